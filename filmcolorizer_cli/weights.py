@@ -1,0 +1,201 @@
+"""safetensors with the network's config in the metadata; shipped and trained models by name."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from filmcolorizer_cli.errors import WeightsError
+from filmcolorizer_cli.networks import Network, build, config_from_dict, config_to_dict
+
+DEFAULT_MODEL = "default"
+FILM_WEIGHTS = "film.safetensors"  # what `train` writes and `colorize` looks for
+_FORMAT = "filmcolorizer-weights/1"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A weights file and what its metadata says.
+
+    Attributes:
+        name: the shipped model's name, or the file's name.
+        about: free text by topic, such as ``description``, ``data``, ``licence``.
+    """
+
+    name: str
+    path: Path
+    config: dict[str, Any]
+    about: dict[str, Any]
+
+    @property
+    def size_bytes(self) -> int:
+        return self.path.stat().st_size
+
+
+def shipped_folder() -> Path:
+    """Where the shipped weights lie: in the installed package, or in a checkout's ``models/``."""
+    package = Path(__file__).parent
+    installed = package / "models"
+    return installed if installed.is_dir() else package.parent / "models"
+
+
+def shipped_models() -> list[Model]:
+    """The models that come with the program, by name."""
+    return [read_model(path) for path in sorted(shipped_folder().glob("*.safetensors"))]
+
+
+def find_model(name: str | None = None) -> Model:
+    """The model of this name or file.
+
+    Args:
+        name: a weights file, a shipped model's name, or None: the current folder's
+            ``film.safetensors`` when there is one, else the shipped default.
+
+    Raises:
+        WeightsError: there is no such model, or it cannot be read.
+    """
+    if name is None:
+        film_weights = Path(FILM_WEIGHTS)
+        return read_model(film_weights) if film_weights.is_file() else find_model(DEFAULT_MODEL)
+    path = Path(name)
+    if path.is_file():
+        return read_model(path)
+    shipped = shipped_folder() / f"{name}.safetensors"
+    if path.name == name and shipped.is_file():
+        return read_model(shipped)
+    names = ", ".join(path.stem for path in sorted(shipped_folder().glob("*.safetensors")))
+    raise WeightsError(
+        f"there is no model {name!r}: give a .safetensors file that exists"
+        f" or one of the shipped models ({names or 'none is shipped here'})"
+    )
+
+
+def read_model(path: Path) -> Model:
+    """Read what a weights file says of itself, without its tensors.
+
+    Raises:
+        WeightsError: the file is damaged or holds no network of ours.
+    """
+    metadata = read_metadata(path)
+    if metadata.get("format") != _FORMAT:
+        raise WeightsError(
+            f"{path} holds no network that filmcolorizer knows"
+            f" (its format is {metadata.get('format')!r}, not {_FORMAT!r}); give another file"
+        )
+    is_shipped = path.parent == shipped_folder()
+    return Model(
+        name=path.stem if is_shipped else str(path),
+        path=path,
+        config=json.loads(metadata["config"]),
+        about=json.loads(metadata["about"]),
+    )
+
+
+def load(model: Model) -> Network:
+    """Build the model's network with its weights, in float32 and evaluation mode.
+
+    Raises:
+        WeightsError: the weights do not fit the network that the metadata names.
+    """
+    network = build(config_from_dict(model.config))
+    _, tensors = read_tensors(model.path)
+    try:
+        network.load_state_dict({name: _widen(tensor) for name, tensor in tensors.items()})
+    except RuntimeError:
+        raise WeightsError(
+            f"the weights in {model.path} do not fit the network {model.config} that it names;"
+            " the file is damaged or was made by another version, so give another one"
+        ) from None
+    return network.eval()
+
+
+def save(
+    network: Network,
+    path: Path,
+    *,
+    about: dict[str, Any],
+    state: dict[str, Tensor] | None = None,
+    half_precision: bool = False,
+) -> None:
+    """Write a network's weights and config, whole or not at all.
+
+    Args:
+        about: plain values that describe the weights.
+        state: the weights, where not the network's present ones.
+        half_precision: store floats as float16, at half the size; loading widens them again.
+
+    Raises:
+        WeightsError: the file cannot be written.
+    """
+    tensors = state if state is not None else network.state_dict()
+    if half_precision:
+        tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
+    metadata = {
+        "format": _FORMAT,
+        "config": json.dumps(config_to_dict(network.config)),
+        "about": json.dumps(about),
+    }
+    write_tensors(path, tensors, metadata)
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file under a temporary name and rename it into place.
+
+    Raises:
+        WeightsError: the file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        save_file(contiguous, temporary, metadata)
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        raise WeightsError(
+            f"cannot write {path} ({error}); make room there or choose another place with -o"
+        ) from None
+
+
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """A safetensors file's metadata and tensors.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from None
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """A safetensors file's metadata alone.
+
+    Raises:
+        WeightsError: the file is missing or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(
+        f"cannot read the weights in {path} ({error});"
+        " the file is missing, damaged or no safetensors file, so give another one"
+    )
+
+
+def _widen(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype == torch.float16 else tensor
