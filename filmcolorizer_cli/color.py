@@ -88,14 +88,13 @@ def limit_to_gamut(luma: Tensor, chroma: Tensor, matrix: str = WORKING_MATRIX) -
     Returns:
         (B, 2, H, W).
     """
-    room_below = luma[:, 0].clamp(0, 1)
-    room_above = 1 - room_below
-    cb, cr = chroma.unbind(1)
-    scale = torch.ones_like(cb)
-    for difference in _rgb_minus_luma(cb, cr, matrix):
-        room = torch.where(difference > 0, room_above, room_below)
-        scale = torch.minimum(scale, room / difference.abs().clamp_min(1e-6))
-    return chroma * scale.unsqueeze(1)
+    room_below = luma[:, 0].clamp(1e-6, 1)
+    room_above = (1 - luma[:, 0]).clamp(1e-6, 1)
+    red, green, blue = _rgb_minus_luma(*chroma.unbind(1), matrix)
+    highest = torch.maximum(torch.maximum(red, green), blue) / room_above
+    lowest = torch.minimum(torch.minimum(red, green), blue) / room_below
+    excess = torch.maximum(highest, -lowest).clamp_min(1)
+    return chroma / excess.unsqueeze(1)
 
 
 def half_size(planes: Tensor) -> Tensor:

@@ -8,6 +8,10 @@ class FilmColorizerError(Exception):
     """
 
 
+class OptionError(FilmColorizerError):
+    """An option's value does not suit the film or machine at hand; ends with exit code 2."""
+
+
 class VideoError(FilmColorizerError):
     """A film cannot be read or written."""
 

@@ -7,6 +7,7 @@ Both networks answer the same two questions, so that every command works with ei
 from __future__ import annotations
 
 import copy
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from filmcolorizer_cli.color import half_size, resize, rgb_to_ycbcr, ycbcr_to_rgb
-from filmcolorizer_cli.errors import WeightsError
+from filmcolorizer_cli.errors import OptionError, WeightsError
 
 # EfficientNet-Lite0 (Tan and Le 2019, the Lite variant without squeeze-and-excitation): expansion,
 # kernel, stride, channels, repeats of each stage.
@@ -295,6 +296,36 @@ def fold_batch_norms(network: Network) -> Network:
                     module[index] = fuse_conv_bn_eval(first, second)
                     module[index + 1] = nn.Identity()
     return folded
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of this name; ``auto`` is the fastest that is there.
+
+    Raises:
+        OptionError: this machine, or this build of torch, has no such device.
+    """
+    is_there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(device for device, there in is_there.items() if there))
+    if not is_there.get(name, False):
+        raise OptionError(
+            f"there is no device {name!r} here that torch {torch.__version__} can use;"
+            " use --device auto or --device cpu"
+        )
+    return torch.device(name)
+
+
+def autocast(device: torch.device) -> AbstractContextManager[None]:
+    """Mixed precision where it helps: bfloat16 on GPUs and CPUs that compute in it."""
+    if device.type == "cuda":
+        supported = torch.cuda.is_bf16_supported()
+    else:
+        supported = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=supported)
 
 
 def load_imagenet_encoder(network: FilmNetwork, state: dict[str, Tensor]) -> None:

@@ -6,19 +6,20 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from filmcolorizer_cli import weights
-from filmcolorizer_cli.color import half_size, rgb_to_ycbcr
-from filmcolorizer_cli.errors import TrainingError, WeightsError
-from filmcolorizer_cli.networks import ClassicNetwork, FilmNetwork, Network
+from filmcolorizer_cli.color import half_size, resize, rgb_to_ycbcr
+from filmcolorizer_cli.errors import PairsError, TrainingError
+from filmcolorizer_cli.networks import ClassicNetwork, FilmNetwork, Network, autocast
+from filmcolorizer_cli.pairs import PARTS, Pair, Pairs, Split, still_size
 
 CHROMA_LOSS_BETA = 0.05  # chroma error at which the film loss turns from squared to absolute
 SATURATION_WEIGHT = 15.0  # a pixel of chroma c counts 1 + 15 |c| times, since most pixels are dull
@@ -70,6 +71,48 @@ class Step:
     epoch: int
     loss: float
     finished: Epoch | None = None
+
+
+class PairSource:
+    """The training and validation parts of a folder of pairs, kept decoded as uint8 in memory.
+
+    Args:
+        size: resize the stills to this (64: squares; otherwise the short side); as they are if None.
+
+    Raises:
+        PairsError: a still cannot be read, or stills differ in size.
+    """
+
+    def __init__(
+        self, pairs: Pairs, split: Split, options: TrainingOptions, *, size: int | None, flips: bool
+    ) -> None:
+        self.batch_size = options.batch_size
+        self.seed = options.seed
+        self.flips = flips
+        by_part: dict[str, list[Pair]] = {part: [] for part in PARTS}
+        for pair in pairs.pairs:
+            by_part[split.part(pair)].append(pair)
+        for part in ("train", "validation"):
+            if not by_part[part]:
+                raise PairsError(
+                    f"the {part} part of the pairs in {pairs.folder} is empty; give another --split"
+                )
+        self.training = _load_stills(pairs, by_part["train"], size)
+        self.validation = _load_stills(pairs, by_part["validation"], size)
+        self.steps_per_epoch = math.ceil(len(self.training[0]) / self.batch_size)
+
+    def training_batches(self, epoch: int) -> Iterator[Batch]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        luma, rgb = self.training
+        order = torch.randperm(len(luma), generator=generator)
+        for chosen in order.split(self.batch_size):
+            batch = luma[chosen], rgb[chosen]
+            if self.flips and torch.rand((), generator=generator) < 0.5:
+                batch = batch[0].flip(-1), batch[1].flip(-1)
+            yield _to_unit(batch)
+
+    def validation_batches(self) -> Iterator[Batch]:
+        yield from map(_to_unit, zip(*(p.split(self.batch_size) for p in self.validation)))
 
 
 def film_loss(network: FilmNetwork, luma: Tensor, rgb: Tensor) -> Tensor:
@@ -249,15 +292,6 @@ class Trainer:
         return luma, rgb.to(self.device)
 
 
-def autocast(device: torch.device) -> AbstractContextManager[None]:
-    """Mixed precision where it helps: bfloat16 on GPUs and CPUs that compute in it."""
-    if device.type == "cuda":
-        supported = torch.cuda.is_bf16_supported()
-    else:
-        supported = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-    return torch.autocast(device.type, torch.bfloat16, enabled=supported)
-
-
 def _optimizer(network: Network, options: TrainingOptions) -> torch.optim.Optimizer:
     """The last parameter group learns at ``learning_rate``, the encoder at a share of it."""
     if isinstance(network, ClassicNetwork):
@@ -273,3 +307,28 @@ def _snapshot(network: Network) -> dict[str, Tensor]:
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _load_stills(pairs: Pairs, chosen: list[Pair], size: int | None) -> Batch:
+    """Luma (N, 1, H, W) and R'G'B' (N, 3, H, W), both uint8."""
+    lumas, rgbs = [], []
+    for pair in chosen:
+        grey, color = (torch.from_numpy(np.array(still)) for still in pairs.read(pair))
+        luma, rgb = grey[None, None], color.permute(2, 0, 1)[None]
+        if size is not None:
+            width, height = still_size(size, luma.shape[-1] / luma.shape[-2])
+            luma, rgb = resize(luma, height, width), resize(rgb, height, width)
+        if lumas and luma.shape != lumas[0].shape:
+            raise PairsError(
+                f"the stills of pair {pair.name} in {pairs.folder} are {luma.shape[-1]}x"
+                f"{luma.shape[-2]}, others {lumas[0].shape[-1]}x{lumas[0].shape[-2]};"
+                " make them alike, or give --size"
+            )
+        lumas.append(luma)
+        rgbs.append(rgb)
+    return torch.cat(lumas), torch.cat(rgbs)
+
+
+def _to_unit(batch: Batch) -> Batch:
+    luma, rgb = batch
+    return luma.float() / 255, rgb.float() / 255

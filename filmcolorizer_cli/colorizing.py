@@ -1,0 +1,122 @@
+"""frames -> network -> frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from filmcolorizer_cli.color import (
+    chroma_to_codes,
+    half_size,
+    limit_to_gamut,
+    luma_from_codes,
+    resize,
+)
+from filmcolorizer_cli.errors import OptionError, VideoError
+from filmcolorizer_cli.networks import Network, autocast, fold_batch_norms
+from filmcolorizer_cli.video import Encoding, Film, FilmWriter, Plane, Sampling, read_luma
+
+BATCH_SIZE = 8  # frames that the network looks at together
+
+
+@dataclass(frozen=True)
+class ColorizeOptions:
+    """What of a film is colorized, and how it is written.
+
+    Attributes:
+        start_seconds, duration_seconds: the part, in time from the first frame.
+    """
+
+    encoding: Encoding = field(default_factory=Encoding)
+    start_seconds: float = 0.0
+    duration_seconds: float | None = None
+
+    def sampling(self) -> Sampling:
+        """The frames that are read: of the film's own size, at the rate that is written."""
+        return Sampling(
+            frame_rate=self.encoding.frame_rate,
+            start_seconds=self.start_seconds,
+            duration_seconds=self.duration_seconds,
+        )
+
+
+def colorize(
+    film: Film, target: Path, network: Network, options: ColorizeOptions, device: torch.device
+) -> Iterator[int]:
+    """Write a film's colour version: its own luma, the network's chroma, its sound.
+
+    Yields:
+        The number of frames written so far, after each frame.
+
+    Raises:
+        OptionError: the film ends before ``start_seconds``.
+        VideoError: the film cannot be read, or the target cannot be written; no target is left.
+    """
+    if options.start_seconds >= film.duration_seconds:
+        raise OptionError(
+            f"{film.path} ends at {film.duration_seconds:.2f} s, before the start at"
+            f" {options.start_seconds:g} s; give a smaller --start"
+        )
+    lumas = read_luma(film, options.sampling())
+    writer = FilmWriter(
+        target,
+        film,
+        options.encoding,
+        start_seconds=options.start_seconds,
+        duration_seconds=options.duration_seconds,
+    )
+    with writer:
+        written = 0
+        for luma, chroma in colorize_frames(lumas, network, film.aspect_ratio, device):
+            writer.write(luma, chroma)
+            written += 1
+            yield written
+        if not written:
+            raise VideoError(f"{film.path} gave no picture to colorize; look at it with a player")
+
+
+def colorize_frames(
+    lumas: Iterable[Plane], network: Network, aspect_ratio: float, device: torch.device
+) -> Iterator[tuple[Plane, Plane]]:
+    """Give each luma plane its chroma.
+
+    Args:
+        lumas: (H, W) each, limited range.
+        aspect_ratio: of the picture as displayed; the network sees it undistorted.
+
+    Yields:
+        The same luma plane, and chroma (2, ceil(H/2), ceil(W/2)), uint8, limited range.
+    """
+    folded = fold_batch_norms(network).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    working_size = network.config.working_size(aspect_ratio)
+    frames = iter(lumas)
+    while batch := list(islice(frames, BATCH_SIZE)):
+        chroma = _predict_chroma(folded, batch, working_size, device)
+        for luma, small_chroma in zip(batch, chroma, strict=True):
+            yield luma, _fit_chroma(luma, small_chroma)
+
+
+@torch.inference_mode()
+def _predict_chroma(
+    network: Network, batch: list[Plane], working_size: tuple[int, int], device: torch.device
+) -> torch.Tensor:
+    """Chroma (B, 2, h/2, w/2) in [-0.5, 0.5] at the size (h, w) that the network works in."""
+    small = torch.cat([resize(torch.from_numpy(luma)[None, None], *working_size) for luma in batch])
+    luma = luma_from_codes(small, range="limited").clamp(0, 1)
+    luma = luma.to(device, memory_format=torch.channels_last)
+    with autocast(device):
+        return network.predict_chroma(luma).cpu()
+
+
+@torch.inference_mode()
+def _fit_chroma(luma: Plane, chroma: torch.Tensor) -> Plane:
+    """Bring chroma (2, h, w) to half the size of the luma plane, within the gamut of its luma."""
+    half_luma = half_size(luma_from_codes(torch.from_numpy(luma)[None, None], range="limited"))
+    full_chroma = resize(chroma[None], *half_luma.shape[-2:])
+    codes: Plane = chroma_to_codes(limit_to_gamut(half_luma, full_chroma), range="limited")[0].numpy()
+    return np.ascontiguousarray(codes)

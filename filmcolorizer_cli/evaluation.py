@@ -1,0 +1,154 @@
+"""Metrics over pairs, the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from filmcolorizer_cli import metrics
+from filmcolorizer_cli.color import half_size, limit_to_gamut, resize, ycbcr_to_rgb
+from filmcolorizer_cli.errors import PairsError
+from filmcolorizer_cli.networks import ClassicNetwork, Network, autocast, fold_batch_norms
+from filmcolorizer_cli.pairs import PARTS, Pair, Pairs, Part, Split, split_by_time
+
+BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Score:
+    """How one way of colouring does on one part of the pairs; means over the pictures.
+
+    Attributes:
+        mse: on R'G'B' in [-1, 1], as in 2020.
+        mse_ratio: to that of the naive baseline.
+        psnr: in dB.
+        colorfulness, true_colorfulness: of the output and of the truth.
+    """
+
+    pairs: int
+    mse: float
+    mse_ratio: float
+    psnr: float
+    colorfulness: float
+    true_colorfulness: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores by part, of the naive baseline (the grey frame itself) and of the network."""
+
+    baseline: dict[Part, Score]
+    network: dict[Part, Score]
+
+
+def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
+    """The split that a model was trained with, when it was trained on these pairs' film; else 70/15/15.
+
+    Args:
+        about: the model's own description; training writes ``split`` into it.
+    """
+    if "split" in about:
+        return Split(**about["split"])
+    return split_by_time(pairs.pairs)
+
+
+def evaluate(
+    pairs: Pairs, split: Split, network: Network, device: torch.device
+) -> Iterator[int | Evaluation]:
+    """Colorize all grey stills as films are colorized, and compare them with the colour ones.
+
+    Yields:
+        The number of pairs compared so far; last of all the `Evaluation`.
+
+    Raises:
+        PairsError: a part has no pairs, or a still cannot be read.
+    """
+    rows: dict[Part, list[Tensor]] = {part: [] for part in PARTS}
+    for part in PARTS:
+        if not any(split.part(pair) == part for pair in pairs.pairs):
+            raise PairsError(
+                f"the {part} part of the pairs in {pairs.folder} is empty; extract pairs of the"
+                " whole film, or give another --split"
+            )
+    folded = prepare(network, device)
+    done = 0
+    for part in PARTS:
+        chosen = [pair for pair in pairs.pairs if split.part(pair) == part]
+        for start in range(0, len(chosen), BATCH_SIZE):
+            luma, truth = read_batch(pairs, chosen[start : start + BATCH_SIZE])
+            output = predict_rgb(folded, luma, pairs.aspect_ratio, device)
+            rows[part].append(_measure(luma, output, truth))
+            done += len(truth)
+            yield done
+    yield Evaluation(
+        baseline={part: _score(torch.cat(rows[part]), is_baseline=True) for part in PARTS},
+        network={part: _score(torch.cat(rows[part]), is_baseline=False) for part in PARTS},
+    )
+
+
+def prepare(network: Network, device: torch.device) -> Network:
+    """The network as `predict_rgb` wants it: on its device, with folded batch norms."""
+    return fold_batch_norms(network).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+@torch.inference_mode()
+def predict_rgb(
+    network: Network, luma: Tensor, aspect_ratio: float, device: torch.device
+) -> Tensor:
+    """Colour stills as films are coloured: looked at in the network's size, on their own luma.
+
+    `classic` paints R'G'B' itself and is taken at its word, as in 2020.
+
+    Args:
+        luma: (B, 1, H, W) in [0, 1].
+        aspect_ratio: of the film's picture as displayed.
+
+    Returns:
+        R'G'B' (B, 3, H, W) in [0, 1].
+    """
+    height, width = luma.shape[-2:]
+    small = resize(luma, *network.config.working_size(aspect_ratio)).to(
+        device, memory_format=torch.channels_last
+    )
+    with autocast(device):
+        if isinstance(network, ClassicNetwork):
+            return resize(network.predict_rgb(small).cpu(), height, width)
+        chroma = network.predict_chroma(small).cpu()
+    half_luma = half_size(luma)
+    chroma = limit_to_gamut(half_luma, resize(chroma, *half_luma.shape[-2:]))
+    return ycbcr_to_rgb(torch.cat((luma, resize(chroma, height, width)), dim=1)).clamp(0, 1)
+
+
+def read_batch(pairs: Pairs, chosen: list[Pair]) -> tuple[Tensor, Tensor]:
+    """Luma (B, 1, H, W) and R'G'B' (B, 3, H, W), in [0, 1], of pairs whose stills share a size."""
+    stills = [pairs.read(pair) for pair in chosen]
+    luma = torch.from_numpy(np.stack([grey for grey, _ in stills]))[:, None]
+    rgb = torch.from_numpy(np.stack([color for _, color in stills])).permute(0, 3, 1, 2)
+    return luma.float() / 255, rgb.float() / 255
+
+
+def _measure(luma: Tensor, output: Tensor, truth: Tensor) -> Tensor:
+    """(B, 6): MSE, PSNR and colourfulness of the output, MSE and PSNR of grey, true colourfulness."""
+    grey = luma.expand(-1, 3, -1, -1)
+    columns = (
+        metrics.mse(output, truth),
+        metrics.psnr(output, truth),
+        metrics.colorfulness(output),
+        metrics.mse(grey, truth),
+        metrics.psnr(grey, truth),
+        metrics.colorfulness(truth),
+    )
+    return torch.stack(columns, dim=1)
+
+
+def _score(rows: Tensor, *, is_baseline: bool) -> Score:
+    mse, psnr, colorfulness, grey_mse, grey_psnr, true_colorfulness = rows.mean(dim=0).tolist()
+    if is_baseline:
+        mse, psnr, colorfulness = grey_mse, grey_psnr, 0.0
+    ratio = mse / grey_mse if grey_mse else float("nan")
+    return Score(len(rows), mse, ratio, psnr, colorfulness, true_colorfulness)

@@ -1,0 +1,154 @@
+"""Finds the ffmpeg binary, runs it, keeps the tail of what it said: the only module that starts processes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import threading
+from collections import deque
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+import ffmpeg
+import imageio_ffmpeg
+
+from filmcolorizer_cli.errors import VideoError
+
+BINARY_VARIABLE = "FILMCOLORIZER_FFMPEG"
+LAST_WORDS_LINES = 4  # of ffmpeg's messages, kept for errors
+QUIT_SECONDS = 5.0  # how long an ffmpeg that was told to end may take
+
+
+def find_binary() -> str:
+    """The ffmpeg to run: the one named by FILMCOLORIZER_FFMPEG, the imageio-ffmpeg wheel's, or PATH's.
+
+    Raises:
+        VideoError: there is none, or the named one cannot be run.
+    """
+    named = os.environ.get(BINARY_VARIABLE)
+    if named:
+        found = shutil.which(named)
+        if found is None:
+            raise VideoError(
+                f"{named} is not a program that can be run; name an ffmpeg with --ffmpeg or"
+                f" {BINARY_VARIABLE}, or leave both out to use the one that was installed along"
+            )
+        return found
+    try:
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except RuntimeError:
+        on_path = shutil.which("ffmpeg")
+        if on_path is None:
+            raise VideoError(
+                "no ffmpeg was found, neither in the imageio-ffmpeg package nor on the PATH;"
+                " install one, or name it with --ffmpeg"
+            ) from None
+        return on_path
+
+
+def local_file(path: Path) -> str:
+    """A path as ffmpeg's file protocol takes it, whatever characters are in its name."""
+    return f"file:{path.absolute()}"
+
+
+def open_input(path: Path, **options: Any) -> Any:
+    """An ffmpeg-python input that reads this local file and nothing beyond the file protocol."""
+    return ffmpeg.input(local_file(path), protocol_whitelist="file,pipe", **options)
+
+
+class Process:
+    """A running ffmpeg, as a context manager that always ends it.
+
+    Attributes:
+        stdin: what ffmpeg reads as ``pipe:``, if it does.
+        stdout: what ffmpeg writes to ``pipe:``, if it does.
+    """
+
+    def __init__(self, stream: Any, *, reads_stdin: bool = False, writes_stdout: bool = False):
+        binary = find_binary()
+        command = stream.global_args("-hide_banner", "-nostats", "-loglevel", "error").compile(
+            cmd=binary
+        )
+        try:
+            self._popen = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE if reads_stdin else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if writes_stdout else subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                # Signals that Python ignores stay ignored, so that a full quota reaches ffmpeg as
+                # an error it can name; its own group, so that Ctrl-C reaches only us and we end it.
+                restore_signals=False,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise VideoError(f"cannot run {binary} ({error}); name an ffmpeg with --ffmpeg") from None
+        self._said: deque[str] = deque(maxlen=LAST_WORDS_LINES)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    @property
+    def stdin(self) -> IO[bytes]:
+        assert self._popen.stdin is not None
+        return self._popen.stdin
+
+    @property
+    def stdout(self) -> IO[bytes]:
+        assert self._popen.stdout is not None
+        return self._popen.stdout
+
+    def wait(self) -> bool:
+        """Close ffmpeg's stdin, wait for its end, and tell whether it succeeded."""
+        if self._popen.stdin is not None:
+            try:
+                self._popen.stdin.close()
+            except BrokenPipeError:
+                pass  # ffmpeg is gone already; its exit code tells why
+        code = self._popen.wait()
+        self._listener.join()
+        return code == 0
+
+    def last_words(self) -> str:
+        """The end of what ffmpeg said, as one line; complete once it has ended."""
+        if self._popen.poll() is not None:
+            self._listener.join()
+        return "; ".join(self._said) or f"nothing, exit code {self._popen.poll()}"
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._popen.poll() is None:
+            # An ffmpeg that waits at a pipe heeds no signal. Only the raw end is closed: flushing
+            # what is buffered could wait as well.
+            for pipe in (self._popen.stdin, self._popen.stdout):
+                if pipe is not None:
+                    pipe.raw.close()  # type: ignore[attr-defined]
+            self._popen.terminate()
+            try:
+                self._popen.wait(QUIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._popen.kill()
+                self._popen.wait()
+        self._listener.join()
+        for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    pass  # what was still buffered has nowhere to go, and need not
+
+    def _listen(self) -> None:
+        assert self._popen.stderr is not None
+        for line in self._popen.stderr:
+            text = line.decode(errors="replace").strip()
+            text = re.sub(r"^(\[[^\]]* @ 0x[0-9a-f]+\] )+", "", text)  # "[h264 @ 0x55d0c8] "
+            if text and (not self._said or self._said[-1] != text):
+                self._said.append(text)

@@ -1,0 +1,406 @@
+"""The folder of (grey, colour) pairs: writing, reading, splitting."""
+
+from __future__ import annotations
+
+import bisect
+import json
+import math
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from filmcolorizer_cli.color import (
+    chroma_from_codes,
+    luma_from_codes,
+    luma_to_codes,
+    ycbcr_to_rgb,
+)
+from filmcolorizer_cli.errors import OptionError, PairsError
+from filmcolorizer_cli.sync import Segment, SyncMap
+from filmcolorizer_cli.video import (
+    TIMELINE_FRAME_RATE,
+    Film,
+    Plane,
+    Sampling,
+    read_cuts,
+    read_luma,
+    read_ycbcr,
+)
+
+SQUARE_SIZE = 64  # pixels; stills of this size are squares, as in 2020
+DEFAULT_SPLIT = (0.70, 0.15, 0.15)
+PARTS = ("train", "validation", "test")
+SHAPE_TOLERANCE = 0.03  # by which a hand-painted still's aspect ratio may be off
+_FORMAT = "filmcolorizer-pairs/1"
+
+Part = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One moment of a film, in grey and in colour.
+
+    Attributes:
+        name: of both files, without ``.png``.
+        bw_seconds, color_seconds: the moment, from the first frame of each film.
+        shot: a number that all pairs of one shot share.
+    """
+
+    name: str
+    bw_seconds: float
+    color_seconds: float
+    shot: int
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which times of a film train, validate and test; each part begins with a new shot."""
+
+    validation_from_seconds: float
+    test_from_seconds: float
+
+    def part(self, pair: Pair) -> Part:
+        if pair.bw_seconds < self.validation_from_seconds:
+            return "train"
+        return "validation" if pair.bw_seconds < self.test_from_seconds else "test"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A folder of pairs.
+
+    Attributes:
+        aspect_ratio: width over height of the film's picture as displayed; the stills may be
+            squeezed into squares.
+    """
+
+    folder: Path
+    aspect_ratio: float
+    pairs: tuple[Pair, ...]
+
+    def read(self, pair: Pair) -> tuple[Plane, Plane]:
+        """A pair's grey still (H, W) and its colour still (H, W, 3), R'G'B', both uint8.
+
+        Raises:
+            PairsError: a still cannot be read, or the two have different shapes.
+        """
+        grey = _read_still(self.folder / "bw" / f"{pair.name}.png", "L")
+        color = _read_still(self.folder / "color" / f"{pair.name}.png", "RGB")
+        if color.size != grey.size:
+            stretch = (color.width / color.height) / (grey.width / grey.height)
+            if abs(math.log(stretch)) > SHAPE_TOLERANCE:
+                raise PairsError(
+                    f"the stills of pair {pair.name} in {self.folder} have different shapes, grey"
+                    f" {grey.width}x{grey.height} and colour {color.width}x{color.height};"
+                    " crop the colour one or delete the pair"
+                )
+            color = color.resize(grey.size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+        return np.asarray(grey), np.asarray(color)
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """Which stills are taken, and how large.
+
+    Attributes:
+        every: one still of so many frames of the 24 fps timeline.
+        size: 64 for squares of 64x64, as in 2020; otherwise the short side, aspect ratio kept.
+        start_seconds, duration_seconds: the part of the black-and-white film.
+    """
+
+    every: int = 24
+    size: int = SQUARE_SIZE
+    start_seconds: float = 0.0
+    duration_seconds: float | None = None
+
+
+def still_size(size: int, aspect_ratio: float) -> tuple[int, int]:
+    """Width and height of stills: 64 gives squares, as in 2020; otherwise it is the short side."""
+    if size == SQUARE_SIZE:
+        return size, size
+    if aspect_ratio >= 1:
+        return round(size * aspect_ratio), size
+    return size, round(size / aspect_ratio)
+
+
+def extract(
+    bw: Film | None,
+    color: Film,
+    sync_map: SyncMap,
+    folder: Path,
+    options: ExtractOptions,
+) -> Iterator[Pair]:
+    """Write aligned stills of two versions of a film, or of one and its own luma.
+
+    The stills are gathered in a temporary folder beside ``folder``, which takes its place when all
+    are there.
+
+    Args:
+        bw: the black-and-white film; None to take the grey stills from the luma of ``color``.
+        folder: replaced where it exists.
+
+    Yields:
+        The number of pairs written so far, after each.
+
+    Raises:
+        OptionError: the part holds no still.
+        PairsError: the folder cannot be written.
+        VideoError: a film cannot be read.
+    """
+    temporary = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        (temporary / "bw").mkdir(parents=True)
+        (temporary / "color").mkdir()
+        pairs: list[Pair] = []
+        for segment in sync_map.segments:
+            cuts_file = temporary / "cuts.txt"
+            written = []
+            stills = _segment_stills(bw, color, segment, sync_map, options, cuts_file)
+            for moment, grey, rgb in stills:
+                name = f"{len(pairs) + len(written) + 1:06d}"
+                Image.fromarray(grey).save(temporary / "bw" / f"{name}.png")
+                Image.fromarray(rgb).save(temporary / "color" / f"{name}.png")
+                written.append((name, moment))
+                yield len(pairs) + len(written)
+            pairs += _number_shots(written, segment, read_cuts(cuts_file), pairs)
+            cuts_file.unlink(missing_ok=True)
+        if not pairs:
+            raise OptionError(
+                "there is no still in this part of the films; give another --start, --duration or"
+                " a smaller --every"
+            )
+        _write_index(temporary, bw, color, sync_map, options, pairs)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(temporary, folder)
+    except OSError as error:
+        raise PairsError(
+            f"cannot write the pairs to {folder} ({error.strerror or error});"
+            " make room there or choose another place with -o"
+        ) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def count_stills(sync_map: SyncMap, options: ExtractOptions) -> int:
+    """How many pairs `extract` will write, unless a film ends early."""
+    return sum(len(_moments(segment, options)) for segment in sync_map.segments)
+
+
+def read_pairs(folder: Path) -> Pairs:
+    """Read what a folder of pairs holds; pairs whose two stills were deleted are left out.
+
+    Raises:
+        PairsError: the folder is missing, empty or inconsistent.
+    """
+    index_file = folder / "pairs.json"
+    try:
+        index = json.loads(index_file.read_text())
+        if index["format"] != _FORMAT:
+            raise ValueError(f"its format is {index['format']!r}, not {_FORMAT!r}")
+        listed = [
+            Pair(*(entry[key] for key in ("name", "bw_seconds", "color_seconds", "shot")))
+            for entry in index["pairs"]
+        ]
+        aspect_ratio = float(index["aspect_ratio"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise PairsError(
+            f"{folder} is no folder of pairs ({index_file.name}: {error});"
+            " make one with `filmcolorizer extract`"
+        ) from None
+    present = {side: {p.stem for p in (folder / side).glob("*.png")} for side in ("bw", "color")}
+    for side, other in (("bw", "color"), ("color", "bw")):
+        lone = sorted(present[side] - present[other])
+        if lone:
+            raise PairsError(
+                f"{folder / side / lone[0]}.png has no counterpart in {folder / other}"
+                f" ({len(lone)} such); put it back or delete the whole pair"
+            )
+    unlisted = sorted(present["bw"] - {pair.name for pair in listed})
+    if unlisted:
+        raise PairsError(
+            f"{folder / 'bw' / unlisted[0]}.png is not listed in {index_file};"
+            " stills can be replaced or deleted, not added"
+        )
+    pairs = tuple(pair for pair in listed if pair.name in present["bw"])
+    if not pairs:
+        raise PairsError(f"{folder} holds no pairs; make some with `filmcolorizer extract`")
+    return Pairs(folder, aspect_ratio, pairs)
+
+
+def split_by_time(
+    pairs: Sequence[Pair], sizes: tuple[float, ...] = DEFAULT_SPLIT
+) -> Split:
+    """Split pairs into training, validation and test parts, in this order of time.
+
+    The borders are moved to the nearest change of shot, so that no shot straddles two parts.
+
+    Args:
+        pairs: in order of time.
+        sizes: three shares that add up to 1, or two counts (training and validation).
+
+    Raises:
+        PairsError: there are too few shots for three parts.
+    """
+    total = len(pairs)
+    counts = [size * total for size in sizes] if len(sizes) == 3 else list(sizes)
+    ideals = (counts[0], counts[0] + counts[1])
+    starts = [i for i in range(1, total) if pairs[i].shot != pairs[i - 1].shot]
+    if len(starts) < 2:
+        raise PairsError(
+            f"the pairs show only {len(starts) + 1} shot(s), and training, validation and test"
+            " need one each; extract a longer part of the film, or more stills with --every"
+        )
+    first = min(starts[:-1], key=lambda start: abs(start - ideals[0]))
+    second = min(
+        (start for start in starts if start > first), key=lambda start: abs(start - ideals[1])
+    )
+    return Split(pairs[first].bw_seconds, pairs[second].bw_seconds)
+
+
+def _moments(segment: Segment, options: ExtractOptions) -> list[float]:
+    """The times in the black-and-white film at which stills of a segment are taken."""
+    step = options.every / TIMELINE_FRAME_RATE
+    begin = max(segment.bw_start_seconds, options.start_seconds)
+    end = segment.bw_end_seconds
+    if options.duration_seconds is not None:
+        end = min(end, options.start_seconds + options.duration_seconds)
+    first = math.ceil(round(begin / step, 6))
+    return [float(n * step) for n in range(first, math.ceil(round(end / step, 6)))]
+
+
+def _segment_stills(
+    bw: Film | None,
+    color: Film,
+    segment: Segment,
+    sync_map: SyncMap,
+    options: ExtractOptions,
+    cuts_file: Path,
+) -> Iterator[tuple[float, Plane, Plane]]:
+    """Each still's time, grey picture (H, W) and colour picture (H, W, 3), full range."""
+    moments = _moments(segment, options)
+    if not moments:
+        return
+    width, height = still_size(options.size, (bw or color).aspect_ratio)
+    sampling = Sampling(
+        width,
+        height,
+        start_seconds=moments[0],
+        duration_seconds=float(len(moments) * options.every / TIMELINE_FRAME_RATE),
+        every=options.every,
+    )
+    bw_sampling = replace(sampling, cuts_file=cuts_file)
+    color_sampling = replace(
+        sampling,
+        start_seconds=segment.color_seconds(moments[0]),
+        duration_seconds=sampling.duration_seconds * segment.rate,
+        rate=segment.rate,
+    )
+    stills: Iterator[tuple[Plane, Plane]]
+    if bw is None:
+        stills = ((picture[..., 0], picture) for picture in read_ycbcr(color, bw_sampling))
+    else:
+        stills = zip(read_luma(bw, bw_sampling), read_ycbcr(color, color_sampling), strict=False)
+    # The stills come first in zip, so that ffmpeg is read to its end and has written all cuts.
+    for (luma, ycbcr), moment in zip(stills, moments, strict=False):
+        rgb = _to_rgb(ycbcr, color.matrix)
+        if sync_map.is_registered:
+            rgb = _register(rgb, sync_map.matrix)
+        yield moment, _to_grey(luma), rgb
+
+
+def _number_shots(
+    written: list[tuple[str, float]], segment: Segment, cuts: list[float], before: list[Pair]
+) -> list[Pair]:
+    """Turn a segment's stills into pairs; a segment begins a new shot."""
+    if not written:
+        return []
+    begin = written[0][1]
+    first_shot = before[-1].shot + 1 if before else 1
+    return [
+        Pair(
+            name=name,
+            bw_seconds=round(moment, 6),
+            color_seconds=round(segment.color_seconds(moment), 6),
+            shot=first_shot + bisect.bisect_right(cuts, moment - begin + 1e-3),
+        )
+        for name, moment in written
+    ]
+
+
+def _to_grey(luma: Plane) -> Plane:
+    grey = luma_from_codes(torch.from_numpy(luma), range="limited")
+    codes: Plane = luma_to_codes(grey, range="full").numpy()
+    return codes
+
+
+def _to_rgb(ycbcr: Plane, matrix: str) -> Plane:
+    """Y'CbCr codes (H, W, 3), limited range, to R'G'B' codes (H, W, 3)."""
+    codes = torch.from_numpy(np.ascontiguousarray(ycbcr.transpose(2, 0, 1)))  # (3, H, W)
+    luma = luma_from_codes(codes[:1], range="limited")
+    chroma = chroma_from_codes(codes[1:], range="limited")
+    rgb = ycbcr_to_rgb(torch.cat((luma, chroma)), matrix)
+    pixels: Plane = luma_to_codes(rgb, range="full").permute(1, 2, 0).contiguous().numpy()
+    return pixels
+
+
+def _register(rgb: Plane, matrix: Any) -> Plane:
+    """Move a colour picture onto the black-and-white one; what it does not cover is black."""
+    height, width = rgb.shape[:2]
+    (a, b, tx), (c, d, ty) = matrix
+    shear = width / height
+    pixels = (a, b * shear, tx * width, c / shear, d, ty * height)
+    moved = Image.fromarray(rgb).transform(
+        (width, height), Image.Transform.AFFINE, pixels, Image.Resampling.BICUBIC
+    )
+    return np.asarray(moved)
+
+
+def _write_index(
+    folder: Path,
+    bw: Film | None,
+    color: Film,
+    sync_map: SyncMap,
+    options: ExtractOptions,
+    pairs: list[Pair],
+) -> None:
+    master = bw or color
+    width, height = still_size(options.size, master.aspect_ratio)
+    content = {
+        "format": _FORMAT,
+        "bw": sync_map.bw,
+        "color": sync_map.color,
+        "aspect_ratio": master.aspect_ratio,
+        "width": width,
+        "height": height,
+        "every": options.every,
+        "split": _describe_split(pairs),
+        "pairs": [asdict(pair) for pair in pairs],
+    }
+    (folder / "pairs.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _describe_split(pairs: list[Pair]) -> dict[str, float] | None:
+    """The parts that training will use unless told otherwise; None where shots are too few."""
+    try:
+        return asdict(split_by_time(pairs))
+    except PairsError:
+        return None
+
+
+def _read_still(path: Path, mode: str) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            return image.convert(mode)
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise PairsError(
+            f"{path} cannot be read as a picture ({error}); replace it or delete the pair"
+        ) from None

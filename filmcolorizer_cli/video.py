@@ -1,0 +1,470 @@
+"""What a film file is (probe), reading its frames, writing frames to a file."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from filmcolorizer_cli.color import WORKING_MATRIX
+from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.ffmpeg import Process, local_file, open_input
+
+TIMELINE_FRAME_RATE = Fraction(24)  # of films we write and of the stills we take
+SEEK_MARGIN_SECONDS = 1.0  # a seek lands so much earlier; the exact frame is then found by its time
+SD_HEIGHT = 576  # untagged pictures up to this height are taken for BT.601, as players do
+CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot begins
+
+# What mp4 holds as it is; other sound is re-encoded to AAC.
+MP4_SOUND_CODECS = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "opus"})
+SOUND_BITRATE_KBPS = 192
+
+# ITU-T H.273 MatrixCoefficients.
+_MATRIX_BY_TAG = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
+_FULL_RANGE_TAG = 2  # libav's AVCOL_RANGE_JPEG
+_FFMPEG_MATRIX = {"bt601": "smpte170m", "bt709": "bt709", "bt2020": "bt2020"}
+_COLOR_TAGS = {
+    "colorspace": "bt709",
+    "color_primaries": "bt709",
+    "color_trc": "bt709",
+    "color_range": "tv",
+}
+
+Plane = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One sound track of a film."""
+
+    index: int
+    codec: str
+    channels: int
+    sample_rate: int
+    language: str | None
+
+    @property
+    def fits_mp4(self) -> bool:
+        return self.codec in MP4_SOUND_CODECS
+
+
+@dataclass(frozen=True)
+class Film:
+    """What a film file is, as its container says.
+
+    Attributes:
+        width, height: of the upright picture, in pixels; what readers yield unless asked otherwise.
+        rotation: degrees that the stored picture is turned by for display (already undone in
+            ``width`` and ``height``).
+        frame_rate: frames a second, exact.
+        start_seconds: how long after the container's start the first frame is shown.
+        duration_seconds: of the picture.
+        matrix: a key of ``color.MATRICES``; guessed from the height when not tagged.
+        is_full_range: whether luma runs from 0 to 255 rather than from 16 to 235.
+        sounds: the sound tracks, in order.
+    """
+
+    path: Path
+    container: str
+    stream_index: int
+    codec: str
+    pixel_format: str
+    width: int
+    height: int
+    sample_aspect_ratio: Fraction
+    rotation: int
+    frame_rate: Fraction
+    time_base: Fraction
+    start_seconds: float
+    duration_seconds: float
+    matrix: str
+    is_matrix_tagged: bool
+    is_full_range: bool
+    sounds: tuple[Sound, ...]
+
+    @property
+    def aspect_ratio(self) -> float:
+        """Width over height as displayed."""
+        return float(self.sample_aspect_ratio * self.width / self.height)
+
+    def frame_count(self, frame_rate: Fraction | None = None) -> int:
+        """About how many frames the film has at this rate (its own when not given)."""
+        return max(round(self.duration_seconds * (frame_rate or self.frame_rate)), 1)
+
+
+def probe(path: Path) -> Film:
+    """Read what a film file is.
+
+    Raises:
+        VideoError: the file is missing, no video, or has no pictures.
+    """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise VideoError(f"{path} {what}; give a film file")
+    try:
+        with av.open(local_file(path), options={"protocol_whitelist": "file"}) as container:
+            return _probe_container(path, container)
+    except (av.FFmpegError, OSError) as error:
+        reason = error.strerror or str(error)
+        raise VideoError(
+            f"{path} cannot be read as a video ({reason}); give a film file such as an mp4 or mkv"
+        ) from None
+
+
+def _probe_container(path: Path, container: Any) -> Film:
+    pictures = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+    if not pictures:
+        raise VideoError(f"{path} has no pictures, only sound or data; give a file with a film in it")
+    stream = pictures[0]
+    # PyAV tells a stream's rotation and true shape with its first frame only.
+    frame = next(container.decode(stream), None)
+    if frame is None or not stream.guessed_rate:
+        raise VideoError(f"{path} has a video stream without a single picture; give another file")
+    context = stream.codec_context
+    height, width, rotation = frame.height, frame.width, int(frame.rotation) % 360
+    sar = stream.sample_aspect_ratio or Fraction(1)
+    if rotation % 180:
+        height, width, sar = width, height, 1 / sar
+    tagged = _MATRIX_BY_TAG.get(int(context.colorspace))
+    container_start = (container.start_time or 0) / av.time_base
+    start = float((stream.start_time or 0) * stream.time_base) - container_start
+    if stream.duration:
+        duration = float(stream.duration * stream.time_base)
+    else:
+        duration = (container.duration or 0) / av.time_base - start
+    return Film(
+        path=path,
+        container=container.format.name,
+        stream_index=stream.index,
+        codec=context.codec.canonical_name,
+        pixel_format=frame.format.name,
+        width=width,
+        height=height,
+        sample_aspect_ratio=sar,
+        rotation=rotation,
+        frame_rate=Fraction(stream.guessed_rate),
+        time_base=stream.time_base,
+        start_seconds=max(start, 0.0),
+        duration_seconds=duration,
+        matrix=WORKING_MATRIX if frame.format.is_rgb else tagged or _guess_matrix(height),
+        is_matrix_tagged=tagged is not None,
+        is_full_range=int(context.color_range) == _FULL_RANGE_TAG
+        or frame.format.name.startswith("yuvj"),
+        sounds=tuple(_sound(stream) for stream in container.streams.audio),
+    )
+
+
+def _guess_matrix(height: int) -> str:
+    return "bt601" if height <= SD_HEIGHT else "bt709"
+
+
+def _sound(stream: Any) -> Sound:
+    context = stream.codec_context
+    language = stream.language
+    return Sound(
+        index=stream.index,
+        codec=context.codec.canonical_name,
+        channels=context.channels,
+        sample_rate=context.sample_rate or 0,
+        language=None if language in (None, "und") else language,
+    )
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames of a film to read, and how large.
+
+    Times count from the film's first frame. The frame at a time is the one nearest to it by its
+    timestamp, so frames are repeated or left out by time, never by count.
+
+    Attributes:
+        width, height: of the frames; the film's own when not given.
+        frame_rate: frames a second.
+        start_seconds: the time of the first frame.
+        duration_seconds: how much of the film; to its end when not given.
+        rate: seconds of the film that pass in a second of ``frame_rate``.
+        every: keep one frame of so many.
+        cuts_file: a file into which the times of shot changes are written, in seconds from
+            ``start_seconds``; see `read_cuts`.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    frame_rate: Fraction = TIMELINE_FRAME_RATE
+    start_seconds: float = 0.0
+    duration_seconds: float | None = None
+    rate: float = 1.0
+    every: int = 1
+    cuts_file: Path | None = None
+
+    def frame_count(self, film: Film) -> int:
+        """About how many frames will come."""
+        rest = max(film.duration_seconds - self.start_seconds, 0.0)
+        wanted = rest if self.duration_seconds is None else min(self.duration_seconds, rest)
+        return self.frames_in(wanted)
+
+    def frames_in(self, seconds: float) -> int:
+        """How many frames are kept of so many seconds of film."""
+        return math.ceil(round(seconds / self.rate * self.frame_rate) / self.every)
+
+
+def read_luma(film: Film, sampling: Sampling) -> Iterator[Plane]:
+    """Yield luma planes (height, width), uint8, limited range (black 16, white 235).
+
+    At the film's own size an 8-bit limited-range luma comes bit for bit as it is stored.
+
+    Raises:
+        VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+    """
+    height, width = sampling.height or film.height, sampling.width or film.width
+    layout = film.pixel_format if _keeps_luma(film) else "yuv444p"
+    graph = _frames(film, sampling).filter("format", layout).filter("extractplanes", "y")
+    for data in _read_raw(film, sampling, graph, "gray", height * width):
+        yield data.reshape(height, width)
+
+
+def read_ycbcr(film: Film, sampling: Sampling) -> Iterator[Plane]:
+    """Yield pictures (height, width, 3) of Y', Cb and Cr, uint8, limited range, in ``film.matrix``.
+
+    Raises:
+        VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+    """
+    height, width = sampling.height or film.height, sampling.width or film.width
+    graph = _frames(film, sampling).filter("format", "yuv444p")
+    for data in _read_raw(film, sampling, graph, "yuv444p", 3 * height * width):
+        yield data.reshape(3, height, width).transpose(1, 2, 0)  # planes to (H, W, 3)
+
+
+def read_cuts(path: Path) -> list[float]:
+    """The times of shot changes in a file that a `Sampling` named, in seconds, ascending."""
+    if not path.is_file():  # ffmpeg makes it with the first cut
+        return []
+    return [float(time) for time in re.findall(r"lavfi\.scd\.time=([\d.]+)", path.read_text())]
+
+
+def _keeps_luma(film: Film) -> bool:
+    """Whether the stored luma plane is what readers promise, so that ffmpeg need not touch it."""
+    layouts = ("yuv420p", "yuv422p", "yuv444p", "yuv440p", "yuv411p", "yuv410p")
+    return film.pixel_format in layouts and not film.is_full_range
+
+
+def _frames(film: Film, sampling: Sampling) -> Any:
+    """The filter graph up to frames of the wanted times, size and range."""
+    start = film.start_seconds + sampling.start_seconds
+    seek = max(start - SEEK_MARGIN_SECONDS, 0.0)
+    options = {"ss": f"{seek:.6f}"} if seek else {}
+    # -xerror: a damaged packet or frame ends the reading instead of coming out as grey mush.
+    stream = open_input(film.path, xerror=None, **options)[str(film.stream_index)]
+    stream = stream.filter("settb", "1/1000000")
+    stream = stream.filter("setpts", f"(PTS-{start - seek:.6f}/TB)/{sampling.rate!r}")
+    rate = sampling.frame_rate
+    stream = stream.filter("fps", fps=f"{rate.numerator}/{rate.denominator}", start_time=0)
+    matrix = _FFMPEG_MATRIX[film.matrix]
+    stream = stream.filter(
+        "scale",
+        sampling.width or film.width,
+        sampling.height or film.height,
+        flags="area+accurate_rnd+full_chroma_int",
+        in_color_matrix=matrix,
+        out_color_matrix=matrix,
+        in_range="full" if film.is_full_range else "auto",
+        out_range="limited",
+    )
+    if sampling.cuts_file is not None:
+        stream = stream.filter("scdet", threshold=CUT_THRESHOLD)
+        stream = stream.filter(
+            "metadata", mode="print", key="lavfi.scd.time", file=local_file(sampling.cuts_file)
+        )
+    return stream
+
+
+def _read_raw(
+    film: Film, sampling: Sampling, stream: Any, layout: str, frame_bytes: int
+) -> Iterator[Plane]:
+    if sampling.every > 1:
+        stream = stream.filter("select", f"not(mod(n,{sampling.every}))")
+    options = {"format": "rawvideo", "pix_fmt": layout, "fps_mode": "passthrough"}
+    if sampling.duration_seconds is not None:
+        options["frames:v"] = str(sampling.frames_in(sampling.duration_seconds))
+    with Process(stream.output("pipe:", **options), writes_stdout=True) as process:
+        while True:
+            data = np.empty(frame_bytes, np.uint8)
+            got = process.stdout.readinto(data)  # type: ignore[attr-defined]
+            if got < frame_bytes:
+                break
+            yield data
+        if not process.wait() or got:
+            raise VideoError(
+                f"{film.path} is damaged or cut short and could not be read to its end"
+                f" (ffmpeg: {process.last_words()}); repair it, or take a part with --start and"
+                " --duration"
+            )
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a film is written.
+
+    Attributes:
+        crf: x264's constant rate factor, 0 (lossless) to 51; lower is better and larger.
+        preset: x264's preset, from ``ultrafast`` to ``veryslow``.
+    """
+
+    frame_rate: Fraction = TIMELINE_FRAME_RATE
+    crf: int = 18
+    preset: str = "medium"
+
+
+class FilmWriter:
+    """Writes an H.264 mp4 (yuv420p, BT.709, limited range), with a film's sound along.
+
+    A context manager. The file grows under a temporary name beside the target and is renamed when
+    the ``with`` block ends well; otherwise nothing stays behind.
+
+    Args:
+        target: the file to write.
+        source: the film whose shape the pictures have and whose sound goes along.
+        start_seconds, duration_seconds: the part of the source that is written.
+
+    Raises:
+        VideoError: the target cannot be written; ffmpeg's last words are in the message.
+    """
+
+    def __init__(
+        self,
+        target: Path,
+        source: Film,
+        encoding: Encoding,
+        *,
+        start_seconds: float = 0.0,
+        duration_seconds: float | None = None,
+    ) -> None:
+        self.target = target
+        self._temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+        self._width, self._height = source.width, source.height
+        check_writable(target.parent)
+        pictures = _pictures_input(source, encoding, is_from_start=start_seconds == 0)
+        sounds, sound_options = _sounds(source, start_seconds, duration_seconds)
+        self._output = ffmpeg.output(
+            pictures,
+            *sounds,
+            local_file(self._temporary),
+            format="mp4",
+            movflags="+faststart",
+            pix_fmt="yuv420p",
+            preset=encoding.preset,
+            crf=encoding.crf,
+            **{"c:v": "libx264", "fps_mode": "passthrough", **_COLOR_TAGS, **sound_options},
+        ).overwrite_output()
+
+    def __enter__(self) -> FilmWriter:
+        self._process = Process(self._output, reads_stdin=True)
+        return self
+
+    def write(self, luma: Plane, chroma: Plane) -> None:
+        """Append a picture.
+
+        Args:
+            luma: (height, width), limited range.
+            chroma: (2, ceil(height / 2), ceil(width / 2)), Cb and Cr, limited range.
+        """
+        # 4:2:0 pictures have even sides; an odd one gets its last row or column twice.
+        odd_rows, odd_columns = self._height % 2, self._width % 2
+        if odd_rows or odd_columns:
+            luma = np.pad(luma, ((0, odd_rows), (0, odd_columns)), mode="edge")
+        try:
+            self._process.stdin.write(np.ascontiguousarray(luma))
+            self._process.stdin.write(np.ascontiguousarray(chroma))
+        except BrokenPipeError:
+            self._process.wait()
+            raise self._failure() from None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            with self._process:
+                if error is None:
+                    if not self._process.wait():
+                        raise self._failure()
+                    os.replace(self._temporary, self.target)
+        except OSError as problem:
+            raise VideoError(
+                f"cannot write {self.target} ({problem.strerror}); choose another place with -o"
+            ) from None
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def _failure(self) -> VideoError:
+        return VideoError(
+            f"{self.target} could not be written (ffmpeg: {self._process.last_words()});"
+            " make room there, or choose another place with -o"
+        )
+
+
+def check_writable(folder: Path) -> None:
+    """Make sure that files can be made in a folder, before hours are spent on one.
+
+    Raises:
+        VideoError: the folder is missing or may not be written to.
+    """
+    if not folder.is_dir():
+        raise VideoError(f"the folder {folder} does not exist; make it, or choose another with -o")
+    if not os.access(folder, os.W_OK):
+        raise VideoError(
+            f"the folder {folder} may not be written to; change its permissions, or choose another"
+            " place with -o"
+        )
+
+
+def _pictures_input(source: Film, encoding: Encoding, *, is_from_start: bool) -> Any:
+    """Raw pictures from the pipe, in the source's shape and as late as they are in the source."""
+    rate = encoding.frame_rate
+    width, height = source.width + source.width % 2, source.height + source.height % 2
+    delay = source.start_seconds if is_from_start else 0.0
+    stream = ffmpeg.input(
+        "pipe:",
+        format="rawvideo",
+        pix_fmt="yuv420p",
+        video_size=(width, height),
+        framerate=f"{rate.numerator}/{rate.denominator}",
+        itsoffset=f"{delay:.6f}",
+        **_COLOR_TAGS,
+    )
+    sar = source.sample_aspect_ratio
+    return stream.video.filter("setsar", f"{sar.numerator}/{sar.denominator}")
+
+
+def _sounds(
+    source: Film, start_seconds: float, duration_seconds: float | None
+) -> tuple[list[Any], dict[str, str]]:
+    """The source's sound tracks, and for each whether it is copied or re-encoded."""
+    if not source.sounds:
+        return [], {}
+    options: dict[str, str] = {}
+    if start_seconds:
+        options["ss"] = f"{source.start_seconds + start_seconds:.6f}"
+    if duration_seconds is not None:
+        late = 0.0 if start_seconds else source.start_seconds
+        options["t"] = f"{late + duration_seconds:.6f}"
+    stream = open_input(source.path, **options)
+    codecs = {}
+    for number, sound in enumerate(source.sounds):
+        codecs[f"c:a:{number}"] = "copy" if sound.fits_mp4 else "aac"
+        if not sound.fits_mp4:
+            codecs[f"b:a:{number}"] = f"{SOUND_BITRATE_KBPS}k"
+    return [stream[str(sound.index)] for sound in source.sounds], codecs

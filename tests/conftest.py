@@ -1,0 +1,181 @@
+"""Short clips by written recipes, made with the real ffmpeg, and what several tests share."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from filmcolorizer_cli.ffmpeg import find_binary
+
+# 8-bit limited-range Y', Cb, Cr of colour bars, by ITU-R BT.709-6 and SMPTE RP 219.
+BT709_BARS_100 = {
+    (1, 1, 1): (235, 128, 128),
+    (1, 1, 0): (219, 16, 138),
+    (0, 1, 1): (188, 154, 16),
+    (0, 1, 0): (173, 42, 26),
+    (1, 0, 1): (78, 214, 230),
+    (1, 0, 0): (63, 102, 240),
+    (0, 0, 1): (32, 240, 118),
+    (0, 0, 0): (16, 128, 128),
+}
+
+NUMBER_BITS = 8  # of a frame's number in the bars of a numbered clip
+NUMBERED_SIZE = (128, 32)
+# Frame N shows N in binary, lowest bit left, as bars of luma 220 and 30.
+_NUMBERS = (
+    "color=black:size={width}x{height}:rate={frame_rate}:duration={seconds},format=yuv420p,"
+    "geq=lum='30+190*mod(floor(N/pow(2,floor(X*8/W))),2)':cb=128:cr=128"
+)
+_NOBODY = 65534
+X264 = ("-c:v", "libx264", "-preset", "ultrafast")
+LOSSLESS = (*X264, "-qp", "0")
+
+
+def run_ffmpeg(*arguments: object, stdin: bytes = b"") -> bytes:
+    """Run the program's own ffmpeg binary, by hand, and give what it writes to ``pipe:1``."""
+    command = [find_binary(), "-hide_banner", "-loglevel", "error", "-y", *map(str, arguments)]
+    done = subprocess.run(command, input=stdin, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def make_clip(
+    path: Path,
+    *,
+    picture: str = "testsrc2=size={width}x{height}:rate={frame_rate}:duration={seconds}",
+    seconds: float = 2.0,
+    size: tuple[int, int] = (64, 48),
+    frame_rate: str = "25",
+    layout: str = "yuv420p",
+    codec: tuple[str, ...] = X264,
+    sound: str | None = None,
+    extra: tuple[str, ...] = (),
+) -> Path:
+    """A clip of a moving test picture and, if ``sound`` names a codec, a 440 Hz tone.
+
+    ffmpeg -f lavfi -i testsrc2=... [-f lavfi -i sine=440 -c:a SOUND] -c:v libx264 PATH
+    """
+    width, height = size
+    source = picture.format(width=width, height=height, frame_rate=frame_rate, seconds=seconds)
+    inputs = ["-f", "lavfi", "-i", source]
+    if sound is not None:
+        inputs += ["-f", "lavfi", "-i", f"sine=440:duration={seconds}", "-c:a", sound]
+    run_ffmpeg(*inputs, *codec, "-pix_fmt", layout, *extra, path)
+    return path
+
+
+def make_numbered_clip(path: Path, **recipe: object) -> Path:
+    """A clip whose every frame tells its number; see `frame_number`."""
+    return make_clip(path, picture=_NUMBERS, size=NUMBERED_SIZE, **recipe)  # type: ignore[arg-type]
+
+
+def frame_number(luma: np.ndarray) -> int:
+    """The number that a numbered clip's frame shows, at any size and quality."""
+    bars = np.array_split(luma, NUMBER_BITS, axis=1)
+    middles = [bar[:, bar.shape[1] // 4 : -bar.shape[1] // 4].mean() for bar in bars]
+    return sum(1 << bit for bit, middle in enumerate(middles) if middle > 125)
+
+
+def make_raw_clip(
+    path: Path,
+    pictures: np.ndarray,
+    *,
+    size: tuple[int, int],
+    layout: str,
+    frame_rate: Fraction = Fraction(25),
+    codec: tuple[str, ...] = LOSSLESS,
+    extra: tuple[str, ...] = (),
+) -> Path:
+    """A lossless clip of these very samples, in the order that ``layout`` stores them in."""
+    width, height = size
+    raw = ("-f", "rawvideo", "-pix_fmt", layout, "-video_size", f"{width}x{height}")
+    run_ffmpeg(
+        *raw, "-framerate", frame_rate, *extra, "-i", "pipe:0", *codec, *extra, path,
+        stdin=pictures.tobytes(),
+    )  # fmt: skip
+    return path
+
+
+def decode_planes(path: Path, layout: str, size: tuple[int, int]) -> list[np.ndarray]:
+    """What an ffmpeg told nothing else decodes: Y', Cb and Cr, each (frames, height, width)."""
+    width, height = size
+    across, down = {"yuv420p": (2, 2), "yuv422p": (2, 1), "yuv444p": (1, 1)}[layout]
+    data = run_ffmpeg(
+        "-i", path, "-map", "0:v:0", "-f", "rawvideo", "-pix_fmt", layout,
+        "-fps_mode", "passthrough", "pipe:1",
+    )  # fmt: skip
+    chroma_shape = (-(-height // down), -(-width // across))
+    luma_size, chroma_size = height * width, chroma_shape[0] * chroma_shape[1]
+    frames = np.frombuffer(data, np.uint8).reshape(-1, luma_size + 2 * chroma_size)
+    luma, cb, cr = np.split(frames, [luma_size, luma_size + chroma_size], axis=1)
+    return [luma.reshape(-1, height, width), *(c.reshape(-1, *chroma_shape) for c in (cb, cr))]
+
+
+@contextmanager
+def file_size_limit(size_bytes: int) -> Iterator[None]:
+    """Let no file grow beyond this size, as a full disk or quota does; ffmpeg inherits it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@contextmanager
+def ordinary_user() -> Iterator[None]:
+    """Put down root's right to write anywhere, for tests that run as root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setresuid(_NOBODY, _NOBODY, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+def files_in(folder: Path) -> list[str]:
+    """The names of all files in a folder, hidden ones too."""
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture(scope="session")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("clips")
+
+
+@pytest.fixture(scope="session")
+def plain_clip(clip_folder: Path) -> Path:
+    """2 s of testsrc2, 64x48, 25 fps, H.264, no sound."""
+    return make_clip(clip_folder / "plain.mp4")
+
+
+@pytest.fixture(scope="session")
+def sound_clip(clip_folder: Path) -> Path:
+    """2 s of testsrc2, 64x48, 25 fps, H.264, with AAC sound."""
+    return make_clip(clip_folder / "sound.mp4", sound="aac")
+
+
+@pytest.fixture(scope="session")
+def numbered_clip(clip_folder: Path) -> Path:
+    """4 s of numbered frames, 128x32, 25 fps, H.264 with B-frames, a key frame every 50, AAC."""
+    codec = ("-c:v", "libx264", "-preset", "fast", "-g", "50", "-sc_threshold", "0")
+    return make_numbered_clip(clip_folder / "numbered.mp4", seconds=4, codec=codec, sound="aac")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real films and photos beside the repository."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"the films and photos of {folder} are not here")
+    return folder

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.color import rgb2ycbcr
+
+from filmcolorizer_cli.color import (
+    chroma_from_codes,
+    chroma_to_codes,
+    half_size,
+    limit_to_gamut,
+    luma_from_codes,
+    luma_to_codes,
+    resize,
+    rgb_to_ycbcr,
+    ycbcr_to_rgb,
+)
+from tests.conftest import BT709_BARS_100
+
+# Bars at 75 %: R'G'B' against Y', Cb, Cr codes, limited range.
+BT709_BARS_75 = {
+    (1, 1, 0): (168, 44, 136),
+    (0, 1, 1): (145, 147, 44),
+    (0, 1, 0): (133, 63, 52),
+    (1, 0, 1): (63, 193, 204),
+    (1, 0, 0): (51, 109, 212),
+    (0, 0, 1): (28, 212, 120),
+}
+BT709_BARS_75_10_BIT = {  # SMPTE RP 219-1
+    (1, 1, 0): (674, 176, 543),
+    (0, 1, 1): (581, 589, 176),
+    (0, 1, 0): (534, 253, 207),
+    (1, 0, 1): (251, 771, 817),
+    (1, 0, 0): (204, 435, 848),
+    (0, 0, 1): (111, 848, 481),
+}
+BT601_BARS_75 = {
+    (1, 1, 0): (162, 44, 142),
+    (0, 1, 1): (131, 156, 44),
+    (0, 1, 0): (112, 72, 58),
+    (1, 0, 1): (84, 184, 198),
+    (1, 0, 0): (65, 100, 212),
+    (0, 0, 1): (35, 212, 114),
+}
+JFIF_PRIMARIES = {  # full range
+    (1, 0, 0): (76, 85, 255),
+    (0, 1, 0): (150, 44, 21),
+    (0, 0, 1): (29, 255, 107),
+    (1, 1, 1): (255, 128, 128),
+}
+# E'Cb = (E'B - E'Y) / first, E'Cr = (E'R - E'Y) / second, as the recommendations print them.
+CHROMA_DIVISORS = {
+    "bt601": (1.772, 1.402),
+    "bt709": (1.8556, 1.5748),
+    "bt2020": (1.8814, 1.4746),
+}
+LUMA_COEFFICIENTS = {  # of E'R, E'G and E'B
+    "bt601": (0.299, 0.587, 0.114),
+    "bt709": (0.2126, 0.7152, 0.0722),
+    "bt2020": (0.2627, 0.6780, 0.0593),
+}
+
+
+def pixel(values: tuple[float, ...]) -> torch.Tensor:
+    """One pixel as (1, C, 1, 1)."""
+    return torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1)
+
+
+def random_rgb(seed: int = 0) -> torch.Tensor:
+    return torch.rand(2, 3, 9, 11, generator=torch.Generator().manual_seed(seed))
+
+
+def codes_of(
+    rgb: torch.Tensor, matrix: str, *, range: str = "limited", bit_depth: int = 8
+) -> list[int]:
+    ycbcr = rgb_to_ycbcr(rgb, matrix)
+    luma = luma_to_codes(ycbcr[:, :1], range=range, bit_depth=bit_depth)
+    chroma = chroma_to_codes(ycbcr[:, 1:], range=range, bit_depth=bit_depth)
+    return [*luma.flatten().tolist(), *chroma.flatten().tolist()]
+
+
+@pytest.mark.parametrize(
+    ("bars", "matrix", "level", "bit_depth"),
+    [
+        pytest.param(BT709_BARS_100, "bt709", 1.0, 8, id="bt709-100"),
+        pytest.param(BT709_BARS_75, "bt709", 0.75, 8, id="bt709-75"),
+        pytest.param(BT709_BARS_75_10_BIT, "bt709", 0.75, 10, id="bt709-75-10bit"),
+        pytest.param(BT601_BARS_75, "bt601", 0.75, 8, id="bt601-75"),
+    ],
+)
+def test_rgb_to_ycbcr_gives_published_colour_bars(
+    bars: dict[tuple[int, ...], tuple[int, ...]], matrix: str, level: float, bit_depth: int
+) -> None:
+    found = {
+        color: tuple(codes_of(level * pixel(color), matrix, bit_depth=bit_depth)) for color in bars
+    }
+    assert found == bars
+
+
+@pytest.mark.parametrize("color", JFIF_PRIMARIES)
+def test_rgb_to_ycbcr_gives_jfif_primaries(color: tuple[int, ...]) -> None:
+    assert tuple(codes_of(pixel(color), "bt601", range="full")) == JFIF_PRIMARIES[color]
+
+
+@pytest.mark.parametrize("matrix", CHROMA_DIVISORS)
+def test_rgb_to_ycbcr_follows_the_printed_equations(matrix: str) -> None:
+    rgb = random_rgb().double()
+    red, green, blue = rgb.unbind(1)
+    of_red, of_green, of_blue = LUMA_COEFFICIENTS[matrix]
+    luma = of_red * red + of_green * green + of_blue * blue
+    for_cb, for_cr = CHROMA_DIVISORS[matrix]
+    expected = torch.stack((luma, (blue - luma) / for_cb, (red - luma) / for_cr), dim=1)
+    torch.testing.assert_close(rgb_to_ycbcr(rgb, matrix), expected, atol=1e-6, rtol=0)
+
+
+def test_rgb_to_ycbcr_agrees_with_scikit_image() -> None:
+    rgb = random_rgb()
+    expected = rgb2ycbcr(rgb.numpy(), channel_axis=1)
+    ycbcr = rgb_to_ycbcr(rgb, "bt601").numpy()
+    codes = ycbcr * np.array([219, 224, 224]).reshape(3, 1, 1)
+    codes += np.array([16, 128, 128]).reshape(3, 1, 1)
+    np.testing.assert_allclose(codes, expected, atol=2e-3)
+
+
+def test_rgb_to_ycbcr_works_in_bt709_unless_told() -> None:
+    assert torch.equal(rgb_to_ycbcr(random_rgb()), rgb_to_ycbcr(random_rgb(), "bt709"))
+    assert torch.equal(ycbcr_to_rgb(random_rgb()), ycbcr_to_rgb(random_rgb(), "bt709"))
+
+
+def test_ycbcr_to_rgb_follows_jfif() -> None:
+    luma, cb, cr = 0.5, 0.1, -0.2
+    expected = pixel((luma + 1.402 * cr, luma - 0.344136 * cb - 0.714136 * cr, luma + 1.772 * cb))
+    found = ycbcr_to_rgb(pixel((luma, cb, cr)), "bt601")
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("matrix", CHROMA_DIVISORS)
+def test_ycbcr_to_rgb_undoes_rgb_to_ycbcr(matrix: str) -> None:
+    rgb = random_rgb()
+    torch.testing.assert_close(
+        ycbcr_to_rgb(rgb_to_ycbcr(rgb, matrix), matrix), rgb, atol=1e-6, rtol=0
+    )
+
+
+def test_ycbcr_to_rgb_does_not_clip() -> None:
+    red = ycbcr_to_rgb(pixel((1.0, 0.0, 0.5)))[0, 0].item()
+    assert red == pytest.approx(1 + 0.5 * 1.5748)
+
+
+def test_limit_to_gamut_leaves_colours_inside_alone() -> None:
+    ycbcr = rgb_to_ycbcr(random_rgb() * 0.98 + 0.01)
+    luma, chroma = ycbcr[:, :1], ycbcr[:, 1:]
+    torch.testing.assert_close(limit_to_gamut(luma, chroma), chroma, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("color", [c for c in BT709_BARS_100 if 0 < sum(c) < 3])
+def test_limit_to_gamut_brings_overdone_bars_back_to_the_bars(color: tuple[int, ...]) -> None:
+    ycbcr = rgb_to_ycbcr(pixel(color))
+    limited = limit_to_gamut(ycbcr[:, :1], 1.7 * ycbcr[:, 1:])
+    torch.testing.assert_close(limited, ycbcr[:, 1:], atol=1e-6, rtol=0)
+
+
+def test_limit_to_gamut_scales_no_more_than_needed() -> None:
+    generator = torch.Generator().manual_seed(1)
+    luma = torch.rand(1, 1, 20, 20, generator=generator)
+    chroma = torch.rand(1, 2, 20, 20, generator=generator) - 0.5
+    limited = limit_to_gamut(luma, chroma)
+    rgb = ycbcr_to_rgb(torch.cat((luma, limited), dim=1))
+    assert rgb.min() >= -1e-5
+    assert rgb.max() <= 1 + 1e-5
+    scales = limited / chroma
+    torch.testing.assert_close(scales[:, 0], scales[:, 1])  # the hue stays
+    was_scaled = scales[:, 0] < 0.999
+    distance_to_edge = torch.minimum(rgb.amin(1).abs(), (1 - rgb.amax(1)).abs())
+    assert 0.2 < was_scaled.float().mean() < 0.95
+    assert distance_to_edge[was_scaled].max() < 1e-5
+
+
+@pytest.mark.parametrize("luma", [-0.05, 0.0, 1.0, 1.09])
+def test_limit_to_gamut_leaves_no_chroma_in_black_and_white(luma: float) -> None:
+    limited = limit_to_gamut(pixel((luma,)), pixel((0.3, -0.2)))
+    assert limited.abs().max() < 1e-5
+    assert chroma_to_codes(limited, range="limited").flatten().tolist() == [128, 128]
+
+
+def test_half_size_averages_blocks_and_what_is_left_at_odd_edges() -> None:
+    planes = torch.arange(1.0, 16.0).view(1, 1, 3, 5)
+    expected = torch.tensor([[4.0, 6.0, 7.5], [11.5, 13.5, 15.0]])
+    assert torch.equal(half_size(planes), expected.view(1, 1, 2, 3))
+
+
+def test_resize_gives_back_planes_of_that_size() -> None:
+    planes = random_rgb()
+    assert resize(planes, 9, 11) is planes
+
+
+@pytest.mark.parametrize(("height", "width"), [(4, 5), (27, 31), (5, 31), (9, 3)])
+def test_resize_agrees_with_pillow(height: int, width: int) -> None:
+    plane = random_rgb()[:1, :1]
+    picture = Image.fromarray(plane[0, 0].numpy())
+    expected = np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
+    np.testing.assert_allclose(resize(plane, height, width)[0, 0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("range", "bit_depth", "black", "white"),
+    [("limited", 8, 16, 235), ("limited", 10, 64, 940), ("full", 8, 0, 255), ("full", 10, 0, 1023)],
+)
+def test_luma_from_codes_puts_black_at_0_and_white_at_1(
+    range: str, bit_depth: int, black: int, white: int
+) -> None:
+    luma = luma_from_codes(torch.tensor([black, white]), range=range, bit_depth=bit_depth)
+    assert luma.dtype == torch.float32
+    assert luma.tolist() == [0.0, 1.0]
+
+
+def test_luma_from_codes_keeps_what_lies_beyond_black_and_white() -> None:
+    luma = luma_from_codes(torch.tensor([0, 255], dtype=torch.uint8), range="limited")
+    assert luma.tolist() == pytest.approx([-16 / 219, 239 / 219])
+
+
+@pytest.mark.parametrize(
+    ("range", "bit_depth", "codes", "expected"),
+    [
+        ("limited", 8, [16, 128, 240], [-0.5, 0, 0.5]),
+        ("limited", 10, [64, 512, 960], [-0.5, 0, 0.5]),
+        ("full", 8, [0, 128, 255], [-128 / 255, 0, 127 / 255]),
+    ],
+)
+def test_chroma_from_codes_puts_neutral_at_0(
+    range: str, bit_depth: int, codes: list[int], expected: list[float]
+) -> None:
+    chroma = chroma_from_codes(torch.tensor(codes), range=range, bit_depth=bit_depth)
+    assert chroma.tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("range", "bit_depth", "lowest", "highest"),
+    [("limited", 8, 16, 235), ("limited", 10, 64, 940), ("full", 8, 0, 255)],
+)
+def test_luma_to_codes_clips_to_legal_codes(
+    range: str, bit_depth: int, lowest: int, highest: int
+) -> None:
+    codes = luma_to_codes(torch.tensor([-0.3, 1.3]), range=range, bit_depth=bit_depth)
+    assert codes.dtype == (torch.uint8 if bit_depth == 8 else torch.int32)
+    assert codes.tolist() == [lowest, highest]
+
+
+@pytest.mark.parametrize(
+    ("range", "bit_depth", "lowest", "highest"),
+    [("limited", 8, 16, 240), ("limited", 10, 64, 960), ("full", 8, 0, 255), ("full", 10, 0, 1023)],
+)
+def test_chroma_to_codes_clips_to_legal_codes(
+    range: str, bit_depth: int, lowest: int, highest: int
+) -> None:
+    codes = chroma_to_codes(torch.tensor([-0.7, -0.5, 0.5, 0.7]), range=range, bit_depth=bit_depth)
+    assert codes.dtype == (torch.uint8 if bit_depth == 8 else torch.int32)
+    assert codes.tolist() == [lowest, lowest, highest, highest]
+
+
+@pytest.mark.parametrize("bit_depth", [8, 10, 12])
+@pytest.mark.parametrize("range", ["limited", "full"])
+def test_to_codes_undoes_from_codes(range: str, bit_depth: int) -> None:
+    scale = 2 ** (bit_depth - 8)
+    black, white, most = (16 * scale, 235 * scale, 240 * scale)
+    if range == "full":
+        black, white, most = 0, 256 * scale - 1, 256 * scale - 1
+    options = {"range": range, "bit_depth": bit_depth}
+    luma = torch.arange(black, white + 1)
+    assert torch.equal(luma_to_codes(luma_from_codes(luma, **options), **options).long(), luma)
+    chroma = torch.arange(black, most + 1)
+    found = chroma_to_codes(chroma_from_codes(chroma, **options), **options)
+    assert torch.equal(found.long(), chroma)
