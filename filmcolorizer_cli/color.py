@@ -90,7 +90,8 @@ def limit_to_gamut(luma: Tensor, chroma: Tensor, matrix: str = WORKING_MATRIX) -
     """
     room_below = luma[:, 0].clamp(1e-6, 1)
     room_above = (1 - luma[:, 0]).clamp(1e-6, 1)
-    red, green, blue = _rgb_minus_luma(*chroma.unbind(1), matrix)
+    cb, cr = chroma.unbind(1)
+    red, green, blue = _rgb_minus_luma(cb, cr, matrix)
     highest = torch.maximum(torch.maximum(red, green), blue) / room_above
     lowest = torch.minimum(torch.minimum(red, green), blue) / room_below
     excess = torch.maximum(highest, -lowest).clamp_min(1)

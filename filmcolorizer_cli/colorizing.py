@@ -118,5 +118,7 @@ def _fit_chroma(luma: Plane, chroma: torch.Tensor) -> Plane:
     """Bring chroma (2, h, w) to half the size of the luma plane, within the gamut of its luma."""
     half_luma = half_size(luma_from_codes(torch.from_numpy(luma)[None, None], range="limited"))
     full_chroma = resize(chroma[None], *half_luma.shape[-2:])
-    codes: Plane = chroma_to_codes(limit_to_gamut(half_luma, full_chroma), range="limited")[0].numpy()
+    codes: Plane = chroma_to_codes(limit_to_gamut(half_luma, full_chroma), range="limited")[
+        0
+    ].numpy()
     return np.ascontiguousarray(codes)

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from filmcolorizer_cli import metrics
 from filmcolorizer_cli.color import half_size, limit_to_gamut, resize, ycbcr_to_rgb
-from filmcolorizer_cli.errors import PairsError
 from filmcolorizer_cli.networks import ClassicNetwork, Network, autocast, fold_batch_norms
 from filmcolorizer_cli.pairs import PARTS, Pair, Pairs, Part, Split, split_by_time
 
@@ -47,7 +46,7 @@ class Evaluation:
 
 
 def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
-    """The split that a model was trained with, when it was trained on these pairs' film; else 70/15/15.
+    """The split that a model was trained with; 70/15/15 by time for one that knows of none.
 
     Args:
         about: the model's own description; training writes ``split`` into it.
@@ -68,17 +67,11 @@ def evaluate(
     Raises:
         PairsError: a part has no pairs, or a still cannot be read.
     """
+    members = {part: pairs.part(part, split) for part in PARTS}
     rows: dict[Part, list[Tensor]] = {part: [] for part in PARTS}
-    for part in PARTS:
-        if not any(split.part(pair) == part for pair in pairs.pairs):
-            raise PairsError(
-                f"the {part} part of the pairs in {pairs.folder} is empty; extract pairs of the"
-                " whole film, or give another --split"
-            )
     folded = prepare(network, device)
     done = 0
-    for part in PARTS:
-        chosen = [pair for pair in pairs.pairs if split.part(pair) == part]
+    for part, chosen in members.items():
         for start in range(0, len(chosen), BATCH_SIZE):
             luma, truth = read_batch(pairs, chosen[start : start + BATCH_SIZE])
             output = predict_rgb(folded, luma, pairs.aspect_ratio, device)
@@ -133,7 +126,7 @@ def read_batch(pairs: Pairs, chosen: list[Pair]) -> tuple[Tensor, Tensor]:
 
 
 def _measure(luma: Tensor, output: Tensor, truth: Tensor) -> Tensor:
-    """(B, 6): MSE, PSNR and colourfulness of the output, MSE and PSNR of grey, true colourfulness."""
+    """(B, 6): MSE, PSNR, colourfulness of the output; MSE, PSNR of grey; true colourfulness."""
     grey = luma.expand(-1, 3, -1, -1)
     columns = (
         metrics.mse(output, truth),

@@ -1,4 +1,7 @@
-"""Finds the ffmpeg binary, runs it, keeps the tail of what it said: the only module that starts processes."""
+"""Finds the ffmpeg binary, runs it, keeps the tail of what it said.
+
+The only module that starts processes.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import shutil
 import subprocess
 import threading
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -23,7 +27,7 @@ QUIT_SECONDS = 5.0  # how long an ffmpeg that was told to end may take
 
 
 def find_binary() -> str:
-    """The ffmpeg to run: the one named by FILMCOLORIZER_FFMPEG, the imageio-ffmpeg wheel's, or PATH's.
+    """The ffmpeg to run: named by FILMCOLORIZER_FFMPEG, the imageio-ffmpeg wheel's, or PATH's.
 
     Raises:
         VideoError: there is none, or the named one cannot be run.
@@ -84,7 +88,9 @@ class Process:
                 start_new_session=True,
             )
         except OSError as error:
-            raise VideoError(f"cannot run {binary} ({error}); name an ffmpeg with --ffmpeg") from None
+            raise VideoError(
+                f"cannot run {binary} ({error}); name an ffmpeg with --ffmpeg"
+            ) from None
         self._said: deque[str] = deque(maxlen=LAST_WORDS_LINES)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -102,10 +108,8 @@ class Process:
     def wait(self) -> bool:
         """Close ffmpeg's stdin, wait for its end, and tell whether it succeeded."""
         if self._popen.stdin is not None:
-            try:
+            with suppress(BrokenPipeError):  # ffmpeg is gone already; its exit code tells why
                 self._popen.stdin.close()
-            except BrokenPipeError:
-                pass  # ffmpeg is gone already; its exit code tells why
         code = self._popen.wait()
         self._listener.join()
         return code == 0
@@ -140,10 +144,8 @@ class Process:
         self._listener.join()
         for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
             if pipe is not None:
-                try:
+                with suppress(BrokenPipeError):  # what was still buffered has nowhere to go
                     pipe.close()
-                except BrokenPipeError:
-                    pass  # what was still buffered has nowhere to go, and need not
 
     def _listen(self) -> None:
         assert self._popen.stderr is not None

@@ -13,7 +13,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from filmcolorizer_cli.color import half_size, resize, rgb_to_ycbcr, ycbcr_to_rgb
@@ -56,7 +55,7 @@ class FilmConfig:
 
 @dataclass(frozen=True)
 class ClassicConfig:
-    """The network of the 2020 student project: RGB in [-1, 1] in and out, 64x64 whatever the film."""
+    """The 2020 student project's network: RGB in [-1, 1] in and out, 64x64 whatever the film."""
 
     arch: ClassVar[str] = "classic"
     size: int = 64
@@ -275,7 +274,9 @@ def config_from_dict(values: dict[str, Any]) -> Config:
     Raises:
         WeightsError: an unknown architecture or unknown fields.
     """
-    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "arch"}
+    fields: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "arch"
+    }
     try:
         return ARCHITECTURES[values["arch"]][0](**fields)
     except (KeyError, TypeError):

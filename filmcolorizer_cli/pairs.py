@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 import json
 import math
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,13 +15,9 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from filmcolorizer_cli.color import (
-    chroma_from_codes,
-    luma_from_codes,
-    luma_to_codes,
-    ycbcr_to_rgb,
-)
+from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
 from filmcolorizer_cli.errors import OptionError, PairsError
+from filmcolorizer_cli.files import cannot_write, check_folder, temporary_beside
 from filmcolorizer_cli.sync import Segment, SyncMap
 from filmcolorizer_cli.video import (
     TIMELINE_FRAME_RATE,
@@ -32,15 +27,16 @@ from filmcolorizer_cli.video import (
     read_cuts,
     read_luma,
     read_ycbcr,
+    to_rgb,
 )
 
 SQUARE_SIZE = 64  # pixels; stills of this size are squares, as in 2020
 DEFAULT_SPLIT = (0.70, 0.15, 0.15)
-PARTS = ("train", "validation", "test")
 SHAPE_TOLERANCE = 0.03  # by which a hand-painted still's aspect ratio may be off
 _FORMAT = "filmcolorizer-pairs/1"
 
 Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -79,20 +75,43 @@ class Pairs:
     Attributes:
         aspect_ratio: width over height of the film's picture as displayed; the stills may be
             squeezed into squares.
+        width, height: of the stills.
     """
 
     folder: Path
     aspect_ratio: float
+    width: int
+    height: int
     pairs: tuple[Pair, ...]
+
+    def part(self, part: Part, split: Split) -> list[Pair]:
+        """The pairs of one part.
+
+        Raises:
+            PairsError: there are none.
+        """
+        chosen = [pair for pair in self.pairs if split.part(pair) == part]
+        if not chosen:
+            raise PairsError(
+                f"the {part} part of the pairs in {self.folder} is empty; extract pairs of the"
+                " whole film, or give another --split"
+            )
+        return chosen
 
     def read(self, pair: Pair) -> tuple[Plane, Plane]:
         """A pair's grey still (H, W) and its colour still (H, W, 3), R'G'B', both uint8.
 
         Raises:
-            PairsError: a still cannot be read, or the two have different shapes.
+            PairsError: a still cannot be read, or has another shape than the others.
         """
         grey = _read_still(self.folder / "bw" / f"{pair.name}.png", "L")
         color = _read_still(self.folder / "color" / f"{pair.name}.png", "RGB")
+        if grey.size != (self.width, self.height):
+            raise PairsError(
+                f"the grey still of pair {pair.name} in {self.folder} is {grey.width}x"
+                f"{grey.height}, not {self.width}x{self.height}; put the extracted one back or"
+                " delete the pair"
+            )
         if color.size != grey.size:
             stretch = (color.width / color.height) / (grey.width / grey.height)
             if abs(math.log(stretch)) > SHAPE_TOLERANCE:
@@ -136,7 +155,7 @@ def extract(
     sync_map: SyncMap,
     folder: Path,
     options: ExtractOptions,
-) -> Iterator[Pair]:
+) -> Iterator[int]:
     """Write aligned stills of two versions of a film, or of one and its own luma.
 
     The stills are gathered in a temporary folder beside ``folder``, which takes its place when all
@@ -151,18 +170,18 @@ def extract(
 
     Raises:
         OptionError: the part holds no still.
-        PairsError: the folder cannot be written.
+        FilmColorizerError: the folder cannot be written.
         VideoError: a film cannot be read.
     """
-    temporary = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(temporary, ignore_errors=True)
+    check_folder(folder.parent)
+    temporary = temporary_beside(folder)
     try:
         (temporary / "bw").mkdir(parents=True)
         (temporary / "color").mkdir()
         pairs: list[Pair] = []
         for segment in sync_map.segments:
             cuts_file = temporary / "cuts.txt"
-            written = []
+            written: list[tuple[str, float]] = []
             stills = _segment_stills(bw, color, segment, sync_map, options, cuts_file)
             for moment, grey, rgb in stills:
                 name = f"{len(pairs) + len(written) + 1:06d}"
@@ -180,12 +199,9 @@ def extract(
         _write_index(temporary, bw, color, sync_map, options, pairs)
         if folder.exists():
             shutil.rmtree(folder)
-        os.replace(temporary, folder)
+        temporary.replace(folder)
     except OSError as error:
-        raise PairsError(
-            f"cannot write the pairs to {folder} ({error.strerror or error});"
-            " make room there or choose another place with -o"
-        ) from None
+        raise cannot_write(folder, error) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -210,7 +226,7 @@ def read_pairs(folder: Path) -> Pairs:
             Pair(*(entry[key] for key in ("name", "bw_seconds", "color_seconds", "shot")))
             for entry in index["pairs"]
         ]
-        aspect_ratio = float(index["aspect_ratio"])
+        shape = float(index["aspect_ratio"]), int(index["width"]), int(index["height"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise PairsError(
             f"{folder} is no folder of pairs ({index_file.name}: {error});"
@@ -233,12 +249,10 @@ def read_pairs(folder: Path) -> Pairs:
     pairs = tuple(pair for pair in listed if pair.name in present["bw"])
     if not pairs:
         raise PairsError(f"{folder} holds no pairs; make some with `filmcolorizer extract`")
-    return Pairs(folder, aspect_ratio, pairs)
+    return Pairs(folder, *shape, pairs)
 
 
-def split_by_time(
-    pairs: Sequence[Pair], sizes: tuple[float, ...] = DEFAULT_SPLIT
-) -> Split:
+def split_by_time(pairs: Sequence[Pair], sizes: tuple[float, ...] = DEFAULT_SPLIT) -> Split:
     """Split pairs into training, validation and test parts, in this order of time.
 
     The borders are moved to the nearest change of shot, so that no shot straddles two parts.
@@ -290,18 +304,19 @@ def _segment_stills(
     if not moments:
         return
     width, height = still_size(options.size, (bw or color).aspect_ratio)
+    duration = float(len(moments) * options.every / TIMELINE_FRAME_RATE)
     sampling = Sampling(
         width,
         height,
         start_seconds=moments[0],
-        duration_seconds=float(len(moments) * options.every / TIMELINE_FRAME_RATE),
+        duration_seconds=duration,
         every=options.every,
     )
     bw_sampling = replace(sampling, cuts_file=cuts_file)
     color_sampling = replace(
         sampling,
         start_seconds=segment.color_seconds(moments[0]),
-        duration_seconds=sampling.duration_seconds * segment.rate,
+        duration_seconds=duration * segment.rate,
         rate=segment.rate,
     )
     stills: Iterator[tuple[Plane, Plane]]
@@ -311,7 +326,7 @@ def _segment_stills(
         stills = zip(read_luma(bw, bw_sampling), read_ycbcr(color, color_sampling), strict=False)
     # The stills come first in zip, so that ffmpeg is read to its end and has written all cuts.
     for (luma, ycbcr), moment in zip(stills, moments, strict=False):
-        rgb = _to_rgb(ycbcr, color.matrix)
+        rgb = to_rgb(ycbcr, color.matrix)
         if sync_map.is_registered:
             rgb = _register(rgb, sync_map.matrix)
         yield moment, _to_grey(luma), rgb
@@ -340,16 +355,6 @@ def _to_grey(luma: Plane) -> Plane:
     grey = luma_from_codes(torch.from_numpy(luma), range="limited")
     codes: Plane = luma_to_codes(grey, range="full").numpy()
     return codes
-
-
-def _to_rgb(ycbcr: Plane, matrix: str) -> Plane:
-    """Y'CbCr codes (H, W, 3), limited range, to R'G'B' codes (H, W, 3)."""
-    codes = torch.from_numpy(np.ascontiguousarray(ycbcr.transpose(2, 0, 1)))  # (3, H, W)
-    luma = luma_from_codes(codes[:1], range="limited")
-    chroma = chroma_from_codes(codes[1:], range="limited")
-    rgb = ycbcr_to_rgb(torch.cat((luma, chroma)), matrix)
-    pixels: Plane = luma_to_codes(rgb, range="full").permute(1, 2, 0).contiguous().numpy()
-    return pixels
 
 
 def _register(rgb: Plane, matrix: Any) -> Plane:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.errors import OptionError, SyncError
+from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.video import Film, Plane, Sampling, read_luma
 
 SIGNATURE_WIDTH, SIGNATURE_HEIGHT = 16, 12  # pixels of a frame that the search looks at
@@ -141,7 +141,7 @@ def write_map(sync_map: SyncMap, path: Path) -> None:
     """Write a map as JSON, whole or not at all.
 
     Raises:
-        SyncError: the file cannot be written.
+        FilmColorizerError: the file cannot be written.
     """
     content = {
         "format": _FORMAT,
@@ -150,15 +150,8 @@ def write_map(sync_map: SyncMap, path: Path) -> None:
         "segments": [asdict(segment) for segment in sync_map.segments],
         "picture": {"matrix": sync_map.matrix},
     }
-    temporary = path.with_name(f".{path.name}.part")
-    try:
+    with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise SyncError(
-            f"cannot write {path} ({error.strerror}); choose another place with -o"
-        ) from None
 
 
 def read_map(path: Path) -> SyncMap:

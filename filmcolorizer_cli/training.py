@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,9 +18,17 @@ from torch.nn import functional as F
 
 from filmcolorizer_cli import weights
 from filmcolorizer_cli.color import half_size, resize, rgb_to_ycbcr
-from filmcolorizer_cli.errors import PairsError, TrainingError
-from filmcolorizer_cli.networks import ClassicNetwork, FilmNetwork, Network, autocast
-from filmcolorizer_cli.pairs import PARTS, Pair, Pairs, Split, still_size
+from filmcolorizer_cli.errors import TrainingError
+from filmcolorizer_cli.files import replacing
+from filmcolorizer_cli.networks import (
+    ClassicConfig,
+    ClassicNetwork,
+    FilmConfig,
+    FilmNetwork,
+    Network,
+    autocast,
+)
+from filmcolorizer_cli.pairs import Pair, Pairs, Split
 
 CHROMA_LOSS_BETA = 0.05  # chroma error at which the film loss turns from squared to absolute
 SATURATION_WEIGHT = 15.0  # a pixel of chroma c counts 1 + 15 |c| times, since most pixels are dull
@@ -53,6 +62,13 @@ class TrainingOptions:
     seed: int = 0
 
 
+# Found for the pairs of one film; `classic` as in 2020.
+DEFAULT_OPTIONS = {
+    FilmConfig.arch: TrainingOptions(epochs=20, batch_size=16, learning_rate=5e-4),
+    ClassicConfig.arch: TrainingOptions(epochs=20, batch_size=64, learning_rate=1e-4),
+}
+
+
 @dataclass(frozen=True)
 class Epoch:
     """One line of a training's history; losses are means over the part."""
@@ -77,28 +93,28 @@ class PairSource:
     """The training and validation parts of a folder of pairs, kept decoded as uint8 in memory.
 
     Args:
-        size: resize the stills to this (64: squares; otherwise the short side); as they are if None.
+        height, width: what the stills are resized to, the size that the network works in.
+        flips: whether half of the batches are mirrored.
 
     Raises:
-        PairsError: a still cannot be read, or stills differ in size.
+        PairsError: a still cannot be read, or a part is empty.
     """
 
     def __init__(
-        self, pairs: Pairs, split: Split, options: TrainingOptions, *, size: int | None, flips: bool
+        self,
+        pairs: Pairs,
+        split: Split,
+        options: TrainingOptions,
+        *,
+        height: int,
+        width: int,
+        flips: bool,
     ) -> None:
         self.batch_size = options.batch_size
         self.seed = options.seed
         self.flips = flips
-        by_part: dict[str, list[Pair]] = {part: [] for part in PARTS}
-        for pair in pairs.pairs:
-            by_part[split.part(pair)].append(pair)
-        for part in ("train", "validation"):
-            if not by_part[part]:
-                raise PairsError(
-                    f"the {part} part of the pairs in {pairs.folder} is empty; give another --split"
-                )
-        self.training = _load_stills(pairs, by_part["train"], size)
-        self.validation = _load_stills(pairs, by_part["validation"], size)
+        self.training = _load_stills(pairs, pairs.part("train", split), height, width)
+        self.validation = _load_stills(pairs, pairs.part("validation", split), height, width)
         self.steps_per_epoch = math.ceil(len(self.training[0]) / self.batch_size)
 
     def training_batches(self, epoch: int) -> Iterator[Batch]:
@@ -112,7 +128,9 @@ class PairSource:
             yield _to_unit(batch)
 
     def validation_batches(self) -> Iterator[Batch]:
-        yield from map(_to_unit, zip(*(p.split(self.batch_size) for p in self.validation)))
+        yield from map(
+            _to_unit, zip(*(p.split(self.batch_size) for p in self.validation), strict=True)
+        )
 
 
 def film_loss(network: FilmNetwork, luma: Tensor, rgb: Tensor) -> Tensor:
@@ -176,7 +194,7 @@ class Trainer:
         """
         for number in range(len(self.history) + 1, self.options.epochs + 1):
             started = time.monotonic()
-            losses = []
+            losses: list[float] = []
             for luma, rgb in self.source.training_batches(number):
                 self._set_learning_rate((number - 1) * self.source.steps_per_epoch + len(losses))
                 losses.append(self._step(luma, rgb))
@@ -292,6 +310,79 @@ class Trainer:
         return luma, rgb.to(self.device)
 
 
+def train(
+    network: Network,
+    pairs: Pairs,
+    split: Split,
+    options: TrainingOptions,
+    output: Path,
+    *,
+    device: torch.device,
+    resume: bool = False,
+) -> Iterator[Step]:
+    """Train a network on a film's pairs and write its best weights.
+
+    Beside ``output`` stand its history (`history_file`) and, until the end, its checkpoint
+    (`checkpoint_file`).
+
+    Args:
+        resume: go on from the checkpoint.
+
+    Yields:
+        After every step, so that progress can be shown.
+
+    Raises:
+        PairsError: a still cannot be read.
+        TrainingError: training cannot be resumed, or the loss is no longer a number.
+        WeightsError: weights or checkpoint cannot be written.
+    """
+    height, width = network.config.working_size(pairs.aspect_ratio)
+    flips = isinstance(network, FilmNetwork)
+    source = PairSource(pairs, split, options, height=height, width=width, flips=flips)
+    trainer = Trainer(network, source, options, checkpoint=checkpoint_file(output), device=device)
+    if resume:
+        trainer.load_checkpoint()
+    for step in trainer.run():
+        if step.finished:
+            _write_history(trainer.history, history_file(output))
+        yield step
+    about = {
+        "description": f"the colours of {pairs.folder.resolve().name}",
+        "split": asdict(split),
+        "training": asdict(options),
+        "best_epoch": trainer.best.epoch,
+        "pairs": len(source.training[0]),
+    }
+    weights.save(network, output, about=about, state=trainer.best_state)
+    checkpoint_file(output).unlink()
+
+
+def checkpoint_file(output: Path) -> Path:
+    """Where training keeps what it needs to go on."""
+    return output.with_name(f"{output.stem}.checkpoint.safetensors")
+
+
+def history_file(output: Path) -> Path:
+    """Where training writes a line per epoch."""
+    return output.with_suffix(".csv")
+
+
+def read_history(output: Path) -> list[Epoch]:
+    """The epochs that led to these weights."""
+    with history_file(output).open(newline="") as file:
+        return [
+            Epoch(int(row.pop("epoch")), **{name: float(value) for name, value in row.items()})
+            for row in csv.DictReader(file)
+        ]
+
+
+def _write_history(history: list[Epoch], path: Path) -> None:
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        table = csv.DictWriter(file, [field.name for field in fields(Epoch)])
+        table.writeheader()
+        table.writerows(asdict(epoch) for epoch in history)
+
+
 def _optimizer(network: Network, options: TrainingOptions) -> torch.optim.Optimizer:
     """The last parameter group learns at ``learning_rate``, the encoder at a share of it."""
     if isinstance(network, ClassicNetwork):
@@ -309,24 +400,15 @@ def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def _load_stills(pairs: Pairs, chosen: list[Pair], size: int | None) -> Batch:
-    """Luma (N, 1, H, W) and R'G'B' (N, 3, H, W), both uint8."""
-    lumas, rgbs = [], []
-    for pair in chosen:
+def _load_stills(pairs: Pairs, chosen: list[Pair], height: int, width: int) -> Batch:
+    """Luma (N, 1, height, width) and R'G'B' (N, 3, height, width), both uint8."""
+    luma = torch.empty(len(chosen), 1, height, width, dtype=torch.uint8)
+    rgb = torch.empty(len(chosen), 3, height, width, dtype=torch.uint8)
+    for index, pair in enumerate(chosen):
         grey, color = (torch.from_numpy(np.array(still)) for still in pairs.read(pair))
-        luma, rgb = grey[None, None], color.permute(2, 0, 1)[None]
-        if size is not None:
-            width, height = still_size(size, luma.shape[-1] / luma.shape[-2])
-            luma, rgb = resize(luma, height, width), resize(rgb, height, width)
-        if lumas and luma.shape != lumas[0].shape:
-            raise PairsError(
-                f"the stills of pair {pair.name} in {pairs.folder} are {luma.shape[-1]}x"
-                f"{luma.shape[-2]}, others {lumas[0].shape[-1]}x{lumas[0].shape[-2]};"
-                " make them alike, or give --size"
-            )
-        lumas.append(luma)
-        rgbs.append(rgb)
-    return torch.cat(lumas), torch.cat(rgbs)
+        luma[index] = resize(grey[None, None], height, width)[0]
+        rgb[index] = resize(color.permute(2, 0, 1)[None], height, width)[0]
+    return luma, rgb
 
 
 def _to_unit(batch: Batch) -> Batch:

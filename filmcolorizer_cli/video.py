@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,14 +14,24 @@ from typing import Any
 import av
 import ffmpeg
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from filmcolorizer_cli.color import WORKING_MATRIX
+from filmcolorizer_cli.color import (
+    WORKING_MATRIX,
+    chroma_from_codes,
+    luma_from_codes,
+    luma_to_codes,
+    ycbcr_to_rgb,
+)
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.ffmpeg import Process, local_file, open_input
+from filmcolorizer_cli.files import cannot_write, check_folder, temporary_beside
 
 TIMELINE_FRAME_RATE = Fraction(24)  # of films we write and of the stills we take
 SEEK_MARGIN_SECONDS = 1.0  # a seek lands so much earlier; the exact frame is then found by its time
+# MPEG streams have no index, so that a seek lands up to a group of pictures late.
+MPEG_SEEK_MARGIN_SECONDS = 15.0
 SD_HEIGHT = 576  # untagged pictures up to this height are taken for BT.601, as players do
 CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot begins
 
@@ -34,6 +43,9 @@ SOUND_BITRATE_KBPS = 192
 _MATRIX_BY_TAG = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
 _FULL_RANGE_TAG = 2  # libav's AVCOL_RANGE_JPEG
 _FFMPEG_MATRIX = {"bt601": "smpte170m", "bt709": "bt709", "bt2020": "bt2020"}
+# Names, in ffmpeg, of containers whose time may jump: ffmpeg counts it from the start of the first
+# stream that it reads, rather than from the container's, unless it seeks beyond.
+_MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
 _COLOR_TAGS = {
     "colorspace": "bt709",
     "color_primaries": "bt709",
@@ -46,13 +58,18 @@ Plane = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Sound:
-    """One sound track of a film."""
+    """One sound track of a film.
+
+    Attributes:
+        start_seconds: how long after the container's start it is first heard.
+    """
 
     index: int
     codec: str
     channels: int
     sample_rate: int
     language: str | None
+    start_seconds: float
 
     @property
     def fits_mp4(self) -> bool:
@@ -123,9 +140,13 @@ def probe(path: Path) -> Film:
 
 
 def _probe_container(path: Path, container: Any) -> Film:
-    pictures = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+    pictures = [
+        s for s in container.streams.video if not s.disposition & s.disposition.attached_pic
+    ]
     if not pictures:
-        raise VideoError(f"{path} has no pictures, only sound or data; give a file with a film in it")
+        raise VideoError(
+            f"{path} has no pictures, only sound or data; give a file with a film in it"
+        )
     stream = pictures[0]
     # PyAV tells a stream's rotation and true shape with its first frame only.
     frame = next(container.decode(stream), None)
@@ -137,8 +158,7 @@ def _probe_container(path: Path, container: Any) -> Film:
     if rotation % 180:
         height, width, sar = width, height, 1 / sar
     tagged = _MATRIX_BY_TAG.get(int(context.colorspace))
-    container_start = (container.start_time or 0) / av.time_base
-    start = float((stream.start_time or 0) * stream.time_base) - container_start
+    start = _start_seconds(stream)
     if stream.duration:
         duration = float(stream.duration * stream.time_base)
     else:
@@ -155,7 +175,7 @@ def _probe_container(path: Path, container: Any) -> Film:
         rotation=rotation,
         frame_rate=Fraction(stream.guessed_rate),
         time_base=stream.time_base,
-        start_seconds=max(start, 0.0),
+        start_seconds=start,
         duration_seconds=duration,
         matrix=WORKING_MATRIX if frame.format.is_rgb else tagged or _guess_matrix(height),
         is_matrix_tagged=tagged is not None,
@@ -169,6 +189,12 @@ def _guess_matrix(height: int) -> str:
     return "bt601" if height <= SD_HEIGHT else "bt709"
 
 
+def _start_seconds(stream: Any) -> float:
+    """When a stream starts, counted from its container's start."""
+    container_start = (stream.container.start_time or 0) / av.time_base
+    return max(float((stream.start_time or 0) * stream.time_base) - container_start, 0.0)
+
+
 def _sound(stream: Any) -> Sound:
     context = stream.codec_context
     language = stream.language
@@ -178,6 +204,7 @@ def _sound(stream: Any) -> Sound:
         channels=context.channels,
         sample_rate=context.sample_rate or 0,
         language=None if language in (None, "und") else language,
+        start_seconds=_start_seconds(stream),
     )
 
 
@@ -246,6 +273,26 @@ def read_ycbcr(film: Film, sampling: Sampling) -> Iterator[Plane]:
         yield data.reshape(3, height, width).transpose(1, 2, 0)  # planes to (H, W, 3)
 
 
+def read_rgb(film: Film, sampling: Sampling) -> Iterator[Plane]:
+    """Yield pictures (height, width, 3) of R', G' and B', uint8.
+
+    Raises:
+        VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+    """
+    for ycbcr in read_ycbcr(film, sampling):
+        yield to_rgb(ycbcr, film.matrix)
+
+
+def to_rgb(ycbcr: Plane, matrix: str) -> Plane:
+    """Y'CbCr (H, W, 3), limited range, in this matrix, to R'G'B' (H, W, 3); both uint8."""
+    codes = torch.from_numpy(np.ascontiguousarray(ycbcr.transpose(2, 0, 1)))  # (3, H, W)
+    luma = luma_from_codes(codes[:1], range="limited")
+    chroma = chroma_from_codes(codes[1:], range="limited")
+    rgb = ycbcr_to_rgb(torch.cat((luma, chroma)), matrix)
+    pixels: Plane = luma_to_codes(rgb, range="full").permute(1, 2, 0).contiguous().numpy()
+    return pixels
+
+
 def read_cuts(path: Path) -> list[float]:
     """The times of shot changes in a file that a `Sampling` named, in seconds, ascending."""
     if not path.is_file():  # ffmpeg makes it with the first cut
@@ -262,12 +309,16 @@ def _keeps_luma(film: Film) -> bool:
 def _frames(film: Film, sampling: Sampling) -> Any:
     """The filter graph up to frames of the wanted times, size and range."""
     start = film.start_seconds + sampling.start_seconds
-    seek = max(start - SEEK_MARGIN_SECONDS, 0.0)
+    if film.container in _MPEG_STREAMS:
+        seek = max(start - MPEG_SEEK_MARGIN_SECONDS, 0.0)
+        origin = max(seek, film.start_seconds)
+    else:
+        origin = seek = max(start - SEEK_MARGIN_SECONDS, 0.0)
     options = {"ss": f"{seek:.6f}"} if seek else {}
     # -xerror: a damaged packet or frame ends the reading instead of coming out as grey mush.
     stream = open_input(film.path, xerror=None, **options)[str(film.stream_index)]
     stream = stream.filter("settb", "1/1000000")
-    stream = stream.filter("setpts", f"(PTS-{start - seek:.6f}/TB)/{sampling.rate!r}")
+    stream = stream.filter("setpts", f"(PTS-{start - origin:.6f}/TB)/{sampling.rate!r}")
     rate = sampling.frame_rate
     stream = stream.filter("fps", fps=f"{rate.numerator}/{rate.denominator}", start_time=0)
     matrix = _FFMPEG_MATRIX[film.matrix]
@@ -351,9 +402,9 @@ class FilmWriter:
         duration_seconds: float | None = None,
     ) -> None:
         self.target = target
-        self._temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+        self._temporary = temporary_beside(target)
         self._width, self._height = source.width, source.height
-        check_writable(target.parent)
+        check_folder(target.parent)
         pictures = _pictures_input(source, encoding, is_from_start=start_seconds == 0)
         sounds, sound_options = _sounds(source, start_seconds, duration_seconds)
         self._output = ffmpeg.output(
@@ -384,8 +435,8 @@ class FilmWriter:
         if odd_rows or odd_columns:
             luma = np.pad(luma, ((0, odd_rows), (0, odd_columns)), mode="edge")
         try:
-            self._process.stdin.write(np.ascontiguousarray(luma))
-            self._process.stdin.write(np.ascontiguousarray(chroma))
+            self._process.stdin.write(np.ascontiguousarray(luma).data)
+            self._process.stdin.write(np.ascontiguousarray(chroma).data)
         except BrokenPipeError:
             self._process.wait()
             raise self._failure() from None
@@ -401,11 +452,9 @@ class FilmWriter:
                 if error is None:
                     if not self._process.wait():
                         raise self._failure()
-                    os.replace(self._temporary, self.target)
+                    self._temporary.replace(self.target)
         except OSError as problem:
-            raise VideoError(
-                f"cannot write {self.target} ({problem.strerror}); choose another place with -o"
-            ) from None
+            raise cannot_write(self.target, problem) from None
         finally:
             self._temporary.unlink(missing_ok=True)
 
@@ -413,21 +462,6 @@ class FilmWriter:
         return VideoError(
             f"{self.target} could not be written (ffmpeg: {self._process.last_words()});"
             " make room there, or choose another place with -o"
-        )
-
-
-def check_writable(folder: Path) -> None:
-    """Make sure that files can be made in a folder, before hours are spent on one.
-
-    Raises:
-        VideoError: the folder is missing or may not be written to.
-    """
-    if not folder.is_dir():
-        raise VideoError(f"the folder {folder} does not exist; make it, or choose another with -o")
-    if not os.access(folder, os.W_OK):
-        raise VideoError(
-            f"the folder {folder} may not be written to; change its permissions, or choose another"
-            " place with -o"
         )
 
 
@@ -456,8 +490,12 @@ def _sounds(
     if not source.sounds:
         return [], {}
     options: dict[str, str] = {}
-    if start_seconds:
-        options["ss"] = f"{source.start_seconds + start_seconds:.6f}"
+    seek = source.start_seconds + start_seconds if start_seconds else 0.0
+    if seek:
+        options["ss"] = f"{seek:.6f}"
+    if source.container in _MPEG_STREAMS:
+        first = min(sound.start_seconds for sound in source.sounds)
+        options["itsoffset"] = f"{max(first - seek, 0.0):.6f}"
     if duration_seconds is not None:
         late = 0.0 if start_seconds else source.start_seconds
         options["t"] = f"{late + duration_seconds:.6f}"

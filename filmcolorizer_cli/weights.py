@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from filmcolorizer_cli.errors import WeightsError
+from filmcolorizer_cli.files import models_folder, replacing
 from filmcolorizer_cli.networks import Network, build, config_from_dict, config_to_dict
 
 DEFAULT_MODEL = "default"
@@ -40,16 +40,9 @@ class Model:
         return self.path.stat().st_size
 
 
-def shipped_folder() -> Path:
-    """Where the shipped weights lie: in the installed package, or in a checkout's ``models/``."""
-    package = Path(__file__).parent
-    installed = package / "models"
-    return installed if installed.is_dir() else package.parent / "models"
-
-
 def shipped_models() -> list[Model]:
     """The models that come with the program, by name."""
-    return [read_model(path) for path in sorted(shipped_folder().glob("*.safetensors"))]
+    return [read_model(path) for path in sorted(models_folder().glob("*.safetensors"))]
 
 
 def find_model(name: str | None = None) -> Model:
@@ -68,10 +61,10 @@ def find_model(name: str | None = None) -> Model:
     path = Path(name)
     if path.is_file():
         return read_model(path)
-    shipped = shipped_folder() / f"{name}.safetensors"
+    shipped = models_folder() / f"{name}.safetensors"
     if path.name == name and shipped.is_file():
         return read_model(shipped)
-    names = ", ".join(path.stem for path in sorted(shipped_folder().glob("*.safetensors")))
+    names = ", ".join(path.stem for path in sorted(models_folder().glob("*.safetensors")))
     raise WeightsError(
         f"there is no model {name!r}: give a .safetensors file that exists"
         f" or one of the shipped models ({names or 'none is shipped here'})"
@@ -90,7 +83,7 @@ def read_model(path: Path) -> Model:
             f"{path} holds no network that filmcolorizer knows"
             f" (its format is {metadata.get('format')!r}, not {_FORMAT!r}); give another file"
         )
-    is_shipped = path.parent == shipped_folder()
+    is_shipped = path.parent == models_folder()
     return Model(
         name=path.stem if is_shipped else str(path),
         path=path,
@@ -133,7 +126,7 @@ def save(
         half_precision: store floats as float16, at half the size; loading widens them again.
 
     Raises:
-        WeightsError: the file cannot be written.
+        FilmColorizerError: the file cannot be written.
     """
     tensors = state if state is not None else network.state_dict()
     if half_precision:
@@ -150,17 +143,15 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     """Write a safetensors file under a temporary name and rename it into place.
 
     Raises:
-        WeightsError: the file cannot be written.
+        FilmColorizerError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.part")
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
-        contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, temporary, metadata)
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
+        with replacing(path) as temporary:
+            save_file(contiguous, temporary, metadata)
+    except SafetensorError as error:
         raise WeightsError(
-            f"cannot write {path} ({error}); make room there or choose another place with -o"
+            f"cannot write {path} ({error}); make room there, or choose another place with -o"
         ) from None
 
 

@@ -150,7 +150,7 @@ def _emulsion(rgb: Tensor, dice: random.Random) -> Tensor:
 
 
 def _age(luma: Tensor, dice: random.Random, generator: torch.Generator) -> Tensor:
-    """Luma (B, 1, H, W) with the wear of old film, in [0, 1]; black bars and white stay possible."""
+    """Luma (B, 1, H, W) with the wear of old film, in [0, 1]."""
     aged = []
     for picture in luma:
         if dice.random() < TONE_SHARE:

@@ -34,6 +34,8 @@ _NUMBERS = (
     "color=black:size={width}x{height}:rate={frame_rate}:duration={seconds},format=yuv420p,"
     "geq=lum='30+190*mod(floor(N/pow(2,floor(X*8/W))),2)':cb=128:cr=128"
 )
+# Silence, then from the middle on a tone.
+_SOUND = "aevalsrc=0.5*sin(2765*t)*gte(t\\,{seconds}/2):sample_rate=44100:duration={seconds}"
 _NOBODY = 65534
 X264 = ("-c:v", "libx264", "-preset", "ultrafast")
 LOSSLESS = (*X264, "-qp", "0")
@@ -59,15 +61,15 @@ def make_clip(
     sound: str | None = None,
     extra: tuple[str, ...] = (),
 ) -> Path:
-    """A clip of a moving test picture and, if ``sound`` names a codec, a 440 Hz tone.
+    """A clip of a moving test picture and, if ``sound`` names a codec, a tone from its middle on.
 
-    ffmpeg -f lavfi -i testsrc2=... [-f lavfi -i sine=440 -c:a SOUND] -c:v libx264 PATH
+    ffmpeg -f lavfi -i testsrc2=... [-f lavfi -i aevalsrc=... -c:a SOUND] -c:v libx264 PATH
     """
     width, height = size
     source = picture.format(width=width, height=height, frame_rate=frame_rate, seconds=seconds)
     inputs = ["-f", "lavfi", "-i", source]
     if sound is not None:
-        inputs += ["-f", "lavfi", "-i", f"sine=440:duration={seconds}", "-c:a", sound]
+        inputs += ["-f", "lavfi", "-i", _SOUND.format(seconds=seconds), "-c:a", sound]
     run_ffmpeg(*inputs, *codec, "-pix_fmt", layout, *extra, path)
     return path
 

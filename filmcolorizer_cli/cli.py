@@ -1,0 +1,713 @@
+"""The Typer commands: options to arguments, results to text, exit codes.
+
+torch and everything that needs it is imported inside the commands, so that help, completion and
+wrong options answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import asdict, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from filmcolorizer_cli import __version__, console
+from filmcolorizer_cli.errors import FilmColorizerError, OptionError
+from filmcolorizer_cli.files import SAMPLE_FILM, check_folder, models_folder
+
+if TYPE_CHECKING:
+    from filmcolorizer_cli.evaluation import Evaluation
+    from filmcolorizer_cli.networks import Network
+    from filmcolorizer_cli.video import Film
+    from filmcolorizer_cli.weights import Model
+
+FIND = "find"  # what --offset without a value stands for
+HIGHEST_FRAME_RATE = 240
+DEMO_MOMENTS_SECONDS = (1.0, 3.0, 5.0)  # of the sample film, one of each shot
+
+
+class Commands(TyperGroup):
+    """Ends a command with one sentence where the library raised."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FilmColorizerError as error:
+            console.fail(str(error))
+            raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
+        except KeyboardInterrupt:
+            console.fail("stopped; no unfinished file was left behind")
+            raise typer.Exit(130) from None
+
+
+class OffsetCommand(TyperCommand):
+    """Lets --offset stand alone, anywhere in the line, or be followed by a number of frames."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        joined: list[str] = []
+        rest = iter(args)
+        for word in rest:
+            if word != "--offset":
+                joined.append(word)
+                continue
+            following = next(rest, None)
+            if following is not None and following.lstrip("+-").isdecimal():
+                joined.append(f"--offset={following}")
+            else:
+                joined.append(f"--offset={FIND}")
+                joined += [] if following is None else [following]
+        return super().parse_args(ctx, joined)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Give old black-and-white films their colours.",
+)
+
+
+def _parse_seconds(text: str) -> float:
+    """Seconds, or [hours:]minutes:seconds."""
+    try:
+        seconds = 0.0
+        for part in str(text).split(":"):
+            seconds = seconds * 60 + float(part)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise typer.BadParameter(f"{text!r} is no time; write seconds or hours:minutes:seconds")
+    return seconds
+
+
+def _parse_frame_rate(text: str) -> Fraction | None:
+    """A number or fraction of frames a second; None for the source's own."""
+    if text == "source":
+        return None
+    try:
+        rate = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 1 <= rate <= HIGHEST_FRAME_RATE:
+        raise typer.BadParameter(
+            f"{text!r} is no frame rate from 1 to {HIGHEST_FRAME_RATE}; write a number such as 24,"
+            " a fraction such as 24000/1001, or source"
+        )
+    ntsc = Fraction(round(rate) * 1000, 1001)  # 23.976, 29.97 and 59.94 stand for these
+    return ntsc if rate != ntsc and abs(rate - ntsc) < Fraction(1, 100) else rate
+
+
+def _parse_split(text: str) -> tuple[float, ...]:
+    """Two counts, as in 2020, or three shares."""
+    try:
+        sizes = tuple(float(size) for size in text.split(","))
+    except ValueError:
+        sizes = ()
+    is_counts = len(sizes) == 2 and all(size >= 1 and size.is_integer() for size in sizes)
+    is_shares = len(sizes) == 3 and min(sizes) > 0
+    if is_shares:
+        sizes = tuple(size / sum(sizes) for size in sizes)
+    if not (is_counts or is_shares):
+        raise typer.BadParameter(
+            f"{text!r} is no split; write three shares such as 70,15,15, or the numbers of training"
+            " and validation pairs such as 4000,1000"
+        )
+    return sizes
+
+
+def _complete_model(incomplete: str) -> list[str]:
+    names = [path.stem for path in models_folder().glob("*.safetensors")]
+    names += [str(path) for path in Path().glob("*.safetensors")]
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+def _complete_init(incomplete: str) -> list[str]:
+    names = ["none", *_complete_model(incomplete)]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _use_ffmpeg(binary: str | None) -> None:
+    if binary is not None:
+        os.environ["FILMCOLORIZER_FFMPEG"] = binary
+
+
+FilmArgument = Annotated[Path, typer.Argument(metavar="FILM", help="A film file.")]
+PairsArgument = Annotated[Path, typer.Argument(metavar="[PAIRS]", help="A folder of pairs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
+Ffmpeg = Annotated[
+    str | None,
+    typer.Option(
+        envvar="FILMCOLORIZER_FFMPEG",
+        callback=_use_ffmpeg,
+        metavar="PROGRAM",
+        help="An ffmpeg to use instead of the one that was installed along.",
+    ),
+]
+Device = Annotated[
+    Literal["auto", "cpu", "cuda", "mps"],
+    typer.Option(help="Where the network runs; auto takes a GPU when there is one."),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="NAME|FILE",
+        autocompletion=_complete_model,
+        help="A shipped model or a weights file. [default: ./film.safetensors, else default]",
+    ),
+]
+Start = Annotated[
+    float,
+    typer.Option(
+        parser=_parse_seconds,
+        metavar="T",
+        help="Begin there, in seconds or h:m:s.",
+        show_default="0",
+    ),
+]
+Duration = Annotated[
+    float | None,
+    typer.Option(
+        parser=_parse_seconds,
+        metavar="T",
+        help="Take so much, in seconds or h:m:s.",
+        show_default="all",
+    ),
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.say(f"filmcolorizer {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def filmcolorizer(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Give old black-and-white films their colours."""
+
+
+@app.command()
+def info(film: FilmArgument, as_json: Json = False) -> None:
+    """Tell what a film file is, and what colorizing would do with it."""
+    from filmcolorizer_cli import weights
+    from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, probe
+
+    source = probe(film)
+    model = weights.find_model()
+    target = _default_target(film)
+    frames = source.frame_count(TIMELINE_FRAME_RATE)
+    if as_json:
+        facts = asdict(source) | {
+            name: str(getattr(source, name))
+            for name in ("path", "sample_aspect_ratio", "frame_rate", "time_base")
+        }
+        plan = {"target": str(target), "frames": frames, "frame_rate": "24", "model": model.name}
+        console.json(facts | {"colorize": plan})
+        return
+    matrix = source.matrix.upper().replace("BT", "BT.")
+    rotation = f", turned by {source.rotation} degrees" if source.rotation else ""
+    console.facts(
+        [
+            ("film", f"{source.path} ({source.container})"),
+            ("picture", f"{_describe_size(source)}{rotation}, {source.codec}"),
+            ("frame rate", f"{_describe_rate(source.frame_rate)} frames a second"),
+            ("length", f"{source.duration_seconds:.2f} s, about {source.frame_count()} frames"),
+            (
+                "colour tags",
+                f"{matrix}{'' if source.is_matrix_tagged else ' (guessed)'},"
+                f" {'full' if source.is_full_range else 'limited'} range, {source.pixel_format}",
+            ),
+            ("sound", "; ".join(_describe_sounds(source)) or "none"),
+            (
+                "colorize",
+                f"writes {target}: {frames} frames at 24 frames a second, H.264 in mp4, with the"
+                f" model {model.name}",
+            ),
+        ]
+    )
+
+
+@app.command(cls=OffsetCommand)
+def sync(
+    bw: Annotated[Path, typer.Argument(metavar="BW", help="The black-and-white film.")],
+    color: Annotated[Path, typer.Argument(metavar="COLOR", help="Its coloured version.")],
+    offset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[FRAMES]",
+            help="Alone: only find and print the offset. With a number: take it as stated. Frame n"
+            " of BW shows what frame n + FRAMES of COLOR shows, in frames of BW.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The map.", show_default="sync.json"),
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    ffmpeg: Ffmpeg = None,
+) -> None:
+    """Line up a black-and-white film and its coloured version."""
+    from filmcolorizer_cli import sync as syncing
+    from filmcolorizer_cli.video import probe
+
+    is_number = offset is not None and offset.lstrip("+-").isdecimal()
+    if offset not in (None, FIND) and not is_number:
+        raise typer.BadParameter(f"{offset!r} is no number of frames", param_hint="--offset")
+    writes = offset != FIND or output is not None
+    target = output or Path("sync.json")
+    bw_film, color_film = probe(bw), probe(color)
+    if writes:
+        _check_target(target, [bw, color], overwrite)
+    if is_number:
+        frames, confidence = int(str(offset)), 1.0
+    else:
+        frames, confidence = syncing.find_offset(bw_film, color_film, track=console.track)
+    sync_map = syncing.constant_offset(bw_film, color_film, frames, confidence)
+    if writes:
+        syncing.write_map(sync_map, target)
+    seconds = float(frames / bw_film.frame_rate)
+    if as_json:
+        console.json(
+            {
+                "offset_frames": frames,
+                "offset_seconds": seconds,
+                "confidence": confidence,
+                "output": str(target) if writes else None,
+            }
+        )
+        return
+    segment = sync_map.segments[0]
+    shared = segment.bw_end_seconds - segment.bw_start_seconds
+    certainty = "as stated" if is_number else f"{confidence:.0%} of the pictures agree"
+    console.say(f"offset {frames:+d} frames ({seconds:+.3f} s), {certainty}")
+    if writes:
+        console.say(f"wrote {target}: {shared:.1f} s that both films show")
+
+
+@app.command()
+def extract(
+    bw: Annotated[
+        Path, typer.Argument(metavar="BW", help="The black-and-white film, or a lone colour film.")
+    ],
+    color: Annotated[
+        Path | None, typer.Argument(metavar="[COLOR]", help="Its coloured version.")
+    ] = None,
+    sync_file: Annotated[
+        Path | None,
+        typer.Option("--sync", help="A map made by sync; the two are lined up anew without it."),
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder of pairs.")] = Path(
+        "pairs"
+    ),
+    every: Annotated[int, typer.Option(min=1, help="One still of so many frames at 24 fps.")] = 24,
+    size: Annotated[
+        int, typer.Option(min=16, help="64: squares of 64x64, as in 2020; else the short side.")
+    ] = 64,
+    start: Start = 0.0,
+    duration: Duration = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    ffmpeg: Ffmpeg = None,
+) -> None:
+    """Take pairs of grey and colour stills from two versions of a film, or from one in colour."""
+    from filmcolorizer_cli import pairs as pairing
+    from filmcolorizer_cli import sync as syncing
+    from filmcolorizer_cli.video import probe
+
+    if color is None and sync_file is not None:
+        raise typer.BadParameter("a map needs both films, BW and COLOR", param_hint="--sync")
+    bw_film = probe(bw)
+    color_film = bw_film if color is None else probe(color)
+    _check_folder_target(output, overwrite)
+    if sync_file is not None:
+        sync_map = syncing.read_map(sync_file)
+    elif color is None:
+        sync_map = syncing.constant_offset(bw_film, bw_film, 0, 1.0)
+    else:
+        frames, confidence = syncing.find_offset(bw_film, color_film, track=console.track)
+        sync_map = syncing.constant_offset(bw_film, color_film, frames, confidence)
+        console.note(f"lined up at {frames:+d} frames, {confidence:.0%} of the pictures agree")
+    options = pairing.ExtractOptions(every, size, start, duration)
+    grey_film = None if color is None else bw_film
+    written = pairing.extract(grey_film, color_film, sync_map, output, options)
+    total = pairing.count_stills(sync_map, options)
+    count = max(console.track(written, total, "pairs", unit="pairs"))
+    folder = pairing.read_pairs(output)
+    shots = len({pair.shot for pair in folder.pairs})
+    if as_json:
+        console.json({"output": str(output), "pairs": count, "shots": shots})
+        return
+    console.say(
+        f"wrote {output}: {count} pairs of {folder.width}x{folder.height} stills from {shots} shots"
+    )
+
+
+@app.command()
+def train(
+    pairs: PairsArgument = Path("pairs"),
+    arch: Annotated[
+        Literal["film", "classic"], typer.Option(help="The product's network, or that of 2020.")
+    ] = "film",
+    init: Annotated[
+        str | None,
+        typer.Option(
+            metavar="default|none|FILE",
+            autocompletion=_complete_init,
+            help="The weights to start from: the shipped ones, random ones, or a file's."
+            " [default: default for film, none for classic]",
+        ),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, show_default="20")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=2, show_default="16 for film, 64 for classic")
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option("--lr", min=0.0, show_default="0.0005 for film, 0.0001 for classic"),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=16, help="Short side that the network works in.", show_default="that of the stills"
+        ),
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option(help="Shares, or numbers of training and validation pairs (4000,1000)."),
+    ] = "70,15,15",
+    seed: int = 0,
+    device: Device = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The weights.")] = Path(
+        "film.safetensors"
+    ),
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Train a network for one film on the pairs taken from it."""
+    sizes = _parse_split(split)
+
+    from filmcolorizer_cli import report, training, weights
+    from filmcolorizer_cli.networks import pick_device
+    from filmcolorizer_cli.pairs import read_pairs, split_by_time
+
+    where = pick_device(device)
+    folder = read_pairs(pairs)
+    parts = split_by_time(folder.pairs, sizes)
+    _check_training_target(output, training.checkpoint_file(output), resume, overwrite)
+    defaults = training.DEFAULT_OPTIONS[arch]
+    options = replace(
+        defaults,
+        epochs=epochs or defaults.epochs,
+        batch_size=batch_size or defaults.batch_size,
+        learning_rate=defaults.learning_rate if learning_rate is None else learning_rate,
+        seed=seed,
+    )
+    short_side = size or min(folder.width, folder.height)
+    network = _first_network(arch, init, short_side, seed)
+    steps = training.train(network, folder, parts, options, output, device=where, resume=resume)
+    total = options.epochs * -(-len(folder.part("train", parts)) // options.batch_size)
+    try:
+        for _ in console.track(steps, total, "training", unit="steps"):
+            pass
+    except KeyboardInterrupt:
+        console.note("the finished epochs are kept: go on with the same command and --resume")
+        raise
+    history = training.read_history(output)
+    loss_figure = output.with_name(f"{output.stem}-loss.png")
+    samples = output.with_name(f"{output.stem}-samples.png")
+    report.save_loss_figure(history, loss_figure)
+    trained = weights.load(weights.read_model(output))
+    report.save_samples(folder, parts, trained, where, samples)
+    best = min(history, key=lambda epoch: epoch.validation_loss)
+    written = [output, training.history_file(output), loss_figure, samples]
+    if as_json:
+        console.json({"best": asdict(best), "written": [str(path) for path in written]})
+        return
+    console.say(
+        f"best of {len(history)} epochs: {best.epoch}, training loss {best.training_loss:.4f},"
+        f" validation loss {best.validation_loss:.4f}"
+    )
+    console.say(f"wrote {', '.join(str(path) for path in written)}")
+
+
+@app.command("eval")
+def evaluate(
+    pairs: PairsArgument = Path("pairs"),
+    model: ModelOption = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Show the grey frame itself beside the network.")
+    ] = False,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure how close a network comes to the true colours of a film's pairs."""
+    from filmcolorizer_cli import evaluation, weights
+    from filmcolorizer_cli.networks import pick_device
+    from filmcolorizer_cli.pairs import read_pairs
+
+    where = pick_device(device)
+    folder = read_pairs(pairs)
+    chosen = weights.find_model(model)
+    network = weights.load(chosen)
+    split = evaluation.split_for(folder, chosen.about)
+    progress = evaluation.evaluate(folder, split, network, where)
+    *_, result = console.track(progress, len(folder.pairs), "comparing", unit="pairs")
+    assert isinstance(result, evaluation.Evaluation)
+    if as_json:
+        shown = asdict(result) if baseline else {"network": asdict(result)["network"]}
+        console.json({"model": chosen.name, "pairs": str(pairs), **shown})
+        return
+    _print_evaluation(result, chosen, pairs, with_baseline=baseline)
+
+
+@app.command()
+def colorize(
+    film: FilmArgument,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The coloured film.", show_default="FILM-color.mp4"),
+    ] = None,
+    model: ModelOption = None,
+    fps: Annotated[
+        str, typer.Option(metavar="24|source|N", help="Frames a second that are written.")
+    ] = "24",
+    crf: Annotated[
+        int, typer.Option(min=0, max=51, help="x264's quality: lower is better and larger.")
+    ] = 18,
+    preset: Annotated[
+        Literal[
+            "ultrafast",
+            "superfast",
+            "veryfast",
+            "faster",
+            "fast",
+            "medium",
+            "slow",
+            "slower",
+            "veryslow",
+        ],
+        typer.Option(help="x264's preset: slower is smaller."),
+    ] = "medium",
+    start: Start = 0.0,
+    duration: Duration = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    ffmpeg: Ffmpeg = None,
+) -> None:
+    """Colorize a black-and-white film, with its sound."""
+    frame_rate = _parse_frame_rate(fps)
+
+    from filmcolorizer_cli import weights
+    from filmcolorizer_cli.colorizing import ColorizeOptions
+    from filmcolorizer_cli.networks import pick_device
+    from filmcolorizer_cli.video import Encoding, probe
+
+    where = pick_device(device)
+    source = probe(film)
+    target = output or _default_target(film)
+    _check_target(target, [film], overwrite)
+    chosen = weights.find_model(model)
+    network = weights.load(chosen)
+    encoding = Encoding(frame_rate or source.frame_rate, crf, preset)
+    options = ColorizeOptions(encoding, start, duration)
+    if not as_json:
+        console.note(f"colorizing {film} with the model {chosen.name} on {where.type}")
+    frames = _colorize(source, target, network, options, where)
+    if as_json:
+        console.json({"output": str(target), "frames": frames, "model": chosen.name})
+        return
+    sounds = "; ".join(_describe_sounds(source)) or "the source has none"
+    console.say(
+        f"wrote {target}: {frames} frames, {float(frames / encoding.frame_rate):.2f} s at"
+        f" {_describe_rate(encoding.frame_rate)} frames a second, {_describe_size(source)};"
+        f" sound: {sounds}"
+    )
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """List the shipped networks."""
+    from filmcolorizer_cli import weights
+
+    shipped = weights.shipped_models()
+    if as_json:
+        console.json(
+            [
+                {"name": m.name, "path": str(m.path), "size_bytes": m.size_bytes}
+                | {"config": m.config, "about": m.about}
+                for m in shipped
+            ]
+        )
+        return
+    rows = [
+        (m.name, m.config["arch"], f"{m.size_bytes / 1e6:.1f} MB")
+        + tuple(str(m.about.get(topic, "")) for topic in ("description", "data", "licence"))
+        for m in shipped
+    ]
+    columns = ("name", "network", "size", "for", "trained on", "licence")
+    console.table("shipped models", columns, [rows], left=len(columns))
+
+
+@app.command()
+def demo(device: Device = "auto", overwrite: Overwrite = False, ffmpeg: Ffmpeg = None) -> None:
+    """Colorize a short sample film in the current folder, to see that all works."""
+    from filmcolorizer_cli import report, weights
+    from filmcolorizer_cli.colorizing import ColorizeOptions
+    from filmcolorizer_cli.networks import pick_device
+    from filmcolorizer_cli.video import probe
+
+    where = pick_device(device)
+    film = Path("filmcolorizer-sample.mp4")
+    target, picture = _default_target(film), film.with_suffix(".png")
+    for path in (film, target, picture):
+        _check_target(path, [SAMPLE_FILM], overwrite)
+    shutil.copyfile(SAMPLE_FILM, film)
+    chosen = weights.find_model(weights.DEFAULT_MODEL)
+    source = probe(film)
+    frames = _colorize(source, target, weights.load(chosen), ColorizeOptions(), where)
+    report.save_before_after(source, probe(target), DEMO_MOMENTS_SECONDS, picture)
+    console.say(f"wrote {film}: the black-and-white sample, {source.duration_seconds:.0f} s")
+    console.say(f"wrote {target}: its {frames} frames in colour, by the model {chosen.name}")
+    console.say(f"wrote {picture}: before and after")
+
+
+def _colorize(film: Film, target: Path, network: Network, options: Any, device: Any) -> int:
+    from filmcolorizer_cli import colorizing
+
+    frames = colorizing.colorize(film, target, network, options, device)
+    total = options.sampling().frame_count(film)
+    return max(console.track(frames, total, "colorizing"))
+
+
+def _first_network(arch: str, init: str | None, short_side: int, seed: int) -> Network:
+    """The network that training starts from."""
+    import torch
+
+    from filmcolorizer_cli import weights
+    from filmcolorizer_cli.networks import ARCHITECTURES, build
+
+    torch.manual_seed(seed)
+    if init is None:
+        init = "default" if arch == "film" else "none"
+    network = build(ARCHITECTURES[arch][0](size=short_side))
+    if init != "none":
+        model = weights.find_model(init)
+        if model.config["arch"] != arch:
+            raise OptionError(
+                f"the weights {model.path} are of the network {model.config['arch']!r}, not"
+                f" {arch!r}; give --arch {model.config['arch']}, or another --init"
+            )
+        network.load_state_dict(weights.load(model).state_dict())
+    return network
+
+
+def _default_target(film: Path) -> Path:
+    return film.with_name(f"{film.stem}-color.mp4")
+
+
+def _check_target(target: Path, sources: list[Path], overwrite: bool) -> None:
+    """Refuse to write over a source, ever, or over anything else unasked."""
+    check_folder(target.parent)
+    if target.is_dir():
+        raise FilmColorizerError(f"{target} is a folder; name a file with -o")
+    if not target.exists():
+        return
+    if any(source.exists() and target.samefile(source) for source in sources):
+        raise FilmColorizerError(f"{target} is the source itself; name another file with -o")
+    if not overwrite:
+        raise FilmColorizerError(
+            f"{target} exists already; name another file with -o, or give --overwrite"
+        )
+
+
+def _check_folder_target(folder: Path, overwrite: bool) -> None:
+    """Refuse to replace a folder unasked, and one that is no folder of pairs ever."""
+    if not folder.exists():
+        return
+    if not (folder / "pairs.json").is_file():
+        raise FilmColorizerError(
+            f"{folder} exists and is no folder of pairs; name another folder with -o"
+        )
+    if not overwrite:
+        raise FilmColorizerError(
+            f"{folder} exists already; name another folder with -o, or give --overwrite"
+        )
+
+
+def _check_training_target(output: Path, checkpoint: Path, resume: bool, overwrite: bool) -> None:
+    """Refuse to lose trained weights, or an interrupted training, unasked."""
+    check_folder(output.parent)
+    if resume or overwrite:
+        return
+    if checkpoint.exists():
+        raise FilmColorizerError(
+            f"an interrupted training is kept in {checkpoint}; go on with --resume, or start anew"
+            " with --overwrite"
+        )
+    if output.exists():
+        raise FilmColorizerError(
+            f"{output} exists already; name another file with -o, or give --overwrite"
+        )
+
+
+def _describe_size(film: Film) -> str:
+    size = f"{film.width}x{film.height}"
+    if film.sample_aspect_ratio != 1:
+        shape = f"{film.sample_aspect_ratio.numerator}:{film.sample_aspect_ratio.denominator}"
+        return f"{size} with pixels of {shape}"
+    return size
+
+
+def _describe_rate(rate: Fraction) -> str:
+    return str(rate) if rate.denominator == 1 else f"{rate} ({float(rate):.3f})"
+
+
+def _describe_sounds(film: Film) -> list[str]:
+    return [
+        f"{sound.codec}{f' ({sound.language})' if sound.language else ''}"
+        f" {'copied' if sound.fits_mp4 else 'to AAC'}"
+        for sound in film.sounds
+    ]
+
+
+def _print_evaluation(
+    result: Evaluation, model: Model, pairs: Path, *, with_baseline: bool
+) -> None:
+    rows = {"naive baseline": result.baseline} if with_baseline else {}
+    rows[f"{model.config['arch']} ({model.name})"] = result.network
+    measures = {
+        "MSE": lambda score: f"{score.mse:.4f}",
+        "/ baseline": lambda score: f"{score.mse_ratio:.2f}",
+        "PSNR, dB": lambda score: f"{score.psnr:.2f}",
+        "colourfulness": lambda score: f"{score.colorfulness:.1f}",
+    }
+    sections = [
+        [
+            ("" if index else name, measure, *(show(score) for score in scores.values()))
+            for index, (measure, show) in enumerate(measures.items())
+        ]
+        for name, scores in rows.items()
+    ]
+    truth = [f"{score.true_colorfulness:.1f}" for score in result.network.values()]
+    sections.append([("truth", "colourfulness", *truth)])
+    counts = [f"{part} ({score.pairs})" for part, score in result.network.items()]
+    title = f"{pairs}: MSE on RGB in [-1, 1], means over the pairs"
+    console.table(title, ("", "", *counts), sections, left=2)

@@ -1,0 +1,113 @@
+"""The rich console, progress bars and tables, shared by the commands."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+QUIET_SECONDS = 1.5  # work that takes no longer shows no bar
+
+T = TypeVar("T")
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class RateColumn(ProgressColumn):
+    """How many units a second."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.1f} {self.unit}/s")
+
+
+def track(items: Iterable[T], total: int, label: str, *, unit: str = "frames") -> Iterator[T]:
+    """Pass items on, with a bar on stderr once they have taken more than a moment."""
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        RateColumn(unit),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+    started = time.monotonic()
+    task = progress.add_task(label, total=total, note="")
+    try:
+        for item in items:
+            progress.advance(task)
+            if not progress.live.is_started and time.monotonic() - started > QUIET_SECONDS:
+                progress.start()
+            yield item
+    finally:
+        progress.stop()
+
+
+def table(
+    title: str,
+    columns: Sequence[str],
+    sections: Iterable[Iterable[Sequence[str]]],
+    *,
+    left: int = 1,
+) -> None:
+    """Print a table whose sections are ruled off; the first ``left`` columns are left-aligned."""
+    grid = Table(title=title, title_justify="left", title_style="bold")
+    for number, column in enumerate(columns):
+        grid.add_column(column, justify="left" if number < left else "right", overflow="fold")
+    for section in sections:
+        for row in section:
+            grid.add_row(*(Text(cell) for cell in row))
+        grid.add_section()
+    out.print(grid)
+
+
+def json(content: object) -> None:
+    """Print a result for scripts."""
+    out.print_json(data=content)
+
+
+def facts(rows: Iterable[tuple[str, str]]) -> None:
+    """Print names and values, one a line."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows:
+        grid.add_row(name, Text(value))
+    out.print(grid)
+
+
+def say(text: str) -> None:
+    """Print a line of result."""
+    out.print(text, markup=False)
+
+
+def note(text: str) -> None:
+    """Print a line for the person at the terminal, beside the result."""
+    err.print(text, markup=False)
+
+
+def fail(text: str) -> None:
+    """Print the one sentence that ends a command."""
+    err.print(f"filmcolorizer: {text}", markup=False)

@@ -1,0 +1,65 @@
+"""Files that are written whole or not at all, and where the shipped ones lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filmcolorizer_cli.errors import FilmColorizerError
+
+SAMPLE_FILM = Path(__file__).parent / "sample.mp4"  # made by docs/make_sample.py
+
+
+def models_folder() -> Path:
+    """Where the shipped weights lie: in the installed package, or in a checkout's ``models/``."""
+    installed = Path(__file__).parent / "models"
+    return installed if installed.is_dir() else Path(__file__).parents[1] / "models"
+
+
+def temporary_beside(path: Path) -> Path:
+    """A hidden name in the same folder, for what will be renamed to ``path`` once it is whole."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary file to write, which becomes ``path`` when the block ends well.
+
+    Raises:
+        FilmColorizerError: the file cannot be written; ``path`` is as it was before.
+    """
+    temporary = temporary_beside(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> FilmColorizerError:
+    """The sentence for a file or folder that could not be written."""
+    return FilmColorizerError(
+        f"cannot write {path} ({error.strerror or error}); make room there, or choose another place"
+        " with -o"
+    )
+
+
+def check_folder(folder: Path) -> None:
+    """Make sure that files can be made in a folder, before hours are spent on one.
+
+    Raises:
+        FilmColorizerError: the folder is missing or may not be written to.
+    """
+    if not folder.is_dir():
+        raise FilmColorizerError(
+            f"the folder {folder} does not exist; make it, or choose another place with -o"
+        )
+    if not os.access(folder, os.W_OK):
+        raise FilmColorizerError(
+            f"the folder {folder} may not be written to; change its permissions, or choose another"
+            " place with -o"
+        )

