@@ -83,13 +83,12 @@ def read_model(path: Path) -> Model:
             f"{path} holds no network that filmcolorizer knows"
             f" (its format is {metadata.get('format')!r}, not {_FORMAT!r}); give another file"
         )
+    try:
+        config, about = (dict(json.loads(metadata[key])) for key in ("config", "about"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable(path, error) from None
     is_shipped = path.parent == models_folder()
-    return Model(
-        name=path.stem if is_shipped else str(path),
-        path=path,
-        config=json.loads(metadata["config"]),
-        about=json.loads(metadata["about"]),
-    )
+    return Model(name=path.stem if is_shipped else str(path), path=path, config=config, about=about)
 
 
 def load(model: Model) -> Network:
@@ -148,7 +147,10 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     try:
         with replacing(path) as temporary:
+            temporary.touch()
+            mode = temporary.stat().st_mode
             save_file(contiguous, temporary, metadata)
+            temporary.chmod(mode)  # safetensors lets nobody but the owner read
     except SafetensorError as error:
         raise WeightsError(
             f"cannot write {path} ({error}); make room there, or choose another place with -o"

@@ -1,0 +1,46 @@
+"""Print how long help and completion take, as ratios to importing Typer and rich alone.
+
+python benchmarks/startup.py
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+ROUNDS = 11
+GOAL = 3.0  # times the bare imports
+BARE = [sys.executable, "-c", "import typer, rich.console"]
+PROGRAM = [sys.executable, "-m", "filmcolorizer_cli"]
+COMPLETION = {
+    "_FILMCOLORIZER_COMPLETE": "complete_bash",
+    "COMP_WORDS": "filmcolorizer colorize --mod",
+    "COMP_CWORD": "2",
+}
+
+
+def seconds(command: list[str], environment: dict[str, str]) -> float:
+    """Wall time of one run."""
+    started = time.perf_counter()
+    subprocess.run(command, env=os.environ | environment, capture_output=True, check=True)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Run all in turn, so that a drifting machine hits them alike."""
+    cases = {"--help": ([*PROGRAM, "--help"], {}), "completion": (PROGRAM, COMPLETION)}
+    ratios: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(ROUNDS):
+        bare = seconds(BARE, {})
+        for name, (command, environment) in cases.items():
+            ratios[name].append(seconds(command, environment) / bare)
+    for name, values in ratios.items():
+        middle = statistics.median(values)
+        print(f"{name}: {middle:.2f} times the bare imports (goal: at most {GOAL:g})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+complete --command filmcolorizer --no-files --arguments "(env _FILMCOLORIZER_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) filmcolorizer)" --condition "env _FILMCOLORIZER_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) filmcolorizer"
