@@ -7,6 +7,7 @@ wrong options answer at once.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import asdict, replace
 from fractions import Fraction
@@ -18,7 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from filmcolorizer_cli import __version__, console
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError
-from filmcolorizer_cli.files import SAMPLE_FILM, check_folder, models_folder
+from filmcolorizer_cli.files import SAMPLE_FILM, check_folder, models_folder, replacing
 
 if TYPE_CHECKING:
     from filmcolorizer_cli.evaluation import Evaluation
@@ -56,7 +57,7 @@ class OffsetCommand(TyperCommand):
                 joined.append(word)
                 continue
             following = next(rest, None)
-            if following is not None and following.lstrip("+-").isdecimal():
+            if following is not None and _is_whole_number(following):
                 joined.append(f"--offset={following}")
             else:
                 joined.append(f"--offset={FIND}")
@@ -71,6 +72,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Give old black-and-white films their colours.",
 )
+
+
+def _is_whole_number(text: str) -> bool:
+    return re.fullmatch(r"[+-]?[0-9]{1,9}", text) is not None
 
 
 def _parse_seconds(text: str) -> float:
@@ -110,7 +115,7 @@ def _parse_split(text: str) -> tuple[float, ...]:
     except ValueError:
         sizes = ()
     is_counts = len(sizes) == 2 and all(size >= 1 and size.is_integer() for size in sizes)
-    is_shares = len(sizes) == 3 and min(sizes) > 0
+    is_shares = len(sizes) == 3 and all(0 < size < float("inf") for size in sizes)
     if is_shares:
         sizes = tuple(size / sum(sizes) for size in sizes)
     if not (is_counts or is_shares):
@@ -138,7 +143,7 @@ def _use_ffmpeg(binary: str | None) -> None:
 
 
 FilmArgument = Annotated[Path, typer.Argument(metavar="FILM", help="A film file.")]
-PairsArgument = Annotated[Path, typer.Argument(metavar="[PAIRS]", help="A folder of pairs.")]
+PairsArgument = Annotated[Path, typer.Argument(metavar="PAIRS", help="A folder of pairs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
 Ffmpeg = Annotated[
@@ -160,7 +165,8 @@ ModelOption = Annotated[
         "--model",
         metavar="NAME|FILE",
         autocompletion=_complete_model,
-        help="A shipped model or a weights file. [default: ./film.safetensors, else default]",
+        help="A shipped model or a weights file.",
+        show_default="./film.safetensors, else default",
     ),
 ]
 Start = Annotated[
@@ -263,12 +269,13 @@ def sync(
     ffmpeg: Ffmpeg = None,
 ) -> None:
     """Line up a black-and-white film and its coloured version."""
+    is_number = offset is not None and _is_whole_number(offset)
+    if offset not in (None, FIND) and not is_number:
+        raise typer.BadParameter(f"{offset!r} is no number of frames", param_hint="--offset")
+
     from filmcolorizer_cli import sync as syncing
     from filmcolorizer_cli.video import probe
 
-    is_number = offset is not None and offset.lstrip("+-").isdecimal()
-    if offset not in (None, FIND) and not is_number:
-        raise typer.BadParameter(f"{offset!r} is no number of frames", param_hint="--offset")
     writes = offset != FIND or output is not None
     target = output or Path("sync.json")
     bw_film, color_film = probe(bw), probe(color)
@@ -306,7 +313,7 @@ def extract(
         Path, typer.Argument(metavar="BW", help="The black-and-white film, or a lone colour film.")
     ],
     color: Annotated[
-        Path | None, typer.Argument(metavar="[COLOR]", help="Its coloured version.")
+        Path | None, typer.Argument(metavar="COLOR", help="Its coloured version.")
     ] = None,
     sync_file: Annotated[
         Path | None,
@@ -326,12 +333,13 @@ def extract(
     ffmpeg: Ffmpeg = None,
 ) -> None:
     """Take pairs of grey and colour stills from two versions of a film, or from one in colour."""
+    if color is None and sync_file is not None:
+        raise typer.BadParameter("a map needs both films, BW and COLOR", param_hint="--sync")
+
     from filmcolorizer_cli import pairs as pairing
     from filmcolorizer_cli import sync as syncing
     from filmcolorizer_cli.video import probe
 
-    if color is None and sync_file is not None:
-        raise typer.BadParameter("a map needs both films, BW and COLOR", param_hint="--sync")
     bw_film = probe(bw)
     color_film = bw_film if color is None else probe(color)
     _check_folder_target(output, overwrite)
@@ -369,17 +377,30 @@ def train(
         typer.Option(
             metavar="default|none|FILE",
             autocompletion=_complete_init,
-            help="The weights to start from: the shipped ones, random ones, or a file's."
-            " [default: default for film, none for classic]",
+            help="The weights to start from: the shipped ones, random ones, or a file's.",
+            show_default="default for film, none for classic",
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, show_default="20")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(min=1, help="How often all training pairs are seen.", show_default="20"),
+    ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=2, show_default="16 for film, 64 for classic")
+        int | None,
+        typer.Option(
+            min=2,
+            help="Pairs that each step learns from.",
+            show_default="16",
+        ),
     ] = None,
     learning_rate: Annotated[
         float | None,
-        typer.Option("--lr", min=0.0, show_default="0.0005 for film, 0.0001 for classic"),
+        typer.Option(
+            "--lr",
+            min=0.0,
+            help="The learning rate, at its highest.",
+            show_default="0.0005 for film, 0.0001 for classic",
+        ),
     ] = None,
     size: Annotated[
         int | None,
@@ -391,7 +412,9 @@ def train(
         str,
         typer.Option(help="Shares, or numbers of training and validation pairs (4000,1000)."),
     ] = "70,15,15",
-    seed: int = 0,
+    seed: Annotated[
+        int, typer.Option(help="Decides all that is random; the same one gives the same weights.")
+    ] = 0,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
     output: Annotated[Path, typer.Option("-o", "--output", help="The weights.")] = Path(
@@ -523,6 +546,7 @@ def colorize(
     where = pick_device(device)
     source = probe(film)
     target = output or _default_target(film)
+    _check_ending(target, ".mp4")
     _check_target(target, [film], overwrite)
     chosen = weights.find_model(model)
     network = weights.load(chosen)
@@ -579,7 +603,8 @@ def demo(device: Device = "auto", overwrite: Overwrite = False, ffmpeg: Ffmpeg =
     target, picture = _default_target(film), film.with_suffix(".png")
     for path in (film, target, picture):
         _check_target(path, [SAMPLE_FILM], overwrite)
-    shutil.copyfile(SAMPLE_FILM, film)
+    with replacing(film) as temporary:
+        shutil.copyfile(SAMPLE_FILM, temporary)
     chosen = weights.find_model(weights.DEFAULT_MODEL)
     source = probe(film)
     frames = _colorize(source, target, weights.load(chosen), ColorizeOptions(), where)
@@ -638,6 +663,11 @@ def _check_target(target: Path, sources: list[Path], overwrite: bool) -> None:
         )
 
 
+def _check_ending(target: Path, ending: str) -> None:
+    if target.suffix.lower() != ending:
+        raise OptionError(f"{target} does not end in {ending}; name a file that does with -o")
+
+
 def _check_folder_target(folder: Path, overwrite: bool) -> None:
     """Refuse to replace a folder unasked, and one that is no folder of pairs ever."""
     if not folder.exists():
@@ -654,6 +684,7 @@ def _check_folder_target(folder: Path, overwrite: bool) -> None:
 
 def _check_training_target(output: Path, checkpoint: Path, resume: bool, overwrite: bool) -> None:
     """Refuse to lose trained weights, or an interrupted training, unasked."""
+    _check_ending(output, ".safetensors")
     check_folder(output.parent)
     if resume or overwrite:
         return

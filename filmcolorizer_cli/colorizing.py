@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -62,7 +63,7 @@ def colorize(
             f"{film.path} ends at {film.duration_seconds:.2f} s, before the start at"
             f" {options.start_seconds:g} s; give a smaller --start"
         )
-    lumas = read_luma(film, options.sampling())
+    lumas = closing(read_luma(film, options.sampling()))
     writer = FilmWriter(
         target,
         film,
@@ -70,9 +71,9 @@ def colorize(
         start_seconds=options.start_seconds,
         duration_seconds=options.duration_seconds,
     )
-    with writer:
+    with writer, lumas as frames:
         written = 0
-        for luma, chroma in colorize_frames(lumas, network, film.aspect_ratio, device):
+        for luma, chroma in colorize_frames(frames, network, film.aspect_ratio, device):
             writer.write(luma, chroma)
             written += 1
             yield written

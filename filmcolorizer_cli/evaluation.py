@@ -76,8 +76,9 @@ def evaluate(
             luma, truth = read_batch(pairs, chosen[start : start + BATCH_SIZE])
             output = predict_rgb(folded, luma, pairs.aspect_ratio, device)
             rows[part].append(_measure(luma, output, truth))
-            done += len(truth)
-            yield done
+            for _ in truth:
+                done += 1
+                yield done
     yield Evaluation(
         baseline={part: _score(torch.cat(rows[part]), is_baseline=True) for part in PARTS},
         network={part: _score(torch.cat(rows[part]), is_baseline=False) for part in PARTS},

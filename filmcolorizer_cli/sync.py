@@ -98,8 +98,9 @@ def find_offset(
     for film, signatures in ((bw, a), (color, b)):
         if len(signatures) < shortest:
             raise SyncError(
-                f"{film.path} is only {len(signatures) / rate:.1f} s long; lining up takes at least"
-                f" {SHORTEST_OVERLAP_SECONDS:g} s, so state the offset with --offset FRAMES"
+                f"{film.path} is only {float(len(signatures) / rate):.1f} s long; lining up takes"
+                f" at least {SHORTEST_OVERLAP_SECONDS:g} s, so state the offset with --offset"
+                " FRAMES"
             )
         if not np.any(np.diff(signatures, axis=0)):
             raise SyncError(
@@ -164,17 +165,31 @@ def read_map(path: Path) -> SyncMap:
         content = json.loads(path.read_text())
         if content["format"] != _FORMAT:
             raise ValueError(f"its format is {content['format']!r}, not {_FORMAT!r}")
-        (a, b, tx), (c, d, ty) = content["picture"]["matrix"]
+        (a, b, tx), (c, d, ty) = (map(_number, row) for row in content["picture"]["matrix"])
         return SyncMap(
             bw=content["bw"],
             color=content["color"],
-            segments=tuple(Segment(**segment) for segment in content["segments"]),
+            segments=tuple(_segment(values) for values in content["segments"]),
             matrix=((a, b, tx), (c, d, ty)),
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise SyncError(
             f"{path} holds no sync map ({error}); make one with `filmcolorizer sync BW COLOR`"
         ) from None
+
+
+def _segment(values: Any) -> Segment:
+    segment = Segment(**{name: _number(value) for name, value in dict(values).items()})
+    if segment.rate <= 0:
+        raise ValueError(f"a segment's rate is {segment.rate:g}, not above 0")
+    return segment
+
+
+def _number(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is no finite number")
+    return number
 
 
 def _identity_of(film: Film) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class TrainingOptions:
 # Found for the pairs of one film; `classic` as in 2020.
 DEFAULT_OPTIONS = {
     FilmConfig.arch: TrainingOptions(epochs=20, batch_size=16, learning_rate=5e-4),
-    ClassicConfig.arch: TrainingOptions(epochs=20, batch_size=64, learning_rate=1e-4),
+    ClassicConfig.arch: TrainingOptions(epochs=20, batch_size=16, learning_rate=1e-4),
 }
 
 
@@ -342,6 +342,7 @@ def train(
     trainer = Trainer(network, source, options, checkpoint=checkpoint_file(output), device=device)
     if resume:
         trainer.load_checkpoint()
+        _write_history(trainer.history, history_file(output))  # the kill may have come before it
     for step in trainer.run():
         if step.finished:
             _write_history(trainer.history, history_file(output))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -126,10 +126,10 @@ def probe(path: Path) -> Film:
     Raises:
         VideoError: the file is missing, no video, or has no pictures.
     """
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise VideoError(f"{path} {what}; give a film file")
     try:
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "does not exist"
+            raise VideoError(f"{path} {what}; give a film file")
         with av.open(local_file(path), options={"protocol_whitelist": "file"}) as container:
             return _probe_container(path, container)
     except (av.FFmpegError, OSError) as error:
@@ -246,7 +246,7 @@ class Sampling:
         return math.ceil(round(seconds / self.rate * self.frame_rate) / self.every)
 
 
-def read_luma(film: Film, sampling: Sampling) -> Iterator[Plane]:
+def read_luma(film: Film, sampling: Sampling) -> Generator[Plane, None, None]:
     """Yield luma planes (height, width), uint8, limited range (black 16, white 235).
 
     At the film's own size an 8-bit limited-range luma comes bit for bit as it is stored.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +13,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from filmcolorizer_cli.ffmpeg import find_binary
+from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.networks import FilmConfig, FilmNetwork
+from filmcolorizer_cli.pairs import ExtractOptions, Pairs, extract, read_pairs
+from filmcolorizer_cli.sync import constant_offset
+from filmcolorizer_cli.video import probe
+from filmcolorizer_cli.weights import save
 
 # 8-bit limited-range Y', Cb, Cr of colour bars, by ITU-R BT.709-6 and SMPTE RP 219.
 BT709_BARS_100 = {
@@ -39,6 +48,7 @@ _SOUND = "aevalsrc=0.5*sin(2765*t)*gte(t\\,{seconds}/2):sample_rate=44100:durati
 _NOBODY = 65534
 X264 = ("-c:v", "libx264", "-preset", "ultrafast")
 LOSSLESS = (*X264, "-qp", "0")
+TINY = FilmConfig(size=32, decoder_widths=(16, 16, 8, 8, 8))
 
 
 def run_ffmpeg(*arguments: object, stdin: bytes = b"") -> bytes:
@@ -181,3 +191,60 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the films and photos of {folder} are not here")
     return folder
+
+
+def graded_film(path: Path, filters: str, *, source: Path = SAMPLE_FILM, crf: int = 20) -> Path:
+    """A part of a film, or another version of it, through these ffmpeg filters; no sound.
+
+    ffmpeg -i SOURCE -vf FILTERS -c:v libx264 -preset veryfast -crf CRF PATH
+    """
+    encoder = ("-c:v", "libx264", "-preset", "veryfast", "-crf", crf, "-pix_fmt", "yuv420p")
+    run_ffmpeg("-i", source, "-an", "-vf", filters, *encoder, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def color_film(clip_folder: Path) -> Path:
+    """The sample film in colour, its darks blue and its lights orange: 96x72, 6 s, 24 fps, AAC.
+
+    Its three shots change at 2 and 4 s.
+    """
+    path = clip_folder / "color.mp4"
+    tint = "geq=lum='lum(X,Y)':cb='158-lum(X,Y)/3':cr='98+lum(X,Y)/3'"
+    encoder = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "12", "-c:a", "copy")
+    filters = f"scale=96:72,format=yuv444p,{tint},format=yuv420p"
+    run_ffmpeg("-i", SAMPLE_FILM, "-vf", filters, *encoder, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def pairs(color_film: Path, clip_folder: Path) -> Pairs:
+    """24 pairs of 43x32 stills of `color_film`, every quarter of a second, 8 of each shot."""
+    film = probe(color_film)
+    options = ExtractOptions(every=6, size=32)
+    folder = clip_folder / "pairs"
+    list(extract(None, film, constant_offset(film, film, 0, 1.0), folder, options))
+    return read_pairs(folder)
+
+
+@pytest.fixture
+def own_pairs(pairs: Pairs, tmp_path: Path) -> Pairs:
+    """`pairs` in a folder that a test may change."""
+    return read_pairs(shutil.copytree(pairs.folder, tmp_path / "pairs"))
+
+
+def vivid_network() -> FilmNetwork:
+    """A tiny untrained network that paints strong colours all over the picture."""
+    torch.manual_seed(0)
+    network = FilmNetwork(TINY)
+    nn.init.normal_(network.head.weight, std=0.5)
+    network.head.bias = nn.Parameter(torch.tensor([-0.2, 0.2]))
+    return network.eval()
+
+
+@pytest.fixture(scope="session")
+def vivid_weights(clip_folder: Path) -> Path:
+    """The weights file of `vivid_network`."""
+    path = clip_folder / "vivid.safetensors"
+    save(vivid_network(), path, about={"description": "strong colours"})
+    return path

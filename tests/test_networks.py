@@ -154,6 +154,15 @@ def test_film_encoder_has_the_published_parameters() -> None:
     )
 
 
+def test_film_encoder_sees_black_as_minus_1_and_white_as_1() -> None:
+    network = build(TINY).eval()
+    assert isinstance(network, FilmNetwork)
+    seen: list[torch.Tensor] = []
+    network.encoder.stem.register_forward_pre_hook(lambda _, inputs: seen.extend(inputs))
+    network(torch.tensor([0.0, 0.5, 1.0]).view(1, 1, 1, 3))
+    assert seen[0].flatten().tolist() == [-1.0, 0.0, 1.0]
+
+
 def test_film_encoder_halves_five_times() -> None:
     network = build(TINY).eval()
     assert isinstance(network, FilmNetwork)

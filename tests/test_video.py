@@ -213,6 +213,13 @@ def test_probe_takes_rgb_for_the_working_matrix(tmp_path: Path) -> None:
     assert (film.pixel_format, film.height, film.matrix) == ("gbrp", 48, "bt709")
 
 
+def test_probe_of_a_whole_film(shared_data: Path) -> None:
+    film = probe(shared_data / "film" / "big_buck_bunny_360p.mp4")
+    assert (film.width, film.height, film.frame_rate, film.codec) == (640, 360, 24, "h264")
+    assert film.frame_count() == 14_315
+    assert [(sound.codec, sound.channels) for sound in film.sounds] == [("aac", 2)]
+
+
 def test_probe_refuses_sound_alone(tmp_path: Path) -> None:
     path = tmp_path / "song.m4a"
     run_ffmpeg("-f", "lavfi", "-i", "sine=duration=0.2", path)
@@ -256,6 +263,18 @@ def test_probe_refuses_what_may_not_be_read(plain_clip: Path) -> None:
         f"{path} cannot be read as a video (Permission denied);"
         " give a film file such as an mp4 or mkv"
     )
+
+
+def test_probe_refuses_what_lies_in_a_folder_out_of_reach(plain_clip: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mp4"
+        path.write_bytes(plain_clip.read_bytes())
+        Path(folder).chmod(0o600)
+        try:
+            with ordinary_user(), pytest.raises(VideoError, match=f"^{re.escape(str(path))} "):
+                probe(path)
+        finally:
+            Path(folder).chmod(0o700)
 
 
 def test_probe_refuses_a_missing_file(tmp_path: Path) -> None:
@@ -344,6 +363,30 @@ def test_read_luma_counts_time_from_a_late_first_frame(
     film = probe(delay(numbered_clip, tmp_path / f"late.{suffix}", what="v"))
     assert numbers(film, duration_seconds=0.12) == [0, 1, 2]
     assert numbers(film, start_seconds=2.4, duration_seconds=0.12) == [60, 61, 62]
+
+
+@pytest.mark.parametrize("seconds", [0, 63, 300, 590])
+def test_read_luma_is_exact_deep_in_a_film(seconds: int, shared_data: Path) -> None:
+    film = probe(shared_data / "film" / "big_buck_bunny_360p.mp4")
+    with av.open(str(film.path)) as container:
+        stream = container.streams.video[0]
+        container.seek(int(seconds / stream.time_base), stream=stream)
+        expected = next(
+            frame.to_ndarray()[:360]
+            for frame in container.decode(stream)
+            if frame.time >= seconds - FRAME / 2
+        )
+    options = {"start_seconds": seconds, "duration_seconds": FRAME}
+    np.testing.assert_array_equal(all_luma(film, **options), [expected])
+
+
+@pytest.mark.parametrize("name", ["a-bomb_blast_effects_part.mp4", "chaplin.mp4"])
+def test_read_luma_gives_every_frame_of_an_old_film(name: str, shared_data: Path) -> None:
+    film = probe(shared_data / "old" / name)
+    with av.open(str(film.path)) as container:
+        count = sum(1 for _ in container.decode(video=0))
+    options = Sampling(width=16, height=16, frame_rate=film.frame_rate)
+    assert sum(1 for _ in read_luma(film, options)) == count
 
 
 def test_read_luma_every_keeps_one_frame_of_so_many(numbered_clip: Path) -> None:
@@ -739,6 +782,15 @@ def test_film_writer_keeps_picture_and_sound_together(
     after, _, _ = sound_of(target)
     assert before == pytest.approx(1 + LATE_SECONDS * (-1 if what == "v" else 1), abs=0.06)
     assert after == pytest.approx(before - start, abs=FRAME)
+
+
+def test_film_writer_ends_sound_with_a_late_picture(sound_clip: Path, tmp_path: Path) -> None:
+    source = probe(delay(sound_clip, tmp_path / "late.mp4", what="v"))
+    target = tmp_path / "out.mp4"
+    write_film(target, source, grey(source, duration_seconds=1.0), duration_seconds=1.0)
+    _, start, end = sound_of(target)
+    assert start == pytest.approx(-LATE_SECONDS, abs=FRAME)
+    assert end == pytest.approx(1, abs=FRAME)
 
 
 def test_film_writer_starts_a_late_picture_late(sound_clip: Path, tmp_path: Path) -> None:

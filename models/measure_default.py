@@ -1,0 +1,98 @@
+"""Measure the shipped model on the photos that its training held out, and on colour films.
+
+    python models/measure_default.py PHOTOS [FILM ...] [--model default] [--sheet FILE.png]
+
+PHOTOS is the folder that train_default.py was given. Prints the table of default.md: PSNR in float
+beside that of the grey picture, colourfulness beside the truth's. --sheet writes grey, output and
+truth of 24 held-out photos, chosen by seed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from PIL import Image
+from rich.console import Console
+from torch import Tensor
+from train_default import SEED, PhotoSource, load_photos
+
+from filmcolorizer_cli import metrics, weights
+from filmcolorizer_cli.color import resize, rgb_to_ycbcr
+from filmcolorizer_cli.evaluation import predict_rgb, prepare
+from filmcolorizer_cli.networks import Network
+from filmcolorizer_cli.video import Film, Sampling, probe, read_rgb
+
+EVERY = 4  # frames of a film between two that are measured
+SHEET_PICTURES, SHEET_COLUMNS, SHEET_SIDE = 24, 8, 160  # pictures, pictures, pixels
+CPU = torch.device("cpu")
+
+
+def _film_pictures(film: Film) -> Iterator[Tensor]:
+    """R'G'B' (1, 3, H, W) in [0, 1]."""
+    for pixels in read_rgb(film, Sampling(frame_rate=film.frame_rate, every=EVERY)):
+        yield torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
+
+
+def _colored(network: Network, truth: Tensor) -> tuple[Tensor, Tensor]:
+    luma = rgb_to_ycbcr(truth)[:, :1]
+    return luma, predict_rgb(network, luma, truth.shape[-1] / truth.shape[-2], CPU)
+
+
+def _measure(network: Network, name: str, pictures: Iterable[Tensor], console: Console) -> None:
+    rows = []
+    for truth in pictures:
+        luma, output = _colored(network, truth)
+        grey = luma.expand(-1, 3, -1, -1)
+        psnrs = metrics.psnr(grey, truth), metrics.psnr(output, truth)
+        colors = metrics.colorfulness(output), metrics.colorfulness(truth)
+        rows.append(torch.cat((*psnrs, *colors)))
+    grey_psnr, psnr, color, true_color = torch.stack(rows).mean(dim=0).tolist()
+    console.print(
+        f"| {name} | {len(rows)} | {grey_psnr:.2f} | {psnr:.2f} | {psnr - grey_psnr:+.2f} |"
+        f" {color:.1f} | {true_color:.1f} | {color / true_color:.2f} |"
+    )
+
+
+def _sheet(network: Network, photos: list[Tensor], path: Path) -> None:
+    sheet = Image.new(
+        "RGB", (SHEET_COLUMNS * SHEET_SIDE, SHEET_PICTURES // SHEET_COLUMNS * 3 * SHEET_SIDE)
+    )
+    for index, photo in enumerate(random.Random(SEED).sample(photos, SHEET_PICTURES)):
+        side = min(photo.shape[-2:])
+        truth = resize(photo[None, :, :side, :side].float() / 255, SHEET_SIDE, SHEET_SIDE)
+        luma, output = _colored(network, truth)
+        row, column = divmod(index, SHEET_COLUMNS)
+        for place, picture in enumerate((luma.expand(-1, 3, -1, -1), output, truth)):
+            pixels = (picture[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+            top = (row * 3 + place) * SHEET_SIDE
+            sheet.paste(Image.fromarray(pixels.copy()), (column * SHEET_SIDE, top))
+    sheet.save(path)
+
+
+def main(
+    photos: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
+    films: Annotated[list[Path] | None, typer.Argument()] = None,
+    model: str = weights.DEFAULT_MODEL,
+    sheet: Path | None = None,
+) -> None:
+    """Print one row for the photos and one for each film."""
+    console = Console(width=200)
+    network = prepare(weights.load(weights.find_model(model)), CPU)
+    held_out = PhotoSource(load_photos(photos, console), batch_size=1, seed=SEED).held_out
+    console.print("| on | pictures | grey PSNR | PSNR | gain | colourfulness | truth | ratio |")
+    console.print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    pictures = (photo[None].float() / 255 for photo in held_out)
+    _measure(network, "held-out photos", pictures, console)
+    for path in films or []:
+        _measure(network, path.stem, _film_pictures(probe(path)), console)
+    if sheet is not None:
+        _sheet(network, held_out, sheet)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from filmcolorizer_cli.errors import FilmColorizerError
+from filmcolorizer_cli.files import (
+    SAMPLE_FILM,
+    cannot_write,
+    check_folder,
+    replacing,
+    temporary_beside,
+)
+from tests.conftest import file_size_limit, files_in, ordinary_user
+
+
+def test_replacing_makes_a_file_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "new.txt"
+    with replacing(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists()
+        assert temporary.parent == tmp_path, "a rename must not cross file systems"
+        assert temporary.name.startswith(".")
+    assert path.read_text() == "whole"
+    assert files_in(tmp_path) == ["new.txt"]
+
+
+def test_replacing_takes_the_place_of_an_older_file(tmp_path: Path) -> None:
+    path = tmp_path / "old.txt"
+    path.write_text("older")
+    with replacing(path) as temporary:
+        temporary.write_text("newer")
+        assert path.read_text() == "older"
+    assert path.read_text() == "newer"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_replacing_leaves_the_older_file_when_the_block_fails(
+    error: type[BaseException], tmp_path: Path
+) -> None:
+    path = tmp_path / "old.txt"
+    path.write_text("older")
+    with pytest.raises(error), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise error
+    assert path.read_text() == "older"
+    assert files_in(tmp_path) == ["old.txt"]
+
+
+def test_replacing_tells_when_the_disk_is_full(tmp_path: Path) -> None:
+    path = tmp_path / "big.bin"
+    with (
+        file_size_limit(1000),
+        pytest.raises(FilmColorizerError) as caught,
+        replacing(path) as temporary,
+    ):
+        temporary.write_bytes(bytes(2000))
+    assert str(caught.value) == (
+        f"cannot write {path} (File too large); make room there, or choose another place with -o"
+    )
+    assert files_in(tmp_path) == []
+
+
+def test_replacing_tells_when_the_block_wrote_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "never.txt"
+    with pytest.raises(FilmColorizerError, match=r"No such file or directory"), replacing(path):
+        pass
+    assert files_in(tmp_path) == []
+
+
+def test_temporary_beside_differs_between_processes(tmp_path: Path) -> None:
+    name = temporary_beside(tmp_path / "film.mp4").name
+    assert str(os.getpid()) in name
+    assert "film.mp4" in name
+
+
+def test_cannot_write_gives_an_error_without_a_system_message_in_full() -> None:
+    error = cannot_write(Path("a.png"), OSError("encoder error -2"))
+    assert str(error) == (
+        "cannot write a.png (encoder error -2); make room there, or choose another place with -o"
+    )
+
+
+def test_check_folder_accepts_one_that_can_be_written(tmp_path: Path) -> None:
+    check_folder(tmp_path)
+    check_folder(Path())
+    assert files_in(tmp_path) == []
+
+
+def test_check_folder_refuses_a_missing_one(tmp_path: Path) -> None:
+    folder = tmp_path / "missing"
+    with pytest.raises(FilmColorizerError) as caught:
+        check_folder(folder)
+    assert str(caught.value) == (
+        f"the folder {folder} does not exist; make it, or choose another place with -o"
+    )
+
+
+def test_check_folder_refuses_a_file(sound_clip: Path) -> None:
+    with pytest.raises(FilmColorizerError, match="does not exist"):
+        check_folder(sound_clip)
+
+
+def test_check_folder_refuses_one_that_may_not_be_written() -> None:
+    folder = Path("/")
+    with ordinary_user(), pytest.raises(FilmColorizerError) as caught:
+        check_folder(folder)
+    assert str(caught.value) == (
+        "the folder / may not be written to; change its permissions, or choose another place"
+        " with -o"
+    )
+
+
+def test_sample_film_ships_and_is_small() -> None:
+    assert 100_000 < SAMPLE_FILM.stat().st_size < 500_000

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from skimage.metrics import peak_signal_noise_ratio
+
+from filmcolorizer_cli.metrics import HIGHEST_PSNR, colorfulness, mse, psnr
+
+
+def pictures(*rgb: tuple[float, float, float]) -> torch.Tensor:
+    """A batch of flat pictures (B, 3, 4, 4)."""
+    return torch.tensor(rgb)[:, :, None, None].expand(-1, 3, 4, 4)
+
+
+def photograph(name: str) -> np.ndarray:
+    return np.asarray(getattr(data, name)())[:200, :200]
+
+
+def as_batch(*photographs: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.stack(photographs)).permute(0, 3, 1, 2).float() / 255
+
+
+def noisy(photo: np.ndarray, deviation: float) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(0, deviation, photo.shape)
+    return (photo + noise).round().clip(0, 255).astype(np.uint8)
+
+
+def hasler_suesstrunk(photo: np.ndarray) -> float:
+    """M^(3) of the paper's section 7, straight from its formulas."""
+    red, green, blue = (photo[..., channel].astype(float) for channel in range(3))
+    rg, yb = red - green, 0.5 * (red + green) - blue
+    sigma = math.hypot(np.std(rg), np.std(yb))
+    mu = math.hypot(np.mean(rg), np.mean(yb))
+    return sigma + 0.3 * mu
+
+
+def test_mse_by_hand() -> None:
+    output = pictures((0.5, 0.5, 0.5), (1, 0, 0), (0, 0, 0))
+    truth = pictures((0.5, 0.5, 0.5), (0, 0, 0), (1, 1, 1))
+    # On [-1, 1]: no difference; 2 in one channel of three; 2 in all.
+    torch.testing.assert_close(mse(output, truth), torch.tensor([0, 4 / 3, 4]))
+
+
+def test_mse_is_four_times_that_on_0_to_1() -> None:
+    photo = photograph("astronaut")
+    other = noisy(photo, 20)
+    expected = 4 * np.mean((photo / 255 - other / 255) ** 2)
+    assert mse(as_batch(other), as_batch(photo)).tolist() == [pytest.approx(expected, rel=1e-5)]
+
+
+def test_mse_and_psnr_are_of_each_picture() -> None:
+    photos = [photograph("astronaut"), photograph("coffee")]
+    outputs = [noisy(photos[0], 5), noisy(photos[1], 40)]
+    for metric in (mse, psnr):
+        together = metric(as_batch(*outputs), as_batch(*photos))
+        apart = [metric(as_batch(a), as_batch(b)) for a, b in zip(outputs, photos, strict=True)]
+        torch.testing.assert_close(together, torch.cat(apart))
+        assert together[0] != together[1]
+
+
+@pytest.mark.parametrize("deviation", [1, 10, 60])
+def test_psnr_is_scikit_images(deviation: float) -> None:
+    photo = photograph("chelsea")
+    other = noisy(photo, deviation)
+    expected = peak_signal_noise_ratio(photo, other)
+    assert psnr(as_batch(other), as_batch(photo)).item() == pytest.approx(expected, abs=1e-3)
+
+
+def test_psnr_by_hand() -> None:
+    # Apart by a tenth of the range everywhere: 20 dB.
+    assert psnr(pictures((0.5, 0.6, 0.7)), pictures((0.6, 0.7, 0.8))).item() == pytest.approx(20)
+
+
+def test_psnr_of_the_same_picture_is_the_highest() -> None:
+    photo = as_batch(photograph("coffee"))
+    assert psnr(photo, photo).item() == HIGHEST_PSNR == 100
+
+
+@pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
+def test_colorfulness_is_hasler_and_suesstrunks(name: str) -> None:
+    photo = photograph(name)
+    expected = hasler_suesstrunk(photo)
+    assert expected > 5
+    assert colorfulness(as_batch(photo)).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_colorfulness_by_hand() -> None:
+    # One opponent axis only: red against green by 100, yellow against blue by -150.
+    flat = pictures((100 / 255, 0, 200 / 255))
+    assert colorfulness(flat).item() == pytest.approx(0.3 * math.hypot(100, -150), rel=1e-5)
+
+
+def test_colorfulness_has_signed_axes() -> None:
+    """Half red, half green: the deviation is that of +255 and -255, not of 255 throughout."""
+    halves = pictures((1.0, 0, 0)).clone()
+    halves[..., 2:] = pictures((0, 1, 0))[..., 2:]
+    # rg is +-255, mean 0, deviation 255; yb is 127.5 throughout.
+    assert colorfulness(halves).item() == pytest.approx(255 + 0.3 * 127.5, rel=1e-5)
+
+
+def test_colorfulness_of_grey_is_none() -> None:
+    grey = as_batch(photograph("coffee")).mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
+    assert colorfulness(grey).item() == pytest.approx(0, abs=1e-3)

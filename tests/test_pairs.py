@@ -1,0 +1,575 @@
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from filmcolorizer_cli.errors import FilmColorizerError, OptionError, PairsError
+from filmcolorizer_cli.pairs import (
+    PARTS,
+    ExtractOptions,
+    Pair,
+    Pairs,
+    Split,
+    count_stills,
+    extract,
+    read_pairs,
+    split_by_time,
+    still_size,
+)
+from filmcolorizer_cli.sync import Segment, SyncMap, constant_offset
+from filmcolorizer_cli.video import Film, probe
+from tests.conftest import (
+    decode_planes,
+    file_size_limit,
+    files_in,
+    frame_number,
+    graded_film,
+    make_numbered_clip,
+    make_raw_clip,
+)
+
+NUMBERED_FRAMES = 144  # at 24 fps
+ORANGE = (204, 102, 51)  # one that web palettes have
+
+
+@pytest.fixture(scope="module")
+def numbered(clip_folder: Path) -> Film:
+    """6 s of numbered frames at 24 fps."""
+    return probe(make_numbered_clip(clip_folder / "numbered24.mp4", seconds=6, frame_rate="24"))
+
+
+def version(numbered: Film, path: Path, filters: str) -> Film:
+    """Another version of the numbered film."""
+    return probe(graded_film(path, filters, source=numbered.path))
+
+
+def extract_all(
+    bw: Film | None, color: Film, sync_map: SyncMap, folder: Path, **options: Any
+) -> Pairs:
+    written = list(extract(bw, color, sync_map, folder, ExtractOptions(**options)))
+    pairs = read_pairs(folder)
+    assert written == list(range(1, len(pairs.pairs) + 1))
+    assert len(written) == count_stills(sync_map, ExtractOptions(**options))
+    return pairs
+
+
+def alone(film: Film) -> SyncMap:
+    return constant_offset(film, film, 0, 1.0)
+
+
+def shown(pairs: Pairs) -> list[tuple[int, int]]:
+    """The numbers of the frames that grey and colour stills show."""
+    stills = [pairs.read(pair) for pair in pairs.pairs]
+    return [(frame_number(grey), frame_number(color[..., 1])) for grey, color in stills]
+
+
+def times(pairs: Pairs) -> list[float]:
+    return [pair.bw_seconds for pair in pairs.pairs]
+
+
+@pytest.mark.parametrize(("every", "count"), [(24, 6), (6, 24), (36, 4), (100, 2), (144, 1)])
+def test_extract_takes_a_still_of_every_so_many_frames(
+    every: int, count: int, numbered: Film, tmp_path: Path
+) -> None:
+    pairs = extract_all(None, numbered, alone(numbered), tmp_path / "pairs", every=every)
+    frames = [every * index for index in range(count)]
+    assert shown(pairs) == [(frame, frame) for frame in frames]
+    assert times(pairs) == pytest.approx([frame / 24 for frame in frames])
+    assert [pair.color_seconds for pair in pairs.pairs] == times(pairs)
+    names = [f"{number:06d}" for number in range(1, count + 1)]
+    assert [pair.name for pair in pairs.pairs] == names
+    assert files_in(tmp_path) == ["pairs"]
+    assert files_in(pairs.folder) == ["bw", "color", "pairs.json"]
+    for side in ("bw", "color"):
+        assert files_in(pairs.folder / side) == [f"{name}.png" for name in names]
+
+
+@pytest.mark.parametrize(
+    ("start", "duration", "frames"),
+    [
+        (0.0, 1.0, [0, 6, 12, 18]),
+        (1.1, 1.0, [30, 36, 42, 48]),
+        (1.25, 1.0, [30, 36, 42, 48]),
+        (5.0, 60.0, [120, 126, 132, 138]),
+        (5.3, None, [132, 138]),
+        (0.0, 0.1, [0]),
+    ],
+)
+def test_extract_takes_a_part_on_the_same_grid(
+    start: float, duration: float | None, frames: list[int], numbered: Film, tmp_path: Path
+) -> None:
+    part = {"start_seconds": start, "duration_seconds": duration}
+    pairs = extract_all(None, numbered, alone(numbered), tmp_path / "pairs", every=6, **part)
+    assert shown(pairs) == [(frame, frame) for frame in frames]
+    assert times(pairs) == pytest.approx([frame / 24 for frame in frames])
+
+
+def test_extract_takes_times_not_counts_of_another_frame_rate(
+    numbered_clip: Path, tmp_path: Path
+) -> None:
+    film = probe(numbered_clip)
+    assert film.frame_rate == 25
+    pairs = extract_all(None, film, alone(film), tmp_path / "pairs", every=24)
+    assert shown(pairs) == [(0, 0), (25, 25), (50, 50), (75, 75)]
+
+
+@pytest.mark.parametrize(
+    ("size", "aspect_ratio", "expected"),
+    [
+        (64, 16 / 9, (64, 64)),
+        (64, 0.5, (64, 64)),
+        (256, 16 / 9, (455, 256)),
+        (256, 4 / 3, (341, 256)),
+        (256, 1.0, (256, 256)),
+        (256, 0.5, (256, 512)),
+        (63, 2.0, (126, 63)),
+    ],
+)
+def test_still_size_squares_64_and_else_keeps_the_shape(
+    size: int, aspect_ratio: float, expected: tuple[int, int]
+) -> None:
+    assert still_size(size, aspect_ratio) == expected
+
+
+@pytest.mark.parametrize(("size", "shape"), [(64, (64, 64)), (256, (1024, 256)), (32, (128, 32))])
+def test_extract_writes_png_of_the_wanted_size(
+    size: int, shape: tuple[int, int], numbered: Film, tmp_path: Path
+) -> None:
+    pairs = extract_all(None, numbered, alone(numbered), tmp_path / "pairs", every=72, size=size)
+    assert (pairs.width, pairs.height) == shape
+    for side, mode in (("bw", "L"), ("color", "RGB")):
+        with Image.open(pairs.folder / side / "000002.png") as image:
+            assert (image.format, image.mode, image.size) == ("PNG", mode, shape)
+
+
+def test_extract_writes_an_index(color_film: Path, tmp_path: Path) -> None:
+    film = probe(color_film)
+    part = {"start_seconds": 1.5, "duration_seconds": 3.0}
+    pairs = extract_all(None, film, alone(film), tmp_path / "pairs", every=12, size=32, **part)
+    identity = {"path": str(color_film), "frame_rate": "24", "duration_seconds": 6.0}
+    moments = [(1.5, 1), (2.0, 2), (2.5, 2), (3.0, 2), (3.5, 2), (4.0, 3)]
+    assert json.loads((pairs.folder / "pairs.json").read_text()) == {
+        "format": "filmcolorizer-pairs/1",
+        "bw": identity,
+        "color": identity,
+        "aspect_ratio": pytest.approx(4 / 3),
+        "width": 43,
+        "height": 32,
+        "every": 12,
+        "split": {"validation_from_seconds": 2.0, "test_from_seconds": 4.0},
+        "pairs": [
+            {"name": f"{number:06d}", "bw_seconds": time, "color_seconds": time, "shot": shot}
+            for number, (time, shot) in enumerate(moments, start=1)
+        ],
+    }
+
+
+def test_extract_counts_shots(pairs: Pairs) -> None:
+    assert [pair.shot for pair in pairs.pairs] == [1] * 8 + [2] * 8 + [3] * 8
+
+
+def test_extract_names_no_split_where_shots_are_too_few(numbered: Film, tmp_path: Path) -> None:
+    pairs = extract_all(None, numbered, alone(numbered), tmp_path / "pairs", every=144)
+    assert json.loads((pairs.folder / "pairs.json").read_text())["split"] is None
+
+
+def test_extract_of_one_film_takes_the_grey_from_its_luma(color_film: Path, tmp_path: Path) -> None:
+    film = probe(color_film)
+    folder = tmp_path / "pairs"
+    pairs = extract_all(None, film, alone(film), folder, every=36, size=film.height)
+    assert (pairs.width, pairs.height) == (96, 72)
+    luma, _, _ = decode_planes(color_film, "yuv420p", (96, 72))
+    for pair, codes in zip(pairs.pairs, luma[::36], strict=True):
+        grey, color = pairs.read(pair)
+        expected = ((codes.astype(float) - 16) * 255 / 219).round().clip(0, 255)
+        np.testing.assert_array_equal(grey, expected)
+        # The colour still has that luma, by BT.709-6 item 3.2, where nothing was clipped.
+        of_color = color @ np.array([0.2126, 0.7152, 0.0722])
+        inside = (color > 0).all(axis=2) & (color < 255).all(axis=2)
+        assert inside.mean() > 0.5
+        assert np.abs(of_color - grey)[inside].max() <= 1
+        assert np.abs(color[..., 0].astype(int) - color[..., 2]).max() > 50, "no colour at all"
+
+
+@pytest.mark.parametrize(
+    ("first_bw", "first_color", "first_time"), [(0, 10, 0.5), (10, 0, 0.0), (25, 0, 0.0)]
+)
+def test_extract_of_two_films_takes_the_same_moments(
+    first_bw: int, first_color: int, first_time: float, numbered: Film, tmp_path: Path
+) -> None:
+    bw = version(numbered, tmp_path / "bw.mp4", f"trim=start_frame={first_bw},setpts=PTS-STARTPTS")
+    color = version(
+        numbered, tmp_path / "c.mp4", f"trim=start_frame={first_color},setpts=PTS-STARTPTS"
+    )
+    sync_map = constant_offset(bw, color, first_bw - first_color, 1.0)
+    pairs = extract_all(bw, color, sync_map, tmp_path / "pairs", every=12)
+    first_shown = first_bw + round(24 * first_time)
+    expected = list(range(first_shown, NUMBERED_FRAMES, 12))
+    assert shown(pairs) == [(number, number) for number in expected]
+    assert times(pairs)[0] == first_time
+    delay = (first_bw - first_color) / 24
+    for pair in pairs.pairs:
+        assert pair.color_seconds == pytest.approx(pair.bw_seconds + delay, abs=1e-5)
+
+
+def test_extract_follows_the_rate_of_a_faster_film(numbered: Film, tmp_path: Path) -> None:
+    """The coloured film runs 25/24 as fast, as PAL television shows films."""
+    color = version(numbered, tmp_path / "pal.mp4", "setpts=PTS*24/25,fps=25")
+    assert (color.frame_rate, color.frame_count()) == (25, NUMBERED_FRAMES)
+    segment = Segment(0.0, 6.0, 0.0, 0.96, 1.0)
+    pairs = extract_all(numbered, color, SyncMap({}, {}, (segment,)), tmp_path / "pairs", every=12)
+    assert shown(pairs) == [(number, number) for number in range(0, NUMBERED_FRAMES, 12)]
+
+
+def test_extract_follows_all_segments(numbered: Film, tmp_path: Path) -> None:
+    """The coloured film lacks the frames from 2 to 3 s."""
+    color = version(numbered, tmp_path / "c.mp4", "select='not(between(n,48,71))',setpts=N/24/TB")
+    segments = (Segment(0.0, 2.0, 0.0, 1.0, 1.0), Segment(3.0, 6.0, 2.0, 1.0, 1.0))
+    pairs = extract_all(numbered, color, SyncMap({}, {}, segments), tmp_path / "pairs", every=12)
+    expected = [0, 12, 24, 36, 72, 84, 96, 108, 120, 132]
+    assert shown(pairs) == [(number, number) for number in expected]
+    assert [pair.name for pair in pairs.pairs] == [f"{n:06d}" for n in range(1, 11)]
+    before, after = pairs.pairs[3], pairs.pairs[4]
+    assert after.shot > before.shot, "a segment begins a new shot"
+
+
+def ramp(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """A picture that tells every place apart, 0 to 1."""
+    return 0.15 + 0.5 * x + 0.3 * y
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        ((0.5, 0.0, 0.25), (0.0, 0.5, 0.3)),
+        ((0.8, 0.1, 0.05), (-0.15, 0.9, 0.2)),
+        ((1.0, 0.0, 0.25), (0.0, 1.0, 0.0)),
+    ],
+    ids=["cropped", "sheared", "moved"],
+)
+def test_extract_registers_the_colour_picture(
+    matrix: Any, plain_clip: Path, tmp_path: Path
+) -> None:
+    size = (96, 64)
+    y, x = np.mgrid[:64, :96]
+    codes = 16 + 219 * ramp((x + 0.5) / 96, (y + 0.5) / 64)
+    frames = np.repeat(codes.round().astype(np.uint8)[None], 24, axis=0)
+    grey = np.full((24, 64, 96), 128, np.uint8)
+    pictures = np.stack((frames, grey, grey), axis=1)  # (24, 3, 64, 96)
+    color = probe(make_raw_clip(tmp_path / "c.mp4", pictures, size=size, layout="yuv444p"))
+    bw = probe(plain_clip)
+    sync_map = SyncMap({}, {}, (Segment(0.0, 0.5, 0.0, 1.0, 1.0),), matrix)
+    pairs = extract_all(bw, color, sync_map, tmp_path / "pairs", size=48)
+    assert (pairs.width, pairs.height) == (64, 48)
+    _, rgb = pairs.read(pairs.pairs[0])
+    # The point (x, y) of the black-and-white picture is where the matrix says in the colour one.
+    y, x = np.mgrid[:48, :64]
+    x, y = (x + 0.5) / 64, (y + 0.5) / 48
+    (a, b, tx), (c, d, ty) = matrix
+    u, v = a * x + b * y + tx, c * x + d * y + ty
+    margin = 2 / 48  # at the edges the resampling mixes in what is outside
+    inside = (np.minimum(u, v) > margin) & (np.maximum(u, v) < 1 - margin)
+    outside = (np.minimum(u, v) < -margin) | (np.maximum(u, v) > 1 + margin)
+    assert inside.mean() > 0.5
+    error = np.abs(rgb - 255 * ramp(u, v)[..., None])
+    assert error[inside].max() < 3
+    assert (rgb[outside] == 0).all()
+
+
+def test_extract_replaces_an_older_folder(numbered: Film, tmp_path: Path) -> None:
+    folder = tmp_path / "pairs"
+    extract_all(None, numbered, alone(numbered), folder, every=12)
+    extract_all(None, numbered, alone(numbered), folder, every=72)
+    assert files_in(folder / "bw") == ["000001.png", "000002.png"]
+    assert files_in(tmp_path) == ["pairs"]
+
+
+def test_extract_that_is_interrupted_leaves_nothing(numbered: Film, tmp_path: Path) -> None:
+    stills = extract(None, numbered, alone(numbered), tmp_path / "pairs", ExtractOptions(every=6))
+    assert [next(stills), next(stills)] == [1, 2]
+    [temporary] = tmp_path.iterdir()
+    assert temporary.name.startswith(".")
+    stills.close()
+    assert files_in(tmp_path) == []
+
+
+def test_extract_that_is_interrupted_leaves_the_older_folder(
+    numbered: Film, tmp_path: Path
+) -> None:
+    folder = tmp_path / "pairs"
+    extract_all(None, numbered, alone(numbered), folder, every=72)
+    stills = extract(None, numbered, alone(numbered), folder, ExtractOptions(every=6))
+    next(stills)
+    stills.close()
+    assert files_in(tmp_path) == ["pairs"]
+    assert shown(read_pairs(folder)) == [(0, 0), (72, 72)]
+
+
+def test_extract_on_a_full_disk_leaves_nothing(color_film: Path, tmp_path: Path) -> None:
+    film, folder = probe(color_film), tmp_path / "pairs"
+    stills = extract(None, film, alone(film), folder, ExtractOptions(every=6))
+    with file_size_limit(1000), pytest.raises(FilmColorizerError) as caught:
+        list(stills)
+    assert str(caught.value) == (
+        f"cannot write {folder} (File too large); make room there, or choose another place with -o"
+    )
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "options", [{"start_seconds": 7.0}, {"start_seconds": 0.1, "duration_seconds": 0.2}]
+)
+def test_extract_refuses_a_part_without_stills(
+    options: dict[str, float], numbered: Film, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        list(extract(None, numbered, alone(numbered), tmp_path / "p", ExtractOptions(**options)))  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        "there is no still in this part of the films; give another --start, --duration or a"
+        " smaller --every"
+    )
+    assert files_in(tmp_path) == []
+
+
+def test_extract_refuses_a_missing_parent_folder(numbered: Film, tmp_path: Path) -> None:
+    folder = tmp_path / "missing" / "pairs"
+    with pytest.raises(FilmColorizerError, match="does not exist; make it"):
+        list(extract(None, numbered, alone(numbered), folder, ExtractOptions()))
+    assert files_in(tmp_path) == []
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(PairsError) as caught:
+        read_pairs(folder)
+    return str(caught.value)
+
+
+def test_read_pairs_leaves_out_a_deleted_pair(own_pairs: Pairs) -> None:
+    for side in ("bw", "color"):
+        (own_pairs.folder / side / "000003.png").unlink()
+    left = read_pairs(own_pairs.folder)
+    assert left.pairs == own_pairs.pairs[:2] + own_pairs.pairs[3:]
+
+
+@pytest.mark.parametrize(("side", "other"), [("bw", "color"), ("color", "bw")])
+def test_read_pairs_refuses_half_a_pair(side: str, other: str, own_pairs: Pairs) -> None:
+    folder = own_pairs.folder
+    for name in ("000004", "000007"):
+        (folder / other / f"{name}.png").unlink()
+    assert refusal(folder) == (
+        f"{folder}/{side}/000004.png has no counterpart in {folder}/{other} (2 such);"
+        " put it back or delete the whole pair"
+    )
+
+
+def test_read_pairs_refuses_an_additional_pair(own_pairs: Pairs) -> None:
+    folder = own_pairs.folder
+    for side in ("bw", "color"):
+        Image.new("RGB", (43, 32)).save(folder / side / "000099.png")
+    assert refusal(folder) == (
+        f"{folder}/bw/000099.png is not listed in {folder}/pairs.json;"
+        " stills can be replaced or deleted, not added"
+    )
+
+
+def test_read_pairs_refuses_a_folder_whose_pairs_are_all_deleted(own_pairs: Pairs) -> None:
+    for still in own_pairs.folder.glob("*/*.png"):
+        still.unlink()
+    assert refusal(own_pairs.folder) == (
+        f"{own_pairs.folder} holds no pairs; make some with `filmcolorizer extract`"
+    )
+
+
+def test_read_pairs_refuses_what_is_no_folder_of_pairs(plain_clip: Path, tmp_path: Path) -> None:
+    end = "; make one with `filmcolorizer extract`"
+    for folder, reason in (
+        (tmp_path, "No such file or directory"),
+        (tmp_path / "missing", "No such file or directory"),
+        (plain_clip, "Not a directory"),
+    ):
+        message = refusal(folder)
+        assert message.startswith(f"{folder} is no folder of pairs (pairs.json: ")
+        assert reason in message
+        assert message.endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"format": "other/1"}, "its format is 'other/1', not 'filmcolorizer-pairs/1'"),
+        ({"pairs": [{"name": "000001"}]}, "'bw_seconds'"),
+        ({"pairs": 3}, "'int' object is not iterable"),
+        ({"width": "wide"}, "invalid literal for int()"),
+        ({"aspect_ratio": None}, "NoneType"),
+    ],
+)
+def test_read_pairs_refuses_a_broken_index(
+    change: dict[str, Any], reason: str, own_pairs: Pairs
+) -> None:
+    index = own_pairs.folder / "pairs.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), **change}))
+    message = refusal(own_pairs.folder)
+    assert message.startswith(f"{own_pairs.folder} is no folder of pairs (pairs.json: ")
+    assert reason in message
+
+
+def test_read_pairs_refuses_half_an_index(own_pairs: Pairs) -> None:
+    index = own_pairs.folder / "pairs.json"
+    index.write_text(index.read_text()[:-100])
+    assert "is no folder of pairs (pairs.json: " in refusal(own_pairs.folder)
+
+
+def paint(pairs: Pairs, side: str, size: tuple[int, int], *, mode: str = "RGB") -> Pair:
+    """Replace a still of the second pair by a flat orange one."""
+    picture = Image.new("RGB", size, ORANGE).convert(mode)
+    picture.save(pairs.folder / side / "000002.png")
+    return pairs.pairs[1]
+
+
+@pytest.mark.parametrize("size", [(43, 32), (430, 320), (1290, 968), (86, 64), (20, 15)])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_read_takes_a_hand_painted_still_of_any_size(
+    size: tuple[int, int], mode: str, own_pairs: Pairs
+) -> None:
+    grey_before, _ = own_pairs.read(own_pairs.pairs[1])
+    grey, color = own_pairs.read(paint(own_pairs, "color", size, mode=mode))
+    np.testing.assert_array_equal(grey, grey_before)
+    assert color.shape == (32, 43, 3)
+    assert (color == np.array(ORANGE)).all()
+
+
+@pytest.mark.parametrize("size", [(430, 300), (32, 43), (43, 30), (64, 64)])
+def test_read_refuses_a_colour_still_of_another_shape(
+    size: tuple[int, int], own_pairs: Pairs
+) -> None:
+    pair = paint(own_pairs, "color", size)
+    with pytest.raises(PairsError) as caught:
+        own_pairs.read(pair)
+    assert str(caught.value) == (
+        f"the stills of pair 000002 in {own_pairs.folder} have different shapes, grey 43x32 and"
+        f" colour {size[0]}x{size[1]}; crop the colour one or delete the pair"
+    )
+
+
+def test_read_refuses_a_grey_still_of_another_size(own_pairs: Pairs) -> None:
+    pair = paint(own_pairs, "bw", (86, 64), mode="L")
+    with pytest.raises(PairsError) as caught:
+        own_pairs.read(pair)
+    assert str(caught.value) == (
+        f"the grey still of pair 000002 in {own_pairs.folder} is 86x64, not 43x32;"
+        " put the extracted one back or delete the pair"
+    )
+
+
+@pytest.mark.parametrize("side", ["bw", "color"])
+@pytest.mark.parametrize("damage", ["half", "text", "empty"])
+def test_read_refuses_a_damaged_still(side: str, damage: str, own_pairs: Pairs) -> None:
+    path = own_pairs.folder / side / "000002.png"
+    data = path.read_bytes()
+    path.write_bytes(
+        {"half": data[: len(data) // 2], "text": b"not a picture", "empty": b""}[damage]
+    )
+    with pytest.raises(PairsError) as caught:
+        own_pairs.read(own_pairs.pairs[1])
+    message = str(caught.value)
+    assert message.startswith(f"{path} cannot be read as a picture (")
+    assert message.endswith("); replace it or delete the pair")
+
+
+def make_pairs(shots: Sequence[int]) -> list[Pair]:
+    """Pairs a second apart, so many of each shot."""
+    numbers = [shot for shot, count in enumerate(shots) for _ in range(count)]
+    return [Pair(f"{i:06d}", float(i), float(i), shot) for i, shot in enumerate(numbers)]
+
+
+def part_sizes(pairs: list[Pair], split: Split) -> list[int]:
+    parts = [split.part(pair) for pair in pairs]
+    return [parts.count(part) for part in PARTS]
+
+
+def test_split_by_time_is_70_15_15_by_default() -> None:
+    pairs = make_pairs([1] * 100)
+    split = split_by_time(pairs)
+    assert split == Split(70.0, 85.0)
+    assert part_sizes(pairs, split) == [70, 15, 15]
+    assert [split.part(pairs[i]) for i in (0, 69, 70, 84, 85, 99)] == [
+        *["train"] * 2,
+        *["validation"] * 2,
+        *["test"] * 2,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("shots", "sizes", "expected"),
+    [
+        # Changes at 66 and 73: the second is nearer to 70. Then at 84 and 90, nearer to 85.
+        ([66, 7, 11, 6, 10], (0.7, 0.15, 0.15), [73, 11, 16]),
+        # Changes at 68 and 73: the first is nearer.
+        ([68, 5, 13, 14], (0.7, 0.15, 0.15), [68, 18, 14]),
+        # The second border comes after the first, however near another one is.
+        ([10, 80, 10], (0.05, 0.05, 0.9), [10, 80, 10]),
+        ([80, 10, 10], (0.7, 0.15, 0.15), [80, 10, 10]),
+        # No change near either: each part still gets a shot.
+        ([98, 1, 1], (0.7, 0.15, 0.15), [98, 1, 1]),
+        ([1, 1, 98], (0.7, 0.15, 0.15), [1, 1, 98]),
+        ([25, 25, 25, 25], (0.25, 0.5, 0.25), [25, 50, 25]),
+    ],
+)
+def test_split_by_time_moves_borders_to_the_nearest_cuts(
+    shots: list[int], sizes: tuple[float, ...], expected: list[int]
+) -> None:
+    pairs = make_pairs(shots)
+    assert part_sizes(pairs, split_by_time(pairs, sizes)) == expected
+
+
+def test_split_by_time_by_counts_as_in_2020() -> None:
+    pairs = make_pairs([50] * 123)
+    assert part_sizes(pairs, split_by_time(pairs, (4000, 1000))) == [4000, 1000, 1150]
+    pairs = make_pairs([3990, 25, 500, 480, 20, 985])
+    assert part_sizes(pairs, split_by_time(pairs, (4000, 1000))) == [3990, 1005, 1005]
+
+
+def test_split_by_time_never_divides_a_shot() -> None:
+    numbers = random.Random(0)
+    for _ in range(200):
+        pairs = make_pairs([numbers.randint(1, 30) for _ in range(numbers.randint(3, 12))])
+        shares = [numbers.uniform(0.05, 1) for _ in PARTS]
+        split = split_by_time(pairs, tuple(share / sum(shares) for share in shares))
+        parts_of_shots: dict[int, set[str]] = {}
+        for pair in pairs:
+            parts_of_shots.setdefault(pair.shot, set()).add(split.part(pair))
+        assert all(len(parts) == 1 for parts in parts_of_shots.values())
+        assert min(part_sizes(pairs, split)) > 0
+
+
+@pytest.mark.parametrize(("shots", "count"), [([10], 1), ([10, 10], 2)])
+def test_split_by_time_refuses_too_few_shots(shots: list[int], count: int) -> None:
+    with pytest.raises(PairsError) as caught:
+        split_by_time(make_pairs(shots))
+    assert str(caught.value) == (
+        f"the pairs show only {count} shot(s), and training, validation and test need one each;"
+        " extract a longer part of the film, or more stills with --every"
+    )
+
+
+def test_part_holds_the_pairs_of_its_time(pairs: Pairs) -> None:
+    split = split_by_time(pairs.pairs)
+    assert [pairs.part(part, split) for part in PARTS] == [
+        list(pairs.pairs[begin : begin + 8]) for begin in (0, 8, 16)
+    ]
+
+
+def test_part_refuses_an_empty_part(pairs: Pairs) -> None:
+    with pytest.raises(PairsError) as caught:
+        pairs.part("test", Split(2.0, 100.0))
+    assert str(caught.value) == (
+        f"the test part of the pairs in {pairs.folder} is empty; extract pairs of the whole film,"
+        " or give another --split"
+    )
