@@ -41,6 +41,10 @@ class Commands(TyperGroup):
         except FilmColorizerError as error:
             console.fail(str(error))
             raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
+        except OSError as error:  # a folder out of reach, a file that vanished
+            name = f"{error.filename}: " if error.filename else ""
+            console.fail(f"{name}{error.strerror or error}; check the path and its permissions")
+            raise typer.Exit(1) from None
         except KeyboardInterrupt:
             console.fail("stopped; no unfinished file was left behind")
             raise typer.Exit(130) from None
@@ -398,6 +402,7 @@ def train(
         typer.Option(
             "--lr",
             min=0.0,
+            max=1.0,
             help="The learning rate, at its highest.",
             show_default="0.0005 for film, 0.0001 for classic",
         ),
@@ -445,7 +450,8 @@ def train(
     short_side = size or min(folder.width, folder.height)
     network = _first_network(arch, init, short_side, seed)
     steps = training.train(network, folder, parts, options, output, device=where, resume=resume)
-    total = options.epochs * -(-len(folder.part("train", parts)) // options.batch_size)
+    steps_per_epoch = training.steps_per_epoch(len(folder.part("train", parts)), options.batch_size)
+    total = options.epochs * steps_per_epoch
     try:
         for _ in console.track(steps, total, "training", unit="steps"):
             pass

@@ -98,6 +98,7 @@ class PairSource:
 
     Raises:
         PairsError: a still cannot be read, or a part is empty.
+        TrainingError: there is only one pair to train on.
     """
 
     def __init__(
@@ -115,13 +116,19 @@ class PairSource:
         self.flips = flips
         self.training = _load_stills(pairs, pairs.part("train", split), height, width)
         self.validation = _load_stills(pairs, pairs.part("validation", split), height, width)
-        self.steps_per_epoch = math.ceil(len(self.training[0]) / self.batch_size)
+        if len(self.training[0]) < 2:
+            raise TrainingError(
+                f"the train part of the pairs in {pairs.folder} holds a single pair, and training"
+                " needs two or more; extract more stills with --every, or give another --split"
+            )
+        self.steps_per_epoch = steps_per_epoch(len(self.training[0]), self.batch_size)
 
     def training_batches(self, epoch: int) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         luma, rgb = self.training
         order = torch.randperm(len(luma), generator=generator)
-        for chosen in order.split(self.batch_size):
+        ends = [self.batch_size * step for step in range(1, self.steps_per_epoch)]
+        for chosen in order.tensor_split(ends):
             batch = luma[chosen], rgb[chosen]
             if self.flips and torch.rand((), generator=generator) < 0.5:
                 batch = batch[0].flip(-1), batch[1].flip(-1)
@@ -131,6 +138,14 @@ class PairSource:
         yield from map(
             _to_unit, zip(*(p.split(self.batch_size) for p in self.validation), strict=True)
         )
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """How many batches hold so many pairs.
+
+    A last one alone joins the batch before it, since batch norm cannot learn from one picture.
+    """
+    return max(math.ceil((count - 1) / batch_size), 1)
 
 
 def film_loss(network: FilmNetwork, luma: Tensor, rgb: Tensor) -> Tensor:

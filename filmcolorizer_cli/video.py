@@ -161,6 +161,9 @@ def _probe_container(path: Path, container: Any) -> Film:
     start = _start_seconds(stream)
     if stream.duration:
         duration = float(stream.duration * stream.time_base)
+    elif "DURATION" in stream.metadata:  # Matroska's, as hours:minutes:seconds
+        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
+        duration = int(hours) * 3600 + int(minutes) * 60 + float(seconds) - start
     else:
         duration = (container.duration or 0) / av.time_base - start
     return Film(
@@ -212,8 +215,9 @@ def _sound(stream: Any) -> Sound:
 class Sampling:
     """Which frames of a film to read, and how large.
 
-    Times count from the film's first frame. The frame at a time is the one nearest to it by its
-    timestamp, so frames are repeated or left out by time, never by count.
+    Times count from the film's first frame. The frame at a time is the last one that has begun by
+    then, to half a frame of ``frame_rate``, so frames are repeated or left out by time, never by
+    count.
 
     Attributes:
         width, height: of the frames; the film's own when not given.
@@ -295,7 +299,7 @@ def to_rgb(ycbcr: Plane, matrix: str) -> Plane:
 
 def read_cuts(path: Path) -> list[float]:
     """The times of shot changes in a file that a `Sampling` named, in seconds, ascending."""
-    if not path.is_file():  # ffmpeg makes it with the first cut
+    if not path.is_file():  # ffmpeg makes it with the first cut it finds
         return []
     return [float(time) for time in re.findall(r"lavfi\.scd\.time=([\d.]+)", path.read_text())]
 
@@ -389,7 +393,8 @@ class FilmWriter:
         start_seconds, duration_seconds: the part of the source that is written.
 
     Raises:
-        VideoError: the target cannot be written; ffmpeg's last words are in the message.
+        FilmColorizerError: the target's folder cannot be written to.
+        VideoError: ffmpeg cannot write the film; its last words are in the message.
     """
 
     def __init__(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -100,7 +99,7 @@ def load(model: Model) -> Network:
     network = build(config_from_dict(model.config))
     _, tensors = read_tensors(model.path)
     try:
-        network.load_state_dict({name: _widen(tensor) for name, tensor in tensors.items()})
+        network.load_state_dict(tensors)
     except RuntimeError:
         raise WeightsError(
             f"the weights in {model.path} do not fit the network {model.config} that it names;"
@@ -188,7 +187,3 @@ def _unreadable(path: Path, error: Exception) -> WeightsError:
         f"cannot read the weights in {path} ({error});"
         " the file is missing, damaged or no safetensors file, so give another one"
     )
-
-
-def _widen(tensor: Tensor) -> Tensor:
-    return tensor.float() if tensor.dtype == torch.float16 else tensor
