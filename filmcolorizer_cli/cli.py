@@ -692,6 +692,8 @@ def _check_training_target(output: Path, checkpoint: Path, resume: bool, overwri
     """Refuse to lose trained weights, or an interrupted training, unasked."""
     _check_ending(output, ".safetensors")
     check_folder(output.parent)
+    if output.is_dir():
+        raise FilmColorizerError(f"{output} is a folder; name a file with -o")
     if resume or overwrite:
         return
     if checkpoint.exists():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,8 @@ def predict_rgb(
 ) -> Tensor:
     """Colour stills as films are coloured: looked at in the network's size, on their own luma.
 
+    Stills smaller than that are looked at in their own size; enlarging them would only blur what
+    the network sees.
     `classic` paints R'G'B' itself and is taken at its word, as in 2020.
 
     Args:
@@ -106,9 +108,9 @@ def predict_rgb(
         R'G'B' (B, 3, H, W) in [0, 1].
     """
     height, width = luma.shape[-2:]
-    small = resize(luma, *network.config.working_size(aspect_ratio)).to(
-        device, memory_format=torch.channels_last
-    )
+    config = replace(network.config, size=min(network.config.size, height, width))
+    small = resize(luma, *config.working_size(aspect_ratio))
+    small = small.to(device, memory_format=torch.channels_last)
     with autocast(device):
         if isinstance(network, ClassicNetwork):
             return resize(network.predict_rgb(small).cpu(), height, width)

@@ -90,6 +90,27 @@ def test_pair_source_gives_each_training_pair_once_an_epoch(pairs: Pairs) -> Non
     assert orders[0] != orders[1]
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "sizes"),
+    [(2, [2, 2, 2, 2]), (3, [3, 3, 2]), (5, [5, 3]), (7, [8]), (8, [8]), (64, [8])],
+)
+def test_pair_source_leaves_no_pair_alone_in_a_batch(
+    batch_size: int, sizes: list[int], pairs: Pairs
+) -> None:
+    chosen = source(pairs, batch_size=batch_size)
+    assert [len(luma) for luma, _ in chosen.training_batches(1)] == sizes
+    assert chosen.steps_per_epoch == len(sizes)
+
+
+def test_pair_source_refuses_a_single_training_pair(pairs: Pairs) -> None:
+    with pytest.raises(TrainingError) as caught:
+        PairSource(pairs, Split(0.25, 4.0), options(), height=32, width=43, flips=False)
+    assert str(caught.value) == (
+        f"the train part of the pairs in {pairs.folder} holds a single pair, and training needs"
+        " two or more; extract more stills with --every, or give another --split"
+    )
+
+
 def test_pair_source_validates_on_the_second_part_in_order(pairs: Pairs) -> None:
     luma, rgb = (torch.cat(part) for part in zip(*source(pairs).validation_batches(), strict=True))
     assert torch.equal(luma, stills(pairs, "bw", range(9, 17)))
@@ -127,7 +148,7 @@ def test_pair_source_keeps_stills_as_bytes(pairs: Pairs) -> None:
 
 def test_film_loss_by_hand() -> None:
     """An untrained network says neutral, so the error is the truth itself."""
-    network = fresh(TINY)
+    network = fresh(TINY).eval()
     rgb = torch.tensor([[0.9, 0.3, 0.2], [0.5, 0.5, 0.5], [0.5, 0.52, 0.55]])
     expected = []
     for red, green, blue in rgb.tolist():
@@ -383,7 +404,8 @@ def test_train_tells_when_the_loss_is_no_number(
     config: Config, pairs: Pairs, tmp_path: Path
 ) -> None:
     with pytest.raises(TrainingError) as caught:
-        list(run(config, pairs, tmp_path / "film.safetensors", options(learning_rate=1e30)))
+        chosen = options(learning_rate=1e30, batch_size=2)
+        list(run(config, pairs, tmp_path / "film.safetensors", chosen))
     message = str(caught.value)
     assert message.startswith("the loss became ")
     assert message.split()[3] in {"nan", "inf"}
