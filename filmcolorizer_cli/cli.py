@@ -731,7 +731,7 @@ def _print_evaluation(
     result: Evaluation, model: Model, pairs: Path, *, with_baseline: bool
 ) -> None:
     rows = {"naive baseline": result.baseline} if with_baseline else {}
-    rows[f"{model.config['arch']} ({model.name})"] = result.network
+    rows[model.name] = result.network
     measures = {
         "MSE": lambda score: f"{score.mse:.4f}",
         "/ baseline": lambda score: f"{score.mse_ratio:.2f}",
@@ -748,5 +748,5 @@ def _print_evaluation(
     truth = [f"{score.true_colorfulness:.1f}" for score in result.network.values()]
     sections.append([("truth", "colourfulness", *truth)])
     counts = [f"{part} ({score.pairs})" for part, score in result.network.items()]
-    title = f"{pairs}: MSE on RGB in [-1, 1], means over the pairs"
+    title = f"{pairs}, network {model.config['arch']}: means over the pairs, MSE on RGB in [-1, 1]"
     console.table(title, ("", "", *counts), sections, left=2)

@@ -87,7 +87,7 @@ def evaluate(
 
 def prepare(network: Network, device: torch.device) -> Network:
     """The network as `predict_rgb` wants it: on its device, with folded batch norms."""
-    return fold_batch_norms(network).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return fold_batch_norms(network).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 @torch.inference_mode()

@@ -260,7 +260,7 @@ ARCHITECTURES: dict[str, tuple[type[Config], type[Network]]] = {
 def build(config: Config) -> Network:
     """An untrained network of this config."""
     network: Any = ARCHITECTURES[config.arch][1]
-    return network(config)  # type: ignore[no-any-return]
+    return network(config)
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:
