@@ -30,6 +30,7 @@ from filmcolorizer_cli.networks import (
 )
 from filmcolorizer_cli.pairs import Pair, Pairs, Split
 
+CHROMA_LOSS_BETA = 0.05  # chroma error at which the film loss turns from squared to absolute
 SATURATION_WEIGHT = 15.0  # a pixel of chroma c counts 1 + 15 |c| times, since most pixels are dull
 ENCODER_LEARNING_RATE_SHARE = 0.25  # the encoder comes pretrained and moves gently
 WARMUP_STEPS = 200
@@ -148,9 +149,11 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def film_loss(network: FilmNetwork, luma: Tensor, rgb: Tensor) -> Tensor:
-    """Squared error on chroma at half size, weighted by the saturation of the truth."""
+    """Smooth L1 on chroma at half size, weighted by the saturation of the truth."""
     truth = half_size(rgb_to_ycbcr(rgb)[:, 1:])
-    error = F.mse_loss(network(luma).float(), truth, reduction="none").sum(dim=1)
+    error = F.smooth_l1_loss(
+        network(luma).float(), truth, beta=CHROMA_LOSS_BETA, reduction="none"
+    ).sum(dim=1)
     weight = 1 + SATURATION_WEIGHT * truth.norm(dim=1)
     return (error * weight).mean()
 

