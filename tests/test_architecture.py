@@ -180,12 +180,10 @@ def test_commands_are_those_that_are_promised() -> None:
     ("arguments", "code", "words"),
     [
         (["--help"], 0, "Give old black-and-white films their colours."),
-        (["-h"], 0, "Give old black-and-white films their colours."),
         ([], 2, "Give old black-and-white films their colours."),
         (["--version"], 0, f"filmcolorizer {filmcolorizer_cli.__version__}\n"),
         (["train", "--help"], 0, "Train a network for one film on the pairs taken from it."),
         (["--nope"], 2, "No such option: --nope"),
-        (["nope"], 2, "No such command 'nope'"),
         (["colorize"], 2, "Missing argument 'FILM'"),
         (["colorize", "film.mp4", "--crf", "52"], 2, "Invalid value for '--crf'"),
         (["colorize", "film.mp4", "--fps", "abc"], 2, "'abc' is no frame rate from 1 to 240"),

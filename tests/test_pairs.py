@@ -219,11 +219,15 @@ def test_extract_of_two_films_takes_the_same_moments(
         assert pair.color_seconds == pytest.approx(pair.bw_seconds + delay, abs=1e-5)
 
 
-def test_extract_follows_the_rate_of_a_faster_film(numbered: Film, tmp_path: Path) -> None:
-    """The coloured film runs 25/24 as fast, as PAL television shows films."""
-    color = version(numbered, tmp_path / "pal.mp4", "setpts=PTS*24/25,fps=25")
-    assert (color.frame_rate, color.frame_count()) == (25, NUMBERED_FRAMES)
-    segment = Segment(0.0, 6.0, 0.0, 0.96, 1.0)
+@pytest.mark.parametrize("frame_rate", [25, 20])
+def test_extract_follows_the_rate_of_the_coloured_film(
+    frame_rate: int, numbered: Film, tmp_path: Path
+) -> None:
+    """The coloured film shows the same frames, but faster, as PAL television does, or slower."""
+    filters = f"setpts=PTS*24/{frame_rate},fps={frame_rate}"
+    color = version(numbered, tmp_path / "color.mp4", filters)
+    assert (color.frame_rate, color.frame_count()) == (frame_rate, NUMBERED_FRAMES)
+    segment = Segment(0.0, 6.0, 0.0, 24 / frame_rate, 1.0)
     pairs = extract_all(numbered, color, SyncMap({}, {}, (segment,)), tmp_path / "pairs", every=12)
     assert shown(pairs) == [(number, number) for number in range(0, NUMBERED_FRAMES, 12)]
 

@@ -23,9 +23,9 @@ from tests.conftest import LOSSLESS, files_in, graded_film, make_clip, run_ffmpe
 
 SAMPLE_FRAMES = 144  # of the sample film, at 24 fps
 # Two gradings of one film: a noisy grey print, and a cropped, darker and sharper colour one.
-BW_LOOK = "format=gray,eq=gamma=1.3,noise=alls=10:allf=t:all_seed=3,scale=240:180"
+BW_LOOK = "scale=160:120,format=gray,eq=gamma=1.3,noise=alls=10:allf=t:all_seed=3"
 COLOR_LOOK = (
-    "crop=iw*0.94:ih*0.9:iw*0.02:ih*0.06,eq=gamma=0.75:contrast=1.15,scale=320:240,"
+    "crop=iw*0.94:ih*0.9:iw*0.02:ih*0.06,scale=240:180,eq=gamma=0.75:contrast=1.15,"
     "noise=alls=14:allf=t:all_seed=5"
 )
 MAP = {
@@ -91,7 +91,7 @@ def test_find_offset_is_exact(bw: tuple[int, int], color: tuple[int, int], tmp_p
     assert 0.95 < confidence <= 1
 
 
-@pytest.mark.parametrize("rates", [(24, 25), (25, 24), (25, 25)])
+@pytest.mark.parametrize("rates", [(24, 25), (25, 24)])
 @pytest.mark.parametrize(("bw", "color"), [(24, 0), (0, 24)])
 def test_find_offset_between_frame_rates(
     rates: tuple[int, int], bw: int, color: int, tmp_path: Path
@@ -103,15 +103,13 @@ def test_find_offset_between_frame_rates(
     assert find_offset(*films)[0] == (bw - color) // 24 * rates[0]
 
 
-@pytest.mark.parametrize(
-    ("bw", "color"), [((100, 300), (37, 400)), ((0, 300), (137, 480)), ((0, 480), (250, 480))]
-)
+@pytest.mark.parametrize(("bw", "color"), [((100, 240), (37, 288)), ((0, 288), (150, 288))])
 def test_find_offset_is_exact_on_a_real_film(
     bw: tuple[int, int], color: tuple[int, int], shared_data: Path, tmp_path: Path
 ) -> None:
     film = shared_data / "film" / "big_buck_bunny_360p.mp4"
     source = tmp_path / "part.mp4"
-    run_ffmpeg("-ss", 120, "-i", film, "-t", 20, "-an", "-c", "copy", source)
+    run_ffmpeg("-ss", 120, "-i", film, "-t", 12, "-an", "-c", "copy", source)
     offset, confidence = find_offset(*planted(tmp_path, bw, color, source=source))
     assert offset == bw[0] - color[0]
     assert confidence > 0.9

@@ -1,0 +1,1077 @@
+"""Every command, end to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from typer.testing import CliRunner, Result
+
+from filmcolorizer_cli import cli, colorizing, evaluation, networks, report, sync, training, weights
+from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, find_binary
+from filmcolorizer_cli.files import SAMPLE_FILM, models_folder
+from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, build
+from filmcolorizer_cli.pairs import Pairs, read_pairs
+from filmcolorizer_cli.video import Film, probe
+from tests.conftest import (
+    TINY,
+    decode_planes,
+    file_size_limit,
+    files_in,
+    graded_film,
+    make_clip,
+    ordinary_user,
+    run_ffmpeg,
+)
+
+# Loaded before a test gives up root's right to read them.
+LOADED = (colorizing, evaluation, networks, report, sync, training, weights)
+WAIT_SECONDS = 60.0  # for another process to get somewhere
+SMALL = ("--batch-size", 4, "--size", 32, "--device", "cpu")
+QUICK_TRAINING = ("--epochs", 2, *SMALL)
+LONG_TRAINING = ("--arch", "classic", "--epochs", 40, *SMALL)
+BOX = re.compile(r"[│╭╮╰╯─\s]+")  # that wrong options are told in
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run in an empty folder, and forget an ffmpeg that a command was told to use."""
+    folder = tmp_path / "cwd"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    # The first makes sure that what a command sets is undone at the end.
+    named = os.environ.get(BINARY_VARIABLE)
+    monkeypatch.setenv(BINARY_VARIABLE, "")
+    if named is None:
+        monkeypatch.delenv(BINARY_VARIABLE)
+    else:
+        monkeypatch.setenv(BINARY_VARIABLE, named)
+    return folder
+
+
+def run(*arguments: object) -> Result:
+    """Run a command; an exception that it does not handle fails the test."""
+    return CliRunner().invoke(
+        cli.app, [str(a) for a in arguments], prog_name="filmcolorizer", catch_exceptions=False
+    )
+
+
+def succeed(*arguments: object) -> str:
+    """What a command prints that does what it is told."""
+    result = run(*arguments)
+    assert result.exit_code == 0, result.stderr
+    return result.stdout
+
+
+def fail(*arguments: object, code: int = 1) -> str:
+    """The one sentence of a command that fails, which leaves no file behind."""
+    before = files_in(Path())
+    result = run(*arguments)
+    assert result.exit_code == code, result.stderr
+    assert result.stdout == ""
+    *notes, sentence = result.stderr.splitlines()
+    assert all(note.startswith(("colorizing ", "lined up at ")) for note in notes)
+    assert files_in(Path()) == before
+    return sentence.removeprefix("filmcolorizer: ")
+
+
+def misuse(*arguments: object) -> str:
+    """What a command says of a wrong option."""
+    before = files_in(Path())
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert files_in(Path()) == before
+    return BOX.sub(" ", result.stderr)
+
+
+def copy_here(path: Path, name: str | None = None) -> Path:
+    """A file in the current folder, as a user would have it."""
+    return Path(shutil.copy(path, name or path.name))
+
+
+@pytest.fixture(scope="module")
+def versions(clip_folder: Path, color_film: Path) -> tuple[Path, Path]:
+    """The sample film up to 5 s, and its colour version from 1 s on: 24 frames apart."""
+    bw = graded_film(clip_folder / "bw.mp4", "trim=end_frame=120,scale=96:72,eq=gamma=1.2")
+    late = "trim=start_frame=24,setpts=PTS-STARTPTS"
+    return bw, graded_film(clip_folder / "color-late.mp4", late, source=color_film)
+
+
+def test_info_tells_what_a_film_is(color_film: Path) -> None:
+    film = copy_here(color_film, "old film.mp4")
+    said = re.sub(r" *\n {2,}", " ", succeed("info", film))  # joins what was wrapped
+    facts = dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in said.splitlines())
+    assert facts == {
+        "film": "old film.mp4 (mov,mp4,m4a,3gp,3g2,mj2)",
+        "picture": "96x72, h264",
+        "frame rate": "24 frames a second",
+        "length": "6.00 s, about 144 frames",
+        "colour tags": "BT.709, limited range, yuv420p",
+        "sound": "aac copied",
+        "colorize": "writes old film-color.mp4: 144 frames at 24 frames a second, H.264 in mp4,"
+        " with the model default",
+    }
+    assert files_in(Path()) == ["old film.mp4"]
+
+
+def test_info_tells_of_unusual_films() -> None:
+    make_clip(
+        Path("odd.mkv"),
+        frame_rate="24000/1001",
+        sound="flac",
+        extra=("-vf", "setsar=4/3", "-metadata:s:a:0", "language=fre"),
+    )
+    said = succeed("info", "odd.mkv")
+    assert "64x48 with pixels of 4:3" in said
+    assert "24000/1001 (23.976) frames a second" in said
+    assert "BT.601 (guessed), limited range" in said
+    assert "flac (fre) to AAC" in said
+
+
+def test_info_as_json(plain_clip: Path) -> None:
+    facts = json.loads(succeed("info", plain_clip, "--json"))
+    assert {key: facts[key] for key in ("path", "width", "height", "frame_rate", "matrix")} == {
+        "path": str(plain_clip),
+        "width": 64,
+        "height": 48,
+        "frame_rate": "25",
+        "matrix": "bt601",
+    }
+    assert facts["duration_seconds"] == 2.0
+    assert facts["sounds"] == []
+    assert facts["colorize"] == {
+        "target": str(plain_clip.with_name("plain-color.mp4")),
+        "frames": 48,
+        "frame_rate": "24",
+        "model": "default",
+    }
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        ["BW", "COLOR", "--offset"],
+        ["BW", "--offset", "COLOR"],
+        ["--offset", "BW", "COLOR"],
+        ["BW", "COLOR", "--offset", "--json"],
+    ],
+    ids=["last", "middle", "first", "before-an-option"],
+)
+def test_sync_offset_alone_only_finds_and_prints(
+    order: list[str], versions: tuple[Path, Path]
+) -> None:
+    names = dict(zip(("BW", "COLOR"), versions, strict=True))
+    said = succeed("sync", *(names.get(word, word) for word in order))
+    if "--json" in order:
+        assert json.loads(said) == {
+            "offset_frames": -24,
+            "offset_seconds": -1.0,
+            "confidence": 1.0,
+            "output": None,
+        }
+    else:
+        assert said == "offset -24 frames (-1.000 s), 100% of the pictures agree\n"
+    assert files_in(Path()) == []
+
+
+def test_sync_finds_and_writes_a_map(versions: tuple[Path, Path]) -> None:
+    assert succeed("sync", *versions) == (
+        "offset -24 frames (-1.000 s), 100% of the pictures agree\n"
+        "wrote sync.json: 4.0 s that both films show\n"
+    )
+    [segment] = sync.read_map(Path("sync.json")).segments
+    assert segment == sync.Segment(1.0, 5.0, 0.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("words", "frames", "seconds", "shared"),
+    [
+        (["--offset", "-3"], -3, "-0.125", "4.9"),
+        (["--offset", "5"], 5, "+0.208", "4.8"),
+        (["--offset=5"], 5, "+0.208", "4.8"),
+        (["--offset=-3"], -3, "-0.125", "4.9"),
+        (["--offset", "+5"], 5, "+0.208", "4.8"),
+        (["--offset", "0"], 0, "+0.000", "5.0"),
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_sync_takes_a_stated_offset(
+    words: list[str],
+    frames: int,
+    seconds: str,
+    shared: str,
+    is_first: bool,
+    versions: tuple[Path, Path],
+) -> None:
+    arguments = [*words, *versions] if is_first else [*versions, *words]
+    assert succeed("sync", *arguments) == (
+        f"offset {frames:+d} frames ({seconds} s), as stated\n"
+        f"wrote sync.json: {shared} s that both films show\n"
+    )
+    [segment] = sync.read_map(Path("sync.json")).segments
+    apart = segment.color_start_seconds - segment.bw_start_seconds
+    assert apart == pytest.approx(frames / 24)
+
+
+def test_sync_writes_where_it_is_told(versions: tuple[Path, Path]) -> None:
+    said = json.loads(succeed("sync", *versions, "-o", "map.json", "--offset", "--json"))
+    assert (said["offset_frames"], said["output"]) == (-24, "map.json")
+    assert files_in(Path()) == ["map.json"]
+
+
+@pytest.mark.parametrize("frames", [-120, 120, 999999])
+def test_sync_refuses_an_offset_out_of_range(frames: int, versions: tuple[Path, Path]) -> None:
+    assert fail("sync", *versions, "--offset", frames, code=2) == (
+        f"an offset of {frames} frames puts the two films apart entirely; it can be from -119 to"
+        " 119"
+    )
+
+
+@pytest.mark.parametrize("word", ["x", "1.5", "--3", "+-3", "", "1" * 10])
+def test_sync_refuses_what_is_no_number_of_frames(word: str, versions: tuple[Path, Path]) -> None:
+    said = misuse("sync", *versions, f"--offset={word}")
+    assert f"Invalid value for --offset: {word!r} is no number of frames" in said
+
+
+def test_sync_refuses_different_films(versions: tuple[Path, Path], numbered_clip: Path) -> None:
+    assert "do not look like one film" in fail("sync", versions[0], numbered_clip)
+
+
+def test_extract_of_two_films_lines_them_up(versions: tuple[Path, Path]) -> None:
+    result = run("extract", *versions, "--every", "12")
+    assert result.stdout == "wrote pairs: 8 pairs of 64x64 stills from 3 shots\n"
+    assert result.stderr == "lined up at -24 frames, 100% of the pictures agree\n"
+    assert result.exit_code == 0
+    pairs = read_pairs(Path("pairs"))
+    assert [pair.bw_seconds for pair in pairs.pairs] == [1 + n / 2 for n in range(8)]
+    assert [pair.color_seconds for pair in pairs.pairs] == [n / 2 for n in range(8)]
+    for pair in pairs.pairs:  # gamma apart, they show the same
+        grey, color = pairs.read(pair)
+        correlation = np.corrcoef(grey.ravel(), color[..., 1].ravel())[0, 1]
+        assert correlation > 0.9
+
+
+def test_extract_follows_a_map(versions: tuple[Path, Path]) -> None:
+    succeed("sync", *versions, "--offset", "-36", "-o", "map.json")
+    said = succeed("extract", *versions, "--sync", "map.json", "-o", "stills", "--json")
+    assert json.loads(said) == {"output": "stills", "pairs": 3, "shots": 2}
+    pairs = read_pairs(Path("stills"))
+    assert [(p.bw_seconds, p.color_seconds) for p in pairs.pairs] == [(2, 0.5), (3, 1.5), (4, 2.5)]
+
+
+def test_extract_of_one_film_takes_a_part(color_film: Path) -> None:
+    part = ("--start", "0:01", "--duration", "0:00:03.5", "--every", "6", "--size", "32")
+    said = succeed("extract", color_film, *part)
+    assert said == "wrote pairs: 14 pairs of 43x32 stills from 3 shots\n"
+    times = [pair.bw_seconds for pair in read_pairs(Path("pairs")).pairs]
+    assert (times[0], times[-1]) == (1.0, 4.25)
+
+
+def test_extract_replaces_a_folder_of_pairs_only_when_told(color_film: Path) -> None:
+    succeed("extract", color_film, "--every", "36")
+    before = sorted(Path("pairs").rglob("*.png"))
+    assert fail("extract", color_film) == (
+        "pairs exists already; name another folder with -o, or give --overwrite"
+    )
+    assert sorted(Path("pairs").rglob("*.png")) == before
+    succeed("extract", color_film, "--every", "72", "--overwrite")
+    assert len(read_pairs(Path("pairs")).pairs) == 2
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_extract_never_replaces_another_folder(overwrite: list[str], color_film: Path) -> None:
+    Path("photos").mkdir()
+    Path("photos/grandma.jpg").write_text("dear")
+    assert fail("extract", color_film, "-o", "photos", *overwrite) == (
+        "photos exists and is no folder of pairs; name another folder with -o"
+    )
+    assert Path("photos/grandma.jpg").read_text() == "dear"
+    Path("file").write_text("dear")
+    assert "no folder of pairs" in fail("extract", color_film, "-o", "file", *overwrite)
+    assert Path("file").read_text() == "dear"
+
+
+def test_extract_needs_two_films_for_a_map(color_film: Path) -> None:
+    said = misuse("extract", color_film, "--sync", "map.json")
+    assert "Invalid value for --sync: a map needs both films, BW and COLOR" in said
+
+
+def test_extract_refuses_a_part_without_stills(color_film: Path) -> None:
+    assert fail("extract", color_film, "--start", "7", code=2) == (
+        "there is no still in this part of the films; give another --start, --duration or a"
+        " smaller --every"
+    )
+
+
+def test_train_film_writes_weights_and_figures(pairs: Pairs) -> None:
+    said = succeed("train", pairs.folder, "--init", "none", *QUICK_TRAINING)
+    history = training.read_history(Path("film.safetensors"))
+    best = min(history, key=lambda epoch: epoch.validation_loss)
+    assert said == (
+        f"best of 2 epochs: {best.epoch}, training loss {best.training_loss:.4f}, validation loss"
+        f" {best.validation_loss:.4f}\n"
+        "wrote film.safetensors, film.csv, film-loss.png, film-samples.png\n"
+    )
+    names = ["film-loss.png", "film-samples.png", "film.csv", "film.safetensors"]
+    assert files_in(Path()) == names
+    model = weights.find_model()
+    assert (model.name, model.config) == (
+        "film.safetensors",
+        {"arch": "film", "size": 32, "decoder_widths": [192, 128, 96, 64, 32]},
+    )
+    for name in ("film-loss.png", "film-samples.png"):
+        with Image.open(name) as picture:
+            assert np.ptp(np.asarray(picture.convert("L"))) > 100, "a blank picture"
+    modes = {stat.S_IMODE(Path(name).stat().st_mode) for name in names}
+    assert len(modes) == 1, "whoever may read one of them may read all"
+
+
+def test_train_classic_as_json(pairs: Pairs) -> None:
+    said = json.loads(
+        succeed(
+            "train",
+            pairs.folder,
+            "--arch",
+            "classic",
+            *QUICK_TRAINING,
+            "--json",
+            "-o",
+            "c.safetensors",
+        )
+    )
+    assert said["written"] == ["c.safetensors", "c.csv", "c-loss.png", "c-samples.png"]
+    assert said["best"]["validation_loss"] == min(
+        epoch.validation_loss for epoch in training.read_history(Path("c.safetensors"))
+    )
+    model = weights.find_model("c.safetensors")
+    assert model.config == {"arch": "classic", "size": 32}
+    # The defaults are those of 2020, but for what was asked for.
+    assert model.about["training"] == {
+        "epochs": 2,
+        "batch_size": 4,
+        "learning_rate": 1e-4,
+        "seed": 0,
+    }
+
+
+def test_train_starts_from_the_weights_it_is_given(pairs: Pairs, vivid_weights: Path) -> None:
+    torch.manual_seed(1)
+    first = build(FilmConfig(size=32))
+    weights.save(first, Path("first.safetensors"), about={})
+    still = ("--lr", 0, "--epochs", 1, "--batch-size", 8, "--size", 32)
+    succeed("train", pairs.folder, "--init", "first.safetensors", *still)
+    trained = weights.load(weights.find_model("film.safetensors"))
+    for (name, before), after in zip(first.named_parameters(), trained.parameters(), strict=True):
+        torch.testing.assert_close(after, before, msg=name)
+
+
+def test_train_film_starts_from_the_shipped_weights_by_default(pairs: Pairs) -> None:
+    still = ("--lr", 0, "--epochs", 1, "--batch-size", 8)
+    succeed("train", pairs.folder, *still)
+    shipped = weights.load(weights.find_model("default"))
+    trained = weights.load(weights.find_model("film.safetensors"))
+    assert trained.config.size == 32, "the size of the stills"
+    for before, after in zip(shipped.parameters(), trained.parameters(), strict=True):
+        torch.testing.assert_close(after, before)
+
+
+def test_train_splits_as_it_is_told(pairs: Pairs) -> None:
+    succeed(
+        "train", pairs.folder, "--arch", "classic", *QUICK_TRAINING, "--split", "16,4",
+        "--epochs", 1,
+    )  # fmt: skip
+    about = weights.find_model("film.safetensors").about
+    # There are three shots of eight pairs: each part still gets one.
+    assert about["split"] == {"validation_from_seconds": 2.0, "test_from_seconds": 4.0}
+    assert about["pairs"] == 8
+
+
+@pytest.mark.parametrize(
+    "split", ["x", "70", "70,30,-1", "0,10,20", "70,nan,15", "70,inf,15", "1.5,3", "1,2,3,4", ""]
+)
+def test_train_refuses_what_is_no_split(split: str, pairs: Pairs) -> None:
+    said = misuse("train", pairs.folder, f"--split={split}")
+    assert f"{split!r} is no split; write three shares such as 70,15,15, or the numbers" in said
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--epochs", 0), ("--batch-size", 1), ("--lr", -1), ("--lr", 2), ("--size", 8)],
+)
+def test_train_refuses_options_out_of_range(option: str, value: int, pairs: Pairs) -> None:
+    assert f"Invalid value for '{option}'" in misuse("train", pairs.folder, option, value)
+
+
+def test_train_refuses_weights_of_another_network(pairs: Pairs) -> None:
+    weights.save(build(ClassicConfig(size=32)), Path("c.safetensors"), about={})
+    assert fail("train", pairs.folder, "--init", "c.safetensors", code=2) == (
+        "the weights c.safetensors are of the network 'classic', not 'film'; give --arch classic,"
+        " or another --init"
+    )
+
+
+def test_train_keeps_trained_weights_unless_told(pairs: Pairs) -> None:
+    Path("film.safetensors").write_text("a night's work")
+    assert fail("train", pairs.folder) == (
+        "film.safetensors exists already; name another file with -o, or give --overwrite"
+    )
+    Path("film.safetensors").unlink()
+    Path("film.checkpoint.safetensors").write_text("half a night's work")
+    assert fail("train", pairs.folder) == (
+        "an interrupted training is kept in film.checkpoint.safetensors; go on with --resume, or"
+        " start anew with --overwrite"
+    )
+    succeed("train", pairs.folder, "--arch", "classic", *QUICK_TRAINING, "--overwrite")
+    assert "film.checkpoint.safetensors" not in files_in(Path())
+
+
+def test_train_has_nothing_to_resume(pairs: Pairs) -> None:
+    assert fail("train", pairs.folder, "--init", "none", "--resume") == (
+        "there is no interrupted training to resume: film.checkpoint.safetensors does not exist;"
+        " start one without --resume"
+    )
+
+
+def test_train_resumed_after_a_kill_is_identical(pairs: Pairs) -> None:
+    some = ("--arch", "classic", "--epochs", 6, *SMALL)
+    program = start("train", pairs.folder, *some)
+    wait_for(lambda: Path("film.csv").exists(), program)
+    assert finish(program, signal.SIGKILL)[0] == -signal.SIGKILL
+    assert "film.safetensors" not in files_in(Path())
+    succeed("train", pairs.folder, *some, "--resume")
+    succeed("train", pairs.folder, *some, "-o", "whole.safetensors")
+    metadata, resumed = weights.read_tensors(Path("film.safetensors"))
+    other_metadata, whole = weights.read_tensors(Path("whole.safetensors"))
+    assert metadata == other_metadata
+    assert resumed.keys() == whole.keys()
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)
+    histories = [
+        [(epoch.epoch, epoch.training_loss, epoch.validation_loss) for epoch in history]
+        for history in map(
+            training.read_history, (Path("film.safetensors"), Path("whole.safetensors"))
+        )
+    ]
+    assert histories[0] == histories[1]
+    assert len(histories[0]) == 6
+
+
+def test_train_stopped_by_ctrl_c_says_how_to_go_on(pairs: Pairs) -> None:
+    program = start("train", pairs.folder, *LONG_TRAINING)
+    wait_for(lambda: Path("film.csv").exists(), program)
+    code, said = finish(program, signal.SIGINT)
+    assert said == (
+        "the finished epochs are kept: go on with the same command and --resume\n"
+        "filmcolorizer: stopped; no unfinished file was left behind\n"
+    )
+    assert code == 130
+    assert files_in(Path()) == ["film.checkpoint.safetensors", "film.csv"]
+    assert fail("train", pairs.folder, *LONG_TRAINING, "--seed", 1, "--resume") == (
+        "the interrupted training in film.checkpoint.safetensors was started with seed 0, not 1;"
+        " resume it with the same options, or start anew with --overwrite"
+    )
+
+
+def table_cells(said: str) -> list[list[str]]:
+    lines = [line for line in said.splitlines() if line.startswith(("│", "┃"))]
+    return [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in lines]
+
+
+def test_eval_prints_a_table(pairs: Pairs, vivid_weights: Path) -> None:
+    copy_here(vivid_weights, "a.safetensors")
+    arguments = ("eval", pairs.folder, "--model", "a.safetensors", "--baseline")
+    result = json.loads(succeed(*arguments, "--json"))
+    assert (result["model"], result["pairs"]) == ("a.safetensors", str(pairs.folder))
+    assert result["baseline"]["test"]["mse_ratio"] == 1
+    parts = ("train", "validation", "test")
+
+    def row(way: str, measure: str, shown: str, digits: int) -> list[str]:
+        return [shown, *(f"{result[way][part][measure]:.{digits}f}" for part in parts)]
+
+    measures = [("mse", "MSE", 4), ("mse_ratio", "/ baseline", 2)]
+    measures += [("psnr", "PSNR, dB", 2), ("colorfulness", "colourfulness", 1)]
+    expected = [row(way, *measure) for way in ("baseline", "network") for measure in measures]
+    expected.append(row("network", "true_colorfulness", "colourfulness", 1))
+    names = ["naive baseline", "", "", "", "a.safetensors", "", "", "", "truth"]
+    head, *rows = table_cells(succeed(*arguments))
+    assert head == ["", "", "train (8)", "validation (8)", "test (8)"]
+    assert rows == [[name, *cells] for name, cells in zip(names, expected, strict=True)]
+
+
+def test_eval_shows_the_network_alone_unless_told(pairs: Pairs, vivid_weights: Path) -> None:
+    said = succeed("eval", pairs.folder, "--model", vivid_weights)
+    assert "naive" not in said
+    assert "truth" in said
+    result = json.loads(succeed("eval", pairs.folder, "--model", vivid_weights, "--json"))
+    assert set(result) == {"model", "pairs", "network"}
+
+
+def test_eval_uses_the_films_own_weights_and_split(pairs: Pairs) -> None:
+    torch.manual_seed(0)
+    about = {"split": {"validation_from_seconds": 1.0, "test_from_seconds": 3.0}}
+    weights.save(build(TINY), Path("film.safetensors"), about=about)
+    result = json.loads(succeed("eval", pairs.folder, "--json"))
+    assert result["model"] == "film.safetensors"
+    network = result["network"]
+    assert {part: network[part]["pairs"] for part in network} == {
+        "train": 4,
+        "validation": 8,
+        "test": 12,
+    }
+    assert network["test"]["mse_ratio"] == pytest.approx(1)  # untrained, it leaves the film grey
+
+
+def test_colorize_writes_beside_the_film(color_film: Path, vivid_weights: Path) -> None:
+    Path("films").mkdir()
+    film = copy_here(color_film, "films/old film.avi.mp4")
+    result = run("colorize", film, "--model", vivid_weights, "--preset", "ultrafast")
+    assert result.exit_code == 0
+    assert result.stdout == (
+        "wrote films/old film.avi-color.mp4: 144 frames, 6.00 s at 24 frames a second, 96x72;"
+        " sound: aac copied\n"
+    )
+    where = "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.backends.mps.is_available():
+        where = "mps"
+    assert result.stderr == (
+        f"colorizing films/old film.avi.mp4 with the model {vivid_weights} on {where}\n"
+    )
+    target = probe(Path("films/old film.avi-color.mp4"))
+    assert (target.frame_rate, target.duration_seconds) == (24, 6.0)
+    assert [sound.codec for sound in target.sounds] == ["aac"]
+
+
+def quick(film: Path, model: Path, *more: object) -> Film:
+    """Colorize a film's first half second to ``out.mp4``, and probe that."""
+    fast = ("--preset", "ultrafast", "--duration", "0.5", "--overwrite", "--device", "cpu")
+    said = succeed("colorize", film, "-o", "out.mp4", "--model", model, *fast, "--json", *more)
+    target = probe(Path("out.mp4"))
+    assert json.loads(said) == {
+        "output": "out.mp4",
+        "frames": target.frame_count(),
+        "model": str(model),
+    }
+    return target
+
+
+@pytest.mark.parametrize(
+    ("fps", "rate"),
+    [
+        ("24", Fraction(24)),
+        ("source", Fraction(25)),
+        ("24000/1001", Fraction(24000, 1001)),
+        ("23.976", Fraction(24000, 1001)),
+        ("23.98", Fraction(24000, 1001)),
+        ("29.97", Fraction(30000, 1001)),
+        ("59.94", Fraction(60000, 1001)),
+        ("12.5", Fraction(25, 2)),
+        ("60", Fraction(60)),
+    ],
+)
+def test_colorize_takes_a_frame_rate(
+    fps: str, rate: Fraction, plain_clip: Path, vivid_weights: Path
+) -> None:
+    target = quick(plain_clip, vivid_weights, "--fps", fps)
+    assert target.frame_rate == rate
+    assert target.frame_count() == round(rate / 2)
+
+
+@pytest.mark.parametrize("fps", ["abc", "0", "-24", "241", "24/0", "nan", "inf", "", "24/1/1"])
+def test_colorize_refuses_what_is_no_frame_rate(fps: str, plain_clip: Path) -> None:
+    said = misuse("colorize", plain_clip, f"--fps={fps}")
+    assert (
+        f"Invalid value: {fps!r} is no frame rate from 1 to 240; write a number such as 24, a"
+        " fraction such as 24000/1001, or source" in said
+    )
+
+
+@pytest.mark.parametrize(
+    ("start", "frame"), [("1", 24), ("1.5", 36), ("0:01", 24), ("00:00:02", 48), ("0:4.25", 102)]
+)
+def test_colorize_takes_a_start(
+    start: str, frame: int, color_film: Path, vivid_weights: Path
+) -> None:
+    quick(color_film, vivid_weights, "--start", start, "--crf", 0)
+    written = decode_planes(Path("out.mp4"), "yuv420p", (96, 72))[0]
+    source = decode_planes(color_film, "yuv420p", (96, 72))[0]
+    np.testing.assert_array_equal(written, source[frame : frame + 12])
+
+
+@pytest.mark.parametrize("option", ["--start", "--duration"])
+@pytest.mark.parametrize("value", ["soon", "-1", "1:x", "nan", "inf", "1::2", ""])
+def test_colorize_refuses_what_is_no_time(option: str, value: str, plain_clip: Path) -> None:
+    said = misuse("colorize", plain_clip, f"{option}={value}")
+    assert f"Invalid value for '{option}': {value!r} is no time; write seconds or" in said
+
+
+def test_colorize_refuses_to_start_behind_the_end(plain_clip: Path, vivid_weights: Path) -> None:
+    arguments = ("colorize", plain_clip, "-o", "o.mp4", "--model", vivid_weights)
+    assert fail(*arguments, "--start", "1:02", code=2) == (
+        f"{plain_clip} ends at 2.00 s, before the start at 62 s; give a smaller --start"
+    )
+
+
+def test_colorize_crf_and_preset_reach_the_encoder(color_film: Path, vivid_weights: Path) -> None:
+    sizes = {}
+    for crf in (10, 40):
+        quick(color_film, vivid_weights, "--crf", crf)
+        sizes[crf] = Path("out.mp4").stat().st_size
+    assert sizes[10] > 2 * sizes[40]
+    quick(color_film, vivid_weights, "--preset", "veryfast")
+    assert b"me=hex subme=2" in Path("out.mp4").read_bytes()  # x264 tells its settings in the film
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
+def test_colorize_refuses_a_device_that_is_not_there(plain_clip: Path) -> None:
+    assert fail("colorize", plain_clip, "-o", "o.mp4", "--device", "cuda", code=2) == (
+        f"there is no device 'cuda' here that torch {torch.__version__} can use; use --device auto"
+        " or --device cpu"
+    )
+
+
+def test_colorize_takes_the_weights_in_the_folder(plain_clip: Path, vivid_weights: Path) -> None:
+    copy_here(vivid_weights, "film.safetensors")
+    short = ("--duration", "0.2", "--device", "cpu")
+    result = run("colorize", plain_clip, "-o", "own.mp4", *short)
+    assert result.stderr == f"colorizing {plain_clip} with the model film.safetensors on cpu\n"
+    result = run("colorize", plain_clip, "-o", "given.mp4", "--model", vivid_weights, *short)
+    assert result.exit_code == 0
+    planes = [decode_planes(Path(name), "yuv420p", (64, 48)) for name in ("own.mp4", "given.mp4")]
+    np.testing.assert_array_equal(planes[0][1], planes[1][1])
+    result = run("colorize", plain_clip, "-o", "shipped.mp4", "--model", "default", *short)
+    assert result.stderr == f"colorizing {plain_clip} with the model default on cpu\n"
+    shipped = decode_planes(Path("shipped.mp4"), "yuv420p", (64, 48))
+    assert (planes[0][1] != shipped[1]).any()
+
+
+def test_colorize_takes_the_shipped_model_by_default(plain_clip: Path) -> None:
+    arguments = ("colorize", plain_clip, "-o", "o.mp4", "--duration", "0.2", "--json")
+    assert json.loads(succeed(*arguments)) == {"output": "o.mp4", "frames": 5, "model": "default"}
+
+
+def test_colorize_takes_the_ffmpeg_it_is_told(plain_clip: Path, vivid_weights: Path) -> None:
+    wrapper = Path("my-ffmpeg").absolute()
+    wrapper.write_text(f'#!/bin/sh\ntouch used\nexec "{find_binary()}" "$@"\n')
+    wrapper.chmod(0o755)
+    quick(plain_clip, vivid_weights, "--ffmpeg", wrapper)
+    assert Path("used").exists()
+
+
+def test_colorize_tells_when_the_named_ffmpeg_is_none(
+    plain_clip: Path, vivid_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("colorize", plain_clip, "-o", "o.mp4", "--model", vivid_weights)
+    said = (
+        "nonexist is not a program that can be run; name an ffmpeg with --ffmpeg or"
+        " FILMCOLORIZER_FFMPEG, or leave both out to use the one that was installed along"
+    )
+    assert fail(*arguments, "--ffmpeg", "nonexist") == said
+    monkeypatch.setenv(BINARY_VARIABLE, "nonexist")
+    assert fail(*arguments) == said
+
+
+def test_colorize_refuses_to_overwrite_unless_told(plain_clip: Path, vivid_weights: Path) -> None:
+    film = copy_here(plain_clip, "film.mp4")
+    target = Path("film-color.mp4")
+    target.write_text("older")
+    assert fail("colorize", film, "--model", vivid_weights) == (
+        "film-color.mp4 exists already; name another file with -o, or give --overwrite"
+    )
+    assert target.read_text() == "older"
+    succeed("colorize", film, "--model", vivid_weights, "--overwrite")
+    assert probe(target).frame_count() == 48
+
+
+def link(film: Path, kind: str) -> Path:
+    if kind == "itself":
+        return film
+    if kind == "another spelling":
+        return Path("..") / Path.cwd().name / film
+    target = Path("link.mp4")
+    if kind == "symlink":
+        target.symlink_to(film)
+    else:
+        target.hardlink_to(film)
+    return target
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+@pytest.mark.parametrize("kind", ["itself", "another spelling", "symlink", "hardlink"])
+def test_commands_never_write_over_their_source(
+    kind: str, overwrite: list[str], plain_clip: Path, vivid_weights: Path
+) -> None:
+    film = copy_here(plain_clip, "film.mp4")
+    target = link(film, kind)
+    sentence = f"{target} is the source itself; name another file with -o"
+    colorize = ("colorize", film, "-o", target, "--model", vivid_weights)
+    assert fail(*colorize, *overwrite) == sentence
+    for films in ((film, plain_clip), (plain_clip, film)):
+        assert fail("sync", *films, "-o", target, "--offset", "0", *overwrite) == sentence
+    assert film.read_bytes() == plain_clip.read_bytes()
+
+
+def test_models_lists_the_shipped_networks() -> None:
+    shipped = weights.shipped_models()
+    assert "default" in [model.name for model in shipped]
+    said = succeed("models")
+    result = json.loads(succeed("models", "--json"))
+    assert [model["name"] for model in result] == [model.name for model in shipped]
+    for model, told in zip(shipped, result, strict=True):
+        assert told["path"] == str(models_folder() / f"{model.name}.safetensors")
+        assert told["size_bytes"] == Path(told["path"]).stat().st_size
+        assert (told["config"], told["about"]) == (model.config, model.about)
+        assert model.name in said
+        assert f"{told['size_bytes'] / 1e6:.1f} MB" in said
+
+
+def test_demo_makes_a_coloured_film_and_a_picture() -> None:
+    assert succeed("demo") == (
+        "wrote filmcolorizer-sample.mp4: the black-and-white sample, 6 s\n"
+        "wrote filmcolorizer-sample-color.mp4: its 144 frames in colour, by the model default\n"
+        "wrote filmcolorizer-sample.png: before and after\n"
+    )
+    assert files_in(Path()) == [
+        "filmcolorizer-sample-color.mp4",
+        "filmcolorizer-sample.mp4",
+        "filmcolorizer-sample.png",
+    ]
+    assert Path("filmcolorizer-sample.mp4").read_bytes() == SAMPLE_FILM.read_bytes()
+    film = probe(Path("filmcolorizer-sample-color.mp4"))
+    assert (film.width, film.height, film.frame_count()) == (480, 360, 144)
+    assert [sound.codec for sound in film.sounds] == ["aac"]
+    with Image.open("filmcolorizer-sample.png") as picture:
+        before, after = np.split(np.asarray(picture).astype(int), 2)
+    assert before.shape == (360, 3 * 480, 3)
+    assert np.ptp(before, axis=2).max() == 0, "before, all is grey"
+    assert np.ptp(after, axis=2).mean() > 3, "after, there is colour"
+    assert np.abs(before.mean(axis=2) - after.mean(axis=2)).mean() < 12, "of the same picture"
+    assert fail("demo") == (
+        "filmcolorizer-sample.mp4 exists already; name another file with -o, or give --overwrite"
+    )
+
+
+def no_video(name: str, plain_clip: Path) -> Path:
+    """A file that cannot be colorized."""
+    path = Path(name)
+    if name == "text.mp4":
+        path.write_text("once upon a time there was a film")
+    elif name == "empty.mp4":
+        path.touch()
+    elif name == "folder.mp4":
+        path.mkdir()
+    elif name == "sound.m4a":
+        run_ffmpeg("-f", "lavfi", "-i", "sine=duration=1", path)
+    elif name == "cover.mp3":
+        Image.new("RGB", (64, 64)).save("cover.png")
+        run_ffmpeg(
+            "-f", "lavfi", "-i", "sine=duration=1", "-i", "cover.png", "-map", 0, "-map", 1,
+            "-c:v", "png", "-disposition:v", "attached_pic", path,
+        )  # fmt: skip
+    elif name == "head.mp4":
+        path.write_bytes(plain_clip.read_bytes()[:200])
+    return path
+
+
+NO_VIDEOS = {
+    "text.mp4": "text.mp4 cannot be read as a video (Invalid data found when processing input);"
+    " give a film file such as an mp4 or mkv",
+    "empty.mp4": "empty.mp4 cannot be read as a video (Invalid data found when processing input);"
+    " give a film file such as an mp4 or mkv",
+    "head.mp4": "head.mp4 cannot be read as a video (Invalid data found when processing input);"
+    " give a film file such as an mp4 or mkv",
+    "folder.mp4": "folder.mp4 is a folder; give a film file",
+    "missing.mp4": "missing.mp4 does not exist; give a film file",
+    "sound.m4a": "sound.m4a has no pictures, only sound or data; give a file with a film in it",
+    "cover.mp3": "cover.mp3 has no pictures, only sound or data; give a file with a film in it",
+}
+
+
+@pytest.mark.parametrize("name", NO_VIDEOS)
+def test_commands_refuse_what_is_no_video(name: str, plain_clip: Path) -> None:
+    path = no_video(name, plain_clip)
+    for arguments in (
+        ("info", path),
+        ("colorize", path),
+        ("sync", path, plain_clip),
+        ("sync", plain_clip, path, "--offset", 0),
+        ("extract", path),
+        ("extract", plain_clip, path),
+    ):
+        assert fail(*arguments) == NO_VIDEOS[name]
+
+
+def test_commands_tell_of_a_film_that_is_cut_short(vivid_weights: Path) -> None:
+    data = SAMPLE_FILM.read_bytes()
+    Path("cut.mp4").write_bytes(data[: len(data) // 3])
+    start = "cut.mp4 is damaged or cut short and could not be read to its end (ffmpeg: "
+    for arguments in (
+        ("colorize", "cut.mp4", "--model", vivid_weights),
+        ("sync", "cut.mp4", SAMPLE_FILM),
+        ("extract", "cut.mp4"),
+    ):
+        said = fail(*arguments)
+        assert said.startswith(start)
+        assert said.endswith("); repair it, or take a part with --start and --duration")
+
+
+@pytest.mark.parametrize("command", ["train", "eval"])
+def test_commands_refuse_a_bad_folder_of_pairs(command: str, own_pairs: Pairs) -> None:
+    Path("empty").mkdir()
+    reason = "[Errno 2] No such file or directory: '{folder}/pairs.json'"
+    for folder in ("empty", "pairs", "missing"):
+        arguments = [command] if folder == "pairs" else [command, folder]
+        assert fail(*arguments) == (
+            f"{folder} is no folder of pairs (pairs.json: {reason.format(folder=folder)});"
+            " make one with `filmcolorizer extract`"
+        )
+    folder = own_pairs.folder
+    (folder / "bw" / "000003.png").unlink()
+    assert fail(command, folder) == (
+        f"{folder}/color/000003.png has no counterpart in {folder}/bw (1 such);"
+        " put it back or delete the whole pair"
+    )
+    for still in folder.glob("*/*.png"):
+        still.unlink()
+    assert fail(command, folder) == (
+        f"{folder} holds no pairs; make some with `filmcolorizer extract`"
+    )
+
+
+@pytest.mark.parametrize("command", ["train", "eval"])
+def test_commands_refuse_stills_that_do_not_match(command: str, own_pairs: Pairs) -> None:
+    Image.new("RGB", (32, 43)).save(own_pairs.folder / "color" / "000003.png")
+    assert fail(command, own_pairs.folder) == (
+        f"the stills of pair 000003 in {own_pairs.folder} have different shapes, grey 43x32 and"
+        " colour 32x43; crop the colour one or delete the pair"
+    )
+
+
+def test_train_refuses_pairs_of_too_few_shots(numbered_clip: Path) -> None:
+    succeed("extract", numbered_clip, "--duration", "2", "--every", "48")
+    assert fail("train") == (
+        "the pairs show only 1 shot(s), and training, validation and test need one each; extract"
+        " a longer part of the film, or more stills with --every"
+    )
+
+
+@pytest.fixture
+def bad_weights(vivid_weights: Path, own_folder: Path) -> dict[str, str]:
+    """Files that are no weights, and the start of what is said of each."""
+    data = vivid_weights.read_bytes()
+    Path("half.safetensors").write_bytes(data[: len(data) // 2])
+    Path("text.safetensors").write_text("not weights")
+    save_file({"a": torch.zeros(2)}, "other.safetensors")
+    metadata, _ = weights.read_tensors(vivid_weights)
+    classic = build(ClassicConfig()).state_dict()
+    save_file(classic, "classic.safetensors", metadata)
+    return {
+        "half.safetensors": "cannot read the weights in half.safetensors (",
+        "text.safetensors": "cannot read the weights in text.safetensors (",
+        "other.safetensors": "other.safetensors holds no network that filmcolorizer knows",
+        "classic.safetensors": "the weights in classic.safetensors do not fit the network",
+        "missing.safetensors": "there is no model 'missing.safetensors': give a .safetensors file",
+    }
+
+
+def test_commands_refuse_bad_weights(
+    bad_weights: dict[str, str], plain_clip: Path, pairs: Pairs
+) -> None:
+    for name, start in bad_weights.items():
+        assert fail("colorize", plain_clip, "-o", "o.mp4", "--model", name).startswith(start)
+        assert fail("eval", pairs.folder, "--model", name).startswith(start)
+        assert fail("train", pairs.folder, "--init", name).startswith(start)
+
+
+def test_commands_refuse_bad_weights_in_the_folder(
+    bad_weights: dict[str, str], plain_clip: Path, pairs: Pairs
+) -> None:
+    copy_here(Path("half.safetensors"), "film.safetensors")
+    for arguments in (
+        ("colorize", plain_clip, "-o", "o.mp4"),
+        ("eval", pairs.folder),
+        ("info", plain_clip),
+    ):
+        said = fail(*arguments)
+        assert said.startswith("cannot read the weights in film.safetensors (")
+
+
+def test_commands_refuse_a_bad_map(versions: tuple[Path, Path]) -> None:
+    Path("map.json").write_text('{"format": "srt"}')
+    assert fail("extract", *versions, "--sync", "map.json") == (
+        "map.json holds no sync map (its format is 'srt', not 'filmcolorizer-sync/1');"
+        " make one with `filmcolorizer sync BW COLOR`"
+    )
+
+
+def writers(plain_clip: Path, pairs: Pairs, model: Path, folder: str) -> Iterator[tuple[Any, ...]]:
+    """Each command that writes, told to write into a folder."""
+    yield ("colorize", plain_clip, "--model", model, "-o", f"{folder}/o.mp4")
+    yield ("sync", plain_clip, plain_clip, "-o", f"{folder}/o.json")
+    yield ("extract", plain_clip, "-o", f"{folder}/o")
+    yield ("train", pairs.folder, "--arch", "classic", "-o", f"{folder}/o.safetensors")
+
+
+def test_commands_refuse_a_missing_target_folder(
+    plain_clip: Path, pairs: Pairs, vivid_weights: Path
+) -> None:
+    for arguments in writers(plain_clip, pairs, vivid_weights, "missing"):
+        assert fail(*arguments) == (
+            "the folder missing does not exist; make it, or choose another place with -o"
+        )
+
+
+def test_commands_refuse_a_folder_as_target(
+    plain_clip: Path, pairs: Pairs, vivid_weights: Path
+) -> None:
+    for target, arguments in (
+        ("o.mp4", ("colorize", plain_clip, "--model", vivid_weights)),
+        ("o.json", ("sync", plain_clip, plain_clip)),
+        ("o.safetensors", ("train", pairs.folder, "--arch", "classic")),
+    ):
+        Path(target).mkdir()
+        sentence = f"{target} is a folder; name a file with -o"
+        assert fail(*arguments, "-o", target) == sentence
+        assert fail(*arguments, "-o", target, "--overwrite") == sentence
+
+
+@pytest.mark.parametrize("target", ["o", "o.mkv", "mp4", "o.mp4.txt", ".mp4"])
+def test_colorize_refuses_a_target_that_is_no_mp4(target: str, plain_clip: Path) -> None:
+    assert fail("colorize", plain_clip, "-o", target, code=2) == (
+        f"{target} does not end in .mp4; name a file that does with -o"
+    )
+
+
+def test_train_refuses_a_target_that_is_no_safetensors(pairs: Pairs) -> None:
+    assert fail("train", pairs.folder, "-o", "film.pt", code=2) == (
+        "film.pt does not end in .safetensors; name a file that does with -o"
+    )
+
+
+def test_commands_refuse_a_target_folder_that_may_not_be_written(pairs: Pairs) -> None:
+    sentence = (
+        "the folder / may not be written to; change its permissions, or choose another place"
+        " with -o"
+    )
+    for arguments in (
+        ("colorize", SAMPLE_FILM, "-o", "/o.mp4"),
+        ("sync", SAMPLE_FILM, SAMPLE_FILM, "-o", "/o.json", "--offset", "0"),
+        ("extract", SAMPLE_FILM, "-o", "/o"),
+    ):
+        with ordinary_user():
+            result = run(*arguments)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert result.stderr == f"filmcolorizer: {sentence}\n"
+
+
+def test_commands_tell_when_the_target_is_full(
+    color_film: Path, pairs: Pairs, vivid_weights: Path
+) -> None:
+    device = ("--device", "cpu")
+    for limit_bytes, arguments in (
+        (20_000, ("colorize", color_film, "--model", vivid_weights, "-o", "o.mp4", *device)),
+        (100, ("sync", color_film, color_film, "--offset", "0")),
+        (1000, ("extract", color_film)),
+        (100_000, ("train", pairs.folder, "--arch", "classic", "--size", 32, *device)),
+        (100_000, ("demo", *device)),
+    ):
+        with file_size_limit(limit_bytes):
+            said = fail(*arguments)
+        assert re.search(r"File too large|\(os error 27\)", said), said
+        assert said.endswith("make room there, or choose another place with -o")
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """The program in a process of its own, which Ctrl-C can end even if we run in a background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "filmcolorizer_cli", *map(str, arguments)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def wait_for(condition: Callable[[], bool], program: subprocess.Popen[str]) -> None:
+    """Wait until the program got somewhere."""
+    give_up = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        assert program.poll() is None, program.communicate()[1]
+        assert time.monotonic() < give_up
+        time.sleep(0.005)
+
+
+def finish(program: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str]:
+    """Send a signal; the exit code and what was said on stderr."""
+    program.send_signal(number)
+    _, said = program.communicate(timeout=WAIT_SECONDS)
+    return program.returncode, said
+
+
+def processes_naming(text: str) -> list[str]:
+    """The command lines of all processes that name something, but ours."""
+    if not Path("/proc/self/cmdline").exists():
+        pytest.skip("no /proc to look for processes in")
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if text in line and int(path.parent.name) != os.getpid():
+            found.append(line)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "sentence"),
+    [
+        (signal.SIGINT, 130, "filmcolorizer: stopped; no unfinished file was left behind\n"),
+        (signal.SIGTERM, 143, ""),
+    ],
+)
+def test_colorize_stopped_by_a_signal_leaves_nothing(
+    number: signal.Signals, code: int, sentence: str, vivid_weights: Path
+) -> None:
+    film = Path("long.mp4")
+    run_ffmpeg("-stream_loop", 99, "-i", SAMPLE_FILM, "-c", "copy", film)
+    program = start("colorize", film, "--model", vivid_weights, "--device", "cpu")
+    wait_for(lambda: len(files_in(Path())) == 2, program)
+    here = str(Path.cwd())
+    assert len([line for line in processes_naming(here) if "ffmpeg" in line]) == 2
+    returncode, said = finish(program, number)
+    assert said == f"colorizing long.mp4 with the model {vivid_weights} on cpu\n{sentence}"
+    assert returncode == code
+    assert files_in(Path()) == ["long.mp4"]
+    assert processes_naming(here) == []
+
+
+def test_extract_stopped_by_ctrl_c_leaves_nothing() -> None:
+    film = Path("long.mp4")
+    run_ffmpeg("-stream_loop", 99, "-i", SAMPLE_FILM, "-c", "copy", film)
+    program = start("extract", film, "--every", 1)
+    wait_for(lambda: len(list(Path().glob(".pairs*/bw/*.png"))) > 2, program)
+    assert finish(program, signal.SIGINT) == (
+        130,
+        "filmcolorizer: stopped; no unfinished file was left behind\n",
+    )
+    assert files_in(Path()) == ["long.mp4"]
+    assert processes_naming(str(Path.cwd())) == []

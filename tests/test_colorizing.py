@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from filmcolorizer_cli.colorizing import (
+    BATCH_SIZE,
+    ColorizeOptions,
+    colorize,
+    colorize_frames,
+)
+from filmcolorizer_cli.errors import OptionError, VideoError
+from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, Network, build
+from filmcolorizer_cli.video import Encoding, Film, probe
+from tests.conftest import (
+    TINY,
+    decode_planes,
+    files_in,
+    frame_number,
+    make_raw_clip,
+    run_ffmpeg,
+    vivid_network,
+)
+
+CPU = torch.device("cpu")
+NEUTRAL = 128
+QUICK = Encoding(preset="ultrafast")
+
+
+def random_lumas(height: int, width: int, count: int = 3) -> list[np.ndarray]:
+    """Luma planes with all codes that 8 bits have, also those beyond black and white."""
+    generator = np.random.default_rng(0)
+    return list(generator.integers(0, 256, (count, height, width), np.uint8))
+
+
+def colorized(lumas: list[np.ndarray], network: Network, **more: Any) -> list[Any]:
+    aspect_ratio = lumas[0].shape[1] / lumas[0].shape[0]
+    return list(colorize_frames(lumas, network, more.get("aspect_ratio", aspect_ratio), CPU))
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(48, 64), (47, 64), (48, 63), (47, 63), (1, 1), (300, 17)]
+)
+@pytest.mark.parametrize("config", [TINY, ClassicConfig(size=32)], ids=["film", "classic"])
+def test_colorize_frames_keeps_luma_bit_for_bit(config: Any, height: int, width: int) -> None:
+    torch.manual_seed(0)
+    lumas = random_lumas(height, width)
+    before = [luma.copy() for luma in lumas]
+    results = colorized(lumas, build(config))
+    assert len(results) == 3
+    for (luma, chroma), original in zip(results, before, strict=True):
+        np.testing.assert_array_equal(luma, original)
+        assert chroma.shape == (2, math.ceil(height / 2), math.ceil(width / 2))
+        assert (luma.dtype, chroma.dtype) == (np.uint8, np.uint8)
+        assert 16 <= chroma.min() <= chroma.max() <= 240
+
+
+@pytest.mark.parametrize("black", [16, 3, 0])
+def test_colorize_frames_leaves_black_bars_exactly_neutral(black: int) -> None:
+    luma = random_lumas(90, 120, 1)[0] // 2 + 60
+    luma[:20], luma[-20:] = black, black
+    luma[:, :16], luma[:, -16:] = black, black
+    [(_, chroma)] = colorized([luma], vivid_network())
+    inside = np.zeros((45, 60), bool)
+    inside[10:-10, 8:-8] = True
+    assert (chroma[:, ~inside] == NEUTRAL).all()
+    assert np.abs(chroma[:, inside].astype(int) - NEUTRAL).mean() > 10, "no colour inside"
+
+
+def test_colorize_frames_leaves_white_titles_exactly_neutral() -> None:
+    luma = np.full((64, 64), 120, np.uint8)
+    luma[16:32, 16:48] = 235
+    luma[40:48, 16:48] = 250  # whiter than white
+    [(_, chroma)] = colorized([luma], vivid_network())
+    assert (chroma[:, 8:16, 8:24] == NEUTRAL).all()
+    assert (chroma[:, 20:24, 8:24] == NEUTRAL).all()
+    assert (chroma[:, 17:19, 8:24] != NEUTRAL).all()
+
+
+def test_colorize_frames_of_an_untrained_network_leaves_the_film_grey() -> None:
+    torch.manual_seed(0)
+    for _, chroma in colorized(random_lumas(48, 64), build(TINY)):
+        assert (chroma == NEUTRAL).all()
+
+
+def test_colorize_frames_writes_the_networks_chroma() -> None:
+    """A network that says Cb 1/16, Cr -1/8 of everything, on a grey that has room for both."""
+    network = build(TINY)
+    nn.init.zeros_(network.head.weight)
+    network.head.bias = nn.Parameter(torch.tensor([1 / 16, -1 / 8]))
+    [(_, chroma)] = colorized([np.full((32, 40), 110, np.uint8)], network)
+    # ITU-R BT.709-6 item 3.4: 224 codes for the range of 1, around 128.
+    assert (chroma[0] == 128 + 224 // 16).all()
+    assert (chroma[1] == 128 - 224 // 8).all()
+
+
+@pytest.mark.parametrize("count", [1, BATCH_SIZE, 2 * BATCH_SIZE + 1])
+def test_colorize_frames_keeps_order_and_count(count: int) -> None:
+    lumas = [np.full((16, 16), 20 + number, np.uint8) for number in range(count)]
+    assert [luma[0, 0] - 20 for luma, _ in colorized(lumas, build(TINY))] == list(range(count))
+
+
+def test_colorize_frames_takes_frames_as_they_are_needed() -> None:
+    taken: list[int] = []
+
+    def endless() -> Iterator[np.ndarray]:
+        while True:
+            taken.append(len(taken))
+            yield np.zeros((16, 16), np.uint8)
+
+    frames = colorize_frames(endless(), build(TINY), 1.0, CPU)
+    next(frames)
+    assert len(taken) == BATCH_SIZE
+
+
+@pytest.mark.parametrize(
+    ("config", "aspect_ratio", "size"),
+    [
+        (TINY, 16 / 9, (32, 57)),
+        (TINY, 1.0, (32, 32)),
+        (TINY, 0.5, (64, 32)),
+        (ClassicConfig(), 16 / 9, (64, 64)),
+    ],
+)
+def test_colorize_frames_shows_the_network_the_displayed_shape(
+    config: FilmConfig | ClassicConfig, aspect_ratio: float, size: tuple[int, int]
+) -> None:
+    """However the pixels are shaped: these frames are stored 40 wide and 30 high."""
+    network = build(config).eval()
+    seen: list[tuple[int, ...]] = []
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:])))
+    colorized(random_lumas(30, 40), network, aspect_ratio=aspect_ratio)
+    assert seen == [size]
+
+
+@pytest.mark.parametrize("size", [(64, 48), (65, 48), (64, 47), (33, 21)])
+def test_colorize_writes_any_size(size: tuple[int, int], tmp_path: Path) -> None:
+    pictures = np.full((12, 3, size[1], size[0]), 120, np.uint8)
+    clip = tmp_path / "clip.mkv"
+    make_raw_clip(clip, pictures, size=size, layout="yuv444p", frame_rate=Fraction(24))
+    assert (probe(clip).width, probe(clip).height) == size
+    target = tmp_path / "color.mp4"
+    assert list(run_colorize(probe(clip), target)) == list(range(1, 13))
+    film = probe(target)
+    even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
+    assert (film.width, film.height) == even
+    assert (film.frame_rate, film.frame_count()) == (24, 12)
+
+
+def run_colorize(
+    film: Film, target: Path, network: Network | None = None, **options: Any
+) -> Iterator[int]:
+    chosen = ColorizeOptions(**{"encoding": QUICK, **options})
+    return colorize(film, target, network or vivid_network(), chosen, CPU)
+
+
+def test_colorize_to_24_fps_goes_by_time(numbered_clip: Path, tmp_path: Path) -> None:
+    source, target = probe(numbered_clip), tmp_path / "color.mp4"
+    assert (source.frame_rate, source.frame_count()) == (25, 100)
+    assert list(run_colorize(source, target)) == list(range(1, 97))
+    luma, cb, cr = decode_planes(target, "yuv420p", (128, 32))
+    assert len(luma) == 96
+    for index, picture in enumerate(luma):
+        assert abs(frame_number(picture) - index * 25 / 24) <= 0.5
+    assert np.abs(np.stack((cb, cr)).astype(int) - NEUTRAL).mean() > 5, "no colour"
+    film = probe(target)
+    assert (film.frame_rate, film.duration_seconds) == (24, 4.0)
+    assert (film.matrix, film.is_matrix_tagged, film.is_full_range) == ("bt709", True, False)
+
+
+def test_colorize_takes_a_part(numbered_clip: Path, tmp_path: Path) -> None:
+    target = tmp_path / "color.mp4"
+    part = {"start_seconds": 1.0, "duration_seconds": 1.6}
+    encoding = Encoding(frame_rate=Fraction(25), preset="ultrafast")
+    list(run_colorize(probe(numbered_clip), target, encoding=encoding, **part))
+    luma, _, _ = decode_planes(target, "yuv420p", (128, 32))
+    assert [frame_number(picture) for picture in luma] == list(range(25, 65))
+    # The film's tone begins at 2 s, one second into the part.
+    sound = np.frombuffer(run_ffmpeg("-i", target, "-f", "s16le", "-ac", 1, "pipe:1"), np.int16)
+    assert len(sound) / 44100 == pytest.approx(1.6, abs=0.05)
+    before, after = sound[: int(0.95 * 44100)], sound[int(1.05 * 44100) :]
+    assert np.abs(before).mean() < 20 < 2000 < np.abs(after[: 44100 // 2]).mean()
+
+
+def sound_packets(path: Path) -> bytes:
+    """The hash of all sound packets, as stored."""
+    return run_ffmpeg("-i", path, "-map", "0:a:0", "-c", "copy", "-f", "md5", "pipe:1")
+
+
+@pytest.fixture(scope="module")
+def colorized_sample(clip_folder: Path) -> Path:
+    """The sample film, coloured at the program's own settings for its first two seconds."""
+    target = clip_folder / "sample-color.mp4"
+    options = ColorizeOptions(duration_seconds=2.0)
+    list(colorize(probe(SAMPLE_FILM), target, vivid_network(), options, CPU))
+    return target
+
+
+def test_colorize_copies_the_sound_in_step(color_film: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    source = probe(color_film)
+    list(run_colorize(source, target))
+    film = probe(target)
+    assert [sound.codec for sound in film.sounds] == ["aac"]
+    assert sound_packets(target) == sound_packets(color_film)
+    assert film.sounds[0].start_seconds == source.sounds[0].start_seconds
+    assert film.start_seconds == source.start_seconds
+    assert abs(film.duration_seconds - source.duration_seconds) <= 1 / 24
+
+
+def luma_psnr(luma: np.ndarray, truth: np.ndarray) -> float:
+    error = np.mean((luma.astype(float) - truth) ** 2)
+    return float(10 * np.log10(255**2 / error))
+
+
+def test_colorize_loses_no_more_luma_than_a_plain_encode(
+    colorized_sample: Path, tmp_path: Path
+) -> None:
+    plain = tmp_path / "plain.mp4"
+    settings = ("-c:v", "libx264", "-crf", 18, "-preset", "medium")
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-t", 2, *settings, plain)
+    size = (480, 360)
+    truth = decode_planes(SAMPLE_FILM, "yuv420p", size)[0][:48]
+    by_us, cb, _ = decode_planes(colorized_sample, "yuv420p", size)
+    by_x264 = decode_planes(plain, "yuv420p", size)[0]
+    assert len(by_us) == len(by_x264) == len(truth) == 48
+    assert 30 < luma_psnr(by_x264, truth) < 60
+    assert abs(luma_psnr(by_us, truth) - luma_psnr(by_x264, truth)) < 0.2
+    assert np.abs(cb.astype(int) - NEUTRAL).mean() > 5, "no colour"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["chaplin", "a-bomb_blast_effects_part"])
+def test_colorize_real_old_films(name: str, shared_data: Path, tmp_path: Path) -> None:
+    source = probe(shared_data / "old" / f"{name}.mp4")
+    target = tmp_path / "color.mp4"
+    encoding = Encoding(frame_rate=source.frame_rate)
+    list(run_colorize(source, target, encoding=encoding))
+    film = probe(target)
+    assert (film.width, film.height) == (source.width, source.height)
+    assert abs(film.duration_seconds - source.duration_seconds) <= 1 / source.frame_rate
+    size = (source.width, source.height)
+    plain = tmp_path / "plain.mp4"
+    run_ffmpeg(
+        "-i", source.path, "-an", "-c:v", "libx264", "-crf", 18, "-preset", "medium", plain
+    )  # fmt: skip
+    truth = decode_planes(source.path, "yuv420p", size)[0]
+    by_us, cb, cr = decode_planes(target, "yuv420p", size)
+    by_x264 = decode_planes(plain, "yuv420p", size)[0]
+    assert abs(luma_psnr(by_us, truth) - luma_psnr(by_x264, truth)) < 0.2
+    chroma = np.abs(np.stack((cb, cr)).astype(int) - NEUTRAL)
+    assert chroma.mean() > 5
+    if name == "chaplin":  # its bars; the coder may spill a little over the border
+        assert chroma[..., :20].max() <= 1
+        assert chroma[..., -20:].max() <= 1
+
+
+def test_colorize_refuses_to_start_behind_the_end(plain_clip: Path, tmp_path: Path) -> None:
+    for start in (2.0, 100.0):
+        with pytest.raises(OptionError) as caught:
+            list(run_colorize(probe(plain_clip), tmp_path / "color.mp4", start_seconds=start))
+        assert str(caught.value) == (
+            f"{plain_clip} ends at 2.00 s, before the start at {start:g} s; give a smaller --start"
+        )
+    assert files_in(tmp_path) == []
+
+
+def test_colorize_that_is_stopped_leaves_nothing(plain_clip: Path, tmp_path: Path) -> None:
+    frames = run_colorize(probe(plain_clip), tmp_path / "color.mp4")
+    assert [next(frames), next(frames)] == [1, 2]
+    give_up = time.monotonic() + 30
+    while not files_in(tmp_path):  # until ffmpeg has begun to write
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+    [temporary] = files_in(tmp_path)
+    assert temporary.startswith(".")
+    frames.close()
+    assert files_in(tmp_path) == []
+
+
+def test_colorize_that_is_stopped_leaves_the_older_file(plain_clip: Path, tmp_path: Path) -> None:
+    target = tmp_path / "color.mp4"
+    target.write_text("older")
+    frames = run_colorize(probe(plain_clip), target)
+    next(frames)
+    frames.close()
+    assert files_in(tmp_path) == ["color.mp4"]
+    assert target.read_text() == "older"
+
+
+def test_colorize_of_a_broken_film_leaves_nothing(tmp_path: Path) -> None:
+    data = SAMPLE_FILM.read_bytes()
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(data[: len(data) // 3])
+    with pytest.raises(VideoError, match="is damaged or cut short and could not be read"):
+        list(run_colorize(probe(broken), tmp_path / "color.mp4"))
+    assert files_in(tmp_path) == ["broken.mp4"]

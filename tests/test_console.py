@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from filmcolorizer_cli import console
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> StringIO:
+    """What a person at a wide terminal sees on stderr."""
+    screen = StringIO()
+    monkeypatch.setattr(
+        console, "err", Console(file=screen, force_terminal=True, width=120, color_system=None)
+    )
+    return screen
+
+
+def test_track_passes_everything_on() -> None:
+    assert list(console.track(iter("abc"), 3, "letters")) == ["a", "b", "c"]
+
+
+def test_track_is_silent_without_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "QUIET_SECONDS", 0.0)
+    list(console.track(range(3), 3, "numbers"))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_track_shows_no_bar_for_quick_work(terminal: StringIO) -> None:
+    list(console.track(range(3), 3, "numbers"))
+    assert "numbers" not in terminal.getvalue()
+
+
+def test_track_shows_a_bar_for_longer_work(
+    terminal: StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "QUIET_SECONDS", 0.0)
+    list(console.track(range(4), 4, "numbers", unit="pairs"))
+    shown = terminal.getvalue()
+    assert "numbers" in shown
+    assert "4/4" in shown
+    assert "pairs/s" in shown
+    assert "\x1b[?25h" in shown, "the cursor is given back"
+
+
+def test_track_ends_the_work_when_it_is_stopped(terminal: StringIO) -> None:
+    ended = []
+
+    def work() -> Iterator[int]:
+        try:
+            yield from range(100)
+        finally:
+            ended.append(True)
+
+    tracked = console.track(work(), 100, "numbers")
+    assert next(tracked) == 0
+    tracked.close()
+    del tracked
+    assert ended == [True]
+
+
+@pytest.mark.parametrize("text", ["a [bold] film", "100% [/] of it", "ä, 漫", "x" * 300])
+def test_words_are_printed_as_they_are(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    console.say(text)
+    console.note(text)
+    console.fail(text)
+    console.facts([("name", text)])
+    out, err = capsys.readouterr()
+    assert err == f"{text}\nfilmcolorizer: {text}\n"
+    assert out.startswith(f"{text}\n")
+    if len(text) < 60:
+        assert out == f"{text}\nname  {text}\n"
+
+
+def test_json_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    content = {"path": "a [red] film.mp4", "long": "x" * 500, "numbers": [1, 2.5, None]}
+    console.json(content)
+    out, err = capsys.readouterr()
+    assert json.loads(out) == content
+    assert err == ""
+
+
+def test_table_shows_all_cells(capsys: pytest.CaptureFixture[str]) -> None:
+    console.table("title", ("name", "[size]"), [[("a", "[bold]")], [("b", "2")]])
+    out = capsys.readouterr().out
+    lines = [line.strip() for line in out.splitlines()]
+    assert lines[0] == "title"
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
+    assert rows == [["a", "[bold]"], ["b", "2"]]

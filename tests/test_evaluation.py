@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
+from torch import nn
+
+from filmcolorizer_cli.errors import PairsError
+from filmcolorizer_cli.evaluation import Evaluation, evaluate, split_for
+from filmcolorizer_cli.networks import ClassicConfig, Network, build
+from filmcolorizer_cli.pairs import PARTS, Pairs, Split, split_by_time
+from tests.conftest import TINY, vivid_network
+from tests.test_metrics import hasler_suesstrunk
+
+CPU = torch.device("cpu")
+NUMBERS = {"train": range(1, 9), "validation": range(9, 17), "test": range(17, 25)}
+
+
+def evaluated(pairs: Pairs, network: Network, split: Split | None = None) -> Evaluation:
+    *counts, result = evaluate(pairs, split or split_by_time(pairs.pairs), network, CPU)
+    assert counts == sorted(counts)
+    assert counts[-1] == len(pairs.pairs)
+    assert isinstance(result, Evaluation)
+    return result
+
+
+def stills(pairs: Pairs, numbers: range) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Grey and colour stills, read by Pillow, both (H, W, 3)."""
+    both = []
+    for number in numbers:
+        with (
+            Image.open(pairs.folder / "bw" / f"{number:06d}.png") as grey,
+            Image.open(pairs.folder / "color" / f"{number:06d}.png") as color,
+        ):
+            both.append((np.asarray(grey.convert("RGB")), np.asarray(color)))
+    return both
+
+
+def constant(network: Network, *bias: float) -> Network:
+    """A network that says the same of all places in all pictures."""
+    nn.init.zeros_(network.head.weight)
+    network.head.bias = nn.Parameter(torch.tensor(bias))
+    return network.eval()
+
+
+def test_evaluate_baseline_is_the_grey_frame_itself(pairs: Pairs) -> None:
+    result = evaluated(pairs, vivid_network())
+    for part in PARTS:
+        both = stills(pairs, NUMBERS[part])
+        score = result.baseline[part]
+        errors = [np.mean((grey / 127.5 - color / 127.5) ** 2) for grey, color in both]
+        assert score.pairs == 8
+        assert score.mse == pytest.approx(np.mean(errors), rel=1e-4)
+        assert score.mse > 0.01
+        assert score.mse_ratio == 1
+        psnrs = [peak_signal_noise_ratio(color, grey) for grey, color in both]
+        assert score.psnr == pytest.approx(np.mean(psnrs), abs=1e-3)
+        assert score.colorfulness == 0
+        truths = [hasler_suesstrunk(color) for _, color in both]
+        assert score.true_colorfulness == pytest.approx(np.mean(truths), rel=1e-4)
+        assert result.network[part].true_colorfulness == score.true_colorfulness
+
+
+def test_evaluate_of_an_untrained_film_network_is_the_baseline(pairs: Pairs) -> None:
+    torch.manual_seed(0)
+    result = evaluated(pairs, build(TINY))
+    for part in PARTS:
+        network, baseline = result.network[part], result.baseline[part]
+        assert network.mse_ratio == pytest.approx(1, rel=1e-5)
+        assert network.mse == pytest.approx(baseline.mse, rel=1e-5)
+        assert network.psnr == pytest.approx(baseline.psnr, abs=1e-4)
+        assert network.colorfulness == pytest.approx(0, abs=1e-3)
+
+
+def test_evaluate_puts_the_colour_of_film_on_the_stills_own_luma(own_pairs: Pairs) -> None:
+    cb, cr = 1 / 32, -3 / 64  # exact in bfloat16, and within the gamut of all these greys
+    generator = np.random.default_rng(0)
+    for path in (own_pairs.folder / "bw").iterdir():
+        Image.fromarray(generator.integers(60, 190, (32, 43), np.uint8)).save(path)
+    result = evaluated(own_pairs, constant(build(TINY), cb, cr))
+    # ITU-R BT.709-6 items 3.2 and 3.3, solved for R', G' and B'.
+    red, blue = 1.5748 * cr, 1.8556 * cb
+    shift = np.array([red, -(0.2126 * red + 0.0722 * blue) / 0.7152, blue])
+    for part in PARTS:
+        outputs = [
+            (grey / 255 + shift, grey / 255, color / 255)
+            for grey, color in stills(own_pairs, NUMBERS[part])
+        ]
+        mses = [4 * np.mean((output - truth) ** 2) for output, _, truth in outputs]
+        greys = [4 * np.mean((grey - truth) ** 2) for _, grey, truth in outputs]
+        colorful = [hasler_suesstrunk(output * 255) for output, _, _ in outputs]
+        score = result.network[part]
+        assert score.mse == pytest.approx(np.mean(mses), rel=1e-3)
+        assert score.mse_ratio == pytest.approx(np.mean(mses) / np.mean(greys), rel=1e-3)
+        assert score.colorfulness == pytest.approx(np.mean(colorful), rel=1e-3)
+
+
+def test_evaluate_takes_classic_at_its_word(pairs: Pairs) -> None:
+    """It paints R'G'B' itself, luma included, as in 2020."""
+    result = evaluated(pairs, constant(build(ClassicConfig(size=32)), 0.5, 0.0, -0.25))
+    flat = np.array([0.5, 0.0, -0.25])
+    for part in PARTS:
+        errors = [
+            np.mean((flat - (color / 127.5 - 1)) ** 2) for _, color in stills(pairs, NUMBERS[part])
+        ]
+        assert result.network[part].mse == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+def test_evaluate_uses_the_split_that_it_is_given(pairs: Pairs) -> None:
+    result = evaluated(pairs, vivid_network(), Split(1.0, 5.0))
+    assert [result.network[part].pairs for part in PARTS] == [4, 16, 4]
+    errors = [np.mean((g / 127.5 - c / 127.5) ** 2) for g, c in stills(pairs, range(1, 5))]
+    assert result.baseline["train"].mse == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+def test_evaluate_of_a_grey_film_has_no_ratio(own_pairs: Pairs) -> None:
+    for path in (own_pairs.folder / "bw").iterdir():
+        with Image.open(path) as grey:
+            grey.convert("RGB").save(own_pairs.folder / "color" / path.name)
+    result = evaluated(own_pairs, vivid_network())
+    assert result.baseline["test"].mse == 0
+    assert math.isnan(result.network["test"].mse_ratio)
+    assert result.network["test"].mse > 0
+
+
+def test_evaluate_refuses_an_empty_part(pairs: Pairs) -> None:
+    with pytest.raises(PairsError, match=r"the validation part of the pairs in .* is empty"):
+        evaluated(pairs, vivid_network(), Split(3.0, 3.0))
+
+
+def test_evaluate_tells_of_a_damaged_still(own_pairs: Pairs) -> None:
+    path: Path = own_pairs.folder / "bw" / "000020.png"
+    path.write_bytes(b"")
+    with pytest.raises(PairsError, match=r"bw/000020\.png cannot be read as a picture"):
+        evaluated(own_pairs, vivid_network())
+
+
+def test_split_for_is_what_the_model_was_trained_with(pairs: Pairs) -> None:
+    about = {"split": {"validation_from_seconds": 1.25, "test_from_seconds": 4.5}}
+    assert split_for(pairs, about) == Split(1.25, 4.5)
+
+
+def test_split_for_a_model_without_a_split_is_by_time(pairs: Pairs) -> None:
+    assert split_for(pairs, {"description": "any film"}) == Split(2.0, 4.0)

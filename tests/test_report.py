@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from filmcolorizer_cli.errors import FilmColorizerError
+from filmcolorizer_cli.networks import build
+from filmcolorizer_cli.pairs import Pairs, split_by_time
+from filmcolorizer_cli.report import save_before_after, save_loss_figure, save_samples
+from filmcolorizer_cli.training import Epoch
+from filmcolorizer_cli.video import probe
+from tests.conftest import TINY, files_in, frame_number, make_numbered_clip, vivid_network
+
+CPU = torch.device("cpu")
+STEP = 128 + 22  # pixels from one row of samples to the next: a still and its label
+CELL = 171 + 4  # from one still to the next: 128 * 4 / 3, and a gap
+BLUE, ORANGE = (31, 119, 180), (255, 127, 14)  # of matplotlib's first two lines
+
+
+def read(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        return np.asarray(image.convert("RGB"))
+
+
+def history(*losses: tuple[float, float]) -> list[Epoch]:
+    return [Epoch(n, *loss, 1e-3, 1.0) for n, loss in enumerate(losses, start=1)]
+
+
+def rows_of(picture: np.ndarray, color: tuple[int, int, int]) -> tuple[float, float]:
+    """The mean height of the leftmost and the rightmost pixels of this colour."""
+    ys, xs = np.nonzero((picture == color).all(axis=2))
+    return ys[xs == xs.min()].mean(), ys[xs == xs.max()].mean()
+
+
+def test_save_loss_figure_draws_both_losses(tmp_path: Path) -> None:
+    path = tmp_path / "loss.png"
+    save_loss_figure(history((1.0, 0.4), (0.7, 0.6), (0.2, 0.9)), path)
+    picture = read(path)
+    assert picture.shape == (504, 840, 3)
+    plot = picture[:440, 230:]  # without the legend
+    training, validation = rows_of(plot, BLUE), rows_of(plot, ORANGE)
+    assert training[0] < training[1], "the training loss falls, downwards on the page"
+    assert validation[0] > validation[1], "the validation loss rises"
+    assert files_in(tmp_path) == ["loss.png"]
+
+
+def test_save_loss_figure_of_a_single_epoch(tmp_path: Path) -> None:
+    save_loss_figure(history((0.5, 0.6)), tmp_path / "loss.png")
+    picture = read(tmp_path / "loss.png")
+    assert (picture == BLUE).all(axis=2).any()
+    assert (picture == ORANGE).all(axis=2).any()
+
+
+def test_save_loss_figure_tells_where_it_cannot_write(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "loss.png"
+    with pytest.raises(FilmColorizerError, match=r"cannot write .*loss\.png \(No such file"):
+        save_loss_figure(history((0.5, 0.6)), path)
+
+
+@pytest.fixture(scope="module")
+def samples(pairs: Pairs, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    """The sheet of an untrained network's samples."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("report") / "samples.png"
+    save_samples(pairs, split_by_time(pairs.pairs), build(TINY), CPU, path)
+    return read(path)
+
+
+def strip(sheet: np.ndarray, row: int) -> np.ndarray:
+    return sheet[row * STEP + 22 : (row + 1) * STEP]
+
+
+def test_save_samples_shows_grey_output_and_truth_of_all_parts(
+    samples: np.ndarray, pairs: Pairs
+) -> None:
+    assert samples.shape == (9 * STEP, 6 * CELL, 3)
+    # Of 8 pairs each, the first and the last are among the six.
+    for part, (first, last) in enumerate([(1, 8), (9, 16), (17, 24)]):
+        for row, side in ((3 * part, "bw"), (3 * part + 2, "color")):
+            for column, number in ((0, first), (5, last)):
+                still = Image.open(pairs.folder / side / f"{number:06d}.png").convert("RGB")
+                expected = np.asarray(still.resize((171, 128), Image.Resampling.BICUBIC))
+                shown = strip(samples, row)[:, column * CELL : column * CELL + 171]
+                np.testing.assert_array_equal(shown, expected)
+
+
+def test_save_samples_shows_what_the_network_makes(
+    samples: np.ndarray, pairs: Pairs, tmp_path: Path
+) -> None:
+    for part in range(3):  # an untrained network leaves the film grey
+        grey, output = (strip(samples, 3 * part + row).astype(int) for row in (0, 1))
+        assert np.abs(grey - output).max() <= 1
+    path = tmp_path / "samples.png"
+    save_samples(pairs, split_by_time(pairs.pairs), vivid_network(), CPU, path)
+    sheet = read(path)
+    for part in range(3):
+        np.testing.assert_array_equal(strip(sheet, 3 * part), strip(samples, 3 * part))
+        output = strip(sheet, 3 * part + 1)
+        assert np.ptp(output, axis=2).mean() > 20, "no colour"
+
+
+def test_save_before_after_shows_the_same_moments_of_both(tmp_path: Path) -> None:
+    clip = make_numbered_clip(tmp_path / "numbered.mp4", seconds=5, frame_rate="24")
+    film = probe(clip)
+    path = tmp_path / "demo.png"
+    save_before_after(film, film, (1.0, 3.0, 4.5), path)
+    picture = read(path)
+    assert picture.shape == (2 * 32, 3 * 128, 3)
+    tiles = [
+        picture[top : top + 32, left : left + 128, 1] for top in (0, 32) for left in (0, 128, 256)
+    ]
+    assert [frame_number(tile) for tile in tiles] == [24, 72, 108] * 2
