@@ -85,13 +85,14 @@ def _is_whole_number(text: str) -> bool:
 def _parse_seconds(text: str) -> float:
     """Seconds, or [hours:]minutes:seconds."""
     try:
-        seconds = 0.0
-        for part in str(text).split(":"):
-            seconds = seconds * 60 + float(part)
+        parts = [float(part) for part in str(text).split(":")]
     except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
+        parts = []
+    if not 1 <= len(parts) <= 3 or not all(0 <= part < float("inf") for part in parts):
         raise typer.BadParameter(f"{text!r} is no time; write seconds or hours:minutes:seconds")
+    seconds = 0.0
+    for part in parts:
+        seconds = seconds * 60 + part
     return seconds
 
 
@@ -734,7 +735,7 @@ def _print_evaluation(
     rows[model.name] = result.network
     measures = {
         "MSE": lambda score: f"{score.mse:.4f}",
-        "/ baseline": lambda score: f"{score.mse_ratio:.2f}",
+        "/ baseline": lambda score: "-" if score.mse_ratio is None else f"{score.mse_ratio:.2f}",
         "PSNR, dB": lambda score: f"{score.psnr:.2f}",
         "colourfulness": lambda score: f"{score.colorfulness:.1f}",
     }

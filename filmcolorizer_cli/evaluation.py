@@ -24,14 +24,14 @@ class Score:
 
     Attributes:
         mse: on R'G'B' in [-1, 1], as in 2020.
-        mse_ratio: to that of the naive baseline.
+        mse_ratio: to that of the naive baseline; None where the truth itself is grey.
         psnr: in dB.
         colorfulness, true_colorfulness: of the output and of the truth.
     """
 
     pairs: int
     mse: float
-    mse_ratio: float
+    mse_ratio: float | None
     psnr: float
     colorfulness: float
     true_colorfulness: float
@@ -146,5 +146,5 @@ def _score(rows: Tensor, *, is_baseline: bool) -> Score:
     mse, psnr, colorfulness, grey_mse, grey_psnr, true_colorfulness = rows.mean(dim=0).tolist()
     if is_baseline:
         mse, psnr, colorfulness = grey_mse, grey_psnr, 0.0
-    ratio = mse / grey_mse if grey_mse else float("nan")
+    ratio = mse / grey_mse if grey_mse else None
     return Score(len(rows), mse, ratio, psnr, colorfulness, true_colorfulness)

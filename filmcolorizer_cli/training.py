@@ -39,9 +39,14 @@ Batch = tuple[Tensor, Tensor]  # luma (B, 1, H, W) and R'G'B' (B, 3, H, W), both
 
 
 class BatchSource(Protocol):
-    """Where training takes its pictures from; what it yields depends on the epoch alone."""
+    """Where training takes its pictures from; what it yields depends on the epoch alone.
+
+    Attributes:
+        identity: plain values that tell one source from another, by what a user would call them.
+    """
 
     steps_per_epoch: int
+    identity: dict[str, Any]
 
     def training_batches(self, epoch: int) -> Iterator[Batch]: ...
 
@@ -122,6 +127,11 @@ class PairSource:
                 " needs two or more; extract more stills with --every, or give another --split"
             )
         self.steps_per_epoch = steps_per_epoch(len(self.training[0]), self.batch_size)
+        self.identity = {
+            "training pairs": len(self.training[0]),
+            "validation pairs": len(self.validation[0]),
+            "picture size": f"{width}x{height}",
+        }
 
     def training_batches(self, epoch: int) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
@@ -240,7 +250,7 @@ class Trainer:
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
         metadata = {
-            "options": json.dumps(asdict(self.options)),
+            "begun_with": json.dumps(self._begun_with()),
             "history": json.dumps([asdict(epoch) for epoch in self.history]),
         }
         weights.write_tensors(self.checkpoint, tensors, metadata)
@@ -258,7 +268,7 @@ class Trainer:
             )
         metadata, tensors = weights.read_tensors(self.checkpoint)
         try:
-            self._check_options(json.loads(metadata["options"]))
+            self._check_options(json.loads(metadata["begun_with"]))
             self.network.load_state_dict(_with_prefix(tensors, "network."))
             self.best_state = _with_prefix(tensors, "best.")
             self.history = [Epoch(**epoch) for epoch in json.loads(metadata["history"])]
@@ -269,8 +279,12 @@ class Trainer:
                 " pairs and --arch as it was started with, or start anew with --overwrite"
             ) from None
 
+    def _begun_with(self) -> dict[str, Any]:
+        """What a resumed training must have in common with the interrupted one, by name."""
+        return {"arch": self.network.config.arch, **asdict(self.options), **self.source.identity}
+
     def _check_options(self, begun_with: dict[str, Any]) -> None:
-        for name, value in asdict(self.options).items():
+        for name, value in self._begun_with().items():
             if begun_with[name] != value:
                 raise TrainingError(
                     f"the interrupted training in {self.checkpoint} was started with"

@@ -68,6 +68,7 @@ class PhotoSource:
         self.batch_size = batch_size
         self.seed = seed
         self.steps_per_epoch = len(self.photos) // EPOCHS_PER_PASS // batch_size
+        self.identity = {"photos": len(self.photos)}
 
     def training_batches(self, epoch: int) -> Iterator[Batch]:
         full_pass, quarter = divmod(epoch - 1, EPOCHS_PER_PASS)

@@ -614,7 +614,9 @@ def test_colorize_takes_a_start(
 
 
 @pytest.mark.parametrize("option", ["--start", "--duration"])
-@pytest.mark.parametrize("value", ["soon", "-1", "1:x", "nan", "inf", "1::2", ""])
+@pytest.mark.parametrize(
+    "value", ["soon", "-1", "1:x", "1:-2", "1:2:3:4", "nan", "inf", "1::2", ""]
+)
 def test_colorize_refuses_what_is_no_time(option: str, value: str, plain_clip: Path) -> None:
     said = misuse("colorize", plain_clip, f"{option}={value}")
     assert f"Invalid value for '{option}': {value!r} is no time; write seconds or" in said

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -374,12 +375,24 @@ def test_train_refuses_to_resume_with_other_options(
     assert checkpoint.read_bytes() == before
 
 
+def test_train_refuses_to_resume_with_other_pairs(pairs: Pairs, interrupted: Path) -> None:
+    fewer = replace(pairs, pairs=pairs.pairs[1:])
+    with pytest.raises(TrainingError, match=r"training pairs (\d+), not \d+; resume it with"):
+        list(run(TINY, fewer, interrupted, options(), resume=True))
+
+
+def test_train_refuses_to_resume_at_another_size(pairs: Pairs, interrupted: Path) -> None:
+    larger = replace(TINY, size=TINY.size * 2)
+    with pytest.raises(TrainingError, match=r"started with picture size \d+x\d+, not \d+x\d+;"):
+        list(run(larger, pairs, interrupted, options(), resume=True))
+
+
 def test_train_refuses_to_resume_another_network(pairs: Pairs, interrupted: Path) -> None:
     with pytest.raises(TrainingError) as caught:
         list(run(CLASSIC, pairs, interrupted, options(), resume=True))
     assert str(caught.value) == (
-        f"the checkpoint {checkpoint_file(interrupted)} does not fit this training; resume with"
-        " the same pairs and --arch as it was started with, or start anew with --overwrite"
+        f"the interrupted training in {checkpoint_file(interrupted)} was started with arch film,"
+        " not classic; resume it with the same options, or start anew with --overwrite"
     )
 
 
@@ -438,7 +451,15 @@ def test_train_follows_a_hand_painted_still(own_pairs: Pairs) -> None:
 
 def test_checkpoint_holds_its_options_and_history_in_the_open(interrupted: Path) -> None:
     metadata, _ = read_tensors(checkpoint_file(interrupted))
-    expected = {"epochs": 4, "batch_size": 4, "learning_rate": 2e-3, "seed": 0}
-    assert json.loads(metadata["options"]) == expected
+    begun_with = json.loads(metadata["begun_with"])
+    options_and_arch = {"epochs": 4, "batch_size": 4, "learning_rate": 2e-3, "seed": 0} | {
+        "arch": "film"
+    }
+    assert begun_with.items() >= options_and_arch.items()
+    assert begun_with.keys() - options_and_arch.keys() == {
+        "training pairs",
+        "validation pairs",
+        "picture size",
+    }
     [epoch] = json.loads(metadata["history"])
     assert epoch["epoch"] == 1
