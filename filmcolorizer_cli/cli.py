@@ -18,7 +18,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from filmcolorizer_cli import __version__, console
-from filmcolorizer_cli.errors import FilmColorizerError, OptionError
+from filmcolorizer_cli.errors import FilmColorizerError, OptionError, WeightsError
 from filmcolorizer_cli.files import SAMPLE_FILM, check_folder, models_folder, replacing
 
 if TYPE_CHECKING:
@@ -41,6 +41,14 @@ class Commands(TyperGroup):
         except FilmColorizerError as error:
             console.fail(str(error))
             raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
+        except (MemoryError, RuntimeError) as error:  # torch's are RuntimeErrors
+            if not isinstance(error, MemoryError) and "memory" not in str(error):
+                raise
+            console.fail(
+                "there is not enough memory for this; close other programs, use a smaller --size or"
+                " --batch-size where the command has them, or --device cpu"
+            )
+            raise typer.Exit(1) from None
         except OSError as error:  # a folder out of reach, a file that vanished
             name = f"{error.filename}: " if error.filename else ""
             console.fail(f"{name}{error.strerror or error}; check the path and its permissions")
@@ -133,7 +141,11 @@ def _parse_split(text: str) -> tuple[float, ...]:
 
 def _complete_model(incomplete: str) -> list[str]:
     names = [path.stem for path in models_folder().glob("*.safetensors")]
-    names += [str(path) for path in Path().glob("*.safetensors")]
+    names += [
+        str(path)
+        for path in Path().glob("*.safetensors")
+        if not path.name.endswith(".checkpoint.safetensors")
+    ]
     return sorted(name for name in names if name.startswith(incomplete))
 
 
@@ -219,7 +231,10 @@ def info(film: FilmArgument, as_json: Json = False) -> None:
     from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, probe
 
     source = probe(film)
-    model = weights.find_model()
+    try:
+        model, plan = weights.find_model().name, ""
+    except WeightsError as error:  # what the film is can be told all the same
+        model, plan = None, f"not with the weights there are: {error}"
     target = _default_target(film)
     frames = source.frame_count(TIMELINE_FRAME_RATE)
     if as_json:
@@ -227,8 +242,8 @@ def info(film: FilmArgument, as_json: Json = False) -> None:
             name: str(getattr(source, name))
             for name in ("path", "sample_aspect_ratio", "frame_rate", "time_base")
         }
-        plan = {"target": str(target), "frames": frames, "frame_rate": "24", "model": model.name}
-        console.json(facts | {"colorize": plan})
+        colorizing = {"target": str(target), "frames": frames, "frame_rate": "24", "model": model}
+        console.json(facts | {"colorize": colorizing})
         return
     matrix = source.matrix.upper().replace("BT", "BT.")
     rotation = f", turned by {source.rotation} degrees" if source.rotation else ""
@@ -246,8 +261,9 @@ def info(film: FilmArgument, as_json: Json = False) -> None:
             ("sound", "; ".join(_describe_sounds(source)) or "none"),
             (
                 "colorize",
-                f"writes {target}: {frames} frames at 24 frames a second, H.264 in mp4, with the"
-                f" model {model.name}",
+                plan
+                or f"writes {target}: {frames} frames at 24 frames a second, H.264 in mp4, with the"
+                f" model {model}",
             ),
         ]
     )
@@ -350,6 +366,7 @@ def extract(
     _check_folder_target(output, overwrite)
     if sync_file is not None:
         sync_map = syncing.read_map(sync_file)
+        syncing.check_films(sync_map, bw_film, color_film)
     elif color is None:
         sync_map = syncing.constant_offset(bw_film, bw_film, 0, 1.0)
     else:
@@ -439,7 +456,12 @@ def train(
     where = pick_device(device)
     folder = read_pairs(pairs)
     parts = split_by_time(folder.pairs, sizes)
-    _check_training_target(output, training.checkpoint_file(output), resume, overwrite)
+    history_file = training.history_file(output)
+    checkpoint = training.checkpoint_file(output)
+    loss_figure = output.with_name(f"{output.stem}-loss.png")
+    samples = output.with_name(f"{output.stem}-samples.png")
+    written = [output, history_file, loss_figure, samples]
+    _check_training_targets(written, checkpoint, resume, overwrite)
     defaults = training.DEFAULT_OPTIONS[arch]
     options = replace(
         defaults,
@@ -452,21 +474,20 @@ def train(
     network = _first_network(arch, init, short_side, seed)
     steps = training.train(network, folder, parts, options, output, device=where, resume=resume)
     steps_per_epoch = training.steps_per_epoch(len(folder.part("train", parts)), options.batch_size)
-    total = options.epochs * steps_per_epoch
+    finished = len(training.read_history(output)) if resume and history_file.exists() else 0
+    total = (options.epochs - finished) * steps_per_epoch
     try:
         for _ in console.track(steps, total, "training", unit="steps"):
             pass
     except KeyboardInterrupt:
-        console.note("the finished epochs are kept: go on with the same command and --resume")
+        if checkpoint.exists():
+            console.note("the finished epochs are kept: go on with the same command and --resume")
         raise
     history = training.read_history(output)
-    loss_figure = output.with_name(f"{output.stem}-loss.png")
-    samples = output.with_name(f"{output.stem}-samples.png")
     report.save_loss_figure(history, loss_figure)
     trained = weights.load(weights.read_model(output))
     report.save_samples(folder, parts, trained, where, samples)
     best = min(history, key=lambda epoch: epoch.validation_loss)
-    written = [output, training.history_file(output), loss_figure, samples]
     if as_json:
         console.json({"best": asdict(best), "written": [str(path) for path in written]})
         return
@@ -676,25 +697,35 @@ def _check_ending(target: Path, ending: str) -> None:
 
 
 def _check_folder_target(folder: Path, overwrite: bool) -> None:
-    """Refuse to replace a folder unasked, and one that is no folder of pairs ever."""
+    """Refuse to replace a folder unasked, and one that holds anything but pairs ever."""
+    check_folder(folder.parent)
     if not folder.exists():
         return
     if not (folder / "pairs.json").is_file():
         raise FilmColorizerError(
             f"{folder} exists and is no folder of pairs; name another folder with -o"
         )
+    ours = {folder / "bw", folder / "color", folder / "pairs.json"}
+    stills = {path for side in ("bw", "color") for path in (folder / side).glob("*.png")}
+    foreign = sorted(set(folder.rglob("*")) - ours - stills)
+    if foreign or folder.resolve() == Path.cwd():
+        reason = f"holds more than pairs ({foreign[0]})" if foreign else "is the current folder"
+        raise FilmColorizerError(f"{folder} {reason}; name another folder with -o")
     if not overwrite:
         raise FilmColorizerError(
             f"{folder} exists already; name another folder with -o, or give --overwrite"
         )
 
 
-def _check_training_target(output: Path, checkpoint: Path, resume: bool, overwrite: bool) -> None:
-    """Refuse to lose trained weights, or an interrupted training, unasked."""
-    _check_ending(output, ".safetensors")
-    check_folder(output.parent)
-    if output.is_dir():
-        raise FilmColorizerError(f"{output} is a folder; name a file with -o")
+def _check_training_targets(
+    outputs: list[Path], checkpoint: Path, resume: bool, overwrite: bool
+) -> None:
+    """Refuse to lose trained weights, what stands beside them, or an interrupted training."""
+    _check_ending(outputs[0], ".safetensors")
+    check_folder(outputs[0].parent)
+    for output in outputs:
+        if output.is_dir():
+            raise FilmColorizerError(f"{output} is a folder; name a file with -o")
     if resume or overwrite:
         return
     if checkpoint.exists():
@@ -702,10 +733,11 @@ def _check_training_target(output: Path, checkpoint: Path, resume: bool, overwri
             f"an interrupted training is kept in {checkpoint}; go on with --resume, or start anew"
             " with --overwrite"
         )
-    if output.exists():
-        raise FilmColorizerError(
-            f"{output} exists already; name another file with -o, or give --overwrite"
-        )
+    for output in outputs:
+        if output.exists():
+            raise FilmColorizerError(
+                f"{output} exists already; name another file with -o, or give --overwrite"
+            )
 
 
 def _describe_size(film: Film) -> str:

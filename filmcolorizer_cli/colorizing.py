@@ -19,7 +19,7 @@ from filmcolorizer_cli.color import (
     resize,
 )
 from filmcolorizer_cli.errors import OptionError, VideoError
-from filmcolorizer_cli.networks import Network, autocast, fold_batch_norms
+from filmcolorizer_cli.networks import Network, autocast, for_inference
 from filmcolorizer_cli.video import Encoding, Film, FilmWriter, Plane, Sampling, read_luma
 
 BATCH_SIZE = 8  # frames that the network looks at together
@@ -55,7 +55,7 @@ def colorize(
         The number of frames written so far, after each frame.
 
     Raises:
-        OptionError: the film ends before ``start_seconds``.
+        OptionError: the film ends before ``start_seconds``, or not a single frame is wanted.
         VideoError: the film cannot be read, or the target cannot be written; no target is left.
     """
     if options.start_seconds >= film.duration_seconds:
@@ -63,7 +63,13 @@ def colorize(
             f"{film.path} ends at {film.duration_seconds:.2f} s, before the start at"
             f" {options.start_seconds:g} s; give a smaller --start"
         )
-    lumas = closing(read_luma(film, options.sampling()))
+    sampling = options.sampling()
+    if options.duration_seconds is not None and not sampling.frames_in(options.duration_seconds):
+        raise OptionError(
+            f"a duration of {options.duration_seconds:g} s is shorter than a frame; give a longer"
+            " --duration"
+        )
+    lumas = closing(read_luma(film, sampling))
     writer = FilmWriter(
         target,
         film,
@@ -93,7 +99,7 @@ def colorize_frames(
     Yields:
         The same luma plane, and chroma (2, ceil(H/2), ceil(W/2)), uint8, limited range.
     """
-    folded = fold_batch_norms(network).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    folded = for_inference(network, device)
     working_size = network.config.working_size(aspect_ratio)
     frames = iter(lumas)
     while batch := list(islice(frames, BATCH_SIZE)):

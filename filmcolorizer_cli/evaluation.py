@@ -12,7 +12,8 @@ from torch import Tensor
 
 from filmcolorizer_cli import metrics
 from filmcolorizer_cli.color import half_size, limit_to_gamut, resize, ycbcr_to_rgb
-from filmcolorizer_cli.networks import ClassicNetwork, Network, autocast, fold_batch_norms
+from filmcolorizer_cli.errors import WeightsError
+from filmcolorizer_cli.networks import ClassicNetwork, Network, autocast, for_inference
 from filmcolorizer_cli.pairs import PARTS, Pair, Pairs, Part, Split, split_by_time
 
 BATCH_SIZE = 32
@@ -46,14 +47,26 @@ class Evaluation:
 
 
 def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
-    """The split that a model was trained with; 70/15/15 by time for one that knows of none.
+    """The split that a model was trained with on this film; 70/15/15 by time for other models.
 
     Args:
-        about: the model's own description; training writes ``split`` into it.
+        about: the model's own description; training writes ``split`` and ``film`` into it.
+
+    Raises:
+        PairsError: the pairs show too few shots to be split.
+        WeightsError: the description's split is none.
     """
-    if "split" in about:
-        return Split(**about["split"])
-    return split_by_time(pairs.pairs)
+    same = ("frame_rate", "duration_seconds")
+    trained_on = about.get("film", {})
+    if "split" not in about or any(trained_on.get(key) != pairs.film.get(key) for key in same):
+        return split_by_time(pairs.pairs)
+    try:
+        return Split(**{name: float(value) for name, value in about["split"].items()})
+    except (AttributeError, TypeError, ValueError):
+        raise WeightsError(
+            f"the weights tell of a split that is none ({about['split']}); they are damaged, so"
+            " give others with --model"
+        ) from None
 
 
 def evaluate(
@@ -69,7 +82,7 @@ def evaluate(
     """
     members = {part: pairs.part(part, split) for part in PARTS}
     rows: dict[Part, list[Tensor]] = {part: [] for part in PARTS}
-    folded = prepare(network, device)
+    folded = for_inference(network, device)
     done = 0
     for part, chosen in members.items():
         for start in range(0, len(chosen), BATCH_SIZE):
@@ -83,11 +96,6 @@ def evaluate(
         baseline={part: _score(torch.cat(rows[part]), is_baseline=True) for part in PARTS},
         network={part: _score(torch.cat(rows[part]), is_baseline=False) for part in PARTS},
     )
-
-
-def prepare(network: Network, device: torch.device) -> Network:
-    """The network as `predict_rgb` wants it: on its device, with folded batch norms."""
-    return fold_batch_norms(network).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 @torch.inference_mode()

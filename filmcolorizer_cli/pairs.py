@@ -18,7 +18,7 @@ from PIL import Image, UnidentifiedImageError
 from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
 from filmcolorizer_cli.errors import OptionError, PairsError
 from filmcolorizer_cli.files import cannot_write, check_folder, temporary_beside
-from filmcolorizer_cli.sync import Segment, SyncMap
+from filmcolorizer_cli.sync import Segment, SyncMap, film_identity
 from filmcolorizer_cli.video import (
     TIMELINE_FRAME_RATE,
     Film,
@@ -76,6 +76,7 @@ class Pairs:
         aspect_ratio: width over height of the film's picture as displayed; the stills may be
             squeezed into squares.
         width, height: of the stills.
+        film: what identifies the black-and-white film (see `sync.film_identity`).
     """
 
     folder: Path
@@ -83,6 +84,7 @@ class Pairs:
     width: int
     height: int
     pairs: tuple[Pair, ...]
+    film: dict[str, Any]
 
     def part(self, part: Part, split: Split) -> list[Pair]:
         """The pairs of one part.
@@ -197,9 +199,11 @@ def extract(
                 " a smaller --every"
             )
         _write_index(temporary, bw, color, sync_map, options, pairs)
+        replaced = temporary_beside(folder.with_name(f"{folder.name}-replaced"))
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.replace(replaced)
         temporary.replace(folder)
+        shutil.rmtree(replaced, ignore_errors=True)
     except OSError as error:
         raise cannot_write(folder, error) from None
     finally:
@@ -249,7 +253,7 @@ def read_pairs(folder: Path) -> Pairs:
     pairs = tuple(pair for pair in listed if pair.name in present["bw"])
     if not pairs:
         raise PairsError(f"{folder} holds no pairs; make some with `filmcolorizer extract`")
-    return Pairs(folder, *shape, pairs)
+    return Pairs(folder, *shape, pairs, dict(index["bw"]))
 
 
 def split_by_time(pairs: Sequence[Pair], sizes: tuple[float, ...] = DEFAULT_SPLIT) -> Split:
@@ -381,8 +385,8 @@ def _write_index(
     width, height = still_size(options.size, master.aspect_ratio)
     content = {
         "format": _FORMAT,
-        "bw": sync_map.bw,
-        "color": sync_map.color,
+        "bw": film_identity(master),
+        "color": film_identity(color),
         "aspect_ratio": master.aspect_ratio,
         "width": width,
         "height": height,

@@ -12,9 +12,9 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from filmcolorizer_cli.evaluation import predict_rgb, prepare, read_batch
+from filmcolorizer_cli.evaluation import predict_rgb, read_batch
 from filmcolorizer_cli.files import replacing
-from filmcolorizer_cli.networks import Network
+from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pairs import PARTS, Pairs, Split
 from filmcolorizer_cli.training import Epoch
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, Plane, Sampling, read_rgb
@@ -56,7 +56,7 @@ def save_samples(
         FilmColorizerError: the file cannot be written.
         PairsError: a still cannot be read.
     """
-    ready = prepare(network, device)
+    ready = for_inference(network, device)
     rows = []
     for part in PARTS:
         members = pairs.part(part, split)

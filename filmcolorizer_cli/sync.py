@@ -135,7 +135,7 @@ def constant_offset(bw: Film, color: Film, offset: int, confidence: float) -> Sy
             f" it can be from {lowest} to {highest}"
         )
     segment = Segment(bw_start, bw_end, bw_start + seconds, 1.0, confidence)
-    return SyncMap(_identity_of(bw), _identity_of(color), (segment,))
+    return SyncMap(film_identity(bw), film_identity(color), (segment,))
 
 
 def write_map(sync_map: SyncMap, path: Path) -> None:
@@ -166,16 +166,53 @@ def read_map(path: Path) -> SyncMap:
         if content["format"] != _FORMAT:
             raise ValueError(f"its format is {content['format']!r}, not {_FORMAT!r}")
         (a, b, tx), (c, d, ty) = (map(_number, row) for row in content["picture"]["matrix"])
-        return SyncMap(
-            bw=content["bw"],
-            color=content["color"],
+        sync_map = SyncMap(
+            bw=dict(content["bw"]),
+            color=dict(content["color"]),
             segments=tuple(_segment(values) for values in content["segments"]),
             matrix=((a, b, tx), (c, d, ty)),
         )
+        _check_map(sync_map)
+        return sync_map
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise SyncError(
             f"{path} holds no sync map ({error}); make one with `filmcolorizer sync BW COLOR`"
         ) from None
+
+
+def check_films(sync_map: SyncMap, bw: Film, color: Film) -> None:
+    """Make sure that a map was made for these two films; what it does not say is not compared.
+
+    Raises:
+        SyncError: a film has another frame rate or duration than the map's.
+    """
+    for film, mapped in ((bw, sync_map.bw), (color, sync_map.color)):
+        identity = film_identity(film)
+        for key in ("frame_rate", "duration_seconds"):
+            if key in mapped and mapped[key] != identity[key]:
+                raise SyncError(
+                    f"the map is of another film than {film.path}: its {key} is {mapped[key]}, the"
+                    f" film's {identity[key]}; make a new map with `filmcolorizer sync BW COLOR`"
+                )
+
+
+def _check_map(sync_map: SyncMap) -> None:
+    """Refuse, as a ValueError, what no pair of films can be lined up by."""
+    if not sync_map.segments:
+        raise ValueError("it has no segments")
+    end = 0.0
+    for segment in sync_map.segments:
+        if not end <= segment.bw_start_seconds < segment.bw_end_seconds:
+            raise ValueError(
+                f"the segment from {segment.bw_start_seconds:g} to {segment.bw_end_seconds:g} s is"
+                " empty, or begins before the one before it ends"
+            )
+        if segment.color_start_seconds < 0:
+            raise ValueError(f"color_start_seconds is {segment.color_start_seconds:g}, below 0")
+        end = segment.bw_end_seconds
+    (a, b, _), (c, d, _) = sync_map.matrix
+    if a * d == b * c:
+        raise ValueError("its picture matrix squeezes the picture to a line")
 
 
 def _segment(values: Any) -> Segment:
@@ -192,7 +229,8 @@ def _number(value: Any) -> float:
     return number
 
 
-def _identity_of(film: Film) -> dict[str, Any]:
+def film_identity(film: Film) -> dict[str, Any]:
+    """What tells a film from others: path, frame rate and duration."""
     return {
         "path": str(film.path),
         "frame_rate": str(film.frame_rate),

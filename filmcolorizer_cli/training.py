@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -131,6 +132,7 @@ class PairSource:
             "training pairs": len(self.training[0]),
             "validation pairs": len(self.validation[0]),
             "picture size": f"{width}x{height}",
+            "checksum of the pictures": _checksum(*self.training, *self.validation),
         }
 
     def training_batches(self, epoch: int) -> Iterator[Batch]:
@@ -372,12 +374,15 @@ def train(
     if resume:
         trainer.load_checkpoint()
         _write_history(trainer.history, history_file(output))  # the kill may have come before it
+    else:  # a checkpoint of an earlier training must not be taken for this one's
+        checkpoint_file(output).unlink(missing_ok=True)
     for step in trainer.run():
         if step.finished:
             _write_history(trainer.history, history_file(output))
         yield step
     about = {
         "description": f"the colours of {pairs.folder.resolve().name}",
+        "film": pairs.film,
         "split": asdict(split),
         "training": asdict(options),
         "best_epoch": trainer.best.epoch,
@@ -439,6 +444,13 @@ def _load_stills(pairs: Pairs, chosen: list[Pair], height: int, width: int) -> B
         luma[index] = resize(grey[None, None], height, width)[0]
         rgb[index] = resize(color.permute(2, 0, 1)[None], height, width)[0]
     return luma, rgb
+
+
+def _checksum(*pictures: Tensor) -> int:
+    checksum = 0
+    for part in pictures:
+        checksum = zlib.crc32(part.numpy().data, checksum)
+    return checksum
 
 
 def _to_unit(batch: Batch) -> Batch:

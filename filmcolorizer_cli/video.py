@@ -161,11 +161,13 @@ def _probe_container(path: Path, container: Any) -> Film:
     start = _start_seconds(stream)
     if stream.duration:
         duration = float(stream.duration * stream.time_base)
-    elif "DURATION" in stream.metadata:  # Matroska's, as hours:minutes:seconds
-        hours, minutes, seconds = stream.metadata["DURATION"].split(":")
-        duration = int(hours) * 3600 + int(minutes) * 60 + float(seconds) - start
+    elif tag := re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", "")):
+        hours, minutes, seconds = map(float, tag.groups())  # Matroska's
+        duration = hours * 3600 + minutes * 60 + seconds - start
+    elif container.duration:
+        duration = container.duration / av.time_base - start
     else:
-        duration = (container.duration or 0) / av.time_base - start
+        duration = _measured_duration(container, stream)
     return Film(
         path=path,
         container=container.format.name,
@@ -186,6 +188,19 @@ def _probe_container(path: Path, container: Any) -> Film:
         or frame.format.name.startswith("yuvj"),
         sounds=tuple(_sound(stream) for stream in container.streams.audio),
     )
+
+
+def _measured_duration(container: Any, stream: Any) -> float:
+    """The duration of a film whose container tells none, such as a live recording, by its packets.
+
+    They are read on from the first frame, without being decoded.
+    """
+    packets = [packet for packet in container.demux(stream) if packet.size]
+    times = [packet.pts for packet in packets if packet.pts is not None]
+    one_frame = 1 / stream.guessed_rate
+    if not times:  # as in bare H.264
+        return float((len(packets) + 1) * one_frame)
+    return float((max(times) - (stream.start_time or 0)) * stream.time_base + one_frame)
 
 
 def _guess_matrix(height: int) -> str:

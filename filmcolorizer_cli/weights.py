@@ -86,6 +86,7 @@ def read_model(path: Path) -> Model:
         config, about = (dict(json.loads(metadata[key])) for key in ("config", "about"))
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(path, error) from None
+    config_from_dict(config)  # raises where no network is like that
     is_shipped = path.parent == models_folder()
     return Model(name=path.stem if is_shipped else str(path), path=path, config=config, about=about)
 

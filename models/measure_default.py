@@ -23,8 +23,8 @@ from train_default import SEED, PhotoSource, load_photos
 
 from filmcolorizer_cli import metrics, weights
 from filmcolorizer_cli.color import resize, rgb_to_ycbcr
-from filmcolorizer_cli.evaluation import predict_rgb, prepare
-from filmcolorizer_cli.networks import Network
+from filmcolorizer_cli.evaluation import predict_rgb
+from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.video import Film, Sampling, probe, read_rgb
 
 EVERY = 4  # frames of a film between two that are measured
@@ -82,7 +82,7 @@ def main(
 ) -> None:
     """Print one row for the photos and one for each film."""
     console = Console(width=200)
-    network = prepare(weights.load(weights.find_model(model)), CPU)
+    network = for_inference(weights.load(weights.find_model(model)), CPU)
     held_out = PhotoSource(load_photos(photos, console), batch_size=1, seed=SEED).held_out
     console.print("| on | pictures | grey PSNR | PSNR | gain | colourfulness | truth | ratio |")
     console.print("| --- | --- | --- | --- | --- | --- | --- | --- |")

@@ -524,7 +524,8 @@ def test_eval_shows_the_network_alone_unless_told(pairs: Pairs, vivid_weights: P
 
 def test_eval_uses_the_films_own_weights_and_split(pairs: Pairs) -> None:
     torch.manual_seed(0)
-    about = {"split": {"validation_from_seconds": 1.0, "test_from_seconds": 3.0}}
+    split = {"validation_from_seconds": 1.0, "test_from_seconds": 3.0}
+    about = {"split": split, "film": pairs.film}
     weights.save(build(TINY), Path("film.safetensors"), about=about)
     result = json.loads(succeed("eval", pairs.folder, "--json"))
     assert result["model"] == "film.safetensors"
@@ -907,10 +908,61 @@ def test_commands_refuse_bad_weights_in_the_folder(
     for arguments in (
         ("colorize", plain_clip, "-o", "o.mp4"),
         ("eval", pairs.folder),
-        ("info", plain_clip),
     ):
         said = fail(*arguments)
         assert said.startswith("cannot read the weights in film.safetensors (")
+    told = " ".join(succeed("info", plain_clip).split())
+    assert "colorize not with the weights there are: cannot read the weights in" in told
+    assert json.loads(succeed("info", plain_clip, "--json"))["colorize"]["model"] is None
+
+
+def test_extract_never_replaces_more_than_pairs(color_film: Path, own_pairs: Pairs) -> None:
+    folder = own_pairs.folder
+    film = copy_here(color_film, str(folder / "film.mp4"))
+    said = fail("extract", film, "-o", folder, "--overwrite")
+    assert said == f"{folder} holds more than pairs ({film}); name another folder with -o"
+    assert film.exists()
+
+
+def test_extract_never_replaces_the_current_folder(
+    color_film: Path, own_pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(own_pairs.folder)
+    said = fail("extract", color_film, "-o", ".", "--overwrite")
+    assert said == ". is the current folder; name another folder with -o"
+
+
+def test_extract_refuses_the_map_of_other_films(
+    versions: tuple[Path, Path], color_film: Path
+) -> None:
+    succeed("sync", *versions, "--offset", "-24")
+    said = fail("extract", color_film, versions[1], "--sync", "sync.json", "-o", "other")
+    assert said == (
+        f"the map is of another film than {color_film}: its duration_seconds is 5.0, the film's"
+        " 6.0; make a new map with `filmcolorizer sync BW COLOR`"
+    )
+
+
+def test_train_never_writes_over_a_file_beside_its_weights(pairs: Pairs) -> None:
+    Path("film.csv").write_text("my notes")
+    said = fail("train", pairs.folder, *QUICK_TRAINING)
+    assert said == "film.csv exists already; name another file with -o, or give --overwrite"
+    assert Path("film.csv").read_text() == "my notes"
+
+
+def test_colorize_refuses_less_than_a_frame(plain_clip: Path) -> None:
+    said = fail("colorize", plain_clip, "-o", "o.mp4", "--duration", "0", code=2)
+    assert said == "a duration of 0 s is shorter than a frame; give a longer --duration"
+
+
+def test_colorize_takes_a_film_that_does_not_tell_its_length(
+    plain_clip: Path, vivid_weights: Path
+) -> None:
+    run_ffmpeg("-i", plain_clip, "-an", "-c:v", "copy", "bare.h264")
+    result = run("colorize", "bare.h264", "--model", vivid_weights, "--preset", "ultrafast")
+    assert result.exit_code == 0, result.stderr
+    expected = round(probe(plain_clip).duration_seconds * 24)
+    assert abs(probe(Path("bare-color.mp4")).frame_count() - expected) <= 1
 
 
 def test_commands_refuse_a_bad_map(versions: tuple[Path, Path]) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
-from filmcolorizer_cli.errors import PairsError
+from filmcolorizer_cli.errors import PairsError, WeightsError
 from filmcolorizer_cli.evaluation import Evaluation, evaluate, split_for
 from filmcolorizer_cli.networks import ClassicConfig, Network, build
 from filmcolorizer_cli.pairs import PARTS, Pairs, Split, split_by_time
@@ -140,8 +140,20 @@ def test_evaluate_tells_of_a_damaged_still(own_pairs: Pairs) -> None:
 
 
 def test_split_for_is_what_the_model_was_trained_with(pairs: Pairs) -> None:
-    about = {"split": {"validation_from_seconds": 1.25, "test_from_seconds": 4.5}}
-    assert split_for(pairs, about) == Split(1.25, 4.5)
+    split = {"validation_from_seconds": 1.25, "test_from_seconds": 4.5}
+    assert split_for(pairs, {"split": split, "film": pairs.film}) == Split(1.25, 4.5)
+
+
+def test_split_for_a_model_of_another_film_is_by_time(pairs: Pairs) -> None:
+    split = {"validation_from_seconds": 1.25, "test_from_seconds": 4.5}
+    another = pairs.film | {"duration_seconds": 5400.0}
+    assert split_for(pairs, {"split": split, "film": another}) == Split(2.0, 4.0)
+
+
+@pytest.mark.parametrize("split", [{"x": 1}, "soon", {"validation_from_seconds": "a"}, None])
+def test_split_for_refuses_what_is_no_split(split: object, pairs: Pairs) -> None:
+    with pytest.raises(WeightsError, match=r"^the weights tell of a split that is none"):
+        split_for(pairs, {"split": split, "film": pairs.film})
 
 
 def test_split_for_a_model_without_a_split_is_by_time(pairs: Pairs) -> None:

@@ -328,6 +328,45 @@ def test_read_map_refuses_a_broken_file(text: str, reason: str, tmp_path: Path) 
     assert message.endswith("); make one with `filmcolorizer sync BW COLOR`")
 
 
+def edited_map(tmp_path: Path, **changes: Any) -> Path:
+    """A map of one segment from 0 to 2 s, with other values."""
+    segment = {
+        "bw_start_seconds": 0.0,
+        "bw_end_seconds": 2.0,
+        "color_start_seconds": 0.0,
+        "rate": 1.0,
+        "confidence": 1.0,
+    }
+    content = {
+        "format": "filmcolorizer-sync/1",
+        "bw": {},
+        "color": {},
+        "segments": changes.get("segments", [segment | changes.get("segment", {})]),
+        "picture": {"matrix": changes.get("matrix", [[1, 0, 0], [0, 1, 0]])},
+    }
+    path = tmp_path / "sync.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"segments": []}, "it has no segments"),
+        ({"segment": {"bw_end_seconds": 0.0}}, "the segment from 0 to 0 s is empty"),
+        ({"segment": {"color_start_seconds": -3.0}}, "color_start_seconds is -3, below 0"),
+        ({"matrix": [[0, 0, 0], [0, 0, 0]]}, "its picture matrix squeezes the picture to a line"),
+    ],
+)
+def test_read_map_refuses_what_cannot_be(
+    changes: dict[str, Any], reason: str, tmp_path: Path
+) -> None:
+    read_map(edited_map(tmp_path))
+    with pytest.raises(SyncError) as caught:
+        read_map(edited_map(tmp_path, **changes))
+    assert f"holds no sync map ({reason}" in str(caught.value)
+
+
 def test_read_map_refuses_a_missing_file_and_a_film(plain_clip: Path, tmp_path: Path) -> None:
     with pytest.raises(SyncError, match="No such file or directory"):
         read_map(tmp_path / "sync.json")

@@ -214,6 +214,7 @@ def test_train_yields_each_step_and_writes_all_it_promises(
     best = min(epochs, key=lambda epoch: epoch.validation_loss)
     assert model.about == {
         "description": "the colours of pairs",
+        "film": pairs.film,
         "split": {"validation_from_seconds": 2.0, "test_from_seconds": 4.0},
         "training": {"epochs": 3, "batch_size": 4, "learning_rate": 2e-3, "seed": 5},
         "best_epoch": best.epoch,
@@ -381,6 +382,24 @@ def test_train_refuses_to_resume_with_other_pairs(pairs: Pairs, interrupted: Pat
         list(run(TINY, fewer, interrupted, options(), resume=True))
 
 
+def test_train_refuses_to_resume_with_a_still_painted_over(
+    own_pairs: Pairs, tmp_path: Path
+) -> None:
+    output = tmp_path / "film.safetensors"
+    steps = run(TINY, own_pairs, output, options())
+    for _ in range(STEPS_PER_EPOCH):
+        next(steps)
+    steps.close()
+    Image.new("RGB", (43, 32), (255, 0, 0)).save(own_pairs.folder / "color" / "000001.png")
+    with pytest.raises(TrainingError, match=r"started with checksum of the pictures \d+, not \d+"):
+        list(run(TINY, own_pairs, output, options(), resume=True))
+
+
+def test_train_anew_forgets_an_interrupted_training(pairs: Pairs, interrupted: Path) -> None:
+    next(run(TINY, pairs, interrupted, options(seed=3)))
+    assert not checkpoint_file(interrupted).exists()
+
+
 def test_train_refuses_to_resume_at_another_size(pairs: Pairs, interrupted: Path) -> None:
     larger = replace(TINY, size=TINY.size * 2)
     with pytest.raises(TrainingError, match=r"started with picture size \d+x\d+, not \d+x\d+;"):
@@ -460,6 +479,7 @@ def test_checkpoint_holds_its_options_and_history_in_the_open(interrupted: Path)
         "training pairs",
         "validation pairs",
         "picture size",
+        "checksum of the pictures",
     }
     [epoch] = json.loads(metadata["history"])
     assert epoch["epoch"] == 1
