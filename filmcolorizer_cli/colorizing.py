@@ -94,7 +94,7 @@ def colorize_frames(
 
     Args:
         lumas: (H, W) each, limited range.
-        aspect_ratio: of the picture as displayed; the network sees it undistorted.
+        aspect_ratio: of the picture as displayed; `film` sees it undistorted, `classic` a square.
 
     Yields:
         The same luma plane, and chroma (2, ceil(H/2), ceil(W/2)), uint8, limited range.
