@@ -24,6 +24,7 @@ from filmcolorizer_cli.files import SAMPLE_FILM, check_folder, models_folder, re
 if TYPE_CHECKING:
     from filmcolorizer_cli.evaluation import Evaluation
     from filmcolorizer_cli.networks import Network
+    from filmcolorizer_cli.sync import SyncMap
     from filmcolorizer_cli.video import Film
     from filmcolorizer_cli.weights import Model
 
@@ -303,29 +304,54 @@ def sync(
     if writes:
         _check_target(target, [bw, color], overwrite)
     if is_number:
-        frames, confidence = int(str(offset)), 1.0
+        sync_map = syncing.constant_offset(bw_film, color_film, int(str(offset)), 1.0)
     else:
-        frames, confidence = syncing.find_offset(bw_film, color_film, track=console.track)
-    sync_map = syncing.constant_offset(bw_film, color_film, frames, confidence)
+        sync_map = syncing.align(bw_film, color_film, track=console.track)
     if writes:
         syncing.write_map(sync_map, target)
-    seconds = float(frames / bw_film.frame_rate)
+    rate = bw_film.frame_rate
+    frames = round(sync_map.longest.offset_seconds * rate)
     if as_json:
         console.json(
             {
                 "offset_frames": frames,
-                "offset_seconds": seconds,
-                "confidence": confidence,
+                "offset_seconds": float(frames / rate),
+                "confidence": sync_map.longest.confidence,
+                "shared_seconds": sync_map.shared_seconds,
+                "segments": [asdict(segment) for segment in sync_map.segments],
                 "output": str(target) if writes else None,
             }
         )
         return
-    segment = sync_map.segments[0]
-    shared = segment.bw_end_seconds - segment.bw_start_seconds
-    certainty = "as stated" if is_number else f"{confidence:.0%} of the pictures agree"
-    console.say(f"offset {frames:+d} frames ({seconds:+.3f} s), {certainty}")
-    if writes:
-        console.say(f"wrote {target}: {shared:.1f} s that both films show")
+    certainty = "as stated" if is_number else f"confidence {sync_map.longest.confidence:.2f}"
+    console.say(f"offset {frames:+d} frames ({float(frames / rate):+.3f} s), {certainty}")
+    if len(sync_map.segments) > 1:
+        _print_segments(sync_map, rate)
+    share = sync_map.shared_seconds / bw_film.duration_seconds
+    shared = f"{sync_map.shared_seconds:.1f} s that both films show, {share:.0%} of {bw}"
+    console.say(f"wrote {target}: {shared}" if writes else shared)
+
+
+def _print_segments(sync_map: SyncMap, frame_rate: Fraction) -> None:
+    rows = [
+        (
+            _describe_time(segment.bw_start_seconds),
+            _describe_time(segment.bw_end_seconds),
+            _describe_time(segment.color_start_seconds),
+            f"{segment.offset_seconds * frame_rate:+.1f}",
+            f"{segment.rate:.5f}",
+            f"{segment.confidence:.2f}",
+        )
+        for segment in sync_map.segments
+    ]
+    columns = ("from", "to", "in colour from", "offset, frames", "rate", "confidence")
+    console.table(f"{len(rows)} segments that both films show", columns, [rows], left=0)
+
+
+def _describe_time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds, 3), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{rest:06.3f}"
 
 
 @app.command()
@@ -370,9 +396,10 @@ def extract(
     elif color is None:
         sync_map = syncing.constant_offset(bw_film, bw_film, 0, 1.0)
     else:
-        frames, confidence = syncing.find_offset(bw_film, color_film, track=console.track)
-        sync_map = syncing.constant_offset(bw_film, color_film, frames, confidence)
-        console.note(f"lined up at {frames:+d} frames, {confidence:.0%} of the pictures agree")
+        sync_map = syncing.align(bw_film, color_film, track=console.track)
+        console.note(
+            f"lined up {sync_map.shared_seconds:.1f} s in {len(sync_map.segments)} segment(s)"
+        )
     options = pairing.ExtractOptions(every, size, start, duration)
     grey_film = None if color is None else bw_film
     written = pairing.extract(grey_film, color_film, sync_map, output, options)

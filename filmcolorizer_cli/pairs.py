@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,20 +15,17 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
+from filmcolorizer_cli.aligned import (
+    AlignedPicture,
+    Moments,
+    read_aligned,
+    shared_aspect_ratio,
+)
 from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
 from filmcolorizer_cli.errors import OptionError, PairsError
 from filmcolorizer_cli.files import cannot_write, check_folder, temporary_beside
-from filmcolorizer_cli.sync import Segment, SyncMap, film_identity
-from filmcolorizer_cli.video import (
-    TIMELINE_FRAME_RATE,
-    Film,
-    Plane,
-    Sampling,
-    read_cuts,
-    read_luma,
-    read_ycbcr,
-    to_rgb,
-)
+from filmcolorizer_cli.sync import SyncMap, film_identity
+from filmcolorizer_cli.video import Film, Plane, Sampling, read_cuts, read_ycbcr, to_rgb
 
 SQUARE_SIZE = 64  # pixels; stills of this size are squares, as in 2020
 DEFAULT_SPLIT = (0.70, 0.15, 0.15)
@@ -73,8 +70,8 @@ class Pairs:
     """A folder of pairs.
 
     Attributes:
-        aspect_ratio: width over height of the film's picture as displayed; the stills may be
-            squeezed into squares.
+        aspect_ratio: width over height, as displayed, of the part of the picture that the stills
+            show; they may be squeezed into squares.
         width, height: of the stills.
         film: what identifies the black-and-white film (see `sync.film_identity`).
     """
@@ -141,6 +138,10 @@ class ExtractOptions:
     start_seconds: float = 0.0
     duration_seconds: float | None = None
 
+    @property
+    def moments(self) -> Moments:
+        return Moments(self.every, self.start_seconds, self.duration_seconds)
+
 
 def still_size(size: int, aspect_ratio: float) -> tuple[int, int]:
     """Width and height of stills: 64 gives squares, as in 2020; otherwise it is the short side."""
@@ -180,24 +181,23 @@ def extract(
     try:
         (temporary / "bw").mkdir(parents=True)
         (temporary / "color").mkdir()
-        pairs: list[Pair] = []
-        for segment in sync_map.segments:
-            cuts_file = temporary / "cuts.txt"
-            written: list[tuple[str, float]] = []
-            stills = _segment_stills(bw, color, segment, sync_map, options, cuts_file)
-            for moment, grey, rgb in stills:
-                name = f"{len(pairs) + len(written) + 1:06d}"
-                Image.fromarray(grey).save(temporary / "bw" / f"{name}.png")
-                Image.fromarray(rgb).save(temporary / "color" / f"{name}.png")
-                written.append((name, moment))
-                yield len(pairs) + len(written)
-            pairs += _number_shots(written, segment, read_cuts(cuts_file), pairs)
-            cuts_file.unlink(missing_ok=True)
-        if not pairs:
+        cuts_file = temporary / "cuts.txt"
+        size = still_size(options.size, shared_aspect_ratio(sync_map, bw or color))
+        stills: list[tuple[str, float, float]] = []
+        for still in _read_stills(bw, color, sync_map, options, size, cuts_file):
+            name = f"{len(stills) + 1:06d}"
+            Image.fromarray(_to_grey(still.luma)).save(temporary / "bw" / f"{name}.png")
+            rgb = to_rgb(still.ycbcr, color.matrix)
+            Image.fromarray(rgb).save(temporary / "color" / f"{name}.png")
+            stills.append((name, still.bw_seconds, still.color_seconds))
+            yield len(stills)
+        if not stills:
             raise OptionError(
                 "there is no still in this part of the films; give another --start, --duration or"
                 " a smaller --every"
             )
+        pairs = _number_shots(stills, read_cuts(cuts_file))
+        cuts_file.unlink(missing_ok=True)
         _write_index(temporary, bw, color, sync_map, options, pairs)
         replaced = temporary_beside(folder.with_name(f"{folder.name}-replaced"))
         if folder.exists():
@@ -212,7 +212,7 @@ def extract(
 
 def count_stills(sync_map: SyncMap, options: ExtractOptions) -> int:
     """How many pairs `extract` will write, unless a film ends early."""
-    return sum(len(_moments(segment, options)) for segment in sync_map.segments)
+    return options.moments.count(sync_map)
 
 
 def read_pairs(folder: Path) -> Pairs:
@@ -284,74 +284,45 @@ def split_by_time(pairs: Sequence[Pair], sizes: tuple[float, ...] = DEFAULT_SPLI
     return Split(pairs[first].bw_seconds, pairs[second].bw_seconds)
 
 
-def _moments(segment: Segment, options: ExtractOptions) -> list[float]:
-    """The times in the black-and-white film at which stills of a segment are taken."""
-    step = options.every / TIMELINE_FRAME_RATE
-    begin = max(segment.bw_start_seconds, options.start_seconds)
-    end = segment.bw_end_seconds
-    if options.duration_seconds is not None:
-        end = min(end, options.start_seconds + options.duration_seconds)
-    first = math.ceil(round(begin / step, 6))
-    return [float(n * step) for n in range(first, math.ceil(round(end / step, 6)))]
-
-
-def _segment_stills(
+def _read_stills(
     bw: Film | None,
     color: Film,
-    segment: Segment,
     sync_map: SyncMap,
     options: ExtractOptions,
+    size: tuple[int, int],
     cuts_file: Path,
-) -> Iterator[tuple[float, Plane, Plane]]:
-    """Each still's time, grey picture (H, W) and colour picture (H, W, 3), full range."""
-    moments = _moments(segment, options)
-    if not moments:
+) -> Iterator[AlignedPicture]:
+    moments = options.moments
+    if bw is not None:
+        yield from read_aligned(bw, color, sync_map, moments, size, cuts_file=cuts_file)
         return
-    width, height = still_size(options.size, (bw or color).aspect_ratio)
-    duration = float(len(moments) * options.every / TIMELINE_FRAME_RATE)
+    numbers = moments.numbers(sync_map.longest)
     sampling = Sampling(
-        width,
-        height,
-        start_seconds=moments[0],
-        duration_seconds=duration,
-        every=options.every,
+        *size,
+        start_seconds=numbers.start * moments.step_seconds,
+        duration_seconds=len(numbers) * moments.step_seconds,
+        every=moments.every,
+        cuts_file=cuts_file,
     )
-    bw_sampling = replace(sampling, cuts_file=cuts_file)
-    color_sampling = replace(
-        sampling,
-        start_seconds=segment.color_seconds(moments[0]),
-        duration_seconds=duration * segment.rate,
-        rate=segment.rate,
-    )
-    stills: Iterator[tuple[Plane, Plane]]
-    if bw is None:
-        stills = ((picture[..., 0], picture) for picture in read_ycbcr(color, bw_sampling))
-    else:
-        stills = zip(read_luma(bw, bw_sampling), read_ycbcr(color, color_sampling), strict=False)
-    # The stills come first in zip, so that ffmpeg is read to its end and has written all cuts.
-    for (luma, ycbcr), moment in zip(stills, moments, strict=False):
-        rgb = to_rgb(ycbcr, color.matrix)
-        if sync_map.is_registered:
-            rgb = _register(rgb, sync_map.matrix)
-        yield moment, _to_grey(luma), rgb
+    if not numbers:
+        return
+    # The pictures come first in zip, so that ffmpeg is read to its end and has written all cuts.
+    for ycbcr, number in zip(read_ycbcr(color, sampling), numbers, strict=False):
+        seconds = number * moments.step_seconds
+        yield AlignedPicture(seconds, seconds, ycbcr[..., 0], ycbcr)
 
 
-def _number_shots(
-    written: list[tuple[str, float]], segment: Segment, cuts: list[float], before: list[Pair]
-) -> list[Pair]:
-    """Turn a segment's stills into pairs; a segment begins a new shot."""
-    if not written:
-        return []
-    begin = written[0][1]
-    first_shot = before[-1].shot + 1 if before else 1
+def _number_shots(stills: list[tuple[str, float, float]], cuts: list[float]) -> list[Pair]:
+    """Turn names and times into pairs; cuts count from the first still."""
+    begin = stills[0][1]
     return [
         Pair(
             name=name,
-            bw_seconds=round(moment, 6),
-            color_seconds=round(segment.color_seconds(moment), 6),
-            shot=first_shot + bisect.bisect_right(cuts, moment - begin + 1e-3),
+            bw_seconds=round(bw_seconds, 6),
+            color_seconds=round(color_seconds, 6),
+            shot=1 + bisect.bisect_right(cuts, bw_seconds - begin + 1e-3),
         )
-        for name, moment in written
+        for name, bw_seconds, color_seconds in stills
     ]
 
 
@@ -359,18 +330,6 @@ def _to_grey(luma: Plane) -> Plane:
     grey = luma_from_codes(torch.from_numpy(luma), range="limited")
     codes: Plane = luma_to_codes(grey, range="full").numpy()
     return codes
-
-
-def _register(rgb: Plane, matrix: Any) -> Plane:
-    """Move a colour picture onto the black-and-white one; what it does not cover is black."""
-    height, width = rgb.shape[:2]
-    (a, b, tx), (c, d, ty) = matrix
-    shear = width / height
-    pixels = (a, b * shear, tx * width, c / shear, d, ty * height)
-    moved = Image.fromarray(rgb).transform(
-        (width, height), Image.Transform.AFFINE, pixels, Image.Resampling.BICUBIC
-    )
-    return np.asarray(moved)
 
 
 def _write_index(
@@ -382,12 +341,13 @@ def _write_index(
     pairs: list[Pair],
 ) -> None:
     master = bw or color
-    width, height = still_size(options.size, master.aspect_ratio)
+    aspect_ratio = shared_aspect_ratio(sync_map, master)
+    width, height = still_size(options.size, aspect_ratio)
     content = {
         "format": _FORMAT,
         "bw": film_identity(master),
         "color": film_identity(color),
-        "aspect_ratio": master.aspect_ratio,
+        "aspect_ratio": aspect_ratio,
         "width": width,
         "height": height,
         "every": options.every,

@@ -4,29 +4,47 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
-from fractions import Fraction
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from filmcolorizer_cli import alignment
+from filmcolorizer_cli.alignment import Stretch
 from filmcolorizer_cli.errors import OptionError, SyncError
 from filmcolorizer_cli.files import replacing
-from filmcolorizer_cli.video import Film, Plane, Sampling, read_luma
+from filmcolorizer_cli.registration import (
+    Comparison,
+    Placement,
+    find_content,
+    find_placement,
+    split_by_picture,
+)
+from filmcolorizer_cli.signatures import Signatures, Track, read_signatures
+from filmcolorizer_cli.video import Film
 
-SIGNATURE_WIDTH, SIGNATURE_HEIGHT = 16, 12  # pixels of a frame that the search looks at
-SHORTEST_OVERLAP_SECONDS = 2.0  # two versions share at least this much
-SAME_PICTURE_CORRELATION = 0.5  # of two signatures, from which on they may show one picture
-LEAST_CONFIDENCE = 0.5  # share of same pictures below which two films are not taken for one
-FLAT_DEVIATION = 4.0  # luma codes; a frame that deviates less from its mean shows nothing
-_FORMAT = "filmcolorizer-sync/1"
+SHORTEST_FILM_SECONDS = 2.0  # that can be lined up
+LEAST_CONFIDENCE = 0.5  # below which a stretch is left out rather than guessed
+SHORTEST_SURE_SECONDS = 2.0  # of all stretches together; less may be chance
+SHORTEST_REEL_SECONDS = 4.0  # that is lined up on its own
+REEL_MARGIN_SECONDS = 2.0  # of the coloured film, by which its reels may begin elsewhere
+SAMPLES_APART_SECONDS = (
+    0.5  # at least, of the frames in which changes of the picture are looked for
+)
+PICTURE_SAMPLES = 600  # at most
+# When less of the shorter film is found, it is asked whether it fits as well backwards.
+LARGE_SHARE = 0.3
+FLAT_RANGE = 8  # luma codes; what changes less shows nothing, whatever its noise
+_FORMAT = "filmcolorizer-sync/2"
 _IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
+_WHOLE = (0.0, 0.0, 1.0, 1.0)
 
-Signatures = NDArray[np.float32]
-Track = Callable[[Iterable[Plane], int, str], Iterable[Plane]]
+Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
+Area = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -36,8 +54,13 @@ class Segment:
     Times count from the first frame of each film.
 
     Attributes:
+        bw_end_seconds: when the last of its frames has been shown.
         rate: seconds of the coloured film in a second of the black-and-white one.
         confidence: how sure the match is, from 0 to 1.
+        matrix: takes a point (x, y, 1) of the black-and-white picture to the coloured one, both in
+            [0, 1] coordinates, from the top left.
+        area: left, top, right and bottom of the part of the black-and-white picture that both
+            show, without bars, in the same coordinates.
     """
 
     bw_start_seconds: float
@@ -45,6 +68,18 @@ class Segment:
     color_start_seconds: float
     rate: float
     confidence: float
+    matrix: Matrix = _IDENTITY
+    area: Area = _WHOLE
+
+    @property
+    def duration_seconds(self) -> float:
+        """How much of the black-and-white film it is."""
+        return self.bw_end_seconds - self.bw_start_seconds
+
+    @property
+    def offset_seconds(self) -> float:
+        """By how much later the coloured film shows what is at its start."""
+        return self.color_start_seconds - self.bw_start_seconds
 
     def color_seconds(self, bw_seconds: float) -> float:
         """The time in the coloured film that shows this moment of the black-and-white one."""
@@ -57,65 +92,222 @@ class SyncMap:
 
     Attributes:
         bw, color: what identifies the two films (path, frame rate, duration).
-        matrix: takes a point (x, y, 1) of the black-and-white picture to the coloured one, both in
-            [0, 1] coordinates.
+        segments: in order of the black-and-white film; what lies between is on one side only.
     """
 
     bw: dict[str, Any]
     color: dict[str, Any]
     segments: tuple[Segment, ...]
-    matrix: tuple[tuple[float, float, float], tuple[float, float, float]] = _IDENTITY
 
     @property
-    def is_registered(self) -> bool:
-        """Whether the coloured picture has to be moved to fit."""
-        return self.matrix != _IDENTITY
+    def longest(self) -> Segment:
+        """The segment that speaks for the whole where one has to."""
+        return max(self.segments, key=lambda segment: segment.duration_seconds)
+
+    @property
+    def shared_seconds(self) -> float:
+        """How much of the black-and-white film the coloured one shows."""
+        return sum(segment.duration_seconds for segment in self.segments)
 
 
-def find_offset(
-    bw: Film, color: Film, *, track: Track = lambda frames, total, label: frames
-) -> tuple[int, float]:
-    """Find by how many frames two versions of a film are apart.
+def align(bw: Film, color: Film, *, track: Track = lambda frames, total, label: frames) -> SyncMap:
+    """Find how two versions of a film line up, in time and in the picture.
 
-    Both are looked at as 16x12 pictures at the frame rate of ``bw``. What changes from frame to
-    frame is correlated at all offsets at once (by FFT); the frames that then meet are compared.
+    Both are read once, at the same time, as small pictures.
 
     Args:
-        track: wraps each film's frames, to show progress.
-
-    Returns:
-        The offset in frames of ``bw`` (frame n of ``bw`` is frame n + offset of ``color``), and the
-        share of frames whose pictures agree, from 0 to 1.
+        track: wraps the frames that are read, to show progress.
 
     Raises:
         SyncError: the films are too short, show nothing, or do not look like one film.
         VideoError: a film cannot be read.
     """
-    rate = bw.frame_rate
-    a = _signatures(bw, rate, track, "black-and-white film")
-    b = _signatures(color, rate, track, "coloured film")
-    shortest = math.ceil(SHORTEST_OVERLAP_SECONDS * rate)
-    for film, signatures in ((bw, a), (color, b)):
-        if len(signatures) < shortest:
-            raise SyncError(
-                f"{film.path} is only {float(len(signatures) / rate):.1f} s long; lining up takes"
-                f" at least {SHORTEST_OVERLAP_SECONDS:g} s, so state the offset with --offset"
-                " FRAMES"
-            )
-        if not np.any(np.diff(signatures, axis=0)):
-            raise SyncError(
-                f"{film.path} shows a still or empty picture throughout, so nothing tells when it"
-                " is; state the offset with --offset FRAMES"
-            )
-    offset = _best_offset(a, b, shortest)
-    confidence = _agreement(a, b, offset)
-    if confidence < LEAST_CONFIDENCE:
+    signatures = read_signatures(bw, color, track=track)
+    for film, part in zip((bw, color), signatures, strict=True):
+        _check_visible(film, part)
+    stretches = line_up(*signatures)
+    _check_found(bw, color, signatures, stretches)
+    return SyncMap(
+        film_identity(bw),
+        film_identity(color),
+        tuple(_segment_of(stretch, signatures[0]) for stretch in stretches),
+    )
+
+
+def _check_visible(film: Film, signatures: Signatures) -> None:
+    """Refuse a film in which nothing tells when it is."""
+    how = "state the offset with `filmcolorizer sync --offset FRAMES`"
+    seconds = signatures.duration_seconds
+    if seconds < SHORTEST_FILM_SECONDS:
         raise SyncError(
-            f"{bw.path} and {color.path} do not look like one film: at the best offset"
-            f" ({offset} frames) only {confidence:.0%} of the pictures agree; give two versions of"
-            " the same film, or state the offset with --offset FRAMES"
+            f"{film.path} is only {seconds:.1f} s long; lining up takes at least"
+            f" {SHORTEST_FILM_SECONDS:g} s, so {how}"
         )
-    return offset, confidence
+    brightest, darkest = signatures.frames.max(axis=0), signatures.frames.min(axis=0)
+    if int(brightest.max()) - int(darkest.min()) < FLAT_RANGE:
+        raise SyncError(
+            f"{film.path} shows an empty picture throughout (luma {int(darkest.min())} to"
+            f" {int(brightest.max())}), so nothing tells when it is; {how}"
+        )
+    if int((brightest - darkest).max()) < FLAT_RANGE:
+        raise SyncError(
+            f"{film.path} shows a still picture throughout, so nothing tells when it is; {how}"
+        )
+
+
+def _check_found(
+    bw: Film,
+    color: Film,
+    signatures: tuple[Signatures, Signatures],
+    stretches: list[Stretch],
+) -> None:
+    """Refuse two films that are not one, or that run in opposite directions."""
+    sure = _seconds_of(stretches, signatures[0])
+    shorter = min(part.duration_seconds for part in signatures)
+    if sure >= LARGE_SHARE * shorter:
+        return
+    refusal = f"{bw.path} and {color.path} do not look like one film"
+    how = (
+        "give two versions of the same film, or state the offset with"
+        " `filmcolorizer sync --offset FRAMES`"
+    )
+    if _seconds_of(line_up(signatures[0], signatures[1].reversed()), signatures[0]) > sure:
+        raise SyncError(f"{refusal}: the second runs backwards; turn it round, or {how}")
+    if sure < SHORTEST_SURE_SECONDS:
+        raise SyncError(f"{refusal}: no shot that both show was found with certainty; {how}")
+
+
+def _seconds_of(stretches: list[Stretch], bw: Signatures) -> float:
+    return sum(stretch.end - stretch.begin for stretch in stretches) * bw.frame_seconds
+
+
+def line_up(bw: Signatures, color: Signatures, expected_rate: float = 1.0) -> list[Stretch]:
+    """Find the stretches of two films that are surely the same, in order.
+
+    What is left on both sides between them is lined up once more, on its own: a reel may have been
+    transferred at another speed or crop.
+
+    Args:
+        expected_rate: seconds of the coloured film in a second of the other, most likely.
+    """
+    placement = find_placement(bw, color)
+    if placement is None:
+        return []
+    sure = _line_up_reels(bw, color, _align_surely(bw, color, placement, expected_rate))
+    if not sure:
+        return []
+    found: list[Stretch] = []
+    for stretch, (bw_gap, color_gap) in zip((*sure, None), _gaps(bw, color, sure), strict=True):
+        parts = bw.part(*bw_gap), color.part(*color_gap)
+        if all(part.duration_seconds >= SHORTEST_REEL_SECONDS for part in parts):
+            found += _shifted(line_up(*parts, sure[0].rate), bw_gap[0])
+        if stretch is not None:
+            found.append(stretch)
+    return found
+
+
+def _align_surely(
+    bw: Signatures, color: Signatures, placement: Placement, expected_rate: float
+) -> list[Stretch]:
+    stretches = alignment.align(bw, color, placement, expected_rate)
+    return [stretch for stretch in stretches if stretch.confidence >= LEAST_CONFIDENCE]
+
+
+def _shifted(stretches: list[Stretch], frames: int) -> list[Stretch]:
+    """Stretches of a part of a film that begins after so many frames, as those of the film."""
+    return [
+        replace(stretch, begin=stretch.begin + frames, end=stretch.end + frames)
+        for stretch in stretches
+    ]
+
+
+def _line_up_reels(bw: Signatures, color: Signatures, stretches: list[Stretch]) -> list[Stretch]:
+    """Refine the placement of stretches; where it changes, line the parts up on their own."""
+    if not stretches:
+        return []
+    frames = np.concatenate([np.arange(s.begin, s.end) for s in stretches])
+    apart = max(len(frames) // PICTURE_SAMPLES, round(SAMPLES_APART_SECONDS / bw.frame_seconds), 1)
+    frames = frames[::apart]
+    counterparts = _counterparts(bw, color, stretches, frames)
+    parts = split_by_picture(bw.frames[frames], color.frames[counterparts], stretches[0].placement)
+    if len(parts) == 1:
+        return [replace(stretch, placement=parts[0][1]) for stretch in stretches]
+    reels: list[Stretch] = []
+    borders = [0]
+    for (_, before), (first, after) in pairwise(parts):
+        near = np.arange(frames[max(first - 2, 0)], frames[min(first + 2, len(frames) - 1)])
+        borders.append(_border(bw, color, stretches, near, (before, after)))
+    margin = round(REEL_MARGIN_SECONDS / color.frame_seconds)
+    for (_, placement), (begin, end) in zip(parts, pairwise((*borders, len(bw))), strict=True):
+        inside = [s for s in stretches if s.begin < end and s.end > begin]
+        ends = np.array((max(inside[0].begin, begin), min(inside[-1].end, end) - 1))
+        first, last = _counterparts(bw, color, inside, ends) + (-margin, margin)
+        first = 0 if begin == 0 else max(int(first), 0)
+        last = len(color) if end == len(bw) else int(last)
+        reel = bw.part(begin, end), color.part(first, last)
+        contents = find_content(reel[0].frames), find_content(reel[1].frames)
+        placement = Placement(placement.affine, *contents)
+        reels += _shifted(_align_surely(*reel, placement, stretches[0].rate), begin)
+    return reels
+
+
+def _counterparts(
+    bw: Signatures, color: Signatures, stretches: list[Stretch], frames: NDArray[np.intp]
+) -> NDArray[np.intp]:
+    """The coloured frames that show what frames of stretches, or after them, show."""
+    owners = np.searchsorted([s.begin for s in stretches], frames, side="right") - 1
+    offsets = np.array([s.offset_seconds for s in stretches])[np.maximum(owners, 0)]
+    rates = np.array([s.rate for s in stretches])[np.maximum(owners, 0)]
+    return color.at(offsets + rates * bw.seconds[frames])
+
+
+def _border(
+    bw: Signatures,
+    color: Signatures,
+    stretches: list[Stretch],
+    frames: NDArray[np.intp],
+    placements: tuple[Placement, Placement],
+) -> int:
+    """The frame from which on the second placement fits better than the first."""
+    counterparts = _counterparts(bw, color, stretches, frames)
+    gains = []
+    for placement in placements:
+        comparison = Comparison(placement)
+        vectors = comparison.bw(bw.frames[frames]), comparison.color(color.frames[counterparts])
+        gains.append((vectors[0] * vectors[1]).sum(axis=1))
+    sums = np.concatenate(([0.0], np.cumsum(gains[0] - gains[1])))
+    return int(frames[0] + sums.argmax())
+
+
+def _gaps(
+    bw: Signatures, color: Signatures, stretches: list[Stretch]
+) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """The frames of both films before, between and after stretches."""
+    bw_begin = color_begin = 0
+    for stretch in stretches:
+        first, last = stretch.color_seconds(bw.seconds[[stretch.begin, stretch.end - 1]])
+        color_first, color_last = color.at(np.array((first, last)))
+        yield (bw_begin, stretch.begin), (color_begin, max(int(color_first), color_begin))
+        bw_begin, color_begin = stretch.end, max(int(color_last) + 1, color_begin)
+    yield (bw_begin, len(bw)), (min(color_begin, len(color)), len(color))
+
+
+def _segment_of(stretch: Stretch, bw: Signatures) -> Segment:
+    begin = float(bw.seconds[stretch.begin])
+    end = float(bw.seconds[stretch.end]) if stretch.end < len(bw) else bw.end_seconds
+    color_begin = stretch.offset_seconds + stretch.rate * begin
+    (a, b, x), (c, d, y) = stretch.placement.matrix().tolist()
+    area = stretch.placement.area()
+    return Segment(
+        begin,
+        end,
+        # A frame's time may lie up to half a frame before the film's first one.
+        max(color_begin, 0.0),
+        stretch.rate,
+        stretch.confidence,
+        ((a, b, x), (c, d, y)),
+        (area.left, area.top, area.right, area.bottom),
+    )
 
 
 def constant_offset(bw: Film, color: Film, offset: int, confidence: float) -> SyncMap:
@@ -149,7 +341,6 @@ def write_map(sync_map: SyncMap, path: Path) -> None:
         "bw": sync_map.bw,
         "color": sync_map.color,
         "segments": [asdict(segment) for segment in sync_map.segments],
-        "picture": {"matrix": sync_map.matrix},
     }
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n")
@@ -165,12 +356,10 @@ def read_map(path: Path) -> SyncMap:
         content = json.loads(path.read_text())
         if content["format"] != _FORMAT:
             raise ValueError(f"its format is {content['format']!r}, not {_FORMAT!r}")
-        (a, b, tx), (c, d, ty) = (map(_number, row) for row in content["picture"]["matrix"])
         sync_map = SyncMap(
             bw=dict(content["bw"]),
             color=dict(content["color"]),
             segments=tuple(_segment(values) for values in content["segments"]),
-            matrix=((a, b, tx), (c, d, ty)),
         )
         _check_map(sync_map)
         return sync_map
@@ -209,17 +398,28 @@ def _check_map(sync_map: SyncMap) -> None:
             )
         if segment.color_start_seconds < 0:
             raise ValueError(f"color_start_seconds is {segment.color_start_seconds:g}, below 0")
+        if segment.rate <= 0:
+            raise ValueError(f"a segment's rate is {segment.rate:g}, not above 0")
+        (a, b, _), (c, d, _) = segment.matrix
+        if a * d == b * c:
+            raise ValueError("a segment's matrix squeezes the picture to a line")
+        left, top, right, bottom = segment.area
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+            raise ValueError(f"a segment's area {segment.area} is no part of a picture")
         end = segment.bw_end_seconds
-    (a, b, _), (c, d, _) = sync_map.matrix
-    if a * d == b * c:
-        raise ValueError("its picture matrix squeezes the picture to a line")
 
 
 def _segment(values: Any) -> Segment:
-    segment = Segment(**{name: _number(value) for name, value in dict(values).items()})
-    if segment.rate <= 0:
-        raise ValueError(f"a segment's rate is {segment.rate:g}, not above 0")
-    return segment
+    fields: dict[str, Any] = dict(values)
+    matrix = fields.pop("matrix", _IDENTITY)
+    area = fields.pop("area", _WHOLE)
+    (a, b, x), (c, d, y) = (map(_number, row) for row in matrix)
+    left, top, right, bottom = map(_number, area)
+    return Segment(
+        **{name: _number(value) for name, value in fields.items()},
+        matrix=((a, b, x), (c, d, y)),
+        area=(left, top, right, bottom),
+    )
 
 
 def _number(value: Any) -> float:
@@ -236,56 +436,3 @@ def film_identity(film: Film) -> dict[str, Any]:
         "frame_rate": str(film.frame_rate),
         "duration_seconds": film.duration_seconds,
     }
-
-
-def _signatures(film: Film, frame_rate: Fraction, track: Track, label: str) -> Signatures:
-    """(frames, 192): small pictures without their brightness and contrast, nor what never changes.
-
-    Frames that show nothing are all zero.
-    """
-    sampling = Sampling(SIGNATURE_WIDTH, SIGNATURE_HEIGHT, frame_rate)
-    frames: Iterator[Plane] = read_luma(film, sampling)
-    small = [frame.ravel() for frame in track(frames, sampling.frame_count(film), label)]
-    pictures = np.asarray(small, np.float32).reshape(-1, SIGNATURE_WIDTH * SIGNATURE_HEIGHT)
-    pictures -= pictures.mean(axis=1, keepdims=True)
-    deviation = pictures.std(axis=1, keepdims=True)
-    shows = deviation > FLAT_DEVIATION
-    pictures = np.where(shows, pictures / np.maximum(deviation, FLAT_DEVIATION), 0)
-    if shows.any():
-        pictures -= shows * pictures.mean(axis=0, where=shows)
-    return pictures.astype(np.float32)
-
-
-def _best_offset(a: Signatures, b: Signatures, shortest: int) -> int:
-    """The offset at which the changes from frame to frame correlate best."""
-    changes_a, changes_b = np.diff(a, axis=0), np.diff(b, axis=0)
-    n, m = len(changes_a), len(changes_b)
-    size = 1 << (n + m - 1).bit_length()
-    spectrum = np.zeros(size // 2 + 1, np.complex128)
-    for column_a, column_b in zip(changes_a.T, changes_b.T, strict=True):
-        spectrum += np.conj(np.fft.rfft(column_a, size)) * np.fft.rfft(column_b, size)
-    # correlation[k] is the sum over t of a[t] * b[t + k]; negative k wrap around
-    correlation = np.fft.irfft(spectrum, size)
-    offsets = np.arange(-(n - 1), m)
-    energy_a = np.concatenate(([0.0], np.cumsum((changes_a**2).sum(axis=1))))
-    energy_b = np.concatenate(([0.0], np.cumsum((changes_b**2).sum(axis=1))))
-    begin, end = np.maximum(0, -offsets), np.minimum(n, m - offsets)
-    shared_a = energy_a[end] - energy_a[begin]
-    shared_b = energy_b[end + offsets] - energy_b[begin + offsets]
-    overlap = end - begin
-    score = correlation[offsets] / np.sqrt(np.maximum(shared_a * shared_b, 1e-9))
-    score *= np.sqrt(overlap)  # a chance match is the likelier the fewer frames it rests on
-    score[overlap < min(shortest, n, m)] = -np.inf
-    return int(offsets[np.argmax(score)])
-
-
-def _agreement(a: Signatures, b: Signatures, offset: int) -> float:
-    """The share of frames, of those that show something, whose signatures correlate."""
-    begin, end = max(0, -offset), min(len(a), len(b) - offset)
-    pictures_a, pictures_b = a[begin:end], b[begin + offset : end + offset]
-    norms = np.linalg.norm(pictures_a, axis=1) * np.linalg.norm(pictures_b, axis=1)
-    shows = norms > 0
-    if not shows.any():
-        return 0.0
-    correlation = (pictures_a * pictures_b).sum(axis=1)[shows] / norms[shows]
-    return float((correlation > SAME_PICTURE_CORRELATION).mean())

@@ -280,14 +280,54 @@ def read_luma(film: Film, sampling: Sampling) -> Generator[Plane, None, None]:
         yield data.reshape(height, width)
 
 
-def read_ycbcr(film: Film, sampling: Sampling) -> Iterator[Plane]:
-    """Yield pictures (height, width, 3) of Y', Cb and Cr, uint8, limited range, in ``film.matrix``.
+def read_every_frame(
+    film: Film, width: int, height: int, times_file: Path
+) -> Generator[Plane, None, None]:
+    """Yield the luma (height, width) of each frame that is stored, uint8, limited range.
+
+    Args:
+        times_file: a file into which the frames' times are written; see `read_times`.
+
+    Raises:
+        VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+    """
+    stream = open_input(film.path, xerror=None)[str(film.stream_index)]
+    stream = stream.filter("settb", "1/1000000")
+    stream = stream.filter(
+        "scale",
+        width,
+        height,
+        flags="area",
+        in_range="full" if film.is_full_range else "auto",
+        out_range="limited",
+    ).filter("format", "gray")
+    # scdet gives every frame a score, without which metadata would print nothing of it
+    stream = stream.filter("scdet").filter("metadata", mode="print", file=local_file(times_file))
+    for data in _read_raw(film, Sampling(), stream, "gray", height * width):
+        yield data.reshape(height, width)
+
+
+def read_times(path: Path) -> list[float]:
+    """The presentation times that `read_every_frame` wrote, in seconds from the first frame."""
+    if not path.is_file():
+        return []
+    times = [int(pts) for pts in re.findall(r"^frame:\S+\s+pts:(-?\d+)", path.read_text(), re.M)]
+    return [(time - times[0]) / 1e6 for time in times]
+
+
+def read_ycbcr(
+    film: Film, sampling: Sampling, *, matrix: str | None = None
+) -> Generator[Plane, None, None]:
+    """Yield pictures (height, width, 3) of Y', Cb and Cr, uint8, limited range.
+
+    Args:
+        matrix: a key of ``color.MATRICES`` to convert to; ``film.matrix`` if not given.
 
     Raises:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
     """
     height, width = sampling.height or film.height, sampling.width or film.width
-    graph = _frames(film, sampling).filter("format", "yuv444p")
+    graph = _frames(film, sampling, matrix).filter("format", "yuv444p")
     for data in _read_raw(film, sampling, graph, "yuv444p", 3 * height * width):
         yield data.reshape(3, height, width).transpose(1, 2, 0)  # planes to (H, W, 3)
 
@@ -325,8 +365,8 @@ def _keeps_luma(film: Film) -> bool:
     return film.pixel_format in layouts and not film.is_full_range
 
 
-def _frames(film: Film, sampling: Sampling) -> Any:
-    """The filter graph up to frames of the wanted times, size and range."""
+def _frames(film: Film, sampling: Sampling, matrix: str | None = None) -> Any:
+    """The filter graph up to frames of the wanted times, size, range and matrix."""
     start = film.start_seconds + sampling.start_seconds
     if film.container in _MPEG_STREAMS:
         seek = max(start - MPEG_SEEK_MARGIN_SECONDS, 0.0)
@@ -340,14 +380,13 @@ def _frames(film: Film, sampling: Sampling) -> Any:
     stream = stream.filter("setpts", f"(PTS-{start - origin:.6f}/TB)/{sampling.rate!r}")
     rate = sampling.frame_rate
     stream = stream.filter("fps", fps=f"{rate.numerator}/{rate.denominator}", start_time=0)
-    matrix = _FFMPEG_MATRIX[film.matrix]
     stream = stream.filter(
         "scale",
         sampling.width or film.width,
         sampling.height or film.height,
         flags="area+accurate_rnd+full_chroma_int",
-        in_color_matrix=matrix,
-        out_color_matrix=matrix,
+        in_color_matrix=_FFMPEG_MATRIX[film.matrix],
+        out_color_matrix=_FFMPEG_MATRIX[matrix or film.matrix],
         in_range="full" if film.is_full_range else "auto",
         out_range="limited",
     )

@@ -269,7 +269,7 @@ def test_extract_registers_the_colour_picture(
     pictures = np.stack((frames, grey, grey), axis=1)  # (24, 3, 64, 96)
     color = probe(make_raw_clip(tmp_path / "c.mp4", pictures, size=size, layout="yuv444p"))
     bw = probe(plain_clip)
-    sync_map = SyncMap({}, {}, (Segment(0.0, 0.5, 0.0, 1.0, 1.0),), matrix)
+    sync_map = SyncMap({}, {}, (Segment(0.0, 0.5, 0.0, 1.0, 1.0, matrix),))
     pairs = extract_all(bw, color, sync_map, tmp_path / "pairs", size=48)
     assert (pairs.width, pairs.height) == (64, 48)
     _, rgb = pairs.read(pairs.pairs[0])

@@ -1,0 +1,204 @@
+"""Pictures of two versions of a film at the same moments, of the part that both show."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from filmcolorizer_cli.sync import Area, Segment, SyncMap
+from filmcolorizer_cli.video import (
+    TIMELINE_FRAME_RATE,
+    Film,
+    Plane,
+    Sampling,
+    read_luma,
+    read_ycbcr,
+)
+
+OVERSAMPLING = 2  # pixels that are read a side for one that comes out, where pictures are moved
+BLACK = (16, 128, 128)  # Y', Cb and Cr, limited range
+_WHOLE = np.eye(2, 3)
+
+Affine = NDArray[np.float64]  # (2, 3)
+
+
+@dataclass(frozen=True)
+class AlignedPicture:
+    """One moment of both films.
+
+    Attributes:
+        bw_seconds, color_seconds: the moment, from the first frame of each film.
+        luma: (H, W) of the black-and-white film, uint8, limited range.
+        ycbcr: (H, W, 3) of the coloured film, uint8, limited range.
+    """
+
+    bw_seconds: float
+    color_seconds: float
+    luma: Plane
+    ycbcr: Plane
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Which moments of a film's 24 fps timeline to read.
+
+    Attributes:
+        every: one moment of so many frames.
+        start_seconds, duration_seconds: the part of the black-and-white film.
+    """
+
+    every: int = 1
+    start_seconds: float = 0.0
+    duration_seconds: float | None = None
+
+    @property
+    def step_seconds(self) -> float:
+        return float(self.every / TIMELINE_FRAME_RATE)
+
+    def numbers(self, segment: Segment) -> range:
+        """The moments within a segment, counted in steps from the film's first frame."""
+        step = self.every / TIMELINE_FRAME_RATE
+        begin = max(segment.bw_start_seconds, self.start_seconds)
+        end = segment.bw_end_seconds
+        if self.duration_seconds is not None:
+            end = min(end, self.start_seconds + self.duration_seconds)
+        return range(math.ceil(round(begin / step, 6)), math.ceil(round(end / step, 6)))
+
+    def count(self, sync_map: SyncMap) -> int:
+        """How many there are in all segments."""
+        return sum(len(self.numbers(segment)) for segment in sync_map.segments)
+
+
+def shared_aspect_ratio(sync_map: SyncMap, bw: Film) -> float:
+    """Width over height, as displayed, of the part of the picture that both films show."""
+    left, top, right, bottom = sync_map.longest.area
+    return bw.aspect_ratio * (right - left) / (bottom - top)
+
+
+def fit_area(area: Area, shape: float) -> Area:
+    """The middle of an area that is ``shape`` times as wide as high, in [0, 1] coordinates."""
+    left, top, right, bottom = area
+    width, height = right - left, bottom - top
+    across, down = max(width - height * shape, 0) / 2, max(height - width / shape, 0) / 2
+    return left + across, top + down, right - across, bottom - down
+
+
+def read_aligned(
+    bw: Film,
+    color: Film,
+    sync_map: SyncMap,
+    moments: Moments,
+    size: tuple[int, int],
+    *,
+    matrix: str | None = None,
+    cuts_file: Path | None = None,
+) -> Iterator[AlignedPicture]:
+    """Yield both films' pictures of each moment that lies in a segment, in order.
+
+    The black-and-white film is read in one go, the coloured one segment by segment. Segments that
+    share another shape of the picture than the longest are trimmed to it.
+
+    Args:
+        size: width and height of the pictures.
+        matrix: of Cb and Cr, a key of ``color.MATRICES``; the coloured film's own if not given.
+        cuts_file: see `Sampling`; times count from the first moment.
+
+    Raises:
+        VideoError: a film cannot be read.
+    """
+    numbers = [moments.numbers(segment) for segment in sync_map.segments]
+    chosen = [n for part in numbers for n in (part[:1], part[-1:]) if n]
+    if not chosen:
+        return
+    first, last = chosen[0][0], chosen[-1][0]
+    left, top, right, bottom = sync_map.longest.area
+    shape = (right - left) / (bottom - top)
+    areas = [_area_affine(fit_area(s.area, shape)) for s in sync_map.segments]
+    bw_sampling = Sampling(
+        *_reading_size(bw, size, areas),
+        start_seconds=first * moments.step_seconds,
+        duration_seconds=(last + 1 - first) * moments.step_seconds,
+        every=moments.every,
+        cuts_file=cuts_file,
+    )
+    lumas = enumerate(read_luma(bw, bw_sampling), first)
+    for segment, part, area in zip(sync_map.segments, numbers, areas, strict=True):
+        onto_color = _compose(np.array(segment.matrix), area)
+        begin = segment.color_seconds(part.start * moments.step_seconds)
+        sampling = Sampling(
+            *_reading_size(color, size, [onto_color]),
+            start_seconds=max(begin, 0.0),
+            duration_seconds=len(part) * moments.step_seconds * segment.rate,
+            rate=segment.rate,
+            every=moments.every,
+        )
+        if not part:
+            continue
+        for wanted, ycbcr in zip(part, read_ycbcr(color, sampling, matrix=matrix), strict=False):
+            luma = next((plane for number, plane in lumas if number == wanted), None)
+            if luma is None:
+                return
+            seconds = wanted * moments.step_seconds
+            yield AlignedPicture(
+                seconds,
+                segment.color_seconds(seconds),
+                cut_out(luma, area, size),
+                cut_out(ycbcr, onto_color, size),
+            )
+    for _ in lumas:  # to its end, so that ffmpeg has written all cuts
+        pass
+
+
+def cut_out(picture: Plane, affine: Affine, size: tuple[int, int]) -> Plane:
+    """Resample a part of a picture (H, W) or (H, W, 3); what lies outside is black.
+
+    Args:
+        affine: takes a point (x, y, 1) of what comes out to the picture, both in [0, 1].
+        size: width and height of what comes out.
+    """
+    height, width = picture.shape[:2]
+    if np.array_equal(affine, _WHOLE) and (width, height) == size:
+        return picture
+    density = min(abs(affine[0, 0]) * width / size[0], abs(affine[1, 1]) * height / size[1])
+    finer = OVERSAMPLING if density > 1.5 else 1
+    wide, high = size[0] * finer, size[1] * finer
+    (a, b, x), (c, d, y) = affine
+    pixels = (a * width / wide, b * width / high, x * width,
+              c * height / wide, d * height / high, y * height)  # fmt: skip
+    moved = Image.fromarray(picture).transform(
+        (wide, high),
+        Image.Transform.AFFINE,
+        pixels,
+        Image.Resampling.BICUBIC,
+        fillcolor=BLACK if picture.ndim == 3 else BLACK[0],
+    )
+    return np.asarray(moved.reduce(finer) if finer > 1 else moved)
+
+
+def _area_affine(area: Area) -> Affine:
+    """What takes points of an area, in [0, 1] of its own, to the whole picture."""
+    left, top, right, bottom = area
+    return np.array(((right - left, 0, left), (0, bottom - top, top)))
+
+
+def _compose(after: Affine, before: Affine) -> Affine:
+    """The affine map that applies ``before``, then ``after``."""
+    return np.asarray(after @ np.vstack((before, (0, 0, 1))))
+
+
+def _reading_size(film: Film, size: tuple[int, int], affines: list[Affine]) -> tuple[int, int]:
+    """How large a film's frames are read so that parts of them can come out at this size."""
+    if all(np.array_equal(affine, _WHOLE) for affine in affines):
+        return size
+    across = min(abs(float(affine[0, 0])) for affine in affines)
+    down = min(abs(float(affine[1, 1])) for affine in affines)
+    return (
+        min(math.ceil(OVERSAMPLING * size[0] / across), film.width),
+        min(math.ceil(OVERSAMPLING * size[1] / down), film.height),
+    )

@@ -1,0 +1,509 @@
+"""How the pictures of two versions of a film lie upon each other: bars, crop, zoom, rotation.
+
+A `Placement` is sought on a grid of crops and zooms, and refined by Gauss-Newton steps on the
+differences of many frames at once (B. D. Lucas and T. Kanade, "An Iterative Image Registration
+Technique with an Application to Stereo Vision", 1981), in pictures freed of brightness, contrast
+and slow shading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Floats, Frames, Signatures
+
+BLACK_LUMA = 16  # codes
+BAR_LUMA = 30  # codes; what never gets brighter is a bar, not a picture
+BAR_MARGIN = 0.25  # pixels of a signature that are left out beside a bar
+FAINT_DEVIATION = 40.0  # codes, as the norm of a picture: five times what rounding to codes makes
+LEAST_SHARED = 0.3  # of the coloured picture, which both films must show
+
+# The grid of the search: what part of the one film's side the other shows, and how much wider or
+# higher than the other way it may be; shifted by steps of a coarse pixel.
+ZOOMS = (0.7, 0.8, 0.9, 1.0, 1.11, 1.25, 1.43)
+LARGEST_STRETCH = 1.36
+SHIFT_STEP = 0.066
+KEY_FRAMES = 32  # that the search looks at
+SEARCHED_FRAMES = 3000  # of the coloured film, at most
+TRIED_PLACEMENTS = 4  # the best of the grid, which are then refined
+
+LARGEST_STEPS = 15  # of refinement
+SETTLED = 1e-4  # parts of the picture, below which a step ends the refinement
+REFINING_FRAMES = 200  # on which a placement is refined
+FEWEST_PAIRS = 8  # of which a part with a placement of its own consists
+WORSE = 1.3  # times as unlike are its pictures at a placement for it and the part before
+LEAST_MOVE = 0.006  # parts of the picture, by which a corner lies elsewhere in another part
+PIXELS = WIDTH * HEIGHT
+
+Affine = NDArray[np.float64]  # (2, 3)
+
+
+@dataclass(frozen=True)
+class Rectangle:
+    """A part of a picture, in [0, 1] coordinates."""
+
+    left: float = 0.0
+    top: float = 0.0
+    right: float = 1.0
+    bottom: float = 1.0
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the coloured picture lies on the black-and-white one.
+
+    Attributes:
+        affine: takes a point (x, y, 1) of the coloured picture to the black-and-white one, both in
+            [0, 1] coordinates.
+        bw_content, color_content: the two pictures without bars.
+    """
+
+    affine: Affine
+    bw_content: Rectangle
+    color_content: Rectangle
+
+    def moved(self, affine: Affine) -> Placement:
+        return Placement(affine, self.bw_content, self.color_content)
+
+    def matrix(self) -> Affine:
+        """What takes a point of the black-and-white picture to the coloured one."""
+        return invert(self.affine)
+
+    def area(self) -> Rectangle:
+        """The largest upright part of the black-and-white picture that both show, without bars."""
+        color = self.color_content
+        corners = np.array(
+            [(x, y, 1) for x in (color.left, color.right) for y in (color.top, color.bottom)]
+        )
+        (top_left, bottom_left, top_right, bottom_right) = corners @ self.affine.T
+        return Rectangle(
+            max(float(top_left[0]), float(bottom_left[0]), self.bw_content.left),
+            max(float(top_left[1]), float(top_right[1]), self.bw_content.top),
+            min(float(top_right[0]), float(bottom_right[0]), self.bw_content.right),
+            min(float(bottom_left[1]), float(bottom_right[1]), self.bw_content.bottom),
+        )
+
+
+def invert(affine: Affine) -> Affine:
+    """The affine map the other way."""
+    square = np.vstack((affine, (0, 0, 1)))
+    return np.asarray(np.linalg.inv(square)[:2])
+
+
+def find_content(frames: Frames) -> Rectangle:
+    """The picture without the black bars that frame it throughout all frames (N, 768)."""
+    some = frames[:: max(len(frames) // 500, 1)]
+    pictures = np.percentile(some, 98, axis=0).reshape(HEIGHT, WIDTH)
+    left, right = _lit_range(pictures.max(axis=0))
+    top, bottom = _lit_range(pictures.max(axis=1))
+    return Rectangle(left, top, right, bottom)
+
+
+def _lit_range(brightest: NDArray[np.float64]) -> tuple[float, float]:
+    """From where to where a line of pixels is lit, with a margin where bars begin."""
+    size = len(brightest)
+    lit = np.flatnonzero(brightest > BAR_LUMA)
+    if not len(lit) or lit[-1] - lit[0] < size // 3:
+        return 0.0, 1.0
+    begin = lit[0] + _covered(brightest[lit[0]], brightest[lit[0] + 1])
+    end = lit[-1] + 1 - _covered(brightest[lit[-1]], brightest[lit[-1] - 1])
+    return float(begin) / size, float(end) / size
+
+
+def _covered(edge: float, inside: float) -> float:
+    """How much of a pixel a bar covers, given how bright it and the next one get; and a margin."""
+    covered = 1 - (edge - BLACK_LUMA) / max(inside - BLACK_LUMA, 1)
+    return min(covered + BAR_MARGIN, 1) if covered > BAR_MARGIN else 0.0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The pixels at which pictures are compared.
+
+    Attributes:
+        shading_radius: pixels; slower changes of light than this are left out.
+    """
+
+    width: int
+    height: int
+    shading_radius: int
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+
+FINE = Grid(WIDTH, HEIGHT, 4)
+COARSE = Grid(16, 12, 3)  # tolerates a placement that is off by a twentieth of the picture
+
+
+class Comparison:
+    """Makes frames of both films comparable, given how their pictures lie upon each other.
+
+    Black-and-white frames are moved onto the pixels of the coloured ones; both lose what only one
+    shows, their slow shading, brightness and contrast. What comes out are unit vectors, whose inner
+    product is the correlation of two pictures; faint pictures come out shorter.
+
+    Attributes:
+        mask: (P,): 1 for the pixels that both films show, else 0.
+    """
+
+    def __init__(self, placement: Placement, grid: Grid = FINE) -> None:
+        self.grid = grid
+        self._resampling, is_covered = _resampling(placement.affine, grid)
+        self.mask = np.asarray(
+            is_covered
+            * (self._resampling @ _mask(placement.bw_content, grid) > 0.999)
+            * _mask(placement.color_content, grid),
+            np.float32,
+        )
+        self._flatten = _without_shading(self.mask, grid)
+        # so that a picture of which little is shared needs no more contrast than a whole one
+        self._faint = FAINT_DEVIATION * float(np.sqrt(self.mask.sum() / PIXELS))
+
+    @property
+    def shared(self) -> float:
+        """The share of the coloured picture that both films show."""
+        return float(self.mask.mean())
+
+    def bw(self, frames: Frames) -> Floats:
+        """Frames (N, 768) of the black-and-white film as vectors (N, P)."""
+        return self.shorten(self.flat_bw(frames))
+
+    def color(self, frames: Frames) -> Floats:
+        """Frames (N, 768) of the coloured film as vectors (N, P)."""
+        return self.shorten(self.flat_color(frames))
+
+    def flat_bw(self, frames: Frames) -> Floats:
+        """The same before they are shortened, in luma codes."""
+        return self._moved(frames, self._resampling)
+
+    def flat_color(self, frames: Frames) -> Floats:
+        """The same before they are shortened, in luma codes."""
+        return np.asarray(_pooled(frames, self.grid) @ self._flatten.T)
+
+    def contrast(self, flat: Floats) -> Floats:
+        """How much there is to see in flat pictures (N, P): below 1 they are faint."""
+        return np.asarray(np.linalg.norm(flat, axis=1) / self._faint)
+
+    def shorten(self, flat: Floats) -> Floats:
+        """Flat pictures (N, P) as vectors no longer than 1."""
+        return np.asarray(flat / (self._faint * np.maximum(self.contrast(flat), 1))[:, None])
+
+    def bw_slopes(self, frames: Frames, affine: Affine) -> Floats:
+        """(N, 6, P): how the vectors change with each of the six numbers of the placement."""
+        flat = self.flat_bw(frames)
+        lengths = (self._faint * np.maximum(self.contrast(flat), 1))[:, None]
+        unit = flat / lengths
+        slopes = []
+        for slope in _resampling_slopes(affine, self.grid):
+            moved = self._moved(frames, slope) / lengths
+            slopes.append(moved - (moved * unit).sum(axis=1, keepdims=True) * unit)
+        return np.stack(slopes, axis=1)
+
+    def _moved(self, frames: Frames, resampling: Floats) -> Floats:
+        pictures = _pooled(frames, self.grid)
+        if len(pictures) < self.grid.pixels:
+            return np.asarray((pictures @ resampling.T) @ self._flatten.T)
+        return np.asarray(pictures @ (self._flatten @ resampling).T)
+
+
+def _pooled(frames: Frames, grid: Grid) -> Floats:
+    """(N, 768) to (N, P): the mean of a signature's pixels in each pixel of the grid."""
+    pictures = frames.astype(np.float32)
+    if grid == FINE:
+        return pictures
+    across, down = WIDTH // grid.width, HEIGHT // grid.height
+    blocks = pictures.reshape(-1, grid.height, down, grid.width, across)
+    return np.asarray(blocks.mean(axis=(2, 4)).reshape(-1, grid.pixels))
+
+
+def find_placement(bw: Signatures, color: Signatures) -> Placement | None:
+    """Find how the pictures lie upon each other, without knowing which frames are the same.
+
+    Frames of the black-and-white film, cropped and zoomed in a few hundred ways, are sought in the
+    coloured film; the placement at which most of them are found best is refined.
+
+    Returns:
+        None when there is nothing to see.
+    """
+    contents = find_content(bw.frames), find_content(color.frames)
+    keys = _key_frames(bw)
+    searched = color.frames[:: len(color) // SEARCHED_FRAMES + 1]
+    identity = np.eye(2, 3)
+    whole = Comparison(Placement(identity, Rectangle(), contents[1]), COARSE)
+    pictures = whole.color(searched)
+    squares = (pictures**2).T
+    scored = []
+    for affine in _grid(*contents):
+        placement = Placement(affine, *contents)
+        scored.append((_found(keys, pictures, squares, placement), placement))
+    scored.sort(key=lambda pair: -pair[0])
+    best = [placement for _, placement in scored[:TRIED_PLACEMENTS]]
+    refined = [_refine_keys(keys, searched, placement) for placement in best]
+    score, placement = max(refined, key=lambda pair: pair[0])
+    return placement if score > 0 else None
+
+
+def _key_frames(bw: Signatures) -> Frames:
+    """Frames (N, 768) spread over a film, of much contrast and little motion."""
+    frames = bw.frames
+    edges = np.linspace(0, len(frames), min(KEY_FRAMES, len(frames)) + 1).astype(int)
+    keys = []
+    for begin, end in pairwise(edges):
+        slot = frames[begin:end].astype(np.float32)
+        motion = np.abs(np.diff(slot, axis=0, prepend=slot[:1])).mean(axis=1)
+        keys.append(begin + np.argmax(slot.std(axis=1) - 10 * np.minimum(motion, 5)))
+    return frames[keys]
+
+
+def _grid(bw_content: Rectangle, color_content: Rectangle) -> list[Affine]:
+    """Affine maps from the coloured content to parts, or surroundings, of the other."""
+    sides = []
+    for zoom in ZOOMS:
+        slack = abs(1 - zoom)
+        steps = 1 if slack < 0.01 else int(np.ceil(slack / SHIFT_STEP)) + 1
+        shifts = np.linspace(-slack / 2, slack / 2, steps) if steps > 1 else np.zeros(1)
+        sides += [(zoom, 0.5 + shift - zoom / 2) for shift in shifts]
+    affines = []
+    for across, left in sides:
+        for down, top in sides:
+            if 1 / LARGEST_STRETCH < across / down < LARGEST_STRETCH:
+                x = _axis(
+                    left,
+                    across,
+                    (bw_content.left, bw_content.right),
+                    (color_content.left, color_content.right),
+                )
+                y = _axis(
+                    top,
+                    down,
+                    (bw_content.top, bw_content.bottom),
+                    (color_content.top, color_content.bottom),
+                )
+                affines.append(np.array(((x[0], 0, x[1]), (0, y[0], y[1]))))
+    return affines
+
+
+def _axis(
+    start: float, zoom: float, bw: tuple[float, float], color: tuple[float, float]
+) -> tuple[float, float]:
+    """Scale and shift that take the range ``color`` to a part of the range ``bw``."""
+    size = bw[1] - bw[0]
+    scale = zoom * size / (color[1] - color[0])
+    return scale, bw[0] + start * size - scale * color[0]
+
+
+def _found(keys: Frames, pictures: Floats, squares: Floats, placement: Placement) -> float:
+    """How well the better half of the key frames is found among coarse coloured pictures."""
+    comparison = Comparison(placement, COARSE)
+    if comparison.shared < LEAST_SHARED:
+        return 0.0
+    sought = comparison.bw(keys)
+    # the coloured pictures are whole here, so only what both show of them is to count
+    lengths = np.sqrt(np.maximum(comparison.mask @ squares, 0.1))
+    return _better_half((sought @ pictures.T / lengths).max(axis=1))
+
+
+def _better_half(values: Floats) -> float:
+    return float(np.sort(values)[len(values) // 2 :].mean())
+
+
+def _refine_keys(keys: Frames, searched: Frames, placement: Placement) -> tuple[float, Placement]:
+    """Refine a placement on the frames that are most alike, twice; and how alike they are then."""
+    score = 0.0
+    for _ in range(2):
+        comparison = Comparison(placement, COARSE)
+        likeness = comparison.bw(keys) @ comparison.color(searched).T
+        found = likeness.argmax(axis=1)
+        good = np.argsort(likeness.max(axis=1))[len(keys) // 2 :]
+        placement = refine(keys[good], searched[found[good]], placement)
+        fine = Comparison(placement)
+        if fine.shared < LEAST_SHARED:
+            return 0.0, placement
+        vectors = fine.bw(keys[good]), fine.color(searched[found[good]])
+        score = float((vectors[0] * vectors[1]).sum(axis=1).mean())
+    return score, placement
+
+
+def refine(bw_frames: Frames, color_frames: Frames, placement: Placement) -> Placement:
+    """Move a placement to where frames (N, 768) that show the same moments agree best."""
+    for _ in range(LARGEST_STEPS):
+        equations = normal_equations(bw_frames, color_frames, placement)
+        step = solve_step(*(part.sum(axis=0) for part in equations))
+        placement = placement.moved(placement.affine + step)
+        if np.abs(step).max() < SETTLED:
+            break
+    return placement
+
+
+def split_by_picture(
+    bw_frames: Frames, color_frames: Frames, placement: Placement
+) -> list[tuple[int, Placement]]:
+    """Find where, along pairs of frames (N, 768) in order, the pictures begin to lie otherwise.
+
+    Returns:
+        The first pair of each part, and its placement, refined.
+    """
+    squares, rights = normal_equations(bw_frames, color_frames, placement)
+    sums = (
+        np.concatenate((np.zeros((1, 6, 6)), np.cumsum(squares, axis=0))),
+        np.concatenate((np.zeros((1, 6)), np.cumsum(rights, axis=0))),
+    )
+
+    def fit(begin: int, end: int) -> Placement:
+        step = solve_step(sums[0][end] - sums[0][begin], sums[1][end] - sums[1][begin])
+        chosen = np.unique(np.linspace(begin, end - 1, REFINING_FRAMES).round().astype(int))
+        start = placement.moved(placement.affine + step)
+        return refine(bw_frames[chosen], color_frames[chosen], start)
+
+    parts: list[tuple[int, Placement]] = []
+    for begin, end in pairwise((*_split(sums, 0, len(bw_frames)), len(bw_frames))):
+        own = fit(begin, end)
+        if parts:
+            # Where little is to be seen a placement says little: is one for both that much worse?
+            together = fit(parts[-1][0], end)
+            pairs = bw_frames[begin:end], color_frames[begin:end]
+            is_new = _moves(parts[-1][1].affine - own.affine) and (
+                unlikeness(*pairs, together) > WORSE * unlikeness(*pairs, own)
+            )
+            if not is_new:
+                parts[-1] = (parts[-1][0], together)
+                continue
+        parts.append((begin, own))
+    return parts
+
+
+def unlikeness(bw_frames: Frames, color_frames: Frames, placement: Placement) -> float:
+    """How far from alike frames (N, 768) of the same moments are, mostly; from 0 to 2."""
+    comparison = Comparison(placement)
+    likeness = (comparison.bw(bw_frames) * comparison.color(color_frames)).sum(axis=1)
+    return 1 - float(np.median(likeness))
+
+
+def _moves(difference: Affine) -> bool:
+    """Whether a change of an affine map moves a corner of the picture by more than a little."""
+    corners = difference @ np.array(((0, 1, 0, 1), (0, 0, 1, 1), (1, 1, 1, 1)))
+    return bool(np.abs(corners).max() > LEAST_MOVE)
+
+
+def _split(
+    sums: tuple[NDArray[np.float64], NDArray[np.float64]],
+    begin: int,
+    end: int,
+) -> list[int]:
+    """Split a range of pairs where two placements explain most more than one, if they differ."""
+
+    def step(first: int, last: int) -> tuple[Affine, float]:
+        square, right = sums[0][last] - sums[0][first], sums[1][last] - sums[1][first]
+        found = solve_step(square, right)
+        return found, float(right @ found.ravel())
+
+    candidates = range(begin + FEWEST_PAIRS, end - FEWEST_PAIRS + 1)
+    if not candidates:
+        return [begin]
+    split = max(candidates, key=lambda n: step(begin, n)[1] + step(n, end)[1])
+    if not _moves(step(begin, split)[0] - step(split, end)[0]):
+        return [begin]
+    return _split(sums, begin, split) + _split(sums, split, end)
+
+
+def solve_step(square: NDArray[np.float64], right: NDArray[np.float64]) -> Affine:
+    """The Gauss-Newton step (2, 3) of summed-up normal equations."""
+    damping = 1e-6 * max(float(np.trace(square)) / 6, 1e-6)
+    step = np.linalg.solve(square + damping * np.eye(6), right)
+    return np.clip(step, -0.1, 0.1).reshape(2, 3)
+
+
+def normal_equations(
+    bw_frames: Frames, color_frames: Frames, placement: Placement
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What each of N pairs of frames says about a better placement.
+
+    Returns:
+        (N, 6, 6) and (N, 6): the squares and right sides of Gauss-Newton's normal equations. Pairs
+        that do not look alike at all say nothing.
+    """
+    comparison = Comparison(placement)
+    bw, color = comparison.bw(bw_frames), comparison.color(color_frames)
+    likeness = (bw * color).sum(axis=1)
+    counts = likeness > max(0.3, float(np.median(likeness)) - 0.2)
+    difference = (color - likeness[:, None] * bw) * counts[:, None]
+    jacobian = comparison.bw_slopes(bw_frames, placement.affine) * counts[:, None, None]
+    square = jacobian @ jacobian.transpose(0, 2, 1)
+    right = jacobian @ difference[:, :, None]
+    return square.astype(np.float64), right[:, :, 0].astype(np.float64)
+
+
+def _resampling_slopes(affine: Affine, grid: Grid) -> Iterator[Floats]:
+    """How the resampling changes with each of the six numbers of an affine map."""
+    step = 0.25 / grid.width
+    for number in range(6):
+        change = np.zeros(6)
+        change[number] = step
+        after, _ = _resampling(affine + change.reshape(2, 3), grid)
+        before, _ = _resampling(affine - change.reshape(2, 3), grid)
+        yield (after - before) / np.float32(2 * step)
+
+
+def _resampling(affine: Affine, grid: Grid) -> tuple[Floats, Floats]:
+    """Bilinear resampling of a black-and-white picture at the pixels of a coloured one.
+
+    Returns:
+        (P, P), the weights; and (P,), 1 where a pixel lies within the picture, else 0.
+    """
+    x, y = affine @ _pixel_centres(grid)
+    column, row = x * grid.width - 0.5, y * grid.height - 0.5
+    is_inside = (
+        (column > -0.5) & (column < grid.width - 0.5) & (row > -0.5) & (row < grid.height - 0.5)
+    )
+    across, down = _hat(column, grid.width), _hat(row, grid.height)
+    weights = (down[:, :, None] * across[:, None, :]).reshape(grid.pixels, grid.pixels)
+    return weights, is_inside.astype(np.float32)
+
+
+def _hat(position: NDArray[np.float64], size: int) -> Floats:
+    """(N, size): linear weights of the two pixels beside each position."""
+    inside = np.clip(position, 0, size - 1)[:, None]
+    return np.maximum(1 - np.abs(inside - np.arange(size)), 0).astype(np.float32)
+
+
+@cache
+def _pixel_centres(grid: Grid) -> NDArray[np.float64]:
+    """(3, P): x, y and 1."""
+    y, x = np.mgrid[: grid.height, : grid.width]
+    return np.stack(
+        ((x.ravel() + 0.5) / grid.width, (y.ravel() + 0.5) / grid.height, np.ones(grid.pixels))
+    )
+
+
+def _mask(content: Rectangle, grid: Grid) -> Floats:
+    """(P,): 1 for the pixels that lie wholly in a rectangle, else 0."""
+    x, y, _ = _pixel_centres(grid)
+    across, down = 0.49 / grid.width, 0.49 / grid.height
+    inside = (x - across > content.left) & (x + across < content.right)
+    inside &= (y - down > content.top) & (y + down < content.bottom)
+    return inside.astype(np.float32)
+
+
+def _without_shading(mask: Floats, grid: Grid) -> Floats:
+    """(P, P): subtracts from each pixel the mean of those around it, within the mask."""
+    around = _neighbours(grid) * mask
+    around /= np.maximum(around.sum(axis=1, keepdims=True), 1e-6)
+    identity = np.eye(grid.pixels, dtype=np.float32)
+    return np.asarray((identity - around) * mask[:, None] * mask, np.float32)
+
+
+@cache
+def _neighbours(grid: Grid) -> Floats:
+    """(P, P): 1 for the pixels of a square around each pixel, else 0."""
+    columns, rows = np.arange(grid.width), np.arange(grid.height)
+    across = np.abs(columns[:, None] - columns) <= grid.shading_radius
+    down = np.abs(rows[:, None] - rows) <= grid.shading_radius
+    return np.kron(down, across).astype(np.float32)

@@ -1,0 +1,114 @@
+"""Small pictures of every frame of a film, by which two versions of it are lined up."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filmcolorizer_cli.video import Film, Plane, read_every_frame, read_times
+
+WIDTH, HEIGHT = 32, 24  # pixels; 768 bytes a frame
+
+Floats = NDArray[np.float32]
+Frames = NDArray[np.uint8]
+Seconds = NDArray[np.float64]
+Track = Callable[[Iterable[Plane], int, str], Iterable[Plane]]
+
+
+@dataclass(frozen=True)
+class Signatures:
+    """A film, or a part of one, as small pictures.
+
+    Attributes:
+        frames: (N, 768) uint8, rows of `HEIGHT` by `WIDTH` pixels of luma, limited range.
+        seconds: (N,) presentation times from the film's first frame, ascending.
+    """
+
+    frames: Frames
+    seconds: Seconds
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def frame_seconds(self) -> float:
+        """How long a frame is shown, mostly."""
+        return float(np.median(np.diff(self.seconds)))
+
+    @property
+    def end_seconds(self) -> float:
+        """When the last frame has been shown."""
+        return float(self.seconds[-1]) + self.frame_seconds
+
+    @property
+    def duration_seconds(self) -> float:
+        """For how long frames are shown; 0 without any."""
+        return self.end_seconds - float(self.seconds[0]) if len(self) > 1 else 0.0
+
+    def reversed(self) -> Signatures:
+        """The same film backwards."""
+        return Signatures(self.frames[::-1], (self.seconds[-1] - self.seconds)[::-1])
+
+    def at(self, seconds: Seconds) -> NDArray[np.intp]:
+        """The frames that are shown at these times: the last that have begun, to half a frame."""
+        begun = np.searchsorted(self.seconds - self.frame_seconds / 2, seconds, side="right")
+        return np.maximum(begun - 1, 0)
+
+    def part(self, begin: int, end: int) -> Signatures:
+        """The frames from ``begin`` up to ``end``, at their own times."""
+        return Signatures(self.frames[begin:end], self.seconds[begin:end])
+
+
+def read_signatures(bw: Film, color: Film, *, track: Track) -> tuple[Signatures, Signatures]:
+    """Read two films at once, each in one pass.
+
+    Raises:
+        VideoError: a film cannot be read.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        times_files = (Path(folder) / "bw.txt", Path(folder) / "color.txt")
+        films = [_Reading(bw, times_files[0]), _Reading(color, times_files[1])]
+        total = sum(film.expected for film in films)
+        for _ in track(_alternate(films), total, "frames of both films"):
+            pass
+        return films[0].signatures(), films[1].signatures()
+
+
+class _Reading:
+    """One film as it is read; its frames gather in chunks, so that none is held twice."""
+
+    def __init__(self, film: Film, times_file: Path) -> None:
+        self.expected = film.frame_count()
+        self.count = 0
+        self._times_file = times_file
+        self._frames = read_every_frame(film, WIDTH, HEIGHT, times_file)
+        self._data = bytearray()
+
+    def advance(self) -> Plane | None:
+        """The next frame, or None at the film's end."""
+        frame = next(self._frames, None)
+        if frame is not None:
+            self._data += frame.data
+            self.count += 1
+        return frame
+
+    def signatures(self) -> Signatures:
+        frames = np.frombuffer(self._data, np.uint8).reshape(-1, HEIGHT * WIDTH)
+        return Signatures(frames, np.asarray(read_times(self._times_file), np.float64))
+
+
+def _alternate(films: list[_Reading]) -> Iterator[Plane]:
+    """The frames of both films as they come, always of the one that is less far on."""
+    rest = list(films)
+    while rest:
+        film = min(rest, key=lambda film: film.count / film.expected)
+        frame = film.advance()
+        if frame is None:
+            rest.remove(film)
+        else:
+            yield frame
