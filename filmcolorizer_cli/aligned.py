@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from filmcolorizer_cli.color import WORKING_MATRIX, half_size
 from filmcolorizer_cli.sync import Area, Segment, SyncMap
 from filmcolorizer_cli.video import (
     TIMELINE_FRAME_RATE,
+    Encoding,
     Film,
+    FilmWriter,
     Plane,
     Sampling,
     read_luma,
@@ -155,6 +159,41 @@ def read_aligned(
         pass
 
 
+def render(
+    bw: Film, color: Film, sync_map: SyncMap, bw_target: Path, color_target: Path
+) -> Iterator[int]:
+    """Write both films anew: only what both show, 24 frames a second, the same part of the picture.
+
+    Both have the resolution of the black-and-white film, as many frames, and no sound.
+
+    Yields:
+        The number of frames written so far, after each.
+
+    Raises:
+        FilmColorizerError: a target cannot be written.
+        VideoError: a film cannot be read.
+    """
+    left, top, right, bottom = sync_map.longest.area
+    size = _even((right - left) * bw.width), _even((bottom - top) * bw.height)
+    shape = replace(bw, width=size[0], height=size[1], sounds=(), start_seconds=0.0)
+    grey = np.full((2, size[1] // 2, size[0] // 2), BLACK[1], np.uint8)
+    pictures = read_aligned(bw, color, sync_map, Moments(), size, matrix=WORKING_MATRIX)
+    with (
+        FilmWriter(bw_target, shape, Encoding()) as bw_writer,
+        FilmWriter(color_target, shape, Encoding()) as color_writer,
+    ):
+        for number, picture in enumerate(pictures, 1):
+            bw_writer.write(picture.luma, grey)
+            codes = torch.from_numpy(picture.ycbcr).permute(2, 0, 1).float()  # (3, H, W)
+            chroma = half_size(codes[None, 1:])[0].round().byte().numpy()
+            color_writer.write(picture.ycbcr[..., 0], chroma)
+            yield number
+
+
+def _even(pixels: float) -> int:
+    return max(round(pixels / 2) * 2, 2)
+
+
 def cut_out(picture: Plane, affine: Affine, size: tuple[int, int]) -> Plane:
     """Resample a part of a picture (H, W) or (H, W, 3); what lies outside is black.
 
@@ -178,7 +217,7 @@ def cut_out(picture: Plane, affine: Affine, size: tuple[int, int]) -> Plane:
         Image.Resampling.BICUBIC,
         fillcolor=BLACK if picture.ndim == 3 else BLACK[0],
     )
-    return np.asarray(moved.reduce(finer) if finer > 1 else moved)
+    return np.array(moved.reduce(finer) if finer > 1 else moved)
 
 
 def _area_affine(area: Area) -> Affine:

@@ -43,7 +43,7 @@ KNOWN_RATES = tuple(
 RATE_LAG_CELLS = 40  # over which the chain's rise is measured
 RATE_REACH = 0.03  # by which the chain's estimate of the rate may be off
 RATE_STEP = 0.0001
-RATE_DOUBT = 0.65  # of the best rate's votes are enough for a likely one
+RATE_DOUBT = 0.5  # of the best rate's votes are enough for a likely one
 
 JUMP_COST = 20.0  # of a change of offset, in what a good frame gains
 NEIGHBOURS = 6  # frames around a likely offset that are considered
@@ -387,7 +387,7 @@ def find_rate(
     apart = seconds[None] - seconds[:, None]
     first, second = np.nonzero((apart > 5) & (apart < 120))
     apart, drift = apart[first, second], (offsets[None] - offsets[:, None])[first, second]
-    weights = apart * np.exp(-apart / 60)
+    weights = apart * np.exp(-apart / 30)
 
     def votes(candidate: float) -> float:
         missed = np.abs(drift - (candidate - rate) * apart)

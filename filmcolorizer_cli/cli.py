@@ -207,6 +207,25 @@ Duration = Annotated[
 ]
 
 
+Preview = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.png",
+        help="Also write matched frames side by side, and a plot of the segments.",
+        show_default=False,
+    ),
+]
+Render = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Also write both films aligned, to DIR/bw.mp4 and DIR/color.mp4: 24 fps, the part"
+        " that both show, no sound.",
+        show_default=False,
+    ),
+]
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         console.say(f"filmcolorizer {__version__}")
@@ -286,6 +305,8 @@ def sync(
         Path | None,
         typer.Option("-o", "--output", help="The map.", show_default="sync.json"),
     ] = None,
+    preview: Preview = None,
+    render: Render = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     ffmpeg: Ffmpeg = None,
@@ -303,12 +324,14 @@ def sync(
     bw_film, color_film = probe(bw), probe(color)
     if writes:
         _check_target(target, [bw, color], overwrite)
+    _check_pictures(preview, render, [bw, color], overwrite)
     if is_number:
         sync_map = syncing.constant_offset(bw_film, color_film, int(str(offset)), 1.0)
     else:
         sync_map = syncing.align(bw_film, color_film, track=console.track)
     if writes:
         syncing.write_map(sync_map, target)
+    _write_pictures(bw_film, color_film, sync_map, preview, render)
     rate = bw_film.frame_rate
     frames = round(sync_map.longest.offset_seconds * rate)
     if as_json:
@@ -332,6 +355,45 @@ def sync(
     console.say(f"wrote {target}: {shared}" if writes else shared)
 
 
+def _check_pictures(
+    preview: Path | None, render: Path | None, sources: list[Path], overwrite: bool
+) -> None:
+    """Refuse what --preview and --render may not write, before anything is done."""
+    if preview is not None:
+        _check_ending(preview, ".png")
+        _check_target(preview, sources, overwrite)
+    if render is not None:
+        check_folder(render.parent)
+        if render.exists() and not render.is_dir():
+            raise FilmColorizerError(f"{render} is a file; name a folder with --render")
+        for target in _render_targets(render) if render.is_dir() else ():
+            _check_target(target, sources, overwrite)
+
+
+def _render_targets(folder: Path) -> tuple[Path, Path]:
+    return folder / "bw.mp4", folder / "color.mp4"
+
+
+def _write_pictures(
+    bw: Film, color: Film, sync_map: SyncMap, preview: Path | None, render: Path | None
+) -> None:
+    """What --preview and --render ask for."""
+    if preview is not None:
+        from filmcolorizer_cli import report
+
+        report.save_sync_preview(bw, color, sync_map, preview)
+        console.note(f"wrote {preview}: matched frames and the segments")
+    if render is not None:
+        from filmcolorizer_cli import aligned
+
+        render.mkdir(exist_ok=True)
+        targets = _render_targets(render)
+        written = aligned.render(bw, color, sync_map, *targets)
+        total = aligned.Moments().count(sync_map)
+        frames = max(console.track(written, total, "aligned films"), default=0)
+        console.note(f"wrote {targets[0]} and {targets[1].name}: {frames} frames each")
+
+
 def _print_segments(sync_map: SyncMap, frame_rate: Fraction) -> None:
     rows = [
         (
@@ -344,8 +406,9 @@ def _print_segments(sync_map: SyncMap, frame_rate: Fraction) -> None:
         )
         for segment in sync_map.segments
     ]
-    columns = ("from", "to", "in colour from", "offset, frames", "rate", "confidence")
-    console.table(f"{len(rows)} segments that both films show", columns, [rows], left=0)
+    columns = ("from", "to", "colour from", "offset", "rate", "confidence")
+    title = f"{len(rows)} segments that both films show; offsets in frames of the first"
+    console.table(title, columns, [rows], left=0)
 
 
 def _describe_time(seconds: float) -> str:
@@ -375,13 +438,16 @@ def extract(
     ] = 64,
     start: Start = 0.0,
     duration: Duration = None,
+    preview: Preview = None,
+    render: Render = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     ffmpeg: Ffmpeg = None,
 ) -> None:
     """Take pairs of grey and colour stills from two versions of a film, or from one in colour."""
-    if color is None and sync_file is not None:
-        raise typer.BadParameter("a map needs both films, BW and COLOR", param_hint="--sync")
+    for hint, value in (("--sync", sync_file), ("--preview", preview), ("--render", render)):
+        if color is None and value is not None:
+            raise typer.BadParameter("it needs both films, BW and COLOR", param_hint=hint)
 
     from filmcolorizer_cli import pairs as pairing
     from filmcolorizer_cli import sync as syncing
@@ -390,6 +456,7 @@ def extract(
     bw_film = probe(bw)
     color_film = bw_film if color is None else probe(color)
     _check_folder_target(output, overwrite)
+    _check_pictures(preview, render, [film.path for film in (bw_film, color_film)], overwrite)
     if sync_file is not None:
         sync_map = syncing.read_map(sync_file)
         syncing.check_films(sync_map, bw_film, color_film)
@@ -400,6 +467,8 @@ def extract(
         console.note(
             f"lined up {sync_map.shared_seconds:.1f} s in {len(sync_map.segments)} segment(s)"
         )
+    if color is not None:
+        _write_pictures(bw_film, color_film, sync_map, preview, render)
     options = pairing.ExtractOptions(every, size, start, duration)
     grey_film = None if color is None else bw_film
     written = pairing.extract(grey_film, color_film, sync_map, output, options)

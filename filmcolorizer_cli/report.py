@@ -7,21 +7,30 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib import colormaps
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from filmcolorizer_cli.aligned import Moments, read_aligned, shared_aspect_ratio
 from filmcolorizer_cli.evaluation import predict_rgb, read_batch
 from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pairs import PARTS, Pairs, Split
+from filmcolorizer_cli.sync import SyncMap
 from filmcolorizer_cli.training import Epoch
-from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, Plane, Sampling, read_rgb
+from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, Plane, Sampling, read_rgb, to_rgb
 
 SAMPLES_PER_PART = 6
 SAMPLE_HEIGHT = 128  # pixels of a still in the samples picture
 GAP = 4  # pixels between pictures
+PREVIEW_MOMENTS = 8  # of two films that line up
+PREVIEW_HEIGHT = 132  # pixels of a picture of theirs
+CHECKS = 6  # squares across and down in a checkerboard of both
 LABEL_HEIGHT = 22  # pixels
 BACKGROUND, INK = (24, 24, 24), (230, 230, 230)
 
@@ -82,6 +91,109 @@ def save_before_after(
         row = [_frame_at(film, seconds) for seconds in moments_seconds]
         rows.append(np.hstack(row))
     _save_image(Image.fromarray(np.vstack(rows)), path)
+
+
+def save_sync_preview(bw: Film, color: Film, sync_map: SyncMap, path: Path) -> None:
+    """Write a PNG that tells at a glance whether two films line up.
+
+    Matched frames in black and white, in colour, and as a checkerboard of both; below them, when
+    the coloured film shows what the other one does.
+
+    Raises:
+        FilmColorizerError: the file cannot be written.
+        VideoError: a film cannot be read.
+    """
+    triples = [_triple(bw, color, sync_map, seconds) for seconds in _spread(sync_map)]
+    rows = [np.hstack(triples[n : n + 2]) for n in range(0, len(triples), 2)]
+    width = max(row.shape[1] for row in rows)
+    pictures = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
+    plot = _time_plot(sync_map, bw.duration_seconds, color.duration_seconds, width)
+    _save_image(Image.fromarray(np.vstack((*pictures, plot))), path)
+
+
+def _spread(sync_map: SyncMap) -> list[float]:
+    """Moments that are spread evenly over what both films show."""
+    shares = (np.arange(PREVIEW_MOMENTS) + 0.5) / PREVIEW_MOMENTS * sync_map.shared_seconds
+    durations = np.cumsum([0.0] + [segment.duration_seconds for segment in sync_map.segments])
+    moments = []
+    for share in shares:
+        number = int(np.searchsorted(durations, share, side="right")) - 1
+        segment = sync_map.segments[number]
+        moments.append(segment.bw_start_seconds + float(share - durations[number]))
+    return moments
+
+
+def _triple(bw: Film, color: Film, sync_map: SyncMap, seconds: float) -> Plane:
+    """A moment (H, W, 3) in black and white, in colour, and as a checkerboard of both."""
+    height = PREVIEW_HEIGHT
+    width = round(height * shared_aspect_ratio(sync_map, bw))
+    one_frame = float(1 / TIMELINE_FRAME_RATE)
+    moment = Moments(start_seconds=seconds, duration_seconds=one_frame)
+    picture = next(read_aligned(bw, color, sync_map, moment, (width, height)), None)
+    if picture is None:  # a segment of less than a frame
+        return np.zeros((height + LABEL_HEIGHT, 3 * width + 3 * GAP, 3), np.uint8)
+    neutral = np.full((height, width, 2), 128, np.uint8)
+    grey = to_rgb(np.dstack((picture.luma, neutral)), bw.matrix)
+    rgb = to_rgb(picture.ycbcr, color.matrix)
+    y, x = np.mgrid[:height, :width]
+    is_color = (x * CHECKS // width + y * CHECKS // height) % 2 == 1
+    checkerboard = np.where(is_color[..., None], rgb, grey)
+    gap = np.full((height, GAP, 3), BACKGROUND, np.uint8)
+    pictures = np.hstack((grey, gap, rgb, gap, checkerboard, gap))
+    label = f"{_clock(picture.bw_seconds)}   in colour {_clock(picture.color_seconds)}"
+    sheet = Image.new("RGB", (pictures.shape[1], height + LABEL_HEIGHT), BACKGROUND)
+    ImageDraw.Draw(sheet).text((GAP, 3), label, fill=INK, font=ImageFont.load_default(13))
+    sheet.paste(Image.fromarray(pictures), (0, LABEL_HEIGHT))
+    return np.asarray(sheet)
+
+
+def _time_plot(sync_map: SyncMap, bw_end: float, color_end: float, width: int) -> Plane:
+    """Colour time against black-and-white time (H, W, 3), one line a segment."""
+    dpi = 100
+    figure = Figure(figsize=(width / dpi, 3.6), dpi=dpi, layout="constrained")
+    axes = figure.subplots()
+    colors = colormaps["viridis_r"]
+    bw_ranges, color_ranges = [], []
+    for segment in sync_map.segments:
+        times = (segment.bw_start_seconds, segment.bw_end_seconds)
+        shown = (segment.color_seconds(times[0]), segment.color_seconds(times[1]))
+        axes.plot(times, shown, color=colors(segment.confidence), linewidth=2.5)
+        bw_ranges.append(times)
+        color_ranges.append(shown)
+    for begin, end in _between(bw_ranges, bw_end):
+        axes.axvspan(begin, end, color="tab:orange", alpha=0.2, linewidth=0)
+    for begin, end in _between(color_ranges, color_end):
+        axes.axhspan(begin, end, color="tab:orange", alpha=0.2, linewidth=0)
+    axes.set(
+        xlim=(0, bw_end),
+        ylim=(0, color_end),
+        xlabel="black and white, seconds",
+        ylabel="colour, seconds",
+        title=f"{len(sync_map.segments)} segment(s), {sync_map.shared_seconds:.1f} s that both"
+        " films show; what is shaded is in one of them only",
+    )
+    figure.colorbar(ScalarMappable(Normalize(0, 1), colors), ax=axes, label="confidence")
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+    fitted: Plane = np.zeros((pixels.shape[0], width, 3), np.uint8)
+    fitted[:, : pixels.shape[1]] = pixels[:, :width]
+    return fitted
+
+
+def _between(ranges: list[tuple[float, float]], end: float) -> list[tuple[float, float]]:
+    """What ranges of time leave out up to ``end``, if for longer than a frame."""
+    left_out, covered = [], 0.0
+    for begin, until in sorted(ranges) + [(end, end)]:
+        if begin - covered > 1 / TIMELINE_FRAME_RATE:
+            left_out.append((covered, begin))
+        covered = max(covered, until)
+    return left_out
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)}:{rest:06.3f}"
 
 
 def _frame_at(film: Film, seconds: float) -> Plane:
