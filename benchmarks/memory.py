@@ -1,6 +1,6 @@
 """Print the peak memory of colorize on one minute and on ten minutes of a film, and their ratio.
 
-python benchmarks/memory.py FILM   (ten minutes or longer; Linux only)
+python -m benchmarks.memory FILM   (ten minutes or longer; Linux only)
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ def high_water_bytes(process: int) -> int:
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
-def peak_bytes(film: str, minutes: int, folder: Path) -> int:
-    """Sum of the high-water marks of colorize and its ffmpeg processes."""
-    command = [sys.executable, "-m", "filmcolorizer_cli", "colorize", film, "--preset", "ultrafast"]
-    command += ["--duration", str(60 * minutes), "-o", str(folder / f"{minutes}.mp4")]
+def peak_bytes(*arguments: str) -> int:
+    """Sum of the high-water marks of a filmcolorizer command and its ffmpeg processes."""
+    command = [sys.executable, "-m", "filmcolorizer_cli", *arguments]
     process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     marks: dict[int, int] = {}
     while process.poll() is None:
@@ -38,14 +37,21 @@ def peak_bytes(film: str, minutes: int, folder: Path) -> int:
                 marks[member.pid] = high_water_bytes(member.pid)
         time.sleep(SAMPLING_SECONDS)
     if process.returncode != 0:
-        raise SystemExit(f"colorize ended with exit code {process.returncode}")
+        raise SystemExit(f"{arguments[0]} ended with exit code {process.returncode}")
     return sum(marks.values())
+
+
+def colorize_peak_bytes(film: str, minutes: int, folder: Path) -> int:
+    """The peak of colorize on the first minutes of a film."""
+    target = str(folder / f"{minutes}.mp4")
+    length = str(60 * minutes)
+    return peak_bytes("colorize", film, "--preset", "ultrafast", "--duration", length, "-o", target)
 
 
 def main() -> None:
     """Colorize both lengths of the film named on the command line."""
     with tempfile.TemporaryDirectory() as folder:
-        short, long = (peak_bytes(sys.argv[1], minutes, Path(folder)) for minutes in MINUTES)
+        short, long = (colorize_peak_bytes(sys.argv[1], m, Path(folder)) for m in MINUTES)
     for minutes, peak in zip(MINUTES, (short, long), strict=True):
         print(f"{minutes} min: peak {peak / 1e6:.0f} MB")
     print(f"ratio {long / short:.3f} (goal: at most {GOAL:g})")

@@ -21,6 +21,7 @@ from filmcolorizer_cli.registration import (
     REFINING_FRAMES,
     Comparison,
     Placement,
+    is_moved,
     refine,
 )
 from filmcolorizer_cli.signatures import Floats, Frames, Seconds, Signatures
@@ -146,7 +147,9 @@ def align(
     if refined != rate:
         rate = refined
         windows = find_windows(films, runs, rate)
-    films = Films(bw, color, _refine(films, windows, rate))
+    refined_placement = _refine(films, windows, rate)
+    if is_moved(films.placement, refined_placement):
+        films = Films(bw, color, refined_placement)
     offsets = _Offsets(films, windows, rate).find()
     stretches = bridge(films, _stretches(offsets, rate, films.placement))
     return [_finish(films, stretch) for stretch in stretches]
@@ -207,6 +210,9 @@ class Films:
     def likeness(self, frames: Indices, color_seconds: Seconds) -> Floats:
         """Correlations (N, K) of N frames with the coloured frames at times (N, K)."""
         found = self.color.at(color_seconds)
+        if found.shape[1] == 1:
+            pairs = self.bw_vectors[frames], self.color_vectors[found[:, 0]]
+            return np.asarray((pairs[0] * pairs[1]).sum(axis=1, keepdims=True))
         low, high = int(found.min()), int(found.max()) + 1
         table = self.bw_vectors[frames] @ self.color_vectors[low:high].T
         return np.asarray(np.take_along_axis(table, found - low, axis=1))

@@ -30,11 +30,11 @@ ZOOMS = (0.7, 0.8, 0.9, 1.0, 1.11, 1.25, 1.43)
 LARGEST_STRETCH = 1.36
 SHIFT_STEP = 0.066
 KEY_FRAMES = 32  # that the search looks at
-SEARCHED_FRAMES = 3000  # of the coloured film, at most
-TRIED_PLACEMENTS = 4  # the best of the grid, which are then refined
+SEARCHED_FRAMES = 2000  # of the coloured film, at most
+TRIED_PLACEMENTS = 3  # the best of the grid, which are then refined
 
 LARGEST_STEPS = 15  # of refinement
-SETTLED = 1e-4  # parts of the picture, below which a step ends the refinement
+SETTLED = 2e-4  # parts of the picture, below which a step ends the refinement
 REFINING_FRAMES = 200  # on which a placement is refined
 FEWEST_PAIRS = 8  # of which a part with a placement of its own consists
 WORSE = 1.3  # times as unlike are its pictures at a placement for it and the part before
@@ -370,7 +370,7 @@ def split_by_picture(
             # Where little is to be seen a placement says little: is one for both that much worse?
             together = fit(parts[-1][0], end)
             pairs = bw_frames[begin:end], color_frames[begin:end]
-            is_new = _moves(parts[-1][1].affine - own.affine) and (
+            is_new = is_moved(parts[-1][1], own) and (
                 unlikeness(*pairs, together) > WORSE * unlikeness(*pairs, own)
             )
             if not is_new:
@@ -387,8 +387,12 @@ def unlikeness(bw_frames: Frames, color_frames: Frames, placement: Placement) ->
     return 1 - float(np.median(likeness))
 
 
+def is_moved(before: Placement, after: Placement) -> bool:
+    """Whether a corner of the picture lies elsewhere by more than a little."""
+    return _moves(after.affine - before.affine)
+
+
 def _moves(difference: Affine) -> bool:
-    """Whether a change of an affine map moves a corner of the picture by more than a little."""
     corners = difference @ np.array(((0, 1, 0, 1), (0, 0, 1, 1), (1, 1, 1, 1)))
     return bool(np.abs(corners).max() > LEAST_MOVE)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ class Signatures:
     def __len__(self) -> int:
         return len(self.frames)
 
-    @property
+    @cached_property
     def frame_seconds(self) -> float:
         """How long a frame is shown, mostly."""
         return float(np.median(np.diff(self.seconds)))

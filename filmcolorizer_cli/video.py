@@ -14,16 +14,8 @@ from typing import Any
 import av
 import ffmpeg
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from filmcolorizer_cli.color import (
-    WORKING_MATRIX,
-    chroma_from_codes,
-    luma_from_codes,
-    luma_to_codes,
-    ycbcr_to_rgb,
-)
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.ffmpeg import Process, local_file, open_input
 from filmcolorizer_cli.files import cannot_write, check_folder, temporary_beside
@@ -32,6 +24,7 @@ TIMELINE_FRAME_RATE = Fraction(24)  # of films we write and of the stills we tak
 SEEK_MARGIN_SECONDS = 1.0  # a seek lands so much earlier; the exact frame is then found by its time
 # MPEG streams have no index, so that a seek lands up to a group of pictures late.
 MPEG_SEEK_MARGIN_SECONDS = 15.0
+RGB_MATRIX = "bt709"  # that ffmpeg is told to turn R'G'B' films to Y'CbCr by
 SD_HEIGHT = 576  # untagged pictures up to this height are taken for BT.601, as players do
 CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot begins
 
@@ -182,7 +175,7 @@ def _probe_container(path: Path, container: Any) -> Film:
         time_base=stream.time_base,
         start_seconds=start,
         duration_seconds=duration,
-        matrix=WORKING_MATRIX if frame.format.is_rgb else tagged or _guess_matrix(height),
+        matrix=RGB_MATRIX if frame.format.is_rgb else tagged or _guess_matrix(height),
         is_matrix_tagged=tagged is not None,
         is_full_range=int(context.color_range) == _FULL_RANGE_TAG
         or frame.format.name.startswith("yuvj"),
@@ -344,6 +337,16 @@ def read_rgb(film: Film, sampling: Sampling) -> Iterator[Plane]:
 
 def to_rgb(ycbcr: Plane, matrix: str) -> Plane:
     """Y'CbCr (H, W, 3), limited range, in this matrix, to R'G'B' (H, W, 3); both uint8."""
+    # Here and not above: lining films up reads frames, but needs no torch, which loads slowly.
+    import torch
+
+    from filmcolorizer_cli.color import (
+        chroma_from_codes,
+        luma_from_codes,
+        luma_to_codes,
+        ycbcr_to_rgb,
+    )
+
     codes = torch.from_numpy(np.ascontiguousarray(ycbcr.transpose(2, 0, 1)))  # (3, H, W)
     luma = luma_from_codes(codes[:1], range="limited")
     chroma = chroma_from_codes(codes[1:], range="limited")

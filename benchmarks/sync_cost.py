@@ -1,0 +1,67 @@
+"""Print what sync costs: its time against that of decoding both films, and its peak memory.
+
+python -m benchmarks.sync_cost FILM   (a whole colour film, such as Big Buck Bunny; Linux only)
+
+The coloured version is made of the film: without some shots, cropped, re-graded, with grain, at
+320x180 and 300 kbit/s.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.memory import peak_bytes
+from filmcolorizer_cli.ffmpeg import find_binary
+
+ROUNDS = 5
+GOAL_RATIO, GOAL_MEGABYTES = 1.5, 700
+EDIT = (
+    "select='not(lt(n,120)+between(n,2000,2300)+eq(n,3001)+between(n,7000,7040)"
+    "+between(n,9000,9500))',setpts=N/24/TB,crop=0.9*iw:0.94*ih,scale=320:180,"
+    "eq=gamma=1.3:contrast=1.1,noise=alls=6:allf=t"
+)
+
+
+def make_copy(film: str, target: Path) -> None:
+    """Write an edited copy of a film, without sound."""
+    encoder = ("-c:v", "libx264", "-preset", "veryfast", "-b:v", "300k", "-an")
+    run(find_binary(), "-loglevel", "error", "-i", film, "-vf", EDIT, *encoder, str(target))
+
+
+def run(*command: str) -> float:
+    """Run a command, and tell how many seconds it took."""
+    begin = time.monotonic()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.monotonic() - begin
+
+
+def decode(film: str) -> float:
+    """How many seconds ffmpeg takes to decode a film and throw it away."""
+    return run(find_binary(), "-loglevel", "error", "-i", film, "-f", "null", "-")
+
+
+def main() -> None:
+    """Time both, in turn, on the film named on the command line."""
+    film = sys.argv[1]
+    with tempfile.TemporaryDirectory() as folder:
+        copy = str(Path(folder) / "copy.mp4")
+        make_copy(film, Path(copy))
+        sync = ("sync", film, copy, "--offset")
+        ratios = []
+        for number in range(1, ROUNDS + 1):
+            decoding = decode(film) + decode(copy)
+            syncing = run(sys.executable, "-m", "filmcolorizer_cli", *sync)
+            ratios.append(syncing / decoding)
+            print(f"round {number}: {decoding:.1f} s to decode, {syncing:.1f} s to line up")
+        peak = peak_bytes(*sync) / 1e6
+    median = sorted(ratios)[ROUNDS // 2]
+    print(f"ratio {median:.2f}, from {min(ratios):.2f} to {max(ratios):.2f} (goal: {GOAL_RATIO:g})")
+    print(f"peak {peak:.0f} MB (goal: {GOAL_MEGABYTES})")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1211 @@
+"""Plants pairs of films, a black-and-white and an edited coloured one, of which the truth is known.
+
+A pair is made from a real film by a `Recipe`: each `Version` is a list of runs of the film's frames
+and of foreign ones, shown in some cadence, framing and grading, damaged and encoded. What is known
+of every frame is its presentation time and the frame of the film that it shows; of the picture, the
+matrix from one version to the other.
+
+`draw_recipe` draws a recipe by a seed, `plant` makes the two files and `load` reads a planted pair.
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import itertools
+import json
+import math
+import random
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+FILM_RATE = Fraction(24)  # of every source; each of its frames is shown once
+NTSC_FILM_RATE = Fraction(24000, 1001)
+PAL_RATE = Fraction(25)
+SIZE = (640, 360)  # pixels, of the working form
+
+BUNNY = "film/big_buck_bunny_360p.mp4"
+BUNNY_FRAMES = 14_315
+STORY_FRAMES = 486 * 24  # credits follow
+# Two halves of the reel, so that what is foreign in one version is never so in the other.
+REEL_HALVES = (
+    {"davis/blackswan.mp4": 50, "davis/car-shadow.mp4": 40, "davis/parkour.mp4": 100,
+     "old/chaplin.mp4": 241},
+    {"davis/camel.mp4": 90, "davis/dance-twirl.mp4": 90, "davis/soapbox.mp4": 99,
+     "old/a-bomb_blast_effects_part.mp4": 360},
+)  # fmt: skip
+REEL = REEL_HALVES[0] | REEL_HALVES[1]
+REVERSED_PIECE_FRAMES = 96  # are held in memory to be yielded backwards
+
+SMALL = (64, 36)  # pixels, of the pictures by which shots are found
+CUT_CHANGE = 10.0  # luma codes, mean difference of two frames, above which a shot may begin
+CUT_RATIO = 2.5  # times the changes beside it
+SHORTEST_SHOT_FRAMES = 12
+STILL_CHANGE = 0.6  # luma codes, below which a frame is a near-identical repetition
+LONGEST_DROP_FRAMES = 4
+
+BLACK, WHITE, NEUTRAL = 16, 235, 128  # codes of limited-range Y', Cb and Cr
+WRONG_KINDS = ("other-film", "other-part", "reversed")
+
+Plane = NDArray[np.uint8]
+Floats = NDArray[np.floating[Any]]
+Indices = NDArray[np.int64]
+Picture = tuple[Plane, Plane]  # luma (H, W); Cb and Cr (2, H / 2, W / 2)
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """``count`` frames of a file from its frame ``first`` on."""
+
+    path: Path
+    first: int
+    count: int
+    is_mirrored: bool = False
+    is_reversed: bool = False
+
+
+@dataclass(frozen=True)
+class Source:
+    """A film of pieces, brought to one size; its frames are counted from 0."""
+
+    pieces: tuple[Piece, ...]
+    size: tuple[int, int] = SIZE
+
+    @property
+    def length(self) -> int:
+        return sum(piece.count for piece in self.pieces)
+
+    def __str__(self) -> str:
+        first = self.pieces[0]
+        if len(self.pieces) == 1:
+            return f"{first.path.stem}[{first.first}:{first.first + first.count}]"
+        return f"{len(self.pieces)} pieces from {first.path.stem} on, {self.length} frames"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Frames in a row: of the ``film``, ``foreign`` ones, ``black``, or a ``title`` card.
+
+    Attributes:
+        first: the first frame's index in the film or the foreign film; a title's seed.
+    """
+
+    what: str
+    first: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.what}[{self.first}:{self.first + self.count}]"
+
+
+@dataclass(frozen=True)
+class Cadence:
+    """When frames are shown, and which of them twice or never.
+
+    Attributes:
+        double_every: every so many-th frame is shown twice; 0 for none.
+        drop_share: of the frames, left out at random with the others' times kept.
+        drops_still: whether near-identical frames are left out likewise.
+    """
+
+    frame_rate: Fraction = FILM_RATE
+    double_every: int = 0
+    drop_share: float = 0.0
+    drops_still: bool = False
+
+    def __str__(self) -> str:
+        doubled = f" every {self.double_every}th doubled" if self.double_every else ""
+        dropped = f" {self.drop_share:.0%} dropped" if self.drop_share else ""
+        still = " still ones dropped" if self.drops_still else ""
+        return f"{self.frame_rate} fps{doubled}{dropped}{still}"
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How the film's picture lies in a version's.
+
+    Attributes:
+        crop: the parts of the film's picture that are cut off; negative ones show black instead.
+        area: the box of the version's picture, in [0, 1], that the rest fills; bars surround it.
+        rotation_degrees: that the film's picture is turned by about its middle.
+    """
+
+    crop: Box = (0.0, 0.0, 0.0, 0.0)
+    area: Box = (0.0, 0.0, 1.0, 1.0)
+    rotation_degrees: float = 0.0
+
+    def __str__(self) -> str:
+        crop, area = ("/".join(f"{part:.3f}" for part in box) for box in (self.crop, self.area))
+        return f"crop {crop} area {area} turned {self.rotation_degrees:.2f}"
+
+    def matrix(self, aspect: float) -> Floats:
+        """(3, 3): from points (x, y, 1) of the film's picture to the version's, both in [0, 1]."""
+        left, top, right, bottom = self.crop
+        x0, y0, x1, y1 = self.area
+        angle = math.radians(self.rotation_degrees)
+        cos, sin = math.cos(angle), math.sin(angle)
+        middle = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
+        turn = np.array([[cos, -sin / aspect, 0.5], [sin * aspect, cos, 0.5], [0, 0, 1]])
+        width, height = 1 - left - right, 1 - top - bottom
+        cut = np.array([[1 / width, 0, -left / width], [0, 1 / height, -top / height], [0, 0, 1]])
+        place = np.array([[x1 - x0, 0, x0], [0, y1 - y0, y0], [0, 0, 1]])
+        whole: Floats = place @ cut @ turn @ middle
+        return whole
+
+
+@dataclass(frozen=True)
+class Look:
+    """Grading and damage.
+
+    Attributes:
+        lift: luma codes added to all; what falls below black is crushed.
+        tint: codes added to Cb and Cr.
+        grain: luma codes, standard deviation.
+        specks: of dust, a frame.
+        scratches: how many columns are scratched, on and off.
+        flicker: of the exposure, standard deviation.
+    """
+
+    gamma: float = 1.0
+    contrast: float = 1.0
+    lift: float = 0.0
+    saturation: float = 1.0
+    tint: tuple[float, float] = (0.0, 0.0)
+    grain: float = 0.0
+    specks: float = 0.0
+    scratches: int = 0
+    flicker: float = 0.0
+
+    def __str__(self) -> str:
+        tint = "/".join(f"{codes:.0f}" for codes in self.tint)
+        return (
+            f"gamma {self.gamma:.2f} contrast {self.contrast:.2f} lift {self.lift:.0f}"
+            f" saturation {self.saturation:.2f} tint {tint} grain {self.grain:.1f}"
+            f" specks {self.specks:.1f} scratches {self.scratches} flicker {self.flicker:.3f}"
+        )
+
+    def luma_codes(self, exposure: float = 1.0) -> Plane:
+        """(256,): the graded code of each luma code."""
+        light = np.clip((np.arange(256) - BLACK) / (WHITE - BLACK), 0, 1) ** self.gamma
+        light = ((light - 0.5) * self.contrast + 0.5) * exposure
+        codes = BLACK + (WHITE - BLACK) * light + self.lift
+        return np.clip(np.rint(codes), BLACK, WHITE).astype(np.uint8)
+
+    def chroma_codes(self) -> Plane:
+        """(2, 256): the graded codes of each code of Cb and Cr."""
+        spread = (np.arange(256) - NEUTRAL) * self.saturation + NEUTRAL
+        codes = spread + np.array(self.tint)[:, None]
+        return np.clip(np.rint(codes), 16, 240).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """x264's settings: a bit rate if given, else a constant rate factor."""
+
+    crf: int = 20
+    bitrate_kbps: int | None = None
+    preset: str = "ultrafast"
+    container: str = "mp4"
+
+    def __str__(self) -> str:
+        quality = f"crf {self.crf}" if self.bitrate_kbps is None else f"{self.bitrate_kbps}k"
+        return f"{quality} {self.preset} {self.container}"
+
+
+@dataclass(frozen=True)
+class Version:
+    """One of the two films of a pair.
+
+    Attributes:
+        framings: (first frame of the film, framing) of each reel, ascending from 0 on.
+        foreign: the film that foreign frames are taken from, in ascending order.
+        film: another film than the recipe's; a pair with one is a wrong pair.
+    """
+
+    runs: tuple[Run, ...]
+    cadence: Cadence = Cadence()
+    framings: tuple[tuple[int, Framing], ...] = ((0, Framing()),)
+    size: tuple[int, int] = SIZE
+    look: Look = Look()
+    encoding: Encoding = Encoding()
+    foreign: Source | None = None
+    film: Source | None = None
+
+    def framing_at(self, index: int) -> Framing:
+        """The framing in which this frame of the film is shown."""
+        reel = bisect.bisect_right([first for first, _ in self.framings], index) - 1
+        return self.framings[max(reel, 0)][1]
+
+    def __str__(self) -> str:
+        runs = " ".join(map(str, self.runs))
+        framings = " then ".join(f"{framing} from {first}" for first, framing in self.framings)
+        size = "x".join(map(str, self.size))
+        return f"{size} {self.encoding}, {self.cadence}, {framings}, {self.look}, {runs}"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that defines a pair; two equal recipes plant equal pairs.
+
+    Attributes:
+        seed: of what the recipe itself leaves to chance: grain, dust, which frames are dropped.
+        kinds: what is hard about the pair, in short labels.
+    """
+
+    seed: int
+    source: Source
+    bw: Version
+    color: Version
+    kinds: tuple[str, ...] = ()
+
+    @property
+    def is_wrong(self) -> bool:
+        return self.color.film is not None
+
+    def __str__(self) -> str:
+        return (
+            f"{self.seed}: {self.source}, {float(self.source.length / FILM_RATE):.0f} s"
+            f" ({', '.join(self.kinds)}); bw: {self.bw}; color: {self.color}"
+        )
+
+
+@dataclass(frozen=True)
+class Reel:
+    """Frames of the film, ``first`` up to and without ``end``, that one matrix holds for.
+
+    Attributes:
+        matrix: takes a point (x, y, 1) of the black-and-white picture to the coloured one.
+        corners: of the part of the black-and-white picture that both versions show, (x, y).
+    """
+
+    first: int
+    end: int
+    matrix: Matrix
+    corners: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A planted pair and its truth.
+
+    Attributes:
+        recipe: the recipe as text.
+        bw_seconds, color_seconds: (frames,), when each frame is shown, from the film's first on.
+        bw_source, color_source: (frames,), the frame of the film that each shows; -1 for none.
+        reels: empty for a wrong pair.
+        stretches: (first, end) frames of the film that both show without a cut; none if wrong.
+    """
+
+    bw_path: Path
+    color_path: Path
+    recipe: str
+    kinds: tuple[str, ...]
+    bw_seconds: Floats
+    bw_source: Indices
+    color_seconds: Floats
+    color_source: Indices
+    reels: tuple[Reel, ...]
+    stretches: tuple[tuple[int, int], ...]
+
+
+def plant(recipe: Recipe, folder: Path) -> Planted:
+    """Make both films of a recipe in a folder, and write down the truth, last of all.
+
+    ``truth.npz`` holds the four arrays, ``truth.json`` all else.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    bw_path = folder / f"bw.{recipe.bw.encoding.container}"
+    color_path = folder / f"color.{recipe.color.encoding.container}"
+    bw_seconds, bw_source = _make(recipe, recipe.bw, bw_path)
+    color_seconds, color_source = _make(recipe, recipe.color, color_path)
+    if recipe.is_wrong:
+        color_source[:] = -1
+    np.savez_compressed(
+        folder / "truth.npz",
+        bw_seconds=bw_seconds,
+        bw_source=bw_source,
+        color_seconds=color_seconds,
+        color_source=color_source,
+    )
+    facts = {
+        "bw": bw_path.name,
+        "color": color_path.name,
+        "recipe": str(recipe),
+        "kinds": recipe.kinds,
+        "reels": [asdict(reel) for reel in _reels(recipe)],
+        "stretches": _stretches(recipe),
+    }
+    temporary = folder / "truth.json.part"
+    temporary.write_text(json.dumps(facts, indent=1) + "\n")
+    temporary.replace(folder / "truth.json")
+    return load(folder)
+
+
+def _make(recipe: Recipe, version: Version, path: Path) -> tuple[Floats, Indices]:
+    """Write a version's film; when its frames are shown, and which of the film's they are."""
+    rng = np.random.default_rng((recipe.seed, int(version is recipe.color)))
+    timeline = _timeline(version, version.film or recipe.source, rng)
+    _write(path, version, timeline.ticks, _pictures(version, recipe.source, timeline, rng))
+    seconds = shown_seconds(path)
+    if len(seconds) != len(timeline.ticks):
+        raise RuntimeError(f"{path} holds {len(seconds)} frames of {len(timeline.ticks)}")
+    return seconds, timeline.film_indices()
+
+
+def load(folder: Path) -> Planted:
+    """Read a pair that `plant` has made here.
+
+    Raises:
+        FileNotFoundError: nothing, or only a part of a pair, is planted here.
+    """
+    facts = json.loads((folder / "truth.json").read_text())
+    with np.load(folder / "truth.npz") as arrays:
+        truth = dict(arrays)
+    reels = tuple(
+        Reel(
+            reel["first"],
+            reel["end"],
+            (tuple(reel["matrix"][0]), tuple(reel["matrix"][1])),
+            tuple((x, y) for x, y in reel["corners"]),
+        )
+        for reel in facts["reels"]
+    )
+    return Planted(
+        bw_path=folder / facts["bw"],
+        color_path=folder / facts["color"],
+        recipe=facts["recipe"],
+        kinds=tuple(facts["kinds"]),
+        reels=reels,
+        stretches=tuple((first, end) for first, end in facts["stretches"]),
+        **truth,
+    )
+
+
+def planted(seed: int, data: Path, cache: Path) -> Planted:
+    """The drawn pair of this seed, planted unless the cache has it."""
+    folder = cache / f"{seed:04d}"
+    if not (folder / "truth.json").is_file():
+        return plant(draw_recipe(seed, data), folder)
+    return load(folder)
+
+
+def plant_wrong(kind: str, seed: int, folder: Path, data: Path) -> Planted:
+    """Plant two films that do not belong together; ``kind`` is one of WRONG_KINDS."""
+    return plant(draw_wrong_recipe(kind, seed, data), folder)
+
+
+def planted_wrong(seed: int, data: Path, cache: Path) -> Planted:
+    """The wrong pair of this seed, planted unless the cache has it; kinds take turns."""
+    kind = WRONG_KINDS[seed % len(WRONG_KINDS)]
+    folder = cache / f"wrong-{seed:02d}-{kind}"
+    if not (folder / "truth.json").is_file():
+        return plant_wrong(kind, seed, folder, data)
+    return load(folder)
+
+
+def film_source(path: Path, size: tuple[int, int] = SIZE) -> Source:
+    """A whole file as a source."""
+    with av.open(path) as container:
+        count = sum(1 for packet in container.demux(video=0) if packet.size)
+    return Source((Piece(path, 0, count),), size)
+
+
+def shown_seconds(path: Path) -> Floats:
+    """(frames,): the presentation times of a file's frames, counted from its first."""
+    with av.open(path) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    pts = sorted(packet.pts for packet in packets if packet.pts is not None)
+    base = packets[0].time_base
+    return np.array([float((time - pts[0]) * base) for time in pts])
+
+
+def _reels(recipe: Recipe) -> tuple[Reel, ...]:
+    if recipe.is_wrong:
+        return ()
+    firsts = {first for version in (recipe.bw, recipe.color) for first, _ in version.framings}
+    width, height = recipe.source.size
+    bounds = sorted(firsts) + [recipe.source.length]
+    reels = []
+    for first, end in itertools.pairwise(bounds):
+        bw, color = (version.framing_at(first) for version in (recipe.bw, recipe.color))
+        matrix, corners = _between(bw, color, width / height)
+        reels.append(Reel(first, end, matrix, corners))
+    return tuple(reels)
+
+
+def _stretches(recipe: Recipe) -> list[tuple[int, int]]:
+    if recipe.is_wrong:
+        return []
+    bw, color = (
+        [(run.first, run.first + run.count) for run in version.runs if run.what == "film"]
+        for version in (recipe.bw, recipe.color)
+    )
+    both = [(max(a[0], b[0]), min(a[1], b[1])) for a in bw for b in color]
+    return [(first, end) for first, end in both if first < end]
+
+
+def _between(
+    bw: Framing, color: Framing, aspect: float
+) -> tuple[Matrix, tuple[tuple[float, float], ...]]:
+    """The matrix from one framing to another, and the corners of what both show, in the first."""
+    to_bw, to_color = bw.matrix(aspect), color.matrix(aspect)
+    matrix = to_color @ np.linalg.inv(to_bw)
+    shared = _box_corners(bw.area)
+    shared = _clipped(shared, _moved(_box_corners((0, 0, 1, 1)), to_bw))
+    shared = _clipped(shared, _moved(_box_corners(color.area), np.linalg.inv(matrix)))
+    (a, b, tx), (c, d, ty) = matrix[:2].tolist()
+    return ((a, b, tx), (c, d, ty)), tuple((float(x), float(y)) for x, y in shared)
+
+
+def _box_corners(box: Box) -> Floats:
+    x0, y0, x1, y1 = box
+    return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], float)
+
+
+def _moved(points: Floats, matrix: Floats) -> Floats:
+    return points @ matrix[:2, :2].T + matrix[:2, 2]
+
+
+def _clipped(polygon: Floats, window: Floats) -> Floats:
+    """The part of a polygon inside a convex one, both clockwise (Sutherland and Hodgman, 1974)."""
+    for start, end in zip(window, np.roll(window, -1, axis=0), strict=True):
+        edge = end - start
+        inside = edge[0] * (polygon[:, 1] - start[1]) - edge[1] * (polygon[:, 0] - start[0])
+        kept: list[Floats] = []
+        for here, there in zip(range(-1, len(polygon) - 1), range(len(polygon)), strict=True):
+            if (inside[here] >= 0) != (inside[there] >= 0):
+                share = inside[here] / (inside[here] - inside[there])
+                kept.append(polygon[here] + share * (polygon[there] - polygon[here]))
+            if inside[there] >= 0:
+                kept.append(polygon[there])
+        polygon = np.array(kept).reshape(-1, 2)
+    return polygon
+
+
+@dataclass(frozen=True)
+class _Timeline:
+    """What is shown when.
+
+    Attributes:
+        frames: (what, index) of each frame, as in `Run`.
+        ticks: (frames,) times in frames of the cadence's rate.
+    """
+
+    frames: list[tuple[str, int]]
+    ticks: Indices
+
+    def film_indices(self) -> Indices:
+        return np.array([index if what == "film" else -1 for what, index in self.frames])
+
+
+def _timeline(version: Version, film: Source, rng: np.random.Generator) -> _Timeline:
+    cadence = version.cadence
+    frames = []
+    for run in version.runs:
+        steps = range(run.first, run.first + run.count)
+        still = run.what in ("black", "title")
+        frames += [(run.what, run.first if still else index) for index in steps]
+    repeats = np.ones(len(frames), int)
+    if cadence.double_every:
+        repeats[cadence.double_every - 1 :: cadence.double_every] = 2
+    elif cadence.drop_share:
+        repeats[rng.random(len(frames)) < cadence.drop_share] = 0
+    elif cadence.drops_still:
+        repeats[_repeated(frames, changes(film))] = 0
+    repeats[[0, -1]] = 1
+    order = np.repeat(np.arange(len(frames)), repeats)
+    ticks = order if 0 in repeats else np.arange(len(order))
+    return _Timeline([frames[n] for n in order], ticks)
+
+
+def _repeated(frames: list[tuple[str, int]], change: Floats) -> Indices:
+    """The frames that look like the one before, but for one in so many."""
+    dropped: list[int] = []
+    in_a_row = 0
+    for n, (what, index) in enumerate(frames[1:], 1):
+        is_next = frames[n - 1] == (what, index - 1)
+        still = (is_next and change[index] < STILL_CHANGE) if what == "film" else False
+        in_a_row = in_a_row + 1 if still and in_a_row < LONGEST_DROP_FRAMES else 0
+        if in_a_row:
+            dropped.append(n)
+    return np.array(dropped, int)
+
+
+def read_source(source: Source) -> Generator[Picture, None, None]:
+    """Yield a source's pictures, one after the other."""
+    for piece in source.pieces:
+        with closing(_read_piece(piece, source.size)) as pictures:
+            yield from reversed(list(pictures)) if piece.is_reversed else pictures
+
+
+def _read_piece(piece: Piece, size: tuple[int, int]) -> Generator[Picture, None, None]:
+    step = -1 if piece.is_mirrored else 1
+    for frame in _decode(piece):
+        luma, chroma = _filling(frame, size)
+        yield luma[:, ::step], chroma[:, :, ::step]
+
+
+def _decode(piece: Piece) -> Iterator[Any]:
+    with av.open(piece.path) as container:
+        stream: Any = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        if piece.first:
+            container.seek(int(piece.first / stream.guessed_rate / stream.time_base), stream=stream)
+        for frame in container.decode(stream):
+            index = round(frame.pts * stream.time_base * stream.guessed_rate)
+            if index >= piece.first + piece.count:
+                break
+            if index >= piece.first:
+                yield frame
+
+
+def _filling(frame: Any, size: tuple[int, int]) -> Picture:
+    """The largest part of a frame, in the middle, that has this size's shape, at this size."""
+    width, height = size
+    scale = max(width / frame.width, height / frame.height)
+    # Whole pairs of pixels, so that chroma is cut where luma is.
+    scaled = [2 * math.ceil(round(scale * side) / 2) for side in (frame.width, frame.height)]
+    if (frame.width, frame.height) != size or frame.format.name != "yuv420p":
+        frame = frame.reformat(*scaled, format="yuv420p", interpolation="BICUBIC")
+    planes: Plane = frame.to_ndarray()
+    luma = planes[: frame.height]
+    chroma = planes[frame.height :].reshape(2, frame.height // 2, frame.width // 2)
+    x, y = (frame.width - width) // 4, (frame.height - height) // 4
+    luma = luma[2 * y : 2 * y + height, 2 * x : 2 * x + width]
+    return luma, chroma[:, y : y + height // 2, x : x + width // 2]
+
+
+@functools.lru_cache(maxsize=4)
+def changes(source: Source) -> Floats:
+    """(frames,): mean absolute difference of each frame's luma to the one before, in codes."""
+    found = []
+    last: NDArray[np.int16] | None = None
+    for luma, _ in read_source(source):
+        rows, columns = (max(luma.shape[axis] // SMALL[1 - axis], 1) for axis in (0, 1))
+        small = luma[rows // 2 :: rows, columns // 2 :: columns].astype(np.int16)
+        found.append(math.inf if last is None else float(np.abs(small - last).mean()))
+        last = small
+    return np.array(found)
+
+
+def find_shots(source: Source) -> list[range]:
+    """The shots of a source; pieces count as shots where there are several."""
+    if len(source.pieces) > 1:
+        ends = itertools.accumulate(piece.count for piece in source.pieces)
+        return [range(end - p.count, end) for end, p in zip(ends, source.pieces, strict=True)]
+    change = changes(source)
+    shots, start = [], 0
+    for n in range(SHORTEST_SHOT_FRAMES, len(change) + 1):
+        if n < len(change):
+            beside = max(change[n - 1], change[n + 1] if n + 1 < len(change) else 0.0)
+            if change[n] <= max(CUT_CHANGE, CUT_RATIO * beside):
+                continue
+        if n - start >= SHORTEST_SHOT_FRAMES:
+            shots.append(range(start, n))
+            start = n
+    return shots
+
+
+class _Cursor:
+    """Looks up a source's pictures by ascending indices."""
+
+    def __init__(self, source: Source) -> None:
+        self._pictures = read_source(source)
+        self._at = -1
+
+    def picture(self, index: int) -> Picture:
+        if index < self._at:
+            raise ValueError(f"frame {index} comes after frame {self._at}")
+        while self._at < index:
+            self._last = next(self._pictures)
+            self._at += 1
+        return self._last
+
+    def close(self) -> None:
+        self._pictures.close()
+
+
+def _pictures(
+    version: Version, source: Source, timeline: _Timeline, rng: np.random.Generator
+) -> Iterator[Picture]:
+    """Yield what a version shows, frame by frame."""
+    film = version.film or source
+    studio = _Studio(version, film.size, rng)
+    with ExitStack() as stack:
+        cursors = {"film": stack.enter_context(closing(_Cursor(film)))}
+        if version.foreign is not None:
+            cursors["foreign"] = stack.enter_context(closing(_Cursor(version.foreign)))
+        at, last = 0, None
+        for what, index in timeline.frames:
+            if what not in cursors:
+                card = _title_card(film.size, index if what == "title" else None)
+                shown = studio.shoot(card, version.framing_at(at))
+            elif (what, index) != last:  # else it is shown twice
+                at = index if what == "film" else at
+                shown = studio.shoot(cursors[what].picture(index), version.framing_at(at))
+            last = what, index
+            yield shown
+
+
+@functools.lru_cache(maxsize=4)
+def _title_card(size: tuple[int, int], seed: int | None) -> Picture:
+    """White words on black; only black without a seed."""
+    width, height = size
+    card = Image.new("L", size, BLACK)
+    if seed is not None:
+        rng = random.Random(seed)
+        font = ImageFont.load_default(size=height // rng.randint(9, 14))
+        words = ["".join(rng.choices("aeioulmnrst", k=rng.randint(3, 9))) for _ in range(9)]
+        lines = [" ".join(words[n : n + 3]).capitalize() for n in range(0, 9, 3)]
+        middle = (width / 2, height * rng.uniform(0.4, 0.6))
+        ImageDraw.Draw(card).multiline_text(
+            middle, "\n".join(lines), fill=WHITE, font=font, anchor="mm", align="center"
+        )
+    return np.asarray(card), np.full((2, height // 2, width // 2), NEUTRAL, np.uint8)
+
+
+class _Studio:
+    """Grades, frames and damages pictures, and brings them to a version's size.
+
+    The picture is warped once, at a canvas no smaller than the film's own picture, and that is
+    reduced by whole-area averaging, so that the framing's matrix is exact.
+    """
+
+    def __init__(self, version: Version, size: tuple[int, int], rng: np.random.Generator) -> None:
+        width, height = version.size
+        self._look, self._film_size, self._size = version.look, size, version.size
+        scale = max(1.0, size[0] / width)
+        self._canvas = (_even(width * scale), _even(height * scale))
+        self._damage = _Damage(version.look, self._canvas, rng)
+        self._chroma_codes = version.look.chroma_codes()
+        self._view = functools.lru_cache(maxsize=4)(self._make_view)
+
+    def shoot(self, picture: Picture, framing: Framing) -> Picture:
+        """What the version shows of this picture of the film."""
+        luma, chroma = picture
+        view = self._view(framing)
+        luma = np.take(self._look.luma_codes(self._damage.next_exposure()), luma)
+        canvas = view.warp(luma[None], BLACK)[0]
+        canvas = self._damage.apply(canvas) * view.mask + BLACK
+        return self._codes(canvas[None], self._size)[0], self._chroma(chroma, view)
+
+    def _chroma(self, chroma: Plane, view: _View) -> Plane:
+        width, height = self._size
+        half = (width // 2, height // 2)
+        if self._look.saturation == 0:
+            tint = np.rint(np.array(self._look.tint) + NEUTRAL).astype(np.uint8)
+            return np.broadcast_to(tint[:, None, None], (2, half[1], half[0]))
+        pairs = zip(self._chroma_codes, chroma, strict=True)
+        graded = np.stack([np.take(codes, plane) for codes, plane in pairs])
+        canvas = view.chroma.warp(graded, NEUTRAL) * view.chroma.mask + NEUTRAL
+        return self._codes(canvas, half)
+
+    def _codes(self, canvas: torch.Tensor, size: tuple[int, int]) -> Plane:
+        """Codes (C, h, w) of a canvas (C, H, W)."""
+        if (canvas.shape[2], canvas.shape[1]) != size:
+            canvas = F.interpolate(canvas[None], size[::-1], mode="bilinear", antialias=True)[0]
+        return canvas.round_().clamp_(1, 254).to(torch.uint8).numpy()
+
+    def _make_view(self, framing: Framing) -> _View:
+        width, height = self._film_size
+        inverse: Floats = np.linalg.inv(framing.matrix(width / height))
+        columns, rows = self._canvas
+        chroma = _View(inverse, framing.area, (columns // 2, rows // 2), (width // 2, height // 2))
+        return _View(inverse, framing.area, self._canvas, self._film_size, chroma)
+
+
+class _View:
+    """A framing's resampling grid and its mask of bars, for planes of one size."""
+
+    def __init__(
+        self,
+        inverse: Floats,
+        area: Box,
+        canvas: tuple[int, int],
+        film_size: tuple[int, int],
+        chroma: _View | None = None,
+    ) -> None:
+        self._chroma = chroma
+        # Elsewhere the canvas is reduced or enlarged much, or it is chroma, which nobody measures.
+        self._mode = "bicubic" if chroma is not None and canvas == film_size else "bilinear"
+        (x0, y0, x1, y1), (width, height) = area, canvas
+        columns, rows = np.arange(width), np.arange(height)
+        # The share of each pixel that lies between the bars.
+        across = np.minimum(columns + 1, x1 * width) - np.maximum(columns, x0 * width)
+        down = np.minimum(rows + 1, y1 * height) - np.maximum(rows, y0 * height)
+        mask = np.clip(down, 0, 1)[:, None] * np.clip(across, 0, 1)
+        self.mask = torch.from_numpy(mask.astype(np.float32))
+        self._grid: torch.Tensor | None = None
+        if canvas != film_size or not np.allclose(inverse, np.eye(3), atol=1e-9):
+            x, y = np.meshgrid((columns + 0.5) / width, (rows + 0.5) / height)
+            points = np.stack((x, y), axis=-1) @ inverse[:2, :2].T + inverse[:2, 2]
+            self._grid = torch.from_numpy((2 * points - 1).astype(np.float32))[None]
+
+    @property
+    def chroma(self) -> _View:
+        if self._chroma is None:
+            raise ValueError("a view of chroma has none itself")
+        return self._chroma
+
+    def warp(self, planes: Plane, outside: int) -> torch.Tensor:
+        """(C, H, W) of planes (C, h, w), less the code that stands for nothing outside of them."""
+        values = torch.from_numpy(planes).float().sub_(outside)[None]
+        if self._grid is not None:
+            values = F.grid_sample(values, self._grid, mode=self._mode, align_corners=False)
+        return values[0]
+
+
+class _Damage:
+    """Grain, dust, scratches and flicker of one print."""
+
+    GRAIN_MARGIN = 64  # pixels by which one field of grain is moved about from frame to frame
+
+    def __init__(self, look: Look, size: tuple[int, int], rng: np.random.Generator) -> None:
+        self._look, self._rng, self._size = look, rng, size
+        self._exposure, self._frame = 0.0, 0
+        width, height = (side + self.GRAIN_MARGIN for side in size)
+        fine = rng.standard_normal((height + 1, width + 1), np.float32)
+        coarse = fine[:-1, :-1] + fine[1:, :-1] + fine[:-1, 1:] + fine[1:, 1:]
+        self._grain = torch.from_numpy(coarse * np.float32(look.grain / 2))
+        self._scratches = rng.uniform(0.05, 0.95, look.scratches)
+
+    def next_exposure(self) -> float:
+        """The next frame's, wandering about 1."""
+        self._exposure = 0.7 * self._exposure + 0.7 * self._rng.standard_normal()
+        return 1 + self._look.flicker * self._exposure
+
+    def apply(self, canvas: torch.Tensor) -> torch.Tensor:
+        """Damage a canvas (H, W), 0 for black."""
+        self._frame += 1
+        if self._look.grain:
+            x, y = self._rng.integers(0, self.GRAIN_MARGIN, 2)
+            height, width = canvas.shape
+            canvas = canvas + self._grain[y : y + height, x : x + width]
+        if self._look.specks or self._look.scratches:
+            canvas = canvas.clone()
+            self._scratch(canvas)
+            for _ in range(self._rng.poisson(self._look.specks)):
+                self._speck(canvas)
+        return canvas
+
+    def _scratch(self, canvas: torch.Tensor) -> None:
+        width = canvas.shape[1]
+        for n, place in enumerate(self._scratches):
+            phase = self._frame / (40 + 13 * n) + 10 * place
+            if math.sin(phase) > 0:
+                x = int(place * width + 0.004 * width * math.sin(self._frame / 7 + n))
+                canvas[:, x : x + max(width // 500, 1)] += 50
+
+    def _speck(self, canvas: torch.Tensor) -> None:
+        height, width = canvas.shape
+        radii = self._rng.uniform(0.7, 4.0, 2) * width / SIZE[0]
+        x, y = self._rng.uniform((0, 0), (width, height))
+        left, top = int(max(x - radii[0], 0)), int(max(y - radii[1], 0))
+        patch = canvas[top : int(y + radii[1]) + 1, left : int(x + radii[0]) + 1]
+        rows = (torch.arange(patch.shape[0]) + top - y) / radii[1]
+        columns = (torch.arange(patch.shape[1]) + left - x) / radii[0]
+        shape = rows[:, None] ** 2 + columns**2 <= 1
+        patch[shape] = float(WHITE - BLACK if self._rng.random() < 0.6 else 0)
+
+
+def _even(side: float) -> int:
+    return 2 * round(side / 2)
+
+
+def _write(path: Path, version: Version, ticks: Indices, pictures: Iterable[Picture]) -> None:
+    encoding = version.encoding
+    with av.open(path, "w") as container:
+        stream: Any = container.add_stream("libx264", rate=version.cadence.frame_rate)
+        stream.width, stream.height = version.size
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"preset": encoding.preset, "threads": "1"}
+        if encoding.bitrate_kbps is None:
+            stream.options |= {"crf": str(encoding.crf)}
+        else:
+            rate = f"{encoding.bitrate_kbps}k"
+            stream.options |= {"b": rate, "maxrate": rate, "bufsize": rate}
+        for tick, (luma, chroma) in zip(ticks, pictures, strict=True):
+            planes = np.concatenate((luma, chroma.reshape(-1, luma.shape[1])))
+            frame: Any = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+            frame.time_base = 1 / version.cadence.frame_rate
+            frame.pts = int(tick)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+
+
+CADENCES = {
+    "equal": (Cadence(), Cadence()),
+    "b-ntsc": (Cadence(), Cadence(NTSC_FILM_RATE)),
+    "a-ntsc": (Cadence(NTSC_FILM_RATE), Cadence()),
+    "pal": (Cadence(), Cadence(PAL_RATE)),
+    "a-pal": (Cadence(PAL_RATE), Cadence()),
+    "25-doubled": (Cadence(), Cadence(PAL_RATE, double_every=24)),
+    "30-doubled": (Cadence(), Cadence(Fraction(30), double_every=4)),
+    "2997-doubled": (Cadence(), Cadence(Fraction(30000, 1001), double_every=4)),
+    "vfr-dropped": (Cadence(), Cadence(drop_share=0.15)),
+    "vfr-still": (Cadence(), Cadence(drops_still=True)),
+}
+LEVELS = ("easy", "medium", "hard")
+LEVEL_SHARES = (0.2, 0.6, 0.2)
+CHANCE_BY_LEVEL = {"easy": 0.2, "medium": 1.0, "hard": 2.2}
+LEAST_KEPT_FRAMES = 20 * 24  # of the film, shown by both versions
+# (size, bit rates in kbit/s to choose from) of coloured versions.
+COLOR_SIZES = {
+    (640, 360): (300, 500, 900),
+    (480, 360): (250, 400, 800),
+    (320, 240): (150, 300, 500),
+    (160, 120): (60, 120, 250),
+    (1280, 720): (600, 1000, 2000),
+}
+LONG_MINUTES = 2.5  # longer films have up to two cuts a minute, as hard ones do, others one
+SHORT_SEEDS = 24  # so many seeds from 1 on plant one to three minutes
+
+
+class _Dice:
+    """Chance, and the kinds that it brings."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.level = self.rng.choices(LEVELS, LEVEL_SHARES)[0]
+        self.kinds = [self.level]
+
+    def wants(self, kind: str, chance: float) -> bool:
+        """Whether the pair is of this kind; ``chance`` is that of a medium one."""
+        wanted = self.rng.random() < min(chance * CHANCE_BY_LEVEL[self.level], 0.9)
+        if wanted and kind not in self.kinds:
+            self.kinds.append(kind)
+        return wanted
+
+    def between(self, low: float, high: float) -> float:
+        return self.rng.uniform(low, high)
+
+    def frames(self, low_seconds: float, high_seconds: float) -> int:
+        return round(self.rng.uniform(low_seconds, high_seconds) * FILM_RATE)
+
+
+@dataclass
+class _Edits:
+    """What one version leaves out of the film and puts in."""
+
+    foreign: Source
+    removed: list[range] = field(default_factory=list)
+    inserted: dict[int, tuple[str, int]] = field(default_factory=dict)  # index: what, count
+
+    def kept(self, length: int) -> NDArray[np.bool_]:
+        kept = np.ones(length, bool)
+        for part in self.removed:
+            kept[part.start : part.stop] = False
+        return kept
+
+    def runs(self, length: int, seed: int) -> tuple[Run, ...]:
+        """The version's runs; foreign frames are used once, and title cards when they run out."""
+        kept = self.kept(length)
+        steps = np.flatnonzero(np.diff(kept)) + 1
+        bounds = sorted({0, length, *steps.tolist(), *self.inserted})
+        runs: list[Run] = []
+        used = 0
+        for start, end in zip(bounds, bounds[1:] + [length], strict=True):
+            if start in self.inserted:
+                what, count = self.inserted[start]
+                if what == "foreign" and used + count > self.foreign.length:
+                    what = "title"
+                runs.append(Run(what, used if what == "foreign" else seed + len(runs), count))
+                used += count if what == "foreign" else 0
+            if start < end and kept[start]:
+                runs.append(Run("film", start, end - start))
+        return tuple(runs)
+
+
+def draw_recipe(seed: int, data: Path) -> Recipe:
+    """Draw a pair; ``data`` is the folder of films, see its README."""
+    dice = _Dice(seed)
+    source, foreign = _draw_source(dice, data, seed)
+    edits = _Edits(foreign[0]), _Edits(foreign[1])
+    _draw_ends(dice, edits, source.length)
+    _draw_cuts(dice, edits, source)
+    # All in turn, so that a few pairs have them all.
+    cadence = "equal" if dice.level == "easy" else list(CADENCES)[seed % len(CADENCES)]
+    dice.kinds.append(cadence)
+    size = _draw_color_size(dice)
+    if (edits[0].kept(source.length) & edits[1].kept(source.length)).sum() < LEAST_KEPT_FRAMES:
+        raise RuntimeError(f"the recipe of seed {seed} keeps too little of the film")
+    bw_runs, color_runs = (
+        edit.runs(source.length, 1000 * seed + 100 * n) for n, edit in enumerate(edits)
+    )
+    bw_cadence, color_cadence = CADENCES[cadence]
+    bw = Version(
+        bw_runs,
+        bw_cadence,
+        ((0, _draw_bw_framing(dice)),),
+        dice.rng.choices([SIZE, (480, 270), (1280, 720)], [0.8, 0.12, 0.08])[0],
+        _draw_bw_look(dice),
+        Encoding(dice.rng.randint(18, 24)),
+        foreign[0],
+    )
+    color = Version(
+        color_runs,
+        color_cadence,
+        _draw_color_framings(dice, size, source),
+        size,
+        _draw_color_look(dice),
+        _draw_color_encoding(dice, size, cadence),
+        foreign[1],
+    )
+    return Recipe(seed, source, bw, color, tuple(dice.kinds))
+
+
+def draw_wrong_recipe(kind: str, seed: int, data: Path) -> Recipe:
+    """Draw two films that do not belong together, 20 to 60 s each."""
+    dice = _Dice(seed)
+    rng = dice.rng
+    lengths = [dice.frames(20, 60) for _ in range(2)]
+    first = rng.randrange(0, STORY_FRAMES // 2 - lengths[0])
+    bw_film = _bunny(data, first, lengths[0])
+    if kind == "other-film":
+        color_film = _reel(data, REEL, rng)
+    elif kind == "other-part":
+        second = rng.randrange(STORY_FRAMES // 2, STORY_FRAMES - lengths[1])
+        color_film = _bunny(data, second, lengths[1])
+    elif kind == "reversed":
+        color_film = _bunny(data, first, lengths[0], is_reversed=True)
+    else:
+        raise ValueError(f"{kind!r} is none of {', '.join(WRONG_KINDS)}")
+    count = min(color_film.length, max(lengths))
+    size = _draw_color_size(dice)
+    framing = _draw_framing(dice, size)
+    look, encoding = _draw_color_look(dice), _draw_color_encoding(dice, size, "equal")
+    return Recipe(
+        seed,
+        bw_film,
+        Version((Run("film", 0, lengths[0]),), look=_draw_bw_look(dice)),
+        Version(
+            (Run("film", 0, count),), Cadence(), ((0, framing),), size, look, encoding,
+            film=color_film,
+        ),
+        (kind, *dice.kinds),
+    )  # fmt: skip
+
+
+def _bunny(data: Path, first: int, count: int, *, is_reversed: bool = False) -> Source:
+    step = REVERSED_PIECE_FRAMES if is_reversed else count
+    starts = range(first, first + count, step)
+    pieces = [
+        Piece(data / BUNNY, start, min(step, first + count - start), is_reversed=is_reversed)
+        for start in starts
+    ]
+    return Source(tuple(pieces[::-1] if is_reversed else pieces))
+
+
+def _reel(data: Path, clips: dict[str, int], rng: random.Random) -> Source:
+    """The clips and their mirror images, as shots in random order."""
+    pieces = [
+        Piece(data / name, 0, count, is_mirrored)
+        for name, count in clips.items()
+        for is_mirrored in (False, True)
+    ]
+    rng.shuffle(pieces)
+    return Source(tuple(pieces))
+
+
+def _draw_source(dice: _Dice, data: Path, seed: int) -> tuple[Source, tuple[Source, Source]]:
+    """The film, and what is foreign in either version."""
+    rng = dice.rng
+    if rng.random() < 0.22:
+        dice.kinds.append("reel")
+        firsts = rng.randrange(0, 5000), rng.randrange(6000, 10_000)
+        first, second = (_bunny(data, first, 1500) for first in firsts)
+        return _reel(data, REEL, rng), (first, second)
+    first, second = (_reel(data, half, rng) for half in REEL_HALVES)
+    seconds = dice.between(60, 150)
+    if seed > SHORT_SEEDS:
+        ranges = [(60, 180), (180, 360), (360, 480)]
+        seconds = dice.between(*rng.choices(ranges, [0.7, 0.22, 0.08])[0])
+        if rng.random() < 0.06:
+            dice.kinds.append("whole-film")
+            return _bunny(data, 0, BUNNY_FRAMES), (first, second)
+    count = round(seconds * FILM_RATE)
+    return _bunny(data, rng.randrange(0, STORY_FRAMES - count), count), (first, second)
+
+
+def _draw_ends(dice: _Dice, edits: tuple[_Edits, _Edits], length: int) -> None:
+    """Intros, and beginnings and ends that are cut off."""
+    for edit in edits:
+        if dice.wants("intro", 0.3):
+            what = dice.rng.choice(["foreign", "foreign", "title", "black"])
+            edit.inserted[0] = (what, dice.frames(0.5, 20 if what == "foreign" else 8))
+    both = [*edits]
+    dice.rng.shuffle(both)
+    if dice.wants("late-start", 0.3):
+        share = min(dice.rng.expovariate(8), 1 / 3)
+        both[0].removed.append(range(0, round(share * length)))
+    if dice.wants("early-end", 0.3):
+        share = min(dice.rng.expovariate(8), 1 / 3)
+        edit = dice.rng.choice(both)
+        edit.removed.append(range(length - round(share * length), length))
+    if dice.wants("outro", 0.15):
+        what = dice.rng.choice(["foreign", "title", "black"])
+        dice.rng.choice(both).inserted[length] = (what, dice.frames(0.5, 6))
+
+
+def _draw_cuts(dice: _Dice, edits: tuple[_Edits, ...], source: Source) -> None:
+    """Edits amid the film, up to 20 in ten minutes of it."""
+    minutes = float(source.length / FILM_RATE / 60)
+    if not dice.wants("cuts", 0.65):
+        return
+    is_cut_much = dice.level == "hard" or minutes > LONG_MINUTES
+    most = (2 if is_cut_much else 1) * minutes
+    shots = find_shots(source)
+    for _ in range(max(1, round(dice.between(0.2, 1.0) * most))):
+        edit, shot = dice.rng.choice(edits), dice.rng.choice(shots)
+        kinds = ["missing-shot", "single-frames", "trim", "insert", "black"]
+        kind = dice.rng.choices(kinds, [2, 2, 3, 2, 1])[0]
+        if kind not in dice.kinds:
+            dice.kinds.append(kind)
+        if kind == "missing-shot":
+            edit.removed.append(range(shot.start, min(shot.stop, shot.start + 12 * 24)))
+        elif kind == "single-frames":
+            frames = dice.rng.choices(range(1, source.length - 1), k=dice.rng.randint(1, 4))
+            edit.removed += [range(frame, frame + 1) for frame in frames]
+        elif kind == "trim":
+            edit.removed.append(_trim(dice, shot))
+        elif shot.start not in edit.inserted:
+            seconds = (1, 4) if kind == "insert" else (0.2, 2)
+            what = "foreign" if kind == "insert" else "black"
+            edit.inserted[shot.start] = (what, dice.frames(*seconds))
+    if minutes > 4 and dice.wants("missing-minute", 0.2):
+        start = dice.rng.randrange(0, source.length - 60 * 24)
+        dice.rng.choice(edits).removed.append(range(start, start + 60 * 24))
+
+
+def _trim(dice: _Dice, shot: range) -> range:
+    """3 to 40 frames at the start or the end of a shot."""
+    count = min(dice.rng.randint(3, 40), len(shot) - 1)
+    if dice.rng.random() < 0.5:
+        return range(shot.start, shot.start + count)
+    return range(shot.stop - count, shot.stop)
+
+
+def _draw_color_size(dice: _Dice) -> tuple[int, int]:
+    weights = [5, 1, 1, 0.5, 0.5] if dice.level == "easy" else [3, 2, 2, 1.5, 1]
+    size = dice.rng.choices(list(COLOR_SIZES), weights)[0]
+    dice.kinds.append("x".join(map(str, size)))
+    return size
+
+
+def _draw_color_framings(
+    dice: _Dice, size: tuple[int, int], source: Source
+) -> tuple[tuple[int, Framing], ...]:
+    framings = [(0, _draw_framing(dice, size))]
+    if dice.wants("reel-change", 0.15):
+        start = round(dice.between(0.25, 0.75) * source.length)
+        shot = min(find_shots(source), key=lambda shot: abs(shot.start - start))
+        if shot.start:
+            framings.append((shot.start, _draw_framing(dice, size)))
+    return tuple(framings)
+
+
+def _draw_bw_framing(dice: _Dice) -> Framing:
+    crop, area = (0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 1.0, 1.0)
+    if dice.wants("bw-crop", 0.12):
+        left, top, right, bottom = (dice.between(0, 0.04) for _ in range(4))
+        crop = (left, top, right, bottom)
+    if dice.wants("bw-bars", 0.06):
+        side = dice.between(0.02, 0.1)
+        area = (side, 0.0, 1 - side, 1.0)
+    return Framing(crop, area)
+
+
+def _draw_framing(dice: _Dice, size: tuple[int, int]) -> Framing:
+    """A coloured version's framing; a picture of 16:9 comes into one of 4:3 in several ways."""
+    (left, top, right, bottom), area = _draw_fit(dice, size)
+    if dice.wants("crop", 0.4):
+        most = 0.12 if dice.level == "hard" else 0.08
+        left, right = left + dice.between(0, most), right + dice.between(0, most)
+        top, bottom = top + dice.between(0, most), bottom + dice.between(0, most)
+    elif dice.wants("zoom", 0.15):
+        side = dice.between(0.01, 0.08)
+        left, top, right, bottom = left + side, top + side, right + side, bottom + side
+    if dice.wants("shift", 0.25):
+        x, y = dice.between(-0.02, 0.02), dice.between(-0.02, 0.02)
+        left, top, right, bottom = left + x, top + y, right - x, bottom - y
+    turn = dice.between(-1, 1) if dice.wants("rotation", 0.25) else 0.0
+    return Framing((left, top, right, bottom), area, turn)
+
+
+def _draw_fit(dice: _Dice, size: tuple[int, int]) -> tuple[Box, Box]:
+    """How the film's shape is brought into that of a picture of this size: crop and area."""
+    narrower = size[0] / size[1] / (SIZE[0] / SIZE[1])
+    nothing, whole = (0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 1.0, 1.0)
+    if narrower < 0.99:
+        fit = dice.rng.choice(["letterbox", "letterbox", "pan-scan", "squeezed"])
+        if fit not in dice.kinds:
+            dice.kinds.append(fit)
+        if fit == "letterbox":
+            return nothing, (0.0, (1 - narrower) / 2, 1.0, (1 + narrower) / 2)
+        side = (1 - narrower) / 2 if fit == "pan-scan" else 0.0
+        return (side, 0.0, side, 0.0), whole
+    if dice.wants("matte", 0.12):
+        bar = dice.between(0.03, 0.13)
+        return (0.0, bar, 0.0, bar), (0.0, bar, 1.0, 1 - bar)
+    if dice.wants("pillarbox", 0.12):
+        bar = dice.between(0.03, 0.125)
+        crop = bar if dice.rng.random() < 0.5 else 0.0  # else it is squeezed
+        return (crop, 0.0, crop, 0.0), (bar, 0.0, 1 - bar, 1.0)
+    return nothing, whole
+
+
+def _draw_bw_look(dice: _Dice) -> Look:
+    is_damaged = dice.wants("bw-damage", 0.35)
+    return Look(
+        gamma=dice.between(0.85, 1.2),
+        contrast=dice.between(0.85, 1.1),
+        lift=dice.between(-4, 8),
+        saturation=0.0,
+        grain=dice.between(2, 7) if is_damaged else dice.between(0, 1.5),
+        specks=dice.between(0.3, 3) if is_damaged else 0.0,
+        scratches=dice.rng.randint(0, 3) if is_damaged else 0,
+        flicker=dice.between(0.01, 0.05) if is_damaged else 0.0,
+    )
+
+
+def _draw_color_look(dice: _Dice) -> Look:
+    is_graded = dice.wants("graded", 0.6)
+    is_damaged = dice.wants("damage", 0.2)
+    return Look(
+        gamma=math.exp(dice.between(math.log(0.6), math.log(1.6))) if is_graded else 1.0,
+        contrast=dice.between(0.75, 1.3) if is_graded else 1.0,
+        lift=dice.between(-15, 20) if is_graded else 0.0,
+        saturation=dice.between(0.3, 1.4) if is_graded else 1.0,
+        tint=(dice.between(-10, 10), dice.between(-10, 10)) if is_graded else (0.0, 0.0),
+        grain=dice.between(2, 6) if is_damaged else 0.0,
+        specks=dice.between(0.2, 2) if is_damaged else 0.0,
+        scratches=dice.rng.randint(0, 2) if is_damaged else 0,
+        flicker=dice.between(0.01, 0.04) if is_damaged else 0.0,
+    )
+
+
+def _draw_color_encoding(dice: _Dice, size: tuple[int, int], cadence: str) -> Encoding:
+    container = "mp4"
+    if cadence.startswith("vfr"):
+        container = dice.rng.choice(["mp4", "mkv"])
+    elif dice.wants("mkv", 0.1):
+        container = "mkv"
+    preset = dice.rng.choice(["ultrafast", "veryfast"])
+    if dice.wants("low-bitrate", 0.3):
+        rate = dice.rng.choice(COLOR_SIZES[size])
+        dice.kinds.append(f"{rate}k")
+        return Encoding(bitrate_kbps=rate, preset=preset, container=container)
+    return Encoding(crf=dice.rng.randint(20, 27), preset=preset, container=container)
