@@ -166,27 +166,42 @@ def in_stretches(pair: Planted) -> Flags:
 
 
 def predictions(pair: Planted, segments: Sequence[sync.Segment], owner: Indices) -> Indices:
-    """(bw frames,): the coloured frame nearest to where each is lined up; -1 for unclaimed."""
-    middles = (pair.color_seconds[1:] + pair.color_seconds[:-1]) / 2
+    """(bw frames,): the coloured frame shown when each is lined up; -1 for unclaimed.
+
+    That is the last one that has begun by then, to half a frame, as players and `extract` take it.
+    """
+    begins = pair.color_seconds - np.median(np.diff(pair.color_seconds)) / 2
     predicted = np.full(len(owner), -1)
     for n in np.flatnonzero(owner >= 0):
         seconds = segments[owner[n]].color_seconds(float(pair.bw_seconds[n]))
-        predicted[n] = np.searchsorted(middles, seconds)
+        predicted[n] = max(int(np.searchsorted(begins, seconds, side="right")) - 1, 0)
     return predicted
 
 
 def frame_errors(pair: Planted, predicted: Indices) -> Indices:
     """(bw frames,): how far the predicted frames are from the true ones, in frames of the film.
 
-    A predicted frame that is not of the film is as far off as the true one is from it.
+    A predicted frame that is not of the film is as far off as the true one is from it. Where a
+    variable frame rate leaves frames out, the one before them is held, and true as well.
     """
     shown = pair.color_source[predicted]
-    errors = np.abs(shown - pair.bw_source)
+    errors = np.minimum(np.abs(shown - pair.bw_source), np.abs(shown - held(pair)))
     errors[(pair.bw_source < 0) | (predicted < 0)] = FAR
     for n in np.flatnonzero((shown < 0) & (errors < FAR)):
         true = np.flatnonzero(pair.color_source == pair.bw_source[n])
         errors[n] = np.abs(true - predicted[n]).min(initial=FAR)
     return errors
+
+
+def held(pair: Planted) -> Indices:
+    """(bw frames,): the last frame of the film that is shown by then, within its stretch."""
+    frames = pair.bw_source.copy()
+    kept = np.unique(pair.color_source[pair.color_source >= 0])
+    for first, end in pair.stretches:
+        inside = (frames >= first) & (frames < end)
+        place = np.searchsorted(kept, frames[inside], side="right") - 1
+        frames[inside] = np.maximum(kept[np.maximum(place, 0)], first)
+    return frames
 
 
 def corner_error(pair: Planted, segments: Sequence[sync.Segment], owner: Indices) -> float:

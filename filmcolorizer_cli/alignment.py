@@ -39,17 +39,23 @@ WINDOW_STEP_SECONDS = 1.5
 # for 24 frames a second, PAL's 25, both, and silent film at other speeds.
 KNOWN_RATES = tuple(
     Fraction(rate)
-    for rate in ("1", "1001/1000", "1000/1001", "24/25", "25/24", "960/1001", "1001/960")
+    for rate in (
+        *("1", "1001/1000", "1000/1001", "24/25", "25/24", "960/1001", "1001/960"),
+        *("16/24", "18/24", "20/24", "22/24", "24/16", "24/18", "24/20", "24/22"),
+    )
 )
 RATE_LAG_CELLS = 40  # over which the chain's rise is measured
 RATE_REACH = 0.03  # by which the chain's estimate of the rate may be off
 RATE_STEP = 0.0001
 RATE_DOUBT = 0.5  # of the best rate's votes are enough for a likely one
+REEL_VOTE_SECONDS = 20.0  # around a window, within which others vote for its rate
+REEL_COST = 4.0  # of a change of rate, in windows whose neighbours all agree
 
 JUMP_COST = 20.0  # of a change of offset, in what a good frame gains
 NEIGHBOURS = 6  # frames around a likely offset that are considered
 NEAR_SECONDS = 4.0  # offsets that are likely somewhere are considered so far around
 BLOCK_FRAMES = 48
+FEWEST_FRAMES = 8  # of a film, or a part of one, that can be aligned
 VECTORS_AT_ONCE = 4096
 
 CONFIDENCE_FRAMES = 200  # of a stretch, that its confidence is measured on
@@ -137,6 +143,8 @@ def align(
     Returns:
         The stretches, in order, with the placement refined on what they show.
     """
+    if min(len(bw), len(color)) < FEWEST_FRAMES:
+        return []
     runs = [run for run in _runs(find_chain(bw, color, placement)) if len(run) >= 2]
     if not runs:
         return []
@@ -147,12 +155,38 @@ def align(
     if refined != rate:
         rate = refined
         windows = find_windows(films, runs, rate)
+    reels = find_reels(windows, rate, color.frame_seconds)
+    if len(reels) > 1:
+        return _align_reels(bw, color, placement, reels)
     refined_placement = _refine(films, windows, rate)
     if is_moved(films.placement, refined_placement):
         films = Films(bw, color, refined_placement)
     offsets = _Offsets(films, windows, rate).find()
     stretches = bridge(films, _stretches(offsets, rate, films.placement))
     return [_finish(films, stretch) for stretch in stretches]
+
+
+def _align_reels(
+    bw: Signatures, color: Signatures, placement: Placement, reels: list[Reel]
+) -> list[Stretch]:
+    """Align parts of a black-and-white film that a coloured one shows at different speeds."""
+    stretches: list[Stretch] = []
+    borders = [-np.inf, *(reel.begin_seconds for reel in reels[1:]), np.inf]
+    for reel, (begin, end) in zip(reels, pairwise(borders), strict=True):
+        first, last = np.searchsorted(bw.seconds, (begin, end))
+        shown = (reel.color_begin_seconds - NEAR_SECONDS, reel.color_end_seconds + NEAR_SECONDS)
+        color_first, color_last = np.searchsorted(color.seconds, shown)
+        parts = bw.part(int(first), int(last)), color.part(int(color_first), int(color_last))
+        stretches += shift(align(*parts, placement, reel.rate), int(first))
+    return stretches
+
+
+def shift(stretches: list[Stretch], frames: int) -> list[Stretch]:
+    """Stretches of a part of a film that begins after so many frames, as those of the film."""
+    return [
+        replace(stretch, begin=stretch.begin + frames, end=stretch.end + frames)
+        for stretch in stretches
+    ]
 
 
 def _finish(films: Films, stretch: Stretch) -> Stretch:
@@ -405,6 +439,77 @@ def find_rate(
         if abs(known - rate) < RATE_REACH and votes(known) >= RATE_DOUBT * votes(best):
             return known
     return best
+
+
+@dataclass(frozen=True)
+class Reel:
+    """A part of a black-and-white film that a coloured one shows at one speed.
+
+    Attributes:
+        begin_seconds: in the black-and-white film.
+        color_begin_seconds, color_end_seconds: from where to where the coloured film shows it.
+    """
+
+    begin_seconds: float
+    rate: float
+    color_begin_seconds: float
+    color_end_seconds: float
+
+
+def find_reels(windows: list[Window], rate: float, frame_seconds: float) -> list[Reel]:
+    """Where another known rate than the film's holds for a while.
+
+    Each window's neighbours vote for the rates at which they share its offset; the rates with the
+    most votes win, less what changing between them costs.
+
+    Args:
+        rate: at which the windows' offsets were found, and that mostly holds.
+    """
+    others = [float(known) for known in KNOWN_RATES if abs(float(known) - rate) > RATE_REACH / 2]
+    candidates = [rate, *others]
+    seconds = np.array([window.seconds for window in windows])
+    shown = np.array([window.offset_seconds for window in windows]) + rate * seconds
+    apart = seconds[None] - seconds[:, None]
+    near = (np.abs(apart) > 2 * WINDOW_STEP_SECONDS) & (np.abs(apart) < REEL_VOTE_SECONDS)
+    scores = np.empty((len(windows), len(candidates)))
+    for number, candidate in enumerate(candidates):
+        missed = np.abs(shown[None] - shown[:, None] - candidate * apart)
+        agree = near * np.maximum(1 - missed / frame_seconds, 0)
+        scores[:, number] = agree.sum(axis=1) / np.maximum(near.sum(axis=1), 1)
+    rates = np.array(candidates)[_steady(scores, REEL_COST)]
+    starts = [0, *(int(n) + 1 for n in np.flatnonzero(np.diff(rates)))]
+    reels = []
+    for first, end in pairwise((*starts, len(windows))):
+        begin = _meeting(seconds, shown, rates, first) if first else 0.0
+        part = shown[first:end]
+        reels.append(Reel(begin, float(rates[first]), float(part.min()), float(part.max())))
+    return reels
+
+
+def _steady(scores: Seconds, cost: float) -> Indices:
+    """The choice (N,) from scores (N, K) with the largest sum, less a cost for each change."""
+    total = scores[0]
+    came = np.zeros(scores.shape, np.intp)
+    every = np.arange(scores.shape[1])
+    for number, score in enumerate(scores[1:], 1):
+        best = int(total.argmax())
+        came[number] = np.where(total[best] - cost > total, best, every)
+        total = np.maximum(total, total[best] - cost) + score
+    choice = np.empty(len(scores), np.intp)
+    choice[-1] = total.argmax()
+    for number in range(len(scores) - 1, 0, -1):
+        choice[number - 1] = came[number, choice[number]]
+    return choice
+
+
+def _meeting(seconds: Seconds, shown: Seconds, rates: Seconds, first: int) -> float:
+    """When the reel that ends before window ``first`` runs over into the next one."""
+    before, after = slice(max(first - 5, 0), first), slice(first, first + 5)
+    offsets = [np.median(shown[part] - rates[part][0] * seconds[part]) for part in (before, after)]
+    meeting = float((offsets[0] - offsets[1]) / (rates[first] - rates[first - 1]))
+    if seconds[before][-1] - NEAR_SECONDS < meeting < seconds[first] + NEAR_SECONDS:
+        return meeting
+    return float(seconds[first - 1] + seconds[first]) / 2
 
 
 class _Offsets:

@@ -31,6 +31,7 @@ SHORTEST_FILM_SECONDS = 2.0  # that can be lined up
 LEAST_CONFIDENCE = 0.5  # below which a stretch is left out rather than guessed
 SHORTEST_SURE_SECONDS = 2.0  # of all stretches together; less may be chance
 SHORTEST_REEL_SECONDS = 4.0  # that is lined up on its own
+SHORTEST_MOVED_SECONDS = 10.0  # that is looked for elsewhere than in the order of the film
 REEL_MARGIN_SECONDS = 2.0  # of the coloured film, by which its reels may begin elsewhere
 SAMPLES_APART_SECONDS = (
     0.5  # at least, of the frames in which changes of the picture are looked for
@@ -125,7 +126,7 @@ def align(bw: Film, color: Film, *, track: Track = lambda frames, total, label: 
     signatures = read_signatures(bw, color, track=track)
     for film, part in zip((bw, color), signatures, strict=True):
         _check_visible(film, part)
-    stretches = line_up(*signatures)
+    stretches = _line_up_elsewhere(*signatures, line_up(*signatures))
     _check_found(bw, color, signatures, stretches)
     return SyncMap(
         film_identity(bw),
@@ -200,10 +201,43 @@ def line_up(bw: Signatures, color: Signatures, expected_rate: float = 1.0) -> li
     for stretch, (bw_gap, color_gap) in zip((*sure, None), _gaps(bw, color, sure), strict=True):
         parts = bw.part(*bw_gap), color.part(*color_gap)
         if all(part.duration_seconds >= SHORTEST_REEL_SECONDS for part in parts):
-            found += _shifted(line_up(*parts, sure[0].rate), bw_gap[0])
+            found += alignment.shift(line_up(*parts, sure[0].rate), bw_gap[0])
         if stretch is not None:
             found.append(stretch)
     return found
+
+
+def _line_up_elsewhere(bw: Signatures, color: Signatures, found: list[Stretch]) -> list[Stretch]:
+    """Add what comes in another order: reels that were swapped, scenes that were moved."""
+    if not found:
+        return []
+    times = [s.color_seconds(bw.seconds[[s.begin, s.end - 1]]) for s in found]
+    shown = [(int(first), int(last) + 1) for first, last in map(color.at, times)]
+    bw_gaps = [_longer(bw, gap) for gap in _left_out([(s.begin, s.end) for s in found], len(bw))]
+    color_gaps = [_longer(color, gap) for gap in _left_out(shown, len(color))]
+    more: list[Stretch] = []
+    for bw_gap in filter(None, bw_gaps):
+        for color_gap in filter(None, color_gaps):
+            stretches = line_up(bw.part(*bw_gap), color.part(*color_gap), found[0].rate)
+            if stretches:
+                more += alignment.shift(stretches, bw_gap[0])
+                break
+    return sorted([*found, *more], key=lambda stretch: stretch.begin)
+
+
+def _left_out(ranges: list[tuple[int, int]], end: int) -> list[tuple[int, int]]:
+    """The ranges between ranges of frames, from 0 to ``end``."""
+    gaps, covered = [], 0
+    for first, last in [*sorted(ranges), (end, end)]:
+        gaps.append((covered, max(first, covered)))
+        covered = max(covered, last)
+    return gaps
+
+
+def _longer(film: Signatures, gap: tuple[int, int]) -> tuple[int, int] | None:
+    """A gap that is long enough to hold a scene that was moved, or None."""
+    long_enough = film.part(*gap).duration_seconds >= SHORTEST_MOVED_SECONDS
+    return gap if long_enough else None
 
 
 def _align_surely(
@@ -211,14 +245,6 @@ def _align_surely(
 ) -> list[Stretch]:
     stretches = alignment.align(bw, color, placement, expected_rate)
     return [stretch for stretch in stretches if stretch.confidence >= LEAST_CONFIDENCE]
-
-
-def _shifted(stretches: list[Stretch], frames: int) -> list[Stretch]:
-    """Stretches of a part of a film that begins after so many frames, as those of the film."""
-    return [
-        replace(stretch, begin=stretch.begin + frames, end=stretch.end + frames)
-        for stretch in stretches
-    ]
 
 
 def _line_up_reels(bw: Signatures, color: Signatures, stretches: list[Stretch]) -> list[Stretch]:
@@ -247,7 +273,7 @@ def _line_up_reels(bw: Signatures, color: Signatures, stretches: list[Stretch]) 
         reel = bw.part(begin, end), color.part(first, last)
         contents = find_content(reel[0].frames), find_content(reel[1].frames)
         placement = Placement(placement.affine, *contents)
-        reels += _shifted(_align_surely(*reel, placement, stretches[0].rate), begin)
+        reels += alignment.shift(_align_surely(*reel, placement, stretches[0].rate), begin)
     return reels
 
 
