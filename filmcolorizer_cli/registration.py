@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Floats, Frames, Signatures
 
 BLACK_LUMA = 16  # codes
-BAR_LUMA = 30  # codes; what never gets brighter is a bar, not a picture
+BAR_LUMA = 30  # codes; what is rarely brighter is a bar, not a picture
+BAR_PERCENTILE = 80  # of frames, up to which pixels of a bar are dark; a reel may have none
 BAR_MARGIN = 0.25  # pixels of a signature that are left out beside a bar
 FAINT_DEVIATION = 40.0  # codes, as the norm of a picture: five times what rounding to codes makes
 LEAST_SHARED = 0.3  # of the coloured picture, which both films must show
@@ -97,9 +98,9 @@ def invert(affine: Affine) -> Affine:
 
 
 def find_content(frames: Frames) -> Rectangle:
-    """The picture without the black bars that frame it throughout all frames (N, 768)."""
+    """The picture without the black bars that frame it in most frames (N, 768)."""
     some = frames[:: max(len(frames) // 500, 1)]
-    pictures = np.percentile(some, 98, axis=0).reshape(HEIGHT, WIDTH)
+    pictures = np.percentile(some, BAR_PERCENTILE, axis=0).reshape(HEIGHT, WIDTH)
     left, right = _lit_range(pictures.max(axis=0))
     top, bottom = _lit_range(pictures.max(axis=1))
     return Rectangle(left, top, right, bottom)
