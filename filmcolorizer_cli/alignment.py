@@ -36,14 +36,16 @@ LARGEST_GAIN, LARGEST_LOSS = 2.5, 2.0
 WINDOW_SECONDS = 3.0  # in which one offset is sought
 WINDOW_STEP_SECONDS = 1.5
 # Seconds of the coloured film in a second of the other, from the likeliest: the same speed, 23.976
-# for 24 frames a second, PAL's 25, both, and silent film at other speeds.
-KNOWN_RATES = tuple(
-    Fraction(rate)
-    for rate in (
-        *("1", "1001/1000", "1000/1001", "24/25", "25/24", "960/1001", "1001/960"),
-        *("16/24", "18/24", "20/24", "22/24", "24/16", "24/18", "24/20", "24/22"),
+# for 24 frames a second, PAL's 25, and both; then silent film at other speeds.
+COMMON_RATES = tuple(
+    map(
+        Fraction,
+        ("1", "1001/1000", "1000/1001", "24/25", "25/24", "960/1001", "1001/960"),
     )
 )
+SILENT_RATES = tuple(Fraction(n, 24) for n in (16, 18, 20, 22))
+KNOWN_RATES = (*COMMON_RATES, *SILENT_RATES, *(1 / rate for rate in SILENT_RATES))
+LIKELIER = 1.05  # times as unlike may windows be at a rate that is likelier beforehand
 RATE_LAG_CELLS = 40  # over which the chain's rise is measured
 RATE_REACH = 0.03  # by which the chain's estimate of the rate may be off
 RATE_STEP = 0.0001
@@ -148,9 +150,8 @@ def align(
     runs = [run for run in _runs(find_chain(bw, color, placement)) if len(run) >= 2]
     if not runs:
         return []
-    rate = _chain_rate(runs, expected_rate)
     films = Films(bw, color, placement)
-    windows = find_windows(films, runs, rate)
+    rate, windows = _first_windows(films, runs, expected_rate)
     refined = find_rate(windows, rate, expected_rate, color.frame_seconds)
     if refined != rate:
         rate = refined
@@ -164,6 +165,26 @@ def align(
     offsets = _Offsets(films, windows, rate).find()
     stretches = bridge(films, _stretches(offsets, rate, films.placement))
     return [_finish(films, stretch) for stretch in stretches]
+
+
+def _first_windows(
+    films: Films, runs: list[Seconds], expected_rate: float
+) -> tuple[float, list[Window]]:
+    """Windows at the chain's rate, or at a likelier one at which they are about as good."""
+    rate = _chain_rate(runs, expected_rate)
+    windows = find_windows(films, runs, rate)
+    frame_by_frame = films.color.frame_seconds / films.bw.frame_seconds
+    likely = [known for known in COMMON_RATES if abs(float(known) - frame_by_frame) < 1e-4]
+    for likelier in (*map(float, likely), expected_rate):
+        if likelier == rate:
+            break
+        others = find_windows(films, runs, likelier)
+        unlike, unlike_others = (
+            sum(1 - window.likeness for window in part) for part in (windows, others)
+        )
+        if unlike_others < LIKELIER * unlike:
+            return likelier, others
+    return rate, windows
 
 
 def _align_reels(

@@ -40,9 +40,12 @@ PICTURE_SAMPLES = 600  # at most
 # When less of the shorter film is found, it is asked whether it fits as well backwards.
 LARGE_SHARE = 0.3
 FLAT_RANGE = 8  # luma codes; what changes less shows nothing, whatever its noise
+NOT_MOVED = 0.0015  # parts of the picture; less is within what is measured, and better left alone
+DIGITS = 6  # of times and places in a map
 _FORMAT = "filmcolorizer-sync/2"
 _IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 _WHOLE = (0.0, 0.0, 1.0, 1.0)
+_CORNERS = np.array(((0, 1, 0, 1), (0, 0, 1, 1), (1, 1, 1, 1)))
 
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
 Area = tuple[float, float, float, float]
@@ -321,18 +324,25 @@ def _gaps(
 def _segment_of(stretch: Stretch, bw: Signatures) -> Segment:
     begin = float(bw.seconds[stretch.begin])
     end = float(bw.seconds[stretch.end]) if stretch.end < len(bw) else bw.end_seconds
-    color_begin = stretch.offset_seconds + stretch.rate * begin
-    (a, b, x), (c, d, y) = stretch.placement.matrix().tolist()
-    area = stretch.placement.area()
+    placement = stretch.placement
+    if np.abs((placement.matrix() - _IDENTITY) @ _CORNERS).max() < NOT_MOVED:
+        placement = placement.moved(np.array(_IDENTITY))
+    (a, b, x), (c, d, y) = placement.matrix().round(DIGITS).tolist()
+    area = placement.area()
     return Segment(
-        begin,
-        end,
+        round(begin, DIGITS),
+        round(end, DIGITS),
         # A frame's time may lie up to half a frame before the film's first one.
-        max(color_begin, 0.0),
+        max(round(stretch.offset_seconds + stretch.rate * begin, DIGITS), 0.0),
         stretch.rate,
-        stretch.confidence,
+        round(stretch.confidence, 3),
         ((a, b, x), (c, d, y)),
-        (area.left, area.top, area.right, area.bottom),
+        (
+            round(area.left, DIGITS),
+            round(area.top, DIGITS),
+            round(area.right, DIGITS),
+            round(area.bottom, DIGITS),
+        ),
     )
 
 
