@@ -112,15 +112,14 @@ def save_sync_preview(bw: Film, color: Film, sync_map: SyncMap, path: Path) -> N
 
 
 def _spread(sync_map: SyncMap) -> list[float]:
-    """Moments that are spread evenly over what both films show."""
-    shares = (np.arange(PREVIEW_MOMENTS) + 0.5) / PREVIEW_MOMENTS * sync_map.shared_seconds
-    durations = np.cumsum([0.0] + [segment.duration_seconds for segment in sync_map.segments])
-    moments = []
-    for share in shares:
-        number = int(np.searchsorted(durations, share, side="right")) - 1
-        segment = sync_map.segments[number]
-        moments.append(segment.bw_start_seconds + float(share - durations[number]))
-    return moments
+    """Moments of the 24 fps timeline, spread evenly over what both films show."""
+    moments = Moments()
+    numbers = [number for segment in sync_map.segments for number in moments.numbers(segment)]
+    count = min(PREVIEW_MOMENTS, len(numbers))
+    return [
+        numbers[(2 * n + 1) * len(numbers) // (2 * count)] * moments.step_seconds
+        for n in range(count)
+    ]
 
 
 def _triple(bw: Film, color: Film, sync_map: SyncMap, seconds: float) -> Plane:
@@ -129,9 +128,7 @@ def _triple(bw: Film, color: Film, sync_map: SyncMap, seconds: float) -> Plane:
     width = round(height * shared_aspect_ratio(sync_map, bw))
     one_frame = float(1 / TIMELINE_FRAME_RATE)
     moment = Moments(start_seconds=seconds, duration_seconds=one_frame)
-    picture = next(read_aligned(bw, color, sync_map, moment, (width, height)), None)
-    if picture is None:  # a segment of less than a frame
-        return np.zeros((height + LABEL_HEIGHT, 3 * width + 3 * GAP, 3), np.uint8)
+    picture = next(read_aligned(bw, color, sync_map, moment, (width, height)))
     neutral = np.full((height, width, 2), 128, np.uint8)
     grey = to_rgb(np.dstack((picture.luma, neutral)), bw.matrix)
     rgb = to_rgb(picture.ycbcr, color.matrix)
