@@ -441,13 +441,13 @@ def find_rate(
     Args:
         rate: at which the offsets were found.
     """
-    seconds = np.array([window.seconds for window in windows])
-    offsets = np.array([window.offset_seconds for window in windows])
-    sharp = np.array([window.sharpness for window in windows]) > 0.2
-    seconds, offsets = seconds[sharp], offsets[sharp]
-    apart = seconds[None] - seconds[:, None]
-    first, second = np.nonzero((apart > 5) & (apart < 120))
-    apart, drift = apart[first, second], (offsets[None] - offsets[:, None])[first, second]
+    sharp = [window for window in windows if window.sharpness > 0.2]
+    seconds = np.array([window.seconds for window in sharp])
+    offsets = np.array([window.offset_seconds for window in sharp])
+    pairs = [(seconds[lag:] - seconds[:-lag], offsets[lag:] - offsets[:-lag]) for lag in _lags(120)]
+    apart, drift = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    is_far = (apart > 5) & (apart < 120)
+    apart, drift = apart[is_far], drift[is_far]
     weights = apart * np.exp(-apart / 30)
 
     def votes(candidate: float) -> float:
@@ -487,17 +487,21 @@ def find_reels(windows: list[Window], rate: float, frame_seconds: float) -> list
         rate: at which the windows' offsets were found, and that mostly holds.
     """
     others = [float(known) for known in KNOWN_RATES if abs(float(known) - rate) > RATE_REACH / 2]
-    candidates = [rate, *others]
+    candidates = np.array([rate, *others])
     seconds = np.array([window.seconds for window in windows])
     shown = np.array([window.offset_seconds for window in windows]) + rate * seconds
-    apart = seconds[None] - seconds[:, None]
-    near = (np.abs(apart) > 2 * WINDOW_STEP_SECONDS) & (np.abs(apart) < REEL_VOTE_SECONDS)
-    scores = np.empty((len(windows), len(candidates)))
-    for number, candidate in enumerate(candidates):
-        missed = np.abs(shown[None] - shown[:, None] - candidate * apart)
-        agree = near * np.maximum(1 - missed / frame_seconds, 0)
-        scores[:, number] = agree.sum(axis=1) / np.maximum(near.sum(axis=1), 1)
-    rates = np.array(candidates)[_steady(scores, REEL_COST)]
+    scores = np.zeros((len(windows), len(candidates)))
+    votes = np.full((len(windows), 1), 1e-9)
+    for lag in _lags(REEL_VOTE_SECONDS):
+        apart = (seconds[lag:] - seconds[:-lag])[:, None]
+        is_near = (apart > 2 * WINDOW_STEP_SECONDS) & (apart < REEL_VOTE_SECONDS)
+        missed = np.abs((shown[lag:] - shown[:-lag])[:, None] - candidates * apart)
+        agree = is_near * np.maximum(1 - missed / frame_seconds, 0)
+        for side in (slice(lag, None), slice(None, -lag)):
+            scores[side] += agree
+            votes[side] += is_near
+    scores /= votes
+    rates = candidates[_steady(scores, REEL_COST)]
     starts = [0, *(int(n) + 1 for n in np.flatnonzero(np.diff(rates)))]
     reels = []
     for first, end in pairwise((*starts, len(windows))):
@@ -505,6 +509,11 @@ def find_reels(windows: list[Window], rate: float, frame_seconds: float) -> list
         part = shown[first:end]
         reels.append(Reel(begin, float(rates[first]), float(part.min()), float(part.max())))
     return reels
+
+
+def _lags(seconds: float) -> range:
+    """By how many windows those are apart that lie up to so many seconds apart."""
+    return range(1, int(seconds / WINDOW_STEP_SECONDS) + 1)
 
 
 def _steady(scores: Seconds, cost: float) -> Indices:
