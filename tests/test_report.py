@@ -10,7 +10,17 @@ from PIL import Image
 from filmcolorizer_cli.errors import FilmColorizerError
 from filmcolorizer_cli.networks import build
 from filmcolorizer_cli.pairs import Pairs, split_by_time
-from filmcolorizer_cli.report import save_before_after, save_loss_figure, save_samples
+from filmcolorizer_cli.report import (
+    CHECKS,
+    GAP,
+    LABEL_HEIGHT,
+    PREVIEW_HEIGHT,
+    save_before_after,
+    save_loss_figure,
+    save_samples,
+    save_sync_preview,
+)
+from filmcolorizer_cli.sync import Segment, SyncMap
 from filmcolorizer_cli.training import Epoch
 from filmcolorizer_cli.video import probe
 from tests.conftest import TINY, files_in, frame_number, make_numbered_clip, vivid_network
@@ -115,3 +125,38 @@ def test_save_before_after_shows_the_same_moments_of_both(tmp_path: Path) -> Non
         picture[top : top + 32, left : left + 128, 1] for top in (0, 32) for left in (0, 128, 256)
     ]
     assert [frame_number(tile) for tile in tiles] == [24, 72, 108] * 2
+
+
+def test_save_sync_preview_shows_both_films_and_the_segments(
+    color_film: Path, tmp_path: Path
+) -> None:
+    """The film against itself: its first two seconds, and those from 3.5 s on, as if earlier."""
+    film = probe(color_film)
+    segments = (Segment(0.0, 2.0, 0.0, 1.0, 0.9), Segment(3.5, 6.0, 3.0, 1.0, 0.9))
+    path = tmp_path / "sync.png"
+    save_sync_preview(film, film, SyncMap({}, {}, segments), path)
+    picture = read(path).astype(int)
+    width = round(PREVIEW_HEIGHT * 4 / 3)
+    step = PREVIEW_HEIGHT + LABEL_HEIGHT
+    cells = []
+    for row in range(4):
+        for column in range(6):
+            left = column * (width + GAP)
+            top = row * step + LABEL_HEIGHT
+            cells.append(picture[top : top + PREVIEW_HEIGHT, left : left + width])
+    for grey, color, both in zip(cells[::3], cells[1::3], cells[2::3], strict=True):
+        assert np.ptp(grey, axis=2).max() == 0, "the black-and-white picture has no colour"
+        assert np.ptp(color, axis=2).mean() > 15, "the coloured picture has"
+        square = (slice(0, PREVIEW_HEIGHT // CHECKS), slice(0, width // CHECKS))
+        assert (both[square] == grey[square]).all(), "the checkerboard begins in grey"
+        beside = (square[0], slice(width // CHECKS + 1, 2 * width // CHECKS))
+        assert (both[beside] == color[beside]).all(), "and goes on in colour"
+    # The first three moments of eight lie in the first segment, where both films are the same.
+    luma = cells[1] @ np.array((0.2126, 0.7152, 0.0722))
+    assert np.abs(luma - cells[0][..., 0]).mean() < 3
+    plot = picture[4 * step :]
+    shaded = (np.abs(plot - np.array((255, 229, 206))) < 4).all(axis=2)
+    assert shaded.any(), "what only one film shows is shaded"
+    columns = np.flatnonzero(shaded.mean(axis=0) > 0.5)
+    assert 0.17 < len(columns) / plot.shape[1] < 0.25, "2 to 3.5 s, a quarter of the axes"
+    assert files_in(tmp_path) == ["sync.png"]
