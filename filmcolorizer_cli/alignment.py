@@ -389,10 +389,10 @@ def _chain_rate(runs: list[Seconds], expected_rate: float) -> float:
         if lag >= RATE_LAG_CELLS // 4:
             rise = run[lag:] - run[:-lag]
             slopes.append(rise[:, 1] / rise[:, 0])
-    if not slopes:
+    together = np.concatenate(slopes) if slopes else np.zeros(0)
+    near = np.abs(together - np.median(together)) < RATE_REACH if slopes else together > 0
+    if not near.any():
         return expected_rate
-    together = np.concatenate(slopes)
-    near = np.abs(together - np.median(together)) < RATE_REACH
     rate = float(together[near].mean())
     nearest = min(map(float, KNOWN_RATES), key=lambda known: abs(known - rate))
     return nearest if abs(nearest - rate) < RATE_REACH / 2 else rate
