@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from filmcolorizer_cli.color import WORKING_MATRIX, half_size
+from filmcolorizer_cli.errors import SyncError
 from filmcolorizer_cli.sync import Area, Segment, SyncMap
 from filmcolorizer_cli.video import (
     TIMELINE_FRAME_RATE,
@@ -126,7 +128,7 @@ def read_aligned(
     areas = [_area_affine(fit_area(s.area, shape)) for s in sync_map.segments]
     bw_sampling = Sampling(
         *_reading_size(bw, size, areas),
-        start_seconds=first * moments.step_seconds,
+        start_seconds=first * moments.step_seconds + _half_frames_apart(bw, 1.0),
         duration_seconds=(last + 1 - first) * moments.step_seconds,
         every=moments.every,
         cuts_file=cuts_file,
@@ -137,7 +139,7 @@ def read_aligned(
         begin = segment.color_seconds(part.start * moments.step_seconds)
         sampling = Sampling(
             *_reading_size(color, size, [onto_color]),
-            start_seconds=max(begin, 0.0),
+            start_seconds=begin + _half_frames_apart(color, segment.rate),
             duration_seconds=len(part) * moments.step_seconds * segment.rate,
             rate=segment.rate,
             every=moments.every,
@@ -171,6 +173,7 @@ def render(
 
     Raises:
         FilmColorizerError: a target cannot be written.
+        SyncError: there is no moment that both show.
         VideoError: a film cannot be read.
     """
     left, top, right, bottom = sync_map.longest.area
@@ -182,12 +185,18 @@ def render(
         FilmWriter(bw_target, shape, Encoding()) as bw_writer,
         FilmWriter(color_target, shape, Encoding()) as color_writer,
     ):
+        number = 0
         for number, picture in enumerate(pictures, 1):
             bw_writer.write(picture.luma, grey)
             codes = torch.from_numpy(picture.ycbcr).permute(2, 0, 1).float()  # (3, H, W)
             chroma = half_size(codes[None, 1:])[0].round().byte().numpy()
             color_writer.write(picture.ycbcr[..., 0], chroma)
             yield number
+        if not number:
+            raise SyncError(
+                f"{bw.path} and {color.path} share no moment by this map; make a new one with"
+                " `filmcolorizer sync BW COLOR`"
+            )
 
 
 def _even(pixels: float) -> int:
@@ -220,6 +229,14 @@ def cut_out(picture: Plane, affine: Affine, size: tuple[int, int]) -> Plane:
     return np.array(moved.reduce(finer) if finer > 1 else moved)
 
 
+def _half_frames_apart(film: Film, rate: float) -> float:
+    """How much earlier to read a film so that its frames begin half of their own time early.
+
+    That is when the map takes them to begin, whereas a `Sampling` counts half a frame of its own.
+    """
+    return float((1 / film.frame_rate - Fraction(rate) / TIMELINE_FRAME_RATE) / 2)
+
+
 def _area_affine(area: Area) -> Affine:
     """What takes points of an area, in [0, 1] of its own, to the whole picture."""
     left, top, right, bottom = area
@@ -235,8 +252,8 @@ def _reading_size(film: Film, size: tuple[int, int], affines: list[Affine]) -> t
     """How large a film's frames are read so that parts of them can come out at this size."""
     if all(np.array_equal(affine, _WHOLE) for affine in affines):
         return size
-    across = min(abs(float(affine[0, 0])) for affine in affines)
-    down = min(abs(float(affine[1, 1])) for affine in affines)
+    across = min(float(np.hypot(*affine[:, 0])) for affine in affines)
+    down = min(float(np.hypot(*affine[:, 1])) for affine in affines)
     return (
         min(math.ceil(OVERSAMPLING * size[0] / across), film.width),
         min(math.ceil(OVERSAMPLING * size[1] / down), film.height),

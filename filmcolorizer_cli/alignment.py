@@ -152,6 +152,8 @@ def align(
         return []
     films = Films(bw, color, placement)
     rate, windows = _first_windows(films, runs, expected_rate)
+    if not windows:
+        return []
     refined = find_rate(windows, rate, expected_rate, color.frame_seconds)
     if refined != rate:
         rate = refined
@@ -161,6 +163,7 @@ def align(
         return _align_reels(bw, color, placement, reels)
     refined_placement = _refine(films, windows, rate)
     if is_moved(films.placement, refined_placement):
+        del films  # which is large
         films = Films(bw, color, refined_placement)
     offsets = _Offsets(films, windows, rate).find()
     stretches = bridge(films, _stretches(offsets, rate, films.placement))
@@ -185,6 +188,18 @@ def _first_windows(
         if unlike_others < LIKELIER * unlike:
             return likelier, others
     return rate, windows
+
+
+def _best_between(films: Films, frames: Indices, rate: float, offset: float) -> float:
+    """The middle of the offsets, by eighths of a frame, that suit most of repeated frames best."""
+    shifts = np.arange(-6, 7) / 8 * films.color.frame_seconds
+    times = rate * films.bw.seconds[frames][:, None] + offset
+    means = np.array([films.likeness(frames, times + shift).mean() for shift in shifts])
+    good = means > means.max() - 0.02 * (1 - means.max()) - 1e-5
+    best = int(means.argmax())
+    first = best - int(np.argmin(good[best::-1])) + 1 if not good[: best + 1].all() else 0
+    last = best + int(np.argmin(good[best:])) - 1 if not good[best:].all() else len(good) - 1
+    return offset + float(shifts[first] + shifts[last]) / 2
 
 
 def _align_reels(
@@ -214,6 +229,8 @@ def _finish(films: Films, stretch: Stretch) -> Stretch:
     """Settle a stretch's offset between frames, and measure how sure it is."""
     frames = np.arange(stretch.begin, stretch.end)
     offset = films.centre(frames, stretch.rate, stretch.offset_seconds)
+    if films.step_seconds(stretch.rate) < films.color.frame_seconds:
+        offset = _best_between(films, frames[:: len(frames) // 2000 + 1], stretch.rate, offset)
     settled = replace(stretch, offset_seconds=offset)
     return replace(settled, confidence=measure_confidence(films, settled))
 
@@ -249,10 +266,7 @@ class Films:
         return step if is_even else step / 2
 
     def centre(self, frames: Indices, rate: float, offset: float) -> float:
-        """The middle of all offsets that give frames the same counterparts as this one.
-
-        Nine tenths of them, that is, where none gives them to all.
-        """
+        """The middle of all offsets that give nine tenths of the frames the same counterparts."""
         times = rate * self.bw.seconds[frames]
         found = self.color.at(times + offset)
         half = self.color.frame_seconds / 2
@@ -423,8 +437,8 @@ def _window(films: Films, frames: Indices, rate: float, offsets: Seconds, middle
     times = rate * films.bw.seconds[frames][:, None] + offsets
     likeness = films.likeness(frames, times).mean(axis=0)
     best = int(likeness.argmax())
-    two_frames = 2.5 * films.color.frame_seconds
-    other = float(likeness[np.abs(offsets - offsets[best]) > two_frames].max())
+    elsewhere = likeness[np.abs(offsets - offsets[best]) > 2.5 * films.color.frame_seconds]
+    other = float(elsewhere.max()) if len(elsewhere) else float(likeness[best])
     sharpness = (likeness[best] - other) / (1.001 - likeness[best])
     offset = films.centre(frames, rate, float(offsets[best]))
     return Window(middle, offset, float(likeness[best]), float(sharpness))

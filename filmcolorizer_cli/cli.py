@@ -219,8 +219,8 @@ Render = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Also write both films aligned, to DIR/bw.mp4 and DIR/color.mp4: 24 fps, the part"
-        " that both show, no sound.",
+        help="Also write both films aligned, to DIR/bw.mp4 and DIR/color.mp4: all that both show,"
+        " at 24 fps, without sound.",
         show_default=False,
     ),
 ]
@@ -324,7 +324,7 @@ def sync(
     bw_film, color_film = probe(bw), probe(color)
     if writes:
         _check_target(target, [bw, color], overwrite)
-    _check_pictures(preview, render, [bw, color], overwrite)
+    _check_pictures(preview, render, [bw, color], overwrite, target if writes else None)
     if is_number:
         sync_map = syncing.constant_offset(bw_film, color_film, int(str(offset)), 1.0)
     else:
@@ -356,18 +356,30 @@ def sync(
 
 
 def _check_pictures(
-    preview: Path | None, render: Path | None, sources: list[Path], overwrite: bool
+    preview: Path | None,
+    render: Path | None,
+    sources: list[Path],
+    overwrite: bool,
+    output: Path | None,
 ) -> None:
     """Refuse what --preview and --render may not write, before anything is done."""
+    targets = [target.resolve() for target in (output, preview) if target is not None]
     if preview is not None:
-        _check_ending(preview, ".png")
-        _check_target(preview, sources, overwrite)
+        _check_ending(preview, ".png", "--preview")
+        _check_target(preview, sources, overwrite, "--preview")
     if render is not None:
         check_folder(render.parent)
         if render.exists() and not render.is_dir():
             raise FilmColorizerError(f"{render} is a file; name a folder with --render")
+        targets += [target.resolve() for target in _render_targets(render)]
         for target in _render_targets(render) if render.is_dir() else ():
-            _check_target(target, sources, overwrite)
+            _check_target(target, sources, overwrite, "--render")
+    for target in targets:
+        if targets.count(target) > 1 or (target != targets[0] and targets[0] in target.parents):
+            raise OptionError(
+                f"{target} would be written twice; name different files with -o, --preview and"
+                " --render"
+            )
 
 
 def _render_targets(folder: Path) -> tuple[Path, Path]:
@@ -386,11 +398,16 @@ def _write_pictures(
     if render is not None:
         from filmcolorizer_cli import aligned
 
+        is_new = not render.exists()
         render.mkdir(exist_ok=True)
         targets = _render_targets(render)
         written = aligned.render(bw, color, sync_map, *targets)
         total = aligned.Moments().count(sync_map)
-        frames = max(console.track(written, total, "aligned films"), default=0)
+        try:
+            frames = max(console.track(written, total, "aligned films"))
+        finally:
+            if is_new and not any(render.iterdir()):
+                render.rmdir()
         console.note(f"wrote {targets[0]} and {targets[1].name}: {frames} frames each")
 
 
@@ -456,10 +473,12 @@ def extract(
     bw_film = probe(bw)
     color_film = bw_film if color is None else probe(color)
     _check_folder_target(output, overwrite)
-    _check_pictures(preview, render, [film.path for film in (bw_film, color_film)], overwrite)
+    sources = [film.path for film in (bw_film, color_film)]
+    _check_pictures(preview, render, sources, overwrite, output)
     if sync_file is not None:
         sync_map = syncing.read_map(sync_file)
         syncing.check_films(sync_map, bw_film, color_film)
+        sync_map = sync_map.sure()
     elif color is None:
         sync_map = syncing.constant_offset(bw_film, bw_film, 0, 1.0)
     else:
@@ -467,9 +486,9 @@ def extract(
         console.note(
             f"lined up {sync_map.shared_seconds:.1f} s in {len(sync_map.segments)} segment(s)"
         )
-    if color is not None:
-        _write_pictures(bw_film, color_film, sync_map, preview, render)
     options = pairing.ExtractOptions(every, size, start, duration)
+    if color is not None and pairing.count_stills(sync_map, options):
+        _write_pictures(bw_film, color_film, sync_map, preview, render)
     grey_film = None if color is None else bw_film
     written = pairing.extract(grey_film, color_film, sync_map, output, options)
     total = pairing.count_stills(sync_map, options)
@@ -772,24 +791,24 @@ def _default_target(film: Path) -> Path:
     return film.with_name(f"{film.stem}-color.mp4")
 
 
-def _check_target(target: Path, sources: list[Path], overwrite: bool) -> None:
+def _check_target(target: Path, sources: list[Path], overwrite: bool, option: str = "-o") -> None:
     """Refuse to write over a source, ever, or over anything else unasked."""
     check_folder(target.parent)
     if target.is_dir():
-        raise FilmColorizerError(f"{target} is a folder; name a file with -o")
+        raise FilmColorizerError(f"{target} is a folder; name a file with {option}")
     if not target.exists():
         return
     if any(source.exists() and target.samefile(source) for source in sources):
-        raise FilmColorizerError(f"{target} is the source itself; name another file with -o")
+        raise FilmColorizerError(f"{target} is the source itself; name another file with {option}")
     if not overwrite:
         raise FilmColorizerError(
-            f"{target} exists already; name another file with -o, or give --overwrite"
+            f"{target} exists already; name another file with {option}, or give --overwrite"
         )
 
 
-def _check_ending(target: Path, ending: str) -> None:
+def _check_ending(target: Path, ending: str, option: str = "-o") -> None:
     if target.suffix.lower() != ending:
-        raise OptionError(f"{target} does not end in {ending}; name a file that does with -o")
+        raise OptionError(f"{target} does not end in {ending}; name a file that does with {option}")
 
 
 def _check_folder_target(folder: Path, overwrite: bool) -> None:

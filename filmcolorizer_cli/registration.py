@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Floats, Frames, Signatures
 
-BLACK_LUMA = 16  # codes
+BLACK_LUMA = 0  # codes
 BAR_LUMA = 30  # codes; what is rarely brighter is a bar, not a picture
 BAR_PERCENTILE = 80  # of frames, up to which pixels of a bar are dark; a reel may have none
 BAR_MARGIN = 0.25  # pixels of a signature that are left out beside a bar
 FAINT_DEVIATION = 40.0  # codes, as the norm of a picture: five times what rounding to codes makes
+LEAST_SIDE = 0.2  # of a picture, which both films must show
 LEAST_SHARED = 0.3  # of the coloured picture, which both films must show
 
 # The grid of the search: what part of the one film's side the other shows, and how much wider or
@@ -54,6 +55,11 @@ class Rectangle:
     right: float = 1.0
     bottom: float = 1.0
 
+    @property
+    def is_visible(self) -> bool:
+        """Whether there is more of it than an edge."""
+        return min(self.right - self.left, self.bottom - self.top) > LEAST_SIDE
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -75,6 +81,10 @@ class Placement:
     def matrix(self) -> Affine:
         """What takes a point of the black-and-white picture to the coloured one."""
         return invert(self.affine)
+
+    def reversed(self) -> Placement:
+        """Where the black-and-white picture lies on the coloured one."""
+        return Placement(self.matrix(), self.color_content, self.bw_content)
 
     def area(self) -> Rectangle:
         """The largest upright part of the black-and-white picture that both show, without bars."""

@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from filmcolorizer_cli.aligned import Moments, read_aligned, shared_aspect_ratio
+from filmcolorizer_cli.errors import SyncError
 from filmcolorizer_cli.evaluation import predict_rgb, read_batch
 from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.networks import Network, for_inference
@@ -101,9 +102,16 @@ def save_sync_preview(bw: Film, color: Film, sync_map: SyncMap, path: Path) -> N
 
     Raises:
         FilmColorizerError: the file cannot be written.
+        SyncError: there is no moment that both show.
         VideoError: a film cannot be read.
     """
-    triples = [_triple(bw, color, sync_map, seconds) for seconds in _spread(sync_map)]
+    found = [_triple(bw, color, sync_map, seconds) for seconds in _spread(sync_map)]
+    triples = [triple for triple in found if triple is not None]
+    if not triples:
+        raise SyncError(
+            f"{bw.path} and {color.path} share no moment by this map; make a new one with"
+            " `filmcolorizer sync BW COLOR`"
+        )
     rows = [np.hstack(triples[n : n + 2]) for n in range(0, len(triples), 2)]
     width = max(row.shape[1] for row in rows)
     pictures = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
@@ -122,13 +130,18 @@ def _spread(sync_map: SyncMap) -> list[float]:
     ]
 
 
-def _triple(bw: Film, color: Film, sync_map: SyncMap, seconds: float) -> Plane:
-    """A moment (H, W, 3) in black and white, in colour, and as a checkerboard of both."""
+def _triple(bw: Film, color: Film, sync_map: SyncMap, seconds: float) -> Plane | None:
+    """A moment (H, W, 3) in black and white, in colour, and as a checkerboard of both.
+
+    None where a film has ended by then.
+    """
     height = PREVIEW_HEIGHT
     width = round(height * shared_aspect_ratio(sync_map, bw))
     one_frame = float(1 / TIMELINE_FRAME_RATE)
     moment = Moments(start_seconds=seconds, duration_seconds=one_frame)
-    picture = next(read_aligned(bw, color, sync_map, moment, (width, height)))
+    picture = next(read_aligned(bw, color, sync_map, moment, (width, height)), None)
+    if picture is None:
+        return None
     neutral = np.full((height, width, 2), 128, np.uint8)
     grey = to_rgb(np.dstack((picture.luma, neutral)), bw.matrix)
     rgb = to_rgb(picture.ycbcr, color.matrix)
@@ -189,7 +202,7 @@ def _between(ranges: list[tuple[float, float]], end: float) -> list[tuple[float,
 
 
 def _clock(seconds: float) -> str:
-    minutes, rest = divmod(seconds, 60)
+    minutes, rest = divmod(round(seconds, 3), 60)
     return f"{int(minutes)}:{rest:06.3f}"
 
 

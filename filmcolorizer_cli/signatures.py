@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.video import Film, Plane, read_every_frame, read_times
 
 WIDTH, HEIGHT = 32, 24  # pixels; 768 bytes a frame
@@ -26,7 +27,7 @@ class Signatures:
     """A film, or a part of one, as small pictures.
 
     Attributes:
-        frames: (N, 768) uint8, rows of `HEIGHT` by `WIDTH` pixels of luma, limited range.
+        frames: (N, 768) uint8, rows of `HEIGHT` by `WIDTH` pixels of luma, full range.
         seconds: (N,) presentation times from the film's first frame, ascending.
     """
 
@@ -86,7 +87,7 @@ class _Reading:
     def __init__(self, film: Film, times_file: Path) -> None:
         self.expected = film.frame_count()
         self.count = 0
-        self._times_file = times_file
+        self._path, self._times_file = film.path, times_file
         self._frames = read_every_frame(film, WIDTH, HEIGHT, times_file)
         self._data = bytearray()
 
@@ -100,7 +101,13 @@ class _Reading:
 
     def signatures(self) -> Signatures:
         frames = np.frombuffer(self._data, np.uint8).reshape(-1, HEIGHT * WIDTH)
-        return Signatures(frames, np.asarray(read_times(self._times_file), np.float64))
+        seconds = np.asarray(read_times(self._times_file), np.float64)
+        if len(seconds) != len(frames) or (np.diff(seconds) < 0).any():
+            raise VideoError(
+                f"{self._path} has frames without a time of their own, or out of order; write it"
+                " anew with another program"
+            )
+        return Signatures(frames, seconds)
 
 
 def _alternate(films: list[_Reading]) -> Iterator[Plane]:

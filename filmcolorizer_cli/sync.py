@@ -31,15 +31,16 @@ SHORTEST_FILM_SECONDS = 2.0  # that can be lined up
 LEAST_CONFIDENCE = 0.5  # below which a stretch is left out rather than guessed
 SHORTEST_SURE_SECONDS = 2.0  # of all stretches together; less may be chance
 SHORTEST_REEL_SECONDS = 4.0  # that is lined up on its own
+MOST_SEARCHES = 12  # for scenes that were moved
 SHORTEST_MOVED_SECONDS = 10.0  # that is looked for elsewhere than in the order of the film
 REEL_MARGIN_SECONDS = 2.0  # of the coloured film, by which its reels may begin elsewhere
-SAMPLES_APART_SECONDS = (
-    0.5  # at least, of the frames in which changes of the picture are looked for
-)
+SAMPLES_APART_SECONDS = 0.5  # at least, of frames whose pictures are compared for changes
 PICTURE_SAMPLES = 600  # at most
 # When less of the shorter film is found, it is asked whether it fits as well backwards.
 LARGE_SHARE = 0.3
 FLAT_RANGE = 8  # luma codes; what changes less shows nothing, whatever its noise
+ROOM_SECONDS = 0.5  # by which a segment may end after its film, whose duration is a rough one
+LOWEST_SCALE = 0.2  # of times and pictures, that a map may have; and 5 times
 NOT_MOVED = 0.0015  # parts of the picture; less is within what is measured, and better left alone
 DIGITS = 6  # of times and places in a map
 _FORMAT = "filmcolorizer-sync/2"
@@ -107,6 +108,20 @@ class SyncMap:
     def longest(self) -> Segment:
         """The segment that speaks for the whole where one has to."""
         return max(self.segments, key=lambda segment: segment.duration_seconds)
+
+    def sure(self) -> SyncMap:
+        """The map without its doubtful segments.
+
+        Raises:
+            SyncError: all are.
+        """
+        segments = tuple(s for s in self.segments if s.confidence >= LEAST_CONFIDENCE)
+        if not segments:
+            raise SyncError(
+                f"the map has no segment with a confidence of {LEAST_CONFIDENCE:g} or more; make a"
+                " new one with `filmcolorizer sync BW COLOR`"
+            )
+        return replace(self, segments=segments)
 
     @property
     def shared_seconds(self) -> float:
@@ -176,7 +191,7 @@ def _check_found(
         " `filmcolorizer sync --offset FRAMES`"
     )
     if _seconds_of(line_up(signatures[0], signatures[1].reversed()), signatures[0]) > sure:
-        raise SyncError(f"{refusal}: the second runs backwards; turn it round, or {how}")
+        raise SyncError(f"{refusal}: the second runs backwards; turn it round")
     if sure < SHORTEST_SURE_SECONDS:
         raise SyncError(f"{refusal}: no shot that both show was found with certainty; {how}")
 
@@ -194,7 +209,12 @@ def line_up(bw: Signatures, color: Signatures, expected_rate: float = 1.0) -> li
     Args:
         expected_rate: seconds of the coloured film in a second of the other, most likely.
     """
-    placement = find_placement(bw, color)
+    # What the shorter film shows is more surely in the other one.
+    if color.duration_seconds < bw.duration_seconds / 2:
+        backwards = find_placement(color, bw)
+        placement = None if backwards is None else backwards.reversed()
+    else:
+        placement = find_placement(bw, color)
     if placement is None:
         return []
     sure = _line_up_reels(bw, color, _align_surely(bw, color, placement, expected_rate))
@@ -218,13 +238,16 @@ def _line_up_elsewhere(bw: Signatures, color: Signatures, found: list[Stretch]) 
     shown = [(int(first), int(last) + 1) for first, last in map(color.at, times)]
     bw_gaps = [_longer(bw, gap) for gap in _left_out([(s.begin, s.end) for s in found], len(bw))]
     color_gaps = [_longer(color, gap) for gap in _left_out(shown, len(color))]
+    pairs = [(a, b) for a in bw_gaps for b in color_gaps if a is not None and b is not None]
     more: list[Stretch] = []
-    for bw_gap in filter(None, bw_gaps):
-        for color_gap in filter(None, color_gaps):
-            stretches = line_up(bw.part(*bw_gap), color.part(*color_gap), found[0].rate)
-            if stretches:
-                more += alignment.shift(stretches, bw_gap[0])
-                break
+    used: set[tuple[int, int]] = set()
+    for bw_gap, color_gap in pairs[:MOST_SEARCHES]:
+        if bw_gap in used or color_gap in used:
+            continue
+        stretches = line_up(bw.part(*bw_gap), color.part(*color_gap), found[0].rate)
+        if stretches:
+            more += alignment.shift(stretches, bw_gap[0])
+            used |= {bw_gap, color_gap}
     return sorted([*found, *more], key=lambda stretch: stretch.begin)
 
 
@@ -247,7 +270,11 @@ def _align_surely(
     bw: Signatures, color: Signatures, placement: Placement, expected_rate: float
 ) -> list[Stretch]:
     stretches = alignment.align(bw, color, placement, expected_rate)
-    return [stretch for stretch in stretches if stretch.confidence >= LEAST_CONFIDENCE]
+    return [
+        stretch
+        for stretch in stretches
+        if stretch.confidence >= LEAST_CONFIDENCE and stretch.placement.area().is_visible
+    ]
 
 
 def _line_up_reels(bw: Signatures, color: Signatures, stretches: list[Stretch]) -> list[Stretch]:
@@ -333,7 +360,7 @@ def _segment_of(stretch: Stretch, bw: Signatures) -> Segment:
         round(begin, DIGITS),
         round(end, DIGITS),
         # A frame's time may lie up to half a frame before the film's first one.
-        max(round(stretch.offset_seconds + stretch.rate * begin, DIGITS), 0.0),
+        max(round(stretch.offset_seconds + stretch.rate * begin, DIGITS), 0.0) + 0.0,
         stretch.rate,
         round(stretch.confidence, 3),
         ((a, b, x), (c, d, y)),
@@ -409,7 +436,7 @@ def check_films(sync_map: SyncMap, bw: Film, color: Film) -> None:
     """Make sure that a map was made for these two films; what it does not say is not compared.
 
     Raises:
-        SyncError: a film has another frame rate or duration than the map's.
+        SyncError: a film has another frame rate or duration than the map's, or ends earlier.
     """
     for film, mapped in ((bw, sync_map.bw), (color, sync_map.color)):
         identity = film_identity(film)
@@ -418,6 +445,15 @@ def check_films(sync_map: SyncMap, bw: Film, color: Film) -> None:
                 raise SyncError(
                     f"the map is of another film than {film.path}: its {key} is {mapped[key]}, the"
                     f" film's {identity[key]}; make a new map with `filmcolorizer sync BW COLOR`"
+                )
+    for segment in sync_map.segments:
+        ends = (segment.bw_end_seconds, segment.color_seconds(segment.bw_end_seconds))
+        for film, end in zip((bw, color), ends, strict=True):
+            if end > film.duration_seconds + ROOM_SECONDS:
+                raise SyncError(
+                    f"the map goes on to {end:.2f} s of {film.path}, which ends at"
+                    f" {film.duration_seconds:.2f} s; make a new one with `filmcolorizer sync BW"
+                    " COLOR`"
                 )
 
 
@@ -434,11 +470,15 @@ def _check_map(sync_map: SyncMap) -> None:
             )
         if segment.color_start_seconds < 0:
             raise ValueError(f"color_start_seconds is {segment.color_start_seconds:g}, below 0")
-        if segment.rate <= 0:
-            raise ValueError(f"a segment's rate is {segment.rate:g}, not above 0")
+        if not LOWEST_SCALE <= segment.rate <= 1 / LOWEST_SCALE:
+            raise ValueError(f"a segment's rate is {segment.rate:g}, not from 0.2 to 5")
+        if not 0 <= segment.confidence <= 1:
+            raise ValueError(f"a segment's confidence is {segment.confidence:g}, not from 0 to 1")
         (a, b, _), (c, d, _) = segment.matrix
-        if a * d == b * c:
-            raise ValueError("a segment's matrix squeezes the picture to a line")
+        if not all(LOWEST_SCALE <= scale <= 1 / LOWEST_SCALE for scale in (a, d)):
+            raise ValueError(f"a segment's matrix scales by {a:g} and {d:g}, not by 0.2 to 5")
+        if max(abs(b), abs(c)) > LOWEST_SCALE:
+            raise ValueError("a segment's matrix turns the picture by more than a little")
         left, top, right, bottom = segment.area
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
             raise ValueError(f"a segment's area {segment.area} is no part of a picture")

@@ -276,7 +276,7 @@ def read_luma(film: Film, sampling: Sampling) -> Generator[Plane, None, None]:
 def read_every_frame(
     film: Film, width: int, height: int, times_file: Path
 ) -> Generator[Plane, None, None]:
-    """Yield the luma (height, width) of each frame that is stored, uint8, limited range.
+    """Yield the luma (height, width) of each frame that is stored, uint8, full range.
 
     Args:
         times_file: a file into which the frames' times are written; see `read_times`.
@@ -292,7 +292,7 @@ def read_every_frame(
         height,
         flags="area",
         in_range="full" if film.is_full_range else "auto",
-        out_range="limited",
+        out_range="full",
     ).filter("format", "gray")
     # scdet gives every frame a score, without which metadata would print nothing of it
     stream = stream.filter("scdet").filter("metadata", mode="print", file=local_file(times_file))
