@@ -28,6 +28,7 @@ from filmcolorizer_cli.video import (
 )
 
 OVERSAMPLING = 2  # pixels that are read a side for one that comes out, where pictures are moved
+ROUNDING = 0.05  # frames, by which times may be off
 BLACK = (16, 128, 128)  # Y', Cb and Cr, limited range
 _WHOLE = np.eye(2, 3)
 
@@ -69,12 +70,13 @@ class Moments:
 
     def numbers(self, segment: Segment) -> range:
         """The moments within a segment, counted in steps from the film's first frame."""
-        step = self.every / TIMELINE_FRAME_RATE
         begin = max(segment.bw_start_seconds, self.start_seconds)
         end = segment.bw_end_seconds
         if self.duration_seconds is not None:
             end = min(end, self.start_seconds + self.duration_seconds)
-        return range(math.ceil(round(begin / step, 6)), math.ceil(round(end / step, 6)))
+        # Maps hold rounded times, and mkv files thousandths of a second.
+        frames = (float(seconds * TIMELINE_FRAME_RATE) - ROUNDING for seconds in (begin, end))
+        return range(*(math.ceil(frame / self.every) for frame in frames))
 
     def count(self, sync_map: SyncMap) -> int:
         """How many there are in all segments."""

@@ -49,7 +49,7 @@ LIKELIER = 1.05  # times as unlike may windows be at a rate that is likelier bef
 RATE_LAG_CELLS = 40  # over which the chain's rise is measured
 RATE_REACH = 0.03  # by which the chain's estimate of the rate may be off
 RATE_STEP = 0.0001
-RATE_DOUBT = 0.5  # of the best rate's votes are enough for a likely one
+RATE_DOUBT = 0.3  # of the best rate's votes are enough for a likely one
 REEL_VOTE_SECONDS = 20.0  # around a window, within which others vote for its rate
 REEL_COST = 4.0  # of a change of rate, in windows whose neighbours all agree
 
@@ -460,7 +460,7 @@ def find_rate(
     offsets = np.array([window.offset_seconds for window in sharp])
     pairs = [(seconds[lag:] - seconds[:-lag], offsets[lag:] - offsets[:-lag]) for lag in _lags(120)]
     apart, drift = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    is_far = (apart > 5) & (apart < 120)
+    is_far = (apart > WINDOW_STEP_SECONDS * 1.5) & (apart < 120)
     apart, drift = apart[is_far], drift[is_far]
     weights = apart * np.exp(-apart / 30)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Floats, Frames, Signatures
 
-BLACK_LUMA = 0  # codes
+BLACK_LUMA = 0  # codes, full range
 BAR_LUMA = 30  # codes; what is rarely brighter is a bar, not a picture
 BAR_PERCENTILE = 80  # of frames, up to which pixels of a bar are dark; a reel may have none
 BAR_MARGIN = 0.25  # pixels of a signature that are left out beside a bar
@@ -33,6 +33,7 @@ LARGEST_STRETCH = 1.36
 SHIFT_STEP = 0.066
 KEY_FRAMES = 32  # that the search looks at
 SEARCHED_FRAMES = 2000  # of the coloured film, at most
+LEAST_SCORE = 0.1  # mean correlation of what was found best, below which nothing was
 TRIED_PLACEMENTS = 3  # the best of the grid, which are then refined
 
 LARGEST_STEPS = 15  # of refinement
@@ -259,7 +260,7 @@ def find_placement(bw: Signatures, color: Signatures) -> Placement | None:
     best = [placement for _, placement in scored[:TRIED_PLACEMENTS]]
     refined = [_refine_keys(keys, searched, placement) for placement in best]
     score, placement = max(refined, key=lambda pair: pair[0])
-    return placement if score > 0 else None
+    return placement if score > LEAST_SCORE else None
 
 
 def _key_frames(bw: Signatures) -> Frames:

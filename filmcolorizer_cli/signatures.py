@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -76,8 +77,9 @@ def read_signatures(bw: Film, color: Film, *, track: Track) -> tuple[Signatures,
         times_files = (Path(folder) / "bw.txt", Path(folder) / "color.txt")
         films = [_Reading(bw, times_files[0]), _Reading(color, times_files[1])]
         total = sum(film.expected for film in films)
-        for _ in track(_alternate(films), total, "frames of both films"):
-            pass
+        with closing(films[0].frames), closing(films[1].frames):  # if either one is damaged
+            for _ in track(_alternate(films), total, "frames of both films"):
+                pass
         return films[0].signatures(), films[1].signatures()
 
 
@@ -88,12 +90,12 @@ class _Reading:
         self.expected = film.frame_count()
         self.count = 0
         self._path, self._times_file = film.path, times_file
-        self._frames = read_every_frame(film, WIDTH, HEIGHT, times_file)
+        self.frames = read_every_frame(film, WIDTH, HEIGHT, times_file)
         self._data = bytearray()
 
     def advance(self) -> Plane | None:
         """The next frame, or None at the film's end."""
-        frame = next(self._frames, None)
+        frame = next(self.frames, None)
         if frame is not None:
             self._data += frame.data
             self.count += 1
