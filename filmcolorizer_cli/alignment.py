@@ -49,6 +49,7 @@ LIKELIER = 1.05  # times as unlike may windows be at a rate that is likelier bef
 RATE_LAG_CELLS = 40  # over which the chain's rise is measured
 RATE_REACH = 0.03  # by which the chain's estimate of the rate may be off
 RATE_STEP = 0.0001
+ABOUT_AS_GOOD = 0.9  # of the votes for one known rate are enough for a likelier one
 RATE_DOUBT = 0.3  # of the best rate's votes are enough for a likely one
 REEL_VOTE_SECONDS = 20.0  # around a window, within which others vote for its rate
 REEL_COST = 4.0  # of a change of rate, in windows whose neighbours all agree
@@ -176,6 +177,8 @@ def _first_windows(
     """Windows at the chain's rate, or at a likelier one at which they are about as good."""
     rate = _chain_rate(runs, expected_rate)
     windows = find_windows(films, runs, rate)
+    if not windows:
+        return rate, windows
     frame_by_frame = films.color.frame_seconds / films.bw.frame_seconds
     likely = [known for known in COMMON_RATES if abs(float(known) - frame_by_frame) < 1e-4]
     for likelier in (*map(float, likely), expected_rate):
@@ -185,7 +188,7 @@ def _first_windows(
         unlike, unlike_others = (
             sum(1 - window.likeness for window in part) for part in (windows, others)
         )
-        if unlike_others < LIKELIER * unlike:
+        if unlike_others < (LIKELIER + 1 / len(windows)) * unlike:  # few of them tell little
             return likelier, others
     return rate, windows
 
@@ -470,10 +473,10 @@ def find_rate(
 
     steps = np.arange(rate - RATE_REACH, rate + RATE_REACH, RATE_STEP)
     best = float(max(steps, key=votes))
-    for known in (expected_rate, *map(float, KNOWN_RATES)):
-        if abs(known - rate) < RATE_REACH and votes(known) >= RATE_DOUBT * votes(best):
-            return known
-    return best
+    near = [r for r in (expected_rate, *map(float, KNOWN_RATES)) if abs(r - rate) < RATE_REACH]
+    most = max(map(votes, near), default=0.0)
+    known = next((r for r in near if votes(r) >= ABOUT_AS_GOOD * most), best)
+    return known if votes(known) >= RATE_DOUBT * votes(best) else best
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.networks import FilmConfig, FilmNetwork
 from filmcolorizer_cli.pairs import ExtractOptions, Pairs, extract, read_pairs
+from filmcolorizer_cli.signatures import Signatures, read_signatures
 from filmcolorizer_cli.sync import constant_offset
 from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.weights import save
@@ -36,6 +37,9 @@ BT709_BARS_100 = {
     (0, 0, 0): (16, 128, 128),
 }
 
+SAMPLE_FRAMES = 144  # of the sample film, at 24 fps; its three shots change at 48 and 96
+BUNNY_FRAMES = 600  # of `bunny`, at 24 fps
+BUNNY_CUTS = (41, 89, 128, 196, 214, 323, 340, 416, 471, 512)  # where its shots change
 NUMBER_BITS = 8  # of a frame's number in the bars of a numbered clip
 NUMBERED_SIZE = (128, 32)
 # Frame N shows N in binary, lowest bit left, as bars of luma 220 and 30.
@@ -160,6 +164,21 @@ def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def our_children() -> set[int]:
+    """The ids of this process's living children."""
+    if not Path("/proc/self/stat").exists():
+        pytest.skip("no /proc to look for processes in")
+    children = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = stat.read_text().rpartition(")")[2].split()[1]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(parent) == os.getpid():
+            children.add(int(stat.parent.name))
+    return children
+
+
 @pytest.fixture(scope="session")
 def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("clips")
@@ -201,6 +220,55 @@ def graded_film(path: Path, filters: str, *, source: Path = SAMPLE_FILM, crf: in
     encoder = ("-c:v", "libx264", "-preset", "veryfast", "-crf", crf, "-pix_fmt", "yuv420p")
     run_ffmpeg("-i", source, "-an", "-vf", filters, *encoder, path)
     return path
+
+
+def frames_only(*runs: tuple[int, int]) -> str:
+    """The ffmpeg filter that keeps these runs of a film's frames at 24 fps, one after the other."""
+    kept = "+".join(f"between(n,{begin},{end - 1})" for begin, end in runs)
+    return f"select='{kept}',setpts=N/24/TB"
+
+
+def signatures_of(path: Path) -> Signatures:
+    """The small pictures of every frame of a film."""
+    film = probe(path)
+    return read_signatures(film, film, track=lambda frames, total, label: frames)[0]
+
+
+@pytest.fixture(scope="session")
+def long_film(clip_folder: Path) -> Path:
+    """The sample film, then left and right swapped, then upside down: 240x180, 18 s, 24 fps."""
+    thrice = "split=3[a][b][c];[b]hflip[d];[c]vflip[e];[a][d][e]concat=n=3"
+    return graded_film(clip_folder / "long-film.mp4", f"scale=240:180,{thrice}", crf=16)
+
+
+@pytest.fixture(scope="session")
+def bunny(shared_data: Path, clip_folder: Path) -> Path:
+    """Frames 9380 to 9979 of Big Buck Bunny, eleven shots in 25 s: 320x180, 24 fps, no sound."""
+    film = shared_data / "film" / "big_buck_bunny_360p.mp4"
+    path = clip_folder / "bunny.mp4"
+    encoder = (
+        "-vf",
+        "setpts=N/24/TB,scale=320:180",
+        "-c:v",
+        "libx264",
+        "-preset",
+        "veryfast",
+        "-crf",
+        "16",
+    )
+    begin = ("-ss", f"{(9380 - 0.5) / 24:.4f}")
+    run_ffmpeg(*begin, "-i", film, "-frames:v", BUNNY_FRAMES, "-an", *encoder, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def sample_signatures() -> Signatures:
+    return signatures_of(SAMPLE_FILM)
+
+
+@pytest.fixture(scope="session")
+def bunny_signatures(bunny: Path) -> Signatures:
+    return signatures_of(bunny)
 
 
 @pytest.fixture(scope="session")

@@ -189,7 +189,7 @@ def test_commands_are_those_that_are_promised() -> None:
         (["colorize", "film.mp4", "--fps", "abc"], 2, "'abc' is no frame rate from 1 to 240"),
         (["colorize", "film.mp4", "--start", "soon"], 2, "'soon' is no time"),
         (["sync", "a.mp4", "b.mp4", "--offset=x"], 2, "'x' is no number of frames"),
-        (["extract", "a.mp4", "--sync", "m.json"], 2, "a map needs both films, BW and COLOR"),
+        (["extract", "a.mp4", "--sync", "m.json"], 2, "it needs both films, BW and COLOR"),
         (["train", "--split", "x"], 2, "'x' is no split"),
     ],
 )

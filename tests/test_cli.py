@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from tests.conftest import (
     decode_planes,
     file_size_limit,
     files_in,
+    frames_only,
     graded_film,
     make_clip,
     ordinary_user,
@@ -86,7 +88,7 @@ def fail(*arguments: object, code: int = 1) -> str:
     assert result.exit_code == code, result.stderr
     assert result.stdout == ""
     *notes, sentence = result.stderr.splitlines()
-    assert all(note.startswith(("colorizing ", "lined up at ")) for note in notes)
+    assert all(note.startswith(("colorizing ", "lined up ")) for note in notes)
     assert files_in(Path()) == before
     return sentence.removeprefix("filmcolorizer: ")
 
@@ -180,24 +182,65 @@ def test_sync_offset_alone_only_finds_and_prints(
     names = dict(zip(("BW", "COLOR"), versions, strict=True))
     said = succeed("sync", *(names.get(word, word) for word in order))
     if "--json" in order:
-        assert json.loads(said) == {
+        facts = json.loads(said)
+        [segment] = facts.pop("segments")
+        assert facts == {
             "offset_frames": -24,
             "offset_seconds": -1.0,
             "confidence": 1.0,
+            "shared_seconds": 4.0,
             "output": None,
         }
+        assert set(segment) == {field.name for field in fields(sync.Segment)}
+        assert (segment["bw_start_seconds"], segment["bw_end_seconds"]) == (1.0, 5.0)
     else:
-        assert said == "offset -24 frames (-1.000 s), 100% of the pictures agree\n"
+        assert said == (
+            "offset -24 frames (-1.000 s), confidence 1.00\n"
+            f"4.0 s that both films show, 80% of {versions[0]}\n"
+        )
     assert files_in(Path()) == []
 
 
 def test_sync_finds_and_writes_a_map(versions: tuple[Path, Path]) -> None:
-    assert succeed("sync", *versions) == (
-        "offset -24 frames (-1.000 s), 100% of the pictures agree\n"
-        "wrote sync.json: 4.0 s that both films show\n"
+    bw, color = (copy_here(path, f"{name}.mp4") for path, name in zip(versions, "ab", strict=True))
+    assert succeed("sync", bw, color) == (
+        "offset -24 frames (-1.000 s), confidence 1.00\n"
+        "wrote sync.json: 4.0 s that both films show, 80% of a.mp4\n"
     )
-    [segment] = sync.read_map(Path("sync.json")).segments
-    assert segment == sync.Segment(1.0, 5.0, 0.0, 1.0, 1.0)
+    sync_map = sync.read_map(Path("sync.json"))
+    [segment] = sync_map.segments
+    assert segment.bw_start_seconds == pytest.approx(1)
+    assert segment.bw_end_seconds == pytest.approx(5)
+    assert segment.color_start_seconds == pytest.approx(0, abs=0.5 / 24)
+    assert (segment.rate, segment.confidence) == (1.0, 1.0)
+    assert np.abs(np.array(segment.matrix) - np.eye(2, 3)).max() < 0.01
+    assert np.abs(np.array(segment.area) - (0, 0, 1, 1)).max() < 0.01
+    assert (sync_map.bw["path"], sync_map.color["path"]) == ("a.mp4", "b.mp4")
+
+
+@pytest.fixture(scope="module")
+def cut_version(clip_folder: Path, color_film: Path) -> Path:
+    """The sample film in colour without frames 48 to 71, the first second of its second shot."""
+    kept = frames_only((0, 48), (72, 144))
+    return graded_film(clip_folder / "color-cut.mp4", kept, source=color_film)
+
+
+def test_sync_lists_segments(versions: tuple[Path, Path], cut_version: Path) -> None:
+    said = succeed("sync", versions[0], cut_version)
+    first, *_, last = said.splitlines()
+    assert first == "offset +0 frames (+0.000 s), confidence 1.00"
+    assert last == f"wrote sync.json: 4.0 s that both films show, 80% of {versions[0]}"
+    assert "2 segments that both films show" in said
+    head, *rows = table_cells(said)
+    assert head == ["from", "to", "colour from", "offset", "rate", "confidence"]
+    assert [row[:3] for row in rows] == [
+        ["0:00:00.000", "0:00:02.000", "0:00:00.000"],
+        ["0:00:03.000", "0:00:05.000", "0:00:02.000"],
+    ]
+    assert [(float(row[3]), float(row[4])) for row in rows] == [(0, 1), (-24, 1)]
+    facts = json.loads(succeed("sync", versions[0], cut_version, "--offset", "--json"))
+    assert facts["shared_seconds"] == pytest.approx(4.0)
+    assert [segment["bw_end_seconds"] for segment in facts["segments"]] == [2.0, 5.0]
 
 
 @pytest.mark.parametrize(
@@ -221,13 +264,89 @@ def test_sync_takes_a_stated_offset(
     versions: tuple[Path, Path],
 ) -> None:
     arguments = [*words, *versions] if is_first else [*versions, *words]
+    share = round(float(shared) / 5 * 100)
     assert succeed("sync", *arguments) == (
         f"offset {frames:+d} frames ({seconds} s), as stated\n"
-        f"wrote sync.json: {shared} s that both films show\n"
+        f"wrote sync.json: {shared} s that both films show, {share}% of {versions[0]}\n"
     )
     [segment] = sync.read_map(Path("sync.json")).segments
     apart = segment.color_start_seconds - segment.bw_start_seconds
     assert apart == pytest.approx(frames / 24)
+
+
+def test_sync_writes_a_preview_and_both_films_aligned(versions: tuple[Path, Path]) -> None:
+    pictures = ("--preview", "p.png", "--render", "both")
+    result = run("sync", *versions, "--offset", "-24", *pictures)
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "offset -24 frames (-1.000 s), as stated\n"
+        f"wrote sync.json: 4.0 s that both films show, 80% of {versions[0]}\n",
+    )
+    assert result.stderr == (
+        "wrote p.png: matched frames and the segments\n"
+        "wrote both/bw.mp4 and color.mp4: 96 frames each\n"
+    )
+    assert files_in(Path()) == ["both", "p.png", "sync.json"]
+    assert files_in(Path("both")) == ["bw.mp4", "color.mp4"]
+    lumas = []
+    for name, source, first in (("bw.mp4", versions[0], 24), ("color.mp4", versions[1], 0)):
+        film = probe(Path("both") / name)
+        assert (film.width, film.height, film.frame_rate) == (96, 72, 24)
+        luma, _, _ = decode_planes(film.path, "yuv420p", (96, 72))
+        original, _, _ = decode_planes(source, "yuv420p", (96, 72))
+        assert len(luma) == 96
+        assert np.abs(luma.astype(int) - original[first : first + 96]).mean() < 3
+        lumas.append(luma)
+    with Image.open("p.png") as picture:
+        assert np.ptp(np.asarray(picture.convert("L"))) > 100, "a blank picture"
+    # Again, and only when told to replace what is there.
+    assert fail("sync", *versions, "-o", "new.json", "--offset", "0", "--preview", "p.png") == (
+        "p.png exists already; name another file with --preview, or give --overwrite"
+    )
+    assert fail("sync", *versions, "-o", "new.json", "--offset", "0", "--render", "both") == (
+        "both/bw.mp4 exists already; name another file with --render, or give --overwrite"
+    )
+    succeed("sync", *versions, "--offset", "0", *pictures, "--overwrite")
+
+
+def test_sync_refuses_pictures_that_it_cannot_write(versions: tuple[Path, Path]) -> None:
+    alone = ("sync", *versions, "--offset", "0")
+    Path("file").write_text("dear")
+    assert fail(*alone, "--render", "file") == "file is a file; name a folder with --render"
+    assert fail(*alone, "--preview", "p.jpg", code=2) == (
+        "p.jpg does not end in .png; name a file that does with --preview"
+    )
+    here = Path().resolve()
+    for targets in (("-o", "p.png", "--preview", "./p.png"), ("-o", "d/bw.mp4", "--render", "d")):
+        Path("d").mkdir(exist_ok=True)
+        written = here / targets[1]
+        assert fail(*alone, *targets, code=2) == (
+            f"{written} would be written twice; name different files with -o, --preview and"
+            " --render"
+        )
+    bw = copy_here(versions[0], "d/bw.mp4")
+    said = fail("sync", bw, versions[1], "--offset", "0", "--render", "d", "--overwrite")
+    assert said == "d/bw.mp4 is the source itself; name another file with --render"
+    assert Path("file").read_text() == "dear"
+
+
+def test_extract_writes_a_preview_and_both_films_aligned(versions: tuple[Path, Path]) -> None:
+    succeed("sync", *versions, "--offset", "-24")
+    pictures = ("--preview", "p.png", "--render", "both")
+    succeed("extract", *versions, "--sync", "sync.json", *pictures)
+    assert files_in(Path()) == ["both", "p.png", "pairs", "sync.json"]
+    assert [probe(Path("both") / name).frame_count() for name in ("bw.mp4", "color.mp4")] == [
+        96,
+        96,
+    ]
+
+
+@pytest.mark.parametrize("option", [("--preview", "p.png"), ("--render", "both")])
+def test_extract_needs_two_films_for_pictures_of_both(
+    option: tuple[str, str], color_film: Path
+) -> None:
+    said = misuse("extract", color_film, *option)
+    assert f"Invalid value for {option[0]}: it needs both films, BW and COLOR" in said
 
 
 def test_sync_writes_where_it_is_told(versions: tuple[Path, Path]) -> None:
@@ -251,13 +370,25 @@ def test_sync_refuses_what_is_no_number_of_frames(word: str, versions: tuple[Pat
 
 
 def test_sync_refuses_different_films(versions: tuple[Path, Path], numbered_clip: Path) -> None:
-    assert "do not look like one film" in fail("sync", versions[0], numbered_clip)
+    assert fail("sync", versions[0], numbered_clip) == (
+        f"{versions[0]} and {numbered_clip} do not look like one film: no shot that both show was"
+        " found with certainty; give two versions of the same film, or state the offset with"
+        " `filmcolorizer sync --offset FRAMES`"
+    )
+
+
+def test_sync_refuses_a_film_that_runs_backwards(versions: tuple[Path, Path]) -> None:
+    backwards = graded_film(Path("backwards.mp4"), "reverse", source=versions[1])
+    assert fail("sync", versions[0], backwards) == (
+        f"{versions[0]} and backwards.mp4 do not look like one film: the second runs backwards;"
+        " turn it round"
+    )
 
 
 def test_extract_of_two_films_lines_them_up(versions: tuple[Path, Path]) -> None:
     result = run("extract", *versions, "--every", "12")
     assert result.stdout == "wrote pairs: 8 pairs of 64x64 stills from 3 shots\n"
-    assert result.stderr == "lined up at -24 frames, 100% of the pictures agree\n"
+    assert result.stderr == "lined up 4.0 s in 1 segment(s)\n"
     assert result.exit_code == 0
     pairs = read_pairs(Path("pairs"))
     assert [pair.bw_seconds for pair in pairs.pairs] == [1 + n / 2 for n in range(8)]
@@ -274,6 +405,58 @@ def test_extract_follows_a_map(versions: tuple[Path, Path]) -> None:
     assert json.loads(said) == {"output": "stills", "pairs": 3, "shots": 2}
     pairs = read_pairs(Path("stills"))
     assert [(p.bw_seconds, p.color_seconds) for p in pairs.pairs] == [(2, 0.5), (3, 1.5), (4, 2.5)]
+
+
+def test_extract_of_a_cropped_copy_shows_the_same_area(
+    versions: tuple[Path, Path], color_film: Path
+) -> None:
+    """The coloured film is cropped to 72x54 of 96x72, off the middle, and enlarged."""
+    crop = "crop=72:54:20:6,scale=128:96"
+    cropped = graded_film(Path("cropped.mp4"), crop, source=color_film)
+    assert succeed("extract", versions[0], cropped, "--every", "10", "--size", "54") == (
+        "wrote pairs: 12 pairs of 72x54 stills from 3 shots\n"
+    )
+    pairs = read_pairs(Path("pairs"))
+    assert pairs.aspect_ratio == pytest.approx(4 / 3, rel=0.03)
+    luma, _, _ = decode_planes(versions[0], "yuv420p", (96, 72))
+    for pair, whole in zip(pairs.pairs, luma[::10], strict=True):
+        grey, color = pairs.read(pair)
+        # Gamma apart, both show the same, and that is what the recipe says.
+        seen = whole[6:60, 20:92]
+        for picture in (color[..., 1], seen):
+            assert np.corrcoef(grey.ravel(), picture.ravel())[0, 1] > 0.9
+        shifted = np.corrcoef(grey[:, 6:].ravel(), color[:, :-6, 1].ravel())[0, 1]
+        assert shifted < np.corrcoef(grey.ravel(), color[..., 1].ravel())[0, 1]
+
+
+def test_extract_begins_no_shot_where_a_segment_begins(color_film: Path) -> None:
+    """Shots change at 2 and 4 s; the gap from 2.5 to 3.5 s lies in the second."""
+    film = probe(color_film)
+    segments = (sync.Segment(0.0, 2.5, 0.0, 1.0, 1.0), sync.Segment(3.5, 5.0, 3.5, 1.0, 1.0))
+    identity = sync.film_identity(film)
+    sync.write_map(sync.SyncMap(identity, identity, segments), Path("map.json"))
+    said = succeed("extract", film.path, film.path, "--sync", "map.json", "--every", "6", "--json")
+    assert json.loads(said) == {"output": "pairs", "pairs": 16, "shots": 3}
+    index = json.loads(Path("pairs/pairs.json").read_text())["pairs"]
+    assert [(pair["bw_seconds"], pair["shot"]) for pair in index] == [
+        *((n / 4, 1) for n in range(8)),
+        *((n / 4, 2) for n in (8, 9, 14, 15)),
+        *((n / 4, 3) for n in range(16, 20)),
+    ]
+
+
+def test_extract_leaves_doubtful_segments_of_a_map_out(color_film: Path) -> None:
+    film = probe(color_film)
+    segments = (sync.Segment(0.0, 2.0, 0.0, 1.0, 0.49), sync.Segment(2.0, 5.0, 2.0, 1.0, 0.51))
+    sync.write_map(sync.SyncMap({}, {}, segments), Path("map.json"))
+    both = (film.path, film.path, "--sync", "map.json")
+    succeed("extract", *both)
+    assert [pair.bw_seconds for pair in read_pairs(Path("pairs")).pairs] == [2.0, 3.0, 4.0]
+    sync.write_map(sync.SyncMap({}, {}, segments[:1]), Path("map.json"))
+    assert fail("extract", *both, "-o", "others") == (
+        "the map has no segment with a confidence of 0.5 or more; make a new one with"
+        " `filmcolorizer sync BW COLOR`"
+    )
 
 
 def test_extract_of_one_film_takes_a_part(color_film: Path) -> None:
@@ -310,7 +493,7 @@ def test_extract_never_replaces_another_folder(overwrite: list[str], color_film:
 
 def test_extract_needs_two_films_for_a_map(color_film: Path) -> None:
     said = misuse("extract", color_film, "--sync", "map.json")
-    assert "Invalid value for --sync: a map needs both films, BW and COLOR" in said
+    assert "Invalid value for --sync: it needs both films, BW and COLOR" in said
 
 
 def test_extract_refuses_a_part_without_stills(color_film: Path) -> None:
@@ -966,11 +1149,12 @@ def test_colorize_takes_a_film_that_does_not_tell_its_length(
 
 
 def test_commands_refuse_a_bad_map(versions: tuple[Path, Path]) -> None:
-    Path("map.json").write_text('{"format": "srt"}')
-    assert fail("extract", *versions, "--sync", "map.json") == (
-        "map.json holds no sync map (its format is 'srt', not 'filmcolorizer-sync/1');"
-        " make one with `filmcolorizer sync BW COLOR`"
-    )
+    for name in ("srt", "filmcolorizer-sync/1"):
+        Path("map.json").write_text(json.dumps({"format": name}))
+        assert fail("extract", *versions, "--sync", "map.json") == (
+            f"map.json holds no sync map (its format is '{name}', not 'filmcolorizer-sync/2');"
+            " make one with `filmcolorizer sync BW COLOR`"
+        )
 
 
 def writers(plain_clip: Path, pairs: Pairs, model: Path, folder: str) -> Iterator[tuple[Any, ...]]:
@@ -1116,6 +1300,21 @@ def test_colorize_stopped_by_a_signal_leaves_nothing(
     assert returncode == code
     assert files_in(Path()) == ["long.mp4"]
     assert processes_naming(here) == []
+
+
+def test_sync_stopped_by_ctrl_c_leaves_nothing() -> None:
+    film = Path("long.mp4")
+    run_ffmpeg("-stream_loop", 99, "-i", SAMPLE_FILM, "-c", "copy", film)
+    here = str(Path.cwd())
+    program = start("sync", film.absolute(), film.absolute())
+    readers = lambda: [line for line in processes_naming(here) if "ffmpeg" in line]  # noqa: E731
+    wait_for(lambda: len(readers()) == 2, program)
+    assert finish(program, signal.SIGINT) == (
+        130,
+        "filmcolorizer: stopped; no unfinished file was left behind\n",
+    )
+    assert files_in(Path()) == ["long.mp4"]
+    assert readers() == []
 
 
 def test_extract_stopped_by_ctrl_c_leaves_nothing() -> None:

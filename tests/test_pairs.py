@@ -240,8 +240,66 @@ def test_extract_follows_all_segments(numbered: Film, tmp_path: Path) -> None:
     expected = [0, 12, 24, 36, 72, 84, 96, 108, 120, 132]
     assert shown(pairs) == [(number, number) for number in expected]
     assert [pair.name for pair in pairs.pairs] == [f"{n:06d}" for n in range(1, 11)]
-    before, after = pairs.pairs[3], pairs.pairs[4]
-    assert after.shot > before.shot, "a segment begins a new shot"
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        # Borders within shots, some with a gap; the film's shots change at 2 and 4 s.
+        [(0.0, 1.0, 0.0), (1.25, 3.0, 1.0), (3.0, 6.0, 3.0)],
+        # The coloured film lacks the changes, and the black-and-white one's count.
+        [(0.25, 1.5, 0.0), (2.5, 3.5, 2.5), (4.5, 6.0, 4.5)],
+        [(0.0, 2.0, 0.5), (2.0, 4.0, 2.75), (4.0, 5.75, 4.25)],
+    ],
+    ids=["within-shots", "around-cuts", "at-cuts"],
+)
+def test_extract_begins_shots_at_cuts_not_at_borders_of_segments(
+    segments: list[tuple[float, float, float]], color_film: Path, tmp_path: Path
+) -> None:
+    film = probe(color_film)
+    parts = tuple(Segment(begin, end, color, 1.0, 1.0) for begin, end, color in segments)
+    pairs = extract_all(film, film, SyncMap({}, {}, parts), tmp_path / "pairs", every=6, size=32)
+    assert len(pairs.pairs) > 10
+    for pair in pairs.pairs:
+        assert pair.shot == 1 + int(pair.bw_seconds >= 2) + int(pair.bw_seconds >= 4)
+
+
+def test_extract_takes_the_part_of_the_picture_that_both_show(
+    color_film: Path, tmp_path: Path
+) -> None:
+    """The coloured version is cropped: 72x54 of 96x72, and a pixel stays a pixel."""
+    bw = probe(color_film)
+    cropped = graded_film(tmp_path / "c.mp4", "crop=72:54:16:12", source=color_film, crf=4)
+    matrix = ((96 / 72, 0.0, -16 / 72), (0.0, 72 / 54, -12 / 54))
+    area = (16 / 96, 12 / 72, 88 / 96, 66 / 72)
+    sync_map = SyncMap({}, {}, (Segment(0.0, 6.0, 0.0, 1.0, 1.0, matrix, area),))
+    folder = tmp_path / "pairs"
+    pairs = extract_all(bw, probe(cropped), sync_map, folder, every=18, size=54)
+    assert (pairs.width, pairs.height) == (72, 54)
+    assert pairs.aspect_ratio == pytest.approx(4 / 3)
+    luma, _, _ = decode_planes(color_film, "yuv420p", (96, 72))
+    for pair, whole in zip(pairs.pairs, luma[::18], strict=True):
+        grey, color = pairs.read(pair)
+        expected = (whole[12:66, 16:88].astype(float) - 16) * 255 / 219
+        assert np.abs(grey - expected.clip(0, 255)).max() <= 2
+        # By BT.709-6 item 3.2; where colours were clipped it is off.
+        of_color = color @ np.array([0.2126, 0.7152, 0.0722])
+        inside = (color > 0).all(axis=2) & (color < 255).all(axis=2)
+        assert np.abs(of_color - grey)[inside].mean() < 3
+
+
+def test_extract_takes_the_shape_of_what_both_films_show(color_film: Path, tmp_path: Path) -> None:
+    """A letterboxed film's stills have no bars."""
+    film = probe(color_film)
+    segment = Segment(0.0, 6.0, 0.0, 1.0, 1.0, area=(0.0, 0.125, 1.0, 0.875))
+    sync_map = SyncMap({}, {}, (segment,))
+    pairs = extract_all(film, film, sync_map, tmp_path / "pairs", every=72, size=54)
+    assert (pairs.width, pairs.height, pairs.aspect_ratio) == (96, 54, pytest.approx(16 / 9))
+    index = json.loads((pairs.folder / "pairs.json").read_text())
+    assert (index["width"], index["height"]) == (96, 54)
+    squares = extract_all(film, film, sync_map, tmp_path / "squares", every=72, size=64)
+    assert (squares.width, squares.height) == (64, 64)
+    assert squares.aspect_ratio == pytest.approx(16 / 9)
 
 
 def ramp(x: np.ndarray, y: np.ndarray) -> np.ndarray:

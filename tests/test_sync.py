@@ -1,35 +1,52 @@
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, SyncError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.sync import (
     Segment,
     SyncMap,
+    align,
+    check_films,
     constant_offset,
-    find_offset,
+    film_identity,
     read_map,
     write_map,
 )
-from filmcolorizer_cli.video import Film, probe
-from tests.conftest import LOSSLESS, files_in, graded_film, make_clip, run_ffmpeg
-
-SAMPLE_FRAMES = 144  # of the sample film, at 24 fps
-# Two gradings of one film: a noisy grey print, and a cropped, darker and sharper colour one.
-BW_LOOK = "scale=160:120,format=gray,eq=gamma=1.3,noise=alls=10:allf=t:all_seed=3"
-COLOR_LOOK = (
-    "crop=iw*0.94:ih*0.9:iw*0.02:ih*0.06,scale=240:180,eq=gamma=0.75:contrast=1.15,"
-    "noise=alls=14:allf=t:all_seed=5"
+from filmcolorizer_cli.video import Film, Plane, probe
+from tests import planter
+from tests.conftest import (
+    BUNNY_CUTS,
+    BUNNY_FRAMES,
+    LOSSLESS,
+    SAMPLE_FRAMES,
+    files_in,
+    frames_only,
+    graded_film,
+    make_clip,
 )
+
+SIZE = (480, 360)  # pixels of the sample film
+# Two gradings of one film: a noisy grey print, and a darker and sharper colour one.
+BW_LOOK = "format=gray,eq=gamma=1.3,noise=alls=10:allf=t:all_seed=3"
+COLOR_LOOK = "eq=gamma=0.75:contrast=1.15,noise=alls=14:allf=t:all_seed=5"
+HOW = "state the offset with `filmcolorizer sync --offset FRAMES`"
+VERSIONS_OR_HOW = f"give two versions of the same film, or {HOW}"
+IDENTITY = np.eye(2, 3)
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+PICTURE_ERROR = 0.01  # parts of the picture's width
+Box = tuple[float, float, float, float]  # left, top, right and bottom
 MAP = {
-    "format": "filmcolorizer-sync/1",
+    "format": "filmcolorizer-sync/2",
     "bw": {"path": "bw.mkv", "frame_rate": "24000/1001", "duration_seconds": 60.06},
     "color": {"path": "color.mp4", "frame_rate": "25", "duration_seconds": 50.0},
     "segments": [
@@ -39,6 +56,8 @@ MAP = {
             "color_start_seconds": 0.5,
             "rate": 0.96,
             "confidence": 0.9,
+            "matrix": [[0.9, 0.0, 0.05], [0.01, 1.1, -0.02]],
+            "area": [0.0, 0.125, 1.0, 0.875],
         },
         {
             "bw_start_seconds": 14.0,
@@ -46,32 +65,46 @@ MAP = {
             "color_start_seconds": 10.0,
             "rate": 1.0,
             "confidence": 1.0,
+            "matrix": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
+            "area": [0.0, 0.0, 1.0, 1.0],
         },
     ],
-    "picture": {"matrix": [[0.9, 0.0, 0.05], [0.01, 1.1, -0.02]]},
 }
 
 
-def part(first: int, end: int) -> str:
-    """The filter that keeps these frames."""
-    return f"trim=start_frame={first}:end_frame={end},setpts=PTS-STARTPTS"
-
-
-def planted(
-    folder: Path,
-    bw: tuple[int, int],
-    color: tuple[int, int],
-    *,
-    source: Path = SAMPLE_FILM,
-    rates: tuple[int, int] = (24, 24),
-) -> tuple[Film, Film]:
-    """A grey and a coloured version that begin and end at these frames of one film."""
-    bw_filters = f"{part(*bw)},{BW_LOOK},fps={rates[0]}"
-    color_filters = f"{part(*color)},{COLOR_LOOK},fps={rates[1]}"
+def versions(folder: Path, bw: str, color: str, *, source: Path = SAMPLE_FILM) -> tuple[Film, Film]:
+    """A grey and a coloured version of a film, each through these ffmpeg filters and a grading."""
     return (
-        probe(graded_film(folder / "bw.mkv", bw_filters, source=source, crf=30)),
-        probe(graded_film(folder / "color.mp4", color_filters, source=source, crf=18)),
+        probe(graded_film(folder / "bw.mp4", f"{bw},{BW_LOOK}", source=source, crf=28)),
+        probe(graded_film(folder / "color.mp4", f"{color},{COLOR_LOOK}", source=source)),
     )
+
+
+def frames_of(sync_map: SyncMap) -> list[tuple[int, int, int]]:
+    """Where segments of films at 24 fps begin and end, and the coloured frame they begin with."""
+    found = []
+    for segment in sync_map.segments:
+        begin, end = segment.bw_start_seconds * 24, segment.bw_end_seconds * 24
+        assert (begin, end) == pytest.approx((round(begin), round(end)), abs=0.01)
+        found.append((round(begin), round(end), round(segment.color_start_seconds * 24)))
+    return found
+
+
+def picture_errors(segment: Segment, truth: NDArray[np.float64], area: Box) -> tuple[float, float]:
+    """How far off a segment's matrix puts the corners of the true area, and its own area's."""
+    corners = np.array([(x, y, 1) for x in (area[0], area[2]) for y in (area[1], area[3])])
+    moved = np.abs(corners @ (np.array(segment.matrix) - truth).T).max()
+    return float(moved), float(np.abs(np.array(segment.area) - area).max())
+
+
+def crop(left: int, top: int, right: int, bottom: int) -> tuple[str, NDArray[np.float64], Box]:
+    """ffmpeg's filter that keeps a part of the sample's picture; its matrix; its area."""
+    (width, height), (new_width, new_height) = SIZE, (right - left, bottom - top)
+    matrix = np.array(
+        ((width / new_width, 0, -left / new_width), (0, height / new_height, -top / new_height))
+    )
+    area = left / width, top / height, right / width, bottom / height
+    return f"crop={new_width}:{new_height}:{left}:{top}", matrix, area
 
 
 @pytest.mark.parametrize(
@@ -79,98 +112,316 @@ def planted(
     [
         ((30, SAMPLE_FRAMES), (0, 110)),
         ((0, 120), (25, SAMPLE_FRAMES)),
-        ((0, SAMPLE_FRAMES), (0, SAMPLE_FRAMES)),
         ((0, SAMPLE_FRAMES), (60, 130)),
-        ((40, 100), (0, SAMPLE_FRAMES)),
     ],
-    ids=["later", "earlier", "together", "within-bw", "within-color"],
+    ids=["later", "earlier", "within"],
 )
-def test_find_offset_is_exact(bw: tuple[int, int], color: tuple[int, int], tmp_path: Path) -> None:
-    offset, confidence = find_offset(*planted(tmp_path, bw, color))
-    assert offset == bw[0] - color[0]
-    assert 0.95 < confidence <= 1
+def test_align_is_exact(bw: tuple[int, int], color: tuple[int, int], tmp_path: Path) -> None:
+    """Versions that begin and end elsewhere, of another size, grading and noise."""
+    bw_filters = f"{frames_only(bw)},scale=160:120"
+    films = versions(tmp_path, bw_filters, f"{frames_only(color)},scale=240:180")
+    sync_map = align(*films)
+    first, end = max(bw[0], color[0]), min(bw[1], color[1])
+    assert frames_of(sync_map) == [(first - bw[0], end - bw[0], first - color[0])]
+    [segment] = sync_map.segments
+    assert segment.rate == 1.0
+    assert 0.95 < segment.confidence <= 1
+    assert max(picture_errors(segment, IDENTITY, WHOLE)) < PICTURE_ERROR
+    assert (sync_map.bw, sync_map.color) == tuple(map(film_identity, films))
 
 
-@pytest.mark.parametrize("rates", [(24, 25), (25, 24)])
-@pytest.mark.parametrize(("bw", "color"), [(24, 0), (0, 24)])
-def test_find_offset_between_frame_rates(
-    rates: tuple[int, int], bw: int, color: int, tmp_path: Path
+def test_align_finds_a_crop(tmp_path: Path) -> None:
+    cropping, matrix, area = crop(40, 30, 456, 342)
+    bw_filters = f"{frames_only((0, 130))},scale=240:180"
+    color_filters = f"{frames_only((7, SAMPLE_FRAMES))},{cropping},scale=160:120"
+    sync_map = align(*versions(tmp_path, bw_filters, color_filters))
+    assert frames_of(sync_map) == [(7, 130, 0)]
+    assert max(picture_errors(sync_map.segments[0], matrix, area)) < PICTURE_ERROR
+
+
+def test_align_finds_that_the_black_and_white_film_is_cropped(tmp_path: Path) -> None:
+    cropping, inverse, area = crop(48, 0, 432, 306)
+    sync_map = align(*versions(tmp_path, f"{cropping},scale=240:180", "scale=160:120"))
+    assert frames_of(sync_map) == [(0, SAMPLE_FRAMES, 0)]
+    matrix = np.array(((area[2] - area[0], 0, area[0]), (0, area[3] - area[1], area[1])))
+    assert max(picture_errors(sync_map.segments[0], matrix, WHOLE)) < PICTURE_ERROR
+    corner = np.linalg.inv(np.vstack((inverse, (0, 0, 1)))) @ (1, 1, 1)
+    assert corner[:2] == pytest.approx((area[2], area[3])), "the recipe contradicts itself"
+
+
+@pytest.mark.parametrize(
+    ("bw", "color", "matrix", "area"),
+    [
+        # A widescreen film in 4:3 with bars, and its coloured version without.
+        (
+            "crop=480:270:0:45,pad=480:360:0:45",
+            "crop=480:270:0:45",
+            ((1, 0, 0), (0, 4 / 3, -1 / 6)),
+            (0, 0.125, 1, 0.875),
+        ),
+        ("null", "pad=640:360:80:0", ((0.75, 0, 0.125), (0, 1, 0)), WHOLE),
+        # Both have bars, of other sizes.
+        (
+            "pad=480:480:0:60",
+            "pad=600:400:60:20",
+            ((0.8, 0, 0.1), (0, 1.2, -0.1)),
+            (0, 0.125, 1, 0.875),
+        ),
+    ],
+    ids=["letterboxed-bw", "pillarboxed-color", "both"],
+)
+def test_align_leaves_bars_out(bw: str, color: str, matrix: Any, area: Box, tmp_path: Path) -> None:
+    sync_map = align(*versions(tmp_path, f"{bw},scale=160:120", f"{color},scale=240:160"))
+    assert frames_of(sync_map) == [(0, SAMPLE_FRAMES, 0)]
+    [segment] = sync_map.segments
+    moved, trimmed = picture_errors(segment, np.array(matrix), area)
+    assert moved < PICTURE_ERROR
+    assert trimmed < 0.03, "a pixel of a signature"
+    left, top, right, bottom = segment.area
+    assert left >= area[0] - 0.002 and right <= area[2] + 0.002
+    assert top >= area[1] - 0.002 and bottom <= area[3] + 0.002
+
+
+ALL = (0, SAMPLE_FRAMES)
+BLACK_INTRO = "tpad=start=60:color=black"
+OTHER_INTRO = (
+    "scale=240:180,format=yuv420p[film];"
+    "testsrc2=size=240x180:rate=24:duration=2,format=yuv420p[intro];[intro][film]concat"
+)
+
+
+@pytest.mark.parametrize(
+    ("bw", "color", "expected"),
+    [
+        (frames_only(ALL), frames_only((0, 48), (96, 144)), [(0, 48, 0), (96, 144, 48)]),
+        (frames_only((0, 48), (96, 144)), frames_only(ALL), [(0, 48, 0), (48, 96, 96)]),
+        (frames_only(ALL), frames_only((0, 60), (84, 144)), [(0, 60, 0), (84, 144, 60)]),
+        (BLACK_INTRO, frames_only(ALL), [(60, 204, 0)]),
+        (frames_only(ALL), OTHER_INTRO, [(0, 144, 48)]),
+        (frames_only((0, 70), (80, 144)), f"{frames_only((12, 144))},{BLACK_INTRO}",
+         [(12, 70, 60), (70, 134, 128)]),
+    ],
+    ids=["color-lacks-a-shot", "bw-lacks-a-shot", "color-lacks-a-second", "black-intro",
+         "other-intro", "edited"],
+)  # fmt: skip
+def test_align_leaves_out_what_only_one_film_shows(
+    bw: str, color: str, expected: list[tuple[int, int, int]], tmp_path: Path
 ) -> None:
-    """Versions that run alike but were re-timed by repeating frames, as for PAL broadcasts."""
-    films = planted(tmp_path, (bw, SAMPLE_FRAMES), (color, SAMPLE_FRAMES), rates=rates)
-    assert [film.frame_rate for film in films] == list(rates)
-    # A second apart, in frames of the black-and-white film.
-    assert find_offset(*films)[0] == (bw - color) // 24 * rates[0]
+    sync_map = align(*versions(tmp_path, f"{bw},scale=240:180", f"{color},scale=240:180"))
+    assert frames_of(sync_map) == expected
+    for segment in sync_map.segments:
+        assert segment.rate == 1.0
+        assert segment.confidence > 0.9
+        assert max(picture_errors(segment, IDENTITY, WHOLE)) < PICTURE_ERROR
+    shared = sum(end - begin for begin, end, _ in expected) / 24
+    assert sync_map.shared_seconds == pytest.approx(shared, abs=0.001)
 
 
-@pytest.mark.parametrize(("bw", "color"), [((100, 240), (37, 288)), ((0, 288), (150, 288))])
-def test_find_offset_is_exact_on_a_real_film(
-    bw: tuple[int, int], color: tuple[int, int], shared_data: Path, tmp_path: Path
-) -> None:
-    film = shared_data / "film" / "big_buck_bunny_360p.mp4"
-    source = tmp_path / "part.mp4"
-    run_ffmpeg("-ss", 120, "-i", film, "-t", 12, "-an", "-c", "copy", source)
-    offset, confidence = find_offset(*planted(tmp_path, bw, color, source=source))
-    assert offset == bw[0] - color[0]
-    assert confidence > 0.9
+def test_align_follows_pal(long_film: Path, tmp_path: Path) -> None:
+    """Shown at 25 frames a second, and a second and a half are missing at the start."""
+    pal = f"{frames_only((36, 432))},setpts=PTS*24/25,fps=25"
+    films = versions(tmp_path, "null", pal, source=long_film)
+    assert (films[1].frame_rate, films[1].frame_count()) == (25, 396)
+    [segment] = align(*films).segments
+    assert segment.rate == pytest.approx(24 / 25)
+    assert segment.bw_start_seconds * 24 == pytest.approx(36, abs=0.01)
+    assert segment.bw_end_seconds * 24 == pytest.approx(432, abs=0.01)
+    for frame in range(36, 432, 12):
+        assert segment.color_seconds(frame / 24) * 25 == pytest.approx(frame - 36, abs=0.5)
 
 
-def test_find_offset_lets_progress_be_shown(plain_clip: Path) -> None:
-    film = probe(plain_clip)
+def test_align_follows_every_fourth_frame_twice(long_film: Path, tmp_path: Path) -> None:
+    doubled = f"{frames_only((36, 432))},fps=30"
+    films = versions(tmp_path, "null", doubled, source=long_film)
+    assert films[1].frame_count() == 396 * 30 / 24
+    [segment] = align(*films).segments
+    assert segment.rate == 1.0
+    assert segment.offset_seconds == pytest.approx(-1.5, abs=1 / 24)
+    assert (segment.bw_start_seconds, segment.bw_end_seconds) == pytest.approx((1.5, 18), abs=0.01)
+
+
+@pytest.mark.slow
+def test_align_of_a_real_film_with_cuts_on_both_sides(bunny: Path, tmp_path: Path) -> None:
+    """Each version lacks a shot, the coloured one has an intro, is cropped, darker and small."""
+    bw_shots = [(0, BUNNY_CUTS[4]), (BUNNY_CUTS[6], BUNNY_FRAMES)]  # frames 0 to 214, 340 to 600
+    color_shots = [(BUNNY_CUTS[0], BUNNY_CUTS[7]), (BUNNY_CUTS[8], BUNNY_FRAMES)]  # 41, 416, 471
+    cropped = "crop=272:144:16:27:exact=1,scale=160:120,tpad=start=30:color=black"
+    bw, color = frames_only(*bw_shots), f"{frames_only(*color_shots)},{cropped}"
+    sync_map = align(*versions(tmp_path, f"{bw},scale=160:90", color, source=bunny))
+    assert frames_of(sync_map) == [
+        (41, 214, 30),
+        (214, 290, 30 + 340 - 41),
+        (290 + 471 - 416, 600 - 126, 30 + 416 - 41),
+    ]
+    matrix = np.array(((320 / 272, 0, -16 / 272), (0, 180 / 144, -27 / 144)))
+    area = 16 / 320, 27 / 180, 288 / 320, 171 / 180
+    for segment in sync_map.segments:
+        assert segment.rate == 1.0
+        assert segment.confidence > 0.9
+        assert max(picture_errors(segment, matrix, area)) < PICTURE_ERROR
+
+
+@pytest.mark.slow
+def test_align_of_a_real_film_in_pal(bunny: Path, tmp_path: Path) -> None:
+    pal = f"{frames_only((20, BUNNY_FRAMES))},setpts=PTS*24/25,fps=25,pad=320:240:0:30"
+    films = versions(tmp_path, "scale=160:90", pal, source=bunny)
+    [segment] = align(*films).segments
+    assert segment.rate == pytest.approx(24 / 25)
+    assert segment.bw_start_seconds * 24 == pytest.approx(20, abs=0.01)
+    assert segment.color_start_seconds == pytest.approx(0, abs=0.5 / 25)
+    matrix = np.array(((1, 0, 0), (0, 0.75, 0.125)))
+    assert max(picture_errors(segment, matrix, WHOLE)) < PICTURE_ERROR
+
+
+@pytest.mark.slow
+def test_align_of_a_real_film_in_two_reels(bunny: Path, tmp_path: Path) -> None:
+    """From frame 340 on, in the middle of a segment, the coloured film is cropped otherwise."""
+    border = BUNNY_CUTS[6]
+    reels = (
+        "split[a][b];"
+        f"[a]trim=end_frame={border},crop=288:162:16:9:exact=1,scale=240:136,setsar=1[c];"
+        f"[b]trim=start_frame={border},setpts=PTS-STARTPTS,crop=280:180:40:0,scale=240:136,setsar=1[d];"
+        "[c][d]concat"
+    )
+    sync_map = align(*versions(tmp_path, "scale=160:90", reels, source=bunny))
+    assert frames_of(sync_map) == [(0, border, 0), (border, BUNNY_FRAMES, border)]
+    truths = [
+        (((320 / 288, 0, -16 / 288), (0, 180 / 162, -9 / 162)), (0.05, 0.05, 0.95, 0.95)),
+        (((320 / 280, 0, -40 / 280), (0, 1, 0)), (0.125, 0.0, 1.0, 1.0)),
+    ]
+    for segment, (matrix, area) in zip(sync_map.segments, truths, strict=True):
+        assert max(picture_errors(segment, np.array(matrix), area)) < PICTURE_ERROR
+
+
+@pytest.fixture(scope="module")
+def planted(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> planter.Planted:
+    """A scratched print, and a turned, tinted and cut coloured version of 160x120."""
+    size = (320, 180)
+    bunny = planter.Piece(shared_data / planter.BUNNY, 9380, 320)
+    clip = planter.Piece(shared_data / "davis" / "car-shadow.mp4", 0, 40)
+    bw = planter.Version(
+        runs=(planter.Run("film", 0, 140), planter.Run("film", 164, 156)),
+        size=(240, 136),
+        look=planter.Look(gamma=1.3, saturation=0, grain=5, specks=2, scratches=1, flicker=0.02),
+        encoding=planter.Encoding(crf=26),
+    )
+    color = planter.Version(
+        runs=(
+            planter.Run("foreign", 0, 40),
+            planter.Run("film", 0, 220),
+            planter.Run("title", 7, 30),
+            planter.Run("film", 244, 76),
+        ),
+        size=(160, 120),
+        framings=((0, planter.Framing((0.06, 0.04, 0.03, 0.08), rotation_degrees=0.8)),),
+        look=planter.Look(gamma=0.8, contrast=1.1, tint=(-6, 8), grain=2),
+        foreign=planter.Source((clip,), size),
+    )
+    recipe = planter.Recipe(1, planter.Source((bunny,), size), bw, color)
+    return planter.plant(recipe, tmp_path_factory.mktemp("planted"))
+
+
+@pytest.mark.slow
+def test_align_of_a_planted_pair(planted: planter.Planted) -> None:
+    sync_map = align(probe(planted.bw_path), probe(planted.color_path))
+    assert planted.stretches == ((0, 140), (164, 220), (244, 320))
+    segments = frames_of(sync_map)
+    # In frames of the two files, of which each is a run shorter or longer than the film.
+    truth = [(0, 140, 40), (140, 196, 204), (220, 296, 290)]
+    assert len(segments) == len(truth)
+    for found, expected in zip(segments, truth, strict=True):
+        assert np.abs(np.array(found) - expected).max() <= 2
+        assert found[2] - found[0] == expected[2] - expected[0], "the offset is exact"
+    claimed = 0
+    for segment, (begin, end, _) in zip(sync_map.segments, segments, strict=True):
+        for frame in range(begin, end):
+            shown = segment.color_seconds(planted.bw_seconds[frame])
+            counterpart = int(np.abs(planted.color_seconds - shown).argmin())
+            assert planted.color_source[counterpart] == planted.bw_source[frame]
+            claimed += 1
+        [reel] = planted.reels
+        corners = np.array([(*corner, 1) for corner in reel.corners])
+        off = corners @ (np.array(segment.matrix) - reel.matrix).T
+        assert np.abs(off).max() < PICTURE_ERROR
+    assert claimed >= 0.97 * (140 + 56 + 76)
+
+
+def test_align_lets_progress_be_shown(tmp_path: Path) -> None:
+    film = probe(graded_film(tmp_path / "film.mp4", f"{frames_only((24, 96))},scale=96:72"))
     seen: list[tuple[str, int, int]] = []
 
-    def track(frames: Any, total: int, label: str) -> Any:
+    def track(frames: Iterable[Plane], total: int, label: str) -> Iterable[Plane]:
         frames = list(frames)
         seen.append((label, total, len(frames)))
         return frames
 
-    assert find_offset(film, film, track=track) == (0, 1.0)
-    assert seen == [("black-and-white film", 50, 50), ("coloured film", 50, 50)]
+    assert frames_of(align(film, film, track=track)) == [(0, 72, 0)]
+    assert seen == [("frames of both films", 144, 144)]
 
 
 def refusal(bw: Film, color: Film) -> str:
     with pytest.raises(SyncError) as caught:
-        find_offset(bw, color)
+        align(bw, color)
     return str(caught.value)
 
 
-def test_find_offset_refuses_different_films(tmp_path: Path) -> None:
+def test_align_refuses_different_films(tmp_path: Path) -> None:
     zoom = "mandelbrot=size={width}x{height}:rate={frame_rate},trim=duration={seconds}"
     other = probe(make_clip(tmp_path / "other.mp4", picture=zoom, seconds=5))
-    message = refusal(probe(SAMPLE_FILM), other)
-    assert re.fullmatch(
-        rf"{re.escape(str(SAMPLE_FILM))} and {re.escape(str(other.path))} do not look like one"
-        r" film: at the best offset \(-?\d+ frames\) only \d% of the pictures agree; give two"
-        r" versions of the same film, or state the offset with --offset FRAMES",
-        message,
+    assert refusal(probe(SAMPLE_FILM), other) == (
+        f"{SAMPLE_FILM} and {other.path} do not look like one film: no shot that both show was"
+        f" found with certainty; {VERSIONS_OR_HOW}"
     )
 
 
-def test_find_offset_refuses_different_real_films(shared_data: Path) -> None:
+@pytest.mark.slow
+def test_align_refuses_different_real_films(shared_data: Path) -> None:
     old = shared_data / "old"
     films = probe(old / "chaplin.mp4"), probe(old / "a-bomb_blast_effects_part.mp4")
-    assert "do not look like one film" in refusal(*films)
+    assert "do not look like one film: no shot that both show" in refusal(*films)
+
+
+def test_align_refuses_a_film_that_runs_backwards(tmp_path: Path) -> None:
+    bw, color = versions(tmp_path, "scale=240:180", "scale=160:120,reverse")
+    assert refusal(bw, color) == (
+        f"{bw.path} and {color.path} do not look like one film: the second runs backwards; turn it"
+        " round"
+    )
 
 
 @pytest.mark.parametrize("short_one", [0, 1])
-def test_find_offset_refuses_a_film_that_is_too_short(short_one: int, tmp_path: Path) -> None:
-    short = probe(make_clip(tmp_path / "short.mp4", seconds=1.92))
-    films = [probe(make_clip(tmp_path / "long.mp4", seconds=4))]
+@pytest.mark.parametrize(("seconds", "told"), [(1.92, "1.9"), (0.04, "0.0")])
+def test_align_refuses_a_film_that_is_too_short(
+    short_one: int, seconds: float, told: str, plain_clip: Path, tmp_path: Path
+) -> None:
+    short = probe(make_clip(tmp_path / "short.mp4", seconds=seconds))
+    films = [probe(plain_clip)]
     films.insert(short_one, short)
     assert refusal(*films) == (
-        f"{short.path} is only 1.9 s long; lining up takes at least 2 s, so state the offset with"
-        " --offset FRAMES"
+        f"{short.path} is only {told} s long; lining up takes at least 2 s, so {HOW}"
     )
 
 
-@pytest.mark.parametrize("picture", ["color=gray", "smptebars"])
-def test_find_offset_refuses_a_still_picture(picture: str, tmp_path: Path) -> None:
-    recipe = picture + ("=" if "=" not in picture else ":")
-    recipe += "size={width}x{height}:rate={frame_rate}:duration={seconds}"
-    still = probe(make_clip(tmp_path / "still.mp4", picture=recipe, seconds=3, codec=LOSSLESS))
-    assert refusal(probe(SAMPLE_FILM), still) == (
-        f"{still.path} shows a still or empty picture throughout, so nothing tells when it is;"
-        " state the offset with --offset FRAMES"
+@pytest.mark.parametrize(("picture", "code"), [("black", 0), ("gray", 128)])
+@pytest.mark.parametrize("empty_one", [0, 1])
+def test_align_refuses_an_empty_picture(
+    picture: str, code: int, empty_one: int, plain_clip: Path, tmp_path: Path
+) -> None:
+    recipe = f"color={picture}:size={{width}}x{{height}}:rate={{frame_rate}}:duration={{seconds}}"
+    clip = make_clip(tmp_path / "empty.mp4", picture=recipe, seconds=3, codec=LOSSLESS)
+    films = [probe(plain_clip)]
+    films.insert(empty_one, probe(clip))
+    assert refusal(*films) == (
+        f"{clip} shows an empty picture throughout (luma {code} to {code}), so nothing tells when"
+        f" it is; {HOW}"
+    )
+
+
+def test_align_refuses_a_still_picture(tmp_path: Path) -> None:
+    recipe = "smptebars=size={width}x{height}:rate={frame_rate}:duration={seconds}"
+    still = make_clip(tmp_path / "still.mp4", picture=recipe, seconds=3, codec=LOSSLESS)
+    assert refusal(probe(SAMPLE_FILM), probe(still)) == (
+        f"{still} shows a still picture throughout, so nothing tells when it is; {HOW}"
     )
 
 
@@ -205,7 +456,9 @@ def test_constant_offset_covers_what_both_films_show(
     assert values == pytest.approx((bw_start, bw_end, color_start))
     assert (segment.rate, segment.confidence) == (1.0, 0.75)
     assert segment.color_seconds(bw_start + 0.5) == pytest.approx(color_start + 0.5)
-    assert not sync_map.is_registered
+    assert segment.offset_seconds == pytest.approx(offset / 25)
+    assert segment.matrix == ((1, 0, 0), (0, 1, 0))
+    assert segment.area == WHOLE
 
 
 @pytest.mark.parametrize("offset", [50, 1000, -100, -5000])
@@ -222,6 +475,19 @@ def test_constant_offset_refuses_to_put_films_apart(
 def test_segment_runs_at_its_rate() -> None:
     segment = Segment(10.0, 20.0, 5.0, 0.5, 1.0)
     assert [segment.color_seconds(t) for t in (10, 12, 20)] == [5, 6, 10]
+    assert segment.offset_seconds == -5
+    assert segment.duration_seconds == 10
+
+
+def test_sync_map_sums_up_its_segments() -> None:
+    segments = (
+        Segment(0.0, 2.0, 0.0, 1.0, 1.0),
+        Segment(3.0, 7.5, 2.0, 1.0, 0.5),
+        Segment(9.0, 13.0, 7.0, 0.96, 1.0),
+    )
+    sync_map = SyncMap({}, {}, segments)
+    assert sync_map.longest is segments[1]
+    assert sync_map.shared_seconds == pytest.approx(10.5)
 
 
 def test_write_map_writes_the_format_of_the_documentation(
@@ -231,7 +497,7 @@ def test_write_map_writes_the_format_of_the_documentation(
     path = tmp_path / "sync.json"
     write_map(constant_offset(bw, color, -25, 0.875), path)
     assert json.loads(path.read_text()) == {
-        "format": "filmcolorizer-sync/1",
+        "format": "filmcolorizer-sync/2",
         "bw": {"path": str(bw.path), "frame_rate": "25", "duration_seconds": 4.0},
         "color": {"path": str(color.path), "frame_rate": "24", "duration_seconds": 2.0},
         "segments": [
@@ -241,9 +507,10 @@ def test_write_map_writes_the_format_of_the_documentation(
                 "color_start_seconds": 0.0,
                 "rate": 1.0,
                 "confidence": 0.875,
+                "matrix": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
+                "area": [0.0, 0.0, 1.0, 1.0],
             }
         ],
-        "picture": {"matrix": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]},
     }
     assert files_in(tmp_path) == ["sync.json"]
 
@@ -252,15 +519,31 @@ def test_read_map_reads_what_a_person_wrote(tmp_path: Path) -> None:
     path = tmp_path / "sync.json"
     path.write_text(json.dumps(MAP))
     sync_map = read_map(path)
+    matrix, area = ((0.9, 0.0, 0.05), (0.01, 1.1, -0.02)), (0.0, 0.125, 1.0, 0.875)
     assert sync_map == SyncMap(
         bw=MAP["bw"],
         color=MAP["color"],
-        segments=(Segment(2.0, 12.5, 0.5, 0.96, 0.9), Segment(14.0, 60.0, 10.0, 1.0, 1.0)),
-        matrix=((0.9, 0.0, 0.05), (0.01, 1.1, -0.02)),
+        segments=(
+            Segment(2.0, 12.5, 0.5, 0.96, 0.9, matrix, area),
+            Segment(14.0, 60.0, 10.0, 1.0, 1.0),
+        ),
     )
-    assert sync_map.is_registered
     write_map(sync_map, path)
     assert json.loads(path.read_text()) == MAP
+
+
+def test_read_map_takes_the_whole_picture_where_none_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "sync.json"
+    segments: Any = MAP["segments"]
+    kept = [
+        {name: value for name, value in segment.items() if name not in ("matrix", "area")}
+        for segment in segments
+    ]
+    path.write_text(changed(segments=kept))
+    assert read_map(path).segments == (
+        Segment(2.0, 12.5, 0.5, 0.96, 0.9, ((1, 0, 0), (0, 1, 0)), WHOLE),
+        Segment(14.0, 60.0, 10.0, 1.0, 1.0, ((1, 0, 0), (0, 1, 0)), WHOLE),
+    )
 
 
 def test_write_map_and_read_map_are_inverse(
@@ -293,7 +576,7 @@ def changed(**changes: Any) -> str:
 
 def changed_segment(**changes: Any) -> str:
     segments: Any = MAP["segments"]
-    return changed(segments=[{**segments[0], **changes}])
+    return changed(segments=[{**segments[0], **changes}, segments[1]])
 
 
 @pytest.mark.parametrize(
@@ -303,18 +586,23 @@ def changed_segment(**changes: Any) -> str:
         ("{", "Expecting property name"),
         ("[1, 2]", "list indices must be integers"),
         ("{}", "'format'"),
-        ('{"format": "srt"}', "its format is 'srt', not 'filmcolorizer-sync/1'"),
-        (changed(picture={}), "'matrix'"),
-        (changed(picture={"matrix": [[1, 0], [0, 1]]}), "not enough values"),
-        (changed(picture={"matrix": [["1", "x", "0"], [0, 1, 0]]}), "could not convert"),
+        ('{"format": "srt"}', "its format is 'srt', not 'filmcolorizer-sync/2'"),
+        (
+            changed(format="filmcolorizer-sync/1"),
+            "its format is 'filmcolorizer-sync/1', not 'filmcolorizer-sync/2'",
+        ),
+        (changed_segment(matrix=[[1, 0], [0, 1]]), "not enough values"),
+        (changed_segment(matrix=[["1", "x", "0"], [0, 1, 0]]), "could not convert"),
+        (changed_segment(matrix=None), "'NoneType'"),
+        (changed_segment(matrix=[[1, 0, float("inf")], [0, 1, 0]]), "inf is no finite number"),
+        (changed_segment(area=[0, 0, 1]), "not enough values"),
+        (changed_segment(area=["left", 0, 1, 1]), "could not convert string to float: 'left'"),
         (changed(segments=[5]), "'int' object is not iterable"),
         (changed(segments=[{"bw_start_seconds": 0}]), "missing 4 required"),
         (changed_segment(speed=2), "unexpected keyword argument 'speed'"),
         (changed_segment(bw_end_seconds="late"), "could not convert string to float: 'late'"),
         (changed_segment(bw_end_seconds=None), "not 'NoneType'"),
         (changed_segment(bw_end_seconds=float("nan")), "nan is no finite number"),
-        (changed_segment(rate=0), "a segment's rate is 0, not above 0"),
-        (changed_segment(rate=-1), "a segment's rate is -1, not above 0"),
     ],
 )
 def test_read_map_refuses_a_broken_file(text: str, reason: str, tmp_path: Path) -> None:
@@ -328,43 +616,65 @@ def test_read_map_refuses_a_broken_file(text: str, reason: str, tmp_path: Path) 
     assert message.endswith("); make one with `filmcolorizer sync BW COLOR`")
 
 
-def edited_map(tmp_path: Path, **changes: Any) -> Path:
-    """A map of one segment from 0 to 2 s, with other values."""
-    segment = {
-        "bw_start_seconds": 0.0,
-        "bw_end_seconds": 2.0,
-        "color_start_seconds": 0.0,
-        "rate": 1.0,
-        "confidence": 1.0,
-    }
-    content = {
-        "format": "filmcolorizer-sync/1",
-        "bw": {},
-        "color": {},
-        "segments": changes.get("segments", [segment | changes.get("segment", {})]),
-        "picture": {"matrix": changes.get("matrix", [[1, 0, 0], [0, 1, 0]])},
-    }
-    path = tmp_path / "sync.json"
-    path.write_text(json.dumps(content))
-    return path
+EMPTY = " s is empty, or begins before the one before it ends"
 
 
 @pytest.mark.parametrize(
-    ("changes", "reason"),
+    ("text", "reason"),
     [
-        ({"segments": []}, "it has no segments"),
-        ({"segment": {"bw_end_seconds": 0.0}}, "the segment from 0 to 0 s is empty"),
-        ({"segment": {"color_start_seconds": -3.0}}, "color_start_seconds is -3, below 0"),
-        ({"matrix": [[0, 0, 0], [0, 0, 0]]}, "its picture matrix squeezes the picture to a line"),
+        (changed(segments=[]), "it has no segments"),
+        (changed_segment(bw_end_seconds=2.0), f"the segment from 2 to 2{EMPTY}"),
+        (changed_segment(bw_end_seconds=1.0), f"the segment from 2 to 1{EMPTY}"),
+        (changed_segment(bw_start_seconds=-1.0), f"the segment from -1 to 12.5{EMPTY}"),
+        (changed_segment(bw_end_seconds=14.5), f"the segment from 14 to 60{EMPTY}"),
+        (changed_segment(color_start_seconds=-3.0), "color_start_seconds is -3, below 0"),
+        (changed_segment(rate=0), "a segment's rate is 0, not from 0.2 to 5"),
+        (changed_segment(rate=-1), "a segment's rate is -1, not from 0.2 to 5"),
+        (changed_segment(rate=5.5), "a segment's rate is 5.5, not from 0.2 to 5"),
+        (changed_segment(confidence=-0.1), "a segment's confidence is -0.1, not from 0 to 1"),
+        (changed_segment(confidence=1.5), "a segment's confidence is 1.5, not from 0 to 1"),
+        (
+            changed_segment(matrix=[[0, 0, 0], [0, 0, 0]]),
+            "a segment's matrix scales by 0 and 0, not by 0.2 to 5",
+        ),
+        (
+            changed_segment(matrix=[[1, 0, 0], [0, 6, 0]]),
+            "a segment's matrix scales by 1 and 6, not by 0.2 to 5",
+        ),
+        (
+            changed_segment(matrix=[[-1, 0, 1], [0, 1, 0]]),
+            "a segment's matrix scales by -1 and 1, not by 0.2 to 5",
+        ),
+        (
+            changed_segment(matrix=[[1, 0.3, 0], [0, 1, 0]]),
+            "a segment's matrix turns the picture by more than a little",
+        ),
+        (
+            changed_segment(matrix=[[1, 0, 0], [-0.3, 1, 0]]),
+            "a segment's matrix turns the picture by more than a little",
+        ),
+        (
+            changed_segment(area=[0, 0, 1, 1.5]),
+            "a segment's area (0.0, 0.0, 1.0, 1.5) is no part of a picture",
+        ),
+        (
+            changed_segment(area=[-0.5, 0, 1, 1]),
+            "a segment's area (-0.5, 0.0, 1.0, 1.0) is no part of a picture",
+        ),
+        (
+            changed_segment(area=[0.5, 0, 0.5, 1]),
+            "a segment's area (0.5, 0.0, 0.5, 1.0) is no part of a picture",
+        ),
     ],
 )
-def test_read_map_refuses_what_cannot_be(
-    changes: dict[str, Any], reason: str, tmp_path: Path
-) -> None:
-    read_map(edited_map(tmp_path))
+def test_read_map_refuses_what_cannot_be(text: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "sync.json"
+    path.write_text(text)
     with pytest.raises(SyncError) as caught:
-        read_map(edited_map(tmp_path, **changes))
-    assert f"holds no sync map ({reason}" in str(caught.value)
+        read_map(path)
+    assert str(caught.value) == (
+        f"{path} holds no sync map ({reason}); make one with `filmcolorizer sync BW COLOR`"
+    )
 
 
 def test_read_map_refuses_a_missing_file_and_a_film(plain_clip: Path, tmp_path: Path) -> None:
@@ -372,3 +682,69 @@ def test_read_map_refuses_a_missing_file_and_a_film(plain_clip: Path, tmp_path: 
         read_map(tmp_path / "sync.json")
     with pytest.raises(SyncError, match="codec can't decode"):
         read_map(plain_clip)
+
+
+def test_check_films_takes_the_films_of_the_map(long_and_short: tuple[Film, Film]) -> None:
+    bw, color = long_and_short
+    sync_map = constant_offset(bw, color, 0, 1.0)
+    check_films(sync_map, bw, color)
+    moved = {**sync_map.bw, "path": "elsewhere.mp4"}
+    check_films(SyncMap(moved, {}, sync_map.segments), bw, color)
+    check_films(SyncMap({}, {"frame_rate": "24"}, sync_map.segments), bw, color)
+
+
+@pytest.mark.parametrize(
+    ("side", "changes", "told"),
+    [
+        ("bw", {"frame_rate": "24"}, "its frame_rate is 24, the film's 25"),
+        ("bw", {"duration_seconds": 5.0}, "its duration_seconds is 5.0, the film's 4.0"),
+        ("color", {"frame_rate": "25"}, "its frame_rate is 25, the film's 24"),
+        ("color", {"duration_seconds": 1.0}, "its duration_seconds is 1.0, the film's 2.0"),
+    ],
+)
+def test_check_films_refuses_other_films(
+    side: str, changes: dict[str, Any], told: str, long_and_short: tuple[Film, Film]
+) -> None:
+    films = dict(zip(("bw", "color"), long_and_short, strict=True))
+    identities = {name: film_identity(film) for name, film in films.items()}
+    identities[side] |= changes
+    segments = constant_offset(*long_and_short, 0, 1.0).segments
+    with pytest.raises(SyncError) as caught:
+        check_films(SyncMap(segments=segments, **identities), *long_and_short)
+    assert str(caught.value) == (
+        f"the map is of another film than {films[side].path}: {told}; make a new map with"
+        " `filmcolorizer sync BW COLOR`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("segment", "late_one", "told"),
+    [
+        (Segment(0.0, 4.6, 0.0, 0.3, 1.0), 0, "4.60 s of {}, which ends at 4.00 s"),
+        (Segment(0.0, 3.0, 0.0, 1.0, 1.0), 1, "3.00 s of {}, which ends at 2.00 s"),
+        (Segment(0.0, 1.0, 0.0, 2.6, 1.0), 1, "2.60 s of {}, which ends at 2.00 s"),
+    ],
+)
+def test_check_films_refuses_a_map_that_goes_on_beyond_a_film(
+    segment: Segment, late_one: int, told: str, long_and_short: tuple[Film, Film]
+) -> None:
+    with pytest.raises(SyncError) as caught:
+        check_films(SyncMap({}, {}, (segment,)), *long_and_short)
+    assert str(caught.value) == (
+        f"the map goes on to {told.format(long_and_short[late_one].path)}; make a new one with"
+        " `filmcolorizer sync BW COLOR`"
+    )
+    # Containers tell rough durations: that much is let pass.
+    check_films(SyncMap({}, {}, (Segment(0.0, 2.4, 0.0, 1.0, 1.0),)), *long_and_short)
+
+
+def test_sure_leaves_doubtful_segments_out() -> None:
+    doubtful, sure = Segment(0.0, 1.0, 0.0, 1.0, 0.49), Segment(1.0, 2.0, 1.0, 1.0, 0.5)
+    sync_map = SyncMap({"path": "a"}, {"path": "b"}, (doubtful, sure))
+    assert sync_map.sure() == SyncMap({"path": "a"}, {"path": "b"}, (sure,))
+    with pytest.raises(SyncError) as caught:
+        SyncMap({}, {}, (doubtful,)).sure()
+    assert str(caught.value) == (
+        "the map has no segment with a confidence of 0.5 or more; make a new one with"
+        " `filmcolorizer sync BW COLOR`"
+    )

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import tempfile
 import time
@@ -38,6 +37,7 @@ from tests.conftest import (
     make_numbered_clip,
     make_raw_clip,
     ordinary_user,
+    our_children,
     run_ffmpeg,
 )
 
@@ -56,21 +56,6 @@ def numbers(film: Film, **sampling: Any) -> list[int]:
 def all_luma(film: Film, **sampling: Any) -> np.ndarray:
     sampling.setdefault("frame_rate", film.frame_rate)
     return np.stack(list(read_luma(film, Sampling(**sampling))))
-
-
-def our_children() -> set[int]:
-    """The ids of this process's living children."""
-    if not Path("/proc/self/stat").exists():
-        pytest.skip("no /proc to look for processes in")
-    children = set()
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = stat.read_text().rpartition(")")[2].split()[1]
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if int(parent) == os.getpid():
-            children.add(int(stat.parent.name))
-    return children
 
 
 def delay(clip: Path, target: Path, *, what: str) -> Path:
