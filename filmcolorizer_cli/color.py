@@ -37,6 +37,11 @@ MATRICES: dict[str, Matrix] = {
     "bt2020": Matrix(kr=0.2627, kb=0.0593),
 }
 
+# The guided filter that chroma is enlarged with: its window, in pixels to either side, and the
+# variance of luma under which a window counts as flat, so that grain gets no colours of its own.
+GUIDED_RADIUS = 2
+GUIDED_EPSILON = 0.002
+
 # The one matrix that networks see and that films are written with.
 WORKING_MATRIX = "bt709"
 
@@ -96,6 +101,57 @@ def limit_to_gamut(luma: Tensor, chroma: Tensor, matrix: str = WORKING_MATRIX) -
     lowest = torch.minimum(torch.minimum(red, green), blue) / room_below
     excess = torch.maximum(highest, -lowest).clamp_min(1)
     return chroma / excess.unsqueeze(1)
+
+
+def fit_chroma(luma: Tensor, chroma: Tensor, *, vividness: float = 1.0) -> Tensor:
+    """Bring chroma to half the size of its luma, along its edges and within the RGB gamut.
+
+    Args:
+        luma: (B, 1, H, W), in [0, 1].
+        chroma: (B, 2, h, w), in [-0.5, 0.5], of any size.
+        vividness: what the chroma is multiplied by.
+
+    Returns:
+        (B, 2, ceil(H/2), ceil(W/2)).
+    """
+    half_luma = half_size(luma)
+    height, width = half_luma.shape[-2:]
+    if height > chroma.shape[-2] and width > chroma.shape[-1]:
+        chroma = enlarge_along_edges(chroma, half_luma)
+    else:
+        chroma = resize(chroma, height, width)
+    return limit_to_gamut(half_luma, chroma * vividness)
+
+
+def enlarge_along_edges(planes: Tensor, guide: Tensor) -> Tensor:
+    """Enlarge planes so that their edges fall on those of the guide.
+
+    The fast guided filter (He and Sun 2015, algorithm 2): within each small window the planes are
+    a linear function of the guide; the functions are enlarged, and applied to the large guide.
+
+    Args:
+        planes: (B, C, h, w).
+        guide: (B, 1, H, W), larger than the planes.
+
+    Returns:
+        (B, C, H, W).
+    """
+    small = resize(guide, *planes.shape[-2:])
+    mean = _window_mean(small)
+    variance = _window_mean(small * small) - mean * mean
+    plane_mean = _window_mean(planes)
+    covariance = _window_mean(small * planes) - mean * plane_mean
+    slope = covariance / (variance + GUIDED_EPSILON)
+    offset = plane_mean - slope * mean
+    functions = _window_mean(torch.cat((slope, offset), dim=1))
+    slope, offset = resize(functions, *guide.shape[-2:]).chunk(2, dim=1)
+    return slope * guide + offset
+
+
+def _window_mean(planes: Tensor) -> Tensor:
+    """The mean of what lies in the window around each pixel; of what is there, at the borders."""
+    side = 2 * GUIDED_RADIUS + 1
+    return F.avg_pool2d(planes, side, 1, GUIDED_RADIUS, count_include_pad=False)
 
 
 def half_size(planes: Tensor) -> Tensor:

@@ -13,8 +13,7 @@ import torch
 
 from filmcolorizer_cli.color import (
     chroma_to_codes,
-    half_size,
-    limit_to_gamut,
+    fit_chroma,
     luma_from_codes,
     resize,
 )
@@ -31,11 +30,13 @@ class ColorizeOptions:
 
     Attributes:
         start_seconds, duration_seconds: the part, in time from the first frame.
+        vividness: what the saturation is multiplied by.
     """
 
     encoding: Encoding = field(default_factory=Encoding)
     start_seconds: float = 0.0
     duration_seconds: float | None = None
+    vividness: float = 1.0
 
     def sampling(self) -> Sampling:
         """The frames that are read: of the film's own size, at the rate that is written."""
@@ -79,7 +80,10 @@ def colorize(
     )
     with writer, lumas as frames:
         written = 0
-        for luma, chroma in colorize_frames(frames, network, film.aspect_ratio, device):
+        colored = colorize_frames(
+            frames, network, film.aspect_ratio, device, vividness=options.vividness
+        )
+        for luma, chroma in colored:
             writer.write(luma, chroma)
             written += 1
             yield written
@@ -88,13 +92,19 @@ def colorize(
 
 
 def colorize_frames(
-    lumas: Iterable[Plane], network: Network, aspect_ratio: float, device: torch.device
+    lumas: Iterable[Plane],
+    network: Network,
+    aspect_ratio: float,
+    device: torch.device,
+    *,
+    vividness: float = 1.0,
 ) -> Iterator[tuple[Plane, Plane]]:
     """Give each luma plane its chroma.
 
     Args:
         lumas: (H, W) each, limited range.
         aspect_ratio: of the picture as displayed; `film` sees it undistorted, `classic` a square.
+        vividness: what the saturation is multiplied by.
 
     Yields:
         The same luma plane, and chroma (2, ceil(H/2), ceil(W/2)), uint8, limited range.
@@ -105,7 +115,7 @@ def colorize_frames(
     while batch := list(islice(frames, BATCH_SIZE)):
         chroma = _predict_chroma(folded, batch, working_size, device)
         for luma, small_chroma in zip(batch, chroma, strict=True):
-            yield luma, _fit_chroma(luma, small_chroma)
+            yield luma, _full_chroma(luma, small_chroma, vividness)
 
 
 @torch.inference_mode()
@@ -121,11 +131,9 @@ def _predict_chroma(
 
 
 @torch.inference_mode()
-def _fit_chroma(luma: Plane, chroma: torch.Tensor) -> Plane:
-    """Bring chroma (2, h, w) to half the size of the luma plane, within the gamut of its luma."""
-    half_luma = half_size(luma_from_codes(torch.from_numpy(luma)[None, None], range="limited"))
-    full_chroma = resize(chroma[None], *half_luma.shape[-2:])
-    codes: Plane = chroma_to_codes(limit_to_gamut(half_luma, full_chroma), range="limited")[
-        0
-    ].numpy()
+def _full_chroma(luma: Plane, chroma: torch.Tensor, vividness: float) -> Plane:
+    """Chroma codes, at half the size of the luma plane, for chroma (2, h, w)."""
+    light = luma_from_codes(torch.from_numpy(luma)[None, None], range="limited").clamp(0, 1)
+    full = fit_chroma(light, chroma[None], vividness=vividness)
+    codes: Plane = chroma_to_codes(full, range="limited")[0].numpy()
     return np.ascontiguousarray(codes)

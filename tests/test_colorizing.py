@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from filmcolorizer_cli.color import half_size
 from filmcolorizer_cli.colorizing import (
     BATCH_SIZE,
     ColorizeOptions,
@@ -44,8 +45,8 @@ def random_lumas(height: int, width: int, count: int = 3) -> list[np.ndarray]:
 
 
 def colorized(lumas: list[np.ndarray], network: Network, **more: Any) -> list[Any]:
-    aspect_ratio = lumas[0].shape[1] / lumas[0].shape[0]
-    return list(colorize_frames(lumas, network, more.get("aspect_ratio", aspect_ratio), CPU))
+    aspect_ratio = more.pop("aspect_ratio", lumas[0].shape[1] / lumas[0].shape[0])
+    return list(colorize_frames(lumas, network, aspect_ratio, CPU, **more))
 
 
 @pytest.mark.parametrize(
@@ -93,15 +94,69 @@ def test_colorize_frames_of_an_untrained_network_leaves_the_film_grey() -> None:
         assert (chroma == NEUTRAL).all()
 
 
-def test_colorize_frames_writes_the_networks_chroma() -> None:
-    """A network that says Cb 1/16, Cr -1/8 of everything, on a grey that has room for both."""
+def saying(cb: float, cr: float) -> Network:
+    """A network that says this chroma of everything."""
     network = build(TINY)
     nn.init.zeros_(network.head.weight)
-    network.head.bias = nn.Parameter(torch.tensor([1 / 16, -1 / 8]))
-    [(_, chroma)] = colorized([np.full((32, 40), 110, np.uint8)], network)
+    network.head.bias = nn.Parameter(torch.tensor([cb, cr]))
+    return network
+
+
+def test_colorize_frames_writes_the_networks_chroma() -> None:
+    """A network that says Cb 1/16, Cr -1/8 of everything, on a grey that has room for both."""
+    [(_, chroma)] = colorized([np.full((32, 40), 110, np.uint8)], saying(1 / 16, -1 / 8))
     # ITU-R BT.709-6 item 3.4: 224 codes for the range of 1, around 128.
     assert (chroma[0] == 128 + 224 // 16).all()
     assert (chroma[1] == 128 - 224 // 8).all()
+
+
+@pytest.mark.parametrize("vividness", [0, 0.5, 1, 2])
+def test_colorize_frames_multiplies_chroma_by_the_vividness(vividness: float) -> None:
+    luma = np.full((90, 120), 110, np.uint8)
+    [(same, chroma)] = colorized([luma], saying(1 / 16, -1 / 8), vividness=vividness)
+    np.testing.assert_array_equal(same, luma)
+    assert (chroma[0] == 128 + round(14 * vividness)).all()
+    assert (chroma[1] == 128 - round(28 * vividness)).all()
+
+
+def test_colorize_frames_goes_no_further_than_the_gamut() -> None:
+    """B' = Y' + 1.8556 Cb (ITU-R BT.709-6 item 3.3) is 1 at most."""
+    luma = np.full((32, 40), 60, np.uint8)
+    for vividness in (2, 4):
+        [(_, chroma)] = colorized([luma], saying(1 / 4, 0), vividness=vividness)
+        assert (chroma[0] == round(128 + 224 * (1 - (60 - 16) / 219) / 1.8556)).all()
+        assert (chroma[1] == NEUTRAL).all()
+
+
+def test_colorize_frames_takes_whiter_than_white_for_white() -> None:
+    """As players show it: between white and 217 lies some grey, with room for a little blue."""
+    luma = np.tile(np.array([255, 217], np.uint8), (32, 20))
+    [(_, chroma)] = colorized([luma], saying(1 / 4, 0))
+    grey = (1 + (217 - 16) / 219) / 2
+    assert (chroma[0] == round(128 + 224 * (1 - grey) / 1.8556)).all()
+    assert (chroma[0] == 133).all()
+
+
+class Echo(nn.Module):
+    """A network that gives lights one colour and darks another."""
+
+    config = TINY
+
+    def predict_chroma(self, luma: torch.Tensor) -> torch.Tensor:
+        plane = half_size(luma - 0.5)
+        return torch.cat((0.25 * plane, -0.25 * plane), dim=1)
+
+
+def test_colorize_frames_puts_colours_on_the_edges_of_the_film() -> None:
+    """The network looks at an eighth of the frame's size."""
+    luma = np.full((256, 384), 16 + 219 * 3 // 10, np.uint8)
+    luma[:, 202:] = 16 + 219 * 8 // 10
+    network: Any = Echo()
+    [(_, chroma)] = colorized([luma], network)
+    for codes, sign in zip(chroma.astype(int), (1, -1), strict=True):
+        # A step of 28 codes; enlarged without regard to the edge it would be off by half of that.
+        assert np.abs(codes[:, :101] - (128 - sign * 224 * 0.2 * 0.25)).max() <= 3
+        assert np.abs(codes[:, 101:] - (128 + sign * 224 * 0.3 * 0.25)).max() <= 3
 
 
 @pytest.mark.parametrize("count", [1, BATCH_SIZE, 2 * BATCH_SIZE + 1])
@@ -190,6 +245,26 @@ def test_colorize_takes_a_part(numbered_clip: Path, tmp_path: Path) -> None:
     assert len(sound) / 44100 == pytest.approx(1.6, abs=0.05)
     before, after = sound[: int(0.95 * 44100)], sound[int(1.05 * 44100) :]
     assert np.abs(before).mean() < 20 < 2000 < np.abs(after[: 44100 // 2]).mean()
+
+
+def test_colorize_more_vividly_changes_chroma_alone(color_film: Path, tmp_path: Path) -> None:
+    encoding = Encoding(crf=0, preset="ultrafast")  # without loss, to see what was written
+    planes = {}
+    for vividness in (None, 0.0, 1.0, 1.5):
+        target = tmp_path / "color.mp4"
+        more = {} if vividness is None else {"vividness": vividness}
+        list(
+            run_colorize(probe(color_film), target, encoding=encoding, duration_seconds=0.5, **more)
+        )
+        planes[vividness] = decode_planes(target, "yuv420p", (96, 72))
+    for luma, _, _ in planes.values():
+        np.testing.assert_array_equal(luma, planes[1.0][0])
+    chroma = {v: np.stack(p[1:]).astype(int) - NEUTRAL for v, p in planes.items()}
+    assert (chroma[0.0] == 0).all()
+    np.testing.assert_array_equal(chroma[None], chroma[1.0])
+    assert np.abs(chroma[1.0]).mean() > 5
+    assert (np.abs(chroma[1.5]) >= np.abs(chroma[1.0]) - 1).all()
+    assert np.abs(chroma[1.5]).mean() > 1.1 * np.abs(chroma[1.0]).mean()
 
 
 def sound_packets(path: Path) -> bytes:
