@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.evaluation import Evaluation
     from filmcolorizer_cli.networks import Network
     from filmcolorizer_cli.sync import SyncMap
+    from filmcolorizer_cli.training import Outcome
     from filmcolorizer_cli.video import Film
     from filmcolorizer_cli.weights import Model
 
@@ -122,8 +123,10 @@ def _parse_frame_rate(text: str) -> Fraction | None:
     return ntsc if rate != ntsc and abs(rate - ntsc) < Fraction(1, 100) else rate
 
 
-def _parse_split(text: str) -> tuple[float, ...]:
-    """Two counts, as in 2020, or three shares."""
+def _parse_split(text: str) -> tuple[float, ...] | None:
+    """Two counts, as in 2020, or three shares; None for the interleaved split."""
+    if text == "interleaved":
+        return None
     try:
         sizes = tuple(float(size) for size in text.split(","))
     except ValueError:
@@ -134,8 +137,8 @@ def _parse_split(text: str) -> tuple[float, ...]:
         sizes = tuple(size / sum(sizes) for size in sizes)
     if not (is_counts or is_shares):
         raise typer.BadParameter(
-            f"{text!r} is no split; write three shares such as 70,15,15, or the numbers of training"
-            " and validation pairs such as 4000,1000"
+            f"{text!r} is no split; write three shares such as 70,15,15, the numbers of training"
+            " and validation pairs such as 4000,1000, or interleaved"
         )
     return sizes
 
@@ -452,7 +455,7 @@ def extract(
     every: Annotated[int, typer.Option(min=1, help="One still of so many frames at 24 fps.")] = 24,
     size: Annotated[
         int, typer.Option(min=16, help="64: squares of 64x64, as in 2020; else the short side.")
-    ] = 64,
+    ] = 192,
     start: Start = 0.0,
     duration: Duration = None,
     preview: Preview = None,
@@ -520,7 +523,11 @@ def train(
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="How often all training pairs are seen.", show_default="20"),
+        typer.Option(
+            min=1,
+            help="How often all training pairs are seen.",
+            show_default="what makes 16,000 pictures, 20 for classic",
+        ),
     ] = None,
     batch_size: Annotated[
         int | None,
@@ -548,7 +555,11 @@ def train(
     ] = None,
     split: Annotated[
         str,
-        typer.Option(help="Shares, or numbers of training and validation pairs (4000,1000)."),
+        typer.Option(
+            metavar="SHARES|COUNTS|interleaved",
+            help="By time, in shares or in numbers of training and validation pairs (4000,1000);"
+            " or every other pair, for a copy that covers the whole film.",
+        ),
     ] = "70,15,15",
     seed: Annotated[
         int, typer.Option(help="Decides all that is random; the same one gives the same weights.")
@@ -566,18 +577,21 @@ def train(
 
     from filmcolorizer_cli import report, training, weights
     from filmcolorizer_cli.networks import pick_device
-    from filmcolorizer_cli.pairs import read_pairs, split_by_time
+    from filmcolorizer_cli.pairs import InterleavedSplit, read_pairs, split_by_time
 
     where = pick_device(device)
     folder = read_pairs(pairs)
-    parts = split_by_time(folder.pairs, sizes)
+    parts = split_by_time(folder.pairs, sizes) if sizes else InterleavedSplit(folder.every)
     history_file = training.history_file(output)
     checkpoint = training.checkpoint_file(output)
     loss_figure = output.with_name(f"{output.stem}-loss.png")
     samples = output.with_name(f"{output.stem}-samples.png")
     written = [output, history_file, loss_figure, samples]
     _check_training_targets(written, checkpoint, resume, overwrite)
-    defaults = training.DEFAULT_OPTIONS[arch]
+    short_side = size or min(folder.width, folder.height)
+    network, is_pretrained = _first_network(arch, init, short_side, seed)
+    count = len(folder.part("train", parts))
+    defaults = training.default_options(arch, count, is_pretrained=is_pretrained)
     options = replace(
         defaults,
         epochs=epochs or defaults.epochs,
@@ -585,31 +599,31 @@ def train(
         learning_rate=defaults.learning_rate if learning_rate is None else learning_rate,
         seed=seed,
     )
-    short_side = size or min(folder.width, folder.height)
-    network = _first_network(arch, init, short_side, seed)
     steps = training.train(network, folder, parts, options, output, device=where, resume=resume)
-    steps_per_epoch = training.steps_per_epoch(len(folder.part("train", parts)), options.batch_size)
+    steps_per_epoch = training.steps_per_epoch(count, options)
     finished = len(training.read_history(output)) if resume and history_file.exists() else 0
     total = (options.epochs - finished) * steps_per_epoch
     try:
-        for _ in console.track(steps, total, "training", unit="steps"):
-            pass
+        *_, outcome = console.track(steps, total, "training", unit="steps")
     except KeyboardInterrupt:
         if checkpoint.exists():
             console.note("the finished epochs are kept: go on with the same command and --resume")
         raise
+    assert isinstance(outcome, training.Outcome)
     history = training.read_history(output)
     report.save_loss_figure(history, loss_figure)
     trained = weights.load(weights.read_model(output))
     report.save_samples(folder, parts, trained, where, samples)
     best = min(history, key=lambda epoch: epoch.validation_loss)
     if as_json:
-        console.json({"best": asdict(best), "written": [str(path) for path in written]})
+        written_files = [str(path) for path in written]
+        console.json({"best": asdict(best), "kept": asdict(outcome), "written": written_files})
         return
     console.say(
         f"best of {len(history)} epochs: {best.epoch}, training loss {best.training_loss:.4f},"
         f" validation loss {best.validation_loss:.4f}"
     )
+    console.say(_describe_outcome(outcome))
     console.say(f"wrote {', '.join(str(path) for path in written)}")
 
 
@@ -620,6 +634,14 @@ def evaluate(
     baseline: Annotated[
         bool, typer.Option("--baseline", help="Show the grey frame itself beside the network.")
     ] = False,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=16,
+            help="Compare at this size: 64 for squares of 64x64, as in 2020; else the short side.",
+            show_default="that of the stills",
+        ),
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
@@ -633,7 +655,7 @@ def evaluate(
     chosen = weights.find_model(model)
     network = weights.load(chosen)
     split = evaluation.split_for(folder, chosen.about)
-    progress = evaluation.evaluate(folder, split, network, where)
+    progress = evaluation.evaluate(folder, split, network, where, size=size)
     *_, result = console.track(progress, len(folder.pairs), "comparing", unit="pairs")
     assert isinstance(result, evaluation.Evaluation)
     if as_json:
@@ -671,6 +693,10 @@ def colorize(
         ],
         typer.Option(help="x264's preset: slower is smaller."),
     ] = "medium",
+    vividness: Annotated[
+        float,
+        typer.Option(min=0.0, max=4.0, help="More colour, or less; 0 leaves the film grey."),
+    ] = 1.0,
     start: Start = 0.0,
     duration: Duration = None,
     device: Device = "auto",
@@ -694,7 +720,7 @@ def colorize(
     chosen = weights.find_model(model)
     network = weights.load(chosen)
     encoding = Encoding(frame_rate or source.frame_rate, crf, preset)
-    options = ColorizeOptions(encoding, start, duration)
+    options = ColorizeOptions(encoding, start, duration, vividness)
     if not as_json:
         console.note(f"colorizing {film} with the model {chosen.name} on {where.type}")
     frames = _colorize(source, target, network, options, where)
@@ -765,8 +791,8 @@ def _colorize(film: Film, target: Path, network: Network, options: Any, device: 
     return max(console.track(frames, total, "colorizing"))
 
 
-def _first_network(arch: str, init: str | None, short_side: int, seed: int) -> Network:
-    """The network that training starts from."""
+def _first_network(arch: str, init: str | None, short_side: int, seed: int) -> tuple[Network, bool]:
+    """The network that training starts from, and whether it knows colours already."""
     import torch
 
     from filmcolorizer_cli import weights
@@ -784,7 +810,21 @@ def _first_network(arch: str, init: str | None, short_side: int, seed: int) -> N
                 f" {arch!r}; give --arch {model.config['arch']}, or another --init"
             )
         network.load_state_dict(weights.load(model).state_dict())
-    return network
+    return network, init != "none"
+
+
+def _describe_outcome(outcome: Outcome) -> str:
+    losses = (
+        f"validation loss {outcome.validation_loss:.4f}, before training"
+        f" {outcome.first_validation_loss:.4f}"
+    )
+    if outcome.blend == 0:
+        return f"nothing beat the first weights on the validation part, so they are kept: {losses}"
+    if outcome.blend == 1:
+        return f"kept the trained weights: {losses}"
+    return (
+        f"kept weights {outcome.blend:.0%} of the way from the first to the trained ones: {losses}"
+    )
 
 
 def _default_target(film: Path) -> Path:

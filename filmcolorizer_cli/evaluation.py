@@ -11,10 +11,19 @@ import torch
 from torch import Tensor
 
 from filmcolorizer_cli import metrics
-from filmcolorizer_cli.color import half_size, limit_to_gamut, resize, ycbcr_to_rgb
+from filmcolorizer_cli.color import fit_chroma, resize, ycbcr_to_rgb
 from filmcolorizer_cli.errors import WeightsError
 from filmcolorizer_cli.networks import ClassicNetwork, Network, autocast, for_inference
-from filmcolorizer_cli.pairs import PARTS, Pair, Pairs, Part, Split, split_by_time
+from filmcolorizer_cli.pairs import (
+    PARTS,
+    Pair,
+    Pairs,
+    Part,
+    Split,
+    read_split,
+    split_by_time,
+    still_size,
+)
 
 BATCH_SIZE = 32
 
@@ -61,8 +70,8 @@ def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
     if "split" not in about or any(trained_on.get(key) != pairs.film.get(key) for key in same):
         return split_by_time(pairs.pairs)
     try:
-        return Split(**{name: float(value) for name, value in about["split"].items()})
-    except (AttributeError, TypeError, ValueError):
+        return read_split(about["split"])
+    except ValueError:
         raise WeightsError(
             f"the weights tell of a split that is none ({about['split']}); they are damaged, so"
             " give others with --model"
@@ -70,9 +79,12 @@ def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
 
 
 def evaluate(
-    pairs: Pairs, split: Split, network: Network, device: torch.device
+    pairs: Pairs, split: Split, network: Network, device: torch.device, *, size: int | None = None
 ) -> Iterator[int | Evaluation]:
     """Colorize all grey stills as films are colorized, and compare them with the colour ones.
+
+    Args:
+        size: to compare at, as `pairs.still_size` takes it; the stills' own size without it.
 
     Yields:
         The number of pairs compared so far; last of all the `Evaluation`.
@@ -88,6 +100,9 @@ def evaluate(
         for start in range(0, len(chosen), BATCH_SIZE):
             luma, truth = read_batch(pairs, chosen[start : start + BATCH_SIZE])
             output = predict_rgb(folded, luma, pairs.aspect_ratio, device)
+            if size is not None:
+                width, height = still_size(size, pairs.aspect_ratio)
+                luma, output, truth = (resize(p, height, width) for p in (luma, output, truth))
             rows[part].append(_measure(luma, output, truth))
             for _ in truth:
                 done += 1
@@ -123,8 +138,7 @@ def predict_rgb(
         if isinstance(network, ClassicNetwork):
             return resize(network.predict_rgb(small).cpu(), height, width)
         chroma = network.predict_chroma(small).cpu()
-    half_luma = half_size(luma)
-    chroma = limit_to_gamut(half_luma, resize(chroma, *half_luma.shape[-2:]))
+    chroma = fit_chroma(luma, chroma)
     return ycbcr_to_rgb(torch.cat((luma, resize(chroma, height, width)), dim=1)).clamp(0, 1)
 
 

@@ -19,15 +19,18 @@ def psnr(output: Tensor, truth: Tensor) -> Tensor:
     return (-10 * torch.log10(error.clamp_min(1e-12))).clamp_max(HIGHEST_PSNR)
 
 
-def colorfulness(rgb: Tensor) -> Tensor:
+def colorfulness(rgb: Tensor, *, floor: float = 0.0) -> Tensor:
     """Colourfulness of each picture; (B,), 0 for grey, about 33 moderate, above 80 strong.
 
     Source: Hasler and Suesstrunk, "Measuring colourfulness in natural images", SPIE 2003, metric
     M^(3), on R'G'B' scaled to [0, 255], with signed opponent axes.
+
+    Args:
+        floor: added under both roots, so that a grey picture has a gradient.
     """
     red, green, blue = (rgb * 255).unbind(1)
     rg = (red - green).flatten(1)
     yb = ((red + green) / 2 - blue).flatten(1)
-    deviation = torch.sqrt(rg.var(1, correction=0) + yb.var(1, correction=0))
-    mean = torch.sqrt(rg.mean(1).square() + yb.mean(1).square())
+    deviation = torch.sqrt(rg.var(1, correction=0) + yb.var(1, correction=0) + floor)
+    mean = torch.sqrt(rg.mean(1).square() + yb.mean(1).square() + floor)
     return deviation + 0.3 * mean

@@ -162,6 +162,20 @@ class Encoder(nn.Module):
             stages.append(nn.Sequential(*blocks))
             inputs = outputs
         self.stages = nn.ModuleList(stages)
+        self.frozen: tuple[nn.Module, ...] = ()
+
+    def freeze(self, stages: int) -> None:
+        """Train neither so many stages nor the stem before them, batch norms included."""
+        self.frozen = (self.stem, *self.stages[:stages]) if stages else ()
+        for module in self.frozen:
+            module.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Encoder:
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
 
     def forward(self, luma: Tensor) -> list[Tensor]:
         """Features at 1/2, 1/4, 1/8, 1/16 and 1/32 of (B, 1, H, W), sizes rounded up."""

@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,15 +26,25 @@ from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
 from filmcolorizer_cli.errors import OptionError, PairsError
 from filmcolorizer_cli.files import cannot_write, check_folder, temporary_beside
 from filmcolorizer_cli.sync import SyncMap, film_identity
-from filmcolorizer_cli.video import Film, Plane, Sampling, read_cuts, read_ycbcr, to_rgb
+from filmcolorizer_cli.video import (
+    TIMELINE_FRAME_RATE,
+    Film,
+    Plane,
+    Sampling,
+    read_cuts,
+    read_ycbcr,
+    to_rgb,
+)
 
 SQUARE_SIZE = 64  # pixels; stills of this size are squares, as in 2020
+DEFAULT_SIZE = 192  # pixels, the short side that the shipped network looks at
 DEFAULT_SPLIT = (0.70, 0.15, 0.15)
 SHAPE_TOLERANCE = 0.03  # by which a hand-painted still's aspect ratio may be off
 _FORMAT = "filmcolorizer-pairs/1"
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
+INTERLEAVED_PARTS: tuple[Part, ...] = ("train", "validation", "train", "test")
 
 
 @dataclass(frozen=True)
@@ -53,16 +64,62 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Split:
+class TimeSplit:
     """Which times of a film train, validate and test; each part begins with a new shot."""
 
     validation_from_seconds: float
     test_from_seconds: float
 
-    def part(self, pair: Pair) -> Part:
-        if pair.bw_seconds < self.validation_from_seconds:
-            return "train"
-        return "validation" if pair.bw_seconds < self.test_from_seconds else "test"
+    def parts(self, pairs: Sequence[Pair]) -> list[Part]:
+        """The part of each pair."""
+        times = (self.validation_from_seconds, self.test_from_seconds)
+        return [PARTS[bisect.bisect_right(times, pair.bw_seconds)] for pair in pairs]
+
+    def describe(self) -> dict[str, float]:
+        """Plain values, of which `read_split` makes a split again."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class InterleavedSplit:
+    """Every other moment trains; those between them validate and test by turns.
+
+    For a coloured copy that covers the whole film: nothing is foreign to a network that saw it so.
+
+    Attributes:
+        every: a moment comes after so many frames of the 24 fps timeline.
+    """
+
+    every: int
+
+    def parts(self, pairs: Sequence[Pair]) -> list[Part]:
+        """The part of each pair, whichever others were deleted."""
+        rate = TIMELINE_FRAME_RATE / self.every
+        numbers = (round(pair.bw_seconds * rate) for pair in pairs)
+        return [INTERLEAVED_PARTS[number % len(INTERLEAVED_PARTS)] for number in numbers]
+
+    def describe(self) -> dict[str, int]:
+        """Plain values, of which `read_split` makes a split again."""
+        return {"every": self.every}
+
+
+Split = TimeSplit | InterleavedSplit
+
+
+def read_split(description: Any) -> Split:
+    """The split that these plain values describe.
+
+    Raises:
+        ValueError: they describe none.
+    """
+    with suppress(AttributeError, TypeError):
+        if "every" in description:
+            interleaved = InterleavedSplit(**description)
+            if isinstance(interleaved.every, int) and interleaved.every > 0:
+                return interleaved
+        elif all(math.isfinite(seconds) for seconds in description.values()):
+            return TimeSplit(**description)
+    raise ValueError(f"{description!r} describes no split")
 
 
 @dataclass(frozen=True)
@@ -73,6 +130,7 @@ class Pairs:
         aspect_ratio: width over height, as displayed, of the part of the picture that the stills
             show; they may be squeezed into squares.
         width, height: of the stills.
+        every: of how many frames of the 24 fps timeline a still was taken.
         film: what identifies the black-and-white film (see `sync.film_identity`).
     """
 
@@ -80,6 +138,7 @@ class Pairs:
     aspect_ratio: float
     width: int
     height: int
+    every: int
     pairs: tuple[Pair, ...]
     film: dict[str, Any]
 
@@ -89,7 +148,8 @@ class Pairs:
         Raises:
             PairsError: there are none.
         """
-        chosen = [pair for pair in self.pairs if split.part(pair) == part]
+        parts = split.parts(self.pairs)
+        chosen = [pair for pair, its in zip(self.pairs, parts, strict=True) if its == part]
         if not chosen:
             raise PairsError(
                 f"the {part} part of the pairs in {self.folder} is empty; extract pairs of the"
@@ -134,7 +194,7 @@ class ExtractOptions:
     """
 
     every: int = 24
-    size: int = SQUARE_SIZE
+    size: int = DEFAULT_SIZE
     start_seconds: float = 0.0
     duration_seconds: float | None = None
 
@@ -231,6 +291,7 @@ def read_pairs(folder: Path) -> Pairs:
             for entry in index["pairs"]
         ]
         shape = float(index["aspect_ratio"]), int(index["width"]), int(index["height"])
+        every = int(index["every"])
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise PairsError(
             f"{folder} is no folder of pairs ({index_file.name}: {error});"
@@ -253,10 +314,10 @@ def read_pairs(folder: Path) -> Pairs:
     pairs = tuple(pair for pair in listed if pair.name in present["bw"])
     if not pairs:
         raise PairsError(f"{folder} holds no pairs; make some with `filmcolorizer extract`")
-    return Pairs(folder, *shape, pairs, dict(index["bw"]))
+    return Pairs(folder, *shape, every, pairs, dict(index["bw"]))
 
 
-def split_by_time(pairs: Sequence[Pair], sizes: tuple[float, ...] = DEFAULT_SPLIT) -> Split:
+def split_by_time(pairs: Sequence[Pair], sizes: tuple[float, ...] = DEFAULT_SPLIT) -> TimeSplit:
     """Split pairs into training, validation and test parts, in this order of time.
 
     The borders are moved to the nearest change of shot, so that no shot straddles two parts.
@@ -281,7 +342,7 @@ def split_by_time(pairs: Sequence[Pair], sizes: tuple[float, ...] = DEFAULT_SPLI
     second = min(
         (start for start in starts if start > first), key=lambda start: abs(start - ideals[1])
     )
-    return Split(pairs[first].bw_seconds, pairs[second].bw_seconds)
+    return TimeSplit(pairs[first].bw_seconds, pairs[second].bw_seconds)
 
 
 def _read_stills(
@@ -360,7 +421,7 @@ def _write_index(
 def _describe_split(pairs: list[Pair]) -> dict[str, float] | None:
     """The parts that training will use unless told otherwise; None where shots are too few."""
     try:
-        return asdict(split_by_time(pairs))
+        return split_by_time(pairs).describe()
     except PairsError:
         return None
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import math
+import random
 import time
 import zlib
 from collections.abc import Iterator
@@ -16,15 +18,16 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from filmcolorizer_cli import weights
-from filmcolorizer_cli.color import half_size, resize, rgb_to_ycbcr
+from filmcolorizer_cli import metrics, weights
+from filmcolorizer_cli.augmentation import random_square, vary_tone
+from filmcolorizer_cli.color import half_size, resize, rgb_to_ycbcr, ycbcr_to_rgb
 from filmcolorizer_cli.errors import TrainingError
 from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.networks import (
     ClassicConfig,
     ClassicNetwork,
-    FilmConfig,
     FilmNetwork,
     Network,
     autocast,
@@ -35,6 +38,22 @@ CHROMA_LOSS_BETA = 0.05  # chroma error at which the film loss turns from square
 SATURATION_WEIGHT = 15.0  # a pixel of chroma c counts 1 + 15 |c| times, since most pixels are dull
 ENCODER_LEARNING_RATE_SHARE = 0.25  # the encoder comes pretrained and moves gently
 WARMUP_STEPS = 200
+COOLDOWN_SHARE = 0.4  # of the steps, at the end, over which the learning rate falls to nothing
+AVERAGING_SHARE = 0.05  # of the steps, that the moving average of the weights reaches back over
+# Pictures count by the logarithm of their loss, as in PSNR; below this one is as good as perfect.
+GOOD_LOSS = 0.02
+COLORFULNESS_WEIGHT = 0.03  # of a unit of colourfulness too much or too little
+COLORFULNESS_FLOOR = 0.01  # where it begins to count, squared
+
+# A film's own training: minutes on two cores, however many pairs there are.
+FILM_PICTURES = 16_000  # that a training sees
+FEWEST_EPOCHS = 4
+PICTURES_PER_EPOCH = 512  # or more, so that the batch norms of a few pairs see many of their parts
+FROZEN_STAGES = 2  # of the encoder: edges and textures are the same in any film
+LEAST_CROP = 0.35  # of a still's short side, that training sees at a time
+CROP_SHARE = 5 / 6  # of the network's size, that it is scaled to
+TONE_SHARE = 0.5  # of the pictures are seen in another tone
+BLENDS = (0.0, 0.25, 0.5, 0.75)  # shares of the trained weights that are tried, besides all
 
 Batch = tuple[Tensor, Tensor]  # luma (B, 1, H, W) and R'G'B' (B, 3, H, W), both in [0, 1]
 
@@ -60,19 +79,37 @@ class TrainingOptions:
 
     Attributes:
         learning_rate: of the decoder at its highest; `classic` uses it throughout.
+        augment: show random parts of the pictures in varied tones, not the pictures themselves.
+        frozen_stages: so many of the encoder's first stages (and what comes before them) keep the
+            weights they came with.
+        blend: keep what does best between the first weights and the trained ones.
     """
 
     epochs: int
     batch_size: int
     learning_rate: float
     seed: int = 0
+    augment: bool = False
+    frozen_stages: int = 0
+    blend: bool = False
 
 
-# Found for the pairs of one film; `classic` as in 2020.
-DEFAULT_OPTIONS = {
-    FilmConfig.arch: TrainingOptions(epochs=20, batch_size=16, learning_rate=5e-4),
-    ClassicConfig.arch: TrainingOptions(epochs=20, batch_size=16, learning_rate=1e-4),
-}
+def default_options(arch: str, pairs: int, *, is_pretrained: bool) -> TrainingOptions:
+    """What suits the training on so many pairs of one film; `classic` trains as in 2020.
+
+    Args:
+        is_pretrained: whether the first weights know colours already.
+    """
+    if arch == ClassicConfig.arch:
+        return TrainingOptions(epochs=20, batch_size=16, learning_rate=1e-4)
+    return TrainingOptions(
+        epochs=max(FEWEST_EPOCHS, round(FILM_PICTURES / (pairs * _passes(pairs)))),
+        batch_size=16,
+        learning_rate=5e-4,
+        augment=True,
+        frozen_stages=FROZEN_STAGES if is_pretrained else 0,
+        blend=is_pretrained,
+    )
 
 
 @dataclass(frozen=True)
@@ -84,6 +121,20 @@ class Epoch:
     validation_loss: float
     learning_rate: float
     seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Which weights a training keeps.
+
+    Attributes:
+        blend: 1 for the trained weights, 0 for those it began with, or a mixture of both.
+        validation_loss, first_validation_loss: of these weights, and of those it began with.
+    """
+
+    blend: float
+    validation_loss: float
+    first_validation_loss: float
 
 
 @dataclass(frozen=True)
@@ -100,7 +151,6 @@ class PairSource:
 
     Args:
         height, width: what the stills are resized to, the size that the network works in.
-        flips: whether half of the batches are mirrored.
 
     Raises:
         PairsError: a still cannot be read, or a part is empty.
@@ -115,11 +165,9 @@ class PairSource:
         *,
         height: int,
         width: int,
-        flips: bool,
     ) -> None:
-        self.batch_size = options.batch_size
-        self.seed = options.seed
-        self.flips = flips
+        self.options = options
+        self.crop = max(round(min(height, width) * CROP_SHARE / 16), 1) * 16
         self.training = _load_stills(pairs, pairs.part("train", split), height, width)
         self.validation = _load_stills(pairs, pairs.part("validation", split), height, width)
         if len(self.training[0]) < 2:
@@ -127,7 +175,7 @@ class PairSource:
                 f"the train part of the pairs in {pairs.folder} holds a single pair, and training"
                 " needs two or more; extract more stills with --every, or give another --split"
             )
-        self.steps_per_epoch = steps_per_epoch(len(self.training[0]), self.batch_size)
+        self.steps_per_epoch = steps_per_epoch(len(self.training[0]), options)
         self.identity = {
             "training pairs": len(self.training[0]),
             "validation pairs": len(self.validation[0]),
@@ -136,38 +184,73 @@ class PairSource:
         }
 
     def training_batches(self, epoch: int) -> Iterator[Batch]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        seed = self.options.seed * 1_000_003 + epoch
+        generator, dice = torch.Generator().manual_seed(seed), random.Random(seed)
         luma, rgb = self.training
-        order = torch.randperm(len(luma), generator=generator)
-        ends = [self.batch_size * step for step in range(1, self.steps_per_epoch)]
+        passes = math.ceil(_pictures_per_epoch(len(luma), self.options) / len(luma))
+        order = torch.cat([torch.randperm(len(luma), generator=generator) for _ in range(passes)])
+        ends = [self.options.batch_size * step for step in range(1, self.steps_per_epoch)]
         for chosen in order.tensor_split(ends):
-            batch = luma[chosen], rgb[chosen]
-            if self.flips and torch.rand((), generator=generator) < 0.5:
-                batch = batch[0].flip(-1), batch[1].flip(-1)
-            yield _to_unit(batch)
+            if self.options.augment:
+                yield self._augmented(chosen, dice)
+            else:
+                yield _to_unit((luma[chosen], rgb[chosen]))
+
+    def _augmented(self, chosen: Tensor, dice: random.Random) -> Batch:
+        luma, rgb = self.training
+        batch = []
+        for index in chosen.tolist():
+            both = torch.cat((luma[index], rgb[index]))  # (4, H, W)
+            square = random_square(both, self.crop, dice, least=LEAST_CROP)
+            if dice.random() < TONE_SHARE:
+                square[:1] = vary_tone(square[:1], dice).clamp(0, 1)
+            batch.append(square)
+        squares = torch.stack(batch)
+        return squares[:, :1], squares[:, 1:]
 
     def validation_batches(self) -> Iterator[Batch]:
         yield from map(
-            _to_unit, zip(*(p.split(self.batch_size) for p in self.validation), strict=True)
+            _to_unit, zip(*(p.split(self.options.batch_size) for p in self.validation), strict=True)
         )
 
 
-def steps_per_epoch(count: int, batch_size: int) -> int:
-    """How many batches hold so many pairs.
+def steps_per_epoch(pairs: int, options: TrainingOptions) -> int:
+    """How many batches show all pairs, as often as it takes.
 
     A last one alone joins the batch before it, since batch norm cannot learn from one picture.
     """
-    return max(math.ceil((count - 1) / batch_size), 1)
+    return max(math.ceil((_pictures_per_epoch(pairs, options) - 1) / options.batch_size), 1)
+
+
+def _pictures_per_epoch(pairs: int, options: TrainingOptions) -> int:
+    return pairs * _passes(pairs) if options.augment else pairs
+
+
+def _passes(pairs: int) -> int:
+    """How often an epoch shows pairs of which it takes random parts: a few of them more often."""
+    return math.ceil(PICTURES_PER_EPOCH / pairs)
 
 
 def film_loss(network: FilmNetwork, luma: Tensor, rgb: Tensor) -> Tensor:
-    """Smooth L1 on chroma at half size, weighted by the saturation of the truth."""
+    """Smooth L1 on chroma at half size, weighted by saturation, as a mean of logarithms.
+
+    A pixel counts by the saturation of the truth, a picture by the logarithm of its loss: what can
+    have any colour does not outweigh what can be known. What is left to guess would come out grey,
+    the mean of all guesses; so the colourfulness of each picture is held to that of the truth.
+    """
     truth = half_size(rgb_to_ycbcr(rgb)[:, 1:])
-    error = F.smooth_l1_loss(
-        network(luma).float(), truth, beta=CHROMA_LOSS_BETA, reduction="none"
-    ).sum(dim=1)
-    weight = 1 + SATURATION_WEIGHT * truth.norm(dim=1)
-    return (error * weight).mean()
+    output = network(luma).float()
+    error = F.smooth_l1_loss(output, truth, beta=CHROMA_LOSS_BETA, reduction="none").sum(dim=1)
+    weight = 1 + SATURATION_WEIGHT * truth.square().sum(dim=1).sqrt()
+    losses = ((error * weight).mean(dim=(1, 2)) / GOOD_LOSS).log1p()
+    excess = _colorfulness(output) - _colorfulness(truth)
+    return (losses + COLORFULNESS_WEIGHT * excess.abs()).mean()
+
+
+def _colorfulness(chroma: Tensor) -> Tensor:
+    """Of each picture (B,), which its luma has no part in."""
+    picture = F.pad(chroma, (0, 0, 0, 0, 1, 0))  # luma 0 before both planes of chroma
+    return metrics.colorfulness(ycbcr_to_rgb(picture), floor=COLORFULNESS_FLOOR)
 
 
 def classic_loss(network: ClassicNetwork, luma: Tensor, rgb: Tensor) -> Tensor:
@@ -204,8 +287,12 @@ class Trainer:
         self.checkpoint = checkpoint
         self.device = device
         self.history: list[Epoch] = []
-        self.best_state = _snapshot(network)
+        self.first_state = _snapshot(network)
+        self.best_state = self.first_state
+        if isinstance(network, FilmNetwork):
+            network.encoder.freeze(options.frozen_stages)
         self.optimizer = _optimizer(network, options)
+        self.average = self._moving_average()
 
     @property
     def best(self) -> Epoch:
@@ -235,19 +322,37 @@ class Trainer:
             epoch = Epoch(
                 epoch=number,
                 training_loss=sum(losses) / len(losses),
-                validation_loss=self._validation_loss(),
+                validation_loss=self._validation_loss(self.averaged),
                 learning_rate=self.optimizer.param_groups[-1]["lr"],
                 seconds=time.monotonic() - started,
             )
             self.history.append(epoch)
             if self.best is epoch:
-                self.best_state = _snapshot(self.network)
+                self.best_state = _snapshot(self.averaged)
             self.save_checkpoint()
             yield Step(number, losses[-1], finished=epoch)
+
+    def finish(self) -> tuple[dict[str, Tensor], Outcome]:
+        """The weights to keep, once all epochs are done: those of the lowest validation loss.
+
+        Between weights that know much and those trained from them on little lie weights that know
+        both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+        """
+        network = copy.deepcopy(self.network)
+        found = {1.0: (self.best.validation_loss, self.best_state)}
+        for blend in BLENDS if self.options.blend else BLENDS[:1]:
+            state = _blended(self.first_state, self.best_state, blend)
+            network.load_state_dict(state)
+            found[blend] = self._validation_loss(network), state
+        blend = min(found, key=lambda blend: found[blend][0])
+        loss, state = found[blend]
+        return state, Outcome(blend, loss, first_validation_loss=found[0.0][0])
 
     def save_checkpoint(self) -> None:
         """Write all state, in place of the checkpoint before."""
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        tensors |= {f"first.{k}": v for k, v in self.first_state.items()}
         tensors |= {f"best.{k}": v for k, v in self.best_state.items()}
         for index, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{k}": v for k, v in state.items()}
@@ -272,6 +377,8 @@ class Trainer:
         try:
             self._check_options(json.loads(metadata["begun_with"]))
             self.network.load_state_dict(_with_prefix(tensors, "network."))
+            self.average.load_state_dict(_with_prefix(tensors, "average."))
+            self.first_state = _with_prefix(tensors, "first.")
             self.best_state = _with_prefix(tensors, "best.")
             self.history = [Epoch(**epoch) for epoch in json.loads(metadata["history"])]
             self._load_optimizer(_with_prefix(tensors, "optimizer."))
@@ -303,19 +410,33 @@ class Trainer:
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
     def _set_learning_rate(self, step: int) -> None:
-        """`classic` keeps its rate, as in 2020; `film` warms up and then follows half a cosine."""
+        """`classic` keeps its rate, as in 2020; `film` warms up, holds it, and cools down."""
         rate = self.options.learning_rate
         groups = self.optimizer.param_groups
         if len(groups) == 1:
             return
-        steps = self.options.epochs * self.source.steps_per_epoch
-        warmup = min(WARMUP_STEPS, steps // 10)
-        if step < warmup:
-            rate *= (step + 1) / (warmup + 1)
-        else:
-            rate *= 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / (steps - warmup))
+        warmup = min(WARMUP_STEPS, self._steps // 10)
+        cooldown = max(round(self._steps * COOLDOWN_SHARE), 1)
+        rate *= min((step + 1) / (warmup + 1), (self._steps - step) / cooldown, 1.0)
         groups[0]["lr"] = rate * ENCODER_LEARNING_RATE_SHARE
         groups[1]["lr"] = rate
+
+    @property
+    def _steps(self) -> int:
+        return self.options.epochs * self.source.steps_per_epoch
+
+    def _moving_average(self) -> AveragedModel:
+        """What is validated and kept: the average of the last weights, or those of `classic`."""
+        reach = AVERAGING_SHARE * self._steps if isinstance(self.network, FilmNetwork) else 1.0
+        decay = 1 - 1 / max(reach, 1.0)
+        average = get_ema_multi_avg_fn(decay)
+        return AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
+
+    @property
+    def averaged(self) -> Network:
+        """The network with the moving average of its weights."""
+        module: Any = self.average.module
+        return module
 
     def _step(self, luma: Tensor, rgb: Tensor) -> float:
         self.network.train()
@@ -324,15 +445,16 @@ class Trainer:
             loss = loss_of(self.network, *self._move(luma, rgb))
         loss.backward()
         self.optimizer.step()
+        self.average.update_parameters(self.network)
         return loss.item()
 
     @torch.no_grad()
-    def _validation_loss(self) -> float:
-        self.network.eval()
+    def _validation_loss(self, network: Network) -> float:
+        network.eval()
         total, count = 0.0, 0
         for luma, rgb in self.source.validation_batches():
             with autocast(self.device):
-                total += loss_of(self.network, *self._move(luma, rgb)).item() * len(luma)
+                total += loss_of(network, *self._move(luma, rgb)).item() * len(luma)
             count += len(luma)
         return total / count
 
@@ -350,8 +472,8 @@ def train(
     *,
     device: torch.device,
     resume: bool = False,
-) -> Iterator[Step]:
-    """Train a network on a film's pairs and write its best weights.
+) -> Iterator[Step | Outcome]:
+    """Train a network on a film's pairs and write the weights that do best on its validation part.
 
     Beside ``output`` stand its history (`history_file`) and, until the end, its checkpoint
     (`checkpoint_file`).
@@ -360,7 +482,7 @@ def train(
         resume: go on from the checkpoint.
 
     Yields:
-        After every step, so that progress can be shown.
+        After every step, so that progress can be shown; last of all the `Outcome`.
 
     Raises:
         PairsError: a still cannot be read.
@@ -368,8 +490,7 @@ def train(
         WeightsError: weights or checkpoint cannot be written.
     """
     height, width = network.config.working_size(pairs.aspect_ratio)
-    flips = isinstance(network, FilmNetwork)
-    source = PairSource(pairs, split, options, height=height, width=width, flips=flips)
+    source = PairSource(pairs, split, options, height=height, width=width)
     trainer = Trainer(network, source, options, checkpoint=checkpoint_file(output), device=device)
     if resume:
         trainer.load_checkpoint()
@@ -380,16 +501,19 @@ def train(
         if step.finished:
             _write_history(trainer.history, history_file(output))
         yield step
+    state, outcome = trainer.finish()
     about = {
         "description": f"the colours of {pairs.folder.resolve().name}",
         "film": pairs.film,
-        "split": asdict(split),
+        "split": split.describe(),
         "training": asdict(options),
         "best_epoch": trainer.best.epoch,
+        "blend": outcome.blend,
         "pairs": len(source.training[0]),
     }
-    weights.save(network, output, about=about, state=trainer.best_state)
+    weights.save(network, output, about=about, state=state)
     checkpoint_file(output).unlink()
+    yield outcome
 
 
 def checkpoint_file(output: Path) -> Path:
@@ -422,13 +546,23 @@ def _optimizer(network: Network, options: TrainingOptions) -> torch.optim.Optimi
     """The last parameter group learns at ``learning_rate``, the encoder at a share of it."""
     if isinstance(network, ClassicNetwork):
         return torch.optim.Adam(network.parameters(), options.learning_rate)
-    encoder = list(network.encoder.parameters())
+    encoder = [p for p in network.encoder.parameters() if p.requires_grad]
     decoder = [p for name, p in network.named_parameters() if not name.startswith("encoder.")]
     return torch.optim.AdamW([{"params": encoder}, {"params": decoder}], options.learning_rate)
 
 
 def _snapshot(network: Network) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in network.state_dict().items()}
+
+
+def _blended(
+    first: dict[str, Tensor], trained: dict[str, Tensor], share: float
+) -> dict[str, Tensor]:
+    """Weights, and statistics, between two networks; counts are those of the first."""
+    return {
+        name: torch.lerp(tensor, trained[name], share) if tensor.is_floating_point() else tensor
+        for name, tensor in first.items()
+    }
 
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import asdict, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import typer.main
 from PIL import Image
 from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
@@ -28,7 +29,7 @@ from filmcolorizer_cli import cli, colorizing, evaluation, networks, report, syn
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM, models_folder
 from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, build
-from filmcolorizer_cli.pairs import Pairs, read_pairs
+from filmcolorizer_cli.pairs import ExtractOptions, Pairs, read_pairs, split_by_time
 from filmcolorizer_cli.video import Film, probe
 from tests.conftest import (
     TINY,
@@ -47,6 +48,7 @@ LOADED = (colorizing, evaluation, networks, report, sync, training, weights)
 WAIT_SECONDS = 60.0  # for another process to get somewhere
 SMALL = ("--batch-size", 4, "--size", 32, "--device", "cpu")
 QUICK_TRAINING = ("--epochs", 2, *SMALL)
+QUICK_FILM_TRAINING = ("--epochs", 2, "--batch-size", 32, "--size", 32, "--device", "cpu")
 LONG_TRAINING = ("--arch", "classic", "--epochs", 40, *SMALL)
 BOX = re.compile(r"[│╭╮╰╯─\s]+")  # that wrong options are told in
 
@@ -333,7 +335,7 @@ def test_sync_refuses_pictures_that_it_cannot_write(versions: tuple[Path, Path])
 def test_extract_writes_a_preview_and_both_films_aligned(versions: tuple[Path, Path]) -> None:
     succeed("sync", *versions, "--offset", "-24")
     pictures = ("--preview", "p.png", "--render", "both")
-    succeed("extract", *versions, "--sync", "sync.json", *pictures)
+    succeed("extract", *versions, "--sync", "sync.json", "--size", "32", *pictures)
     assert files_in(Path()) == ["both", "p.png", "pairs", "sync.json"]
     assert [probe(Path("both") / name).frame_count() for name in ("bw.mp4", "color.mp4")] == [
         96,
@@ -386,7 +388,7 @@ def test_sync_refuses_a_film_that_runs_backwards(versions: tuple[Path, Path]) ->
 
 
 def test_extract_of_two_films_lines_them_up(versions: tuple[Path, Path]) -> None:
-    result = run("extract", *versions, "--every", "12")
+    result = run("extract", *versions, "--every", "12", "--size", "64")
     assert result.stdout == "wrote pairs: 8 pairs of 64x64 stills from 3 shots\n"
     assert result.stderr == "lined up 4.0 s in 1 segment(s)\n"
     assert result.exit_code == 0
@@ -399,9 +401,21 @@ def test_extract_of_two_films_lines_them_up(versions: tuple[Path, Path]) -> None
         assert correlation > 0.9
 
 
+def test_extract_takes_stills_of_the_shipped_networks_size(color_film: Path) -> None:
+    assert succeed("extract", color_film, "--every", "72") == (
+        "wrote pairs: 2 pairs of 256x192 stills from 2 shots\n"
+    )
+    with Image.open("pairs/color/000002.png") as still:
+        assert still.size == (256, 192)
+    shipped = weights.find_model("default").config
+    assert shipped["size"] == 192
+
+
 def test_extract_follows_a_map(versions: tuple[Path, Path]) -> None:
     succeed("sync", *versions, "--offset", "-36", "-o", "map.json")
-    said = succeed("extract", *versions, "--sync", "map.json", "-o", "stills", "--json")
+    said = succeed(
+        "extract", *versions, "--sync", "map.json", "-o", "stills", "--size", 32, "--json"
+    )
     assert json.loads(said) == {"output": "stills", "pairs": 3, "shots": 2}
     pairs = read_pairs(Path("stills"))
     assert [(p.bw_seconds, p.color_seconds) for p in pairs.pairs] == [(2, 0.5), (3, 1.5), (4, 2.5)]
@@ -435,7 +449,8 @@ def test_extract_begins_no_shot_where_a_segment_begins(color_film: Path) -> None
     segments = (sync.Segment(0.0, 2.5, 0.0, 1.0, 1.0), sync.Segment(3.5, 5.0, 3.5, 1.0, 1.0))
     identity = sync.film_identity(film)
     sync.write_map(sync.SyncMap(identity, identity, segments), Path("map.json"))
-    said = succeed("extract", film.path, film.path, "--sync", "map.json", "--every", "6", "--json")
+    both = (film.path, film.path, "--sync", "map.json")
+    said = succeed("extract", *both, "--every", "6", "--size", "32", "--json")
     assert json.loads(said) == {"output": "pairs", "pairs": 16, "shots": 3}
     index = json.loads(Path("pairs/pairs.json").read_text())["pairs"]
     assert [(pair["bw_seconds"], pair["shot"]) for pair in index] == [
@@ -450,7 +465,7 @@ def test_extract_leaves_doubtful_segments_of_a_map_out(color_film: Path) -> None
     segments = (sync.Segment(0.0, 2.0, 0.0, 1.0, 0.49), sync.Segment(2.0, 5.0, 2.0, 1.0, 0.51))
     sync.write_map(sync.SyncMap({}, {}, segments), Path("map.json"))
     both = (film.path, film.path, "--sync", "map.json")
-    succeed("extract", *both)
+    succeed("extract", *both, "--size", "32")
     assert [pair.bw_seconds for pair in read_pairs(Path("pairs")).pairs] == [2.0, 3.0, 4.0]
     sync.write_map(sync.SyncMap({}, {}, segments[:1]), Path("map.json"))
     assert fail("extract", *both, "-o", "others") == (
@@ -468,13 +483,13 @@ def test_extract_of_one_film_takes_a_part(color_film: Path) -> None:
 
 
 def test_extract_replaces_a_folder_of_pairs_only_when_told(color_film: Path) -> None:
-    succeed("extract", color_film, "--every", "36")
+    succeed("extract", color_film, "--every", "36", "--size", "32")
     before = sorted(Path("pairs").rglob("*.png"))
     assert fail("extract", color_film) == (
         "pairs exists already; name another folder with -o, or give --overwrite"
     )
     assert sorted(Path("pairs").rglob("*.png")) == before
-    succeed("extract", color_film, "--every", "72", "--overwrite")
+    succeed("extract", color_film, "--every", "72", "--size", "32", "--overwrite")
     assert len(read_pairs(Path("pairs")).pairs) == 2
 
 
@@ -503,15 +518,38 @@ def test_extract_refuses_a_part_without_stills(color_film: Path) -> None:
     )
 
 
-def test_train_film_writes_weights_and_figures(pairs: Pairs) -> None:
-    said = succeed("train", pairs.folder, "--init", "none", *QUICK_TRAINING)
-    history = training.read_history(Path("film.safetensors"))
+def kept_weights(said: str, history: list[training.Epoch]) -> float:
+    """The loss before training, of what is said of a training that did good."""
     best = min(history, key=lambda epoch: epoch.validation_loss)
-    assert said == (
-        f"best of 2 epochs: {best.epoch}, training loss {best.training_loss:.4f}, validation loss"
-        f" {best.validation_loss:.4f}\n"
-        "wrote film.safetensors, film.csv, film-loss.png, film-samples.png\n"
+    first, second, _ = said.splitlines()
+    assert first == (
+        f"best of {len(history)} epochs: {best.epoch}, training loss {best.training_loss:.4f},"
+        f" validation loss {best.validation_loss:.4f}"
     )
+    start = (
+        f"kept the trained weights: validation loss {best.validation_loss:.4f}, before training "
+    )
+    assert second.startswith(start)
+    return float(second.removeprefix(start))
+
+
+def test_train_film_writes_weights_and_figures(
+    pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("PICTURES_PER_EPOCH", 256), ("CROP_SHARE", 1 / 2), ("LEAST_CROP", 0.6)):
+        monkeypatch.setattr(training, name, value)
+    some = ("--init", "none", "--lr", 0.001, *QUICK_FILM_TRAINING)
+    said = succeed("train", pairs.folder, *some)
+    history = training.read_history(Path("film.safetensors"))
+    assert said.endswith("\nwrote film.safetensors, film.csv, film-loss.png, film-samples.png\n")
+    # An untrained network leaves everything grey, whatever its first weights are.
+    parts = split_by_time(pairs.pairs)
+    untrained, first = build(TINY), training.default_options("film", 8, is_pretrained=False)
+    source = training.PairSource(pairs, parts, first, height=32, width=43)
+    [validation] = source.validation_batches()
+    grey = training.loss_of(untrained.eval(), *validation).item()
+    assert kept_weights(said, history) == pytest.approx(grey, rel=1e-3)
+    assert len(history) == 2
     names = ["film-loss.png", "film-samples.png", "film.csv", "film.safetensors"]
     assert files_in(Path()) == names
     model = weights.find_model()
@@ -519,6 +557,8 @@ def test_train_film_writes_weights_and_figures(pairs: Pairs) -> None:
         "film.safetensors",
         {"arch": "film", "size": 32, "decoder_widths": [192, 128, 96, 64, 32]},
     )
+    chosen = model.about["training"]
+    assert (chosen["augment"], chosen["frozen_stages"], chosen["blend"]) == (True, 0, False)
     for name in ("film-loss.png", "film-samples.png"):
         with Image.open(name) as picture:
             assert np.ptp(np.asarray(picture.convert("L"))) > 100, "a blank picture"
@@ -540,10 +580,13 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
         )
     )
     assert said["written"] == ["c.safetensors", "c.csv", "c-loss.png", "c-samples.png"]
-    assert said["best"]["validation_loss"] == min(
-        epoch.validation_loss for epoch in training.read_history(Path("c.safetensors"))
-    )
+    best = min(epoch.validation_loss for epoch in training.read_history(Path("c.safetensors")))
+    assert said["best"]["validation_loss"] == best
     model = weights.find_model("c.safetensors")
+    assert set(said["kept"]) == {"blend", "validation_loss", "first_validation_loss"}
+    first = said["kept"]["first_validation_loss"]
+    assert said["kept"]["validation_loss"] == min(best, first)
+    assert said["kept"]["blend"] == model.about["blend"] == float(best <= first)
     assert model.config == {"arch": "classic", "size": 32}
     # The defaults are those of 2020, but for what was asked for.
     assert model.about["training"] == {
@@ -551,24 +594,100 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
         "batch_size": 4,
         "learning_rate": 1e-4,
         "seed": 0,
+        "augment": False,
+        "frozen_stages": 0,
+        "blend": False,
     }
 
 
-def test_train_starts_from_the_weights_it_is_given(pairs: Pairs, vivid_weights: Path) -> None:
+def test_train_tells_when_nothing_beats_the_first_weights(own_pairs: Pairs) -> None:
+    """What is trained on is orange, and what is validated on blue."""
+    for pair in own_pairs.pairs:
+        color = (204, 128, 51) if pair.bw_seconds < 2 else (51, 128, 204)
+        Image.new("RGB", (43, 32), color).save(own_pairs.folder / "color" / f"{pair.name}.png")
+    torch.manual_seed(1)
+    first = build(ClassicConfig(size=32))
+    weights.save(first, Path("first.safetensors"), about={})
+    some = ("--arch", "classic", "--init", "first.safetensors", *QUICK_TRAINING, "--lr", 0.005)
+    _, said, _ = succeed("train", own_pairs.folder, *some).splitlines()
+    found = re.fullmatch(
+        r"nothing beat the first weights on the validation part, so they are kept: validation loss"
+        r" (\d\.\d{4}), before training (\d\.\d{4})",
+        said,
+    )
+    assert found is not None, said
+    assert found[1] == found[2]
+    model = weights.find_model("film.safetensors")
+    assert model.about["blend"] == 0
+    for before, after in zip(
+        first.state_dict().values(), weights.load(model).state_dict().values(), strict=True
+    ):
+        assert torch.equal(before, after)
+
+
+def test_describe_outcome_tells_how_far_a_blend_goes() -> None:
+    assert cli._describe_outcome(training.Outcome(0.75, 0.12344, 1.5)) == (
+        "kept weights 75% of the way from the first to the trained ones: validation loss 0.1234,"
+        " before training 1.5000"
+    )
+
+
+def test_help_tells_the_defaults_that_there_are() -> None:
+    program: Any = typer.main.get_command(cli.app)
+    shown = {
+        parameter.name: parameter.show_default for parameter in program.commands["train"].params
+    }
+    film, classic = (
+        training.default_options(arch, 1000, is_pretrained=True) for arch in ("film", "classic")
+    )
+    assert shown["epochs"] == (
+        f"what makes {training.FILM_PICTURES:,} pictures, {classic.epochs} for classic"
+    )
+    assert shown["learning_rate"] == (
+        f"{film.learning_rate:g} for film, {classic.learning_rate:.4f} for classic"
+    )
+    assert shown["batch_size"] == str(film.batch_size) == str(classic.batch_size)
+    [size] = [p for p in program.commands["extract"].params if p.name == "size"]
+    assert size.default == ExtractOptions().size
+
+
+def test_train_film_takes_by_default_what_suits_the_pairs(
+    pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"FILM_PICTURES": 48, "PICTURES_PER_EPOCH": 16, "FEWEST_EPOCHS": 1}
+    for name, value in changes.items():
+        monkeypatch.setattr(training, name, value)
+    succeed("train", pairs.folder, "--init", "none", "--size", 32, "--device", "cpu")
+    chosen = weights.find_model("film.safetensors").about["training"]
+    assert chosen["epochs"] == len(training.read_history(Path("film.safetensors"))) == 3
+    assert chosen == asdict(training.default_options("film", 8, is_pretrained=False))
+
+
+def test_train_starts_from_the_weights_it_is_given(
+    pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "PICTURES_PER_EPOCH", 8)
     torch.manual_seed(1)
     first = build(FilmConfig(size=32))
     weights.save(first, Path("first.safetensors"), about={})
-    still = ("--lr", 0, "--epochs", 1, "--batch-size", 8, "--size", 32)
+    still = ("--lr", 0, "--epochs", 1, "--batch-size", 64, "--size", 32)
     succeed("train", pairs.folder, "--init", "first.safetensors", *still)
     trained = weights.load(weights.find_model("film.safetensors"))
     for (name, before), after in zip(first.named_parameters(), trained.parameters(), strict=True):
         torch.testing.assert_close(after, before, msg=name)
 
 
-def test_train_film_starts_from_the_shipped_weights_by_default(pairs: Pairs) -> None:
-    still = ("--lr", 0, "--epochs", 1, "--batch-size", 8)
+def test_train_film_starts_from_the_shipped_weights_by_default(
+    pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "PICTURES_PER_EPOCH", 8)
+    still = ("--lr", 0, "--epochs", 1, "--batch-size", 64)
     succeed("train", pairs.folder, *still)
     shipped = weights.load(weights.find_model("default"))
+    chosen = weights.find_model("film.safetensors").about["training"]
+    assert chosen["augment"]
+    assert chosen["frozen_stages"] > 0
+    assert chosen["blend"]
     trained = weights.load(weights.find_model("film.safetensors"))
     assert trained.config.size == 32, "the size of the stills"
     for before, after in zip(shipped.parameters(), trained.parameters(), strict=True):
@@ -586,12 +705,40 @@ def test_train_splits_as_it_is_told(pairs: Pairs) -> None:
     assert about["pairs"] == 8
 
 
+def test_train_and_eval_take_every_other_pair(pairs: Pairs) -> None:
+    some = ("--arch", "classic", *QUICK_TRAINING, "--epochs", 1, "--split", "interleaved")
+    succeed("train", pairs.folder, *some)
+    about = weights.find_model("film.safetensors").about
+    assert (about["split"], about["pairs"]) == ({"every": 6}, 12)
+    network = json.loads(succeed("eval", pairs.folder, "--json"))["network"]
+    assert {part: network[part]["pairs"] for part in network} == {
+        "train": 12,
+        "validation": 6,
+        "test": 6,
+    }
+
+
 @pytest.mark.parametrize(
-    "split", ["x", "70", "70,30,-1", "0,10,20", "70,nan,15", "70,inf,15", "1.5,3", "1,2,3,4", ""]
+    "split",
+    [
+        "x",
+        "Interleaved",
+        "70",
+        "70,30,-1",
+        "0,10,20",
+        "70,nan,15",
+        "70,inf,15",
+        "1.5,3",
+        "1,2,3,4",
+        "",
+    ],
 )
 def test_train_refuses_what_is_no_split(split: str, pairs: Pairs) -> None:
     said = misuse("train", pairs.folder, f"--split={split}")
-    assert f"{split!r} is no split; write three shares such as 70,15,15, or the numbers" in said
+    assert (
+        f"{split!r} is no split; write three shares such as 70,15,15, the numbers of training and"
+        " validation pairs such as 4000,1000, or interleaved" in said
+    )
 
 
 @pytest.mark.parametrize(
@@ -703,6 +850,21 @@ def test_eval_shows_the_network_alone_unless_told(pairs: Pairs, vivid_weights: P
     assert "truth" in said
     result = json.loads(succeed("eval", pairs.folder, "--model", vivid_weights, "--json"))
     assert set(result) == {"model", "pairs", "network"}
+
+
+def test_eval_compares_at_another_size(pairs: Pairs, vivid_weights: Path) -> None:
+    arguments = ("eval", pairs.folder, "--model", vivid_weights, "--baseline", "--json")
+    network, split = weights.load(weights.read_model(vivid_weights)), split_by_time(pairs.pairs)
+    results = {}
+    for size in (None, 32, 64):
+        told = json.loads(succeed(*arguments, *(() if size is None else ("--size", size))))
+        device = networks.pick_device("auto")
+        *_, expected = evaluation.evaluate(pairs, split, network, device, size=size)
+        assert isinstance(expected, evaluation.Evaluation)
+        assert {"network": told["network"], "baseline": told["baseline"]} == asdict(expected)
+        results[size] = told
+    assert results[32] == results[None] != results[64]
+    assert "Invalid value for '--size': " in misuse("eval", pairs.folder, "--size", 15)
 
 
 def test_eval_uses_the_films_own_weights_and_split(pairs: Pairs) -> None:
@@ -821,6 +983,28 @@ def test_colorize_crf_and_preset_reach_the_encoder(color_film: Path, vivid_weigh
     assert sizes[10] > 2 * sizes[40]
     quick(color_film, vivid_weights, "--preset", "veryfast")
     assert b"me=hex subme=2" in Path("out.mp4").read_bytes()  # x264 tells its settings in the film
+
+
+def test_colorize_takes_a_vividness(color_film: Path, vivid_weights: Path) -> None:
+    planes = {}
+    for vividness in (None, 0, 1, 1.5, 4):
+        option = () if vividness is None else ("--vividness", vividness)
+        quick(color_film, vivid_weights, "--crf", 0, *option)
+        planes[vividness] = decode_planes(Path("out.mp4"), "yuv420p", (96, 72))
+    strengths = {v: np.abs(np.stack(p[1:]).astype(int) - 128).mean() for v, p in planes.items()}
+    source = decode_planes(color_film, "yuv420p", (96, 72))[0][:12]
+    for luma, _, _ in planes.values():
+        np.testing.assert_array_equal(luma, source)
+    assert strengths[0] == 0
+    assert strengths[None] == strengths[1] > 5
+    assert strengths[1] * 1.1 < strengths[1.5] <= strengths[1] * 1.55
+    assert strengths[4] >= strengths[1.5]  # where it is at its most vivid already
+
+
+@pytest.mark.parametrize("vividness", ["-0.1", "4.1", "-1", "nan", "inf", "much", ""])
+def test_colorize_refuses_a_vividness_out_of_range(vividness: str, plain_clip: Path) -> None:
+    said = misuse("colorize", plain_clip, f"--vividness={vividness}")
+    assert "Invalid value for '--vividness': " in said
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
@@ -1049,7 +1233,7 @@ def test_commands_refuse_stills_that_do_not_match(command: str, own_pairs: Pairs
 
 
 def test_train_refuses_pairs_of_too_few_shots(numbered_clip: Path) -> None:
-    succeed("extract", numbered_clip, "--duration", "2", "--every", "48")
+    succeed("extract", numbered_clip, "--duration", "2", "--every", "48", "--size", "32")
     assert fail("train") == (
         "the pairs show only 1 shot(s), and training, validation and test need one each; extract"
         " a longer part of the film, or more stills with --every"
@@ -1320,7 +1504,7 @@ def test_sync_stopped_by_ctrl_c_leaves_nothing() -> None:
 def test_extract_stopped_by_ctrl_c_leaves_nothing() -> None:
     film = Path("long.mp4")
     run_ffmpeg("-stream_loop", 99, "-i", SAMPLE_FILM, "-c", "copy", film)
-    program = start("extract", film, "--every", 1)
+    program = start("extract", film, "--every", 1, "--size", 64)
     wait_for(lambda: len(list(Path().glob(".pairs*/bw/*.png"))) > 2, program)
     assert finish(program, signal.SIGINT) == (
         130,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,10 +10,18 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
+from filmcolorizer_cli.color import half_size, rgb_to_ycbcr
 from filmcolorizer_cli.errors import PairsError, WeightsError
-from filmcolorizer_cli.evaluation import Evaluation, evaluate, split_for
+from filmcolorizer_cli.evaluation import Evaluation, evaluate, predict_rgb, split_for
 from filmcolorizer_cli.networks import ClassicConfig, Network, build
-from filmcolorizer_cli.pairs import PARTS, Pairs, Split, split_by_time
+from filmcolorizer_cli.pairs import (
+    PARTS,
+    InterleavedSplit,
+    Pairs,
+    Split,
+    TimeSplit,
+    split_by_time,
+)
 from tests.conftest import TINY, vivid_network
 from tests.test_metrics import hasler_suesstrunk
 
@@ -20,8 +29,10 @@ CPU = torch.device("cpu")
 NUMBERS = {"train": range(1, 9), "validation": range(9, 17), "test": range(17, 25)}
 
 
-def evaluated(pairs: Pairs, network: Network, split: Split | None = None) -> Evaluation:
-    *counts, result = evaluate(pairs, split or split_by_time(pairs.pairs), network, CPU)
+def evaluated(
+    pairs: Pairs, network: Network, split: Split | None = None, **more: Any
+) -> Evaluation:
+    *counts, result = evaluate(pairs, split or split_by_time(pairs.pairs), network, CPU, **more)
     assert counts == sorted(counts)
     assert counts[-1] == len(pairs.pairs)
     assert isinstance(result, Evaluation)
@@ -76,27 +87,102 @@ def test_evaluate_of_an_untrained_film_network_is_the_baseline(pairs: Pairs) -> 
         assert network.colorfulness == pytest.approx(0, abs=1e-3)
 
 
-def test_evaluate_puts_the_colour_of_film_on_the_stills_own_luma(own_pairs: Pairs) -> None:
-    cb, cr = 1 / 32, -3 / 64  # exact in bfloat16, and within the gamut of all these greys
+CB, CR = 1 / 32, -3 / 64  # exact in bfloat16, and within the gamut of all `greys`
+# ITU-R BT.709-6 items 3.2 and 3.3, solved for R', G' and B'.
+RED, BLUE = 1.5748 * CR, 1.8556 * CB
+SHIFT = np.array([RED, -(0.2126 * RED + 0.0722 * BLUE) / 0.7152, BLUE])
+
+
+@pytest.fixture
+def greys(own_pairs: Pairs) -> Pairs:
+    """`pairs` with noise of medium greys for grey stills."""
     generator = np.random.default_rng(0)
     for path in (own_pairs.folder / "bw").iterdir():
         Image.fromarray(generator.integers(60, 190, (32, 43), np.uint8)).save(path)
-    result = evaluated(own_pairs, constant(build(TINY), cb, cr))
-    # ITU-R BT.709-6 items 3.2 and 3.3, solved for R', G' and B'.
-    red, blue = 1.5748 * cr, 1.8556 * cb
-    shift = np.array([red, -(0.2126 * red + 0.0722 * blue) / 0.7152, blue])
+    return own_pairs
+
+
+def test_evaluate_puts_the_colour_of_film_on_the_stills_own_luma(greys: Pairs) -> None:
+    result = evaluated(greys, constant(build(TINY), CB, CR))
     for part in PARTS:
         outputs = [
-            (grey / 255 + shift, grey / 255, color / 255)
-            for grey, color in stills(own_pairs, NUMBERS[part])
+            (grey / 255 + SHIFT, grey / 255, color / 255)
+            for grey, color in stills(greys, NUMBERS[part])
         ]
         mses = [4 * np.mean((output - truth) ** 2) for output, _, truth in outputs]
-        greys = [4 * np.mean((grey - truth) ** 2) for _, grey, truth in outputs]
+        unpainted = [4 * np.mean((grey - truth) ** 2) for _, grey, truth in outputs]
         colorful = [hasler_suesstrunk(output * 255) for output, _, _ in outputs]
         score = result.network[part]
         assert score.mse == pytest.approx(np.mean(mses), rel=1e-3)
-        assert score.mse_ratio == pytest.approx(np.mean(mses) / np.mean(greys), rel=1e-3)
+        assert score.mse_ratio == pytest.approx(np.mean(mses) / np.mean(unpainted), rel=1e-3)
         assert score.colorfulness == pytest.approx(np.mean(colorful), rel=1e-3)
+
+
+def shrunk(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    """A picture (H, W, 3) at another size, as Pillow resizes numbers that are not rounded."""
+    planes = [Image.fromarray(plane.astype(np.float32)) for plane in picture.transpose(2, 0, 1)]
+    small = [plane.resize((width, height), Image.Resampling.BILINEAR) for plane in planes]
+    return np.stack(small, axis=-1)
+
+
+@pytest.mark.parametrize(("size", "shape"), [(64, (64, 64)), (24, (32, 24)), (18, (24, 18))])
+def test_evaluate_compares_at_another_size(size: int, shape: tuple[int, int], greys: Pairs) -> None:
+    result = evaluated(greys, constant(build(TINY), CB, CR), size=size)
+    for part in PARTS:
+        both = [
+            (shrunk(grey / 255, *shape), shrunk(color / 255, *shape))
+            for grey, color in stills(greys, NUMBERS[part])
+        ]
+        network, baseline = result.network[part], result.baseline[part]
+        assert (network.pairs, baseline.pairs) == (8, 8)
+        mses = [4 * np.mean((grey + SHIFT - truth) ** 2) for grey, truth in both]
+        assert network.mse == pytest.approx(np.mean(mses), rel=1e-3)
+        greys_alone = [4 * np.mean((grey - truth) ** 2) for grey, truth in both]
+        assert baseline.mse == pytest.approx(np.mean(greys_alone), rel=1e-3)
+        psnrs = [peak_signal_noise_ratio(truth, grey, data_range=1) for grey, truth in both]
+        assert baseline.psnr == pytest.approx(np.mean(psnrs), abs=1e-2)
+        truths = [hasler_suesstrunk(truth * 255) for _, truth in both]
+        assert network.true_colorfulness == pytest.approx(np.mean(truths), rel=1e-3)
+
+
+def test_evaluate_at_the_size_of_the_stills_is_as_without(pairs: Pairs) -> None:
+    network = vivid_network()
+    as_they_are = evaluated(pairs, network)
+    assert evaluated(pairs, network, size=32) == as_they_are
+    assert evaluated(pairs, network, size=None) == as_they_are
+    assert evaluated(pairs, network, size=16) != as_they_are
+
+
+def test_evaluate_shows_the_network_the_whole_still_at_any_size(pairs: Pairs) -> None:
+    network = vivid_network()
+    seen: list[tuple[int, ...]] = []
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
+    evaluated(pairs, network, size=16)
+    assert seen == [(8, 1, 32, 43)] * 3
+
+
+class Echo(nn.Module):
+    """A network that gives lights one colour and darks another."""
+
+    config = TINY
+
+    def predict_chroma(self, luma: torch.Tensor) -> torch.Tensor:
+        plane = half_size(luma - 0.5)
+        return torch.cat((0.2 * plane, -0.2 * plane), dim=1)
+
+
+def test_predict_rgb_puts_colours_on_the_edges_of_the_still() -> None:
+    """The network sees a quarter of the still's size, and answers at an eighth of it."""
+    luma = torch.full((1, 1, 128, 192), 0.4)
+    luma[..., 98:] = 0.7
+    network: Any = Echo()
+    rgb = predict_rgb(network, luma, 1.5, CPU)
+    chroma = rgb_to_ycbcr(rgb)[0, 1:, 64]  # (2, 192)
+    expected = torch.tensor([0.2, -0.2])[:, None] * (luma[0, 0, 64] - 0.5)
+    # Chroma steps by 0.06; enlarged without regard to the edge it would be off by half of that.
+    assert (chroma - expected)[:, :97].abs().max() < 0.01
+    assert (chroma - expected)[:, 99:].abs().max() < 0.01
+    torch.testing.assert_close(rgb_to_ycbcr(rgb)[:, :1], luma)
 
 
 def test_evaluate_takes_classic_at_its_word(pairs: Pairs) -> None:
@@ -111,10 +197,17 @@ def test_evaluate_takes_classic_at_its_word(pairs: Pairs) -> None:
 
 
 def test_evaluate_uses_the_split_that_it_is_given(pairs: Pairs) -> None:
-    result = evaluated(pairs, vivid_network(), Split(1.0, 5.0))
+    result = evaluated(pairs, vivid_network(), TimeSplit(1.0, 5.0))
     assert [result.network[part].pairs for part in PARTS] == [4, 16, 4]
     errors = [np.mean((g / 127.5 - c / 127.5) ** 2) for g, c in stills(pairs, range(1, 5))]
     assert result.baseline["train"].mse == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+def test_evaluate_uses_an_interleaved_split(pairs: Pairs) -> None:
+    result = evaluated(pairs, vivid_network(), InterleavedSplit(6))
+    assert [result.network[part].pairs for part in PARTS] == [12, 6, 6]
+    errors = [np.mean((g / 127.5 - c / 127.5) ** 2) for g, c in stills(pairs, range(4, 25, 4))]
+    assert result.baseline["test"].mse == pytest.approx(np.mean(errors), rel=1e-4)
 
 
 def test_evaluate_of_a_grey_film_has_no_ratio(own_pairs: Pairs) -> None:
@@ -129,7 +222,7 @@ def test_evaluate_of_a_grey_film_has_no_ratio(own_pairs: Pairs) -> None:
 
 def test_evaluate_refuses_an_empty_part(pairs: Pairs) -> None:
     with pytest.raises(PairsError, match=r"the validation part of the pairs in .* is empty"):
-        evaluated(pairs, vivid_network(), Split(3.0, 3.0))
+        evaluated(pairs, vivid_network(), TimeSplit(3.0, 3.0))
 
 
 def test_evaluate_tells_of_a_damaged_still(own_pairs: Pairs) -> None:
@@ -141,20 +234,37 @@ def test_evaluate_tells_of_a_damaged_still(own_pairs: Pairs) -> None:
 
 def test_split_for_is_what_the_model_was_trained_with(pairs: Pairs) -> None:
     split = {"validation_from_seconds": 1.25, "test_from_seconds": 4.5}
-    assert split_for(pairs, {"split": split, "film": pairs.film}) == Split(1.25, 4.5)
+    assert split_for(pairs, {"split": split, "film": pairs.film}) == TimeSplit(1.25, 4.5)
+    split = {"every": 12}
+    assert split_for(pairs, {"split": split, "film": pairs.film}) == InterleavedSplit(12)
 
 
 def test_split_for_a_model_of_another_film_is_by_time(pairs: Pairs) -> None:
     split = {"validation_from_seconds": 1.25, "test_from_seconds": 4.5}
     another = pairs.film | {"duration_seconds": 5400.0}
-    assert split_for(pairs, {"split": split, "film": another}) == Split(2.0, 4.0)
+    for described in (split, {"every": 12}):
+        assert split_for(pairs, {"split": described, "film": another}) == TimeSplit(2.0, 4.0)
 
 
-@pytest.mark.parametrize("split", [{"x": 1}, "soon", {"validation_from_seconds": "a"}, None])
+@pytest.mark.parametrize(
+    "split",
+    [
+        {"x": 1},
+        "soon",
+        "interleaved",
+        {"validation_from_seconds": "a"},
+        {"every": 0},
+        None,
+    ],
+)
 def test_split_for_refuses_what_is_no_split(split: object, pairs: Pairs) -> None:
-    with pytest.raises(WeightsError, match=r"^the weights tell of a split that is none"):
+    with pytest.raises(WeightsError) as caught:
         split_for(pairs, {"split": split, "film": pairs.film})
+    assert str(caught.value) == (
+        f"the weights tell of a split that is none ({split}); they are damaged, so give others"
+        " with --model"
+    )
 
 
 def test_split_for_a_model_without_a_split_is_by_time(pairs: Pairs) -> None:
-    assert split_for(pairs, {"description": "any film"}) == Split(2.0, 4.0)
+    assert split_for(pairs, {"description": "any film"}) == TimeSplit(2.0, 4.0)

@@ -102,6 +102,50 @@ def test_colorfulness_has_signed_axes() -> None:
     assert colorfulness(halves).item() == pytest.approx(255 + 0.3 * 127.5, rel=1e-5)
 
 
+@pytest.mark.parametrize("name", ["astronaut", "coffee"])
+def test_colorfulness_adds_the_floor_under_both_roots(name: str) -> None:
+    photo = photograph(name)
+    red, green, blue = (photo[..., channel].astype(float) for channel in range(3))
+    rg, yb = red - green, 0.5 * (red + green) - blue
+    sigma = math.sqrt(np.var(rg) + np.var(yb) + 900)
+    mu = math.sqrt(np.mean(rg) ** 2 + np.mean(yb) ** 2 + 900)
+    found = colorfulness(as_batch(photo), floor=900.0).item()
+    assert found == pytest.approx(sigma + 0.3 * mu, rel=1e-4)
+    assert found > hasler_suesstrunk(photo) + 3
+
+
+def test_colorfulness_of_grey_has_a_gradient_above_a_floor() -> None:
+    grey = pictures((0.5, 0.5, 0.5), (0.2, 0.2, 0.2)).clone().requires_grad_()
+    found = colorfulness(grey, floor=0.01)
+    assert found.tolist() == pytest.approx([0.1 + 0.3 * 0.1] * 2, rel=1e-5)
+    [gradient] = torch.autograd.grad(found.sum(), grey)
+    assert gradient.isfinite().all()
+    [without] = torch.autograd.grad(colorfulness(grey).sum(), grey)
+    assert without.isnan().any(), "what the floor is there for"
+
+
+def test_colorfulness_of_nearly_grey_grows_with_its_colour() -> None:
+    """Its gradient is that of the formula, by differences of it in double precision."""
+    colors = np.array([[0.5, 0.5, 0.5], [0.501, 0.5, 0.499]])
+
+    def by_hand(rgb: np.ndarray) -> float:
+        rg, yb = 255 * (rgb[:, 0] - rgb[:, 1]), 255 * (rgb[:, :2].mean(axis=1) - rgb[:, 2])
+        return float(
+            math.sqrt(np.var(rg) + np.var(yb) + 0.01)
+            + 0.3 * math.sqrt(np.mean(rg) ** 2 + np.mean(yb) ** 2 + 0.01)
+        )
+
+    expected = np.zeros_like(colors)
+    for place in np.ndindex(colors.shape):
+        step = np.zeros_like(colors)
+        step[place] = 1e-6
+        expected[place] = (by_hand(colors + step) - by_hand(colors - step)) / 2e-6
+    rgb = torch.from_numpy(colors.T[None, :, None]).requires_grad_()  # (1, 3, 1, 2)
+    [gradient] = torch.autograd.grad(colorfulness(rgb, floor=0.01).sum(), rgb)
+    np.testing.assert_allclose(gradient[0, :, 0].T, expected, rtol=1e-4)
+    assert np.abs(expected).min() > 1
+
+
 def test_colorfulness_of_grey_is_none() -> None:
     grey = as_batch(photograph("coffee")).mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
     assert colorfulness(grey).item() == pytest.approx(0, abs=1e-3)

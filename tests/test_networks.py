@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -198,6 +199,80 @@ def test_film_looks_at_the_picture() -> None:
     with torch.inference_mode():
         difference = network.predict_chroma(luma) - network.predict_chroma(1 - luma)
     assert difference.abs().max() > 1e-3
+
+
+def norms(module: nn.Module) -> list[nn.BatchNorm2d]:
+    return [m for m in module.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+def frozen_network(stages: int) -> tuple[FilmNetwork, list[nn.Module], list[nn.Module]]:
+    """A network in training, what is frozen of its encoder, and all the rest."""
+    network = seeded(TINY).train()
+    assert isinstance(network, FilmNetwork)
+    network.encoder.freeze(stages)
+    parts = [network.encoder.stem, *network.encoder.stages]
+    rest = [network.bottom, network.decoder, network.refine, network.head]
+    return network, parts[: stages + 1], [*parts[stages + 1 :], *rest]
+
+
+def test_freeze_of_no_stages_freezes_nothing() -> None:
+    """Not even the stem; its batch norms go on learning as well."""
+    network, _, _ = frozen_network(0)
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert all(module.training for module in network.modules())
+    before = {name: tensor.clone() for name, tensor in network.named_buffers()}
+    network(random_luma(64, 64)).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    assert all((buffer != before[name]).any() for name, buffer in network.named_buffers())
+
+
+@pytest.mark.parametrize("stages", [1, 2, 7])
+def test_freeze_trains_neither_the_stem_nor_the_first_stages(stages: int) -> None:
+    network, frozen, learning = frozen_network(stages)
+    assert not any(p.requires_grad for part in frozen for p in part.parameters())
+    assert all(p.requires_grad for part in learning for p in part.parameters())
+    network(random_luma(64, 64)).square().mean().backward()
+    assert all(p.grad is None for part in frozen for p in part.parameters())
+    assert all(p.grad is not None for part in learning for p in part.parameters())
+
+
+def test_freeze_keeps_batch_norms_at_rest_whatever_mode_comes() -> None:
+    network, frozen, learning = frozen_network(2)
+
+    def modes(parts: list[nn.Module]) -> set[bool]:
+        return {module.training for part in parts for module in part.modules()}
+
+    assert (modes(frozen), modes(learning)) == ({False}, {True})
+    network.eval()
+    assert (modes(frozen), modes(learning)) == ({False}, {False})
+    network.train()
+    assert (modes(frozen), modes(learning)) == ({False}, {True})
+    assert network.training
+    assert network.encoder.training
+    before = {name: tensor.clone() for name, tensor in network.named_buffers()}
+    network(random_luma(64, 64))
+    moved = {name for name, buffer in network.named_buffers() if (buffer != before[name]).any()}
+    prefixes = ("encoder.stem.", "encoder.stages.0.", "encoder.stages.1.")
+    assert moved == {name for name in before if not name.startswith(prefixes)}
+
+
+def test_freeze_in_evaluation_stays_there() -> None:
+    network = seeded(TINY)
+    assert isinstance(network, FilmNetwork)
+    network.encoder.freeze(2)
+    assert not any(module.training for module in network.modules())
+
+
+def test_freeze_holds_for_a_copy_and_changes_no_weight() -> None:
+    network, _, _ = frozen_network(2)
+    copied = copy.deepcopy(network)
+    network.eval()
+    copied.train()
+    assert not any(norm.training for norm in norms(copied.encoder.stem))
+    assert all(norm.training for norm in norms(copied.encoder.stages[2]))
+    before, after = seeded(TINY).state_dict(), network.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[name], before[name]) for name in before)
 
 
 @pytest.mark.parametrize("config", [TINY, ClassicConfig()], ids=["film", "classic"])

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,19 @@ import pytest
 from PIL import Image
 
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, PairsError
+from filmcolorizer_cli.networks import FilmConfig
 from filmcolorizer_cli.pairs import (
     PARTS,
     ExtractOptions,
+    InterleavedSplit,
     Pair,
     Pairs,
     Split,
+    TimeSplit,
     count_stills,
     extract,
     read_pairs,
+    read_split,
     split_by_time,
     still_size,
 )
@@ -136,6 +142,11 @@ def test_still_size_squares_64_and_else_keeps_the_shape(
     size: int, aspect_ratio: float, expected: tuple[int, int]
 ) -> None:
     assert still_size(size, aspect_ratio) == expected
+
+
+def test_extract_options_are_for_what_the_shipped_network_looks_at() -> None:
+    assert ExtractOptions().size == FilmConfig().size == 192
+    assert ExtractOptions().every == 24
 
 
 @pytest.mark.parametrize(("size", "shape"), [(64, (64, 64)), (256, (1024, 256)), (32, (128, 32))])
@@ -552,16 +563,17 @@ def make_pairs(shots: Sequence[int]) -> list[Pair]:
 
 
 def part_sizes(pairs: list[Pair], split: Split) -> list[int]:
-    parts = [split.part(pair) for pair in pairs]
+    parts = split.parts(pairs)
     return [parts.count(part) for part in PARTS]
 
 
 def test_split_by_time_is_70_15_15_by_default() -> None:
     pairs = make_pairs([1] * 100)
     split = split_by_time(pairs)
-    assert split == Split(70.0, 85.0)
+    assert split == TimeSplit(70.0, 85.0)
     assert part_sizes(pairs, split) == [70, 15, 15]
-    assert [split.part(pairs[i]) for i in (0, 69, 70, 84, 85, 99)] == [
+    parts = split.parts(pairs)
+    assert [parts[i] for i in (0, 69, 70, 84, 85, 99)] == [
         *["train"] * 2,
         *["validation"] * 2,
         *["test"] * 2,
@@ -605,8 +617,8 @@ def test_split_by_time_never_divides_a_shot() -> None:
         shares = [numbers.uniform(0.05, 1) for _ in PARTS]
         split = split_by_time(pairs, tuple(share / sum(shares) for share in shares))
         parts_of_shots: dict[int, set[str]] = {}
-        for pair in pairs:
-            parts_of_shots.setdefault(pair.shot, set()).add(split.part(pair))
+        for pair, part in zip(pairs, split.parts(pairs), strict=True):
+            parts_of_shots.setdefault(pair.shot, set()).add(part)
         assert all(len(parts) == 1 for parts in parts_of_shots.values())
         assert min(part_sizes(pairs, split)) > 0
 
@@ -621,6 +633,128 @@ def test_split_by_time_refuses_too_few_shots(shots: list[int], count: int) -> No
     )
 
 
+def regular(count: int, step: Fraction, begin: Fraction = Fraction(0)) -> list[Pair]:
+    """Pairs at equal steps, their moments written to the microsecond, as `extract` writes them."""
+    moments = [round(float(begin + index * step), 6) for index in range(count)]
+    return [Pair(f"{i:06d}", moment, moment, 1) for i, moment in enumerate(moments, start=1)]
+
+
+@pytest.mark.parametrize("every", [1, 5, 6, 24, 100])
+@pytest.mark.parametrize("first", [0, 7])
+def test_parts_interleaved_take_moments_by_turns(every: int, first: int) -> None:
+    """However long the film, and though no 24th of a second has an end in decimals."""
+    turns = ["train", "validation", "train", "test"]
+    pairs = regular(200_000, Fraction(every, 24), Fraction(first * every, 24))
+    expected = [turns[(first + index) % 4] for index in range(200_000)]
+    assert InterleavedSplit(every).parts(pairs) == expected
+
+
+def test_parts_interleaved_of_extracted_pairs_show_all_shots(pairs: Pairs) -> None:
+    assert pairs.every == 6
+    split = InterleavedSplit(pairs.every)
+    assert part_sizes(list(pairs.pairs), split) == [12, 6, 6]
+    for shot in (1, 2, 3):
+        own = [pair for pair in pairs.pairs if pair.shot == shot]
+        assert part_sizes(own, split) == [4, 2, 2]
+
+
+def test_parts_interleaved_stay_when_other_pairs_are_deleted(own_pairs: Pairs) -> None:
+    split = InterleavedSplit(own_pairs.every)
+    parts = dict(zip(own_pairs.pairs, split.parts(own_pairs.pairs), strict=True))
+    for number in (1, 2, 3, 7, 8, 9, 14, 20, 24):
+        for side in ("bw", "color"):
+            (own_pairs.folder / side / f"{number:06d}.png").unlink()
+    left = read_pairs(own_pairs.folder)
+    assert len(left.pairs) == 15
+    assert InterleavedSplit(left.every).parts(left.pairs) == [parts[pair] for pair in left.pairs]
+    # By their place in the list, they would have changed parts.
+    turns = ["train", "validation", "train", "test"]
+    assert [parts[pair] for pair in left.pairs] != [turns[index % 4] for index in range(15)]
+
+
+def test_parts_interleaved_train_on_the_same_stills_at_double_density(
+    color_film: Path, tmp_path: Path
+) -> None:
+    film = probe(color_film)
+    trained = []
+    for every in (12, 6):
+        folder = tmp_path / f"every-{every}"
+        some = {"every": every, "size": 32, "start_seconds": 1.0, "duration_seconds": 4.0}
+        pairs = extract_all(None, film, alone(film), folder, **some)
+        chosen = pairs.part("train", InterleavedSplit(pairs.every))
+        trained.append({pair.bw_seconds: pairs.read(pair)[1].tobytes() for pair in chosen})
+    sparse, dense = trained
+    assert list(sparse) == [1.0, 2.0, 3.0, 4.0]
+    assert len(dense) == 8
+    assert sparse.items() <= dense.items()
+
+
+def test_parts_of_time_begin_at_their_very_moments() -> None:
+    pairs = make_pairs([1] * 7)
+    assert TimeSplit(2.0, 5.0).parts(pairs) == ["train"] * 2 + ["validation"] * 3 + ["test"] * 2
+
+
+@pytest.mark.parametrize(
+    ("split", "description"),
+    [
+        (TimeSplit(1.25, 4.5), {"validation_from_seconds": 1.25, "test_from_seconds": 4.5}),
+        (InterleavedSplit(12), {"every": 12}),
+    ],
+)
+def test_read_split_undoes_describe(split: Split, description: Any) -> None:
+    assert split.describe() == description
+    assert read_split(json.loads(json.dumps(description))) == split
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        "soon",
+        None,
+        7,
+        "interleaved",
+        ["interleaved"],
+        {},
+        {"every": 0},
+        {"every": -6},
+        {"every": 1.5},
+        {"every": None},
+        {"every": "6"},
+        {"every": 6, "test_from_seconds": 2},
+        {"x": 1},
+        {"validation_from_seconds": 1},
+        {"validation_from_seconds": None, "test_from_seconds": 2},
+        {"validation_from_seconds": "a", "test_from_seconds": 2},
+        {"validation_from_seconds": float("nan"), "test_from_seconds": 2},
+        {"validation_from_seconds": 1, "test_from_seconds": float("inf")},
+        {"validation_from_seconds": 1, "test_from_seconds": 2, "x": 3},
+    ],
+)
+def test_read_split_refuses_what_is_none(description: Any) -> None:
+    with pytest.raises(ValueError) as caught:
+        read_split(description)
+    assert str(caught.value) == f"{description!r} describes no split"
+
+
+def test_part_interleaved_holds_every_other_pair(pairs: Pairs) -> None:
+    split = InterleavedSplit(6)
+    train, validation, test = (pairs.part(part, split) for part in PARTS)
+    assert train == list(pairs.pairs[::2])
+    assert validation == list(pairs.pairs[1::4])
+    assert test == list(pairs.pairs[3::4])
+
+
+def test_part_interleaved_refuses_an_empty_part(pairs: Pairs) -> None:
+    few, split = replace(pairs, pairs=pairs.pairs[:3]), InterleavedSplit(6)
+    assert [pair.name for pair in few.part("validation", split)] == ["000002"]
+    with pytest.raises(PairsError) as caught:
+        few.part("test", split)
+    assert str(caught.value) == (
+        f"the test part of the pairs in {pairs.folder} is empty; extract pairs of the whole film,"
+        " or give another --split"
+    )
+
+
 def test_part_holds_the_pairs_of_its_time(pairs: Pairs) -> None:
     split = split_by_time(pairs.pairs)
     assert [pairs.part(part, split) for part in PARTS] == [
@@ -630,7 +764,7 @@ def test_part_holds_the_pairs_of_its_time(pairs: Pairs) -> None:
 
 def test_part_refuses_an_empty_part(pairs: Pairs) -> None:
     with pytest.raises(PairsError) as caught:
-        pairs.part("test", Split(2.0, 100.0))
+        pairs.part("test", TimeSplit(2.0, 100.0))
     assert str(caught.value) == (
         f"the test part of the pairs in {pairs.folder} is empty; extract pairs of the whole film,"
         " or give another --split"
