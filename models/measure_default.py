@@ -1,16 +1,19 @@
 """Measure the shipped model on the photos that its training held out, and on colour films.
 
-    python models/measure_default.py PHOTOS [FILM ...] [--model default] [--sheet FILE.png]
+    python models/measure_default.py PHOTOS [FILM ...] [--model default] [--sheet FILE.jpg]
+    python models/measure_default.py PHOTOS --strip FILM ... [--strip-to FILE.jpg]
 
 PHOTOS is the folder that train_default.py was given. Prints the table of default.md: PSNR in float
 beside that of the grey picture, colourfulness beside the truth's. --sheet writes grey, output and
-truth of 24 held-out photos, chosen by seed.
+truth of 24 held-out photos, chosen by seed; --strip names black-and-white films of which frames are
+shown, grey above and coloured below.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +22,7 @@ import typer
 from PIL import Image
 from rich.console import Console
 from torch import Tensor
+from torch.nn import functional as F
 from train_default import SEED, PhotoSource, load_photos
 
 from filmcolorizer_cli import metrics, weights
@@ -29,6 +33,7 @@ from filmcolorizer_cli.video import Film, Sampling, probe, read_rgb
 
 EVERY = 4  # frames of a film between two that are measured
 SHEET_PICTURES, SHEET_COLUMNS, SHEET_SIDE = 24, 8, 160  # pictures, pictures, pixels
+STRIP_FRAMES, STRIP_HEIGHT = 6, 220  # of each film, pixels
 CPU = torch.device("cpu")
 
 
@@ -43,7 +48,8 @@ def _colored(network: Network, truth: Tensor) -> tuple[Tensor, Tensor]:
     return luma, predict_rgb(network, luma, truth.shape[-1] / truth.shape[-2], CPU)
 
 
-def _measure(network: Network, name: str, pictures: Iterable[Tensor], console: Console) -> None:
+def _measure(network: Network, name: str, pictures: Iterable[Tensor], console: Console) -> float:
+    """The gain in dB over the grey pictures, once its row is printed."""
     rows = []
     for truth in pictures:
         luma, output = _colored(network, truth)
@@ -56,6 +62,7 @@ def _measure(network: Network, name: str, pictures: Iterable[Tensor], console: C
         f"| {name} | {len(rows)} | {grey_psnr:.2f} | {psnr:.2f} | {psnr - grey_psnr:+.2f} |"
         f" {color:.1f} | {true_color:.1f} | {color / true_color:.2f} |"
     )
+    return psnr - grey_psnr
 
 
 def _sheet(network: Network, photos: list[Tensor], path: Path) -> None:
@@ -68,10 +75,31 @@ def _sheet(network: Network, photos: list[Tensor], path: Path) -> None:
         luma, output = _colored(network, truth)
         row, column = divmod(index, SHEET_COLUMNS)
         for place, picture in enumerate((luma.expand(-1, 3, -1, -1), output, truth)):
-            pixels = (picture[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
             top = (row * 3 + place) * SHEET_SIDE
-            sheet.paste(Image.fromarray(pixels.copy()), (column * SHEET_SIDE, top))
+            sheet.paste(_to_image(picture), (column * SHEET_SIDE, top))
     sheet.save(path)
+
+
+def _strips(network: Network, films: list[Path], path: Path) -> None:
+    """Frames of each film at equal distances, as they are and as the network sees them."""
+    rows = []
+    for film in map(probe, films):
+        width = round(STRIP_HEIGHT * film.aspect_ratio)
+        every = max(film.frame_count() // STRIP_FRAMES, 1)
+        sampling = Sampling(frame_rate=film.frame_rate, start_seconds=0.5, every=every)
+        frames = islice(read_rgb(film, sampling), STRIP_FRAMES)
+        pictures = [torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255 for pixels in frames]
+        grey, colored = zip(*(_colored(network, picture) for picture in pictures), strict=True)
+        for row in ([luma.expand(-1, 3, -1, -1) for luma in grey], colored):
+            rows.append(torch.cat([resize(frame, STRIP_HEIGHT, width) for frame in row], dim=-1))
+    widest = max(row.shape[-1] for row in rows)
+    padded = [F.pad(row, (0, widest - row.shape[-1])) for row in rows]
+    _to_image(torch.cat(padded, dim=-2)).save(path)
+
+
+def _to_image(picture: Tensor) -> Image.Image:
+    codes = (picture[0].clamp(0, 1) * 255).round().byte()
+    return Image.fromarray(codes.permute(1, 2, 0).contiguous().numpy())
 
 
 def main(
@@ -79,17 +107,23 @@ def main(
     films: Annotated[list[Path] | None, typer.Argument()] = None,
     model: str = weights.DEFAULT_MODEL,
     sheet: Path | None = None,
+    strip: Annotated[list[Path] | None, typer.Option(help="A black-and-white film.")] = None,
+    strip_to: Path = Path("strips.jpg"),
 ) -> None:
-    """Print one row for the photos and one for each film."""
+    """Print one row for the photos and one for each film, and their mean."""
     console = Console(width=200)
     network = for_inference(weights.load(weights.find_model(model)), CPU)
-    held_out = PhotoSource(load_photos(photos, console), batch_size=1, seed=SEED).held_out
+    if strip:
+        _strips(network, strip, strip_to)
+        return
+    held_out = PhotoSource(load_photos(photos, console), batch_size=1, seed=SEED, epochs=1).held_out
     console.print("| on | pictures | grey PSNR | PSNR | gain | colourfulness | truth | ratio |")
     console.print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     pictures = (photo[None].float() / 255 for photo in held_out)
     _measure(network, "held-out photos", pictures, console)
-    for path in films or []:
-        _measure(network, path.stem, _film_pictures(probe(path)), console)
+    gains = [_measure(network, f.stem, _film_pictures(probe(f)), console) for f in films or []]
+    if gains:
+        console.print(f"mean gain over the films: {sum(gains) / len(gains):+.2f} dB")
     if sheet is not None:
         _sheet(network, held_out, sheet)
 

