@@ -525,7 +525,7 @@ def train(
         int | None,
         typer.Option(
             min=1,
-            help="How often all training pairs are seen.",
+            help="Rounds over the training pairs; a few of them are seen more often in each.",
             show_default="what makes 16,000 pictures, 20 for classic",
         ),
     ] = None,
@@ -550,7 +550,9 @@ def train(
     size: Annotated[
         int | None,
         typer.Option(
-            min=16, help="Short side that the network works in.", show_default="that of the stills"
+            min=16,
+            help="Short side that the network works in.",
+            show_default="that of the stills, 64 for classic",
         ),
     ] = None,
     split: Annotated[
@@ -577,7 +579,7 @@ def train(
 
     from filmcolorizer_cli import report, training, weights
     from filmcolorizer_cli.networks import pick_device
-    from filmcolorizer_cli.pairs import InterleavedSplit, read_pairs, split_by_time
+    from filmcolorizer_cli.pairs import PARTS, InterleavedSplit, read_pairs, split_by_time
 
     where = pick_device(device)
     folder = read_pairs(pairs)
@@ -588,7 +590,9 @@ def train(
     samples = output.with_name(f"{output.stem}-samples.png")
     written = [output, history_file, loss_figure, samples]
     _check_training_targets(written, checkpoint, resume, overwrite)
-    short_side = size or min(folder.width, folder.height)
+    for part in PARTS:
+        folder.part(part, parts)  # raises where it is empty, before any work is done
+    short_side = size or (64 if arch == "classic" else min(folder.width, folder.height))
     network, is_pretrained = _first_network(arch, init, short_side, seed)
     count = len(folder.part("train", parts))
     defaults = training.default_options(arch, count, is_pretrained=is_pretrained)

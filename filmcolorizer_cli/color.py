@@ -127,7 +127,9 @@ def enlarge_along_edges(planes: Tensor, guide: Tensor) -> Tensor:
     """Enlarge planes so that their edges fall on those of the guide.
 
     The fast guided filter (He and Sun 2015, algorithm 2): within each small window the planes are
-    a linear function of the guide; the functions are enlarged, and applied to the large guide.
+    a linear function of the guide; the functions are enlarged, and applied to the large guide. What
+    of the planes is no such function, a coloured thing as bright as what surrounds it, is enlarged
+    as it is and added.
 
     Args:
         planes: (B, C, h, w).
@@ -143,9 +145,11 @@ def enlarge_along_edges(planes: Tensor, guide: Tensor) -> Tensor:
     covariance = _window_mean(small * planes) - mean * plane_mean
     slope = covariance / (variance + GUIDED_EPSILON)
     offset = plane_mean - slope * mean
-    functions = _window_mean(torch.cat((slope, offset), dim=1))
-    slope, offset = resize(functions, *guide.shape[-2:]).chunk(2, dim=1)
-    return slope * guide + offset
+    slope, offset = _window_mean(torch.cat((slope, offset), dim=1)).chunk(2, dim=1)
+    rest = planes - (slope * small + offset)
+    large = resize(torch.cat((slope, offset, rest), dim=1), *guide.shape[-2:])
+    slope, offset, rest = large.chunk(3, dim=1)
+    return slope * guide + offset + rest
 
 
 def _window_mean(planes: Tensor) -> Tensor:

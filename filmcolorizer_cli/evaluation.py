@@ -12,10 +12,11 @@ from torch import Tensor
 
 from filmcolorizer_cli import metrics
 from filmcolorizer_cli.color import fit_chroma, resize, ycbcr_to_rgb
-from filmcolorizer_cli.errors import WeightsError
+from filmcolorizer_cli.errors import PairsError, WeightsError
 from filmcolorizer_cli.networks import ClassicNetwork, Network, autocast, for_inference
 from filmcolorizer_cli.pairs import (
     PARTS,
+    InterleavedSplit,
     Pair,
     Pairs,
     Part,
@@ -62,7 +63,7 @@ def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
         about: the model's own description; training writes ``split`` and ``film`` into it.
 
     Raises:
-        PairsError: the pairs show too few shots to be split.
+        PairsError: the pairs show too few shots to be split, or not the moments of the split.
         WeightsError: the description's split is none.
     """
     same = ("frame_rate", "duration_seconds")
@@ -70,12 +71,18 @@ def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
     if "split" not in about or any(trained_on.get(key) != pairs.film.get(key) for key in same):
         return split_by_time(pairs.pairs)
     try:
-        return read_split(about["split"])
+        split = read_split(about["split"])
     except ValueError:
         raise WeightsError(
             f"the weights tell of a split that is none ({about['split']}); they are damaged, so"
             " give others with --model"
         ) from None
+    if isinstance(split, InterleavedSplit) and split.every != pairs.every:
+        raise PairsError(
+            f"the network was trained on every other still of one in {split.every} frames, and"
+            f" {pairs.folder} holds one in {pairs.every}; extract pairs with --every {split.every}"
+        )
+    return split
 
 
 def evaluate(

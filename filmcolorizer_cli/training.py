@@ -40,7 +40,7 @@ ENCODER_LEARNING_RATE_SHARE = 0.25  # the encoder comes pretrained and moves gen
 WARMUP_STEPS = 200
 COOLDOWN_SHARE = 0.4  # of the steps, at the end, over which the learning rate falls to nothing
 AVERAGING_SHARE = 0.05  # of the steps, that the moving average of the weights reaches back over
-# Pictures count by the logarithm of their loss, as in PSNR; below this one is as good as perfect.
+# Up to about this a picture's loss counts in proportion, beyond it by its logarithm, as in PSNR.
 GOOD_LOSS = 0.02
 COLORFULNESS_WEIGHT = 0.03  # of a unit of colourfulness too much or too little
 COLORFULNESS_FLOOR = 0.01  # where it begins to count, squared
@@ -82,7 +82,7 @@ class TrainingOptions:
         augment: show random parts of the pictures in varied tones, not the pictures themselves.
         frozen_stages: so many of the encoder's first stages (and what comes before them) keep the
             weights they came with.
-        blend: keep what does best between the first weights and the trained ones.
+        blend: keep what does best between the first weights and the trained ones, not only of both.
     """
 
     epochs: int
@@ -340,13 +340,13 @@ class Trainer:
         """
         network = copy.deepcopy(self.network)
         found = {1.0: (self.best.validation_loss, self.best_state)}
-        for blend in BLENDS if self.options.blend else BLENDS[:1]:
-            state = _blended(self.first_state, self.best_state, blend)
+        for share in BLENDS if self.options.blend else (0.0,):
+            state = _blended(self.first_state, self.best_state, share)
             network.load_state_dict(state)
-            found[blend] = self._validation_loss(network), state
-        blend = min(found, key=lambda blend: found[blend][0])
-        loss, state = found[blend]
-        return state, Outcome(blend, loss, first_validation_loss=found[0.0][0])
+            found[share] = self._validation_loss(network), state
+        kept = min(found, key=lambda share: found[share][0])
+        loss, state = found[kept]
+        return state, Outcome(kept, loss, first_validation_loss=found[0.0][0])
 
     def save_checkpoint(self) -> None:
         """Write all state, in place of the checkpoint before."""
@@ -426,7 +426,7 @@ class Trainer:
         return self.options.epochs * self.source.steps_per_epoch
 
     def _moving_average(self) -> AveragedModel:
-        """What is validated and kept: the average of the last weights, or those of `classic`."""
+        """What is validated and kept: the average of the last weights; for `classic` the last."""
         reach = AVERAGING_SHARE * self._steps if isinstance(self.network, FilmNetwork) else 1.0
         decay = 1 - 1 / max(reach, 1.0)
         average = get_ema_multi_avg_fn(decay)

@@ -1,12 +1,12 @@
 """Measure the shipped model on the photos that its training held out, and on colour films.
 
     python models/measure_default.py PHOTOS [FILM ...] [--model default] [--sheet FILE.jpg]
-    python models/measure_default.py PHOTOS --strip FILM ... [--strip-to FILE.jpg]
+    python models/measure_default.py PHOTOS [--strip FILM]... [--strip-to FILE.jpg]
 
 PHOTOS is the folder that train_default.py was given. Prints the table of default.md: PSNR in float
 beside that of the grey picture, colourfulness beside the truth's. --sheet writes grey, output and
 truth of 24 held-out photos, chosen by seed; --strip names black-and-white films of which frames are
-shown, grey above and coloured below.
+shown, grey above and coloured below, and nothing is measured.
 """
 
 from __future__ import annotations
@@ -43,9 +43,13 @@ def _film_pictures(film: Film) -> Iterator[Tensor]:
         yield torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
 
 
-def _colored(network: Network, truth: Tensor) -> tuple[Tensor, Tensor]:
+def _colored(
+    network: Network, truth: Tensor, aspect_ratio: float | None = None
+) -> tuple[Tensor, Tensor]:
+    """Luma, and what the network makes of it; pixels are square unless told otherwise."""
     luma = rgb_to_ycbcr(truth)[:, :1]
-    return luma, predict_rgb(network, luma, truth.shape[-1] / truth.shape[-2], CPU)
+    shape = aspect_ratio or truth.shape[-1] / truth.shape[-2]
+    return luma, predict_rgb(network, luma, shape, CPU)
 
 
 def _measure(network: Network, name: str, pictures: Iterable[Tensor], console: Console) -> float:
@@ -81,7 +85,7 @@ def _sheet(network: Network, photos: list[Tensor], path: Path) -> None:
 
 
 def _strips(network: Network, films: list[Path], path: Path) -> None:
-    """Frames of each film at equal distances, as they are and as the network sees them."""
+    """Frames of each film at equal distances, as they are and as the network colours them."""
     rows = []
     for film in map(probe, films):
         width = round(STRIP_HEIGHT * film.aspect_ratio)
@@ -89,7 +93,10 @@ def _strips(network: Network, films: list[Path], path: Path) -> None:
         sampling = Sampling(frame_rate=film.frame_rate, start_seconds=0.5, every=every)
         frames = islice(read_rgb(film, sampling), STRIP_FRAMES)
         pictures = [torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255 for pixels in frames]
-        grey, colored = zip(*(_colored(network, picture) for picture in pictures), strict=True)
+        shape = film.aspect_ratio
+        grey, colored = zip(
+            *(_colored(network, picture, shape) for picture in pictures), strict=True
+        )
         for row in ([luma.expand(-1, 3, -1, -1) for luma in grey], colored):
             rows.append(torch.cat([resize(frame, STRIP_HEIGHT, width) for frame in row], dim=-1))
     widest = max(row.shape[-1] for row in rows)

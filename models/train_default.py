@@ -245,9 +245,6 @@ def main(
     for step in trainer.run():
         if step.finished:
             console.print(step.finished)
-        if step.finished and step.finished.epoch == epochs // 2:
-            half = output.with_stem(f"{output.stem}-half")
-            weights.save(trainer.averaged, half, about={"description": "half of the training"})
     about = {
         "description": "any black-and-white film",
         "data": f"{len(source.photos):,} photos, see models/default.md",

@@ -705,6 +705,22 @@ def test_train_splits_as_it_is_told(pairs: Pairs) -> None:
     assert about["pairs"] == 8
 
 
+def test_train_classic_looks_at_64_lines_whatever_the_stills(pairs: Pairs) -> None:
+    succeed("train", pairs.folder, "--arch", "classic", "--epochs", 1, "-o", "c.safetensors")
+    assert weights.find_model("c.safetensors").config == {"arch": "classic", "size": 64}
+
+
+def test_train_refuses_an_empty_test_part_before_any_work(own_pairs: Pairs) -> None:
+    for pair in own_pairs.pairs[3:]:
+        for side in ("bw", "color"):
+            (own_pairs.folder / side / f"{pair.name}.png").unlink()
+    assert fail("train", own_pairs.folder, *QUICK_TRAINING, "--split", "interleaved") == (
+        f"the test part of the pairs in {own_pairs.folder} is empty; extract pairs of the whole"
+        " film, or give another --split"
+    )
+    assert files_in(Path()) == []
+
+
 def test_train_and_eval_take_every_other_pair(pairs: Pairs) -> None:
     some = ("--arch", "classic", *QUICK_TRAINING, "--epochs", 1, "--split", "interleaved")
     succeed("train", pairs.folder, *some)

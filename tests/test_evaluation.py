@@ -235,8 +235,17 @@ def test_evaluate_tells_of_a_damaged_still(own_pairs: Pairs) -> None:
 def test_split_for_is_what_the_model_was_trained_with(pairs: Pairs) -> None:
     split = {"validation_from_seconds": 1.25, "test_from_seconds": 4.5}
     assert split_for(pairs, {"split": split, "film": pairs.film}) == TimeSplit(1.25, 4.5)
-    split = {"every": 12}
-    assert split_for(pairs, {"split": split, "film": pairs.film}) == InterleavedSplit(12)
+    split = {"every": 6}
+    assert split_for(pairs, {"split": split, "film": pairs.film}) == InterleavedSplit(6)
+
+
+def test_split_for_refuses_other_moments_than_those_that_were_split(pairs: Pairs) -> None:
+    with pytest.raises(PairsError) as caught:
+        split_for(pairs, {"split": {"every": 12}, "film": pairs.film})
+    assert str(caught.value) == (
+        "the network was trained on every other still of one in 12 frames, and"
+        f" {pairs.folder} holds one in 6; extract pairs with --every 12"
+    )
 
 
 def test_split_for_a_model_of_another_film_is_by_time(pairs: Pairs) -> None:
