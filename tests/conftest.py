@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import nn
 
+from filmcolorizer_cli.color import half_size
 from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.networks import FilmConfig, FilmNetwork
@@ -308,6 +309,20 @@ def vivid_network() -> FilmNetwork:
     nn.init.normal_(network.head.weight, std=0.5)
     network.head.bias = nn.Parameter(torch.tensor([-0.2, 0.2]))
     return network.eval()
+
+
+class EchoNetwork(nn.Module):
+    """A network that gives lights one colour and darks another, by so much."""
+
+    config = TINY
+
+    def __init__(self, strength: float) -> None:
+        super().__init__()
+        self.strength = strength
+
+    def predict_chroma(self, luma: torch.Tensor) -> torch.Tensor:
+        plane = self.strength * half_size(luma - 0.5)
+        return torch.cat((plane, -plane), dim=1)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ import pytest
 import torch
 from torch import nn
 
-from filmcolorizer_cli.color import half_size
 from filmcolorizer_cli.colorizing import (
     BATCH_SIZE,
     ColorizeOptions,
@@ -25,6 +24,7 @@ from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, Network, build
 from filmcolorizer_cli.video import Encoding, Film, probe
 from tests.conftest import (
     TINY,
+    EchoNetwork,
     decode_planes,
     files_in,
     frame_number,
@@ -137,21 +137,11 @@ def test_colorize_frames_takes_whiter_than_white_for_white() -> None:
     assert (chroma[0] == 133).all()
 
 
-class Echo(nn.Module):
-    """A network that gives lights one colour and darks another."""
-
-    config = TINY
-
-    def predict_chroma(self, luma: torch.Tensor) -> torch.Tensor:
-        plane = half_size(luma - 0.5)
-        return torch.cat((0.25 * plane, -0.25 * plane), dim=1)
-
-
 def test_colorize_frames_puts_colours_on_the_edges_of_the_film() -> None:
     """The network looks at an eighth of the frame's size."""
     luma = np.full((256, 384), 16 + 219 * 3 // 10, np.uint8)
     luma[:, 202:] = 16 + 219 * 8 // 10
-    network: Any = Echo()
+    network: Any = EchoNetwork(0.25)
     [(_, chroma)] = colorized([luma], network)
     for codes, sign in zip(chroma.astype(int), (1, -1), strict=True):
         # A step of 28 codes; enlarged without regard to the edge it would be off by half of that.

@@ -10,7 +10,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
-from filmcolorizer_cli.color import half_size, rgb_to_ycbcr
+from filmcolorizer_cli.color import rgb_to_ycbcr
 from filmcolorizer_cli.errors import PairsError, WeightsError
 from filmcolorizer_cli.evaluation import Evaluation, evaluate, predict_rgb, split_for
 from filmcolorizer_cli.networks import ClassicConfig, Network, build
@@ -22,7 +22,7 @@ from filmcolorizer_cli.pairs import (
     TimeSplit,
     split_by_time,
 )
-from tests.conftest import TINY, vivid_network
+from tests.conftest import TINY, EchoNetwork, vivid_network
 from tests.test_metrics import hasler_suesstrunk
 
 CPU = torch.device("cpu")
@@ -161,21 +161,11 @@ def test_evaluate_shows_the_network_the_whole_still_at_any_size(pairs: Pairs) ->
     assert seen == [(8, 1, 32, 43)] * 3
 
 
-class Echo(nn.Module):
-    """A network that gives lights one colour and darks another."""
-
-    config = TINY
-
-    def predict_chroma(self, luma: torch.Tensor) -> torch.Tensor:
-        plane = half_size(luma - 0.5)
-        return torch.cat((0.2 * plane, -0.2 * plane), dim=1)
-
-
 def test_predict_rgb_puts_colours_on_the_edges_of_the_still() -> None:
     """The network sees a quarter of the still's size, and answers at an eighth of it."""
     luma = torch.full((1, 1, 128, 192), 0.4)
     luma[..., 98:] = 0.7
-    network: Any = Echo()
+    network: Any = EchoNetwork(0.2)
     rgb = predict_rgb(network, luma, 1.5, CPU)
     chroma = rgb_to_ycbcr(rgb)[0, 1:, 64]  # (2, 192)
     expected = torch.tensor([0.2, -0.2])[:, None] * (luma[0, 0, 64] - 0.5)
