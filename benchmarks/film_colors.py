@@ -1,9 +1,9 @@
 """Print how well networks learn the colours of one film, beside the naive baseline.
 
-    python -m benchmarks.film_colors FILM FOLDER [--duration 486] [--only NAME ...]
+    python -m benchmarks.film_colors FILM FOLDER [--way WAY]... [--network NETWORK]...
 
 FILM is a colour film; everything is kept in FOLDER, and what is there already is not made again, so
-that a run may be stopped and taken up. Ways to measure (see `WAYS`):
+that a run may be stopped and taken up. The ways to measure:
 
 - story: split by time, 70/15/15, as in 2020; the later parts show other places.
 - itself: every other still is trained on, the stills half-way between are tested.
@@ -15,10 +15,11 @@ All numbers are mean squared errors on R'G'B' in [-1, 1] at 64x64, as in 2020.
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
-import time
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,22 +27,42 @@ import typer
 from imageio_ffmpeg import get_ffmpeg_exe
 from rich.console import Console
 
+GREY = "format=gray,format=yuv420p"
 # The grade that the copy's colours have, and what else the years did to it.
 GRADE = "eq=saturation=0.85"
 WEAR = "eq=gamma=1.15:contrast=0.95,crop=iw*0.94:ih*0.92,scale=320:180,noise=alls=10:allf=t"
 COPY_BITRATE = "400k"
+LOSSLESS = ("-crf", "12", "-preset", "fast")  # to the eye
+
+
+class Way(str, Enum):
+    story = "story"
+    itself = "itself"
+    planted = "planted"
+
+
+class Network(str, Enum):
+    classic_10 = "classic-10"
+    classic_100 = "classic-100"
+    untouched = "untouched"
+    scratch = "scratch"
+    default = "default"
+
 
 # Stills of every so many frames, and which of them train.
-WAYS = {"story": ("6", "70,15,15"), "itself": ("12", "interleaved")}
-# name: (size of the stills, options of train); without options the shipped model is measured.
-NETWORKS: dict[str, tuple[str, list[str] | None]] = {
-    "classic, 10 epochs": ("64", ["--arch", "classic", "--epochs", "10"]),
-    "classic, 100 epochs": ("64", ["--arch", "classic", "--epochs", "100"]),
-    "default, untouched": ("192", None),
-    "film, from scratch": ("192", ["--init", "none"]),
-    "film, from the default": ("192", []),
+SAMPLINGS = {
+    Way.story: ("6", "70,15,15"),
+    Way.itself: ("12", "interleaved"),
+    Way.planted: ("12", "interleaved"),
 }
-PLANTED = "film, from the default"  # the network that the planted copy trains
+# What the table calls them, the size of their stills, and how they are trained, if they are.
+NETWORKS: dict[Network, tuple[str, str, list[str] | None]] = {
+    Network.classic_10: ("`classic`, 10 epochs", "64", ["--arch", "classic", "--epochs", "10"]),
+    Network.classic_100: ("`classic`, 100 epochs", "64", ["--arch", "classic", "--epochs", "100"]),
+    Network.untouched: ("the shipped default, untouched", "192", None),
+    Network.scratch: ("`film` from scratch", "192", ["--init", "none"]),
+    Network.default: ("`film` from the default", "192", []),
+}
 
 
 def run(*arguments: object) -> Any:
@@ -62,81 +83,74 @@ def encode(film: Path, target: Path, duration: float, filters: str, *settings: s
 
 
 def extract(folder: Path, films: list[Path], every: str, size: str, duration: float) -> Path:
-    """A folder of pairs; what is there already is taken as it is."""
+    """A folder of pairs."""
     if not folder.exists():
-        run(
-            "extract",
-            *films,
-            "--every",
-            every,
-            "--size",
-            size,
-            "--duration",
-            duration,
-            "-o",
-            folder,
-        )
+        sampling = ("--every", every, "--size", size, "--duration", duration)
+        run("extract", *films, *sampling, "-o", folder)
     return folder
 
 
 def train(pairs: Path, weights: Path, split: str, options: list[str]) -> float:
-    """Seconds that a training took; 0 where its weights are there already."""
-    if weights.exists():
-        return 0.0
-    started = time.monotonic()
-    checkpoint = weights.with_name(f"{weights.stem}.checkpoint.safetensors")
-    resume = ["--resume"] if checkpoint.exists() else []
-    run("train", pairs, "--split", split, *options, *resume, "-o", weights)
-    return time.monotonic() - started
+    """Minutes that all epochs took."""
+    if not weights.exists():
+        checkpoint = weights.with_name(f"{weights.stem}.checkpoint.safetensors")
+        resume = ["--resume"] if checkpoint.exists() else []
+        run("train", pairs, "--split", split, *options, *resume, "-o", weights)
+    with weights.with_suffix(".csv").open(newline="") as history:
+        return sum(float(epoch["seconds"]) for epoch in csv.DictReader(history)) / 60
 
 
-def show(console: Console, name: str, pairs: Path, model: object, seconds: float) -> None:
-    """One row of the table, and before the first network of a set of pairs, its baseline."""
-    result = run("eval", pairs, "--model", model, "--baseline", "--size", 64)
-    cells = []
-    for part in ("train", "validation", "test"):
-        score = result["network"][part]
-        cells.append(f"{score['mse']:.4f} ({score['mse_ratio']:.2f})")
-    test = result["network"]["test"]
-    vividness = f"{test['colorfulness']:.1f} of {test['true_colorfulness']:.1f}"
-    minutes = f"{seconds / 60:.0f} min" if seconds else ""
-    console.print(f"| {name} | {' | '.join(cells)} | {vividness} | {minutes} |")
+def show(console: Console, name: str, scores: dict[str, Any], minutes: float | None = None) -> None:
+    """One row of a table."""
+    cells = [
+        f"{score['mse']:.4f} ({score['mse_ratio']:.2f})"
+        for score in (scores[part] for part in ("train", "validation", "test"))
+    ]
+    test = scores["test"]
+    colors = f"{test['colorfulness']:.1f} of {test['true_colorfulness']:.1f}"
+    duration = "" if minutes is None else f"{minutes:.0f}"
+    console.print(f"| {name} | {' | '.join(cells)} | {colors} | {duration} |")
 
 
 def main(
     film: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
     folder: Path,
     duration: float = 486.0,
-    only: Annotated[list[str] | None, typer.Option(help="Ways, and networks, to measure.")] = None,
+    ways: Annotated[list[Way] | None, typer.Option("--way")] = None,
+    networks: Annotated[list[Network] | None, typer.Option("--network")] = None,
 ) -> None:
     """Print one table for each way."""
     console = Console(width=200)
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = set(only or [*WAYS, "planted", *NETWORKS])
-    for way, (every, split) in WAYS.items():
-        if way not in wanted:
-            continue
-        console.print(f"\n{way}: train, validation, test (ratio to the naive baseline)")
-        for name, (size, options) in NETWORKS.items():
-            if name not in wanted:
-                continue
-            pairs = extract(folder / f"{way}-{size}", [film], every, size, duration)
-            weights = folder / f"{way}-{name.replace(', ', '-').replace(' ', '-')}.safetensors"
-            seconds = 0.0 if options is None else train(pairs, weights, split, options)
-            show(console, name, pairs, "default" if options is None else weights, seconds)
-    if "planted" in wanted:
-        every, split = WAYS["itself"]
-        size, options = NETWORKS[PLANTED]
-        lossless = ("-crf", "12", "-preset", "fast")
-        grey = encode(film, folder / "grey.mp4", duration, "format=gray,format=yuv420p", *lossless)
-        clean = encode(film, folder / "clean.mp4", duration, GRADE, *lossless)
-        copy = encode(film, folder / "copy.mp4", duration, f"{GRADE},{WEAR}", "-b:v", COPY_BITRATE)
-        truth = extract(folder / "truth", [clean], every, size, duration)
-        pairs = extract(folder / "planted", [grey, copy], every, size, duration)
-        weights = folder / "planted.safetensors"
-        seconds = train(pairs, weights, split, options or [])
-        console.print("\nplanted: tested on clean colours of the same grade")
-        show(console, f"{PLANTED}, by its worn copy", truth, weights, seconds)
+    for way in ways or Way:
+        every, split = SAMPLINGS[way]
+        console.print(f"\n| {way.value} | train | validation | test | colourfulness | minutes |")
+        console.print("| --- | --- | --- | --- | --- | --- |")
+        is_first = True
+        for network in networks or Network:
+            name, size, options = NETWORKS[network]
+            if way == Way.planted:
+                grey = encode(film, folder / "grey.mp4", duration, GREY, *LOSSLESS)
+                clean = encode(film, folder / "clean.mp4", duration, GRADE, *LOSSLESS)
+                bitrate = ("-b:v", COPY_BITRATE)
+                copy = encode(film, folder / "copy.mp4", duration, f"{GRADE},{WEAR}", *bitrate)
+                truth = extract(folder / f"clean-{size}", [clean], every, size, duration)
+                pairs = extract(folder / f"planted-{size}", [grey, copy], every, size, duration)
+            else:
+                truth = pairs = extract(
+                    folder / f"{way.value}-{size}", [film], every, size, duration
+                )
+            if options is None:
+                model, minutes = "default", None
+            else:
+                model = str(folder / f"{way.value}-{network.value}.safetensors")
+                minutes = train(pairs, Path(model), split, options)
+            measured = ("--model", model, "--split", split, "--size", "64", "--baseline")
+            scores = run("eval", truth, *measured)
+            if is_first:
+                show(console, "naive baseline (the grey frame itself)", scores["baseline"])
+                is_first = False
+            show(console, name, scores["network"], minutes)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from filmcolorizer_cli.files import SAMPLE_FILM, check_folder, models_folder, re
 if TYPE_CHECKING:
     from filmcolorizer_cli.evaluation import Evaluation
     from filmcolorizer_cli.networks import Network
+    from filmcolorizer_cli.pairs import Pairs, Split
     from filmcolorizer_cli.sync import SyncMap
     from filmcolorizer_cli.training import Outcome
     from filmcolorizer_cli.video import Film
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 FIND = "find"  # what --offset without a value stands for
 HIGHEST_FRAME_RATE = 240
+SPLIT_METAVAR = "SHARES|COUNTS|interleaved"
 DEMO_MOMENTS_SECONDS = (1.0, 3.0, 5.0)  # of the sample film, one of each shot
 
 
@@ -141,6 +143,12 @@ def _parse_split(text: str) -> tuple[float, ...] | None:
             " and validation pairs such as 4000,1000, or interleaved"
         )
     return sizes
+
+
+def _split(folder: Pairs, sizes: tuple[float, ...] | None) -> Split:
+    from filmcolorizer_cli.pairs import InterleavedSplit, split_by_time
+
+    return split_by_time(folder.pairs, sizes) if sizes else InterleavedSplit(folder.every)
 
 
 def _complete_model(incomplete: str) -> list[str]:
@@ -526,7 +534,8 @@ def train(
         typer.Option(
             min=1,
             help="Rounds over the training pairs; a few of them are seen more often in each.",
-            show_default="what makes 16,000 pictures, 20 for classic",
+            show_default="what makes 16,000 pictures, 40,000 where --split is interleaved,"
+            " 20 for classic",
         ),
     ] = None,
     batch_size: Annotated[
@@ -544,7 +553,7 @@ def train(
             min=0.0,
             max=1.0,
             help="The learning rate, at its highest.",
-            show_default="0.0005 for film, 0.0001 for classic",
+            show_default="0.0005 for film, 0.001 where --split is interleaved, 0.0001 for classic",
         ),
     ] = None,
     size: Annotated[
@@ -558,7 +567,7 @@ def train(
     split: Annotated[
         str,
         typer.Option(
-            metavar="SHARES|COUNTS|interleaved",
+            metavar=SPLIT_METAVAR,
             help="By time, in shares or in numbers of training and validation pairs (4000,1000);"
             " or every other pair, for a copy that covers the whole film.",
         ),
@@ -579,11 +588,11 @@ def train(
 
     from filmcolorizer_cli import report, training, weights
     from filmcolorizer_cli.networks import pick_device
-    from filmcolorizer_cli.pairs import PARTS, InterleavedSplit, read_pairs, split_by_time
+    from filmcolorizer_cli.pairs import PARTS, read_pairs
 
     where = pick_device(device)
     folder = read_pairs(pairs)
-    parts = split_by_time(folder.pairs, sizes) if sizes else InterleavedSplit(folder.every)
+    parts = _split(folder, sizes)
     history_file = training.history_file(output)
     checkpoint = training.checkpoint_file(output)
     loss_figure = output.with_name(f"{output.stem}-loss.png")
@@ -595,7 +604,9 @@ def train(
     short_side = size or (64 if arch == "classic" else min(folder.width, folder.height))
     network, is_pretrained = _first_network(arch, init, short_side, seed)
     count = len(folder.part("train", parts))
-    defaults = training.default_options(arch, count, is_pretrained=is_pretrained)
+    defaults = training.default_options(
+        arch, count, is_pretrained=is_pretrained, shows_all=sizes is None
+    )
     options = replace(
         defaults,
         epochs=epochs or defaults.epochs,
@@ -646,10 +657,20 @@ def evaluate(
             show_default="that of the stills",
         ),
     ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar=SPLIT_METAVAR,
+            help="The parts to measure, as train takes them.",
+            show_default="what the network was trained with, 70,15,15 for others",
+        ),
+    ] = None,
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
     """Measure how close a network comes to the true colours of a film's pairs."""
+    sizes = None if split is None else _parse_split(split)
+
     from filmcolorizer_cli import evaluation, weights
     from filmcolorizer_cli.networks import pick_device
     from filmcolorizer_cli.pairs import read_pairs
@@ -658,8 +679,8 @@ def evaluate(
     folder = read_pairs(pairs)
     chosen = weights.find_model(model)
     network = weights.load(chosen)
-    split = evaluation.split_for(folder, chosen.about)
-    progress = evaluation.evaluate(folder, split, network, where, size=size)
+    parts = _split(folder, sizes) if split else evaluation.split_for(folder, chosen.about)
+    progress = evaluation.evaluate(folder, parts, network, where, size=size)
     *_, result = console.track(progress, len(folder.pairs), "comparing", unit="pairs")
     assert isinstance(result, evaluation.Evaluation)
     if as_json:

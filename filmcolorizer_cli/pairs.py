@@ -112,10 +112,10 @@ def read_split(description: Any) -> Split:
     Raises:
         ValueError: they describe none.
     """
-    with suppress(AttributeError, TypeError):
+    with suppress(AttributeError, OverflowError, TypeError):  # as of integers of 400 digits
         if "every" in description:
             interleaved = InterleavedSplit(**description)
-            if isinstance(interleaved.every, int) and interleaved.every > 0:
+            if type(interleaved.every) is int and interleaved.every > 0:  # True is an int as well
                 return interleaved
         elif all(math.isfinite(seconds) for seconds in description.values()):
             return TimeSplit(**description)
@@ -292,6 +292,8 @@ def read_pairs(folder: Path) -> Pairs:
         ]
         shape = float(index["aspect_ratio"]), int(index["width"]), int(index["height"])
         every = int(index["every"])
+        if every < 1:
+            raise ValueError(f"a still of every {every} frames")
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise PairsError(
             f"{folder} is no folder of pairs ({index_file.name}: {error});"

@@ -46,13 +46,11 @@ COLORFULNESS_WEIGHT = 0.03  # of a unit of colourfulness too much or too little
 COLORFULNESS_FLOOR = 0.01  # where it begins to count, squared
 
 # A film's own training: minutes on two cores, however many pairs there are.
-FILM_PICTURES = 16_000  # that a training sees
+FILM_PICTURES = 16_000  # that a training sees where later shots are foreign to it
+WHOLE_FILM_PICTURES = 40_000  # and where it sees all shots, and is to learn them by heart
 FEWEST_EPOCHS = 4
 PICTURES_PER_EPOCH = 512  # or more, so that the batch norms of a few pairs see many of their parts
 FROZEN_STAGES = 2  # of the encoder: edges and textures are the same in any film
-LEAST_CROP = 0.35  # of a still's short side, that training sees at a time
-CROP_SHARE = 5 / 6  # of the network's size, that it is scaled to
-TONE_SHARE = 0.5  # of the pictures are seen in another tone
 BLENDS = (0.0, 0.25, 0.5, 0.75)  # shares of the trained weights that are tried, besides all
 
 Batch = tuple[Tensor, Tensor]  # luma (B, 1, H, W) and R'G'B' (B, 3, H, W), both in [0, 1]
@@ -74,12 +72,34 @@ class BatchSource(Protocol):
 
 
 @dataclass(frozen=True)
+class Augmentation:
+    """Which random squares of the stills training sees, and how they vary.
+
+    Attributes:
+        least_crop: the smallest square, as a share of a still's short side.
+        early_scale, scale: what squares are scaled to, as shares of the network's size: small and
+            cheap ones at first, larger ones once the learning rate cools down.
+        tone_share: of the squares, seen in another tone.
+    """
+
+    least_crop: float
+    early_scale: float
+    scale: float
+    tone_share: float
+
+
+# For shots that are foreign to the network, and for those that it is to learn by heart.
+TO_GENERALIZE = Augmentation(least_crop=0.35, early_scale=5 / 6, scale=5 / 6, tone_share=0.5)
+BY_HEART = Augmentation(least_crop=0.7, early_scale=1 / 2, scale=5 / 6, tone_share=0.0)
+
+
+@dataclass(frozen=True)
 class TrainingOptions:
     """What decides the result of a training run, besides the pictures and the first weights.
 
     Attributes:
         learning_rate: of the decoder at its highest; `classic` uses it throughout.
-        augment: show random parts of the pictures in varied tones, not the pictures themselves.
+        augmentation: None to show the stills themselves, whole.
         frozen_stages: so many of the encoder's first stages (and what comes before them) keep the
             weights they came with.
         blend: keep what does best between the first weights and the trained ones, not only of both.
@@ -89,25 +109,29 @@ class TrainingOptions:
     batch_size: int
     learning_rate: float
     seed: int = 0
-    augment: bool = False
+    augmentation: Augmentation | None = None
     frozen_stages: int = 0
     blend: bool = False
 
 
-def default_options(arch: str, pairs: int, *, is_pretrained: bool) -> TrainingOptions:
+def default_options(
+    arch: str, pairs: int, *, is_pretrained: bool, shows_all: bool
+) -> TrainingOptions:
     """What suits the training on so many pairs of one film; `classic` trains as in 2020.
 
     Args:
         is_pretrained: whether the first weights know colours already.
+        shows_all: whether the pairs show all shots that matter, or others will come.
     """
     if arch == ClassicConfig.arch:
         return TrainingOptions(epochs=20, batch_size=16, learning_rate=1e-4)
+    pictures = WHOLE_FILM_PICTURES if shows_all else FILM_PICTURES
     return TrainingOptions(
-        epochs=max(FEWEST_EPOCHS, round(FILM_PICTURES / (pairs * _passes(pairs)))),
+        epochs=max(FEWEST_EPOCHS, round(pictures / (pairs * _passes(pairs)))),
         batch_size=16,
-        learning_rate=5e-4,
-        augment=True,
-        frozen_stages=FROZEN_STAGES if is_pretrained else 0,
+        learning_rate=1e-3 if shows_all else 5e-4,
+        augmentation=BY_HEART if shows_all else TO_GENERALIZE,
+        frozen_stages=FROZEN_STAGES if is_pretrained and not shows_all else 0,
         blend=is_pretrained,
     )
 
@@ -167,7 +191,7 @@ class PairSource:
         width: int,
     ) -> None:
         self.options = options
-        self.crop = max(round(min(height, width) * CROP_SHARE / 16), 1) * 16
+        self.early_epochs = round(options.epochs * (1 - COOLDOWN_SHARE))
         self.training = _load_stills(pairs, pairs.part("train", split), height, width)
         self.validation = _load_stills(pairs, pairs.part("validation", split), height, width)
         if len(self.training[0]) < 2:
@@ -191,18 +215,24 @@ class PairSource:
         order = torch.cat([torch.randperm(len(luma), generator=generator) for _ in range(passes)])
         ends = [self.options.batch_size * step for step in range(1, self.steps_per_epoch)]
         for chosen in order.tensor_split(ends):
-            if self.options.augment:
-                yield self._augmented(chosen, dice)
-            else:
+            if self.options.augmentation is None:
                 yield _to_unit((luma[chosen], rgb[chosen]))
+            else:
+                yield self._squares(chosen, self.options.augmentation, epoch, dice)
 
-    def _augmented(self, chosen: Tensor, dice: random.Random) -> Batch:
+    def _squares(
+        self, chosen: Tensor, augmentation: Augmentation, epoch: int, dice: random.Random
+    ) -> Batch:
         luma, rgb = self.training
+        is_early = epoch <= self.early_epochs
+        scale = augmentation.early_scale if is_early else augmentation.scale
+        # The deepest features are a 32nd of it; half of such a cell is still one.
+        size = max(round(min(luma.shape[-2:]) * scale / 16), 1) * 16
         batch = []
         for index in chosen.tolist():
             both = torch.cat((luma[index], rgb[index]))  # (4, H, W)
-            square = random_square(both, self.crop, dice, least=LEAST_CROP)
-            if dice.random() < TONE_SHARE:
+            square = random_square(both, size, dice, least=augmentation.least_crop)
+            if dice.random() < augmentation.tone_share:
                 square[:1] = vary_tone(square[:1], dice).clamp(0, 1)
             batch.append(square)
         squares = torch.stack(batch)
@@ -223,7 +253,7 @@ def steps_per_epoch(pairs: int, options: TrainingOptions) -> int:
 
 
 def _pictures_per_epoch(pairs: int, options: TrainingOptions) -> int:
-    return pairs * _passes(pairs) if options.augment else pairs
+    return pairs * _passes(pairs) if options.augmentation else pairs
 
 
 def _passes(pairs: int) -> int:
@@ -390,7 +420,9 @@ class Trainer:
 
     def _begun_with(self) -> dict[str, Any]:
         """What a resumed training must have in common with the interrupted one, by name."""
-        return {"arch": self.network.config.arch, **asdict(self.options), **self.source.identity}
+        arch = self.network.config.arch
+        # Options may follow from the pairs, so that other pairs are named first.
+        return {"arch": arch, **self.source.identity, **asdict(self.options)}
 
     def _check_options(self, begun_with: dict[str, Any]) -> None:
         for name, value in self._begun_with().items():

@@ -23,7 +23,7 @@ from PIL import Image
 from rich.console import Console
 from torch import Tensor
 from torch.nn import functional as F
-from train_default import SEED, PhotoSource, load_photos
+from train_default import SEED, hold_out, load_photos
 
 from filmcolorizer_cli import metrics, weights
 from filmcolorizer_cli.color import resize, rgb_to_ycbcr
@@ -90,14 +90,14 @@ def _strips(network: Network, films: list[Path], path: Path) -> None:
     for film in map(probe, films):
         width = round(STRIP_HEIGHT * film.aspect_ratio)
         every = max(film.frame_count() // STRIP_FRAMES, 1)
-        sampling = Sampling(frame_rate=film.frame_rate, start_seconds=0.5, every=every)
+        start = float(every / 2 / film.frame_rate)
+        sampling = Sampling(frame_rate=film.frame_rate, start_seconds=start, every=every)
         frames = islice(read_rgb(film, sampling), STRIP_FRAMES)
         pictures = [torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255 for pixels in frames]
         shape = film.aspect_ratio
-        grey, colored = zip(
-            *(_colored(network, picture, shape) for picture in pictures), strict=True
-        )
-        for row in ([luma.expand(-1, 3, -1, -1) for luma in grey], colored):
+        results = [_colored(network, picture, shape) for picture in pictures]
+        grey = [luma.expand(-1, 3, -1, -1) for luma, _ in results]
+        for row in (grey, [output for _, output in results]):
             rows.append(torch.cat([resize(frame, STRIP_HEIGHT, width) for frame in row], dim=-1))
     widest = max(row.shape[-1] for row in rows)
     padded = [F.pad(row, (0, widest - row.shape[-1])) for row in rows]
@@ -123,7 +123,7 @@ def main(
     if strip:
         _strips(network, strip, strip_to)
         return
-    held_out = PhotoSource(load_photos(photos, console), batch_size=1, seed=SEED, epochs=1).held_out
+    _, held_out = hold_out(load_photos(photos, console), SEED)
     console.print("| on | pictures | grey PSNR | PSNR | gain | colourfulness | truth | ratio |")
     console.print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     pictures = (photo[None].float() / 255 for photo in held_out)

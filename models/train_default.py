@@ -66,6 +66,13 @@ def _load_photo(path: Path) -> Tensor:
         return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1).contiguous()
 
 
+def hold_out(photos: list[Tensor], seed: int) -> tuple[list[Tensor], list[Tensor]]:
+    """Photos to train on, and those that training never sees."""
+    order = random.Random(seed).sample(range(len(photos)), len(photos))
+    shuffled = [photos[index] for index in order]
+    return shuffled[HELD_OUT:], shuffled[:HELD_OUT]
+
+
 class PhotoSource:
     """Random square crops of photos, half of their lumas worn like old film; the truth stays clean.
 
@@ -74,9 +81,7 @@ class PhotoSource:
     """
 
     def __init__(self, photos: list[Tensor], batch_size: int, seed: int, epochs: int) -> None:
-        order = random.Random(seed).sample(range(len(photos)), len(photos))
-        self.held_out = [photos[index] for index in order[:HELD_OUT]]
-        self.photos = [photos[index] for index in order[HELD_OUT:]]
+        self.photos, self.held_out = hold_out(photos, seed)
         self.batch_size = batch_size
         self.seed = seed
         self.steps_per_epoch = len(self.photos) // EPOCHS_PER_PASS // batch_size

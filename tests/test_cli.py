@@ -536,15 +536,15 @@ def kept_weights(said: str, history: list[training.Epoch]) -> float:
 def test_train_film_writes_weights_and_figures(
     pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in (("PICTURES_PER_EPOCH", 256), ("CROP_SHARE", 1 / 2), ("LEAST_CROP", 0.6)):
-        monkeypatch.setattr(training, name, value)
+    monkeypatch.setattr(training, "PICTURES_PER_EPOCH", 256)
     some = ("--init", "none", "--lr", 0.001, *QUICK_FILM_TRAINING)
     said = succeed("train", pairs.folder, *some)
     history = training.read_history(Path("film.safetensors"))
     assert said.endswith("\nwrote film.safetensors, film.csv, film-loss.png, film-samples.png\n")
     # An untrained network leaves everything grey, whatever its first weights are.
     parts = split_by_time(pairs.pairs)
-    untrained, first = build(TINY), training.default_options("film", 8, is_pretrained=False)
+    untrained = build(TINY)
+    first = training.default_options("film", 8, is_pretrained=False, shows_all=False)
     source = training.PairSource(pairs, parts, first, height=32, width=43)
     [validation] = source.validation_batches()
     grey = training.loss_of(untrained.eval(), *validation).item()
@@ -558,7 +558,8 @@ def test_train_film_writes_weights_and_figures(
         {"arch": "film", "size": 32, "decoder_widths": [192, 128, 96, 64, 32]},
     )
     chosen = model.about["training"]
-    assert (chosen["augment"], chosen["frozen_stages"], chosen["blend"]) == (True, 0, False)
+    assert chosen["augmentation"] == asdict(training.TO_GENERALIZE)
+    assert (chosen["frozen_stages"], chosen["blend"]) == (0, False)
     for name in ("film-loss.png", "film-samples.png"):
         with Image.open(name) as picture:
             assert np.ptp(np.asarray(picture.convert("L"))) > 100, "a blank picture"
@@ -594,7 +595,7 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
         "batch_size": 4,
         "learning_rate": 1e-4,
         "seed": 0,
-        "augment": False,
+        "augmentation": None,
         "frozen_stages": 0,
         "blend": False,
     }
@@ -637,14 +638,17 @@ def test_help_tells_the_defaults_that_there_are() -> None:
     shown = {
         parameter.name: parameter.show_default for parameter in program.commands["train"].params
     }
-    film, classic = (
-        training.default_options(arch, 1000, is_pretrained=True) for arch in ("film", "classic")
+    film, by_heart, classic = (
+        training.default_options(arch, 1000, is_pretrained=True, shows_all=shows_all)
+        for arch, shows_all in (("film", False), ("film", True), ("classic", False))
     )
     assert shown["epochs"] == (
-        f"what makes {training.FILM_PICTURES:,} pictures, {classic.epochs} for classic"
+        f"what makes {training.FILM_PICTURES:,} pictures, {training.WHOLE_FILM_PICTURES:,} where"
+        f" --split is interleaved, {classic.epochs} for classic"
     )
     assert shown["learning_rate"] == (
-        f"{film.learning_rate:g} for film, {classic.learning_rate:.4f} for classic"
+        f"{film.learning_rate:g} for film, {by_heart.learning_rate:g} where --split is interleaved,"
+        f" {classic.learning_rate:.4f} for classic"
     )
     assert shown["batch_size"] == str(film.batch_size) == str(classic.batch_size)
     [size] = [p for p in program.commands["extract"].params if p.name == "size"]
@@ -660,7 +664,8 @@ def test_train_film_takes_by_default_what_suits_the_pairs(
     succeed("train", pairs.folder, "--init", "none", "--size", 32, "--device", "cpu")
     chosen = weights.find_model("film.safetensors").about["training"]
     assert chosen["epochs"] == len(training.read_history(Path("film.safetensors"))) == 3
-    assert chosen == asdict(training.default_options("film", 8, is_pretrained=False))
+    suitable = training.default_options("film", 8, is_pretrained=False, shows_all=False)
+    assert chosen == asdict(suitable)
 
 
 def test_train_starts_from_the_weights_it_is_given(
@@ -685,7 +690,7 @@ def test_train_film_starts_from_the_shipped_weights_by_default(
     succeed("train", pairs.folder, *still)
     shipped = weights.load(weights.find_model("default"))
     chosen = weights.find_model("film.safetensors").about["training"]
-    assert chosen["augment"]
+    assert chosen["augmentation"] == asdict(training.TO_GENERALIZE)
     assert chosen["frozen_stages"] > 0
     assert chosen["blend"]
     trained = weights.load(weights.find_model("film.safetensors"))
@@ -881,6 +886,19 @@ def test_eval_compares_at_another_size(pairs: Pairs, vivid_weights: Path) -> Non
         results[size] = told
     assert results[32] == results[None] != results[64]
     assert "Invalid value for '--size': " in misuse("eval", pairs.folder, "--size", 15)
+
+
+def test_eval_measures_the_parts_that_it_is_told(pairs: Pairs, vivid_weights: Path) -> None:
+    """Also where the network was trained with other ones."""
+    torch.manual_seed(0)
+    split = {"validation_from_seconds": 1.0, "test_from_seconds": 3.0}
+    weights.save(build(TINY), Path("own.safetensors"), about={"split": split, "film": pairs.film})
+    for model in (vivid_weights, "own.safetensors"):
+        for split, counts in (("interleaved", [12, 6, 6]), ("70,15,15", [8, 8, 8])):
+            arguments = ("--model", model, "--split", split, "--json")
+            network = json.loads(succeed("eval", pairs.folder, *arguments))["network"]
+            assert [network[part]["pairs"] for part in network] == counts
+    assert "is no split" in misuse("eval", pairs.folder, "--split", "some")
 
 
 def test_eval_uses_the_films_own_weights_and_split(pairs: Pairs) -> None:

@@ -226,6 +226,17 @@ def test_freeze_of_no_stages_freezes_nothing() -> None:
     assert all((buffer != before[name]).any() for name, buffer in network.named_buffers())
 
 
+def test_freeze_of_fewer_stages_thaws_the_others() -> None:
+    network, _, _ = frozen_network(4)
+    assert isinstance(network, FilmNetwork)
+    network.encoder.freeze(1)
+    assert not any(p.requires_grad for p in network.encoder.stages[0].parameters())
+    assert all(p.requires_grad for p in network.encoder.stages[1:].parameters())
+    network.encoder.freeze(0)
+    assert all(parameter.requires_grad for parameter in network.parameters())
+    assert all(module.training for module in network.modules())
+
+
 @pytest.mark.parametrize("stages", [1, 2, 7])
 def test_freeze_trains_neither_the_stem_nor_the_first_stages(stages: int) -> None:
     network, frozen, learning = frozen_network(stages)

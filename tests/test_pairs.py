@@ -481,6 +481,7 @@ def test_read_pairs_refuses_what_is_no_folder_of_pairs(plain_clip: Path, tmp_pat
         ({"pairs": 3}, "'int' object is not iterable"),
         ({"width": "wide"}, "invalid literal for int()"),
         ({"aspect_ratio": None}, "NoneType"),
+        ({"every": 0}, "a still of every 0 frames"),
     ],
 )
 def test_read_pairs_refuses_a_broken_index(
@@ -717,6 +718,8 @@ def test_read_split_undoes_describe(split: Split, description: Any) -> None:
         {},
         {"every": 0},
         {"every": -6},
+        {"every": True},
+        {"validation_from_seconds": 10**400, "test_from_seconds": 1},
         {"every": 1.5},
         {"every": None},
         {"every": "6"},

@@ -45,6 +45,8 @@ from filmcolorizer_cli.training import (
     COLORFULNESS_WEIGHT,
     FILM_PICTURES,
     GOOD_LOSS,
+    WHOLE_FILM_PICTURES,
+    Augmentation,
     Batch,
     Epoch,
     Outcome,
@@ -69,6 +71,7 @@ from tests.conftest import TINY, file_size_limit, files_in
 CPU = torch.device("cpu")
 CLASSIC = ClassicConfig(size=32)
 CONFIGS = pytest.mark.parametrize("config", [TINY, CLASSIC], ids=["film", "classic"])
+SQUARES = Augmentation(least_crop=0.6, early_scale=1 / 2, scale=1 / 2, tone_share=0.5)
 STEPS_PER_EPOCH = 2  # with 8 training pairs in batches of 4
 
 
@@ -195,11 +198,13 @@ def test_pair_source_validates_on_the_second_part_in_order(pairs: Pairs) -> None
     assert torch.equal(rgb, stills(pairs, "color", range(9, 17)))
 
 
-@pytest.mark.parametrize("augment", [False, True])
-def test_pair_source_depends_on_seed_and_epoch_alone(augment: bool, pairs: Pairs) -> None:
+@pytest.mark.parametrize("augmentation", [None, SQUARES])
+def test_pair_source_depends_on_seed_and_epoch_alone(
+    augmentation: Augmentation | None, pairs: Pairs
+) -> None:
     def batches(epoch: int, seed: int) -> torch.Tensor:
         torch.rand(3), random.random()  # what else was drawn before does not matter
-        chosen = source(pairs, augment=augment, seed=seed, batch_size=64)
+        chosen = source(pairs, augmentation=augmentation, seed=seed, batch_size=64)
         return torch.cat([luma for luma, _ in chosen.training_batches(epoch)])
 
     assert torch.equal(batches(3, 7), batches(3, 7))
@@ -210,8 +215,7 @@ def test_pair_source_depends_on_seed_and_epoch_alone(augment: bool, pairs: Pairs
 @pytest.fixture
 def telling_pairs(own_pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> Pairs:
     """Noise as grey still and as red; its inverse as green; a pair's number in tens as blue."""
-    for name, value in (("PICTURES_PER_EPOCH", 256), ("CROP_SHARE", 1 / 2), ("LEAST_CROP", 0.6)):
-        monkeypatch.setattr(training, name, value)
+    monkeypatch.setattr(training, "PICTURES_PER_EPOCH", 256)
     generator = np.random.default_rng(0)
     for number, pair in enumerate(own_pairs.pairs, start=1):
         grey = generator.integers(0, 256, (32, 43), np.uint8)
@@ -221,9 +225,10 @@ def telling_pairs(own_pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> Pairs:
     return own_pairs
 
 
-def augmented(pairs: Pairs, epoch: int = 1) -> Batch:
+def augmented(pairs: Pairs, epoch: int = 1, **changes: Any) -> Batch:
     """All luma and all R'G'B' of an epoch of augmented pictures."""
-    batches = source(pairs, augment=True).training_batches(epoch)
+    augmentation = replace(SQUARES, **changes)
+    batches = source(pairs, augmentation=augmentation).training_batches(epoch)
     luma, rgb = zip(*batches, strict=True)
     return torch.cat(luma), torch.cat(rgb)
 
@@ -247,12 +252,9 @@ def test_pair_source_augmented_shows_the_same_part_of_both_stills(telling_pairs:
         assert (tone[still.argsort()].diff() >= -1e-6).all()
 
 
-def test_pair_source_augmented_varies_the_tone_of_some(
-    telling_pairs: Pairs, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pair_source_augmented_varies_the_tone_of_some(telling_pairs: Pairs) -> None:
     for share in (0.0, 0.5, 1.0):
-        monkeypatch.setattr(training, "TONE_SHARE", share)
-        luma, rgb = augmented(telling_pairs)
+        luma, rgb = augmented(telling_pairs, tone_share=share)
         is_toned = (luma - rgb[:, :1]).abs().amax(dim=(1, 2, 3)) > 1e-5
         assert is_toned.float().mean() == pytest.approx(share, abs=0.1)
 
@@ -261,9 +263,8 @@ def test_pair_source_augmented_shows_no_luma_beyond_black_and_white(
     telling_pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tones may go beyond; there the luma stays black or white, and the colours as they were."""
-    monkeypatch.setattr(training, "TONE_SHARE", 1.0)
     monkeypatch.setattr(training, "vary_tone", lambda luma, dice: luma * 2 - 0.5)
-    luma, rgb = augmented(telling_pairs)
+    luma, rgb = augmented(telling_pairs, tone_share=1.0)
     red = rgb[:, :1].double()
     expected = np.clip(red.numpy() * 2 - 0.5, 0, 1)
     np.testing.assert_allclose(luma, expected, atol=1e-5)
@@ -272,7 +273,7 @@ def test_pair_source_augmented_shows_no_luma_beyond_black_and_white(
 
 
 def test_pair_source_augmented_validates_on_whole_stills(pairs: Pairs) -> None:
-    chosen = source(pairs, augment=True)
+    chosen = source(pairs, augmentation=SQUARES)
     luma, rgb = (torch.cat(part) for part in zip(*chosen.validation_batches(), strict=True))
     assert torch.equal(luma, stills(pairs, "bw", range(9, 17)))
     assert torch.equal(rgb, stills(pairs, "color", range(9, 17)))
@@ -282,39 +283,50 @@ def test_pair_source_augmented_validates_on_whole_stills(pairs: Pairs) -> None:
     ("height", "width", "crop"), [(192, 256, 128), (120, 96, 64), (32, 43, 16), (8, 11, 16)]
 )
 def test_pair_source_augmented_shows_squares_of_whole_cells(
-    height: int, width: int, crop: int, pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+    height: int, width: int, crop: int, pairs: Pairs
 ) -> None:
     """Two thirds of the network's size, to the nearest multiple of 16."""
-    monkeypatch.setattr(training, "CROP_SHARE", 2 / 3)
-    chosen = source(pairs, augment=True, height=height, width=width)
+    chosen = source(
+        pairs,
+        augmentation=replace(SQUARES, early_scale=2 / 3),
+        height=height,
+        width=width,
+    )
     luma, rgb = next(chosen.training_batches(1))
     assert (luma.shape, rgb.shape) == ((4, 1, crop, crop), (4, 3, crop, crop))
 
 
+def test_pair_source_augmented_shows_larger_squares_once_the_rate_cools_down(pairs: Pairs) -> None:
+    augmentation = replace(SQUARES, early_scale=1 / 4, scale=1 / 2)
+    chosen = source(pairs, augmentation=augmentation, epochs=5, height=64, width=64)
+    sides = [next(chosen.training_batches(epoch))[0].shape[-1] for epoch in range(1, 6)]
+    assert sides == [16, 16, 16, 32, 32]
+
+
 @pytest.mark.parametrize(
-    ("pairs", "augment", "batch_size", "expected"),
+    ("pairs", "augmentation", "batch_size", "expected"),
     [
-        (8, False, 4, 2),
-        (9, False, 4, 2),  # the ninth joins the batch before it
-        (10, False, 4, 3),
-        (2, False, 16, 1),
-        (8, True, 4, 26),  # 13 times, since 12 times would be fewer than 100
-        (99, True, 16, 13),  # twice
-        (100, True, 16, 7),
-        (101, True, 10, 10),
-        (1000, True, 16, 63),
+        (8, None, 4, 2),
+        (9, None, 4, 2),  # the ninth joins the batch before it
+        (10, None, 4, 3),
+        (2, None, 16, 1),
+        (8, SQUARES, 4, 26),  # 13 times, since 12 times would be fewer than 100
+        (99, SQUARES, 16, 13),  # twice
+        (100, SQUARES, 16, 7),
+        (101, SQUARES, 10, 10),
+        (1000, SQUARES, 16, 63),
     ],
 )
 def test_steps_per_epoch_counts_batches_of_all_pairs(
     pairs: int,
-    augment: bool,
+    augmentation: Augmentation | None,
     batch_size: int,
     expected: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """When augmented, as often as makes a hundred pictures."""
     monkeypatch.setattr(training, "PICTURES_PER_EPOCH", 100)
-    chosen = options(batch_size=batch_size, augment=augment)
+    chosen = options(batch_size=batch_size, augmentation=augmentation)
     assert steps_per_epoch(pairs, chosen) == expected
 
 
@@ -323,10 +335,12 @@ def test_steps_per_epoch_is_what_pair_source_gives(
     batch_size: int, pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "PICTURES_PER_EPOCH", 256)
-    chosen = options(batch_size=batch_size, augment=True)
+    chosen = options(batch_size=batch_size, augmentation=SQUARES)
     sizes = [
         len(luma)
-        for luma, _ in source(pairs, batch_size=batch_size, augment=True).training_batches(1)
+        for luma, _ in source(pairs, batch_size=batch_size, augmentation=SQUARES).training_batches(
+            1
+        )
     ]
     assert len(sizes) == steps_per_epoch(8, chosen)
     assert set(sizes[:-1]) == {batch_size}
@@ -486,16 +500,29 @@ def test_classic_loss_by_hand() -> None:
 @pytest.mark.parametrize("is_pretrained", [False, True])
 @pytest.mark.parametrize("pairs", [10, 5000])
 def test_default_options_of_classic_are_those_of_2020(pairs: int, is_pretrained: bool) -> None:
-    chosen = default_options("classic", pairs, is_pretrained=is_pretrained)
+    chosen = default_options("classic", pairs, is_pretrained=is_pretrained, shows_all=False)
     assert chosen == TrainingOptions(epochs=20, batch_size=16, learning_rate=1e-4)
-    assert not (chosen.augment or chosen.frozen_stages or chosen.blend)
+    assert not (chosen.augmentation or chosen.frozen_stages or chosen.blend)
 
 
 @pytest.mark.parametrize("is_pretrained", [False, True])
 def test_default_options_of_film_hold_on_to_what_is_known_already(is_pretrained: bool) -> None:
-    chosen = default_options("film", 500, is_pretrained=is_pretrained)
-    assert chosen.augment
+    chosen = default_options("film", 500, is_pretrained=is_pretrained, shows_all=False)
     assert (chosen.frozen_stages > 0, chosen.blend) == (is_pretrained, is_pretrained)
+
+
+def test_default_options_of_film_learn_by_heart_what_shows_all() -> None:
+    """What is foreign is seen in more ways, what is to be known by heart closer and more often."""
+    some, everything = (
+        default_options("film", 500, is_pretrained=True, shows_all=shows_all)
+        for shows_all in (False, True)
+    )
+    assert some.augmentation is not None
+    assert everything.augmentation is not None
+    assert everything.augmentation.least_crop > some.augmentation.least_crop
+    assert everything.augmentation.tone_share < some.augmentation.tone_share
+    assert everything.epochs > some.epochs
+    assert everything.frozen_stages == 0 < some.frozen_stages
 
 
 @pytest.mark.parametrize(
@@ -516,23 +543,27 @@ def test_default_options_of_film_take_as_long_however_many_pairs(
     monkeypatch.setattr(training, "FILM_PICTURES", 10_000)
     monkeypatch.setattr(training, "PICTURES_PER_EPOCH", 100)
     monkeypatch.setattr(training, "FEWEST_EPOCHS", 3)
-    assert default_options("film", pairs, is_pretrained=True).epochs == epochs
+    chosen = default_options("film", pairs, is_pretrained=True, shows_all=False)
+    assert chosen.epochs == epochs
 
 
+@pytest.mark.parametrize(
+    ("shows_all", "pictures"), [(False, FILM_PICTURES), (True, WHOLE_FILM_PICTURES)]
+)
 @pytest.mark.parametrize("is_pretrained", [False, True])
 def test_default_options_of_film_show_as_many_pictures_whatever_the_count(
-    is_pretrained: bool,
+    is_pretrained: bool, shows_all: bool, pictures: int
 ) -> None:
     for pairs in range(2, 4001):
-        chosen = default_options("film", pairs, is_pretrained=is_pretrained)
+        chosen = default_options("film", pairs, is_pretrained=is_pretrained, shows_all=shows_all)
         seen = chosen.epochs * steps_per_epoch(pairs, chosen) * chosen.batch_size
-        assert FILM_PICTURES / 1.5 < seen < FILM_PICTURES * 1.5, f"{seen} pictures of {pairs} pairs"
+        assert pictures / 1.5 < seen < pictures * 1.5, f"{seen} pictures of {pairs} pairs"
 
 
 @pytest.mark.parametrize("count", [2, 3, 8])
 def test_default_options_of_film_show_few_pairs_often(count: int, pairs: Pairs) -> None:
     """Of a few pairs, an epoch shows more than 512 parts, and so does a step several of each."""
-    chosen = default_options("film", count, is_pretrained=True)
+    chosen = default_options("film", count, is_pretrained=True, shows_all=False)
     few = replace(pairs, pairs=(*pairs.pairs[:count], pairs.pairs[8], pairs.pairs[16]))
     found = PairSource(few, TimeSplit(2.0, 4.0), chosen, height=32, width=43)
     sizes = [len(luma) for luma, _ in found.training_batches(1)]
@@ -588,7 +619,7 @@ def test_train_yields_each_step_and_writes_all_it_promises(
             "batch_size": 4,
             "learning_rate": 2e-3,
             "seed": 5,
-            "augment": False,
+            "augmentation": None,
             "frozen_stages": 0,
             "blend": False,
         },
@@ -856,7 +887,7 @@ def assert_same_result(one: Path, other: Path) -> None:
 
 THREE_EPOCHS = {
     "film": (TINY, options(3)),
-    "film-own": (TINY, options(3, augment=True, frozen_stages=2, blend=True)),
+    "film-own": (TINY, options(3, augmentation=SQUARES, frozen_stages=2, blend=True)),
     "classic": (CLASSIC, options(3)),
 }
 
@@ -867,7 +898,6 @@ def two_steps_averaged() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "AVERAGING_SHARE", 1 / 3)
         patch.setattr(training, "PICTURES_PER_EPOCH", 8)
-        patch.setattr(training, "CROP_SHARE", 1 / 2)
         yield
 
 
@@ -977,7 +1007,7 @@ def test_train_on_a_handful_of_stills_helps_and_does_not_ruin_the_rest(
     shipped = load(find_model("default"))
     network = build(replace(shipped.config, size=96))
     network.load_state_dict(shipped.state_dict())
-    suitable = default_options("film", len(trained_shots), is_pretrained=True)
+    suitable = default_options("film", len(trained_shots), is_pretrained=True, shows_all=False)
     chosen, output = replace(suitable, epochs=4), tmp_path / "film.safetensors"
     list(train(network, few, split, chosen, output, device=CPU))
     own = load(read_model(output))
@@ -990,14 +1020,14 @@ def test_train_on_a_handful_of_stills_helps_and_does_not_ruin_the_rest(
     assert after[~is_near].mean() < 1.02 * before[~is_near].mean()
 
 
-@pytest.mark.parametrize("augment", [False, True])
+@pytest.mark.parametrize("augmentation", [None, SQUARES])
 def test_train_depends_on_the_seed(
-    augment: bool, pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    augmentation: Augmentation | None, pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "PICTURES_PER_EPOCH", 8)
     results = []
     for seed in (1, 1, 2):
-        network, chosen = fresh(TINY), options(1, seed=seed, augment=augment)
+        network, chosen = fresh(TINY), options(1, seed=seed, augmentation=augmentation)
         output = tmp_path / "film.safetensors"
         list(train(network, pairs, split_of(pairs), chosen, output, device=CPU))
         results.append(network.state_dict()["head.weight"])
@@ -1024,7 +1054,7 @@ def interrupted(pairs: Pairs, tmp_path: Path) -> Path:
         ({"batch_size": 8}, "batch_size 4, not 8"),
         ({"learning_rate": 1e-3}, "learning_rate 0.002, not 0.001"),
         ({"seed": 1}, "seed 0, not 1"),
-        ({"augment": True}, "augment False, not True"),
+        ({"augmentation": SQUARES}, "augmentation None, not {'least_crop': 0.6,"),
         ({"frozen_stages": 2}, "frozen_stages 0, not 2"),
         ({"blend": True}, "blend False, not True"),
     ],
@@ -1044,9 +1074,10 @@ def test_train_refuses_to_resume_with_other_options(
 
 
 def test_train_refuses_to_resume_with_other_pairs(pairs: Pairs, interrupted: Path) -> None:
+    """Whatever else differs, since the options may follow from the pairs."""
     fewer = replace(pairs, pairs=pairs.pairs[1:])
     with pytest.raises(TrainingError, match=r"training pairs (\d+), not \d+; resume it with"):
-        list(run(TINY, fewer, interrupted, options(), resume=True))
+        list(run(TINY, fewer, interrupted, options(epochs=9), resume=True))
 
 
 def test_train_refuses_to_resume_with_a_still_painted_over(
@@ -1144,7 +1175,7 @@ def test_checkpoint_holds_its_options_and_history_in_the_open(interrupted: Path)
         "batch_size": 4,
         "learning_rate": 2e-3,
         "seed": 0,
-        "augment": False,
+        "augmentation": None,
         "frozen_stages": 0,
         "blend": False,
     }
