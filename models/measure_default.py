@@ -4,13 +4,15 @@
     python models/measure_default.py PHOTOS [--strip FILM]... [--strip-to FILE.jpg]
 
 PHOTOS is the folder that train_default.py was given. Prints the table of default.md: PSNR in float
-beside that of the grey picture, colourfulness beside the truth's. --sheet writes grey, output and
+beside that of the grey picture, the gain as the mean over the pictures and as that of their mean
+squared error, colourfulness beside the truth's. --sheet writes grey, output and
 truth of 24 held-out photos, chosen by seed; --strip names black-and-white films of which frames are
 shown, grey above and coloured below, and nothing is measured.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -53,17 +55,20 @@ def _colored(
 
 
 def _measure(network: Network, name: str, pictures: Iterable[Tensor], console: Console) -> float:
-    """The gain in dB over the grey pictures, once its row is printed."""
+    """The mean gain in dB over the grey pictures, once its row is printed."""
     rows = []
     for truth in pictures:
         luma, output = _colored(network, truth)
         grey = luma.expand(-1, 3, -1, -1)
         psnrs = metrics.psnr(grey, truth), metrics.psnr(output, truth)
+        errors = metrics.mse(grey, truth), metrics.mse(output, truth)
         colors = metrics.colorfulness(output), metrics.colorfulness(truth)
-        rows.append(torch.cat((*psnrs, *colors)))
-    grey_psnr, psnr, color, true_color = torch.stack(rows).mean(dim=0).tolist()
+        rows.append(torch.cat((*psnrs, *errors, *colors)))
+    means = torch.stack(rows).mean(dim=0).tolist()
+    grey_psnr, psnr, grey_mse, mse, color, true_color = means
     console.print(
         f"| {name} | {len(rows)} | {grey_psnr:.2f} | {psnr:.2f} | {psnr - grey_psnr:+.2f} |"
+        f" {10 * math.log10(grey_mse / mse):+.2f} |"
         f" {color:.1f} | {true_color:.1f} | {color / true_color:.2f} |"
     )
     return psnr - grey_psnr
@@ -124,8 +129,10 @@ def main(
         _strips(network, strip, strip_to)
         return
     _, held_out = hold_out(load_photos(photos, console), SEED)
-    console.print("| on | pictures | grey PSNR | PSNR | gain | colourfulness | truth | ratio |")
-    console.print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    columns = ("on", "pictures", "grey PSNR", "PSNR", "gain", "pooled gain")
+    columns += ("colourfulness", "truth", "ratio")
+    console.print(f"| {' | '.join(columns)} |")
+    console.print(f"| {' | '.join('---' for _ in columns)} |")
     pictures = (photo[None].float() / 255 for photo in held_out)
     _measure(network, "held-out photos", pictures, console)
     gains = [_measure(network, f.stem, _film_pictures(probe(f)), console) for f in films or []]

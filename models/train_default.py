@@ -38,6 +38,12 @@ EARLY_CROP = 128  # pixels, the square before that, at half the cost
 FROZEN_STAGES = 2  # of the encoder: edges and textures are the same in any picture
 EPOCHS_PER_PASS = 4  # an epoch is a quarter of the photos, so that a checkpoint comes every minute
 SEED = 2026
+# When, as a share of the epochs, the weights are kept that are averaged with the last ones. These
+# are nearer to the truth, but see colours in blank frames; the average has the best of both.
+EARLIER = 0.81
+# What the chroma is scaled by at last. Training holds each picture to the colourfulness of its
+# truth, also where its colours are a guess; paler guesses are nearer to the truth.
+STRENGTH = 0.9
 
 # How often a training picture is treated so; old film is dirty, soft, faded and badly exposed.
 TITLE_SHARE = 0.02  # white letters on black
@@ -224,7 +230,7 @@ def _compressed(luma: Tensor, dice: random.Random) -> Tensor:
 def main(
     photos: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
     output: Annotated[Path, typer.Option("-o", "--output")] = Path("default.safetensors"),
-    epochs: Annotated[int, typer.Option(help="Each is a quarter of the photos.")] = 90,
+    epochs: Annotated[int, typer.Option(help="Each is a quarter of the photos.")] = 74,
     batch_size: int = 32,
     learning_rate: Annotated[float, typer.Option("--lr")] = 2e-3,
     seed: Annotated[int, typer.Option(help="Also decides which photos are held out.")] = SEED,
@@ -247,18 +253,25 @@ def main(
     )
     if resume:
         trainer.load_checkpoint()
+    earlier = output.with_suffix(".earlier.safetensors")
     for step in trainer.run():
         if step.finished:
             console.print(step.finished)
+            if step.epoch == round(epochs * EARLIER):
+                weights.save(trainer.averaged, earlier, about={})
     about = {
         "description": "any black-and-white film",
         "data": f"{len(source.photos):,} photos, see models/default.md",
         "licence": "MIT",
         "epochs": epochs,
-        "best_epoch": trainer.best.epoch,
         "seed": seed,
     }
-    weights.save(network, output, about=about, state=trainer.best_state, half_precision=True)
+    state = trainer.averaged.state_dict()
+    for name, weight in weights.load(weights.read_model(earlier)).state_dict().items():
+        if weight.is_floating_point():  # else it counts batches
+            state[name] = torch.lerp(state[name].cpu(), weight, 0.5)
+    state |= {name: state[name] * STRENGTH for name in ("head.weight", "head.bias")}
+    weights.save(network, output, about=about, state=state, half_precision=True)
     console.print(f"wrote {output}")
 
 

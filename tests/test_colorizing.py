@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
 from filmcolorizer_cli.colorizing import (
@@ -22,6 +23,7 @@ from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, Network, build
 from filmcolorizer_cli.video import Encoding, Film, probe
+from filmcolorizer_cli.weights import find_model, load
 from tests.conftest import (
     TINY,
     EchoNetwork,
@@ -64,6 +66,50 @@ def test_colorize_frames_keeps_luma_bit_for_bit(config: Any, height: int, width:
         assert chroma.shape == (2, math.ceil(height / 2), math.ceil(width / 2))
         assert (luma.dtype, chroma.dtype) == (np.uint8, np.uint8)
         assert 16 <= chroma.min() <= chroma.max() <= 240
+
+
+def drawn_text(text: str, *, ink: int, paper: int, side_bars: bool = False) -> np.ndarray:
+    """Luma codes (360, 640) of lines of text in the middle of a tone, both from 0 to 255."""
+    image = Image.new("L", (640, 360), paper)
+    font = ImageFont.load_default(30)
+    ImageDraw.Draw(image).multiline_text(
+        (320, 180), text, fill=ink, font=font, anchor="mm", align="center"
+    )
+    luma = np.asarray(image).copy()
+    if side_bars:
+        luma[:, :80], luma[:, -80:] = 0, 0
+    return as_codes(luma)
+
+
+def as_codes(luma: np.ndarray) -> np.ndarray:
+    """Luma from 0 to 255 as limited-range codes."""
+    codes: np.ndarray = np.round(16 + luma * (219 / 255)).astype(np.uint8)
+    return codes
+
+
+TITLE = "DIRECTED BY\n\nA. N. OTHER\n\n1926"
+CREDITS = "\n".join(f"Assistant {number}     Some Other Name" for number in range(9))
+COLOURLESS = {
+    "title": drawn_text(TITLE, ink=235, paper=0),
+    "faded title": drawn_text(TITLE, ink=190, paper=40),
+    "credits": drawn_text(CREDITS, ink=220, paper=0),
+    "black on grey": drawn_text(TITLE, ink=20, paper=180),
+    "title between bars": drawn_text(TITLE, ink=235, paper=30, side_bars=True),
+    "black": np.full((360, 640), 16, np.uint8),
+    "grey": np.full((360, 640), 120, np.uint8),
+    "white": np.full((360, 640), 235, np.uint8),
+    "ramp": as_codes(np.tile(np.linspace(0, 255, 640), (360, 1))),
+    "upright ramp": as_codes(np.tile(np.linspace(255, 0, 360)[:, None], (1, 640))),
+    "steps": as_codes(np.tile(np.repeat(np.linspace(0, 255, 10), 64), (360, 1))),
+    "grain": np.clip(np.random.default_rng(0).normal(120, 6, (360, 640)), 16, 235).astype(np.uint8),
+}
+
+
+@pytest.mark.parametrize("luma", COLOURLESS.values(), ids=COLOURLESS)
+def test_shipped_model_leaves_neutral_what_has_no_colours(luma: np.ndarray) -> None:
+    shipped = load(find_model("default"))
+    [(_, chroma)] = colorized([luma], shipped)
+    assert np.abs(chroma.astype(int) - NEUTRAL).mean() < 2
 
 
 @pytest.mark.parametrize("black", [16, 3, 0])
