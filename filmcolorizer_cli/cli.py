@@ -553,7 +553,7 @@ def train(
             min=0.0,
             max=1.0,
             help="The learning rate, at its highest.",
-            show_default="0.0005 for film, 0.001 where --split is interleaved, 0.0001 for classic",
+            show_default="0.0005 for film, 0.003 where --split is interleaved, 0.0001 for classic",
         ),
     ] = None,
     size: Annotated[
@@ -843,13 +843,12 @@ def _describe_outcome(outcome: Outcome) -> str:
         f"validation loss {outcome.validation_loss:.4f}, before training"
         f" {outcome.first_validation_loss:.4f}"
     )
-    if outcome.blend == 0:
+    if outcome.trained_share == 0:
         return f"nothing beat the first weights on the validation part, so they are kept: {losses}"
-    if outcome.blend == 1:
+    if outcome.trained_share == 1:
         return f"kept the trained weights: {losses}"
-    return (
-        f"kept weights {outcome.blend:.0%} of the way from the first to the trained ones: {losses}"
-    )
+    share = f"{outcome.trained_share:.0%}"
+    return f"kept weights {share} of the way from the first to the trained ones: {losses}"
 
 
 def _default_target(film: Path) -> Path:

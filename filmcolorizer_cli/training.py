@@ -129,7 +129,7 @@ def default_options(
     return TrainingOptions(
         epochs=max(FEWEST_EPOCHS, round(pictures / (pairs * _passes(pairs)))),
         batch_size=16,
-        learning_rate=1e-3 if shows_all else 5e-4,
+        learning_rate=3e-3 if shows_all else 5e-4,
         augmentation=BY_HEART if shows_all else TO_GENERALIZE,
         frozen_stages=FROZEN_STAGES if is_pretrained and not shows_all else 0,
         blend=is_pretrained,
@@ -152,11 +152,11 @@ class Outcome:
     """Which weights a training keeps.
 
     Attributes:
-        blend: 1 for the trained weights, 0 for those it began with, or a mixture of both.
+        trained_share: 1 for the trained weights, 0 for those it began with, or a blend of both.
         validation_loss, first_validation_loss: of these weights, and of those it began with.
     """
 
-    blend: float
+    trained_share: float
     validation_loss: float
     first_validation_loss: float
 
@@ -540,7 +540,7 @@ def train(
         "split": split.describe(),
         "training": asdict(options),
         "best_epoch": trainer.best.epoch,
-        "blend": outcome.blend,
+        "trained_share": outcome.trained_share,
         "pairs": len(source.training[0]),
     }
     weights.save(network, output, about=about, state=state)

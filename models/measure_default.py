@@ -36,6 +36,17 @@ from filmcolorizer_cli.video import Film, Sampling, probe, read_rgb
 EVERY = 4  # frames of a film between two that are measured
 SHEET_PICTURES, SHEET_COLUMNS, SHEET_SIDE = 24, 8, 160  # pictures, pictures, pixels
 STRIP_FRAMES, STRIP_HEIGHT = 6, 220  # of each film, pixels
+COLUMNS = (
+    "on",
+    "pictures",
+    "grey PSNR",
+    "PSNR",
+    "gain",
+    "pooled gain",
+    "colourfulness",
+    "truth",
+    "ratio",
+)
 CPU = torch.device("cpu")
 
 
@@ -129,10 +140,8 @@ def main(
         _strips(network, strip, strip_to)
         return
     _, held_out = hold_out(load_photos(photos, console), SEED)
-    columns = ("on", "pictures", "grey PSNR", "PSNR", "gain", "pooled gain")
-    columns += ("colourfulness", "truth", "ratio")
-    console.print(f"| {' | '.join(columns)} |")
-    console.print(f"| {' | '.join('---' for _ in columns)} |")
+    console.print(f"| {' | '.join(COLUMNS)} |")
+    console.print(f"| {' | '.join('---' for _ in COLUMNS)} |")
     pictures = (photo[None].float() / 255 for photo in held_out)
     _measure(network, "held-out photos", pictures, console)
     gains = [_measure(network, f.stem, _film_pictures(probe(f)), console) for f in films or []]

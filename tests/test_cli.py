@@ -584,10 +584,10 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
     best = min(epoch.validation_loss for epoch in training.read_history(Path("c.safetensors")))
     assert said["best"]["validation_loss"] == best
     model = weights.find_model("c.safetensors")
-    assert set(said["kept"]) == {"blend", "validation_loss", "first_validation_loss"}
+    assert set(said["kept"]) == {"trained_share", "validation_loss", "first_validation_loss"}
     first = said["kept"]["first_validation_loss"]
     assert said["kept"]["validation_loss"] == min(best, first)
-    assert said["kept"]["blend"] == model.about["blend"] == float(best <= first)
+    assert said["kept"]["trained_share"] == model.about["trained_share"] == float(best <= first)
     assert model.config == {"arch": "classic", "size": 32}
     # The defaults are those of 2020, but for what was asked for.
     assert model.about["training"] == {
@@ -619,7 +619,7 @@ def test_train_tells_when_nothing_beats_the_first_weights(own_pairs: Pairs) -> N
     assert found is not None, said
     assert found[1] == found[2]
     model = weights.find_model("film.safetensors")
-    assert model.about["blend"] == 0
+    assert model.about["trained_share"] == 0
     for before, after in zip(
         first.state_dict().values(), weights.load(model).state_dict().values(), strict=True
     ):

@@ -584,7 +584,7 @@ def test_train_learns_the_colours_of_a_film(
     assert losses[-1] < 0.6 * losses[0]
     validation = [epoch.validation_loss for epoch in read_history(output)]
     assert min(validation[1:]) < validation[0]
-    assert outcome.blend == 1
+    assert outcome.trained_share == 1
     assert outcome.validation_loss == min(validation) < outcome.first_validation_loss
 
 
@@ -624,7 +624,7 @@ def test_train_yields_each_step_and_writes_all_it_promises(
             "blend": False,
         },
         "best_epoch": best.epoch,
-        "blend": outcome.blend,
+        "trained_share": outcome.trained_share,
         "pairs": 8,
     }
     assert load(model).config == config
@@ -670,7 +670,7 @@ def test_train_keeps_the_weights_of_the_best_epoch(
     best = losses.index(min(losses))
     assert best < 7, "the last epoch should do harm"
     about = read_model(output).about
-    assert (about["best_epoch"], about["blend"]) == (best + 1, 1)
+    assert (about["best_epoch"], about["trained_share"]) == (best + 1, 1)
     _, saved = read_tensors(output)
     assert_same_tensors(saved, states[best])
     assert not torch.equal(saved["head.weight"], states[-1]["head.weight"])
@@ -689,10 +689,10 @@ def test_train_keeps_the_first_weights_when_training_does_only_harm(
     chosen = options(3, blend=blend)
     *_, outcome = train(network, pairs, split_of(pairs), chosen, output, device=CPU)
     assert isinstance(outcome, Outcome)
-    assert outcome.blend == 0
+    assert outcome.trained_share == 0
     losses = [epoch.validation_loss for epoch in read_history(output)]
     assert outcome.validation_loss == outcome.first_validation_loss < min(losses)
-    assert read_model(output).about["blend"] == 0
+    assert read_model(output).about["trained_share"] == 0
     assert_same_tensors(read_tensors(output)[1], first)
     assert not torch.equal(network.state_dict()["head.weight"], first["head.weight"])
 
@@ -733,7 +733,7 @@ def test_finish_blends_as_does_best_on_the_validation_part(
     trainer = trained_to_say(share, own_pairs, tmp_path, blend=True)
     first = trainer.first_state
     state, outcome = trainer.finish()
-    assert outcome.blend == blend
+    assert outcome.trained_share == blend
     said = max(blend * share, 0.0)
     torch.testing.assert_close(state["head.bias"], torch.tensor((-said / 8, 0.0)))
     if blend < 1:  # counts of batches cannot be blended
@@ -751,7 +751,7 @@ def test_finish_without_blending_takes_all_or_nothing(
 ) -> None:
     trainer = trained_to_say(share, own_pairs, tmp_path)
     state, outcome = trainer.finish()
-    assert outcome.blend == blend
+    assert outcome.trained_share == blend
     assert_same_tensors(state, trainer.best_state if blend else trainer.first_state)
 
 
