@@ -145,7 +145,8 @@ def _parse_split(text: str) -> tuple[float, ...] | None:
     return sizes
 
 
-def _split(folder: Pairs, sizes: tuple[float, ...] | None) -> Split:
+def _choose_split(folder: Pairs, sizes: tuple[float, ...] | None) -> Split:
+    """The split that `_parse_split` understood."""
     from filmcolorizer_cli.pairs import InterleavedSplit, split_by_time
 
     return split_by_time(folder.pairs, sizes) if sizes else InterleavedSplit(folder.every)
@@ -592,7 +593,7 @@ def train(
 
     where = pick_device(device)
     folder = read_pairs(pairs)
-    parts = _split(folder, sizes)
+    parts = _choose_split(folder, sizes)
     history_file = training.history_file(output)
     checkpoint = training.checkpoint_file(output)
     loss_figure = output.with_name(f"{output.stem}-loss.png")
@@ -661,7 +662,7 @@ def evaluate(
         str | None,
         typer.Option(
             metavar=SPLIT_METAVAR,
-            help="The parts to measure, as train takes them.",
+            help="The parts to measure, as train takes them, whatever the network was trained on.",
             show_default="what the network was trained with, 70,15,15 for others",
         ),
     ] = None,
@@ -669,7 +670,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Measure how close a network comes to the true colours of a film's pairs."""
-    sizes = None if split is None else _parse_split(split)
+    sizes = _parse_split(split) if split else None
 
     from filmcolorizer_cli import evaluation, weights
     from filmcolorizer_cli.networks import pick_device
@@ -679,7 +680,7 @@ def evaluate(
     folder = read_pairs(pairs)
     chosen = weights.find_model(model)
     network = weights.load(chosen)
-    parts = _split(folder, sizes) if split else evaluation.split_for(folder, chosen.about)
+    parts = _choose_split(folder, sizes) if split else evaluation.split_for(folder, chosen.about)
     progress = evaluation.evaluate(folder, parts, network, where, size=size)
     *_, result = console.track(progress, len(folder.pairs), "comparing", unit="pairs")
     assert isinstance(result, evaluation.Evaluation)
@@ -839,16 +840,16 @@ def _first_network(arch: str, init: str | None, short_side: int, seed: int) -> t
 
 
 def _describe_outcome(outcome: Outcome) -> str:
-    losses = (
-        f"validation loss {outcome.validation_loss:.4f}, before training"
-        f" {outcome.first_validation_loss:.4f}"
+    errors = (
+        f"validation MSE {outcome.validation_mse:.4f}, before training"
+        f" {outcome.first_validation_mse:.4f}"
     )
     if outcome.trained_share == 0:
-        return f"nothing beat the first weights on the validation part, so they are kept: {losses}"
+        return f"nothing beat the first weights on the validation part, so they are kept: {errors}"
     if outcome.trained_share == 1:
-        return f"kept the trained weights: {losses}"
+        return f"kept the trained weights: {errors}"
     share = f"{outcome.trained_share:.0%}"
-    return f"kept weights {share} of the way from the first to the trained ones: {losses}"
+    return f"kept weights {share} of the way from the first to the trained ones: {errors}"
 
 
 def _default_target(film: Path) -> Path:

@@ -165,7 +165,11 @@ class Encoder(nn.Module):
         self.frozen: tuple[nn.Module, ...] = ()
 
     def freeze(self, stages: int) -> None:
-        """Train neither so many stages nor the stem before them, batch norms included; 0: all."""
+        """Train neither so many stages nor the stem before them, batch norms included.
+
+        Args:
+            stages: 0 trains all.
+        """
         self.requires_grad_(True)
         self.frozen = (self.stem, *self.stages[:stages]) if stages else ()
         for module in self.frozen:

@@ -112,7 +112,7 @@ def read_split(description: Any) -> Split:
     Raises:
         ValueError: they describe none.
     """
-    with suppress(AttributeError, OverflowError, TypeError):  # as of integers of 400 digits
+    with suppress(AttributeError, OverflowError, TypeError):  # OverflowError of huge integers
         if "every" in description:
             interleaved = InterleavedSplit(**description)
             if type(interleaved.every) is int and interleaved.every > 0:  # True is an int as well

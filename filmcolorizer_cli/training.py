@@ -51,7 +51,7 @@ WHOLE_FILM_PICTURES = 40_000  # and where it sees all shots, and is to learn the
 FEWEST_EPOCHS = 4
 PICTURES_PER_EPOCH = 512  # or more, so that the batch norms of a few pairs see many of their parts
 FROZEN_STAGES = 2  # of the encoder: edges and textures are the same in any film
-BLENDS = (0.0, 0.25, 0.5, 0.75)  # shares of the trained weights that are tried, besides all
+BLENDS = (0.25, 0.5, 0.75)  # shares of the trained weights that are tried, besides none and all
 
 Batch = tuple[Tensor, Tensor]  # luma (B, 1, H, W) and R'G'B' (B, 3, H, W), both in [0, 1]
 
@@ -152,13 +152,14 @@ class Outcome:
     """Which weights a training keeps.
 
     Attributes:
-        trained_share: 1 for the trained weights, 0 for those it began with, or a blend of both.
-        validation_loss, first_validation_loss: of these weights, and of those it began with.
+        trained_share: 1 for the trained weights, 0 for those it began with, between for a blend.
+        validation_mse, first_validation_mse: of these weights, and of those it began with; on
+            R'G'B' in [-1, 1] at the size that the network looks at.
     """
 
     trained_share: float
-    validation_loss: float
-    first_validation_loss: float
+    validation_mse: float
+    first_validation_mse: float
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ class PairSource:
         width: int,
     ) -> None:
         self.options = options
-        self.early_epochs = round(options.epochs * (1 - COOLDOWN_SHARE))
+        self.early_epochs = early_epochs(options.epochs)
         self.training = _load_stills(pairs, pairs.part("train", split), height, width)
         self.validation = _load_stills(pairs, pairs.part("validation", split), height, width)
         if len(self.training[0]) < 2:
@@ -226,7 +227,7 @@ class PairSource:
         luma, rgb = self.training
         is_early = epoch <= self.early_epochs
         scale = augmentation.early_scale if is_early else augmentation.scale
-        # The deepest features are a 32nd of it; half of such a cell is still one.
+        # Of whole multiples of 16, so that the deepest features, at a 32nd, cut off little.
         size = max(round(min(luma.shape[-2:]) * scale / 16), 1) * 16
         batch = []
         for index in chosen.tolist():
@@ -242,6 +243,11 @@ class PairSource:
         yield from map(
             _to_unit, zip(*(p.split(self.options.batch_size) for p in self.validation), strict=True)
         )
+
+
+def early_epochs(epochs: int) -> int:
+    """How many epochs show small pictures: those before the learning rate cools down."""
+    return math.floor(epochs * (1 - COOLDOWN_SHARE))
 
 
 def steps_per_epoch(pairs: int, options: TrainingOptions) -> int:
@@ -363,20 +369,22 @@ class Trainer:
             yield Step(number, losses[-1], finished=epoch)
 
     def finish(self) -> tuple[dict[str, Tensor], Outcome]:
-        """The weights to keep, once all epochs are done: those of the lowest validation loss.
+        """The weights to keep, once all epochs are done: those nearest to the validation part.
 
         Between weights that know much and those trained from them on little lie weights that know
-        both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models").
+        both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). What tells them apart
+        is the squared error that `eval` shows, not the loss, which trained weights are better at
+        for the colourfulness that it asks of them.
         """
         network = copy.deepcopy(self.network)
-        found = {1.0: (self.best.validation_loss, self.best_state)}
-        for share in BLENDS if self.options.blend else (0.0,):
+        found = {}
+        for share in (0.0, *BLENDS, 1.0) if self.options.blend else (0.0, 1.0):
             state = _blended(self.first_state, self.best_state, share)
             network.load_state_dict(state)
-            found[share] = self._validation_loss(network), state
+            found[share] = self._validation_mse(network), state
         kept = min(found, key=lambda share: found[share][0])
-        loss, state = found[kept]
-        return state, Outcome(kept, loss, first_validation_loss=found[0.0][0])
+        mse, state = found[kept]
+        return state, Outcome(kept, mse, first_validation_mse=found[0.0][0])
 
     def save_checkpoint(self) -> None:
         """Write all state, in place of the checkpoint before."""
@@ -429,8 +437,8 @@ class Trainer:
             if begun_with[name] != value:
                 raise TrainingError(
                     f"the interrupted training in {self.checkpoint} was started with"
-                    f" {name} {begun_with[name]}, not {value}; resume it with the same options,"
-                    " or start anew with --overwrite"
+                    f" {name} {begun_with[name]}, not {value}; resume it with the same pairs,"
+                    " --init and other options, or start anew with --overwrite"
                 )
 
     def _load_optimizer(self, tensors: dict[str, Tensor]) -> None:
@@ -490,6 +498,16 @@ class Trainer:
             count += len(luma)
         return total / count
 
+    @torch.no_grad()
+    def _validation_mse(self, network: Network) -> float:
+        network.eval()
+        errors = []
+        for luma, rgb in self.source.validation_batches():
+            with autocast(self.device):
+                output = network.predict_rgb(luma.to(self.device))
+            errors.append(metrics.mse(output.cpu(), rgb))
+        return torch.cat(errors).mean().item()
+
     def _move(self, luma: Tensor, rgb: Tensor) -> Batch:
         luma = luma.to(self.device, memory_format=torch.channels_last)
         return luma, rgb.to(self.device)
@@ -517,8 +535,9 @@ def train(
         After every step, so that progress can be shown; last of all the `Outcome`.
 
     Raises:
-        PairsError: a still cannot be read.
-        TrainingError: training cannot be resumed, or the loss is no longer a number.
+        PairsError: a still cannot be read, or a part is empty.
+        TrainingError: training cannot be resumed, there is only one pair to train on, or the loss
+            is no longer a number.
         WeightsError: weights or checkpoint cannot be written.
     """
     height, width = network.config.working_size(pairs.aspect_ratio)
@@ -590,7 +609,9 @@ def _snapshot(network: Network) -> dict[str, Tensor]:
 def _blended(
     first: dict[str, Tensor], trained: dict[str, Tensor], share: float
 ) -> dict[str, Tensor]:
-    """Weights, and statistics, between two networks; counts are those of the first."""
+    """Weights, and statistics, between two networks; counts of a blend are those of the first."""
+    if share == 1:
+        return trained
     return {
         name: torch.lerp(tensor, trained[name], share) if tensor.is_floating_point() else tensor
         for name, tensor in first.items()

@@ -135,11 +135,12 @@ def main(
 ) -> None:
     """Print one row for the photos and one for each film, and their mean."""
     console = Console(width=200)
-    network = for_inference(weights.load(weights.find_model(model)), CPU)
+    chosen = weights.find_model(model)
+    network = for_inference(weights.load(chosen), CPU)
     if strip:
         _strips(network, strip, strip_to)
         return
-    _, held_out = hold_out(load_photos(photos, console), SEED)
+    _, held_out = hold_out(load_photos(photos, console), chosen.about.get("seed", SEED))
     console.print(f"| {' | '.join(COLUMNS)} |")
     console.print(f"| {' | '.join('---' for _ in COLUMNS)} |")
     pictures = (photo[None].float() / 255 for photo in held_out)

@@ -1,10 +1,11 @@
 """Train the shipped model, `default.safetensors`, on a folder of photos.
 
     pip install -c constraints.txt -e '.[dev]'
-    python models/train_default.py PHOTOS -o models/default.safetensors
+    python models/train_default.py PHOTOS
 
-PHOTOS holds photos in subfolders; what the shipped weights saw stands in default.md. Killed at any
-time, the same command with --resume goes on after the last finished epoch.
+PHOTOS holds photos in subfolders; what the shipped weights saw stands in default.md. The weights
+are written to default.safetensors in the current folder, and until then a checkpoint beside them:
+killed at any time, the same command with --resume goes on after the last finished epoch.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from filmcolorizer_cli import weights
 from filmcolorizer_cli.augmentation import random_square, scaled_square, vary_tone
 from filmcolorizer_cli.color import resize, rgb_to_ycbcr
 from filmcolorizer_cli.networks import FilmConfig, FilmNetwork, build, load_imagenet_encoder
-from filmcolorizer_cli.training import COOLDOWN_SHARE, Batch, Trainer, TrainingOptions
+from filmcolorizer_cli.training import Batch, Trainer, TrainingOptions, early_epochs
 
 HELD_OUT = 500  # photos that training never sees
 CROP = 160  # pixels, the square that training looks at once its rate cools down
@@ -38,8 +39,8 @@ EARLY_CROP = 128  # pixels, the square before that, at half the cost
 FROZEN_STAGES = 2  # of the encoder: edges and textures are the same in any picture
 EPOCHS_PER_PASS = 4  # an epoch is a quarter of the photos, so that a checkpoint comes every minute
 SEED = 2026
-# When, as a share of the epochs, the weights are kept that are averaged with the last ones. These
-# are nearer to the truth, but see colours in blank frames; the average has the best of both.
+# When, as a share of the epochs, the weights are kept that are averaged with the last ones. Those
+# are nearer to the truth on films, but see colours in blank frames; the average does not.
 EARLIER = 0.81
 # What the chroma is scaled by at last. Training holds each picture to the colourfulness of its
 # truth, also where its colours are a guess; paler guesses are nearer to the truth.
@@ -91,7 +92,7 @@ class PhotoSource:
         self.batch_size = batch_size
         self.seed = seed
         self.steps_per_epoch = len(self.photos) // EPOCHS_PER_PASS // batch_size
-        self.early_epochs = round(epochs * (1 - COOLDOWN_SHARE))
+        self.early_epochs = early_epochs(epochs)
         self.identity = {"photos": len(self.photos)}
 
     def training_batches(self, epoch: int) -> Iterator[Batch]:
@@ -227,6 +228,11 @@ def _compressed(luma: Tensor, dice: random.Random) -> Tensor:
     return torch.from_numpy(np.array(Image.open(file))).float()[None] / 255
 
 
+def _keep_earlier(trainer: Trainer, path: Path) -> None:
+    if len(trainer.history) == round(trainer.options.epochs * EARLIER):
+        weights.save(trainer.averaged, path, about={})
+
+
 def main(
     photos: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
     output: Annotated[Path, typer.Option("-o", "--output")] = Path("default.safetensors"),
@@ -251,14 +257,16 @@ def main(
         checkpoint=output.with_suffix(".checkpoint.safetensors"),
         device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
     )
+    earlier = output.with_suffix(".earlier.safetensors")
     if resume:
         trainer.load_checkpoint()
-    earlier = output.with_suffix(".earlier.safetensors")
+    elif trainer.checkpoint.exists():
+        raise typer.BadParameter(f"{trainer.checkpoint} is there already; go on with --resume")
+    _keep_earlier(trainer, earlier)  # a kill may have come between the checkpoint and this
     for step in trainer.run():
         if step.finished:
             console.print(step.finished)
-            if step.epoch == round(epochs * EARLIER):
-                weights.save(trainer.averaged, earlier, about={})
+            _keep_earlier(trainer, earlier)
     about = {
         "description": "any black-and-white film",
         "data": f"{len(source.photos):,} photos, see models/default.md",
@@ -272,6 +280,8 @@ def main(
             state[name] = torch.lerp(state[name].cpu(), weight, 0.5)
     state |= {name: state[name] * STRENGTH for name in ("head.weight", "head.bias")}
     weights.save(network, output, about=about, state=state, half_precision=True)
+    trainer.checkpoint.unlink()
+    earlier.unlink()
     console.print(f"wrote {output}")
 
 

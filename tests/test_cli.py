@@ -25,7 +25,17 @@ from PIL import Image
 from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
-from filmcolorizer_cli import cli, colorizing, evaluation, networks, report, sync, training, weights
+from filmcolorizer_cli import (
+    cli,
+    colorizing,
+    evaluation,
+    metrics,
+    networks,
+    report,
+    sync,
+    training,
+    weights,
+)
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM, models_folder
 from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, build
@@ -519,18 +529,18 @@ def test_extract_refuses_a_part_without_stills(color_film: Path) -> None:
 
 
 def kept_weights(said: str, history: list[training.Epoch]) -> float:
-    """The loss before training, of what is said of a training that did good."""
+    """The error before training, of what is said of a training that did good."""
     best = min(history, key=lambda epoch: epoch.validation_loss)
     first, second, _ = said.splitlines()
     assert first == (
         f"best of {len(history)} epochs: {best.epoch}, training loss {best.training_loss:.4f},"
         f" validation loss {best.validation_loss:.4f}"
     )
-    start = (
-        f"kept the trained weights: validation loss {best.validation_loss:.4f}, before training "
-    )
-    assert second.startswith(start)
-    return float(second.removeprefix(start))
+    pattern = r"kept the trained weights: validation MSE (\d\.\d{4}), before training (\d\.\d{4})"
+    found = re.fullmatch(pattern, second)
+    assert found is not None, second
+    assert float(found[1]) < float(found[2])
+    return float(found[2])
 
 
 def test_train_film_writes_weights_and_figures(
@@ -546,9 +556,9 @@ def test_train_film_writes_weights_and_figures(
     untrained = build(TINY)
     first = training.default_options("film", 8, is_pretrained=False, shows_all=False)
     source = training.PairSource(pairs, parts, first, height=32, width=43)
-    [validation] = source.validation_batches()
-    grey = training.loss_of(untrained.eval(), *validation).item()
-    assert kept_weights(said, history) == pytest.approx(grey, rel=1e-3)
+    [(luma, rgb)] = source.validation_batches()
+    grey = metrics.mse(untrained.eval().predict_rgb(luma), rgb).mean().item()
+    assert kept_weights(said, history) == pytest.approx(grey, abs=1e-4)
     assert len(history) == 2
     names = ["film-loss.png", "film-samples.png", "film.csv", "film.safetensors"]
     assert files_in(Path()) == names
@@ -584,9 +594,9 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
     best = min(epoch.validation_loss for epoch in training.read_history(Path("c.safetensors")))
     assert said["best"]["validation_loss"] == best
     model = weights.find_model("c.safetensors")
-    assert set(said["kept"]) == {"trained_share", "validation_loss", "first_validation_loss"}
-    first = said["kept"]["first_validation_loss"]
-    assert said["kept"]["validation_loss"] == min(best, first)
+    assert set(said["kept"]) == {"trained_share", "validation_mse", "first_validation_mse"}
+    first = said["kept"]["first_validation_mse"]
+    assert said["kept"]["validation_mse"] == pytest.approx(min(best, first), rel=2e-3)
     assert said["kept"]["trained_share"] == model.about["trained_share"] == float(best <= first)
     assert model.config == {"arch": "classic", "size": 32}
     # The defaults are those of 2020, but for what was asked for.
@@ -612,7 +622,7 @@ def test_train_tells_when_nothing_beats_the_first_weights(own_pairs: Pairs) -> N
     some = ("--arch", "classic", "--init", "first.safetensors", *QUICK_TRAINING, "--lr", 0.005)
     _, said, _ = succeed("train", own_pairs.folder, *some).splitlines()
     found = re.fullmatch(
-        r"nothing beat the first weights on the validation part, so they are kept: validation loss"
+        r"nothing beat the first weights on the validation part, so they are kept: validation MSE"
         r" (\d\.\d{4}), before training (\d\.\d{4})",
         said,
     )
@@ -628,7 +638,7 @@ def test_train_tells_when_nothing_beats_the_first_weights(own_pairs: Pairs) -> N
 
 def test_describe_outcome_tells_how_far_a_blend_goes() -> None:
     assert cli._describe_outcome(training.Outcome(0.75, 0.12344, 1.5)) == (
-        "kept weights 75% of the way from the first to the trained ones: validation loss 0.1234,"
+        "kept weights 75% of the way from the first to the trained ones: validation MSE 0.1234,"
         " before training 1.5000"
     )
 
@@ -697,6 +707,16 @@ def test_train_film_starts_from_the_shipped_weights_by_default(
     assert trained.config.size == 32, "the size of the stills"
     for before, after in zip(shipped.parameters(), trained.parameters(), strict=True):
         torch.testing.assert_close(after, before)
+
+
+def test_train_learns_by_heart_what_is_interleaved(
+    pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "PICTURES_PER_EPOCH", 8)
+    some = ("--init", "none", "--size", 32, "--epochs", 1, "--split", "interleaved")
+    succeed("train", pairs.folder, *some)
+    chosen = weights.find_model("film.safetensors").about["training"]
+    assert chosen["augmentation"] == asdict(training.BY_HEART)
 
 
 def test_train_splits_as_it_is_told(pairs: Pairs) -> None:
@@ -835,7 +855,7 @@ def test_train_stopped_by_ctrl_c_says_how_to_go_on(pairs: Pairs) -> None:
     assert files_in(Path()) == ["film.checkpoint.safetensors", "film.csv"]
     assert fail("train", pairs.folder, *LONG_TRAINING, "--seed", 1, "--resume") == (
         "the interrupted training in film.checkpoint.safetensors was started with seed 0, not 1;"
-        " resume it with the same options, or start anew with --overwrite"
+        " resume it with the same pairs, --init and other options, or start anew with --overwrite"
     )
 
 
@@ -894,8 +914,8 @@ def test_eval_measures_the_parts_that_it_is_told(pairs: Pairs, vivid_weights: Pa
     split = {"validation_from_seconds": 1.0, "test_from_seconds": 3.0}
     weights.save(build(TINY), Path("own.safetensors"), about={"split": split, "film": pairs.film})
     for model in (vivid_weights, "own.safetensors"):
-        for split, counts in (("interleaved", [12, 6, 6]), ("70,15,15", [8, 8, 8])):
-            arguments = ("--model", model, "--split", split, "--json")
+        for parts, counts in (("interleaved", [12, 6, 6]), ("70,15,15", [8, 8, 8])):
+            arguments = ("--model", model, "--split", parts, "--json")
             network = json.loads(succeed("eval", pairs.folder, *arguments))["network"]
             assert [network[part]["pairs"] for part in network] == counts
     assert "is no split" in misuse("eval", pairs.folder, "--split", "some")
