@@ -20,7 +20,7 @@ from filmcolorizer_cli.video import (
     TIMELINE_FRAME_RATE,
     Encoding,
     Film,
-    FilmWriter,
+    PictureWriter,
     Plane,
     Sampling,
     read_luma,
@@ -180,12 +180,12 @@ def render(
     """
     left, top, right, bottom = sync_map.longest.area
     size = _even((right - left) * bw.width), _even((bottom - top) * bw.height)
-    shape = replace(bw, width=size[0], height=size[1], sounds=(), start_seconds=0.0)
+    shape = replace(bw, width=size[0], height=size[1])
     grey = np.full((2, size[1] // 2, size[0] // 2), BLACK[1], np.uint8)
     pictures = read_aligned(bw, color, sync_map, Moments(), size, matrix=WORKING_MATRIX)
     with (
-        FilmWriter(bw_target, shape, Encoding()) as bw_writer,
-        FilmWriter(color_target, shape, Encoding()) as color_writer,
+        PictureWriter(bw_target, shape, Encoding()) as bw_writer,
+        PictureWriter(color_target, shape, Encoding()) as color_writer,
     ):
         number = 0
         for number, picture in enumerate(pictures, 1):

@@ -811,10 +811,16 @@ def demo(device: Device = "auto", overwrite: Overwrite = False, ffmpeg: Ffmpeg =
 
 def _colorize(film: Film, target: Path, network: Network, options: Any, device: Any) -> int:
     from filmcolorizer_cli import colorizing
+    from filmcolorizer_cli.segments import parts_folder
 
-    frames = colorizing.colorize(film, target, network, options, device)
+    frames = colorizing.colorize(film, target, network, options, device, note=console.note)
     total = options.sampling().frame_count(film)
-    return max(console.track(frames, total, "colorizing"))
+    try:
+        return max(console.track(frames, total, "colorizing"))
+    except KeyboardInterrupt:
+        if parts_folder(target).exists():
+            console.note("what is rendered is kept: go on with the same command")
+        raise
 
 
 def _first_network(arch: str, init: str | None, short_side: int, seed: int) -> tuple[Network, bool]:

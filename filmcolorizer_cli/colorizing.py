@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from filmcolorizer_cli import __version__
 from filmcolorizer_cli.color import (
     chroma_to_codes,
     fit_chroma,
@@ -18,10 +20,21 @@ from filmcolorizer_cli.color import (
     resize,
 )
 from filmcolorizer_cli.errors import OptionError, VideoError
-from filmcolorizer_cli.networks import Network, autocast, for_inference
-from filmcolorizer_cli.video import Encoding, Film, FilmWriter, Plane, Sampling, read_luma
+from filmcolorizer_cli.networks import Network, autocast, config_to_dict, for_inference
+from filmcolorizer_cli.segments import Parts, Segment, identity_of
+from filmcolorizer_cli.video import (
+    Encoding,
+    Film,
+    PictureWriter,
+    Plane,
+    Sampling,
+    join_film,
+    read_luma,
+)
+from filmcolorizer_cli.weights import checksum
 
 BATCH_SIZE = 8  # frames that the network looks at together
+SEGMENT_SECONDS = 10  # of film that a crash costs at most
 
 
 @dataclass(frozen=True)
@@ -48,15 +61,29 @@ class ColorizeOptions:
 
 
 def colorize(
-    film: Film, target: Path, network: Network, options: ColorizeOptions, device: torch.device
+    film: Film,
+    target: Path,
+    network: Network,
+    options: ColorizeOptions,
+    device: torch.device,
+    *,
+    note: Callable[[str], object] = lambda text: None,
 ) -> Iterator[int]:
     """Write a film's colour version: its own luma, the network's chroma, its sound.
 
+    It is rendered in segments, which gather in ``<target>.parts`` and are joined at last. Stopped
+    in whatever way and called again, it goes on after the last segment that is done.
+
+    Args:
+        note: is told when an interrupted rendering is taken up, or gives way.
+
     Yields:
-        The number of frames written so far, after each frame.
+        The number of frames written so far: first those that an interrupted rendering left, if it
+        left any, then after each frame.
 
     Raises:
         OptionError: the film ends before ``start_seconds``, or not a single frame is wanted.
+        FilmColorizerError: the target or its parts cannot be written.
         VideoError: the film cannot be read, or the target cannot be written; no target is left.
     """
     if options.start_seconds >= film.duration_seconds:
@@ -70,25 +97,94 @@ def colorize(
             f"a duration of {options.duration_seconds:g} s is shorter than a frame; give a longer"
             " --duration"
         )
-    lumas = closing(read_luma(film, sampling))
-    writer = FilmWriter(
+    parts = Parts(
         target,
-        film,
-        options.encoding,
-        start_seconds=options.start_seconds,
-        duration_seconds=options.duration_seconds,
+        _begun_with(film, network, options),
+        sampling.frame_count(film),
+        round(SEGMENT_SECONDS * sampling.frame_rate),
     )
-    with writer, lumas as frames:
-        written = 0
-        colored = colorize_frames(
-            frames, network, film.aspect_ratio, device, vividness=options.vividness
-        )
-        for luma, chroma in colored:
-            writer.write(luma, chroma)
-            written += 1
-            yield written
-        if not written:
+    if parts.discarded:
+        note(f"starting anew: the interrupted rendering was begun with {parts.discarded}")
+    elif parts.frames_done:
+        note(f"going on after the {parts.frames_done} frames that an interrupted rendering left")
+    try:
+        yield from _render(parts, film, network, options, device)
+        if not parts.frames_done:
             raise VideoError(f"{film.path} gave no picture to colorize; look at it with a player")
+        join_film(
+            parts.files,
+            target,
+            film,
+            sampling.frame_rate,
+            start_seconds=options.start_seconds,
+            duration_seconds=options.duration_seconds,
+        )
+        parts.remove()
+    finally:
+        if not parts.frames_done:
+            parts.remove()
+
+
+def _render(
+    parts: Parts, film: Film, network: Network, options: ColorizeOptions, device: torch.device
+) -> Iterator[int]:
+    """Write the segments that are missing; yields as `colorize` does."""
+    written = parts.frames_done
+    if written:
+        yield written
+    for segment in parts.missing():
+        frames = 0
+        for _ in _colorize_segment(film, segment, parts.file_of(segment), network, options, device):
+            frames += 1
+            yield written + frames
+        parts.finish(segment, frames)
+        written += frames
+
+
+def _colorize_segment(
+    film: Film,
+    segment: Segment,
+    target: Path,
+    network: Network,
+    options: ColorizeOptions,
+    device: torch.device,
+) -> Iterator[None]:
+    """Write one segment; no file where the film has ended before it."""
+    sampling = options.sampling()
+    begin = segment.first_frame / sampling.frame_rate
+    start = options.start_seconds + float(begin)
+    duration = options.duration_seconds and options.duration_seconds - float(begin)
+    if segment.planned_frames is not None:
+        duration = float(segment.planned_frames / sampling.frame_rate)
+    part = replace(sampling, start_seconds=start, duration_seconds=duration)
+    with closing(read_luma(film, part)) as lumas:
+        colored = colorize_frames(
+            lumas, network, film.aspect_ratio, device, vividness=options.vividness
+        )
+        first = next(colored, None)
+        if first is None:
+            return
+        with PictureWriter(target, film, options.encoding) as writer:
+            for luma, chroma in chain((first,), colored):
+                writer.write(luma, chroma)
+                yield
+
+
+def _begun_with(film: Film, network: Network, options: ColorizeOptions) -> dict[str, Any]:
+    """What decides how the segments look, by name."""
+    encoding = options.encoding
+    return {
+        **identity_of(film),
+        "frame rate": str(encoding.frame_rate),
+        "crf": encoding.crf,
+        "preset": encoding.preset,
+        "start": options.start_seconds,
+        "duration": options.duration_seconds,
+        "vividness": options.vividness,
+        "network": config_to_dict(network.config),
+        "checksum of the weights": checksum(network),
+        "version": __version__,
+    }
 
 
 def colorize_frames(

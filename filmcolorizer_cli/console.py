@@ -40,7 +40,10 @@ class RateColumn(ProgressColumn):
 
 
 def track(items: Iterable[T], total: int, label: str, *, unit: str = "frames") -> Iterator[T]:
-    """Pass items on, with a bar on stderr once they have taken more than a moment."""
+    """Pass items on, with a bar on stderr once they have taken more than a moment.
+
+    Items that are whole numbers tell how far it has come, others count as one each.
+    """
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -57,7 +60,10 @@ def track(items: Iterable[T], total: int, label: str, *, unit: str = "frames") -
     task = progress.add_task(label, total=total, note="")
     try:
         for item in items:
-            progress.advance(task)
+            if isinstance(item, int):
+                progress.update(task, completed=item)
+            else:
+                progress.advance(task)
             if not progress.live.is_started and time.monotonic() - started > QUIET_SECONDS:
                 progress.start()
             yield item

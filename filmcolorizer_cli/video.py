@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -438,50 +438,38 @@ class Encoding:
     preset: str = "medium"
 
 
-class FilmWriter:
-    """Writes an H.264 mp4 (yuv420p, BT.709, limited range), with a film's sound along.
+class PictureWriter:
+    """Writes an H.264 mp4 (yuv420p, BT.709, limited range) of pictures alone.
 
     A context manager. The file grows under a temporary name beside the target and is renamed when
     the ``with`` block ends well; otherwise nothing stays behind.
 
     Args:
         target: the file to write.
-        source: the film whose shape the pictures have and whose sound goes along.
-        start_seconds, duration_seconds: the part of the source that is written.
+        source: the film whose shape the pictures have.
 
     Raises:
         FilmColorizerError: the target's folder cannot be written to.
         VideoError: ffmpeg cannot write the film; its last words are in the message.
     """
 
-    def __init__(
-        self,
-        target: Path,
-        source: Film,
-        encoding: Encoding,
-        *,
-        start_seconds: float = 0.0,
-        duration_seconds: float | None = None,
-    ) -> None:
+    def __init__(self, target: Path, source: Film, encoding: Encoding) -> None:
         self.target = target
         self._temporary = temporary_beside(target)
         self._width, self._height = source.width, source.height
         check_folder(target.parent)
-        pictures = _pictures_input(source, encoding, is_from_start=start_seconds == 0)
-        sounds, sound_options = _sounds(source, start_seconds, duration_seconds)
         self._output = ffmpeg.output(
-            pictures,
-            *sounds,
+            _pictures_input(source, encoding.frame_rate),
             local_file(self._temporary),
             format="mp4",
             movflags="+faststart",
             pix_fmt="yuv420p",
             preset=encoding.preset,
             crf=encoding.crf,
-            **{"c:v": "libx264", "fps_mode": "passthrough", **_COLOR_TAGS, **sound_options},
+            **{"c:v": "libx264", "fps_mode": "passthrough", **_COLOR_TAGS},
         ).overwrite_output()
 
-    def __enter__(self) -> FilmWriter:
+    def __enter__(self) -> PictureWriter:
         self._process = Process(self._output, reads_stdin=True)
         return self
 
@@ -521,24 +509,111 @@ class FilmWriter:
             self._temporary.unlink(missing_ok=True)
 
     def _failure(self) -> VideoError:
-        return VideoError(
-            f"{self.target} could not be written (ffmpeg: {self._process.last_words()});"
-            " make room there, or choose another place with -o"
-        )
+        return _cannot_write_film(self.target, self._process.last_words())
 
 
-def _pictures_input(source: Film, encoding: Encoding, *, is_from_start: bool) -> Any:
-    """Raw pictures from the pipe, in the source's shape and as late as they are in the source."""
-    rate = encoding.frame_rate
+def count_pictures(path: Path) -> int:
+    """How many pictures a whole film file holds, by its packets; 0 for what is none."""
+    try:
+        with av.open(local_file(path), options={"protocol_whitelist": "file"}) as container:
+            return sum(1 for packet in container.demux(video=0) if packet.size)
+    except (av.FFmpegError, IndexError, OSError):
+        return 0
+
+
+def join_film(
+    parts: Sequence[Path],
+    target: Path,
+    source: Film,
+    frame_rate: Fraction,
+    *,
+    start_seconds: float = 0.0,
+    duration_seconds: float | None = None,
+) -> int:
+    """Join files of a `PictureWriter` into one film, without encoding anew, with a film's sound.
+
+    Args:
+        parts: in order, made with the same encoding; the joined pictures lie beside the first for
+            a while.
+        target: appears when it is whole.
+        source: whose sound goes along.
+        start_seconds, duration_seconds: the part of the source that the pictures show.
+
+    Returns:
+        The number of pictures.
+
+    Raises:
+        FilmColorizerError: the target cannot be written.
+        VideoError: ffmpeg cannot write the film; its last words are in the message.
+    """
+    check_folder(target.parent)
+    joined, temporary = parts[0].with_name("joined.mp4"), temporary_beside(target)
+    try:
+        count = _join_pictures(parts, joined, frame_rate)
+        delay = 0.0 if start_seconds else source.start_seconds
+        pictures = open_input(joined, itsoffset=f"{delay:.6f}")
+        sounds, sound_options = _sounds(source, start_seconds, duration_seconds)
+        output = ffmpeg.output(
+            pictures["v"],
+            *sounds,
+            local_file(temporary),
+            format="mp4",
+            movflags="+faststart",
+            **{"c:v": "copy", **sound_options},
+        ).overwrite_output()
+        with Process(output) as process:
+            if not process.wait():
+                raise _cannot_write_film(target, process.last_words())
+        if (found := count_pictures(temporary)) != count:
+            raise VideoError(
+                f"{target} came out with {found} of {count} pictures; report this, with the source"
+            )
+        temporary.replace(target)
+    except OSError as problem:
+        raise cannot_write(target, problem) from None
+    except av.FFmpegError as problem:
+        raise _cannot_write_film(target, str(problem)) from None
+    finally:
+        joined.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+    return count
+
+
+def _join_pictures(parts: Sequence[Path], target: Path, frame_rate: Fraction) -> int:
+    """Write one mp4 in which each part begins where the one before it has ended."""
+    count = 0
+    with av.open(local_file(target), "w", format="mp4") as container:
+        stream = None
+        for part in parts:
+            with av.open(local_file(part), options={"protocol_whitelist": "file"}) as opened:
+                pictures = opened.streams.video[0]
+                stream = stream or container.add_stream_from_template(pictures)
+                begin = round(count / frame_rate / pictures.time_base)
+                for packet in opened.demux(pictures):
+                    if packet.size:  # the last one only flushes
+                        packet.pts, packet.dts = packet.pts + begin, packet.dts + begin
+                        packet.stream = stream
+                        container.mux(packet)
+                        count += 1
+    return count
+
+
+def _cannot_write_film(target: Path, last_words: str) -> VideoError:
+    return VideoError(
+        f"{target} could not be written (ffmpeg: {last_words});"
+        " make room there, or choose another place with -o"
+    )
+
+
+def _pictures_input(source: Film, rate: Fraction) -> Any:
+    """Raw pictures from the pipe, in the source's shape."""
     width, height = source.width + source.width % 2, source.height + source.height % 2
-    delay = source.start_seconds if is_from_start else 0.0
     stream = ffmpeg.input(
         "pipe:",
         format="rawvideo",
         pix_fmt="yuv420p",
         video_size=(width, height),
         framerate=f"{rate.numerator}/{rate.denominator}",
-        itsoffset=f"{delay:.6f}",
         **_COLOR_TAGS,
     )
     sar = source.sample_aspect_ratio

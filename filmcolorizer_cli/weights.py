@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,14 @@ def save(
         "about": json.dumps(about),
     }
     write_tensors(path, tensors, metadata)
+
+
+def checksum(network: Network) -> int:
+    """A number that changes when any weight does."""
+    result = 0
+    for tensor in network.state_dict().values():
+        result = zlib.crc32(tensor.detach().cpu().contiguous().numpy().data, result)
+    return result
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

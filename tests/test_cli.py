@@ -1524,20 +1524,46 @@ def processes_naming(text: str) -> list[str]:
         (signal.SIGTERM, 143, ""),
     ],
 )
-def test_colorize_stopped_by_a_signal_leaves_nothing(
+def test_colorize_stopped_early_by_a_signal_leaves_nothing(
     number: signal.Signals, code: int, sentence: str, vivid_weights: Path
 ) -> None:
     film = Path("long.mp4")
     run_ffmpeg("-stream_loop", 99, "-i", SAMPLE_FILM, "-c", "copy", film)
     program = start("colorize", film, "--model", vivid_weights, "--device", "cpu")
-    wait_for(lambda: len(files_in(Path())) == 2, program)
     here = str(Path.cwd())
-    assert len([line for line in processes_naming(here) if "ffmpeg" in line]) == 2
+    ffmpegs = lambda: [line for line in processes_naming(here) if "ffmpeg" in line]  # noqa: E731
+    wait_for(lambda: len(ffmpegs()) == 2, program)
     returncode, said = finish(program, number)
     assert said == f"colorizing long.mp4 with the model {vivid_weights} on cpu\n{sentence}"
     assert returncode == code
     assert files_in(Path()) == ["long.mp4"]
     assert processes_naming(here) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_colorize_stopped_later_goes_on_from_there(
+    number: signal.Signals, vivid_weights: Path
+) -> None:
+    film, parts = Path("long.mp4"), Path("long-color.mp4.parts")
+    run_ffmpeg("-stream_loop", 3, "-i", SAMPLE_FILM, "-c", "copy", film)
+    arguments = ("colorize", film, "--model", vivid_weights, "--preset", "ultrafast")
+    program = start(*arguments)
+    wait_for(lambda: (parts / "000001.mp4").exists(), program)
+    _, said = finish(program, number)
+    kept = "what is rendered is kept: go on with the same command\n"
+    assert (kept in said) == (number == signal.SIGINT)
+    assert files_in(Path()) == ["long-color.mp4.parts", "long.mp4"]
+    done = sum(
+        s["frames"] or 0 for s in json.loads((parts / "manifest.json").read_text())["segments"]
+    )
+    note = f"going on after the {done} frames that an interrupted rendering left\n" if done else ""
+    finished = start(*arguments)
+    _, said = finished.communicate(timeout=100)
+    assert finished.returncode == 0
+    assert note in said
+    assert files_in(Path()) == ["long-color.mp4", "long.mp4"]
+    frames = decode_planes(Path("long-color.mp4"), "yuv420p", (480, 360))[0]
+    assert len(frames) == probe(film).frame_count()
 
 
 def test_sync_stopped_by_ctrl_c_leaves_nothing() -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,13 +16,14 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
+from filmcolorizer_cli import colorizing
 from filmcolorizer_cli.colorizing import (
     BATCH_SIZE,
     ColorizeOptions,
     colorize,
     colorize_frames,
 )
-from filmcolorizer_cli.errors import OptionError, VideoError
+from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, Network, build
 from filmcolorizer_cli.video import Encoding, Film, probe
@@ -249,10 +253,14 @@ def test_colorize_writes_any_size(size: tuple[int, int], tmp_path: Path) -> None
 
 
 def run_colorize(
-    film: Film, target: Path, network: Network | None = None, **options: Any
+    film: Film,
+    target: Path,
+    network: Network | None = None,
+    note: Callable[[str], object] = print,
+    **options: Any,
 ) -> Iterator[int]:
     chosen = ColorizeOptions(**{"encoding": QUICK, **options})
-    return colorize(film, target, network or vivid_network(), chosen, CPU)
+    return colorize(film, target, network or vivid_network(), chosen, CPU, note=note)
 
 
 def test_colorize_to_24_fps_goes_by_time(numbered_clip: Path, tmp_path: Path) -> None:
@@ -386,17 +394,148 @@ def test_colorize_refuses_to_start_behind_the_end(plain_clip: Path, tmp_path: Pa
     assert files_in(tmp_path) == []
 
 
-def test_colorize_that_is_stopped_leaves_nothing(plain_clip: Path, tmp_path: Path) -> None:
+def test_colorize_that_is_stopped_early_leaves_nothing(plain_clip: Path, tmp_path: Path) -> None:
     frames = run_colorize(probe(plain_clip), tmp_path / "color.mp4")
     assert [next(frames), next(frames)] == [1, 2]
+    parts = tmp_path / "color.mp4.parts"
     give_up = time.monotonic() + 30
-    while not files_in(tmp_path):  # until ffmpeg has begun to write
+    while len(files_in(parts)) < 2:  # until ffmpeg has begun to write
         assert time.monotonic() < give_up
         time.sleep(0.01)
-    [temporary] = files_in(tmp_path)
-    assert temporary.startswith(".")
     frames.close()
     assert files_in(tmp_path) == []
+
+
+@pytest.fixture
+def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A segment is half a second, so the numbered clip of four seconds has eight of twelve."""
+    monkeypatch.setattr(colorizing, "SEGMENT_SECONDS", 0.5)
+
+
+def decoded(path: Path) -> list[bytes]:
+    """All frames, each with its chroma."""
+    film = probe(path)
+    planes = decode_planes(path, "yuv420p", (film.width, film.height))
+    return [b"".join(plane.tobytes() for plane in frame) for frame in zip(*planes, strict=True)]
+
+
+@pytest.fixture
+def whole(numbered_clip: Path, short_segments: None, tmp_path: Path) -> list[bytes]:
+    """The decoded frames of an uninterrupted rendering of the numbered clip."""
+    target = tmp_path / "whole.mp4"
+    assert list(run_colorize(probe(numbered_clip), target)) == list(range(1, 97))
+    assert files_in(tmp_path) == ["whole.mp4"]
+    frames = decoded(target)
+    assert len(frames) == 96
+    target.unlink()
+    return frames
+
+
+def test_colorize_in_segments_shows_the_frames_of_one_piece(
+    numbered_clip: Path, short_segments: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At x264's lossless setting nothing tells where the borders are."""
+    lossless = Encoding(crf=0, preset="ultrafast")
+    list(run_colorize(probe(numbered_clip), tmp_path / "segments.mp4", encoding=lossless))
+    monkeypatch.setattr(colorizing, "SEGMENT_SECONDS", 100)
+    list(run_colorize(probe(numbered_clip), tmp_path / "piece.mp4", encoding=lossless))
+    assert decoded(tmp_path / "segments.mp4") == decoded(tmp_path / "piece.mp4")
+    ours, theirs = (probe(tmp_path / name) for name in ("segments.mp4", "piece.mp4"))
+    assert replace(ours, path=theirs.path) == theirs
+
+
+@pytest.mark.parametrize("stop_after", [12, 13, 50, 96])
+def test_colorize_goes_on_after_the_segments_that_are_done(
+    stop_after: int, numbered_clip: Path, whole: list[bytes], tmp_path: Path
+) -> None:
+    target, notes = tmp_path / "color.mp4", list[str]()
+    frames = run_colorize(probe(numbered_clip), target)
+    for _ in range(stop_after):
+        next(frames)
+    frames.close()
+    assert not target.exists()
+    done = (stop_after - 1) // 12 * 12  # a segment is done once the next frame is asked for
+    if not done:
+        assert files_in(tmp_path) == []
+        return
+    assert files_in(tmp_path) == ["color.mp4.parts"]
+    frames = run_colorize(probe(numbered_clip), target, note=notes.append)
+    assert list(frames) == [done, *range(done + 1, 97)]
+    assert notes == [f"going on after the {done} frames that an interrupted rendering left"]
+    assert decoded(target) == whole
+    assert files_in(tmp_path) == ["color.mp4"]
+
+
+def interrupt(clip: Path, target: Path) -> Path:
+    """Stop a rendering amid its fifth segment; returns the folder of parts."""
+    frames = run_colorize(probe(clip), target)
+    for _ in range(50):
+        next(frames)
+    frames.close()
+    return target.with_name(f"{target.name}.parts")
+
+
+@pytest.mark.parametrize("damage", ["lost", "cut short", "emptied"])
+def test_colorize_makes_a_damaged_segment_anew(
+    damage: str, numbered_clip: Path, whole: list[bytes], tmp_path: Path
+) -> None:
+    target = tmp_path / "color.mp4"
+    segment = interrupt(numbered_clip, target) / "000002.mp4"
+    if damage == "lost":
+        segment.unlink()
+    else:
+        data = segment.read_bytes()
+        segment.write_bytes(data[: len(data) // 2] if damage == "cut short" else b"")
+    first, *_ = run_colorize(probe(numbered_clip), target)
+    assert first == 36
+    assert decoded(target) == whole
+
+
+def test_colorize_with_other_options_starts_anew(
+    numbered_clip: Path, whole: list[bytes], tmp_path: Path
+) -> None:
+    target, notes = tmp_path / "color.mp4", list[str]()
+    interrupt(numbered_clip, target)
+    list(run_colorize(probe(numbered_clip), target, vividness=0.0, note=notes.append))
+    start = "starting anew: the interrupted rendering was begun with "
+    assert notes == [f"{start}vividness 1.0, not 0.0"]
+    assert decoded(target) != whole
+    interrupt(numbered_clip, target)
+    list(run_colorize(probe(numbered_clip), target, network=build(TINY), note=notes.append))
+    assert notes[1].startswith(f"{start}checksum of the weights ")
+
+
+def test_colorize_of_a_changed_source_starts_anew(
+    numbered_clip: Path, whole: list[bytes], tmp_path: Path
+) -> None:
+    source, target, notes = tmp_path / "film.mp4", tmp_path / "color.mp4", list[str]()
+    shutil.copy(numbered_clip, source)
+    interrupt(source, target)
+    os.utime(source, (1, 1))
+    list(run_colorize(probe(source), target, note=notes.append))
+    [told] = notes
+    assert told.startswith(
+        "starting anew: the interrupted rendering was begun with source's time of change "
+    )
+    assert decoded(target) == whole
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"format": "other/1"}'])
+def test_colorize_touches_no_folder_that_is_not_its_own(
+    content: str | None, plain_clip: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "color.mp4.parts"
+    folder.mkdir()
+    (folder / "holiday.jpg").write_text("mine")
+    if content is not None:
+        (folder / "manifest.json").write_text(content)
+    with pytest.raises(FilmColorizerError) as caught:
+        list(run_colorize(probe(plain_clip), tmp_path / "color.mp4"))
+    assert str(caught.value) == (
+        f"{folder} is needed for the parts of the film and holds something else; move it away, or"
+        " choose another place with -o"
+    )
+    assert (folder / "holiday.jpg").read_text() == "mine"
 
 
 def test_colorize_that_is_stopped_leaves_the_older_file(plain_clip: Path, tmp_path: Path) -> None:

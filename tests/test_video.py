@@ -18,9 +18,10 @@ from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, QUIT_SECONDS
 from filmcolorizer_cli.video import (
     Encoding,
     Film,
-    FilmWriter,
+    PictureWriter,
     Sampling,
     Sound,
+    join_film,
     probe,
     read_cuts,
     read_luma,
@@ -589,18 +590,29 @@ def noise(width: int, height: int, count: int) -> list[tuple[np.ndarray, np.ndar
     ]
 
 
+Pictures = Iterable[tuple[np.ndarray, np.ndarray]]
+
+
+def write_pictures(
+    target: Path, source: Film, pictures: Pictures | None = None, encoding: Encoding = FAST
+) -> Film:
+    with PictureWriter(target, source, encoding) as writer:
+        for luma, chroma in pictures or noise(source.width, source.height, 3):
+            writer.write(luma, chroma)
+    return probe(target)
+
+
 def write_film(
     target: Path,
     source: Film,
-    pictures: Iterable[tuple[np.ndarray, np.ndarray]] | None = None,
+    pictures: Pictures | None = None,
     encoding: Encoding = FAST,
     **part: float,
 ) -> Film:
-    if pictures is None:
-        pictures = noise(source.width, source.height, 3)
-    with FilmWriter(target, source, encoding, **part) as writer:
-        for luma, chroma in pictures:
-            writer.write(luma, chroma)
+    with tempfile.TemporaryDirectory() as folder:
+        pictures_alone = Path(folder) / "pictures.mp4"
+        write_pictures(pictures_alone, source, pictures, encoding)
+        join_film([pictures_alone], target, source, encoding.frame_rate, **part)
     return probe(target)
 
 
@@ -631,7 +643,7 @@ def packets(path: Path, *, sound: int = 0) -> list[bytes]:
         return [bytes(packet) for packet in container.demux(audio=sound) if packet.size]
 
 
-def test_film_writer_writes_what_every_player_takes(plain_clip: Path, tmp_path: Path) -> None:
+def test_join_film_writes_what_every_player_takes(plain_clip: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     encoding = Encoding(frame_rate=Fraction(30000, 1001), preset="ultrafast")
     film = write_film(target, probe(plain_clip), noise(64, 48, 30), encoding)
@@ -650,7 +662,7 @@ def test_film_writer_writes_what_every_player_takes(plain_clip: Path, tmp_path: 
     assert data.index(b"moov") < data.index(b"mdat")  # a player can start before it has it all
 
 
-def test_film_writer_at_crf_0_keeps_every_sample(plain_clip: Path, tmp_path: Path) -> None:
+def test_join_film_at_crf_0_keeps_every_sample(plain_clip: Path, tmp_path: Path) -> None:
     pictures = noise(64, 48, 8)
     target = tmp_path / "out.mp4"
     write_film(target, probe(plain_clip), pictures)
@@ -659,19 +671,19 @@ def test_film_writer_at_crf_0_keeps_every_sample(plain_clip: Path, tmp_path: Pat
     np.testing.assert_array_equal(np.stack((cb, cr), 1), [chroma for _, chroma in pictures])
 
 
-def test_film_writer_takes_planes_that_are_views(plain_clip: Path, tmp_path: Path) -> None:
+def test_picture_writer_takes_planes_that_are_views(plain_clip: Path, tmp_path: Path) -> None:
     (luma, chroma), *_ = noise(64, 48, 1)
     target = tmp_path / "out.mp4"
     views = (luma.T.copy().T, np.stack(tuple(chroma), axis=-1).transpose(2, 0, 1))
     assert not any(view.flags.c_contiguous for view in views)
-    write_film(target, probe(plain_clip), [views])
+    write_pictures(target, probe(plain_clip), [views])
     planes = decode_planes(target, "yuv420p", (64, 48))
     np.testing.assert_array_equal(planes[0][0], luma)
     np.testing.assert_array_equal([planes[1][0], planes[2][0]], chroma)
 
 
 @pytest.mark.parametrize(("width", "height"), [(853, 481), (853, 480), (852, 481)])
-def test_film_writer_evens_odd_sizes(width: int, height: int, tmp_path: Path) -> None:
+def test_join_film_evens_odd_sizes(width: int, height: int, tmp_path: Path) -> None:
     blank = np.full((3, height, width), 128, np.uint8)
     clip = make_raw_clip(tmp_path / "odd.mkv", blank, size=(width, height), layout="yuv444p")
     source = probe(clip)
@@ -688,13 +700,13 @@ def test_film_writer_evens_odd_sizes(width: int, height: int, tmp_path: Path) ->
     np.testing.assert_array_equal([cb, cr], chroma)
 
 
-def test_film_writer_keeps_the_shape_of_pixels(tmp_path: Path) -> None:
+def test_join_film_keeps_the_shape_of_pixels(tmp_path: Path) -> None:
     shape = ("-vf", "setsar=64/45")
     source = probe(make_clip(tmp_path / "pal.mp4", size=(72, 58), seconds=0.2, extra=shape))
     assert write_film(tmp_path / "out.mp4", source).sample_aspect_ratio == Fraction(64, 45)
 
 
-def test_film_writer_writes_a_turned_film_upright(plain_clip: Path, tmp_path: Path) -> None:
+def test_join_film_writes_a_turned_film_upright(plain_clip: Path, tmp_path: Path) -> None:
     turned = tmp_path / "turned.mp4"
     run_ffmpeg("-display_rotation", 90, "-i", plain_clip, "-c", "copy", turned)
     film = write_film(tmp_path / "out.mp4", probe(turned))
@@ -705,7 +717,7 @@ def test_film_writer_writes_a_turned_film_upright(plain_clip: Path, tmp_path: Pa
     ("suffix", "encoder"),
     [("mp4", "aac"), ("mp4", "libmp3lame"), ("mp4", "ac3"), ("mkv", "libopus")],
 )
-def test_film_writer_copies_sound(suffix: str, encoder: str, tmp_path: Path) -> None:
+def test_join_film_copies_sound(suffix: str, encoder: str, tmp_path: Path) -> None:
     clip = make_clip(tmp_path / f"clip.{suffix}", sound=encoder)
     source = probe(clip)
     target = tmp_path / "out.mp4"
@@ -715,7 +727,7 @@ def test_film_writer_copies_sound(suffix: str, encoder: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("suffix", "encoder"), [("mov", "pcm_s16le"), ("mkv", "flac")])
-def test_film_writer_re_encodes_what_mp4_does_not_hold(
+def test_join_film_re_encodes_what_mp4_does_not_hold(
     suffix: str, encoder: str, tmp_path: Path
 ) -> None:
     clip = make_clip(tmp_path / f"clip.{suffix}", sound=encoder)
@@ -727,7 +739,7 @@ def test_film_writer_re_encodes_what_mp4_does_not_hold(
     assert (onset, start, end) == pytest.approx((1, 0, 2), abs=0.05)
 
 
-def test_film_writer_takes_all_sound_tracks_along(tmp_path: Path) -> None:
+def test_join_film_takes_all_sound_tracks_along(tmp_path: Path) -> None:
     tracks = ("-map", "0", "-map", "1", "-map", "1", "-c:a:1", "flac")
     extra = (*tracks, "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=fra")
     source = probe(make_clip(tmp_path / "clip.mkv", sound="aac", extra=extra))
@@ -738,7 +750,7 @@ def test_film_writer_takes_all_sound_tracks_along(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "ts"])
 @pytest.mark.parametrize(("start", "seconds"), [(0.0, 2.6), (1.0, 1.8), (1.48, 1.0), (0.52, 3.48)])
-def test_film_writer_cuts_sound_to_the_part(
+def test_join_film_cuts_sound_to_the_part(
     suffix: str, start: float, seconds: float, numbered_clip: Path, tmp_path: Path
 ) -> None:
     clip = tmp_path / f"clip.{suffix}"
@@ -757,7 +769,7 @@ def test_film_writer_cuts_sound_to_the_part(
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 @pytest.mark.parametrize("what", ["v", "a"])
 @pytest.mark.parametrize("start", [0.0, 0.2])
-def test_film_writer_keeps_picture_and_sound_together(
+def test_join_film_keeps_picture_and_sound_together(
     suffix: str, what: str, start: float, sound_clip: Path, tmp_path: Path
 ) -> None:
     source = probe(delay(sound_clip, tmp_path / f"late.{suffix}", what=what))
@@ -769,7 +781,7 @@ def test_film_writer_keeps_picture_and_sound_together(
     assert after == pytest.approx(before - start, abs=FRAME)
 
 
-def test_film_writer_ends_sound_with_a_late_picture(sound_clip: Path, tmp_path: Path) -> None:
+def test_join_film_ends_sound_with_a_late_picture(sound_clip: Path, tmp_path: Path) -> None:
     source = probe(delay(sound_clip, tmp_path / "late.mp4", what="v"))
     target = tmp_path / "out.mp4"
     write_film(target, source, grey(source, duration_seconds=1.0), duration_seconds=1.0)
@@ -778,14 +790,14 @@ def test_film_writer_ends_sound_with_a_late_picture(sound_clip: Path, tmp_path: 
     assert end == pytest.approx(1, abs=FRAME)
 
 
-def test_film_writer_starts_a_late_picture_late(sound_clip: Path, tmp_path: Path) -> None:
+def test_join_film_starts_a_late_picture_late(sound_clip: Path, tmp_path: Path) -> None:
     source = probe(delay(sound_clip, tmp_path / "late.mp4", what="v"))
     film = write_film(tmp_path / "out.mp4", source, grey(source))
     assert film.start_seconds == pytest.approx(LATE_SECONDS, abs=FRAME)
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_film_writer_takes_any_name(
+def test_join_film_takes_any_name(
     name: str, sound_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -797,7 +809,7 @@ def test_film_writer_takes_any_name(
 
 
 @pytest.mark.parametrize("problem", [ValueError, KeyboardInterrupt])
-def test_film_writer_leaves_nothing_when_the_block_raises(
+def test_picture_writer_leaves_nothing_when_the_block_raises(
     problem: type[BaseException], sound_clip: Path, tmp_path: Path
 ) -> None:
     before = our_children()
@@ -805,7 +817,7 @@ def test_film_writer_leaves_nothing_when_the_block_raises(
     began = time.monotonic()
     with (
         pytest.raises(problem),
-        FilmWriter(tmp_path / "out.mp4", source, FAST) as writer,
+        PictureWriter(tmp_path / "out.mp4", source, FAST) as writer,
     ):
         for luma, chroma in noise(64, 48, 30):
             writer.write(luma, chroma)
@@ -817,12 +829,12 @@ def test_film_writer_leaves_nothing_when_the_block_raises(
     assert time.monotonic() - began < QUIT_SECONDS / 2
 
 
-def test_film_writer_keeps_an_older_film_until_the_new_one_is_whole(
+def test_picture_writer_keeps_an_older_film_until_the_new_one_is_whole(
     plain_clip: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "out.mp4"
     target.write_text("an older film")
-    with FilmWriter(target, probe(plain_clip), FAST) as writer:
+    with PictureWriter(target, probe(plain_clip), FAST) as writer:
         for luma, chroma in noise(64, 48, 3):
             writer.write(luma, chroma)
         assert target.read_text() == "an older film"
@@ -830,33 +842,33 @@ def test_film_writer_keeps_an_older_film_until_the_new_one_is_whole(
     assert files_in(tmp_path) == ["out.mp4"]
 
 
-def test_film_writer_refuses_a_missing_folder(plain_clip: Path, tmp_path: Path) -> None:
+def test_picture_writer_refuses_a_missing_folder(plain_clip: Path, tmp_path: Path) -> None:
     folder = tmp_path / "missing"
     with pytest.raises(FilmColorizerError) as caught:
-        FilmWriter(folder / "out.mp4", probe(plain_clip), FAST)
+        PictureWriter(folder / "out.mp4", probe(plain_clip), FAST)
     assert str(caught.value) == (
         f"the folder {folder} does not exist; make it, or choose another place with -o"
     )
 
 
-def test_film_writer_refuses_a_folder_that_may_not_be_written_to(plain_clip: Path) -> None:
+def test_picture_writer_refuses_a_folder_that_may_not_be_written_to(plain_clip: Path) -> None:
     source = probe(plain_clip)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o555)
         with ordinary_user(), pytest.raises(FilmColorizerError) as caught:
-            FilmWriter(folder / "out.mp4", source, FAST)
+            PictureWriter(folder / "out.mp4", source, FAST)
     assert str(caught.value) == (
         f"the folder {folder} may not be written to; change its permissions, or choose another"
         " place with -o"
     )
 
 
-def test_film_writer_refuses_a_folder_as_target(plain_clip: Path, tmp_path: Path) -> None:
+def test_picture_writer_refuses_a_folder_as_target(plain_clip: Path, tmp_path: Path) -> None:
     target = tmp_path / "out.mp4"
     target.mkdir()
     with pytest.raises(FilmColorizerError) as caught:
-        write_film(target, probe(plain_clip))
+        write_pictures(target, probe(plain_clip))
     assert str(caught.value) == (
         f"cannot write {target} (Is a directory); make room there, or choose another place with -o"
     )
@@ -865,14 +877,14 @@ def test_film_writer_refuses_a_folder_as_target(plain_clip: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize("count", [40, 1500], ids=["at the end", "midway"])
-def test_film_writer_leaves_nothing_on_a_full_disk(
+def test_picture_writer_leaves_nothing_on_a_full_disk(
     count: int, plain_clip: Path, tmp_path: Path
 ) -> None:
     target = tmp_path / "out.mp4"
     source = probe(plain_clip)
     pictures = noise(64, 48, 40) * (count // 40)
     with file_size_limit(100_000), pytest.raises(VideoError) as caught:
-        write_film(target, source, pictures)
+        write_pictures(target, source, pictures)
     message = str(caught.value)
     assert message.startswith(f"{target} could not be written (ffmpeg: ")
     assert "File too large" in message
@@ -880,7 +892,7 @@ def test_film_writer_leaves_nothing_on_a_full_disk(
     assert files_in(tmp_path) == []
 
 
-def test_film_writer_tells_when_the_sound_is_damaged(sound_clip: Path, tmp_path: Path) -> None:
+def test_join_film_tells_when_the_sound_is_damaged(sound_clip: Path, tmp_path: Path) -> None:
     source = dataclasses.replace(probe(sound_clip), path=tmp_path / "gone.mp4")
     target = tmp_path / "out.mp4"
     with pytest.raises(VideoError, match="No such file or directory") as caught:
@@ -889,11 +901,11 @@ def test_film_writer_tells_when_the_sound_is_damaged(sound_clip: Path, tmp_path:
     assert files_in(tmp_path) == []
 
 
-def test_film_writer_leaves_nothing_when_ffmpeg_is_missing(
+def test_picture_writer_leaves_nothing_when_ffmpeg_is_missing(
     plain_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = probe(plain_clip)
     monkeypatch.setenv(BINARY_VARIABLE, str(tmp_path / "no-ffmpeg"))
     with pytest.raises(VideoError, match="no-ffmpeg is not a program that can be run"):
-        write_film(tmp_path / "out.mp4", source)
+        write_pictures(tmp_path / "out.mp4", source)
     assert files_in(tmp_path) == []

@@ -1,0 +1,152 @@
+"""The parts of a film that is being rendered: which there are, and which are done."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from filmcolorizer_cli.errors import FilmColorizerError
+from filmcolorizer_cli.files import cannot_write, check_folder, replacing
+from filmcolorizer_cli.video import Film, count_pictures
+
+_FORMAT = "filmcolorizer-parts/1"
+_MANIFEST = "manifest.json"
+
+
+@dataclass
+class Segment:
+    """Some consecutive frames of the film that is written.
+
+    Attributes:
+        first_frame: its first frame's number in that film.
+        planned_frames: how many it is to have; None for the last one, which goes to the end.
+        frames: how many it has, once it is done; 0 where the film ended before it.
+    """
+
+    first_frame: int
+    planned_frames: int | None
+    frames: int | None = None
+
+
+class Parts:
+    """The folder beside a film to be written in which its segments gather.
+
+    A segment that is done lies there as a file of its own, and the manifest says so; both survive
+    a crash. Whoever renders the same again goes on from there.
+
+    Args:
+        target: the film that will be written; the folder is ``<target>.parts``.
+        begun_with: plain values that decide what the segments look like, by name.
+        frames: about how many the film will have.
+        frames_per_segment: of all but the last.
+
+    Attributes:
+        discarded: which value differed, where a folder of another rendering had to give way.
+
+    Raises:
+        FilmColorizerError: the folder cannot be written, or holds something else.
+    """
+
+    def __init__(
+        self, target: Path, begun_with: dict[str, Any], frames: int, frames_per_segment: int
+    ) -> None:
+        self.folder = parts_folder(target)
+        self.begun_with: dict[str, Any] = json.loads(json.dumps(begun_with))
+        self.discarded: str | None = None
+        check_folder(target.parent)
+        found = self._read()
+        if found is None:
+            starts = range(0, max(frames, 1), frames_per_segment)
+            self.segments = [Segment(start, frames_per_segment) for start in starts]
+            self.segments[-1].planned_frames = None
+            self._write()
+        else:
+            self.segments = found
+            for segment in found:  # a file may have been lost, or cut short with the power
+                if segment.frames and count_pictures(self.file_of(segment)) != segment.frames:
+                    segment.frames = None
+
+    @property
+    def frames_done(self) -> int:
+        return sum(segment.frames or 0 for segment in self.segments)
+
+    @property
+    def files(self) -> list[Path]:
+        """The segments' files, in order; complete once nothing is `missing`."""
+        return [self.file_of(segment) for segment in self.segments if segment.frames]
+
+    def missing(self) -> Iterator[Segment]:
+        """The segments that are still to be rendered, in order."""
+        return (segment for segment in self.segments if segment.frames is None)
+
+    def file_of(self, segment: Segment) -> Path:
+        """Where a segment lies, or is to be written."""
+        return self.folder / f"{self.segments.index(segment) + 1:06d}.mp4"
+
+    def finish(self, segment: Segment, frames: int) -> None:
+        """Note that a segment is done; its file is whole, unless it has no frames."""
+        segment.frames = frames
+        self._write()
+
+    def remove(self) -> None:
+        """Delete the folder, once the film is written."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _read(self) -> list[Segment] | None:
+        """The segments of the same rendering, if there is one; anything of another is deleted."""
+        if not self.folder.exists():
+            return None
+        try:
+            manifest = json.loads((self.folder / _MANIFEST).read_text())
+            if manifest["format"] != _FORMAT:
+                raise ValueError(manifest["format"])
+            begun_with = manifest["begun_with"]
+            segments = [Segment(**segment) for segment in manifest["segments"]]
+        except (OSError, KeyError, TypeError, ValueError):
+            if self._holds_anything_else():
+                raise FilmColorizerError(
+                    f"{self.folder} is needed for the parts of the film and holds something else;"
+                    " move it away, or choose another place with -o"
+                ) from None
+            return None
+        differing = [k for k, v in self.begun_with.items() if begun_with.get(k) != v]
+        if not differing:
+            return segments
+        name = differing[0]
+        self.discarded = f"{name} {begun_with.get(name)}, not {self.begun_with[name]}"
+        self.remove()
+        return None
+
+    def _holds_anything_else(self) -> bool:
+        """Whether there is more than what a crash before the first segment leaves."""
+        return not self.folder.is_dir() or any(
+            not path.name.startswith(f".{_MANIFEST}.") for path in self.folder.iterdir()
+        )
+
+    def _write(self) -> None:
+        content = {
+            "format": _FORMAT,
+            "begun_with": self.begun_with,
+            "segments": [asdict(segment) for segment in self.segments],
+        }
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from None
+        with replacing(self.folder / _MANIFEST) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def parts_folder(target: Path) -> Path:
+    """Where the parts of a film gather that is being rendered."""
+    return target.with_name(f"{target.name}.parts")
+
+
+def identity_of(film: Film) -> dict[str, Any]:
+    """Plain values that change when a film file does."""
+    stat = film.path.stat()
+    return {"source's size": stat.st_size, "source's time of change": stat.st_mtime_ns}
