@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.pairs import Pairs, Split
     from filmcolorizer_cli.sync import SyncMap
     from filmcolorizer_cli.training import Outcome
-    from filmcolorizer_cli.video import Film
+    from filmcolorizer_cli.video import Film, Sound, Subtitle
     from filmcolorizer_cli.weights import Model
 
 FIND = "find"  # what --offset without a value stands for
@@ -290,7 +290,8 @@ def info(film: FilmArgument, as_json: Json = False) -> None:
                 f"{matrix}{'' if source.is_matrix_tagged else ' (guessed)'},"
                 f" {'full' if source.is_full_range else 'limited'} range, {source.pixel_format}",
             ),
-            ("sound", "; ".join(_describe_sounds(source)) or "none"),
+            ("sound", "; ".join(_describe_sounds(source, target)) or "none"),
+            *_describe_more(source, target),
             (
                 "colorize",
                 plan
@@ -377,7 +378,7 @@ def _check_pictures(
     """Refuse what --preview and --render may not write, before anything is done."""
     targets = [target.resolve() for target in (output, preview) if target is not None]
     if preview is not None:
-        _check_ending(preview, ".png", "--preview")
+        _check_ending(preview, ".png", option="--preview")
         _check_target(preview, sources, overwrite, "--preview")
     if render is not None:
         check_folder(render.parent)
@@ -736,12 +737,12 @@ def colorize(
     from filmcolorizer_cli import weights
     from filmcolorizer_cli.colorizing import ColorizeOptions
     from filmcolorizer_cli.networks import pick_device
-    from filmcolorizer_cli.video import Encoding, probe
+    from filmcolorizer_cli.video import CONTAINERS, Encoding, probe
 
     where = pick_device(device)
     source = probe(film)
     target = output or _default_target(film)
-    _check_ending(target, ".mp4")
+    _check_ending(target, *CONTAINERS)
     _check_target(target, [film], overwrite)
     chosen = weights.find_model(model)
     network = weights.load(chosen)
@@ -749,11 +750,13 @@ def colorize(
     options = ColorizeOptions(encoding, start, duration, vividness)
     if not as_json:
         console.note(f"colorizing {film} with the model {chosen.name} on {where.type}")
+        for what, fate in _describe_more(source, target):
+            console.note(f"{what}: {fate}")
     frames = _colorize(source, target, network, options, where)
     if as_json:
         console.json({"output": str(target), "frames": frames, "model": chosen.name})
         return
-    sounds = "; ".join(_describe_sounds(source)) or "the source has none"
+    sounds = "; ".join(_describe_sounds(source, target)) or "the source has none"
     console.say(
         f"wrote {target}: {frames} frames, {float(frames / encoding.frame_rate):.2f} s at"
         f" {_describe_rate(encoding.frame_rate)} frames a second, {_describe_size(source)};"
@@ -877,9 +880,11 @@ def _check_target(target: Path, sources: list[Path], overwrite: bool, option: st
         )
 
 
-def _check_ending(target: Path, ending: str, option: str = "-o") -> None:
-    if target.suffix.lower() != ending:
-        raise OptionError(f"{target} does not end in {ending}; name a file that does with {option}")
+def _check_ending(target: Path, *endings: str, option: str = "-o") -> None:
+    if target.suffix.lower() not in endings:
+        *others, last = endings
+        listed = f"{', '.join(others)} or {last}" if others else last
+        raise OptionError(f"{target} does not end in {listed}; name a file that does with {option}")
 
 
 def _check_folder_target(folder: Path, overwrite: bool) -> None:
@@ -938,12 +943,36 @@ def _describe_rate(rate: Fraction) -> str:
     return str(rate) if rate.denominator == 1 else f"{rate} ({float(rate):.3f})"
 
 
-def _describe_sounds(film: Film) -> list[str]:
+def _describe_sounds(film: Film, target: Path) -> list[str]:
+    from filmcolorizer_cli.video import CONTAINERS
+
+    container = CONTAINERS[target.suffix.lower()]
     return [
-        f"{sound.codec}{f' ({sound.language})' if sound.language else ''}"
-        f" {'copied' if sound.fits_mp4 else 'to AAC'}"
+        f"{_describe_track(sound)} {'copied' if container.keeps(sound) else 'to AAC'}"
         for sound in film.sounds
     ]
+
+
+def _describe_more(film: Film, target: Path) -> list[tuple[str, str]]:
+    """What else a film holds, and what becomes of it."""
+    from filmcolorizer_cli.video import CONTAINERS
+
+    ending = target.suffix.lower()
+    lost = f"left out, since {ending[1:]} cannot hold them (an mkv can)"
+    facts = []
+    if film.subtitles:
+        subtitles = (
+            f"{_describe_track(s)} {'kept' if CONTAINERS[ending].holds(s) else lost}"
+            for s in film.subtitles
+        )
+        facts.append(("subtitles", "; ".join(subtitles)))
+    if film.chapters:
+        facts.append(("chapters", f"{film.chapters} kept"))
+    return facts
+
+
+def _describe_track(track: Sound | Subtitle) -> str:
+    return f"{track.codec} ({track.language})" if track.language else track.codec
 
 
 def _print_evaluation(

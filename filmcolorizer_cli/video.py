@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -28,9 +29,8 @@ RGB_MATRIX = "bt709"  # that ffmpeg is told to turn R'G'B' films to Y'CbCr by
 SD_HEIGHT = 576  # untagged pictures up to this height are taken for BT.601, as players do
 CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot begins
 
-# What mp4 holds as it is; other sound is re-encoded to AAC.
-MP4_SOUND_CODECS = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "opus"})
-SOUND_BITRATE_KBPS = 192
+SOUND_BITRATE_KBPS = 192  # of what has to be re-encoded to AAC
+PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "xsub"})
 
 # ITU-T H.273 MatrixCoefficients.
 _MATRIX_BY_TAG = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
@@ -39,6 +39,8 @@ _FFMPEG_MATRIX = {"bt601": "smpte170m", "bt709": "bt709", "bt2020": "bt2020"}
 # Names, in ffmpeg, of containers whose time may jump: ffmpeg counts it from the start of the first
 # stream that it reads, rather than from the container's, unless it seeks beyond.
 _MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
+# Metadata that tells of the file that it stands in, not of the film.
+_OF_THE_FILE = frozenset({"compatible_brands", "encoder", "major_brand", "minor_version"})
 _COLOR_TAGS = {
     "colorspace": "bt709",
     "color_primaries": "bt709",
@@ -47,6 +49,45 @@ _COLOR_TAGS = {
 }
 
 Plane = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Container:
+    """A kind of film file that is written, and what it holds.
+
+    Attributes:
+        muxer: ffmpeg's name for it.
+        sound_codecs: of the sound that it holds as it is; None for all.
+        text_codecs: of the subtitles of text that it holds as they are; others become the first.
+        holds_picture_subtitles: such as those of DVDs.
+        options: ffmpeg's, with which it is written.
+    """
+
+    muxer: str
+    sound_codecs: frozenset[str] | None
+    text_codecs: tuple[str, ...]
+    holds_picture_subtitles: bool
+    options: dict[str, str]
+
+    def keeps(self, sound: Sound) -> bool:
+        """Whether a sound track goes along as it is; otherwise it is re-encoded to AAC."""
+        return self.sound_codecs is None or sound.codec in self.sound_codecs
+
+    def holds(self, subtitle: Subtitle) -> bool:
+        """Whether subtitles go along at all."""
+        return self.holds_picture_subtitles or subtitle.codec not in PICTURE_SUBTITLES
+
+
+_INDEX_FIRST = {"movflags": "+faststart"}
+_MP4_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "opus"})
+_MOV_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "pcm_s16be", "pcm_s16le",
+                        "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le"})  # fmt: skip
+CONTAINERS = {
+    ".mp4": Container("mp4", _MP4_SOUND, ("mov_text",), False, _INDEX_FIRST),
+    ".mov": Container("mov", _MOV_SOUND, ("mov_text",), False, _INDEX_FIRST),
+    # Without edit lists what was copied from before a part's start would come before its pictures.
+    ".mkv": Container("matroska", None, ("subrip", "ass", "webvtt"), True, {"copypriorss": "0"}),
+}
 
 
 @dataclass(frozen=True)
@@ -64,9 +105,14 @@ class Sound:
     language: str | None
     start_seconds: float
 
-    @property
-    def fits_mp4(self) -> bool:
-        return self.codec in MP4_SOUND_CODECS
+
+@dataclass(frozen=True)
+class Subtitle:
+    """One track of subtitles of a film."""
+
+    index: int
+    codec: str
+    language: str | None
 
 
 @dataclass(frozen=True)
@@ -82,7 +128,8 @@ class Film:
         duration_seconds: of the picture.
         matrix: a key of ``color.MATRICES``; guessed from the height when not tagged.
         is_full_range: whether luma runs from 0 to 255 rather than from 16 to 235.
-        sounds: the sound tracks, in order.
+        sounds, subtitles: the tracks, in order.
+        chapters: how many there are.
     """
 
     path: Path
@@ -102,6 +149,8 @@ class Film:
     is_matrix_tagged: bool
     is_full_range: bool
     sounds: tuple[Sound, ...]
+    subtitles: tuple[Subtitle, ...]
+    chapters: int
 
     @property
     def aspect_ratio(self) -> float:
@@ -180,6 +229,11 @@ def _probe_container(path: Path, container: Any) -> Film:
         is_full_range=int(context.color_range) == _FULL_RANGE_TAG
         or frame.format.name.startswith("yuvj"),
         sounds=tuple(_sound(stream) for stream in container.streams.audio),
+        subtitles=tuple(
+            Subtitle(stream.index, stream.codec_context.codec.canonical_name, _language(stream))
+            for stream in container.streams.subtitles
+        ),
+        chapters=len(container.chapters()),
     )
 
 
@@ -208,15 +262,18 @@ def _start_seconds(stream: Any) -> float:
 
 def _sound(stream: Any) -> Sound:
     context = stream.codec_context
-    language = stream.language
     return Sound(
         index=stream.index,
         codec=context.codec.canonical_name,
         channels=context.channels,
         sample_rate=context.sample_rate or 0,
-        language=None if language in (None, "und") else language,
+        language=_language(stream),
         start_seconds=_start_seconds(stream),
     )
+
+
+def _language(stream: Any) -> str | None:
+    return None if stream.language in (None, "und") else str(stream.language)
 
 
 @dataclass(frozen=True)
@@ -530,13 +587,15 @@ def join_film(
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
 ) -> int:
-    """Join files of a `PictureWriter` into one film, without encoding anew, with a film's sound.
+    """Join files of a `PictureWriter` into one film, without encoding anew.
+
+    A film's sound, subtitles, chapters and metadata go along, as far as the container holds them.
 
     Args:
         parts: in order, made with the same encoding; the joined pictures lie beside the first for
             a while.
-        target: appears when it is whole.
-        source: whose sound goes along.
+        target: appears when it is whole; its ending is a key of ``CONTAINERS``.
+        source: whose sound and all else goes along.
         start_seconds, duration_seconds: the part of the source that the pictures show.
 
     Returns:
@@ -549,17 +608,18 @@ def join_film(
     check_folder(target.parent)
     joined, temporary = parts[0].with_name("joined.mp4"), temporary_beside(target)
     try:
-        count = _join_pictures(parts, joined, frame_rate)
+        part = _part(source, start_seconds, duration_seconds)
+        count = _join_pictures(parts, joined, frame_rate, *_told(source, part))
         delay = 0.0 if start_seconds else source.start_seconds
         pictures = open_input(joined, itsoffset=f"{delay:.6f}")
-        sounds, sound_options = _sounds(source, start_seconds, duration_seconds)
+        container = CONTAINERS[target.suffix.lower()]
+        tracks, track_options = _tracks(source, container, part)
         output = ffmpeg.output(
             pictures["v"],
-            *sounds,
+            *tracks,
             local_file(temporary),
-            format="mp4",
-            movflags="+faststart",
-            **{"c:v": "copy", **sound_options},
+            format=container.muxer,
+            **{"c:v": "copy", **track_options, **container.options},
         ).overwrite_output()
         with Process(output) as process:
             if not process.wait():
@@ -579,10 +639,20 @@ def join_film(
     return count
 
 
-def _join_pictures(parts: Sequence[Path], target: Path, frame_rate: Fraction) -> int:
+def _join_pictures(
+    parts: Sequence[Path],
+    target: Path,
+    frame_rate: Fraction,
+    metadata: dict[str, str],
+    chapters: list[Any],
+) -> int:
     """Write one mp4 in which each part begins where the one before it has ended."""
     count = 0
-    with av.open(local_file(target), "w", format="mp4") as container:
+    # What mp4 has no place for goes into a place of its own, from where ffmpeg takes it again.
+    options = {"movflags": "use_metadata_tags"}
+    with av.open(local_file(target), "w", format="mp4", container_options=options) as container:
+        container.metadata.update(metadata)
+        container.set_chapters(chapters)
         stream = None
         for part in parts:
             with av.open(local_file(part), options={"protocol_whitelist": "file"}) as opened:
@@ -620,26 +690,72 @@ def _pictures_input(source: Film, rate: Fraction) -> Any:
     return stream.video.filter("setsar", f"{sar.numerator}/{sar.denominator}")
 
 
-def _sounds(
+def _part(
     source: Film, start_seconds: float, duration_seconds: float | None
+) -> tuple[float, float | None]:
+    """Where a part of the pictures begins and how long it is, in the container's time."""
+    begin = source.start_seconds + start_seconds if start_seconds else 0.0
+    if duration_seconds is None:
+        return begin, None
+    late = 0.0 if start_seconds else source.start_seconds
+    return begin, late + duration_seconds
+
+
+def _told(source: Film, part: tuple[float, float | None]) -> tuple[dict[str, str], list[Any]]:
+    """The container's metadata, and the chapters that begin or go on in a part of it."""
+    begin, duration = part
+    end = math.inf if duration is None else begin + duration
+    with _opened(source) as container:
+        metadata = {k: v for k, v in container.metadata.items() if k not in _OF_THE_FILE}
+        origin = (container.start_time or 0) / av.time_base
+        chapters = []
+        for chapter in container.chapters():
+            unit = chapter["time_base"]
+            times = (float(chapter[side] * unit) - origin for side in ("start", "end"))
+            first, last = (min(max(time, begin), end) - begin for time in times)
+            if last > first:
+                first, last = round(first / unit), round(last / unit)
+                chapters.append({**chapter, "start": first, "end": last})
+    return metadata, chapters
+
+
+@contextmanager
+def _opened(source: Film) -> Iterator[Any]:
+    try:
+        with av.open(local_file(source.path), options={"protocol_whitelist": "file"}) as container:
+            yield container
+    except (av.FFmpegError, OSError) as error:
+        raise VideoError(
+            f"{source.path} cannot be read any more ({error.strerror or error}); put it back, and"
+            " give the same command again"
+        ) from None
+
+
+def _tracks(
+    source: Film, container: Container, part: tuple[float, float | None]
 ) -> tuple[list[Any], dict[str, str]]:
-    """The source's sound tracks, and for each whether it is copied or re-encoded."""
-    if not source.sounds:
+    """The source's sound and subtitles, and for each whether it is copied or re-encoded."""
+    subtitles = [subtitle for subtitle in source.subtitles if container.holds(subtitle)]
+    if not source.sounds and not subtitles:
         return [], {}
+    begin, duration = part
     options: dict[str, str] = {}
-    seek = source.start_seconds + start_seconds if start_seconds else 0.0
-    if seek:
-        options["ss"] = f"{seek:.6f}"
-    if source.container in _MPEG_STREAMS:
+    if begin:
+        options["ss"] = f"{begin:.6f}"
+    if source.container in _MPEG_STREAMS and source.sounds:
         first = min(sound.start_seconds for sound in source.sounds)
-        options["itsoffset"] = f"{max(first - seek, 0.0):.6f}"
-    if duration_seconds is not None:
-        late = 0.0 if start_seconds else source.start_seconds
-        options["t"] = f"{late + duration_seconds:.6f}"
+        options["itsoffset"] = f"{max(first - begin, 0.0):.6f}"
+    if duration is not None:
+        options["t"] = f"{duration:.6f}"
     stream = open_input(source.path, **options)
     codecs = {}
     for number, sound in enumerate(source.sounds):
-        codecs[f"c:a:{number}"] = "copy" if sound.fits_mp4 else "aac"
-        if not sound.fits_mp4:
-            codecs[f"b:a:{number}"] = f"{SOUND_BITRATE_KBPS}k"
-    return [stream[str(sound.index)] for sound in source.sounds], codecs
+        if container.keeps(sound):
+            codecs[f"c:a:{number}"] = "copy"
+        else:
+            codecs |= {f"c:a:{number}": "aac", f"b:a:{number}": f"{SOUND_BITRATE_KBPS}k"}
+    for number, subtitle in enumerate(subtitles):
+        is_held = subtitle.codec in {*container.text_codecs, *PICTURE_SUBTITLES}
+        codecs[f"c:s:{number}"] = "copy" if is_held else container.text_codecs[0]
+    indices = [sound.index for sound in source.sounds] + [s.index for s in subtitles]
+    return [stream[str(index)] for index in indices], codecs

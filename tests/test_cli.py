@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM, models_folder
 from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, build
 from filmcolorizer_cli.pairs import ExtractOptions, Pairs, read_pairs, split_by_time
-from filmcolorizer_cli.video import Film, probe
+from filmcolorizer_cli.video import Film, Subtitle, probe
 from tests.conftest import (
     TINY,
     decode_planes,
@@ -1426,11 +1426,47 @@ def test_commands_refuse_a_folder_as_target(
         assert fail(*arguments, "-o", target, "--overwrite") == sentence
 
 
-@pytest.mark.parametrize("target", ["o", "o.mkv", "mp4", "o.mp4.txt", ".mp4"])
-def test_colorize_refuses_a_target_that_is_no_mp4(target: str, plain_clip: Path) -> None:
+@pytest.mark.parametrize("target", ["o", "o.avi", "mp4", "o.mp4.txt", ".mp4"])
+def test_colorize_refuses_a_target_that_is_no_film(target: str, plain_clip: Path) -> None:
     assert fail("colorize", plain_clip, "-o", target, code=2) == (
-        f"{target} does not end in .mp4; name a file that does with -o"
+        f"{target} does not end in .mp4, .mov or .mkv; name a file that does with -o"
     )
+
+
+@pytest.fixture
+def film_with_subtitles() -> Path:
+    """A second with a chapter and subtitles of text."""
+    Path("said.srt").write_text("1\n00:00:00,100 --> 00:00:00,900\nHello\n")
+    Path("told.txt").write_text(";FFMETADATA1\n[CHAPTER]\nSTART=0\nEND=900000000\ntitle=One\n")
+    film = Path("film.mkv")
+    run_ffmpeg(
+        "-f", "lavfi", "-i", "testsrc=size=64x48:duration=1", "-i", "said.srt", "-i", "told.txt",
+        "-map", "0", "-map", "1", "-c:s", "subrip", "-metadata:s:s:0", "language=eng", film,
+    )  # fmt: skip
+    return film
+
+
+def test_colorize_tells_first_what_goes_along(
+    film_with_subtitles: Path, vivid_weights: Path
+) -> None:
+    arguments = ("colorize", film_with_subtitles, "--model", vivid_weights, "--overwrite")
+    program = start(*arguments)
+    _, said = program.communicate(timeout=WAIT_SECONDS)
+    kept = "subtitles: subrip (eng) kept\nchapters: 1 kept\n"
+    assert said == f"colorizing film.mkv with the model {vivid_weights} on cpu\n{kept}"
+    [subtitle] = probe(Path("film-color.mp4")).subtitles
+    assert (subtitle.codec, subtitle.language) == ("mov_text", "eng")
+    told = succeed("info", film_with_subtitles)
+    assert "subtitles    subrip (eng) kept" in told
+    assert "chapters     1 kept" in told
+    # The same film, were its subtitles pictures; ffmpeg makes none from text.
+    pictures = (Subtitle(1, "dvd_subtitle", "eng"),)
+    film = replace(probe(film_with_subtitles), subtitles=pictures)
+    assert cli._describe_more(film, Path("o.mp4"))[0] == (
+        "subtitles",
+        "dvd_subtitle (eng) left out, since mp4 cannot hold them (an mkv can)",
+    )
+    assert cli._describe_more(film, Path("o.mkv"))[0] == ("subtitles", "dvd_subtitle (eng) kept")
 
 
 def test_train_refuses_a_target_that_is_no_safetensors(pairs: Pairs) -> None:

@@ -16,11 +16,13 @@ import pytest
 from filmcolorizer_cli.errors import FilmColorizerError, VideoError
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, QUIT_SECONDS
 from filmcolorizer_cli.video import (
+    CONTAINERS,
     Encoding,
     Film,
     PictureWriter,
     Sampling,
     Sound,
+    count_pictures,
     join_film,
     probe,
     read_cuts,
@@ -88,6 +90,8 @@ def test_probe_tells_size_rate_and_length(plain_clip: Path) -> None:
         is_matrix_tagged=False,
         is_full_range=False,
         sounds=(),
+        subtitles=(),
+        chapters=0,
     )
 
 
@@ -152,7 +156,7 @@ def test_probe_tells_full_range(layout: str, extra: tuple[str, ...], tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("suffix", "encoder", "codec", "fits_mp4"),
+    ("suffix", "encoder", "codec", "is_kept"),
     [
         ("mp4", "aac", "aac", True),
         ("mp4", "libmp3lame", "mp3", True),
@@ -164,10 +168,11 @@ def test_probe_tells_full_range(layout: str, extra: tuple[str, ...], tmp_path: P
     ],
 )
 def test_probe_tells_the_sounds_codec(
-    suffix: str, encoder: str, codec: str, fits_mp4: bool, tmp_path: Path
+    suffix: str, encoder: str, codec: str, is_kept: bool, tmp_path: Path
 ) -> None:
     (sound,) = probe(make_clip(tmp_path / f"clip.{suffix}", seconds=0.2, sound=encoder)).sounds
-    assert (sound.codec, sound.fits_mp4, sound.channels) == (codec, fits_mp4, 1)
+    assert (sound.codec, sound.channels) == (codec, 1)
+    assert CONTAINERS[".mp4"].keeps(sound) == is_kept
 
 
 def test_probe_tells_all_sound_tracks(tmp_path: Path) -> None:
@@ -748,6 +753,129 @@ def test_join_film_takes_all_sound_tracks_along(tmp_path: Path) -> None:
     assert [(s.codec, s.language) for s in film.sounds] == [("aac", "eng"), ("aac", "fra")]
 
 
+SUBTITLES = """1
+00:00:00,500 --> 00:00:01,000
+Good evening
+
+2
+00:00:01,200 --> 00:00:01,800
+Good night
+"""
+CHAPTERS = """;FFMETADATA1
+title=The Kid
+artist=Chaplin
+notes=from the attic
+[CHAPTER]
+TIMEBASE=1/1000
+START=0
+END=800
+title=Evening
+[CHAPTER]
+TIMEBASE=1/1000
+START=800
+END=2000
+title=Night
+"""
+
+
+@pytest.fixture
+def rich_clip(tmp_path: Path) -> Path:
+    """Two seconds with two sounds, subtitles of text and of pictures, chapters and metadata."""
+    (tmp_path / "said.srt").write_text(SUBTITLES)
+    (tmp_path / "told.txt").write_text(CHAPTERS)
+    plain = make_clip(tmp_path / "plain.mkv", sound="aac")
+    clip = tmp_path / "rich.mkv"
+    run_ffmpeg(
+        "-i", plain, "-i", tmp_path / "said.srt", "-i", tmp_path / "told.txt",
+        "-map", "0:v", "-map", "0:a", "-map", "0:a", "-map", "1", "-map_metadata", 2,
+        "-map_chapters", 2, "-c", "copy", "-c:a:1", "flac", "-c:s", "subrip",
+        "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=fra",
+        "-metadata:s:a:1", "title=Commentary", "-metadata:s:s:0", "language=spa",
+        "-disposition:a:0", 0, "-disposition:a:1", "default", clip,
+    )  # fmt: skip
+    return clip
+
+
+def streams_of(path: Path) -> list[tuple[str, str, str | None, bool]]:
+    """Kind, codec, language and default flag of each stream but the pictures."""
+    with av.open(str(path)) as container:
+        return [
+            (
+                stream.type,
+                stream.codec_context.codec.canonical_name,
+                None if stream.language == "und" else stream.language,
+                bool(stream.disposition & stream.disposition.default),
+            )
+            for stream in container.streams
+            if stream.type in ("audio", "subtitle")
+        ]
+
+
+def said_in(path: Path) -> list[tuple[float, str]]:
+    """When each subtitle begins, and its text, by ffmpeg's SubRip."""
+    text = run_ffmpeg("-i", path, "-map", "0:s:0", "-f", "srt", "pipe:1").decode()
+    blocks = [block.splitlines() for block in text.strip().split("\n\n")]
+    times = [re.match(r"00:00:(\d\d),(\d+)", block[1]) for block in blocks]
+    return [
+        (int(time[1]) + int(time[2]) / 1000, block[2])
+        for time, block in zip(times, blocks, strict=True)
+        if time
+    ]
+
+
+def chapters_of(path: Path) -> list[tuple[float, float, str]]:
+    with av.open(str(path)) as container:
+        return [
+            (
+                float(chapter["start"] * chapter["time_base"]),
+                float(chapter["end"] * chapter["time_base"]),
+                chapter["metadata"]["title"],
+            )
+            for chapter in container.chapters()
+        ]
+
+
+@pytest.mark.parametrize(
+    ("ending", "sounds", "text"),
+    [
+        (".mp4", ["aac", "aac"], "mov_text"),
+        (".mov", ["aac", "aac"], "mov_text"),
+        (".mkv", ["aac", "flac"], "subrip"),
+    ],
+)
+def test_join_film_keeps_what_goes_with_the_pictures(
+    ending: str, sounds: list[str], text: str, rich_clip: Path, tmp_path: Path
+) -> None:
+    source = probe(rich_clip)
+    assert [(s.codec, s.language) for s in source.subtitles] == [("subrip", "spa")]
+    assert source.chapters == 2
+    target = tmp_path / f"out{ending}"
+    film = write_film(target, source, grey(source))
+    assert film.frame_count() == source.frame_count()
+    kinds = [("audio", sounds[0], "eng", False), ("audio", sounds[1], "fra", True)]
+    found = streams_of(target)
+    assert found[:2] == kinds
+    assert [stream[:3] for stream in found[2:]] == [("subtitle", text, "spa")]
+    assert said_in(target) == [
+        (pytest.approx(0.5, abs=0.01), "Good evening"),
+        (pytest.approx(1.2, abs=0.01), "Good night"),
+    ]
+    assert chapters_of(target) == [(0, 0.8, "Evening"), (0.8, 2, "Night")]
+    with av.open(str(target)) as container:
+        told = {key.lower(): value for key, value in container.metadata.items()}
+    assert (told["title"], told["artist"]) == ("The Kid", "Chaplin")
+    if ending == ".mkv":
+        assert told["notes"] == "from the attic"
+
+
+def test_join_film_of_a_part_shifts_chapters_and_subtitles(rich_clip: Path, tmp_path: Path) -> None:
+    source, target = probe(rich_clip), tmp_path / "out.mkv"
+    part = {"start_seconds": 0.5, "duration_seconds": 1.0}
+    write_film(target, source, grey(source, **part), **part)
+    assert chapters_of(target) == [(0, 0.3, "Evening"), (0.3, 1, "Night")]
+    assert (pytest.approx(0.7, abs=0.01), "Good night") in said_in(target)
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "ts"])
 @pytest.mark.parametrize(("start", "seconds"), [(0.0, 2.6), (1.0, 1.8), (1.48, 1.0), (0.52, 3.48)])
 def test_join_film_cuts_sound_to_the_part(
@@ -892,12 +1020,43 @@ def test_picture_writer_leaves_nothing_on_a_full_disk(
     assert files_in(tmp_path) == []
 
 
-def test_join_film_tells_when_the_sound_is_damaged(sound_clip: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rate", [Fraction(24), Fraction(30000, 1001), Fraction(25, 2)])
+def test_join_film_begins_each_part_where_the_last_one_ends(
+    rate: Fraction, plain_clip: Path, tmp_path: Path
+) -> None:
+    """Also where frames are stored in another order than they are shown."""
+    source, encoding = probe(plain_clip), Encoding(frame_rate=rate, preset="medium", crf=0)
+    pictures = noise(64, 48, 30)
+    parts = []
+    for number, (begin, end) in enumerate(((0, 13), (13, 14), (14, 30))):
+        parts.append(tmp_path / f"{number}.mp4")
+        write_pictures(parts[-1], source, pictures[begin:end], encoding)
+    target = tmp_path / "out.mp4"
+    assert join_film(parts, target, source, rate) == 30
+    with av.open(str(target)) as container:
+        assert [frame.time for frame in container.decode(video=0)] == pytest.approx(
+            [float(number / rate) for number in range(30)], abs=1e-4
+        )
+    luma, *_ = decode_planes(target, "yuv420p", (64, 48))
+    np.testing.assert_array_equal(luma, [picture for picture, _ in pictures])
+    assert count_pictures(target) == 30
+    assert files_in(tmp_path) == ["0.mp4", "1.mp4", "2.mp4", "out.mp4"]
+
+
+def test_count_pictures_of_what_is_no_film_is_0(tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no film")
+    assert [count_pictures(tmp_path / name) for name in ("text.mp4", "missing.mp4")] == [0, 0]
+
+
+def test_join_film_tells_when_the_source_is_gone(sound_clip: Path, tmp_path: Path) -> None:
     source = dataclasses.replace(probe(sound_clip), path=tmp_path / "gone.mp4")
     target = tmp_path / "out.mp4"
-    with pytest.raises(VideoError, match="No such file or directory") as caught:
-        write_film(target, source, noise(64, 48, 200))
-    assert str(caught.value).startswith(f"{target} could not be written (ffmpeg: ")
+    with pytest.raises(VideoError) as caught:
+        write_film(target, source, noise(64, 48, 20))
+    assert str(caught.value) == (
+        f"{source.path} cannot be read any more (No such file or directory); put it back, and give"
+        " the same command again"
+    )
     assert files_in(tmp_path) == []
 
 
