@@ -53,14 +53,26 @@ def find_binary() -> str:
         return on_path
 
 
+# Kinds of files that hold their pictures themselves. A playlist, a concat script or a drawing could
+# name other files and hosts, and would be read as one whatever its own name is.
+_FORMATS = (
+    "amv,apng,asf,avi,av1,bink,cavsvideo,cine,dirac,dnxhd,dv,dxa,ea,film_cpk,flic,flv,gif,gxf,h261,"
+    "h263,h264,hevc,ipmovie,ivf,live_flv,lvf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,mtv,mv,"
+    "mvi,mxf,nsv,nut,nuv,obu,ogg,pmp,psxstr,pva,r3d,rm,roq,rpl,sdr2,ser,smk,smush,swf,thp,txd,vc1,"
+    "vc1test,vivo,vmd,vvc,wtv,xmv,yop,yuv4mpegpipe"
+)
+# With these ffmpeg opens the named local file and nothing else.
+ONLY_THE_FILE = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+
+
 def local_file(path: Path) -> str:
     """A path as ffmpeg's file protocol takes it, whatever characters are in its name."""
     return f"file:{path.absolute()}"
 
 
 def open_input(path: Path, **options: Any) -> Any:
-    """An ffmpeg-python input that reads this local file and nothing beyond the file protocol."""
-    return ffmpeg.input(local_file(path), protocol_whitelist="file,pipe", **options)
+    """An ffmpeg-python input that reads this local file and nothing else."""
+    return ffmpeg.input(local_file(path), **ONLY_THE_FILE, **options)
 
 
 class Process:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.ffmpeg import Process, local_file, open_input
+from filmcolorizer_cli.ffmpeg import ONLY_THE_FILE, Process, local_file, open_input
 from filmcolorizer_cli.files import cannot_write, check_folder, temporary_beside
 
 TIMELINE_FRAME_RATE = Fraction(24)  # of films we write and of the stills we take
@@ -172,10 +172,12 @@ def probe(path: Path) -> Film:
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "does not exist"
             raise VideoError(f"{path} {what}; give a film file")
-        with av.open(local_file(path), options={"protocol_whitelist": "file"}) as container:
+        with av.open(local_file(path), options=ONLY_THE_FILE) as container:
             return _probe_container(path, container)
     except (av.FFmpegError, OSError) as error:
         reason = error.strerror or str(error)
+        if isinstance(error, av.ArgumentError):
+            reason = "a playlist, or another kind of file without pictures of its own"
         raise VideoError(
             f"{path} cannot be read as a video ({reason}); give a film file such as an mp4 or mkv"
         ) from None
@@ -572,7 +574,7 @@ class PictureWriter:
 def count_pictures(path: Path) -> int:
     """How many pictures a whole film file holds, by its packets; 0 for what is none."""
     try:
-        with av.open(local_file(path), options={"protocol_whitelist": "file"}) as container:
+        with av.open(local_file(path), options=ONLY_THE_FILE) as container:
             return sum(1 for packet in container.demux(video=0) if packet.size)
     except (av.FFmpegError, IndexError, OSError):
         return 0
@@ -655,7 +657,7 @@ def _join_pictures(
         container.set_chapters(chapters)
         stream = None
         for part in parts:
-            with av.open(local_file(part), options={"protocol_whitelist": "file"}) as opened:
+            with av.open(local_file(part), options=ONLY_THE_FILE) as opened:
                 pictures = opened.streams.video[0]
                 stream = stream or container.add_stream_from_template(pictures)
                 begin = round(count / frame_rate / pictures.time_base)
@@ -722,7 +724,7 @@ def _told(source: Film, part: tuple[float, float | None]) -> tuple[dict[str, str
 @contextmanager
 def _opened(source: Film) -> Iterator[Any]:
     try:
-        with av.open(local_file(source.path), options={"protocol_whitelist": "file"}) as container:
+        with av.open(local_file(source.path), options=ONLY_THE_FILE) as container:
             yield container
     except (av.FFmpegError, OSError) as error:
         raise VideoError(

@@ -3,9 +3,9 @@
     python models/measure_default.py PHOTOS [FILM ...] [--model default] [--sheet FILE.jpg]
     python models/measure_default.py PHOTOS [--strip FILM]... [--strip-to FILE.jpg]
 
-PHOTOS is the folder that train_default.py was given. Prints the table of default.md: PSNR in float
-beside that of the grey picture, the gain as the mean over the pictures and as that of their mean
-squared error, colourfulness beside the truth's. --sheet writes grey, output and
+PHOTOS is the folder that train_default.py was given. Prints the first table of default.md: PSNR in
+float beside that of the grey picture, the gain as the mean over the pictures and as that of their
+mean squared error, colourfulness beside the truth's. --sheet writes grey, output and
 truth of 24 held-out photos, chosen by seed; --strip names black-and-white films of which frames are
 shown, grey above and coloured below, and nothing is measured.
 """

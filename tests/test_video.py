@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Iterable
@@ -240,6 +241,41 @@ def test_probe_refuses_what_is_no_film(content: str, tmp_path: Path) -> None:
         f"{path} cannot be read as a video (Invalid data found when processing input);"
         " give a film file such as an mp4 or mkv"
     )
+
+
+HOSTILE = {
+    "ffconcat": "ffconcat version 1.0\nfile {name}\n",
+    "playlist": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{name}\n#EXT-X-ENDLIST\n",
+    "remote playlist": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nhttp://127.0.0.1:9/{name}\n",
+    "SDP": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+    "m=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+    "SVG": '<svg xmlns="http://www.w3.org/2000/svg"><image href="{name}"/></svg>',
+    "DASH": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><Period>'
+    "<AdaptationSet><Representation><BaseURL>{name}</BaseURL></Representation></AdaptationSet>"
+    "</Period></MPD>",
+}
+
+
+@pytest.mark.parametrize("ending", ["mp4", "m3u8", "sdp", "svg", "mpd"])
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_probe_opens_no_file_but_the_one_it_is_given(
+    kind: str, ending: str, plain_clip: Path, tmp_path: Path
+) -> None:
+    shutil.copy(plain_clip, tmp_path / "other.mp4")
+    film = tmp_path / f"film.{ending}"
+    film.write_text(HOSTILE[kind].format(name="other.mp4"))
+    with pytest.raises(VideoError, match=r"cannot be read as a video \("):
+        probe(film)
+
+
+def test_reading_opens_no_file_but_the_one_it_is_given(plain_clip: Path, tmp_path: Path) -> None:
+    """Nor when the film was swapped for a playlist once it was probed."""
+    shutil.copy(plain_clip, tmp_path / "other.mp4")
+    playlist = tmp_path / "film.mp4"
+    playlist.write_text(HOSTILE["ffconcat"].format(name="other.mp4"))
+    film = dataclasses.replace(probe(plain_clip), path=playlist)
+    with pytest.raises(VideoError, match="could not be read to its end"):
+        list(read_luma(film, Sampling()))
 
 
 def test_probe_refuses_what_may_not_be_read(plain_clip: Path) -> None:
