@@ -23,6 +23,13 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Rename a file that is whole, once the disk has it, so that no power cut leaves it empty."""
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file to write, which becomes ``path`` when the block ends well.
@@ -33,7 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = temporary_beside(path)
     try:
         yield temporary
-        temporary.replace(path)
+        put_in_place(temporary, path)
     except OSError as error:
         raise cannot_write(path, error) from None
     finally:

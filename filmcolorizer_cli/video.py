@@ -19,7 +19,12 @@ from numpy.typing import NDArray
 
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.ffmpeg import ONLY_THE_FILE, Process, local_file, open_input
-from filmcolorizer_cli.files import cannot_write, check_folder, temporary_beside
+from filmcolorizer_cli.files import (
+    cannot_write,
+    check_folder,
+    put_in_place,
+    temporary_beside,
+)
 
 TIMELINE_FRAME_RATE = Fraction(24)  # of films we write and of the stills we take
 SEEK_MARGIN_SECONDS = 1.0  # a seek lands so much earlier; the exact frame is then found by its time
@@ -561,7 +566,7 @@ class PictureWriter:
                 if error is None:
                     if not self._process.wait():
                         raise self._failure()
-                    self._temporary.replace(self.target)
+                    put_in_place(self._temporary, self.target)
         except OSError as problem:
             raise cannot_write(self.target, problem) from None
         finally:
@@ -630,7 +635,7 @@ def join_film(
             raise VideoError(
                 f"{target} came out with {found} of {count} pictures; report this, with the source"
             )
-        temporary.replace(target)
+        put_in_place(temporary, target)
     except OSError as problem:
         raise cannot_write(target, problem) from None
     except av.FFmpegError as problem:

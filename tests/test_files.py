@@ -36,6 +36,22 @@ def test_replacing_takes_the_place_of_an_older_file(tmp_path: Path) -> None:
     assert path.read_text() == "newer"
 
 
+def test_replacing_has_the_file_on_the_disk_before_it_gets_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen = tmp_path / "new.txt", []
+
+    def fsync(descriptor: int) -> None:
+        assert not path.exists()
+        seen.append(os.pread(descriptor, 100, 0))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with replacing(path) as temporary:
+        temporary.write_text("whole")
+    assert seen == [b"whole"]
+    assert path.exists()
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
 def test_replacing_leaves_the_older_file_when_the_block_fails(
     error: type[BaseException], tmp_path: Path

@@ -1,0 +1,90 @@
+"""Kill a rendering at random moments, take it up again, and compare with an uninterrupted one.
+
+    python -m benchmarks.kills FILM FOLDER [--kills 30] [--seed 0]
+
+FILM is rendered once in peace, then as often as it takes for so many kills (SIGKILL, each at a
+random moment), and every result is compared with the first, frame by decoded frame. Prints how many
+differ, how many files were left behind, and the time that the interrupted renderings took, as a
+ratio to that of the uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from imageio_ffmpeg import get_ffmpeg_exe
+
+
+def command(film: Path, target: Path) -> list[str]:
+    """Rendering by the shipped model, as a user would."""
+    program = [sys.executable, "-m", "filmcolorizer_cli", "colorize", str(film), "-o", str(target)]
+    return [*program, "--model", "default", "--preset", "ultrafast"]
+
+
+def frames_of(film: Path) -> str:
+    """A checksum of all decoded frames, with their times."""
+    decode = [
+        get_ffmpeg_exe(),
+        "-v",
+        "error",
+        "-i",
+        str(film),
+        "-map",
+        "0:v",
+        "-f",
+        "framemd5",
+        "-",
+    ]
+    listed = subprocess.run(decode, check=True, capture_output=True).stdout
+    return hashlib.md5(listed).hexdigest()
+
+
+def main(
+    film: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    folder: Path,
+    kills: int = 30,
+    seed: int = 0,
+) -> None:
+    """Print what the kills did."""
+    folder.mkdir(parents=True, exist_ok=True)
+    peaceful, target = folder / "peaceful.mp4", folder / "killed.mp4"
+    for path in (peaceful, target):
+        path.unlink(missing_ok=True)
+    started = time.monotonic()
+    subprocess.run(command(film, peaceful), check=True, stdout=subprocess.DEVNULL)
+    in_peace = time.monotonic() - started
+    expected = frames_of(peaceful)
+    dice = random.Random(seed)
+    done, renderings, differing, lost, spent = 0, 0, 0, 0, 0.0
+    while done < kills:
+        renderings += 1
+        while not target.exists():
+            started = time.monotonic()
+            program = subprocess.Popen(
+                command(film, target), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            try:
+                program.wait(dice.uniform(0, in_peace) if done < kills else None)
+            except subprocess.TimeoutExpired:
+                program.kill()
+                program.wait()
+                done += 1
+            spent += time.monotonic() - started
+        differing += frames_of(target) != expected
+        left = [path.name for path in folder.iterdir() if path not in (peaceful, target)]
+        lost += len(left)
+        target.unlink()
+    print(f"{done} kills in {renderings} renderings: {differing} came out otherwise,")
+    print(f"{lost} files were left behind, and they took {spent / renderings / in_peace:.2f} times")
+    print("as long as an uninterrupted one.")
+
+
+if __name__ == "__main__":
+    typer.run(main)
