@@ -360,7 +360,8 @@ def read_every_frame(
     ).filter("format", "gray")
     # scdet gives every frame a score, without which metadata would print nothing of it
     stream = stream.filter("scdet").filter("metadata", mode="print", file=local_file(times_file))
-    for data in _read_raw(film, Sampling(), stream, "gray", height * width):
+    sampling = Sampling(frame_rate=film.frame_rate)
+    for data in _read_raw(film, sampling, stream, "gray", height * width):
         yield data.reshape(height, width)
 
 
@@ -473,18 +474,21 @@ def _read_raw(
     options = {"format": "rawvideo", "pix_fmt": layout, "fps_mode": "passthrough"}
     if sampling.duration_seconds is not None:
         options["frames:v"] = str(sampling.frames_in(sampling.duration_seconds))
+    count = 0
     with Process(stream.output("pipe:", **options), writes_stdout=True) as process:
         while True:
             data = np.empty(frame_bytes, np.uint8)
             got = process.stdout.readinto(data)  # type: ignore[attr-defined]
             if got < frame_bytes:
                 break
+            count += 1
             yield data
         if not process.wait() or got:
+            read = count * sampling.every / float(sampling.frame_rate) * sampling.rate
             raise VideoError(
-                f"{film.path} is damaged or cut short and could not be read to its end"
-                f" (ffmpeg: {process.last_words()}); repair it, or take a part with --start and"
-                " --duration"
+                f"{film.path} is damaged or cut short and could not be read beyond"
+                f" {sampling.start_seconds + read:.1f} s (ffmpeg: {process.last_words()}); repair"
+                " it, or take a part with --start and --duration"
             )
 
 

@@ -1243,7 +1243,7 @@ def test_commands_refuse_what_is_no_video(name: str, plain_clip: Path) -> None:
 def test_commands_tell_of_a_film_that_is_cut_short(vivid_weights: Path) -> None:
     data = SAMPLE_FILM.read_bytes()
     Path("cut.mp4").write_bytes(data[: len(data) // 3])
-    start = "cut.mp4 is damaged or cut short and could not be read to its end (ffmpeg: "
+    start = "cut.mp4 is damaged or cut short and could not be read beyond "
     for arguments in (
         ("colorize", "cut.mp4", "--model", vivid_weights),
         ("sync", "cut.mp4", SAMPLE_FILM),

@@ -253,5 +253,5 @@ def test_read_signatures_refuses_a_film_that_is_cut_short(
         read_signatures(*films, track=untracked)
     assert our_children() == before, "the other film's ffmpeg is still running"
     assert str(caught.value).startswith(
-        f"{broken} is damaged or cut short and could not be read to its end (ffmpeg: "
+        f"{broken} is damaged or cut short and could not be read beyond "
     )
