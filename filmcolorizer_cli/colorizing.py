@@ -121,8 +121,7 @@ def colorize(
         )
         parts.remove()
     finally:
-        if not parts.frames_done:
-            parts.remove()
+        parts.close()
 
 
 def _render(

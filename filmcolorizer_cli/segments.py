@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from filmcolorizer_cli.errors import FilmColorizerError
 from filmcolorizer_cli.files import cannot_write, check_folder, replacing
@@ -15,6 +15,7 @@ from filmcolorizer_cli.video import Film, count_pictures
 
 _FORMAT = "filmcolorizer-parts/1"
 _MANIFEST = "manifest.json"
+_LOCK = ".lock"
 
 
 @dataclass
@@ -64,6 +65,7 @@ class Parts:
             self.segments = [Segment(start, frames_per_segment) for start in starts]
             self.segments[-1].planned_frames = None
             self._write()
+            self._lock = _lock(self.folder)
         else:
             self.segments = found
             for segment in found:  # a file may have been lost, or cut short with the power
@@ -92,6 +94,13 @@ class Parts:
         segment.frames = frames
         self._write()
 
+    def close(self) -> None:
+        """Let others go on; without a single segment done, nothing is worth keeping."""
+        if not self.frames_done:
+            self.remove()
+        if self._lock is not None:
+            self._lock.close()
+
     def remove(self) -> None:
         """Delete the folder, once the film is written."""
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -113,18 +122,22 @@ class Parts:
                     " move it away, or choose another place with -o"
                 ) from None
             return None
+        self._lock = _lock(self.folder)
         differing = [k for k, v in self.begun_with.items() if begun_with.get(k) != v]
         if not differing:
             return segments
         name = differing[0]
         self.discarded = f"{name} {begun_with.get(name)}, not {self.begun_with[name]}"
         self.remove()
+        if self._lock is not None:
+            self._lock.close()
         return None
 
     def _holds_anything_else(self) -> bool:
         """Whether there is more than what a crash before the first segment leaves."""
         return not self.folder.is_dir() or any(
-            not path.name.startswith(f".{_MANIFEST}.") for path in self.folder.iterdir()
+            path.name != _LOCK and not path.name.startswith(f".{_MANIFEST}.")
+            for path in self.folder.iterdir()
         )
 
     def _write(self) -> None:
@@ -139,6 +152,28 @@ class Parts:
             raise cannot_write(self.folder, error) from None
         with replacing(self.folder / _MANIFEST) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def _lock(folder: Path) -> IO[str] | None:
+    """A file that is locked until it is closed or this process ends; None without such locks.
+
+    Raises:
+        FilmColorizerError: another process has it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    file = (folder / _LOCK).open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise FilmColorizerError(
+            f"another filmcolorizer is rendering in {folder}; wait for it or stop it, or choose"
+            " another place with -o"
+        ) from None
+    return file
 
 
 def parts_folder(target: Path) -> Path:

@@ -520,6 +520,25 @@ def test_colorize_of_a_changed_source_starts_anew(
     assert decoded(target) == whole
 
 
+def test_colorize_leaves_alone_what_another_is_rendering(
+    numbered_clip: Path, whole: list[bytes], tmp_path: Path
+) -> None:
+    target = tmp_path / "color.mp4"
+    frames = run_colorize(probe(numbered_clip), target)
+    for _ in range(30):
+        next(frames)
+    for vividness in (1.0, 0.5):
+        with pytest.raises(FilmColorizerError) as caught:
+            list(run_colorize(probe(numbered_clip), target, vividness=vividness))
+        assert str(caught.value) == (
+            f"another filmcolorizer is rendering in {target}.parts; wait for it or stop it, or"
+            " choose another place with -o"
+        )
+    assert list(frames) == list(range(31, 97))
+    assert decoded(target) == whole
+    assert files_in(tmp_path) == ["color.mp4"]
+
+
 @pytest.mark.parametrize("content", [None, "{", '{"format": "other/1"}'])
 def test_colorize_touches_no_folder_that_is_not_its_own(
     content: str | None, plain_clip: Path, tmp_path: Path

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from filmcolorizer_cli.errors import FilmColorizerError
+from filmcolorizer_cli.segments import Parts, Segment, identity_of, parts_folder
+from filmcolorizer_cli.video import probe
+from tests.conftest import files_in
+
+BEGUN_WITH = {"crf": 18, "duration": None}
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "film.mp4"
+
+
+def opened(target: Path, frames: int = 25, begun_with: dict[str, object] = BEGUN_WITH) -> Parts:
+    return Parts(target, begun_with, frames, frames_per_segment=10)
+
+
+@pytest.mark.parametrize(
+    ("frames", "starts"), [(25, [0, 10, 20]), (20, [0, 10]), (21, [0, 10, 20]), (1, [0]), (0, [0])]
+)
+def test_parts_are_planned_with_the_last_one_open(
+    frames: int, starts: list[int], target: Path
+) -> None:
+    parts = opened(target, frames)
+    *others, last = parts.missing()
+    assert others == [Segment(start, 10) for start in starts[:-1]]
+    assert last == Segment(starts[-1], None)
+    parts.close()
+
+
+def test_parts_remember_what_is_done(target: Path, plain_clip: Path) -> None:
+    parts = opened(target)
+    first, second, third = parts.missing()
+    for segment in (first, second):
+        shutil.copy(plain_clip, parts.file_of(segment))  # 50 pictures
+    parts.finish(first, 50)
+    parts.finish(second, 49)  # not what is in the file
+    assert parts.frames_done == 99
+    parts.close()
+    again = opened(target)
+    assert again.discarded is None
+    assert again.frames_done == 50
+    assert [segment.first_frame for segment in again.missing()] == [10, 20]
+    assert again.files == [parts_folder(target) / "000001.mp4"]
+    again.finish(second, 49)
+    again.finish(third, 0)  # the film ended before it
+    assert [path.name for path in again.files] == ["000001.mp4"]
+    again.close()
+
+
+def test_parts_without_a_segment_leave_nothing(target: Path, tmp_path: Path) -> None:
+    parts = opened(target)
+    assert files_in(tmp_path) == ["film.mp4.parts"]
+    parts.close()
+    assert files_in(tmp_path) == []
+
+
+def test_parts_of_another_rendering_give_way(target: Path, plain_clip: Path) -> None:
+    parts = opened(target)
+    [first, *_] = parts.missing()
+    shutil.copy(plain_clip, parts.file_of(first))
+    parts.finish(first, 50)
+    parts.close()
+    other = opened(target, begun_with={**BEGUN_WITH, "crf": 20})
+    assert other.discarded == "crf 18, not 20"
+    assert other.frames_done == 0
+    assert not (parts_folder(target) / "000001.mp4").exists()
+    other.close()
+
+
+def test_parts_are_one_process_s_own(target: Path) -> None:
+    parts = opened(target)
+    with pytest.raises(FilmColorizerError, match="another filmcolorizer is rendering in "):
+        opened(target)
+    parts.close()
+    opened(target).close()
+
+
+def test_identity_of_changes_with_the_file(plain_clip: Path, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    shutil.copy(plain_clip, clip)
+    film = probe(clip)
+    before = identity_of(film)
+    assert identity_of(film) == before
+    with clip.open("ab") as file:
+        file.write(b"more")
+    assert identity_of(film) != before
