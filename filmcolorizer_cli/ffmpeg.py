@@ -53,13 +53,13 @@ def find_binary() -> str:
         return on_path
 
 
-# Kinds of files that hold their pictures themselves. A playlist, a concat script or a drawing could
-# name other files and hosts, and would be read as one whatever its own name is.
+# Kinds of files that hold their pictures, or at least their sound, themselves. A playlist, a concat
+# script or a drawing could name other files and hosts, and is read as one whatever its own name.
 _FORMATS = (
     "amv,apng,asf,avi,av1,bink,cavsvideo,cine,dirac,dnxhd,dv,dxa,ea,film_cpk,flic,flv,gif,gxf,h261,"
     "h263,h264,hevc,ipmovie,ivf,live_flv,lvf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,mtv,mv,"
     "mvi,mxf,nsv,nut,nuv,obu,ogg,pmp,psxstr,pva,r3d,rm,roq,rpl,sdr2,ser,smk,smush,swf,thp,txd,vc1,"
-    "vc1test,vivo,vmd,vvc,wtv,xmv,yop,yuv4mpegpipe"
+    "vc1test,vivo,vmd,vvc,wtv,xmv,yop,yuv4mpegpipe,aac,ac3,aiff,flac,mp3,wav"
 )
 # With these ffmpeg opens the named local file and nothing else.
 ONLY_THE_FILE = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
