@@ -32,6 +32,15 @@ def test_track_is_silent_without_a_terminal(
     assert capsys.readouterr() == ("", "")
 
 
+def test_track_takes_whole_numbers_for_how_far_it_has_come(
+    terminal: StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a rendering that goes on where an interrupted one ended."""
+    monkeypatch.setattr(console, "QUIET_SECONDS", 0.0)
+    list(console.track([30, 31, 32], 40, "numbers"))
+    assert "32/40" in terminal.getvalue()
+
+
 def test_track_shows_no_bar_for_quick_work(terminal: StringIO) -> None:
     list(console.track(range(3), 3, "numbers"))
     assert "numbers" not in terminal.getvalue()
@@ -41,7 +50,7 @@ def test_track_shows_a_bar_for_longer_work(
     terminal: StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(console, "QUIET_SECONDS", 0.0)
-    list(console.track(range(4), 4, "numbers", unit="pairs"))
+    list(console.track("abcd", 4, "numbers", unit="pairs"))
     shown = terminal.getvalue()
     assert "numbers" in shown
     assert "4/4" in shown
