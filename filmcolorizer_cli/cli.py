@@ -958,7 +958,9 @@ def _describe_more(film: Film, target: Path) -> list[tuple[str, str]]:
     from filmcolorizer_cli.video import CONTAINERS
 
     ending = target.suffix.lower()
-    lost = f"left out, since {ending[1:]} cannot hold them (an mkv can)"
+    lost = f"left out, since {ending[1:]} cannot hold them"
+    if ending != ".mkv":
+        lost += " (an mkv holds all that are known)"
     facts = []
     if film.subtitles:
         subtitles = (

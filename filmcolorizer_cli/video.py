@@ -35,6 +35,7 @@ SD_HEIGHT = 576  # untagged pictures up to this height are taken for BT.601, as 
 CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot begins
 
 SOUND_BITRATE_KBPS = 192  # of what has to be re-encoded to AAC
+UNKNOWN_CODEC = "unknown"
 PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "xsub"})
 
 # ITU-T H.273 MatrixCoefficients.
@@ -80,6 +81,8 @@ class Container:
 
     def holds(self, subtitle: Subtitle) -> bool:
         """Whether subtitles go along at all."""
+        if subtitle.codec == UNKNOWN_CODEC:
+            return False
         return self.holds_picture_subtitles or subtitle.codec not in PICTURE_SUBTITLES
 
 
@@ -236,10 +239,7 @@ def _probe_container(path: Path, container: Any) -> Film:
         is_full_range=int(context.color_range) == _FULL_RANGE_TAG
         or frame.format.name.startswith("yuvj"),
         sounds=tuple(_sound(stream) for stream in container.streams.audio),
-        subtitles=tuple(
-            Subtitle(stream.index, stream.codec_context.codec.canonical_name, _language(stream))
-            for stream in container.streams.subtitles
-        ),
+        subtitles=tuple(_subtitle(stream) for stream in container.streams.subtitles),
         chapters=len(container.chapters()),
     )
 
@@ -277,6 +277,12 @@ def _sound(stream: Any) -> Sound:
         language=_language(stream),
         start_seconds=_start_seconds(stream),
     )
+
+
+def _subtitle(stream: Any) -> Subtitle:
+    context = stream.codec_context  # none for what libav does not know, such as teletext
+    codec = context.codec.canonical_name if context else UNKNOWN_CODEC
+    return Subtitle(stream.index, codec, _language(stream))
 
 
 def _language(stream: Any) -> str | None:

@@ -1464,9 +1464,14 @@ def test_colorize_tells_first_what_goes_along(
     film = replace(probe(film_with_subtitles), subtitles=pictures)
     assert cli._describe_more(film, Path("o.mp4"))[0] == (
         "subtitles",
-        "dvd_subtitle (eng) left out, since mp4 cannot hold them (an mkv can)",
+        "dvd_subtitle (eng) left out, since mp4 cannot hold them (an mkv holds all that are known)",
     )
     assert cli._describe_more(film, Path("o.mkv"))[0] == ("subtitles", "dvd_subtitle (eng) kept")
+    strange = replace(film, subtitles=(Subtitle(1, "unknown", None),))
+    assert cli._describe_more(strange, Path("o.mkv"))[0] == (
+        "subtitles",
+        "unknown left out, since mkv cannot hold them",
+    )
 
 
 def test_train_refuses_a_target_that_is_no_safetensors(pairs: Pairs) -> None:

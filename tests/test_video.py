@@ -8,12 +8,14 @@ import time
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
 import numpy as np
 import pytest
 
+from filmcolorizer_cli import video
 from filmcolorizer_cli.errors import FilmColorizerError, VideoError
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, QUIT_SECONDS
 from filmcolorizer_cli.video import (
@@ -905,6 +907,14 @@ def test_join_film_keeps_what_goes_with_the_pictures(
     assert (told["title"], told["artist"]) == ("The Kid", "Chaplin")
     if ending == ".mkv":
         assert told["notes"] == "from the attic"
+
+
+def test_probe_tells_of_subtitles_that_libav_does_not_know() -> None:
+    """As of teletext in a TV recording, which ffmpeg does not write."""
+    stream = SimpleNamespace(index=3, codec_context=None, language="deu")
+    subtitle = video._subtitle(stream)
+    assert (subtitle.index, subtitle.codec, subtitle.language) == (3, "unknown", "deu")
+    assert not any(container.holds(subtitle) for container in CONTAINERS.values())
 
 
 def test_join_film_of_a_part_shifts_chapters_and_subtitles(rich_clip: Path, tmp_path: Path) -> None:
