@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from filmcolorizer_cli.color import WORKING_MATRIX, half_size
+from filmcolorizer_cli.encoding import Encoding, PictureWriter
 from filmcolorizer_cli.errors import SyncError
 from filmcolorizer_cli.sync import Area, Segment, SyncMap
 from filmcolorizer_cli.video import (
     TIMELINE_FRAME_RATE,
-    Encoding,
     Film,
-    PictureWriter,
     Plane,
     Sampling,
     read_luma,

@@ -277,7 +277,7 @@ def info(film: FilmArgument, as_json: Json = False) -> None:
         colorizing = {"target": str(target), "frames": frames, "frame_rate": "24", "model": model}
         console.json(facts | {"colorize": colorizing})
         return
-    matrix = source.matrix.upper().replace("BT", "BT.")
+    matrix = source.coding.matrix.upper().replace("BT", "BT.")
     rotation = f", turned by {source.rotation} degrees" if source.rotation else ""
     console.facts(
         [
@@ -288,7 +288,7 @@ def info(film: FilmArgument, as_json: Json = False) -> None:
             (
                 "colour tags",
                 f"{matrix}{'' if source.is_matrix_tagged else ' (guessed)'},"
-                f" {'full' if source.is_full_range else 'limited'} range, {source.pixel_format}",
+                f" {source.coding.range} range, {source.pixel_format}",
             ),
             ("sound", "; ".join(_describe_sounds(source, target)) or "none"),
             *_describe_more(source, target),
@@ -703,9 +703,27 @@ def colorize(
     fps: Annotated[
         str, typer.Option(metavar="24|source|N", help="Frames a second that are written.")
     ] = "24",
+    codec: Annotated[
+        Literal["h264", "hevc", "av1", "prores", "ffv1"],
+        typer.Option(help="What the pictures are encoded in; ffv1 loses nothing."),
+    ] = "h264",
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Another encoder of that codec that ffmpeg has, such as h264_nvenc.",
+            show_default="x264, x265, SVT-AV1, prores_ks or ffv1",
+        ),
+    ] = None,
     crf: Annotated[
-        int, typer.Option(min=0, max=51, help="x264's quality: lower is better and larger.")
-    ] = 18,
+        int | None,
+        typer.Option(
+            min=0,
+            max=63,
+            help="The quality: lower is better and larger.",
+            show_default="18 of h264, 20 of hevc, 24 of av1",
+        ),
+    ] = None,
     preset: Annotated[
         Literal[
             "ultrafast",
@@ -718,7 +736,7 @@ def colorize(
             "slower",
             "veryslow",
         ],
-        typer.Option(help="x264's preset: slower is smaller."),
+        typer.Option(help="The encoder's preset: slower is smaller."),
     ] = "medium",
     vividness: Annotated[
         float,
@@ -734,24 +752,39 @@ def colorize(
     """Colorize a black-and-white film, with its sound."""
     frame_rate = _parse_frame_rate(fps)
 
+    from filmcolorizer_cli.encoding import CODECS, Encoding
+
+    encoding = Encoding(crf=crf, preset=preset, codec=codec, encoder=encoder)
+
     from filmcolorizer_cli import weights
     from filmcolorizer_cli.colorizing import ColorizeOptions
     from filmcolorizer_cli.networks import pick_device
-    from filmcolorizer_cli.video import CONTAINERS, Encoding, probe
+    from filmcolorizer_cli.video import CONTAINERS, probe
 
     where = pick_device(device)
     source = probe(film)
-    target = output or _default_target(film)
+    target = output or _default_target(film, CODECS[codec].endings[0])
     _check_ending(target, *CONTAINERS)
+    if target.suffix.lower() not in CODECS[codec].endings:
+        raise OptionError(
+            f"{target} does not hold {CODECS[codec].name}; give it the ending"
+            f" {' or '.join(CODECS[codec].endings)} with -o, or choose another --codec"
+        )
     _check_target(target, [film], overwrite)
     chosen = weights.find_model(model)
     network = weights.load(chosen)
-    encoding = Encoding(frame_rate or source.frame_rate, crf, preset)
+    coding = CODECS[codec].coding_of(source)
+    encoding = replace(encoding, frame_rate=frame_rate or source.frame_rate, coding=coding)
     options = ColorizeOptions(encoding, start, duration, vividness)
     if not as_json:
         console.note(f"colorizing {film} with the model {chosen.name} on {where.type}")
         for what, fate in _describe_more(source, target):
             console.note(f"{what}: {fate}")
+        if coding.bit_depth < source.coding.bit_depth:
+            console.note(
+                f"luma: {source.coding.bit_depth} bits become the {coding.bit_depth} that"
+                f" {CODECS[codec].name} has; --codec ffv1 keeps them all"
+            )
     frames = _colorize(source, target, network, options, where)
     if as_json:
         console.json({"output": str(target), "frames": frames, "model": chosen.name})
@@ -861,8 +894,8 @@ def _describe_outcome(outcome: Outcome) -> str:
     return f"kept weights {share} of the way from the first to the trained ones: {errors}"
 
 
-def _default_target(film: Path) -> Path:
-    return film.with_name(f"{film.stem}-color.mp4")
+def _default_target(film: Path, ending: str = ".mp4") -> Path:
+    return film.with_name(f"{film.stem}-color{ending}")
 
 
 def _check_target(target: Path, sources: list[Path], overwrite: bool, option: str = "-o") -> None:

@@ -42,7 +42,7 @@ MATRICES: dict[str, Matrix] = {
 GUIDED_RADIUS = 2
 GUIDED_EPSILON = 0.002
 
-# The one matrix that networks see and that films are written with.
+# The one matrix that networks see.
 WORKING_MATRIX = "bt709"
 
 
@@ -103,12 +103,28 @@ def limit_to_gamut(luma: Tensor, chroma: Tensor, matrix: str = WORKING_MATRIX) -
     return chroma / excess.unsqueeze(1)
 
 
-def fit_chroma(luma: Tensor, chroma: Tensor, *, vividness: float = 1.0) -> Tensor:
+def change_matrix(chroma: Tensor, before: str, after: str) -> Tensor:
+    """The chroma (..., 2, H, W) by which the same colours are coded in another matrix.
+
+    Luma, which would change as well, is not asked for: with it left as it is, the colours keep how
+    much red, green and blue differ.
+    """
+    if before == after:
+        return chroma
+    no_luma = torch.zeros_like(chroma[..., :1, :, :])
+    rgb = ycbcr_to_rgb(torch.cat((no_luma, chroma), dim=-3), before)
+    return rgb_to_ycbcr(rgb, after)[..., 1:, :, :]
+
+
+def fit_chroma(
+    luma: Tensor, chroma: Tensor, *, matrix: str = WORKING_MATRIX, vividness: float = 1.0
+) -> Tensor:
     """Bring chroma to half the size of its luma, along its edges and within the RGB gamut.
 
     Args:
         luma: (B, 1, H, W), in [0, 1].
         chroma: (B, 2, h, w), in [-0.5, 0.5], of any size.
+        matrix: what both are in, a key of ``MATRICES``.
         vividness: what the chroma is multiplied by.
 
     Returns:
@@ -120,7 +136,7 @@ def fit_chroma(luma: Tensor, chroma: Tensor, *, vividness: float = 1.0) -> Tenso
         chroma = enlarge_along_edges(chroma, half_luma)
     else:
         chroma = resize(chroma, height, width)
-    return limit_to_gamut(half_luma, chroma * vividness)
+    return limit_to_gamut(half_luma, chroma * vividness, matrix)
 
 
 def enlarge_along_edges(planes: Tensor, guide: Tensor) -> Tensor:

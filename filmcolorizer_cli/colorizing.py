@@ -14,22 +14,26 @@ import torch
 
 from filmcolorizer_cli import __version__
 from filmcolorizer_cli.color import (
+    WORKING_MATRIX,
+    change_matrix,
     chroma_to_codes,
     fit_chroma,
     luma_from_codes,
     resize,
 )
+from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.networks import Network, autocast, config_to_dict, for_inference
 from filmcolorizer_cli.segments import Parts, Segment, identity_of
 from filmcolorizer_cli.video import (
-    Encoding,
+    PLAIN,
+    Coding,
+    DeepPlane,
     Film,
-    PictureWriter,
-    Plane,
     Sampling,
+    Timeline,
     join_film,
-    read_luma,
+    read_coded_luma,
 )
 from filmcolorizer_cli.weights import checksum
 
@@ -102,6 +106,7 @@ def colorize(
         _begun_with(film, network, options),
         sampling.frame_count(film),
         round(SEGMENT_SECONDS * sampling.frame_rate),
+        CODECS[options.encoding.codec].endings[0],
     )
     if parts.discarded:
         note(f"starting anew: the interrupted rendering was begun with {parts.discarded}")
@@ -115,7 +120,7 @@ def colorize(
             parts.files,
             target,
             film,
-            sampling.frame_rate,
+            Timeline.steady(sampling.frame_rate, parts.frames_done),
             start_seconds=options.start_seconds,
             duration_seconds=options.duration_seconds,
         )
@@ -156,9 +161,10 @@ def _colorize_segment(
     if segment.planned_frames is not None:
         duration = float(segment.planned_frames / sampling.frame_rate)
     part = replace(sampling, start_seconds=start, duration_seconds=duration)
-    with closing(read_luma(film, part)) as lumas:
+    coding = options.encoding.coding
+    with closing(read_coded_luma(film, part, coding)) as lumas:
         colored = colorize_frames(
-            lumas, network, film.aspect_ratio, device, vividness=options.vividness
+            lumas, network, film.aspect_ratio, device, coding=coding, vividness=options.vividness
         )
         first = next(colored, None)
         if first is None:
@@ -175,8 +181,7 @@ def _begun_with(film: Film, network: Network, options: ColorizeOptions) -> dict[
     return {
         **identity_of(film),
         "frame rate": str(encoding.frame_rate),
-        "crf": encoding.crf,
-        "preset": encoding.preset,
+        **encoding.options,
         "start": options.start_seconds,
         "duration": options.duration_seconds,
         "vividness": options.vividness,
@@ -187,48 +192,62 @@ def _begun_with(film: Film, network: Network, options: ColorizeOptions) -> dict[
 
 
 def colorize_frames(
-    lumas: Iterable[Plane],
+    lumas: Iterable[DeepPlane],
     network: Network,
     aspect_ratio: float,
     device: torch.device,
     *,
+    coding: Coding = PLAIN,
     vividness: float = 1.0,
-) -> Iterator[tuple[Plane, Plane]]:
+) -> Iterator[tuple[DeepPlane, DeepPlane]]:
     """Give each luma plane its chroma.
 
     Args:
-        lumas: (H, W) each, limited range.
+        lumas: (H, W) each.
+        coding: of luma and chroma.
         aspect_ratio: of the picture as displayed; `film` sees it undistorted, `classic` a square.
         vividness: what the saturation is multiplied by.
 
     Yields:
-        The same luma plane, and chroma (2, ceil(H/2), ceil(W/2)), uint8, limited range.
+        The same luma plane, and chroma (2, ceil(H/2), ceil(W/2)).
     """
     folded = for_inference(network, device)
     working_size = network.config.working_size(aspect_ratio)
     frames = iter(lumas)
     while batch := list(islice(frames, BATCH_SIZE)):
-        chroma = _predict_chroma(folded, batch, working_size, device)
-        for luma, small_chroma in zip(batch, chroma, strict=True):
-            yield luma, _full_chroma(luma, small_chroma, vividness)
+        light = [_light(luma, coding) for luma in batch]
+        chroma = _predict_chroma(folded, light, working_size, device)
+        for luma, full_light, small_chroma in zip(batch, light, chroma, strict=True):
+            yield luma, _full_chroma(full_light, small_chroma, coding, vividness)
+
+
+def _light(luma: DeepPlane, coding: Coding) -> torch.Tensor:
+    """Luma codes (H, W) as (1, 1, H, W) in [0, 1]."""
+    codes = torch.from_numpy(luma)[None, None]
+    scaled = luma_from_codes(codes, range=coding.range, bit_depth=coding.bit_depth)
+    return scaled.clamp_(0, 1)
 
 
 @torch.inference_mode()
 def _predict_chroma(
-    network: Network, batch: list[Plane], working_size: tuple[int, int], device: torch.device
+    network: Network,
+    batch: list[torch.Tensor],
+    working_size: tuple[int, int],
+    device: torch.device,
 ) -> torch.Tensor:
     """Chroma (B, 2, h/2, w/2) in [-0.5, 0.5] at the size (h, w) that the network works in."""
-    small = torch.cat([resize(torch.from_numpy(luma)[None, None], *working_size) for luma in batch])
-    luma = luma_from_codes(small, range="limited").clamp(0, 1)
+    luma = torch.cat([resize(light, *working_size) for light in batch])
     luma = luma.to(device, memory_format=torch.channels_last)
     with autocast(device):
         return network.predict_chroma(luma).cpu()
 
 
 @torch.inference_mode()
-def _full_chroma(luma: Plane, chroma: torch.Tensor, vividness: float) -> Plane:
-    """Chroma codes, at half the size of the luma plane, for chroma (2, h, w)."""
-    light = luma_from_codes(torch.from_numpy(luma)[None, None], range="limited").clamp(0, 1)
-    full = fit_chroma(light, chroma[None], vividness=vividness)
-    codes: Plane = chroma_to_codes(full, range="limited")[0].numpy()
-    return np.ascontiguousarray(codes)
+def _full_chroma(
+    light: torch.Tensor, chroma: torch.Tensor, coding: Coding, vividness: float
+) -> DeepPlane:
+    """Chroma codes, at half the size of the luma (1, 1, H, W), for chroma (2, h, w)."""
+    chroma = change_matrix(chroma[None], WORKING_MATRIX, coding.matrix)
+    full = fit_chroma(light, chroma, matrix=coding.matrix, vividness=vividness)
+    codes = chroma_to_codes(full, range=coding.range, bit_depth=coding.bit_depth)[0]
+    return np.ascontiguousarray(codes.numpy(), coding.sample_type)

@@ -247,7 +247,7 @@ def extract(
         for still in _read_stills(bw, color, sync_map, options, size, cuts_file):
             name = f"{len(stills) + 1:06d}"
             Image.fromarray(_to_grey(still.luma)).save(temporary / "bw" / f"{name}.png")
-            rgb = to_rgb(still.ycbcr, color.matrix)
+            rgb = to_rgb(still.ycbcr, color.coding.matrix)
             Image.fromarray(rgb).save(temporary / "color" / f"{name}.png")
             stills.append((name, still.bw_seconds, still.color_seconds))
             yield len(stills)

@@ -143,8 +143,8 @@ def _triple(bw: Film, color: Film, sync_map: SyncMap, seconds: float) -> Plane |
     if picture is None:
         return None
     neutral = np.full((height, width, 2), 128, np.uint8)
-    grey = to_rgb(np.dstack((picture.luma, neutral)), bw.matrix)
-    rgb = to_rgb(picture.ycbcr, color.matrix)
+    grey = to_rgb(np.dstack((picture.luma, neutral)), bw.coding.matrix)
+    rgb = to_rgb(picture.ycbcr, color.coding.matrix)
     y, x = np.mgrid[:height, :width]
     is_color = (x * CHECKS // width + y * CHECKS // height) % 2 == 1
     checkerboard = np.where(is_color[..., None], rgb, grey)

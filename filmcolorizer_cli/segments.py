@@ -44,6 +44,7 @@ class Parts:
         begun_with: plain values that decide what the segments look like, by name.
         frames: about how many the film will have.
         frames_per_segment: of all but the last.
+        ending: of the segments' files, with its dot.
 
     Attributes:
         discarded: which value differed, where a folder of another rendering had to give way.
@@ -53,9 +54,15 @@ class Parts:
     """
 
     def __init__(
-        self, target: Path, begun_with: dict[str, Any], frames: int, frames_per_segment: int
+        self,
+        target: Path,
+        begun_with: dict[str, Any],
+        frames: int,
+        frames_per_segment: int,
+        ending: str = ".mp4",
     ) -> None:
         self.folder = parts_folder(target)
+        self.ending = ending
         self.begun_with: dict[str, Any] = json.loads(json.dumps(begun_with))
         self.discarded: str | None = None
         check_folder(target.parent)
@@ -87,7 +94,7 @@ class Parts:
 
     def file_of(self, segment: Segment) -> Path:
         """Where a segment lies, or is to be written."""
-        return self.folder / f"{self.segments.index(segment) + 1:06d}.mp4"
+        return self.folder / f"{self.segments.index(segment) + 1:06d}{self.ending}"
 
     def finish(self, segment: Segment, frames: int) -> None:
         """Note that a segment is done; its file is whole, unless it has no frames."""

@@ -6,11 +6,10 @@ import math
 import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import av
 import ffmpeg
@@ -40,21 +39,52 @@ PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitl
 
 # ITU-T H.273 MatrixCoefficients.
 _MATRIX_BY_TAG = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
+_UNSPECIFIED = 2  # in ITU-T H.273, of matrix, primaries and transfer
 _FULL_RANGE_TAG = 2  # libav's AVCOL_RANGE_JPEG
+# Codecs that say that luma is limited where they do not say otherwise; other untagged grey pictures
+# have the full range, as those of still pictures.
+_LIMITED_UNLESS_TOLD = frozenset({"h264", "hevc", "libdav1d", "av1", "vp9"})
+CODE_DEPTHS = (8, 10, 12, 16)  # bits that planes are read with; what lies between takes the next
 _FFMPEG_MATRIX = {"bt601": "smpte170m", "bt709": "bt709", "bt2020": "bt2020"}
 # Names, in ffmpeg, of containers whose time may jump: ffmpeg counts it from the start of the first
 # stream that it reads, rather than from the container's, unless it seeks beyond.
 _MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
 # Metadata that tells of the file that it stands in, not of the film.
 _OF_THE_FILE = frozenset({"compatible_brands", "encoder", "major_brand", "minor_version"})
-_COLOR_TAGS = {
-    "colorspace": "bt709",
-    "color_primaries": "bt709",
-    "color_trc": "bt709",
-    "color_range": "tv",
-}
 
 Plane = NDArray[np.uint8]
+DeepPlane = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16, by the depth of its `Coding`
+
+
+@dataclass(frozen=True)
+class Coding:
+    """How Y'CbCr is coded as whole numbers, and what they stand for.
+
+    Attributes:
+        bit_depth: of a code, one of ``CODE_DEPTHS``.
+        range: of luma, from 16 to 235 at 8 bits, or all there is.
+        matrix: a key of ``color.MATRICES``.
+        primaries, transfer: as numbered in ITU-T H.273 (ColourPrimaries, TransferCharacteristics);
+            1 is BT.709.
+    """
+
+    bit_depth: int = 8
+    range: Literal["limited", "full"] = "limited"
+    matrix: str = "bt709"
+    primaries: int = 1
+    transfer: int = 1
+
+    @property
+    def sample_type(self) -> type[np.uint8] | type[np.uint16]:
+        """What a plane's samples are."""
+        return np.uint8 if self.bit_depth == 8 else np.uint16
+
+    def pixel_format(self, layout: str) -> str:
+        """ffmpeg's name for a layout such as ``yuv420p`` or ``gray`` at this depth."""
+        return layout if self.bit_depth == 8 else f"{layout}{self.bit_depth}le"
+
+
+PLAIN = Coding()  # what players take that take little
 
 
 @dataclass(frozen=True)
@@ -134,8 +164,8 @@ class Film:
         frame_rate: frames a second, exact.
         start_seconds: how long after the container's start the first frame is shown.
         duration_seconds: of the picture.
-        matrix: a key of ``color.MATRICES``; guessed from the height when not tagged.
-        is_full_range: whether luma runs from 0 to 255 rather than from 16 to 235.
+        coding: of its pictures; of what RGB pictures are turned to.
+        is_matrix_tagged: whether ``coding.matrix`` is known; otherwise it is guessed by the height.
         sounds, subtitles: the tracks, in order.
         chapters: how many there are.
     """
@@ -153,9 +183,8 @@ class Film:
     time_base: Fraction
     start_seconds: float
     duration_seconds: float
-    matrix: str
+    coding: Coding
     is_matrix_tagged: bool
-    is_full_range: bool
     sounds: tuple[Sound, ...]
     subtitles: tuple[Subtitle, ...]
     chapters: int
@@ -209,7 +238,6 @@ def _probe_container(path: Path, container: Any) -> Film:
     sar = stream.sample_aspect_ratio or Fraction(1)
     if rotation % 180:
         height, width, sar = width, height, 1 / sar
-    tagged = _MATRIX_BY_TAG.get(int(context.colorspace))
     start = _start_seconds(stream)
     if stream.duration:
         duration = float(stream.duration * stream.time_base)
@@ -234,10 +262,8 @@ def _probe_container(path: Path, container: Any) -> Film:
         time_base=stream.time_base,
         start_seconds=start,
         duration_seconds=duration,
-        matrix=RGB_MATRIX if frame.format.is_rgb else tagged or _guess_matrix(height),
-        is_matrix_tagged=tagged is not None,
-        is_full_range=int(context.color_range) == _FULL_RANGE_TAG
-        or frame.format.name.startswith("yuvj"),
+        coding=_coding(context, frame.format, height),
+        is_matrix_tagged=int(context.colorspace) in _MATRIX_BY_TAG,
         sounds=tuple(_sound(stream) for stream in container.streams.audio),
         subtitles=tuple(_subtitle(stream) for stream in container.streams.subtitles),
         chapters=len(container.chapters()),
@@ -257,8 +283,21 @@ def _measured_duration(container: Any, stream: Any) -> float:
     return float((max(times) - (stream.start_time or 0)) * stream.time_base + one_frame)
 
 
-def _guess_matrix(height: int) -> str:
-    return "bt601" if height <= SD_HEIGHT else "bt709"
+def _coding(context: Any, pixel_format: Any, height: int) -> Coding:
+    bits = max((component.bits for component in pixel_format.components), default=8)
+    is_rgb = pixel_format.is_rgb or pixel_format.name.startswith("pal")
+    guessed = "bt601" if height <= SD_HEIGHT else "bt709"
+    is_full = int(context.color_range) == _FULL_RANGE_TAG or pixel_format.name.startswith("yuvj")
+    if not int(context.color_range) and context.name not in _LIMITED_UNLESS_TOLD:
+        is_full |= pixel_format.name.startswith("gray")
+    primaries, transfer = int(context.color_primaries), int(context.color_trc)
+    return Coding(
+        bit_depth=min((depth for depth in CODE_DEPTHS if depth >= bits), default=CODE_DEPTHS[-1]),
+        range="full" if is_full and not is_rgb else "limited",
+        matrix=RGB_MATRIX if is_rgb else _MATRIX_BY_TAG.get(int(context.colorspace), guessed),
+        primaries=1 if primaries == _UNSPECIFIED else primaries,
+        transfer=1 if transfer == _UNSPECIFIED else transfer,
+    )
 
 
 def _start_seconds(stream: Any) -> float:
@@ -336,11 +375,45 @@ def read_luma(film: Film, sampling: Sampling) -> Generator[Plane, None, None]:
     Raises:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
     """
+    plain = replace(film.coding, bit_depth=8, range="limited")
+    for luma in read_coded_luma(film, sampling, plain):
+        yield luma.astype(np.uint8, copy=False)
+
+
+def read_coded_luma(
+    film: Film, sampling: Sampling, coding: Coding
+) -> Generator[DeepPlane, None, None]:
+    """Yield luma planes (height, width) in this depth and range.
+
+    At the film's own size, depth and range they come bit for bit as they are stored.
+
+    Raises:
+        VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+    """
+    shape = sampling.height or film.height, sampling.width or film.width
+    stored = film.pixel_format if _stores_luma(film, coding) else coding.pixel_format("yuv444p")
+    graph = _frames(film, sampling, coding).filter("format", stored).filter("extractplanes", "y")
+    layout = coding.pixel_format("gray")
+    for data in _read_raw(film, sampling, graph, layout, math.prod(shape), coding):
+        yield data.reshape(shape)
+
+
+def read_pictures(
+    film: Film, sampling: Sampling, coding: Coding
+) -> Generator[tuple[DeepPlane, DeepPlane], None, None]:
+    """Yield luma as `read_coded_luma` does, and chroma (2, ceil(height / 2), ceil(width / 2)).
+
+    Raises:
+        VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+    """
     height, width = sampling.height or film.height, sampling.width or film.width
-    layout = film.pixel_format if _keeps_luma(film) else "yuv444p"
-    graph = _frames(film, sampling).filter("format", layout).filter("extractplanes", "y")
-    for data in _read_raw(film, sampling, graph, "gray", height * width):
-        yield data.reshape(height, width)
+    chroma_shape = 2, -(-height // 2), -(-width // 2)
+    layout = coding.pixel_format("yuv420p")
+    graph = _frames(film, sampling, coding).filter("format", layout)
+    samples = height * width + math.prod(chroma_shape)
+    for data in _read_raw(film, sampling, graph, layout, samples, coding):
+        luma, chroma = data[: height * width], data[height * width :]
+        yield luma.reshape(height, width), chroma.reshape(chroma_shape)
 
 
 def read_every_frame(
@@ -361,7 +434,7 @@ def read_every_frame(
         width,
         height,
         flags="area",
-        in_range="full" if film.is_full_range else "auto",
+        in_range=film.coding.range,
         out_range="full",
     ).filter("format", "gray")
     # scdet gives every frame a score, without which metadata would print nothing of it
@@ -385,13 +458,14 @@ def read_ycbcr(
     """Yield pictures (height, width, 3) of Y', Cb and Cr, uint8, limited range.
 
     Args:
-        matrix: a key of ``color.MATRICES`` to convert to; ``film.matrix`` if not given.
+        matrix: a key of ``color.MATRICES`` to convert to; the film's own if not given.
 
     Raises:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
     """
     height, width = sampling.height or film.height, sampling.width or film.width
-    graph = _frames(film, sampling, matrix).filter("format", "yuv444p")
+    coding = Coding(matrix=matrix or film.coding.matrix)
+    graph = _frames(film, sampling, coding).filter("format", "yuv444p")
     for data in _read_raw(film, sampling, graph, "yuv444p", 3 * height * width):
         yield data.reshape(3, height, width).transpose(1, 2, 0)  # planes to (H, W, 3)
 
@@ -403,7 +477,7 @@ def read_rgb(film: Film, sampling: Sampling) -> Iterator[Plane]:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
     """
     for ycbcr in read_ycbcr(film, sampling):
-        yield to_rgb(ycbcr, film.matrix)
+        yield to_rgb(ycbcr, film.coding.matrix)
 
 
 def to_rgb(ycbcr: Plane, matrix: str) -> Plane:
@@ -433,13 +507,16 @@ def read_cuts(path: Path) -> list[float]:
     return [float(time) for time in re.findall(r"lavfi\.scd\.time=([\d.]+)", path.read_text())]
 
 
-def _keeps_luma(film: Film) -> bool:
-    """Whether the stored luma plane is what readers promise, so that ffmpeg need not touch it."""
-    layouts = ("yuv420p", "yuv422p", "yuv444p", "yuv440p", "yuv411p", "yuv410p")
-    return film.pixel_format in layouts and not film.is_full_range
+def _stores_luma(film: Film, coding: Coding) -> bool:
+    """Whether the stored luma plane is what is wanted, so that ffmpeg need not touch it."""
+    layouts = ("yuv420p", "yuv422p", "yuv444p", "yuv440p", "yuv411p", "yuv410p", "gray")
+    stored = {coding.pixel_format(layout) for layout in layouts}
+    if coding.bit_depth == 8 and coding.range == "full":
+        stored |= {"yuvj420p", "yuvj422p", "yuvj444p", "yuvj440p", "yuvj411p"}
+    return film.pixel_format in stored and film.coding.range == coding.range
 
 
-def _frames(film: Film, sampling: Sampling, matrix: str | None = None) -> Any:
+def _frames(film: Film, sampling: Sampling, coding: Coding) -> Any:
     """The filter graph up to frames of the wanted times, size, range and matrix."""
     start = film.start_seconds + sampling.start_seconds
     if film.container in _MPEG_STREAMS:
@@ -452,6 +529,9 @@ def _frames(film: Film, sampling: Sampling, matrix: str | None = None) -> Any:
     stream = open_input(film.path, xerror=None, **options)[str(film.stream_index)]
     stream = stream.filter("settb", "1/1000000")
     stream = stream.filter("setpts", f"(PTS-{start - origin:.6f}/TB)/{sampling.rate!r}")
+    before, after = film.coding.range, coding.range
+    if film.pixel_format.startswith("gray") and before == after:
+        before = after = "full"  # which is all that ffmpeg's scaler knows of grey pictures
     rate = sampling.frame_rate
     stream = stream.filter("fps", fps=f"{rate.numerator}/{rate.denominator}", start_time=0)
     stream = stream.filter(
@@ -459,10 +539,10 @@ def _frames(film: Film, sampling: Sampling, matrix: str | None = None) -> Any:
         sampling.width or film.width,
         sampling.height or film.height,
         flags="area+accurate_rnd+full_chroma_int",
-        in_color_matrix=_FFMPEG_MATRIX[film.matrix],
-        out_color_matrix=_FFMPEG_MATRIX[matrix or film.matrix],
-        in_range="full" if film.is_full_range else "auto",
-        out_range="limited",
+        in_color_matrix=_FFMPEG_MATRIX[film.coding.matrix],
+        out_color_matrix=_FFMPEG_MATRIX[coding.matrix],
+        in_range=before,
+        out_range=after,
     )
     if sampling.cuts_file is not None:
         stream = stream.filter("scdet", threshold=CUT_THRESHOLD)
@@ -473,8 +553,14 @@ def _frames(film: Film, sampling: Sampling, matrix: str | None = None) -> Any:
 
 
 def _read_raw(
-    film: Film, sampling: Sampling, stream: Any, layout: str, frame_bytes: int
-) -> Iterator[Plane]:
+    film: Film,
+    sampling: Sampling,
+    stream: Any,
+    layout: str,
+    samples: int,
+    coding: Coding = PLAIN,
+) -> Iterator[Any]:
+    """Yield what a frame is made of, (samples,), of ``coding.sample_type``."""
     if sampling.every > 1:
         stream = stream.filter("select", f"not(mod(n,{sampling.every}))")
     options = {"format": "rawvideo", "pix_fmt": layout, "fps_mode": "passthrough"}
@@ -483,9 +569,9 @@ def _read_raw(
     count = 0
     with Process(stream.output("pipe:", **options), writes_stdout=True) as process:
         while True:
-            data = np.empty(frame_bytes, np.uint8)
-            got = process.stdout.readinto(data)  # type: ignore[attr-defined]
-            if got < frame_bytes:
+            data = np.empty(samples, coding.sample_type)
+            got = process.stdout.readinto(data.view(np.uint8))  # type: ignore[attr-defined]
+            if got < data.nbytes:
                 break
             count += 1
             yield data
@@ -498,94 +584,6 @@ def _read_raw(
             )
 
 
-@dataclass(frozen=True)
-class Encoding:
-    """How a film is written.
-
-    Attributes:
-        crf: x264's constant rate factor, 0 (lossless) to 51; lower is better and larger.
-        preset: x264's preset, from ``ultrafast`` to ``veryslow``.
-    """
-
-    frame_rate: Fraction = TIMELINE_FRAME_RATE
-    crf: int = 18
-    preset: str = "medium"
-
-
-class PictureWriter:
-    """Writes an H.264 mp4 (yuv420p, BT.709, limited range) of pictures alone.
-
-    A context manager. The file grows under a temporary name beside the target and is renamed when
-    the ``with`` block ends well; otherwise nothing stays behind.
-
-    Args:
-        target: the file to write.
-        source: the film whose shape the pictures have.
-
-    Raises:
-        FilmColorizerError: the target's folder cannot be written to.
-        VideoError: ffmpeg cannot write the film; its last words are in the message.
-    """
-
-    def __init__(self, target: Path, source: Film, encoding: Encoding) -> None:
-        self.target = target
-        self._temporary = temporary_beside(target)
-        self._width, self._height = source.width, source.height
-        check_folder(target.parent)
-        self._output = ffmpeg.output(
-            _pictures_input(source, encoding.frame_rate),
-            local_file(self._temporary),
-            format="mp4",
-            movflags="+faststart",
-            pix_fmt="yuv420p",
-            preset=encoding.preset,
-            crf=encoding.crf,
-            **{"c:v": "libx264", "fps_mode": "passthrough", **_COLOR_TAGS},
-        ).overwrite_output()
-
-    def __enter__(self) -> PictureWriter:
-        self._process = Process(self._output, reads_stdin=True)
-        return self
-
-    def write(self, luma: Plane, chroma: Plane) -> None:
-        """Append a picture.
-
-        Args:
-            luma: (height, width), limited range.
-            chroma: (2, ceil(height / 2), ceil(width / 2)), Cb and Cr, limited range.
-        """
-        # 4:2:0 pictures have even sides; an odd one gets its last row or column twice.
-        odd_rows, odd_columns = self._height % 2, self._width % 2
-        if odd_rows or odd_columns:
-            luma = np.pad(luma, ((0, odd_rows), (0, odd_columns)), mode="edge")
-        try:
-            self._process.stdin.write(np.ascontiguousarray(luma).data)
-            self._process.stdin.write(np.ascontiguousarray(chroma).data)
-        except BrokenPipeError:
-            self._process.wait()
-            raise self._failure() from None
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            with self._process:
-                if error is None:
-                    if not self._process.wait():
-                        raise self._failure()
-                    put_in_place(self._temporary, self.target)
-        except OSError as problem:
-            raise cannot_write(self.target, problem) from None
-        finally:
-            self._temporary.unlink(missing_ok=True)
-
-    def _failure(self) -> VideoError:
-        return _cannot_write_film(self.target, self._process.last_words())
-
-
 def count_pictures(path: Path) -> int:
     """How many pictures a whole film file holds, by its packets; 0 for what is none."""
     try:
@@ -595,15 +593,45 @@ def count_pictures(path: Path) -> int:
         return 0
 
 
+@dataclass(frozen=True)
+class Timeline:
+    """When each picture of a film is shown.
+
+    Attributes:
+        time_base: seconds in a tick.
+        ticks: of each picture, ascending.
+    """
+
+    time_base: Fraction
+    ticks: Sequence[int]
+
+    @classmethod
+    def steady(cls, frame_rate: Fraction, frames: int) -> Timeline:
+        """Of frames that are all shown equally long."""
+        step = frame_rate.denominator
+        return cls(Fraction(1, frame_rate.numerator), range(0, frames * step, step))
+
+    def tick(self, number: int) -> int:
+        """Of a picture; what lies before the first or after the last goes on at its pace."""
+        last = len(self.ticks) - 1
+        if last < 1:
+            return self.ticks[0] + number
+        if number < 0:
+            return self.ticks[0] + number * (self.ticks[1] - self.ticks[0])
+        if number > last:
+            return self.ticks[last] + (number - last) * (self.ticks[last] - self.ticks[last - 1])
+        return self.ticks[number]
+
+
 def join_film(
     parts: Sequence[Path],
     target: Path,
     source: Film,
-    frame_rate: Fraction,
+    timeline: Timeline,
     *,
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
-) -> int:
+) -> None:
     """Join files of a `PictureWriter` into one film, without encoding anew.
 
     A film's sound, subtitles, chapters and metadata go along, as far as the container holds them.
@@ -611,22 +639,20 @@ def join_film(
     Args:
         parts: in order, made with the same encoding; the joined pictures lie beside the first for
             a while.
+        timeline: of all their pictures.
         target: appears when it is whole; its ending is a key of ``CONTAINERS``.
         source: whose sound and all else goes along.
         start_seconds, duration_seconds: the part of the source that the pictures show.
-
-    Returns:
-        The number of pictures.
 
     Raises:
         FilmColorizerError: the target cannot be written.
         VideoError: ffmpeg cannot write the film; its last words are in the message.
     """
     check_folder(target.parent)
-    joined, temporary = parts[0].with_name("joined.mp4"), temporary_beside(target)
+    joined, temporary = parts[0].with_stem("joined"), temporary_beside(target)
     try:
         part = _part(source, start_seconds, duration_seconds)
-        count = _join_pictures(parts, joined, frame_rate, *_told(source, part))
+        _join_pictures(parts, joined, timeline, *_told(source, part))
         delay = 0.0 if start_seconds else source.start_seconds
         pictures = open_input(joined, itsoffset=f"{delay:.6f}")
         container = CONTAINERS[target.suffix.lower()]
@@ -640,71 +666,73 @@ def join_film(
         ).overwrite_output()
         with Process(output) as process:
             if not process.wait():
-                raise _cannot_write_film(target, process.last_words())
-        if (found := count_pictures(temporary)) != count:
+                raise cannot_write_film(target, process.last_words())
+        if (found := count_pictures(temporary)) != (wanted := len(timeline.ticks)):
             raise VideoError(
-                f"{target} came out with {found} of {count} pictures; report this, with the source"
+                f"{target} came out with {found} of {wanted} pictures; report this, with the source"
             )
         put_in_place(temporary, target)
     except OSError as problem:
         raise cannot_write(target, problem) from None
     except av.FFmpegError as problem:
-        raise _cannot_write_film(target, str(problem)) from None
+        raise cannot_write_film(target, str(problem)) from None
     finally:
         joined.unlink(missing_ok=True)
         temporary.unlink(missing_ok=True)
-    return count
 
 
-def _join_pictures(
-    parts: Sequence[Path],
-    target: Path,
-    frame_rate: Fraction,
-    metadata: dict[str, str],
-    chapters: list[Any],
-) -> int:
-    """Write one mp4 in which each part begins where the one before it has ended."""
-    count = 0
-    # What mp4 has no place for goes into a place of its own, from where ffmpeg takes it again.
-    options = {"movflags": "use_metadata_tags"}
-    with av.open(local_file(target), "w", format="mp4", container_options=options) as container:
-        container.metadata.update(metadata)
-        container.set_chapters(chapters)
-        stream = None
-        for part in parts:
-            with av.open(local_file(part), options=ONLY_THE_FILE) as opened:
-                pictures = opened.streams.video[0]
-                stream = stream or container.add_stream_from_template(pictures)
-                begin = round(count / frame_rate / pictures.time_base)
-                for packet in opened.demux(pictures):
-                    if packet.size:  # the last one only flushes
-                        packet.pts, packet.dts = packet.pts + begin, packet.dts + begin
-                        packet.stream = stream
-                        container.mux(packet)
-                        count += 1
-    return count
-
-
-def _cannot_write_film(target: Path, last_words: str) -> VideoError:
+def cannot_write_film(target: Path, last_words: str) -> VideoError:
+    """The sentence for a film that ffmpeg could not write."""
     return VideoError(
         f"{target} could not be written (ffmpeg: {last_words});"
         " make room there, or choose another place with -o"
     )
 
 
-def _pictures_input(source: Film, rate: Fraction) -> Any:
-    """Raw pictures from the pipe, in the source's shape."""
-    width, height = source.width + source.width % 2, source.height + source.height % 2
-    stream = ffmpeg.input(
-        "pipe:",
-        format="rawvideo",
-        pix_fmt="yuv420p",
-        video_size=(width, height),
-        framerate=f"{rate.numerator}/{rate.denominator}",
-        **_COLOR_TAGS,
-    )
-    sar = source.sample_aspect_ratio
-    return stream.video.filter("setsar", f"{sar.numerator}/{sar.denominator}")
+def _join_pictures(
+    parts: Sequence[Path],
+    target: Path,
+    timeline: Timeline,
+    metadata: dict[str, str],
+    chapters: list[Any],
+) -> None:
+    """Write one file of all packets, each at the time that the timeline has for its picture."""
+    orders = [_display_order(part) for part in parts]
+    # How far encoders keep pictures back that are shown before those that they are made from.
+    delay = max(max(coded - shown for coded, shown in enumerate(order)) for order in orders)
+    muxer = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}[target.suffix]
+    # What mp4 has no place for goes into a place of its own, from where ffmpeg takes it again.
+    options = {} if muxer == "matroska" else {"movflags": "use_metadata_tags"}
+    with av.open(local_file(target), "w", format=muxer, container_options=options) as container:
+        container.metadata.update(metadata)
+        container.set_chapters(chapters)
+        stream = None
+        first = 0
+        for part, order in zip(parts, orders, strict=True):
+            with av.open(local_file(part), options=ONLY_THE_FILE) as opened:
+                if stream is None:
+                    stream = container.add_stream_from_template(opened.streams.video[0])
+                    stream.time_base = timeline.time_base
+                packets = (packet for packet in opened.demux(video=0) if packet.size)
+                for coded, (packet, shown) in enumerate(zip(packets, order, strict=True)):
+                    number = first + shown
+                    packet.stream = stream
+                    packet.time_base = timeline.time_base
+                    packet.pts = timeline.tick(number)
+                    packet.dts = timeline.tick(first + coded - delay)
+                    packet.duration = timeline.tick(number + 1) - packet.pts
+                    container.mux(packet)
+            first += len(order)
+
+
+def _display_order(part: Path) -> list[int]:
+    """Which of a file's pictures each of its packets is, in the order that they are shown."""
+    with av.open(local_file(part), options=ONLY_THE_FILE) as container:
+        times = [packet.pts for packet in container.demux(video=0) if packet.size]
+    order = [0] * len(times)
+    for shown, coded in enumerate(sorted(range(len(times)), key=times.__getitem__)):
+        order[coded] = shown
+    return order
 
 
 def _part(

@@ -326,7 +326,7 @@ def test_read_aligned_writes_cuts_from_the_first_moment_on(
 
 def test_read_aligned_brings_colours_to_a_matrix(color_film: Path) -> None:
     film = probe(color_film)
-    assert film.matrix != "bt2020"
+    assert film.coding.matrix != "bt2020"
     sync_map = map_of(segment(0, 144, 0))
     own, other = (
         next(read_aligned(film, film, sync_map, Moments(), (48, 36), matrix=matrix))

@@ -161,13 +161,13 @@ def test_info_tells_of_unusual_films() -> None:
 
 def test_info_as_json(plain_clip: Path) -> None:
     facts = json.loads(succeed("info", plain_clip, "--json"))
-    assert {key: facts[key] for key in ("path", "width", "height", "frame_rate", "matrix")} == {
+    assert {key: facts[key] for key in ("path", "width", "height", "frame_rate")} == {
         "path": str(plain_clip),
         "width": 64,
         "height": 48,
         "frame_rate": "25",
-        "matrix": "bt601",
     }
+    assert facts["coding"]["matrix"] == "bt601"
     assert facts["duration_seconds"] == 2.0
     assert facts["sounds"] == []
     assert facts["colorize"] == {
@@ -1633,3 +1633,53 @@ def test_extract_stopped_by_ctrl_c_leaves_nothing() -> None:
     )
     assert files_in(Path()) == ["long.mp4"]
     assert processes_naming(str(Path.cwd())) == []
+
+
+@pytest.mark.parametrize(
+    ("layout", "size"), [("yuv420p", (96, 72)), ("yuv420p10le", (96, 72)), ("gray", (53, 41))]
+)
+def test_colorize_to_ffv1_keeps_luma_bit_for_bit(
+    layout: str, size: tuple[int, int], vivid_weights: Path, tmp_path: Path
+) -> None:
+    """Checked by ffmpeg's own checksums of every frame's luma."""
+    source, target = tmp_path / "film.mkv", tmp_path / "out.mkv"
+    scale = f"scale={size[0]}:{size[1]},noise=alls=8:allf=t,format={layout}"
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-t", 2, "-vf", scale, "-c:v", "ffv1", source)
+    options = ["--codec", "ffv1", "--fps", "source", "--model", vivid_weights]
+    result = run("colorize", source, *options, "-o", target)
+    assert result.exit_code == 0, result.stderr
+    planar = "gray10le" if "10" in layout else "gray"
+    sums = [
+        run_ffmpeg("-i", path, "-vf", f"format={kept},extractplanes=y", "-pix_fmt", planar,
+                   "-f", "framemd5", "pipe:1").splitlines()[-48:]
+        for path, kept in ((source, layout), (target, layout.replace("gray", "yuv420p")))
+    ]  # fmt: skip
+    assert [line.split()[-1] for line in sums[0]] == [line.split()[-1] for line in sums[1]]
+    assert (probe(target).width, probe(target).height) == size
+
+
+@pytest.mark.parametrize(
+    ("codec", "ending", "words"),
+    [
+        ("ffv1", ".mp4", "does not hold FFV1; give it the ending .mkv with -o"),
+        ("prores", ".mp4", "does not hold ProRes; give it the ending .mov or .mkv with -o"),
+        ("av1", ".mov", "does not hold AV1; give it the ending .mp4 or .mkv with -o"),
+    ],
+)
+def test_colorize_refuses_a_codec_that_the_file_does_not_hold(
+    codec: str, ending: str, words: str, plain_clip: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / f"out{ending}"
+    result = run("colorize", plain_clip, "--codec", codec, "-o", target)
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+def test_colorize_tells_of_bits_that_get_lost(vivid_weights: Path, tmp_path: Path) -> None:
+    source, target = tmp_path / "film.mkv", tmp_path / "out.mp4"
+    deep = ("-vf", "format=gray12le", "-c:v", "ffv1")
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-t", 0.5, *deep, source)
+    result = run("colorize", source, "--model", vivid_weights, "-o", target)
+    assert result.exit_code == 0, result.stderr
+    assert "luma: 12 bits become the 10 that H.264 has" in result.stderr
+    assert probe(target).pixel_format == "yuv420p10le"

@@ -23,10 +23,11 @@ from filmcolorizer_cli.colorizing import (
     colorize,
     colorize_frames,
 )
+from filmcolorizer_cli.encoding import Encoding
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, Network, build
-from filmcolorizer_cli.video import Encoding, Film, probe
+from filmcolorizer_cli.video import PLAIN, Film, probe
 from filmcolorizer_cli.weights import find_model, load
 from tests.conftest import (
     TINY,
@@ -274,7 +275,7 @@ def test_colorize_to_24_fps_goes_by_time(numbered_clip: Path, tmp_path: Path) ->
     assert np.abs(np.stack((cb, cr)).astype(int) - NEUTRAL).mean() > 5, "no colour"
     film = probe(target)
     assert (film.frame_rate, film.duration_seconds) == (24, 4.0)
-    assert (film.matrix, film.is_matrix_tagged, film.is_full_range) == ("bt709", True, False)
+    assert (film.coding, film.is_matrix_tagged) == (PLAIN, True)
 
 
 def test_colorize_takes_a_part(numbered_clip: Path, tmp_path: Path) -> None:

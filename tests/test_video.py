@@ -16,20 +16,24 @@ import numpy as np
 import pytest
 
 from filmcolorizer_cli import video
+from filmcolorizer_cli.encoding import Encoding, PictureWriter
 from filmcolorizer_cli.errors import FilmColorizerError, VideoError
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, QUIT_SECONDS
 from filmcolorizer_cli.video import (
     CONTAINERS,
-    Encoding,
+    PLAIN,
+    Coding,
     Film,
-    PictureWriter,
     Sampling,
     Sound,
+    Timeline,
     count_pictures,
     join_film,
     probe,
+    read_coded_luma,
     read_cuts,
     read_luma,
+    read_pictures,
     read_ycbcr,
 )
 from tests.conftest import (
@@ -89,9 +93,8 @@ def test_probe_tells_size_rate_and_length(plain_clip: Path) -> None:
         time_base=Fraction(1, 12800),
         start_seconds=0.0,
         duration_seconds=2.0,
-        matrix="bt601",
+        coding=Coding(matrix="bt601"),
         is_matrix_tagged=False,
-        is_full_range=False,
         sounds=(),
         subtitles=(),
         chapters=0,
@@ -138,7 +141,7 @@ def test_probe_undoes_a_rotation(degrees: int, tmp_path: Path) -> None:
 )
 def test_probe_takes_the_matrix_from_its_tag(tag: str, matrix: str, tmp_path: Path) -> None:
     film = probe(make_clip(tmp_path / "clip.mp4", seconds=0.2, extra=("-colorspace", tag)))
-    assert (film.matrix, film.is_matrix_tagged) == (matrix, True)
+    assert (film.coding.matrix, film.is_matrix_tagged) == (matrix, True)
 
 
 @pytest.mark.parametrize(("height", "matrix"), [(576, "bt601"), (578, "bt709")])
@@ -146,16 +149,15 @@ def test_probe_guesses_an_untagged_matrix_from_the_height(
     height: int, matrix: str, tmp_path: Path
 ) -> None:
     film = probe(make_clip(tmp_path / "clip.mp4", size=(64, height), seconds=0.2))
-    assert (film.matrix, film.is_matrix_tagged) == (matrix, False)
+    assert (film.coding.matrix, film.is_matrix_tagged) == (matrix, False)
 
 
 @pytest.mark.parametrize(
     ("layout", "extra"), [("yuvj420p", ()), ("yuv420p", ("-color_range", "pc"))]
 )
 def test_probe_tells_full_range(layout: str, extra: tuple[str, ...], tmp_path: Path) -> None:
-    assert probe(
-        make_clip(tmp_path / "clip.mp4", seconds=0.2, layout=layout, extra=extra)
-    ).is_full_range
+    film = probe(make_clip(tmp_path / "clip.mp4", seconds=0.2, layout=layout, extra=extra))
+    assert film.coding.range == "full"
 
 
 @pytest.mark.parametrize(
@@ -204,7 +206,7 @@ def test_probe_tells_when_a_late_picture_starts(
 def test_probe_takes_rgb_for_the_working_matrix(tmp_path: Path) -> None:
     codec = ("-c:v", "libx264rgb")
     film = probe(make_clip(tmp_path / "rgb.mp4", seconds=0.2, codec=codec, layout="rgb24"))
-    assert (film.pixel_format, film.height, film.matrix) == ("gbrp", 48, "bt709")
+    assert (film.pixel_format, film.height, film.coding.matrix) == ("gbrp", 48, "bt709")
 
 
 def test_probe_of_a_whole_film(shared_data: Path) -> None:
@@ -483,12 +485,85 @@ def test_read_luma_brings_full_range_to_limited(layout: str, tmp_path: Path) -> 
         extra=("-color_range", "pc"),
     )
     film = probe(clip)
-    assert film.is_full_range
+    assert film.coding.range == "full"
     luma = all_luma(film)[0].astype(int)
     expected = 16 + 219 * ramp.astype(float) / 255
     assert np.abs(luma - expected).max() <= 1
     assert luma[:, 0].tolist() == [16, 16]
     assert luma[:, -1].tolist() == [235, 235]
+
+
+def samples_of(path: Path, layout: str) -> bytes:
+    """What an ffmpeg told nothing else decodes, in this layout."""
+    return run_ffmpeg(
+        "-i", path, "-map", "0:v:0", "-f", "rawvideo", "-pix_fmt", layout,
+        "-fps_mode", "passthrough", "pipe:1",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("layout", "bit_depth", "extra"),
+    [
+        ("yuv420p10le", 10, ()),
+        ("yuv422p10le", 10, ()),
+        ("yuv444p12le", 12, ()),
+        ("yuv420p10le", 10, ("-color_range", "pc")),
+        ("yuv420p", 8, ("-color_range", "pc")),
+        ("gray", 8, ()),
+        ("gray10le", 10, ()),
+        ("gray12le", 12, ()),
+        ("gray16le", 16, ()),
+        ("gray10le", 10, ("-color_range", "tv")),
+    ],
+)
+def test_read_coded_luma_is_the_stored_luma_bit_for_bit(
+    layout: str, bit_depth: int, extra: tuple[str, ...], tmp_path: Path
+) -> None:
+    size = width, height = 50, 30
+    codes = np.random.default_rng(0).integers(0, 2**bit_depth, (3, height, width), dtype=np.uint16)
+    samples = codes.astype(np.uint8 if bit_depth == 8 else "<u2")
+    if not layout.startswith("gray"):
+        down, across = {"420": (2, 2), "422": (1, 2), "444": (1, 1)}[layout[3:6]]
+        grey = np.full((3, 2 * (height // down) * (width // across)), 1 << (bit_depth - 1))
+        samples = np.hstack((samples.reshape(3, -1), grey.astype(samples.dtype)))
+    clip = make_raw_clip(
+        tmp_path / "deep.mkv", samples, size=size, layout=layout, codec=("-c:v", "ffv1"),
+        extra=extra,
+    )  # fmt: skip
+    film = probe(clip)
+    is_full = extra == ("-color_range", "pc") or (layout.startswith("gray") and not extra)
+    assert (film.coding.bit_depth, film.coding.range) == (
+        bit_depth, "full" if is_full else "limited",
+    )  # fmt: skip
+    sampling = Sampling(frame_rate=film.frame_rate)
+    luma = np.stack(list(read_coded_luma(film, sampling, film.coding)))
+    assert luma.dtype == (np.uint8 if bit_depth == 8 else np.uint16)
+    np.testing.assert_array_equal(luma, codes)
+    pictures = list(read_pictures(film, sampling, film.coding))
+    np.testing.assert_array_equal([luma for luma, _ in pictures], codes)
+    assert [chroma.shape for _, chroma in pictures] == [(2, 15, 25)] * 3
+    assert np.all([chroma == 1 << (bit_depth - 1) for _, chroma in pictures])
+
+
+@pytest.mark.parametrize("layout", ["nv12", "yuyv422", "gray10be"])
+def test_read_coded_luma_unpacks_luma_without_loss(layout: str, tmp_path: Path) -> None:
+    """Layouts that store luma among the chroma, or its bytes the other way round."""
+    clip = make_clip(
+        tmp_path / "packed.nut", layout=layout, seconds=0.2, codec=("-c:v", "rawvideo")
+    )
+    film = probe(clip)
+    stored = {"nv12": "yuv420p", "yuyv422": "yuv422p", "gray10be": "gray10le"}[layout]
+    data = np.frombuffer(samples_of(clip, stored), film.coding.sample_type)
+    frame = data.reshape(5, -1)[:, : 64 * 48].reshape(5, 48, 64)
+    luma = read_coded_luma(film, Sampling(frame_rate=film.frame_rate), film.coding)
+    np.testing.assert_array_equal(np.stack(list(luma)), frame)
+
+
+def test_read_coded_luma_of_eight_bits_at_ten_is_shifted(plain_clip: Path) -> None:
+    film = probe(plain_clip)
+    deep = dataclasses.replace(film.coding, bit_depth=10)
+    luma = np.stack(list(read_coded_luma(film, Sampling(frame_rate=film.frame_rate), deep)))
+    np.testing.assert_array_equal(luma, all_luma(film).astype(np.uint16) * 4)
 
 
 def test_read_luma_brings_ten_bits_to_eight(tmp_path: Path) -> None:
@@ -516,7 +591,7 @@ def test_read_ycbcr_keeps_the_films_own_codes(matrix: str, tag: str, tmp_path: P
         tmp_path / "bar.mp4", samples, size=(8, 8), layout="yuv420p", extra=("-colorspace", tag)
     )
     film = probe(clip)
-    assert film.matrix == matrix
+    assert film.coding.matrix == matrix
     (picture,) = read_ycbcr(film, Sampling(frame_rate=film.frame_rate))
     assert picture.shape == (8, 8, 3)
     assert (picture == codes).all()
@@ -658,7 +733,8 @@ def write_film(
     with tempfile.TemporaryDirectory() as folder:
         pictures_alone = Path(folder) / "pictures.mp4"
         write_pictures(pictures_alone, source, pictures, encoding)
-        join_film([pictures_alone], target, source, encoding.frame_rate, **part)
+        timeline = Timeline.steady(encoding.frame_rate, count_pictures(pictures_alone))
+        join_film([pictures_alone], target, source, timeline, **part)
     return probe(target)
 
 
@@ -694,7 +770,7 @@ def test_join_film_writes_what_every_player_takes(plain_clip: Path, tmp_path: Pa
     encoding = Encoding(frame_rate=Fraction(30000, 1001), preset="ultrafast")
     film = write_film(target, probe(plain_clip), noise(64, 48, 30), encoding)
     assert (film.codec, film.pixel_format, film.width, film.height) == ("h264", "yuv420p", 64, 48)
-    assert (film.matrix, film.is_matrix_tagged, film.is_full_range) == ("bt709", True, False)
+    assert (film.coding, film.is_matrix_tagged) == (PLAIN, True)
     assert film.frame_rate == Fraction(30000, 1001)
     assert film.duration_seconds == pytest.approx(30 * 1.001 / 30)
     assert film.sounds == ()
@@ -1081,7 +1157,7 @@ def test_join_film_begins_each_part_where_the_last_one_ends(
         parts.append(tmp_path / f"{number}.mp4")
         write_pictures(parts[-1], source, pictures[begin:end], encoding)
     target = tmp_path / "out.mp4"
-    assert join_film(parts, target, source, rate) == 30
+    join_film(parts, target, source, Timeline.steady(rate, 30))
     with av.open(str(target)) as container:
         assert [frame.time for frame in container.decode(video=0)] == pytest.approx(
             [float(number / rate) for number in range(30)], abs=1e-4

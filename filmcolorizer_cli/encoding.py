@@ -1,0 +1,267 @@
+"""How pictures are encoded: codecs, their quality, and the writer of a file of pictures alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import ffmpeg
+import numpy as np
+
+from filmcolorizer_cli.errors import OptionError, VideoError
+from filmcolorizer_cli.ffmpeg import Process, local_file
+from filmcolorizer_cli.files import cannot_write, check_folder, put_in_place, temporary_beside
+from filmcolorizer_cli.video import (
+    PLAIN,
+    TIMELINE_FRAME_RATE,
+    Coding,
+    DeepPlane,
+    Film,
+    cannot_write_film,
+)
+
+Preset = Literal[
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+]
+_SVT_PRESETS = dict(zip(Preset.__args__, (12, 11, 10, 9, 8, 6, 5, 4, 2), strict=True))  # type: ignore[attr-defined]
+# ITU-T H.273 MatrixCoefficients.
+_MATRIX_TAGS = {"bt709": 1, "bt601": 6, "bt2020": 9}
+_RANGE_TAGS = {"limited": "tv", "full": "pc"}
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A kind of encoding.
+
+    Attributes:
+        name: as people call it.
+        encoder: ffmpeg's, unless another is named.
+        layout: of its pixels, without the depth; luma is whole in all of them.
+        bit_depths: of luma that it writes, ascending.
+        endings: of the films that may hold it; the first one is what it is written to by default.
+        crf: its quality where none is given; None for a codec that has a quality of its own.
+        highest_crf: the worst.
+        holds_full_range: whether players are told that luma has the full range.
+        holds_odd_sizes: whether a width or height may be odd.
+        options: more of ffmpeg's.
+    """
+
+    name: str
+    encoder: str
+    layout: str
+    bit_depths: tuple[int, ...]
+    endings: tuple[str, ...]
+    crf: int | None = None
+    highest_crf: int = 51
+    holds_full_range: bool = True
+    holds_odd_sizes: bool = False
+    options: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def segment_muxer(self) -> str:
+        """Of the files in which its pictures wait to be joined."""
+        return {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}[self.endings[0]]
+
+    def coding_of(self, film: Film) -> Coding:
+        """How a film's pictures are coded when they are written in this codec.
+
+        As they were, as far as the codec has so many bits and tells the range.
+        """
+        wanted = film.coding.bit_depth
+        deep_enough = (depth for depth in self.bit_depths if depth >= wanted)
+        return replace(
+            film.coding,
+            bit_depth=next(deep_enough, self.bit_depths[-1]),
+            range=film.coding.range if self.holds_full_range else "limited",
+        )
+
+
+_HVC1 = {"tag:v": "hvc1"}  # without which Apple's players refuse HEVC in mp4
+CODECS = {
+    "h264": Codec("H.264", "libx264", "yuv420p", (8, 10), (".mp4", ".mov", ".mkv"), 18),
+    "hevc": Codec(
+        "HEVC", "libx265", "yuv420p", (8, 10, 12), (".mp4", ".mov", ".mkv"), 20,
+        options={"x265-params": "log-level=error", **_HVC1},
+    ),
+    "av1": Codec("AV1", "libsvtav1", "yuv420p", (8, 10), (".mp4", ".mkv"), 24, 63),
+    "prores": Codec(
+        "ProRes", "prores_ks", "yuv422p", (10,), (".mov", ".mkv"),
+        holds_full_range=False, options={"profile:v": "hq", "vendor": "apl0"},
+    ),
+    "ffv1": Codec(
+        "FFV1", "ffv1", "yuv420p", (8, 10, 12, 16), (".mkv",), holds_odd_sizes=True,
+        options={"level": "3", "g": "1", "slicecrc": "1"},  # as archives keep it
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How a film is written.
+
+    Attributes:
+        codec: a key of ``CODECS``.
+        encoder: ffmpeg's name of another encoder of that codec, such as a graphics card's.
+        crf: the constant rate factor, 0 to the codec's ``highest_crf``; lower is better and larger.
+        preset: how much time may be spent on making the file smaller, as x264 names it.
+        coding: of the pictures that are written.
+
+    Raises:
+        OptionError: the codec has no such quality.
+    """
+
+    frame_rate: Fraction = TIMELINE_FRAME_RATE
+    crf: int | None = None
+    preset: Preset = "medium"
+    codec: str = "h264"
+    encoder: str | None = None
+    coding: Coding = PLAIN
+
+    def __post_init__(self) -> None:
+        codec = CODECS[self.codec]
+        if self.crf is None:
+            return
+        if codec.crf is None:
+            raise OptionError(f"{codec.name} has no --crf; leave it out, or choose another --codec")
+        if self.crf > codec.highest_crf:
+            raise OptionError(
+                f"a --crf of {self.crf} is beyond the worst of {codec.name}; give 0 to"
+                f" {codec.highest_crf}"
+            )
+
+    @property
+    def options(self) -> dict[str, str]:
+        """ffmpeg's, all but the muxer's."""
+        codec = CODECS[self.codec]
+        encoder = self.encoder or codec.encoder
+        options = {"c:v": encoder, "fps_mode": "passthrough", **color_tags(self.coding)}
+        options["pix_fmt"] = self.coding.pixel_format(codec.layout)
+        if encoder == codec.encoder:
+            options |= codec.options
+        elif self.codec == "hevc":
+            options |= _HVC1
+        crf = codec.crf if self.crf is None else self.crf
+        if crf is not None:
+            options |= _quality(encoder, crf, self.preset)
+        return options
+
+
+def _quality(encoder: str, crf: int, preset: Preset) -> dict[str, str]:
+    """The options that come nearest to a constant rate factor and a preset of x264."""
+    if encoder == "libsvtav1":
+        return {"crf": str(crf), "preset": str(_SVT_PRESETS[preset])}
+    if encoder in ("libx264", "libx265"):
+        return {"crf": str(crf), "preset": preset}
+    if encoder.endswith("_nvenc"):
+        return {"rc": "vbr", "cq": str(crf), "b:v": "0"}
+    if encoder.endswith("_qsv"):
+        return {"global_quality": str(crf)}
+    if encoder.endswith("_amf"):
+        return {"rc": "cqp", "qp_i": str(crf), "qp_p": str(crf)}
+    if encoder.endswith("_videotoolbox"):
+        return {"q:v": str(max(100 - 2 * crf, 1))}
+    return {"crf": str(crf)} if encoder.startswith("lib") else {}
+
+
+def color_tags(coding: Coding) -> dict[str, str]:
+    """ffmpeg's options that say how the pictures that come in, or go out, are coded."""
+    return {
+        "colorspace": str(_MATRIX_TAGS[coding.matrix]),
+        "color_primaries": str(coding.primaries),
+        "color_trc": str(coding.transfer),
+        "color_range": _RANGE_TAGS[coding.range],
+    }
+
+
+class PictureWriter:
+    """Writes a film file of pictures alone.
+
+    A context manager. The file grows under a temporary name beside the target and is renamed when
+    the ``with`` block ends well; otherwise nothing stays behind.
+
+    Args:
+        target: the file to write.
+        source: the film whose shape the pictures have.
+
+    Raises:
+        FilmColorizerError: the target's folder cannot be written to.
+        VideoError: ffmpeg cannot write the film; its last words are in the message.
+    """
+
+    def __init__(self, target: Path, source: Film, encoding: Encoding) -> None:
+        self.target = target
+        self._temporary = temporary_beside(target)
+        codec = CODECS[encoding.codec]
+        # Most pictures have even sides; an odd one then gets its last row or column twice.
+        multiple = 1 if codec.holds_odd_sizes else 2
+        self._more_rows = -source.height % multiple
+        self._more_columns = -source.width % multiple
+        self._sample_type = encoding.coding.sample_type
+        check_folder(target.parent)
+        rate, sar = encoding.frame_rate, source.sample_aspect_ratio
+        pictures = ffmpeg.input(
+            "pipe:",
+            format="rawvideo",
+            pix_fmt=encoding.coding.pixel_format("yuv420p"),
+            video_size=(source.width + self._more_columns, source.height + self._more_rows),
+            framerate=f"{rate.numerator}/{rate.denominator}",
+            **color_tags(encoding.coding),
+        )
+        self._output = ffmpeg.output(
+            pictures.video.filter("setsar", f"{sar.numerator}/{sar.denominator}"),
+            local_file(self._temporary),
+            format=codec.segment_muxer,
+            **encoding.options,
+        ).overwrite_output()
+
+    def __enter__(self) -> PictureWriter:
+        self._process = Process(self._output, reads_stdin=True)
+        return self
+
+    def write(self, luma: DeepPlane, chroma: DeepPlane) -> None:
+        """Append a picture.
+
+        Args:
+            luma: (height, width).
+            chroma: (2, ceil(height / 2), ceil(width / 2)), Cb and Cr.
+                Both are coded as the encoding says.
+        """
+        if self._more_rows or self._more_columns:
+            luma = np.pad(luma, ((0, self._more_rows), (0, self._more_columns)), mode="edge")
+        try:
+            for plane in (luma, chroma):
+                self._process.stdin.write(np.ascontiguousarray(plane, self._sample_type).data)
+        except BrokenPipeError:
+            self._process.wait()
+            raise self._failure() from None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            with self._process:
+                if error is None:
+                    if not self._process.wait():
+                        raise self._failure()
+                    put_in_place(self._temporary, self.target)
+        except OSError as problem:
+            raise cannot_write(self.target, problem) from None
+        finally:
+            self._temporary.unlink(missing_ok=True)
+
+    def _failure(self) -> VideoError:
+        return cannot_write_film(self.target, self._process.last_words())

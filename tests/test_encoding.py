@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter
+from filmcolorizer_cli.errors import OptionError, VideoError
+from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.video import Coding, Film, probe
+from tests.conftest import files_in, make_clip, make_raw_clip, run_ffmpeg
+
+RATE = Fraction(24)
+# By ITU-T H.273, for two codings that films have: matrix, primaries, transfer.
+TAGS = {
+    "pal": (Coding(matrix="bt601", primaries=5, transfer=6), (6, 5, 6)),
+    "hdr": (Coding(bit_depth=10, matrix="bt2020", primaries=9, transfer=16), (9, 9, 16)),
+}
+
+
+def real_pictures(bit_depth: int, count: int = 4) -> tuple[list[np.ndarray], np.ndarray]:
+    """Luma of the sample film at this depth, with made-up bits below the eighth, and chroma."""
+    data = run_ffmpeg(
+        "-ss", 1, "-i", SAMPLE_FILM, "-frames:v", count,
+        "-vf", "scale=160:120,format=yuv420p,extractplanes=y",
+        "-f", "rawvideo", "pipe:1",
+    )  # fmt: skip
+    luma = np.frombuffer(data, np.uint8).reshape(count, 120, 160)
+    spare = bit_depth - 8
+    deep = (luma.astype(np.uint16) << spare) + luma.astype(np.uint16) % (1 << spare)
+    chroma = np.full((2, 60, 80), 100 << spare)
+    chroma[1, :, 40:] = 160 << spare
+    kind = np.uint8 if bit_depth == 8 else np.uint16
+    return [frame.astype(kind) for frame in deep], chroma.astype(kind)
+
+
+def written(path: Path, encoding: Encoding, lumas: list[np.ndarray], chroma: np.ndarray) -> Film:
+    shape = probe(make_clip(path.with_name("shape.mp4"), size=(160, 120), seconds=0.1))
+    with PictureWriter(path, shape, encoding) as writer:
+        for luma in lumas:
+            writer.write(luma, chroma)
+    return probe(path)
+
+
+@pytest.mark.parametrize(
+    ("codec", "bit_depth"),
+    [(name, depth) for name, codec in CODECS.items() for depth in codec.bit_depths],
+)
+def test_picture_writer_keeps_the_depth_of_luma(codec: str, bit_depth: int, tmp_path: Path) -> None:
+    lumas, chroma = real_pictures(bit_depth)
+    coding = Coding(bit_depth=bit_depth)
+    ending = CODECS[codec].endings[0]
+    encoding = Encoding(RATE, crf=None, preset="fast", codec=codec, coding=coding)
+    film = written(tmp_path / f"out{ending}", encoding, lumas, chroma)
+    assert film.codec == {"av1": "libdav1d"}.get(codec, codec) or film.codec == codec
+    assert film.coding == coding
+    layout = coding.pixel_format("yuv420p")
+    data = run_ffmpeg("-i", film.path, "-f", "rawvideo", "-pix_fmt", layout, "pipe:1")
+    planes = np.frombuffer(data, coding.sample_type).reshape(len(lumas), -1)
+    luma = planes[:, : 160 * 120].reshape(-1, 120, 160).astype(float)
+    off = np.abs(luma - lumas).mean() / 2 ** (bit_depth - 8)
+    assert off == 0 if codec == "ffv1" else off < 3
+    cb, cr = np.split(planes[:, 160 * 120 :].astype(float), 2, axis=1)
+    scale = 2 ** (bit_depth - 8)
+    assert cb.mean() / scale == pytest.approx(100, abs=1.5)
+    right = cr.reshape(-1, 60, 80)[:, :, 45:]
+    assert right.mean() / scale == pytest.approx(160, abs=1.5)
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "ffv1"])
+@pytest.mark.parametrize("name", TAGS)
+def test_picture_writer_tells_what_the_codes_stand_for(
+    name: str, codec: str, tmp_path: Path
+) -> None:
+    coding, tags = TAGS[name]
+    lumas, chroma = real_pictures(coding.bit_depth, count=1)
+    encoding = Encoding(RATE, preset="ultrafast", codec=codec, coding=coding)
+    film = written(tmp_path / f"out{CODECS[codec].endings[0]}", encoding, lumas, chroma)
+    assert film.coding == coding
+    with av.open(str(film.path)) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.colorspace, context.color_primaries, context.color_trc) == tags
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "ffv1"])
+def test_picture_writer_keeps_full_range(codec: str, tmp_path: Path) -> None:
+    ramp = np.tile(np.arange(256, dtype=np.uint8)[:, None], (1, 2)).reshape(1, 16, 32)
+    ramp = np.repeat(np.repeat(ramp[0], 8, 0)[:120], 5, 1)
+    coding = Coding(range="full")
+    encoding = Encoding(RATE, crf=None if codec == "ffv1" else 1, codec=codec, coding=coding)
+    chroma = np.full((2, 60, 80), 128, np.uint8)
+    film = written(tmp_path / f"out{CODECS[codec].endings[0]}", encoding, [ramp], chroma)
+    assert film.coding.range == "full"
+    data = run_ffmpeg(
+        "-i", film.path, "-vf", "format=yuvj420p,extractplanes=y", "-f", "rawvideo", "pipe:1"
+    )
+    luma = np.frombuffer(data, np.uint8).reshape(120, 160)
+    assert np.abs(luma.astype(int) - ramp).mean() < 2
+    assert luma.min() <= 2
+    assert luma.max() >= ramp.max() - 2
+
+
+@pytest.mark.parametrize(
+    ("codec", "source", "coding"),
+    [
+        ("h264", Coding(bit_depth=12), Coding(bit_depth=10)),
+        ("h264", Coding(bit_depth=10, range="full"), Coding(bit_depth=10, range="full")),
+        ("hevc", Coding(bit_depth=12), Coding(bit_depth=12)),
+        ("hevc", Coding(bit_depth=16), Coding(bit_depth=12)),
+        ("prores", Coding(range="full"), Coding(bit_depth=10)),
+        ("ffv1", Coding(bit_depth=16, matrix="bt601"), Coding(bit_depth=16, matrix="bt601")),
+    ],
+)
+def test_codec_keeps_what_it_holds(
+    codec: str, source: Coding, coding: Coding, tmp_path: Path
+) -> None:
+    blank = np.zeros((3, 4, 4), np.uint8)
+    film = probe(make_raw_clip(tmp_path / "a.mkv", blank, size=(4, 4), layout="yuv444p"))
+    assert CODECS[codec].coding_of(Film(**{**vars(film), "coding": source})) == coding
+
+
+@pytest.mark.parametrize("encoder", ["libopenh264", "libx264"])
+def test_picture_writer_takes_another_encoder(encoder: str, tmp_path: Path) -> None:
+    lumas, chroma = real_pictures(8)
+    encoding = Encoding(RATE, preset="ultrafast", encoder=encoder)
+    assert written(tmp_path / "out.mp4", encoding, lumas, chroma).codec == "h264"
+
+
+def test_picture_writer_tells_of_an_encoder_that_there_is_not(tmp_path: Path) -> None:
+    lumas, chroma = real_pictures(8)
+    with pytest.raises(VideoError, match="h264_mine"):
+        written(tmp_path / "out.mp4", Encoding(RATE, encoder="h264_mine"), lumas, chroma)
+    assert files_in(tmp_path) == ["shape.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("codec", "crf", "words"),
+    [
+        ("h264", 52, "a --crf of 52 is beyond the worst of H.264; give 0 to 51"),
+        ("ffv1", 18, "FFV1 has no --crf; leave it out, or choose another --codec"),
+    ],
+)
+def test_encoding_refuses_a_quality_that_there_is_not(codec: str, crf: int, words: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        Encoding(crf=crf, codec=codec)
+    assert str(caught.value) == words
