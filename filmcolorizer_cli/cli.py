@@ -742,8 +742,18 @@ def colorize(
         float,
         typer.Option(min=0.0, max=4.0, help="More colour, or less; 0 leaves the film grey."),
     ] = 1.0,
+    recolor: Annotated[
+        bool, typer.Option("--recolor", help="Colorize shots that are in colour already as well.")
+    ] = False,
+    deinterlace: Annotated[
+        Literal["auto", "on", "off"],
+        typer.Option(help="Make whole pictures of fields: where they are found, always or never."),
+    ] = "auto",
     start: Start = 0.0,
     duration: Duration = None,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Parts of the film that are rendered at once.")
+    ] = 1,
     device: Device = "auto",
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -775,7 +785,9 @@ def colorize(
     network = weights.load(chosen)
     coding = CODECS[codec].coding_of(source)
     encoding = replace(encoding, frame_rate=frame_rate or source.frame_rate, coding=coding)
-    options = ColorizeOptions(encoding, start, duration, vividness)
+    options = ColorizeOptions(
+        encoding, start, duration, vividness, frame_rate is None, deinterlace, recolor
+    )
     if not as_json:
         console.note(f"colorizing {film} with the model {chosen.name} on {where.type}")
         for what, fate in _describe_more(source, target):
@@ -785,14 +797,20 @@ def colorize(
                 f"luma: {source.coding.bit_depth} bits become the {coding.bit_depth} that"
                 f" {CODECS[codec].name} has; --codec ffv1 keeps them all"
             )
-    frames = _colorize(source, target, network, options, where)
+        if (source.width % 2 or source.height % 2) and not CODECS[codec].holds_odd_sizes:
+            console.note(
+                f"size: {source.width}x{source.height} grows to even sides, which"
+                f" {CODECS[codec].name} needs; --codec av1, prores or ffv1 keeps it"
+            )
+    frames = _colorize(source, target, network, options, where, workers)
     if as_json:
         console.json({"output": str(target), "frames": frames, "model": chosen.name})
         return
     sounds = "; ".join(_describe_sounds(source, target)) or "the source has none"
+    written = probe(target)
     console.say(
-        f"wrote {target}: {frames} frames, {float(frames / encoding.frame_rate):.2f} s at"
-        f" {_describe_rate(encoding.frame_rate)} frames a second, {_describe_size(source)};"
+        f"wrote {target}: {frames} frames, {written.duration_seconds:.2f} s at"
+        f" {_describe_rate(encoding.frame_rate)} frames a second, {_describe_size(written)};"
         f" sound: {sounds}"
     )
 
@@ -845,11 +863,16 @@ def demo(device: Device = "auto", overwrite: Overwrite = False, ffmpeg: Ffmpeg =
     console.say(f"wrote {picture}: before and after")
 
 
-def _colorize(film: Film, target: Path, network: Network, options: Any, device: Any) -> int:
+def _colorize(
+    film: Film, target: Path, network: Network, options: Any, device: Any, workers: int = 1
+) -> int:
     from filmcolorizer_cli import colorizing
     from filmcolorizer_cli.segments import parts_folder
 
-    frames = colorizing.colorize(film, target, network, options, device, note=console.note)
+    frames = colorizing.colorize(
+        film, target, network, options, device,
+        workers=workers, note=console.note, track=console.track,
+    )  # fmt: skip
     total = options.sampling().frame_count(film)
     try:
         return max(console.track(frames, total, "colorizing"))

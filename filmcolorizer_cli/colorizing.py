@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+import threading
+from bisect import bisect_left
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from itertools import chain, islice
+from dataclasses import asdict, dataclass, field, replace
+from fractions import Fraction
+from functools import partial
+from itertools import chain, groupby, islice
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,21 +31,28 @@ from filmcolorizer_cli.color import (
 from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.networks import Network, autocast, config_to_dict, for_inference
-from filmcolorizer_cli.segments import Parts, Segment, identity_of
+from filmcolorizer_cli.segments import Parts, Segment, identity_of, plan_segments
+from filmcolorizer_cli.survey import Area, Survey, Track, survey
 from filmcolorizer_cli.video import (
     PLAIN,
     Coding,
     DeepPlane,
+    FieldOrder,
     Film,
     Sampling,
     Timeline,
     join_film,
     read_coded_luma,
+    read_pictures,
+    read_ticks,
+    uneven_ticks,
 )
 from filmcolorizer_cli.weights import checksum
 
 BATCH_SIZE = 8  # frames that the network looks at together
-SEGMENT_SECONDS = 10  # of film that a crash costs at most
+SEGMENT_SECONDS = 10  # of film, more or less, that a crash costs
+ROUNDING_FRAMES = 0.25  # by which times that were found and those of frames may differ
+MAX_GREY_OF_COLOR_FILM = 0.01  # its titles on black and the like
 
 
 @dataclass(frozen=True)
@@ -48,12 +62,19 @@ class ColorizeOptions:
     Attributes:
         start_seconds, duration_seconds: the part, in time from the first frame.
         vividness: what the saturation is multiplied by.
+        keeps_times: write each frame that is stored, at its own time, where they are not evenly
+            spaced, instead of the encoding's frame rate.
+        deinterlace: make whole pictures of fields; ``auto`` where the survey finds them.
+        recolor: colorize shots as well that are in colour already.
     """
 
     encoding: Encoding = field(default_factory=Encoding)
     start_seconds: float = 0.0
     duration_seconds: float | None = None
     vividness: float = 1.0
+    keeps_times: bool = False
+    deinterlace: Literal["auto", "on", "off"] = "auto"
+    recolor: bool = False
 
     def sampling(self) -> Sampling:
         """The frames that are read: of the film's own size, at the rate that is written."""
@@ -71,22 +92,29 @@ def colorize(
     options: ColorizeOptions,
     device: torch.device,
     *,
+    workers: int = 1,
     note: Callable[[str], object] = lambda text: None,
+    track: Track = lambda frames, total, label: frames,
 ) -> Iterator[int]:
     """Write a film's colour version: its own luma, the network's chroma, its sound.
 
-    It is rendered in segments, which gather in ``<target>.parts`` and are joined at last. Stopped
-    in whatever way and called again, it goes on after the last segment that is done.
+    The film is looked through first. It is rendered in segments, which gather in
+    ``<target>.parts`` and are joined at last. Stopped in whatever way and called again, it goes on
+    after the segments that are done.
 
     Args:
-        note: is told when an interrupted rendering is taken up, or gives way.
+        workers: how many segments are rendered at once; the result is the same.
+        note: is told what was found in the film, and when an interrupted rendering is taken up or
+            gives way.
+        track: wraps the frames that are looked through, given their number and a label.
 
     Yields:
         The number of frames written so far: first those that an interrupted rendering left, if it
         left any, then after each frame.
 
     Raises:
-        OptionError: the film ends before ``start_seconds``, or not a single frame is wanted.
+        OptionError: the film ends before ``start_seconds``, not a single frame is wanted, or all of
+            the film is in colour already.
         FilmColorizerError: the target or its parts cannot be written.
         VideoError: the film cannot be read, or the target cannot be written; no target is left.
     """
@@ -101,26 +129,34 @@ def colorize(
             f"a duration of {options.duration_seconds:g} s is shorter than a frame; give a longer"
             " --duration"
         )
-    parts = Parts(
-        target,
-        _begun_with(film, network, options),
-        sampling.frame_count(film),
-        round(SEGMENT_SECONDS * sampling.frame_rate),
-        CODECS[options.encoding.codec].endings[0],
-    )
+    ending = CODECS[options.encoding.codec].endings[0]
+    parts = Parts(target, _begun_with(film, network, options), ending)
     if parts.discarded:
         note(f"starting anew: the interrupted rendering was begun with {parts.discarded}")
     elif parts.frames_done:
         note(f"going on after the {parts.frames_done} frames that an interrupted rendering left")
     try:
-        yield from _render(parts, film, network, options, device)
+        ticks = _part_of(film, uneven_ticks(film), options) if options.keeps_times else None
+        if not parts.segments:
+            found = survey(
+                film,
+                start_seconds=options.start_seconds,
+                duration_seconds=options.duration_seconds,
+                frame_rate=sampling.frame_rate,
+                track=track,
+            )
+            _tell(found, film, options, note)
+            parts.begin(_plan(film, found, ticks, options), {"survey": asdict(found)})
+        known = Survey.of(parts.known["survey"])
+        job = _Job(film, network, options, device, known, ticks, BatchSize(note=note))
+        yield from _render(parts, job, workers)
         if not parts.frames_done:
             raise VideoError(f"{film.path} gave no picture to colorize; look at it with a player")
         join_film(
             parts.files,
             target,
             film,
-            Timeline.steady(sampling.frame_rate, parts.frames_done),
+            job.timeline(parts),
             start_seconds=options.start_seconds,
             duration_seconds=options.duration_seconds,
         )
@@ -129,47 +165,244 @@ def colorize(
         parts.close()
 
 
-def _render(
-    parts: Parts, film: Film, network: Network, options: ColorizeOptions, device: torch.device
-) -> Iterator[int]:
+def _part_of(film: Film, ticks: list[int] | None, options: ColorizeOptions) -> list[int] | None:
+    """The times of the frames that are wanted."""
+    if ticks is None:
+        return None
+    half_frame = 1 / (2 * film.frame_rate)
+    begin = film.first_tick + int((options.start_seconds - half_frame) / film.time_base)
+    if options.duration_seconds is None:
+        return [tick for tick in ticks if tick >= begin]
+    end = begin + int(Fraction(options.duration_seconds) / film.time_base)
+    return [tick for tick in ticks if begin <= tick < end]
+
+
+def _tell(
+    found: Survey, film: Film, options: ColorizeOptions, note: Callable[[str], object]
+) -> None:
+    """Say what was found that a person might not expect.
+
+    Raises:
+        OptionError: all of the film is in colour already.
+    """
+    colored = sum(end - begin for begin, end in found.colored)
+    if colored and not options.recolor:
+        if colored > (1 - MAX_GREY_OF_COLOR_FILM) * found.seconds:
+            raise OptionError(
+                f"{film.path} is in colour already; give --recolor to colorize it all the same"
+            )
+        note(
+            f"{colored:.1f} of {found.seconds:.1f} s are in colour already and stay as they are;"
+            " give --recolor to colorize them as well"
+        )
+    if (found.area.width, found.area.height) != (film.width, film.height):
+        note(
+            f"bars stay black: the picture is {found.area.width}x{found.area.height} of"
+            f" {film.width}x{film.height}"
+        )
+    if found.field_order != "progressive" and options.deinterlace == "auto":
+        note(
+            f"interlaced, {found.field_order} field first: whole pictures are made of the fields;"
+            " give --deinterlace off to leave them"
+        )
+
+
+def _plan(
+    film: Film, found: Survey, ticks: list[int] | None, options: ColorizeOptions
+) -> list[Segment]:
+    """The segments of a film."""
+    rate = options.encoding.frame_rate
+    if ticks is None:
+        frames = round(found.seconds * rate)
+        cuts = [math.ceil(cut * rate - ROUNDING_FRAMES) for cut in found.cuts]
+    else:
+        frames, rate = len(ticks), film.frame_rate
+        times = [float((tick - ticks[0]) * film.time_base) for tick in ticks]
+        cuts = [bisect_left(times, cut - ROUNDING_FRAMES / film.frame_rate) for cut in found.cuts]
+    return plan_segments(frames, round(SEGMENT_SECONDS * rate), cuts)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What the rendering of each segment needs to know.
+
+    Attributes:
+        ticks: the times of the frames, where they are not evenly spaced.
+    """
+
+    film: Film
+    network: Network
+    options: ColorizeOptions
+    device: torch.device
+    survey: Survey
+    ticks: Sequence[int] | None
+    batch_size: BatchSize
+
+    @property
+    def field_order(self) -> FieldOrder:
+        """Of the fields that whole pictures are made of."""
+        if self.options.deinterlace == "off":
+            return "progressive"
+        if self.options.deinterlace == "on" and self.survey.field_order == "progressive":
+            return "flagged"
+        return self.survey.field_order
+
+    def seconds(self, number: int) -> float:
+        """When a frame is shown, from the first one on."""
+        if self.ticks is None:
+            return float(number / self.options.encoding.frame_rate)
+        number = min(number, len(self.ticks) - 1)
+        return float((self.ticks[number] - self.ticks[0]) * self.film.time_base)
+
+    def is_colored(self, number: int) -> bool:
+        """Whether a frame has colours of its own, which it keeps."""
+        if self.options.recolor:
+            return False
+        rate = self.options.encoding.frame_rate if self.ticks is None else self.film.frame_rate
+        seconds = self.seconds(number) + float(ROUNDING_FRAMES / rate)
+        return any(begin <= seconds < end for begin, end in self.survey.colored)
+
+    def has_color(self, segment: Segment) -> bool:
+        """Whether a segment may have frames with colours of their own."""
+        if self.options.recolor or not self.survey.colored:
+            return False
+        begin, end = self.seconds(segment.first_frame), math.inf
+        if segment.planned_frames is not None:
+            end = self.seconds(segment.first_frame + segment.planned_frames)
+        return any(first < end and begin < last for first, last in self.survey.colored)
+
+    def sampling(self, segment: Segment, ticks_file: Path) -> Sampling:
+        """The frames of a segment."""
+        sampling = replace(self.options.sampling(), field_order=self.field_order)
+        after = segment.planned_frames and segment.first_frame + segment.planned_frames
+        if self.ticks is not None:
+            end = None if self.options.duration_seconds is None else self.ticks[-1] + 1
+            if after:
+                end = self.ticks[after]
+            span = self.ticks[segment.first_frame], end
+            return replace(sampling, ticks=span, ticks_file=ticks_file)
+        begin = segment.first_frame / sampling.frame_rate
+        duration = self.options.duration_seconds and self.options.duration_seconds - float(begin)
+        if segment.planned_frames is not None:
+            duration = float(segment.planned_frames / sampling.frame_rate)
+        start = self.options.start_seconds + float(begin)
+        return replace(sampling, start_seconds=start, duration_seconds=duration)
+
+    def timeline(self, parts: Parts) -> Timeline:
+        """Of all frames, once they are rendered."""
+        if self.ticks is None:
+            return Timeline.steady(self.options.encoding.frame_rate, parts.frames_done)
+        ticks = [tick for segment in parts.segments for tick in segment.ticks or ()]
+        return Timeline(self.film.time_base, [tick - ticks[0] for tick in ticks])
+
+
+def _render(parts: Parts, job: _Job, workers: int) -> Iterator[int]:
     """Write the segments that are missing; yields as `colorize` does."""
     written = parts.frames_done
     if written:
         yield written
-    for segment in parts.missing():
-        frames = 0
-        for _ in _colorize_segment(film, segment, parts.file_of(segment), network, options, device):
-            frames += 1
-            yield written + frames
-        parts.finish(segment, frames)
-        written += frames
+    missing = list(parts.missing())
+    render = _render_at_once if workers > 1 and len(missing) > 1 else _render_in_turn
+    for number, _ in enumerate(render(parts, missing, job, workers), written + 1):
+        yield number
 
 
-def _colorize_segment(
-    film: Film,
-    segment: Segment,
-    target: Path,
-    network: Network,
-    options: ColorizeOptions,
-    device: torch.device,
+def _render_in_turn(
+    parts: Parts, missing: list[Segment], job: _Job, workers: int
 ) -> Iterator[None]:
+    for segment in missing:
+        frames = 0
+        for _ in _colorize_segment(job, segment, parts.file_of(segment)):
+            frames += 1
+            yield
+        _finish(parts, segment, frames)
+
+
+def _render_at_once(
+    parts: Parts, missing: list[Segment], job: _Job, workers: int
+) -> Iterator[None]:
+    """Threads do it: the work is ffmpeg's and torch's, outside of Python's lock.
+
+    With processes, a kill would leave some behind.
+    """
+    events: SimpleQueue[tuple[Segment, int] | BaseException | None] = SimpleQueue()
+    stop = threading.Event()
+
+    def render(segment: Segment) -> None:
+        frames = 0
+        try:
+            with closing(_colorize_segment(job, segment, parts.file_of(segment))) as written:
+                for _ in written:
+                    if stop.is_set():
+                        return
+                    frames += 1
+                    events.put(None)
+            events.put((segment, frames))
+        except BaseException as error:
+            events.put(error)
+
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for segment in missing:
+                pool.submit(render, segment)
+            unfinished = len(missing)
+            while unfinished:
+                event = events.get()
+                if isinstance(event, BaseException):
+                    raise event
+                if event is None:
+                    yield
+                else:
+                    _finish(parts, *event)
+                    unfinished -= 1
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _finish(parts: Parts, segment: Segment, frames: int) -> None:
+    """Note that a segment is done, and when its frames are shown, if it told."""
+    ticks_file = _ticks_file(parts.file_of(segment))
+    parts.finish(segment, frames, read_ticks(ticks_file)[:frames] or None)
+    ticks_file.unlink(missing_ok=True)
+
+
+def _ticks_file(segment_file: Path) -> Path:
+    return segment_file.with_suffix(".ticks")
+
+
+def _colorize_segment(job: _Job, segment: Segment, target: Path) -> Generator[None, None, None]:
     """Write one segment; no file where the film has ended before it."""
-    sampling = options.sampling()
-    begin = segment.first_frame / sampling.frame_rate
-    start = options.start_seconds + float(begin)
-    duration = options.duration_seconds and options.duration_seconds - float(begin)
-    if segment.planned_frames is not None:
-        duration = float(segment.planned_frames / sampling.frame_rate)
-    part = replace(sampling, start_seconds=start, duration_seconds=duration)
-    coding = options.encoding.coding
-    with closing(read_coded_luma(film, part, coding)) as lumas:
-        colored = colorize_frames(
-            lumas, network, film.aspect_ratio, device, coding=coding, vividness=options.vividness
+    coding = job.options.encoding.coding
+    sampling = job.sampling(segment, _ticks_file(target))
+    paint = partial(
+        colorize_frames,
+        network=job.network,
+        pixel_aspect_ratio=float(job.film.sample_aspect_ratio),
+        device=job.device,
+        coding=coding,
+        area=job.survey.area,
+        vividness=job.options.vividness,
+        batch_size=job.batch_size,
+    )
+    colored: Iterator[tuple[DeepPlane, DeepPlane]]
+    frames: Generator[Any, None, None]
+    if job.has_color(segment):
+        frames = read_pictures(job.film, sampling, coding)
+        numbered = enumerate(frames, segment.first_frame)
+        runs = groupby(numbered, key=lambda frame: job.is_colored(frame[0]))
+        colored = chain.from_iterable(
+            (picture for _, picture in run) if keeps else paint(luma for _, (luma, _) in run)
+            for keeps, run in runs
         )
+    else:
+        frames = read_coded_luma(job.film, sampling, coding)
+        colored = paint(frames)
+    with closing(frames):
         first = next(colored, None)
         if first is None:
             return
-        with PictureWriter(target, film, options.encoding) as writer:
+        with PictureWriter(target, job.film, job.options.encoding) as writer:
             for luma, chroma in chain((first,), colored):
                 writer.write(luma, chroma)
                 yield
@@ -177,53 +410,83 @@ def _colorize_segment(
 
 def _begun_with(film: Film, network: Network, options: ColorizeOptions) -> dict[str, Any]:
     """What decides how the segments look, by name."""
-    encoding = options.encoding
     return {
         **identity_of(film),
-        "frame rate": str(encoding.frame_rate),
-        **encoding.options,
+        "frame rate": str(options.encoding.frame_rate),
+        **options.encoding.options,
         "start": options.start_seconds,
         "duration": options.duration_seconds,
         "vividness": options.vividness,
+        "times of its own": options.keeps_times,
+        "deinterlace": options.deinterlace,
+        "recolor": options.recolor,
         "network": config_to_dict(network.config),
         "checksum of the weights": checksum(network),
         "version": __version__,
     }
 
 
+@dataclass
+class BatchSize:
+    """How many frames the network looks at together: fewer, once a device's memory was too small.
+
+    Attributes:
+        note: is told so.
+    """
+
+    frames: int = BATCH_SIZE
+    note: Callable[[str], object] = lambda text: None
+
+    def halve(self) -> None:
+        """Go on with half as many."""
+        self.note(
+            f"the device has not enough memory for {self.frames} frames at once; going on with"
+            f" {self.frames // 2}"
+        )
+        self.frames //= 2
+
+
 def colorize_frames(
     lumas: Iterable[DeepPlane],
     network: Network,
-    aspect_ratio: float,
     device: torch.device,
     *,
+    pixel_aspect_ratio: float = 1.0,
     coding: Coding = PLAIN,
+    area: Area | None = None,
     vividness: float = 1.0,
+    batch_size: BatchSize | None = None,
 ) -> Iterator[tuple[DeepPlane, DeepPlane]]:
     """Give each luma plane its chroma.
 
     Args:
         lumas: (H, W) each.
+        pixel_aspect_ratio: width of a pixel over its height; `film` sees the picture undistorted,
+            `classic` a square.
         coding: of luma and chroma.
-        aspect_ratio: of the picture as displayed; `film` sees it undistorted, `classic` a square.
+        area: the picture inside its bars; they stay neutral, and the network does not see them.
         vividness: what the saturation is multiplied by.
 
     Yields:
         The same luma plane, and chroma (2, ceil(H/2), ceil(W/2)).
     """
     folded = for_inference(network, device)
-    working_size = network.config.working_size(aspect_ratio)
     frames = iter(lumas)
+    batch_size = batch_size or BatchSize()
     while batch := list(islice(frames, BATCH_SIZE)):
-        light = [_light(luma, coding) for luma in batch]
-        chroma = _predict_chroma(folded, light, working_size, device)
+        height, width = batch[0].shape
+        shown = area or Area(0, 0, width, height)
+        light = [_light(shown.of(luma), coding) for luma in batch]
+        working_size = network.config.working_size(pixel_aspect_ratio * shown.width / shown.height)
+        chroma = _predict_chroma(folded, light, working_size, device, batch_size)
         for luma, full_light, small_chroma in zip(batch, light, chroma, strict=True):
-            yield luma, _full_chroma(full_light, small_chroma, coding, vividness)
+            painted = _full_chroma(full_light, small_chroma, coding, vividness)
+            yield luma, shown.framed(painted, luma.shape, 1 << (coding.bit_depth - 1))
 
 
 def _light(luma: DeepPlane, coding: Coding) -> torch.Tensor:
     """Luma codes (H, W) as (1, 1, H, W) in [0, 1]."""
-    codes = torch.from_numpy(luma)[None, None]
+    codes = torch.from_numpy(np.ascontiguousarray(luma))[None, None]
     scaled = luma_from_codes(codes, range=coding.range, bit_depth=coding.bit_depth)
     return scaled.clamp_(0, 1)
 
@@ -234,12 +497,24 @@ def _predict_chroma(
     batch: list[torch.Tensor],
     working_size: tuple[int, int],
     device: torch.device,
+    batch_size: BatchSize,
 ) -> torch.Tensor:
     """Chroma (B, 2, h/2, w/2) in [-0.5, 0.5] at the size (h, w) that the network works in."""
     luma = torch.cat([resize(light, *working_size) for light in batch])
-    luma = luma.to(device, memory_format=torch.channels_last)
-    with autocast(device):
-        return network.predict_chroma(luma).cpu()
+    while True:
+        try:
+            with autocast(device):
+                chroma = [
+                    network.predict_chroma(part.to(device, memory_format=torch.channels_last)).cpu()
+                    for part in luma.split(batch_size.frames)
+                ]
+            return torch.cat(chroma)
+        except torch.OutOfMemoryError:
+            if batch_size.frames == 1:
+                raise
+            batch_size.halve()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
 
 
 @torch.inference_mode()

@@ -94,10 +94,13 @@ CODECS = {
         "HEVC", "libx265", "yuv420p", (8, 10, 12), (".mp4", ".mov", ".mkv"), 20,
         options={"x265-params": "log-level=error", **_HVC1},
     ),
-    "av1": Codec("AV1", "libsvtav1", "yuv420p", (8, 10), (".mp4", ".mkv"), 24, 63),
+    "av1": Codec(
+        "AV1", "libsvtav1", "yuv420p", (8, 10), (".mp4", ".mkv"), 24, 63, holds_odd_sizes=True
+    ),
     "prores": Codec(
         "ProRes", "prores_ks", "yuv422p", (10,), (".mov", ".mkv"),
-        holds_full_range=False, options={"profile:v": "hq", "vendor": "apl0"},
+        holds_full_range=False, holds_odd_sizes=True,
+        options={"profile:v": "hq", "vendor": "apl0"},
     ),
     "ffv1": Codec(
         "FFV1", "ffv1", "yuv420p", (8, 10, 12, 16), (".mkv",), holds_odd_sizes=True,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,9 +14,10 @@ from filmcolorizer_cli.errors import FilmColorizerError
 from filmcolorizer_cli.files import cannot_write, check_folder, replacing
 from filmcolorizer_cli.video import Film, count_pictures
 
-_FORMAT = "filmcolorizer-parts/1"
+_FORMAT = "filmcolorizer-parts/2"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
+NEAR = 0.4  # of a segment's usual length, by which it may be longer or shorter
 
 
 @dataclass
@@ -26,11 +28,30 @@ class Segment:
         first_frame: its first frame's number in that film.
         planned_frames: how many it is to have; None for the last one, which goes to the end.
         frames: how many it has, once it is done; 0 where the film ended before it.
+        ticks: when each of them is shown, where they are not evenly spaced.
     """
 
     first_frame: int
     planned_frames: int | None
     frames: int | None = None
+    ticks: list[int] | None = None
+
+
+def plan_segments(frames: int, usual_frames: int, cuts: Sequence[int] = ()) -> list[Segment]:
+    """Divide a film into segments that begin with shots, where shots begin near.
+
+    Args:
+        frames: about how many the film has; the last segment goes to its end, whatever they are.
+        usual_frames: in a segment that no cut is near the end of.
+        cuts: the numbers of frames that shots begin with, ascending.
+    """
+    starts = [0]
+    slack = int(NEAR * usual_frames)
+    while (border := starts[-1] + usual_frames) < frames:
+        near = [cut for cut in cuts if abs(cut - border) <= slack and cut < frames]
+        starts.append(min(near, key=lambda cut: abs(cut - border), default=border))
+    planned = [after - start for start, after in pairwise(starts)]
+    return [Segment(*segment) for segment in zip(starts, [*planned, None], strict=True)]
 
 
 class Parts:
@@ -42,12 +63,12 @@ class Parts:
     Args:
         target: the film that will be written; the folder is ``<target>.parts``.
         begun_with: plain values that decide what the segments look like, by name.
-        frames: about how many the film will have.
-        frames_per_segment: of all but the last.
         ending: of the segments' files, with its dot.
 
     Attributes:
         discarded: which value differed, where a folder of another rendering had to give way.
+        segments: in order; none until they are planned with `begin`.
+        known: plain values that were found out about the film when they were planned, by name.
 
     Raises:
         FilmColorizerError: the folder cannot be written, or holds something else.
@@ -57,27 +78,26 @@ class Parts:
         self,
         target: Path,
         begun_with: dict[str, Any],
-        frames: int,
-        frames_per_segment: int,
         ending: str = ".mp4",
     ) -> None:
         self.folder = parts_folder(target)
         self.ending = ending
         self.begun_with: dict[str, Any] = json.loads(json.dumps(begun_with))
         self.discarded: str | None = None
+        self.segments: list[Segment] = []
+        self.known: dict[str, Any] = {}
         check_folder(target.parent)
-        found = self._read()
-        if found is None:
-            starts = range(0, max(frames, 1), frames_per_segment)
-            self.segments = [Segment(start, frames_per_segment) for start in starts]
-            self.segments[-1].planned_frames = None
+        if not self._read():
             self._write()
             self._lock = _lock(self.folder)
-        else:
-            self.segments = found
-            for segment in found:  # a file may have been lost, or cut short with the power
-                if segment.frames and count_pictures(self.file_of(segment)) != segment.frames:
-                    segment.frames = None
+        for segment in self.segments:  # a file may have been lost, or cut short with the power
+            if segment.frames and count_pictures(self.file_of(segment)) != segment.frames:
+                segment.frames = None
+
+    def begin(self, segments: list[Segment], known: dict[str, Any]) -> None:
+        """Note which segments there are going to be."""
+        self.segments, self.known = segments, json.loads(json.dumps(known))
+        self._write()
 
     @property
     def frames_done(self) -> int:
@@ -96,9 +116,9 @@ class Parts:
         """Where a segment lies, or is to be written."""
         return self.folder / f"{self.segments.index(segment) + 1:06d}{self.ending}"
 
-    def finish(self, segment: Segment, frames: int) -> None:
+    def finish(self, segment: Segment, frames: int, ticks: list[int] | None = None) -> None:
         """Note that a segment is done; its file is whole, unless it has no frames."""
-        segment.frames = frames
+        segment.frames, segment.ticks = frames, ticks
         self._write()
 
     def close(self) -> None:
@@ -112,33 +132,35 @@ class Parts:
         """Delete the folder, once the film is written."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _read(self) -> list[Segment] | None:
-        """The segments of the same rendering, if there is one; anything of another is deleted."""
+    def _read(self) -> bool:
+        """Take up the same rendering, if it was begun; anything of another is deleted."""
         if not self.folder.exists():
-            return None
+            return False
         try:
             manifest = json.loads((self.folder / _MANIFEST).read_text())
             if manifest["format"] != _FORMAT:
                 raise ValueError(manifest["format"])
             begun_with = manifest["begun_with"]
             segments = [Segment(**segment) for segment in manifest["segments"]]
+            known = dict(manifest["known"])
         except (OSError, KeyError, TypeError, ValueError):
             if self._holds_anything_else():
                 raise FilmColorizerError(
                     f"{self.folder} is needed for the parts of the film and holds something else;"
                     " move it away, or choose another place with -o"
                 ) from None
-            return None
+            return False
         self._lock = _lock(self.folder)
         differing = [k for k, v in self.begun_with.items() if begun_with.get(k) != v]
         if not differing:
-            return segments
+            self.segments, self.known = segments, known
+            return True
         name = differing[0]
         self.discarded = f"{name} {begun_with.get(name)}, not {self.begun_with[name]}"
         self.remove()
         if self._lock is not None:
             self._lock.close()
-        return None
+        return False
 
     def _holds_anything_else(self) -> bool:
         """Whether there is more than what a crash before the first segment leaves."""
@@ -151,6 +173,7 @@ class Parts:
         content = {
             "format": _FORMAT,
             "begun_with": self.begun_with,
+            "known": self.known,
             "segments": [asdict(segment) for segment in self.segments],
         }
         try:

@@ -30,8 +30,13 @@ SEEK_MARGIN_SECONDS = 1.0  # a seek lands so much earlier; the exact frame is th
 # MPEG streams have no index, so that a seek lands up to a group of pictures late.
 MPEG_SEEK_MARGIN_SECONDS = 15.0
 RGB_MATRIX = "bt709"  # that ffmpeg is told to turn R'G'B' films to Y'CbCr by
+CONTAINER_ROUNDING_SECONDS = 0.0011  # Matroska counts in milliseconds
 SD_HEIGHT = 576  # untagged pictures up to this height are taken for BT.601, as players do
 CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot begins
+
+# ffmpeg's idet: how much better a field must fit to one neighbour's than to the other's.
+FIELD_THRESHOLD = 1.1
+STRIP_WIDTH, MIN_STRIPS = 64, 12  # pixels, and how many at least, of parts of rows and columns
 
 SOUND_BITRATE_KBPS = 192  # of what has to be re-encoded to AAC
 UNKNOWN_CODEC = "unknown"
@@ -52,6 +57,8 @@ _MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
 # Metadata that tells of the file that it stands in, not of the film.
 _OF_THE_FILE = frozenset({"compatible_brands", "encoder", "major_brand", "minor_version"})
 
+# Which field of a frame comes first: as measured, or as each frame is flagged.
+FieldOrder = Literal["progressive", "top", "bottom", "flagged"]
 Plane = NDArray[np.uint8]
 DeepPlane = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16, by the depth of its `Coding`
 
@@ -163,6 +170,7 @@ class Film:
             ``width`` and ``height``).
         frame_rate: frames a second, exact.
         start_seconds: how long after the container's start the first frame is shown.
+        first_tick: the time of the first frame as it is stored, in ticks of ``time_base``.
         duration_seconds: of the picture.
         coding: of its pictures; of what RGB pictures are turned to.
         is_matrix_tagged: whether ``coding.matrix`` is known; otherwise it is guessed by the height.
@@ -182,6 +190,7 @@ class Film:
     frame_rate: Fraction
     time_base: Fraction
     start_seconds: float
+    first_tick: int
     duration_seconds: float
     coding: Coding
     is_matrix_tagged: bool
@@ -261,6 +270,7 @@ def _probe_container(path: Path, container: Any) -> Film:
         frame_rate=Fraction(stream.guessed_rate),
         time_base=stream.time_base,
         start_seconds=start,
+        first_tick=stream.start_time or 0,
         duration_seconds=duration,
         coding=_coding(context, frame.format, height),
         is_matrix_tagged=int(context.colorspace) in _MATRIX_BY_TAG,
@@ -345,6 +355,11 @@ class Sampling:
         every: keep one frame of so many.
         cuts_file: a file into which the times of shot changes are written, in seconds from
             ``start_seconds``; see `read_cuts`.
+        ticks: read the frames that are stored from the first of these times on and before the
+            second, where there is one, in ticks of the film's time base as `uneven_ticks` gives
+            them, whatever the rate and times above.
+        ticks_file: a file into which the times of these frames are written; see `read_ticks`.
+        field_order: the order of the fields that frames are woven of, to make whole pictures of.
     """
 
     width: int | None = None
@@ -355,6 +370,9 @@ class Sampling:
     rate: float = 1.0
     every: int = 1
     cuts_file: Path | None = None
+    ticks: tuple[int, int | None] | None = None
+    ticks_file: Path | None = None
+    field_order: FieldOrder = "progressive"
 
     def frame_count(self, film: Film) -> int:
         """About how many frames will come."""
@@ -365,6 +383,27 @@ class Sampling:
     def frames_in(self, seconds: float) -> int:
         """How many frames are kept of so many seconds of film."""
         return math.ceil(round(seconds / self.rate * self.frame_rate) / self.every)
+
+
+@dataclass(frozen=True)
+class Bursts:
+    """Short runs of consecutive frames, all over what is read, that are looked at in full size.
+
+    Only what ffmpeg finds in them is kept, in three files.
+
+    Attributes:
+        every_seconds: from the first frame of a run to that of the next.
+        run_seconds: how long a run is.
+        fields_file: for each frame, which of its two fields is the earlier; see `read_fields`.
+        rows_file, columns_file: of one frame a run, the mean luma of every row in parts of about
+            ``STRIP_WIDTH``, and of every column; see `read_strips`.
+    """
+
+    every_seconds: float
+    run_seconds: float
+    fields_file: Path
+    rows_file: Path
+    columns_file: Path
 
 
 def read_luma(film: Film, sampling: Sampling) -> Generator[Plane, None, None]:
@@ -444,6 +483,34 @@ def read_every_frame(
         yield data.reshape(height, width)
 
 
+def uneven_ticks(film: Film) -> list[int] | None:
+    """The times of a film's frames, in ticks of its time base, as its packets tell them.
+
+    None for a film whose frames are evenly spaced, but for the rounding of its container, or that
+    does not tell.
+    """
+    with _opened(film) as container:
+        packets = container.demux(container.streams[film.stream_index])
+        ticks = [packet.pts for packet in packets if packet.size]
+    if not ticks or None in ticks:
+        return None
+    ticks.sort()
+    rounding = max(float(film.time_base) / 2, CONTAINER_ROUNDING_SECONDS) * film.frame_rate
+    step = float(film.time_base * film.frame_rate)
+    places = (np.array(ticks) - ticks[0]) * step
+    drift = np.abs(places - np.arange(len(ticks)))
+    if drift.max() <= rounding or np.diff(ticks).min() <= 0:
+        return None
+    return ticks
+
+
+def read_ticks(path: Path) -> list[int]:
+    """The times in a file that a `Sampling` named, in ticks of the film's time base, ascending."""
+    if not path.is_file():
+        return []
+    return [int(pts) for pts in re.findall(r"^frame:\S+\s+pts:(-?\d+)", path.read_text(), re.M)]
+
+
 def read_times(path: Path) -> list[float]:
     """The presentation times that `read_every_frame` wrote, in seconds from the first frame."""
     if not path.is_file():
@@ -453,20 +520,27 @@ def read_times(path: Path) -> list[float]:
 
 
 def read_ycbcr(
-    film: Film, sampling: Sampling, *, matrix: str | None = None
+    film: Film, sampling: Sampling, *, matrix: str | None = None, bursts: Bursts | None = None
 ) -> Generator[Plane, None, None]:
     """Yield pictures (height, width, 3) of Y', Cb and Cr, uint8, limited range.
 
     Args:
         matrix: a key of ``color.MATRICES`` to convert to; the film's own if not given.
+        bursts: what to look at in the same pass; its files are whole after the last picture.
 
     Raises:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
     """
     height, width = sampling.height or film.height, sampling.width or film.width
     coding = Coding(matrix=matrix or film.coding.matrix)
-    graph = _frames(film, sampling, coding).filter("format", "yuv444p")
-    for data in _read_raw(film, sampling, graph, "yuv444p", 3 * height * width):
+    timed = _timed(film, sampling)
+    outputs = []
+    if bursts is not None:
+        branches = timed.split()
+        timed, outputs = branches[0], _burst_outputs(film, sampling, bursts, branches[1])
+    graph = _sampled(film, sampling, timed, coding).filter("format", "yuv444p")
+    samples = 3 * height * width
+    for data in _read_raw(film, sampling, graph, "yuv444p", samples, PLAIN, outputs):
         yield data.reshape(3, height, width).transpose(1, 2, 0)  # planes to (H, W, 3)
 
 
@@ -507,6 +581,39 @@ def read_cuts(path: Path) -> list[float]:
     return [float(time) for time in re.findall(r"lavfi\.scd\.time=([\d.]+)", path.read_text())]
 
 
+def read_fields(path: Path) -> list[tuple[float, str]]:
+    """What `Bursts` found of the fields of each frame: seconds from ``start_seconds``, and a word.
+
+    The word is ``tff`` or ``bff`` where the top or bottom field is the earlier, else
+    ``progressive`` or ``undetermined``.
+    """
+    if not path.is_file():
+        return []
+    found = re.findall(
+        r"pts:(-?\d+) .*\nlavfi\.idet\.single\.current_frame=(\w+)", path.read_text()
+    )
+    return [(int(pts) / 1e6, word) for pts, word in found]
+
+
+def read_strips(film: Film, bursts: Bursts) -> tuple[Plane, Plane]:
+    """The mean luma of rows (N, height, parts) and columns (N, parts, width) that `Bursts` found.
+
+    uint8, limited range (black 16, white 235); N is 0 where there were no frames.
+    """
+    shapes = (film.height, _strips(film.width)), (_strips(film.height), film.width)
+    files = bursts.rows_file, bursts.columns_file
+    rows, columns = (
+        np.fromfile(file, np.uint8).reshape(-1, *shape)
+        for file, shape in zip(files, shapes, strict=True)
+    )
+    return rows, columns
+
+
+def _strips(side: int) -> int:
+    """Into how many parts a side of so many pixels is divided for `read_strips`."""
+    return max(-(-side // STRIP_WIDTH), min(side, MIN_STRIPS))
+
+
 def _stores_luma(film: Film, coding: Coding) -> bool:
     """Whether the stored luma plane is what is wanted, so that ffmpeg need not touch it."""
     layouts = ("yuv420p", "yuv422p", "yuv444p", "yuv440p", "yuv411p", "yuv410p", "gray")
@@ -518,38 +625,106 @@ def _stores_luma(film: Film, coding: Coding) -> bool:
 
 def _frames(film: Film, sampling: Sampling, coding: Coding) -> Any:
     """The filter graph up to frames of the wanted times, size, range and matrix."""
-    start = film.start_seconds + sampling.start_seconds
-    if film.container in _MPEG_STREAMS:
-        seek = max(start - MPEG_SEEK_MARGIN_SECONDS, 0.0)
-        origin = max(seek, film.start_seconds)
-    else:
-        origin = seek = max(start - SEEK_MARGIN_SECONDS, 0.0)
-    options = {"ss": f"{seek:.6f}"} if seek else {}
-    # -xerror: a damaged packet or frame ends the reading instead of coming out as grey mush.
-    stream = open_input(film.path, xerror=None, **options)[str(film.stream_index)]
-    stream = stream.filter("settb", "1/1000000")
-    stream = stream.filter("setpts", f"(PTS-{start - origin:.6f}/TB)/{sampling.rate!r}")
-    before, after = film.coding.range, coding.range
-    if film.pixel_format.startswith("gray") and before == after:
-        before = after = "full"  # which is all that ffmpeg's scaler knows of grey pictures
+    if sampling.ticks is not None:
+        stream = _as_stored(film, sampling, sampling.ticks)
+        return _scaled(film, stream, film.width, film.height, coding)
+    return _sampled(film, sampling, _timed(film, sampling), coding)
+
+
+def _sampled(film: Film, sampling: Sampling, stream: Any, coding: Coding) -> Any:
+    """The frames of the wanted times, size, range and matrix, of those of `_timed`."""
     rate = sampling.frame_rate
     stream = stream.filter("fps", fps=f"{rate.numerator}/{rate.denominator}", start_time=0)
-    stream = stream.filter(
-        "scale",
-        sampling.width or film.width,
-        sampling.height or film.height,
-        flags="area+accurate_rnd+full_chroma_int",
-        in_color_matrix=_FFMPEG_MATRIX[film.coding.matrix],
-        out_color_matrix=_FFMPEG_MATRIX[coding.matrix],
-        in_range=before,
-        out_range=after,
-    )
+    width, height = sampling.width or film.width, sampling.height or film.height
+    stream = _scaled(film, stream, width, height, coding)
     if sampling.cuts_file is not None:
         stream = stream.filter("scdet", threshold=CUT_THRESHOLD)
         stream = stream.filter(
             "metadata", mode="print", key="lavfi.scd.time", file=local_file(sampling.cuts_file)
         )
     return stream
+
+
+def _scaled(film: Film, stream: Any, width: int, height: int, coding: Coding) -> Any:
+    before, after = film.coding.range, coding.range
+    if film.pixel_format.startswith("gray") and before == after:
+        before = after = "full"  # which is all that ffmpeg's scaler knows of grey pictures
+    return stream.filter(
+        "scale",
+        width,
+        height,
+        flags="area+accurate_rnd+full_chroma_int",
+        in_color_matrix=_FFMPEG_MATRIX[film.coding.matrix],
+        out_color_matrix=_FFMPEG_MATRIX[coding.matrix],
+        in_range=before,
+        out_range=after,
+    )
+
+
+def _burst_outputs(film: Film, sampling: Sampling, bursts: Bursts, stream: Any) -> list[Any]:
+    """The outputs by which ffmpeg writes what it finds in bursts."""
+    every, run = f"{bursts.every_seconds:.6f}", f"{bursts.run_seconds:.6f}"
+    if sampling.duration_seconds is not None:
+        stream = stream.filter("trim", end=f"{sampling.duration_seconds:.6f}")
+    stream = stream.filter("select", f"gte(t,0)*lt(mod(t,{every}),{run})")
+    stream = stream.filter("idet", intl_thres=FIELD_THRESHOLD)
+    stream = stream.filter(
+        "metadata",
+        mode="print",
+        key="lavfi.idet.single.current_frame",
+        file=local_file(bursts.fields_file),
+    )
+    one_a_run = f"isnan(prev_selected_t)+gte(t-prev_selected_t,{run})"
+    branches = stream.filter("select", one_a_run).split()
+    sizes = (_strips(film.width), film.height), (film.width, _strips(film.height))
+    files = bursts.rows_file, bursts.columns_file
+    outputs = []
+    for number, (size, file) in enumerate(zip(sizes, files, strict=True)):
+        strips = _scaled(film, branches[number], *size, PLAIN).filter("format", "yuv444p")
+        strips = strips.filter("extractplanes", "y")
+        options = {"format": "rawvideo", "pix_fmt": "gray", "fps_mode": "passthrough"}
+        outputs.append(strips.output(local_file(file), **options))
+    return outputs
+
+
+def _timed(film: Film, sampling: Sampling) -> Any:
+    """All frames that are stored, from before the start on; their times count from there."""
+    start = film.start_seconds + sampling.start_seconds
+    stream, origin = _from(film, start, sampling.field_order)
+    stream = stream.filter("settb", "1/1000000")
+    return stream.filter("setpts", f"(PTS-{start - origin:.6f}/TB)/{sampling.rate!r}")
+
+
+def _as_stored(film: Film, sampling: Sampling, ticks: tuple[int, int | None]) -> Any:
+    """The film's pictures as they are stored, at their own times."""
+    begin, end = ticks
+    seconds = float((begin - film.first_tick) * film.time_base) + film.start_seconds
+    stream, _ = _from(film, seconds, sampling.field_order, copyts=None)
+    stream = stream.filter("settb", f"{film.time_base.numerator}/{film.time_base.denominator}")
+    stream = stream.filter("trim", start_pts=begin, **({} if end is None else {"end_pts": end}))
+    if sampling.ticks_file is not None:
+        stream = stream.filter("metadata", mode="add", key="kept", value="1")
+        stream = stream.filter("metadata", mode="print", file=local_file(sampling.ticks_file))
+    return stream
+
+
+def _from(film: Film, start: float, field_order: FieldOrder, **options: None) -> tuple[Any, float]:
+    """The film's whole pictures from some moment before ``start``, which they count time from.
+
+    Both are in seconds from the container's start.
+    """
+    if film.container in _MPEG_STREAMS:
+        seek = max(start - MPEG_SEEK_MARGIN_SECONDS, 0.0)
+        origin = max(seek, film.start_seconds)
+    else:
+        origin = seek = max(start - SEEK_MARGIN_SECONDS, 0.0)
+    seeking = {"ss": f"{seek:.6f}"} if seek else {}
+    # -xerror: a damaged packet or frame ends the reading instead of coming out as grey mush.
+    stream = open_input(film.path, xerror=None, **seeking, **options)[str(film.stream_index)]
+    if field_order != "progressive":
+        parity = {"top": "tff", "bottom": "bff", "flagged": "auto"}[field_order]
+        stream = stream.filter("bwdif", mode="send_frame", parity=parity, deint="all")
+    return stream, origin
 
 
 def _read_raw(
@@ -559,15 +734,21 @@ def _read_raw(
     layout: str,
     samples: int,
     coding: Coding = PLAIN,
+    outputs: Sequence[Any] = (),
 ) -> Iterator[Any]:
-    """Yield what a frame is made of, (samples,), of ``coding.sample_type``."""
+    """Yield what a frame is made of, (samples,), of ``coding.sample_type``.
+
+    Args:
+        outputs: what ffmpeg writes elsewhere meanwhile.
+    """
     if sampling.every > 1:
         stream = stream.filter("select", f"not(mod(n,{sampling.every}))")
     options = {"format": "rawvideo", "pix_fmt": layout, "fps_mode": "passthrough"}
     if sampling.duration_seconds is not None:
         options["frames:v"] = str(sampling.frames_in(sampling.duration_seconds))
     count = 0
-    with Process(stream.output("pipe:", **options), writes_stdout=True) as process:
+    output = ffmpeg.merge_outputs(stream.output("pipe:", **options), *outputs)
+    with Process(output, writes_stdout=True) as process:
         while True:
             data = np.empty(samples, coding.sample_type)
             got = process.stdout.readinto(data.view(np.uint8))  # type: ignore[attr-defined]
@@ -711,7 +892,9 @@ def _join_pictures(
         for part, order in zip(parts, orders, strict=True):
             with av.open(local_file(part), options=ONLY_THE_FILE) as opened:
                 if stream is None:
-                    stream = container.add_stream_from_template(opened.streams.video[0])
+                    stream = container.add_stream_from_template(
+                        opened.streams.video[0], opaque=True
+                    )
                     stream.time_base = timeline.time_base
                 packets = (packet for packet in opened.demux(video=0) if packet.size)
                 for coded, (packet, shown) in enumerate(zip(packets, order, strict=True)):

@@ -10,32 +10,38 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
-from filmcolorizer_cli import colorizing
+from filmcolorizer_cli import colorizing, segments
 from filmcolorizer_cli.colorizing import (
     BATCH_SIZE,
+    BatchSize,
     ColorizeOptions,
     colorize,
     colorize_frames,
 )
 from filmcolorizer_cli.encoding import Encoding
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
+from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, Network, build
 from filmcolorizer_cli.video import PLAIN, Film, probe
 from filmcolorizer_cli.weights import find_model, load
 from tests.conftest import (
     TINY,
+    X264,
     EchoNetwork,
     decode_planes,
     files_in,
     frame_number,
+    make_numbered_clip,
     make_raw_clip,
+    our_children,
     run_ffmpeg,
     vivid_network,
 )
@@ -52,8 +58,7 @@ def random_lumas(height: int, width: int, count: int = 3) -> list[np.ndarray]:
 
 
 def colorized(lumas: list[np.ndarray], network: Network, **more: Any) -> list[Any]:
-    aspect_ratio = more.pop("aspect_ratio", lumas[0].shape[1] / lumas[0].shape[0])
-    return list(colorize_frames(lumas, network, aspect_ratio, CPU, **more))
+    return list(colorize_frames(lumas, network, CPU, **more))
 
 
 @pytest.mark.parametrize(
@@ -214,7 +219,7 @@ def test_colorize_frames_takes_frames_as_they_are_needed() -> None:
             taken.append(len(taken))
             yield np.zeros((16, 16), np.uint8)
 
-    frames = colorize_frames(endless(), build(TINY), 1.0, CPU)
+    frames = colorize_frames(endless(), build(TINY), CPU)
     next(frames)
     assert len(taken) == BATCH_SIZE
 
@@ -235,7 +240,7 @@ def test_colorize_frames_shows_the_network_the_displayed_shape(
     network = build(config).eval()
     seen: list[tuple[int, ...]] = []
     network.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:])))
-    colorized(random_lumas(30, 40), network, aspect_ratio=aspect_ratio)
+    colorized(random_lumas(30, 40), network, pixel_aspect_ratio=aspect_ratio * 30 / 40)
     assert seen == [size]
 
 
@@ -258,10 +263,13 @@ def run_colorize(
     target: Path,
     network: Network | None = None,
     note: Callable[[str], object] = print,
+    workers: int = 1,
     **options: Any,
 ) -> Iterator[int]:
-    chosen = ColorizeOptions(**{"encoding": QUICK, **options})
-    return colorize(film, target, network or vivid_network(), chosen, CPU, note=note)
+    chosen = ColorizeOptions(**{"encoding": QUICK, "recolor": True, **options})
+    return colorize(
+        film, target, network or vivid_network(), chosen, CPU, workers=workers, note=note
+    )
 
 
 def test_colorize_to_24_fps_goes_by_time(numbered_clip: Path, tmp_path: Path) -> None:
@@ -411,6 +419,7 @@ def test_colorize_that_is_stopped_early_leaves_nothing(plain_clip: Path, tmp_pat
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """A segment is half a second, so the numbered clip of four seconds has eight of twelve."""
     monkeypatch.setattr(colorizing, "SEGMENT_SECONDS", 0.5)
+    monkeypatch.setattr(segments, "NEAR", 0)  # wherever shots begin
 
 
 def decoded(path: Path) -> list[bytes]:
@@ -575,3 +584,232 @@ def test_colorize_of_a_broken_film_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="is damaged or cut short and could not be read"):
         list(run_colorize(probe(broken), tmp_path / "color.mp4"))
     assert files_in(tmp_path) == ["broken.mp4"]
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+def test_colorize_by_several_workers_is_the_same(
+    workers: int, numbered_clip: Path, whole: list[bytes], tmp_path: Path
+) -> None:
+    target = tmp_path / "color.mp4"
+    frames = list(run_colorize(probe(numbered_clip), target, workers=workers))
+    assert frames == list(range(1, 97))
+    assert decoded(target) == whole
+    assert files_in(tmp_path) == ["color.mp4"]
+
+
+def test_colorize_by_several_workers_goes_on(
+    numbered_clip: Path, whole: list[bytes], tmp_path: Path
+) -> None:
+    target, notes = tmp_path / "color.mp4", list[str]()
+    frames = run_colorize(probe(numbered_clip), target, workers=3)
+    for _ in range(60):
+        next(frames)
+    frames.close()
+    assert our_children() == set()
+    first, *others = run_colorize(probe(numbered_clip), target, workers=2, note=notes.append)
+    assert 24 <= first <= 60
+    assert first % 12 == 0
+    assert others[-1] == 96
+    assert decoded(target) == whole
+
+
+def test_colorize_by_several_workers_tells_what_went_wrong(
+    numbered_clip: Path, whole: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = run_colorize(probe(numbered_clip), tmp_path / "color.mp4", workers=2)
+    for _ in range(30):
+        next(frames)
+    monkeypatch.setenv(BINARY_VARIABLE, str(tmp_path / "gone"))
+    with pytest.raises(VideoError, match="gone is not a program that can be run"):
+        list(frames)
+    assert our_children() == set()
+
+
+@pytest.fixture(scope="module")
+def uneven_clip(numbered_clip: Path, clip_folder: Path) -> Path:
+    """The numbered clip's frames at times that no steady rate has, and its sound."""
+    path = clip_folder / "uneven.mp4"
+    times = "setpts='(N/25+0.013*mod(N\\,3)+0.4*gte(N\\,50))/TB'"
+    run_ffmpeg(
+        "-i", numbered_clip, "-vf", f"settb=1/90000,{times}", "-fps_mode", "passthrough",
+        *X264, "-qp", 0, "-enc_time_base", "1/90000", "-c:a", "copy", path,
+    )  # fmt: skip
+    return path
+
+
+def times_of(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        return [frame.time for frame in container.decode(video=0)]
+
+
+def shown_numbers(path: Path) -> list[int]:
+    film = probe(path)
+    luma, *_ = decode_planes(path, "yuv420p", (film.width, film.height))
+    return [frame_number(picture) for picture in luma]
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+def test_colorize_keeps_uneven_times(
+    ending: str, uneven_clip: Path, short_segments: None, tmp_path: Path
+) -> None:
+    target = tmp_path / f"color{ending}"
+    expected = [n / 25 + 0.013 * (n % 3) + 0.4 * (n >= 50) for n in range(100)]
+    assert times_of(uneven_clip) == pytest.approx(expected, abs=2e-5)
+    frames = run_colorize(probe(uneven_clip), target, keeps_times=True)
+    assert list(frames) == list(range(1, 101))
+    off = 2e-5 if ending == ".mp4" else 0.0006  # Matroska counts in milliseconds
+    assert times_of(target) == pytest.approx(expected, abs=off)
+    assert shown_numbers(target) == list(range(100))
+    assert len(probe(target).sounds) == 1
+
+
+def test_colorize_keeps_uneven_times_of_a_part(
+    uneven_clip: Path, short_segments: None, tmp_path: Path
+) -> None:
+    target = tmp_path / "color.mp4"
+    options = {"start_seconds": 1.0, "duration_seconds": 2.0}
+    list(run_colorize(probe(uneven_clip), target, keeps_times=True, workers=2, **options))
+    assert shown_numbers(target) == list(range(25, 65))
+    times = times_of(uneven_clip)
+    assert times_of(target) == pytest.approx([t - times[25] for t in times[25:65]], abs=2e-5)
+
+
+def test_colorize_of_a_steady_film_keeps_its_exact_rate(tmp_path: Path) -> None:
+    """Although Matroska rounds its times."""
+    clip = make_numbered_clip(tmp_path / "film.mkv", frame_rate="24000/1001", seconds=2)
+    encoding = Encoding(frame_rate=probe(clip).frame_rate, preset="ultrafast")
+    list(run_colorize(probe(clip), tmp_path / "out.mp4", encoding=encoding, keeps_times=True))
+    film = probe(tmp_path / "out.mp4")
+    assert film.frame_rate == Fraction(24000, 1001)
+    assert times_of(film.path) == pytest.approx([n * 1001 / 24000 for n in range(48)], abs=1e-6)
+
+
+# Colours that are no function of luma: what no tint of a black-and-white film looks like.
+REAL_COLOR = "geq=lum='lum(X,Y)':cb='128+40*sin(X/9)':cr='128+40*cos(Y/7)'"
+LOSSLESS_H264 = Encoding(preset="ultrafast", crf=0)
+
+
+@pytest.fixture(scope="module")
+def partly_colored(clip_folder: Path) -> Path:
+    """The sample film, 96x72, with its second shot, frames 48 to 95, in colour; without loss."""
+    path = clip_folder / "partly.mp4"
+    filters = f"scale=96:72,format=yuv420p,{REAL_COLOR}:enable='between(n,48,95)'"
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", filters, *X264, "-qp", 0, path)
+    return path
+
+
+@pytest.mark.parametrize("rate", [Fraction(24), Fraction(25)])
+def test_colorize_leaves_shots_alone_that_are_in_colour(
+    rate: Fraction, partly_colored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(colorizing, "SEGMENT_SECONDS", 1.3)
+    film, target, notes = probe(partly_colored), tmp_path / "color.mp4", list[str]()
+    encoding = replace(LOSSLESS_H264, frame_rate=rate, coding=film.coding)
+    list(run_colorize(film, target, recolor=False, encoding=encoding, note=notes.append))
+    assert notes == [
+        "2.0 of 6.0 s are in colour already and stay as they are; give --recolor to colorize them"
+        " as well"
+    ]
+    before = decode_planes(partly_colored, "yuv420p", (96, 72))
+    after = decode_planes(target, "yuv420p", (96, 72))
+    stored = {plane.tobytes(): number for number, plane in enumerate(before[0])}
+    shown = [stored[luma.tobytes()] for luma in after[0]]
+    assert sorted(set(shown)) == list(range(144))
+    keeps = [
+        np.array_equal(cb, before[1][number]) and np.array_equal(cr, before[2][number])
+        for number, cb, cr in zip(shown, *after[1:], strict=True)
+    ]
+    assert keeps == [48 <= number < 96 for number in shown]
+
+
+def test_colorize_colorizes_them_when_asked(partly_colored: Path, tmp_path: Path) -> None:
+    film, target, notes = probe(partly_colored), tmp_path / "color.mp4", list[str]()
+    encoding = replace(LOSSLESS_H264, coding=film.coding)
+    list(run_colorize(film, target, recolor=True, encoding=encoding, note=notes.append))
+    assert notes == []
+    before, after = (decode_planes(path, "yuv420p", (96, 72)) for path in (partly_colored, target))
+    assert not any(np.array_equal(a, b) for a, b in zip(before[1], after[1], strict=True))
+
+
+def test_colorize_refuses_a_film_that_is_in_colour(partly_colored: Path, tmp_path: Path) -> None:
+    shot = {"start_seconds": 2.0, "duration_seconds": 2.0}
+    with pytest.raises(OptionError, match="is in colour already; give --recolor to colorize it"):
+        list(run_colorize(probe(partly_colored), tmp_path / "color.mp4", recolor=False, **shot))
+    assert files_in(tmp_path) == []
+
+
+def test_colorize_keeps_bars_neutral_and_from_the_network(tmp_path: Path) -> None:
+    clip, target, notes = tmp_path / "film.mp4", tmp_path / "color.mp4", list[str]()
+    filters = "scale=160:90,pad=160:120:0:14"
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", filters, *X264, "-crf", 16, clip)
+    network, seen = vivid_network(), set[tuple[int, ...]]()
+    network.register_forward_pre_hook(lambda _, inputs: seen.add(tuple(inputs[0].shape[-2:])))
+    film = probe(clip)
+    encoding = replace(LOSSLESS_H264, coding=film.coding)
+    list(run_colorize(film, target, network, note=notes.append, encoding=encoding))
+    assert notes == ["bars stay black: the picture is 160x90 of 160x120"]
+    assert seen == {TINY.working_size(160 / 90)}
+    assert seen != {TINY.working_size(160 / 120)}
+    for plane in decode_planes(target, "yuv420p", (160, 120))[1:]:
+        assert (plane[:, :7] == NEUTRAL).all()
+        assert (plane[:, 52:] == NEUTRAL).all()
+        assert np.abs(plane[:, 7:52].astype(int) - NEUTRAL).mean() > 5, "no colour"
+
+
+@pytest.fixture(scope="module")
+def interlaced_clip(clip_folder: Path) -> Path:
+    """A picture that moves sideways at 50 frames a second, woven into 25 of two fields each."""
+    path = clip_folder / "interlaced.mp4"
+    motion = "scale=720:540,fps=50,crop=320:240:x='60+100*mod(t\\,2)':y=100"
+    filters = f"{motion},tinterlace=interleave_top,setfield=prog"
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-t", 4, "-vf", filters, *X264, "-qp", 0, path)
+    return path
+
+
+def test_colorize_makes_whole_pictures_of_fields(interlaced_clip: Path, tmp_path: Path) -> None:
+    """A picture of two fields has edges at every other line that one of a single moment lacks."""
+    film, notes = probe(interlaced_clip), list[str]()
+    encoding = replace(LOSSLESS_H264, frame_rate=Fraction(25), coding=film.coding)
+    combing = {}
+    for way in ("auto", "off"):
+        target = tmp_path / f"{way}.mp4"
+        options = {"encoding": encoding, "deinterlace": way}
+        list(run_colorize(film, target, note=notes.append, **options))
+        luma = decode_planes(target, "yuv420p", (320, 240))[0].astype(float)
+        combing[way] = np.abs(luma[:, 2:] - 2 * luma[:, 1:-1] + luma[:, :-2]).mean()
+    assert notes == [
+        "interlaced, top field first: whole pictures are made of the fields; give --deinterlace"
+        " off to leave them"
+    ]
+    source = decode_planes(interlaced_clip, "yuv420p", (320, 240))[0]
+    np.testing.assert_array_equal(
+        decode_planes(tmp_path / "off.mp4", "yuv420p", (320, 240))[0], source
+    )
+    assert combing["auto"] < 0.6 * combing["off"]
+
+
+class SmallDevice(EchoNetwork):
+    """A network whose device runs out of memory above so many frames."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__(0.2)
+        self.room = room
+
+    def predict_chroma(self, luma: torch.Tensor) -> torch.Tensor:
+        if len(luma) > self.room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return super().predict_chroma(luma)
+
+
+def test_colorize_frames_goes_on_with_fewer_at_once_where_memory_is_short() -> None:
+    lumas, notes = random_lumas(30, 40, count=20), list[str]()
+    results = colorized(lumas, SmallDevice(3), batch_size=BatchSize(note=notes.append))
+    said = "the device has not enough memory for {} frames at once; going on with {}"
+    assert notes == [said.format(8, 4), said.format(4, 2)]
+    for (_, ours), (_, theirs) in zip(results, colorized(lumas, EchoNetwork(0.2)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_colorize_frames_gives_up_where_one_frame_is_too_much() -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        colorized(random_lumas(30, 40), SmallDevice(0))

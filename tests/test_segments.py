@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from filmcolorizer_cli.errors import FilmColorizerError
-from filmcolorizer_cli.segments import Parts, Segment, identity_of, parts_folder
+from filmcolorizer_cli.segments import (
+    Parts,
+    Segment,
+    identity_of,
+    parts_folder,
+    plan_segments,
+)
 from filmcolorizer_cli.video import probe
 from tests.conftest import files_in
 
@@ -19,20 +25,36 @@ def target(tmp_path: Path) -> Path:
 
 
 def opened(target: Path, frames: int = 25, begun_with: dict[str, object] = BEGUN_WITH) -> Parts:
-    return Parts(target, begun_with, frames, frames_per_segment=10)
+    parts = Parts(target, begun_with)
+    if not parts.segments:
+        parts.begin(plan_segments(frames, 10), {"found": [1, 2]})
+    return parts
 
 
 @pytest.mark.parametrize(
-    ("frames", "starts"), [(25, [0, 10, 20]), (20, [0, 10]), (21, [0, 10, 20]), (1, [0]), (0, [0])]
+    ("frames", "cuts", "starts"),
+    [
+        (25, (), [0, 10, 20]),
+        (20, (), [0, 10]),
+        (21, (), [0, 10, 20]),
+        (1, (), [0]),
+        (0, (), [0]),
+        (30, (5, 7, 15, 16), [0, 7, 16, 26]),  # 5 is too early, 16 is nearer to 17 than 15
+        (30, (14,), [0, 14, 24]),
+        (25, (3, 24), [0, 10, 24]),
+        (20, (19, 20, 21), [0, 10]),
+        (21, (20, 23), [0, 10, 20]),
+    ],
 )
-def test_parts_are_planned_with_the_last_one_open(
-    frames: int, starts: list[int], target: Path
+def test_plan_segments_begins_them_with_shots_and_leaves_the_last_one_open(
+    frames: int, cuts: tuple[int, ...], starts: list[int]
 ) -> None:
-    parts = opened(target, frames)
-    *others, last = parts.missing()
-    assert others == [Segment(start, 10) for start in starts[:-1]]
+    *others, last = plan_segments(frames, 10, cuts)
+    ends = [*starts[1:], None]
+    assert others == [
+        Segment(start, end - start) for start, end in zip(starts, ends, strict=True) if end
+    ]
     assert last == Segment(starts[-1], None)
-    parts.close()
 
 
 def test_parts_remember_what_is_done(target: Path, plain_clip: Path) -> None:

@@ -1,0 +1,326 @@
+"""One look through a whole film before it is colorized.
+
+Where its shots begin, which of them are in colour already, where the bars around the picture end,
+and whether its frames are made of two fields.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filmcolorizer_cli.video import (
+    TIMELINE_FRAME_RATE,
+    Bursts,
+    DeepPlane,
+    FieldOrder,
+    Film,
+    Plane,
+    Sampling,
+    read_cuts,
+    read_fields,
+    read_strips,
+    read_ycbcr,
+)
+
+WIDTH, HEIGHT = 128, 96  # pixels of the frames that are looked at for cuts and colour
+FRAMES_A_SECOND = 6  # that are looked at for colour
+MIN_SHOT_SECONDS = 0.4
+
+CELL = 8  # pixels, in width and height, of which chroma is the mean
+TONES = 64  # of equally many pixels each, whose median chroma is taken for tint
+# Chroma beyond the tint, in code values, above which a shot is in colour: of untinted film (dirt
+# and noise of copies reach 1.4, colour films fall to 2.7), and how much more by each code value of
+# tint, which strong compression leaves its traces of.
+MIN_CHROMA = 1.6
+MIN_CHROMA_OF_TINT = 0.03
+
+MAX_RUNS = 250  # of consecutive frames that are looked at in full size
+MIN_RUN_DISTANCE_SECONDS = 0.5
+RUN_FRAMES = 10  # two of every five frames are combed where film became NTSC video
+MAX_FRAME_RATE = 60.0  # beyond, the container's is no rate of frames
+# Of the frames in runs, how many must be made of two fields, and for one whose order is the other.
+MIN_INTERLACED = 0.1
+MIN_INTERLACED_ODDS = 5
+
+MAX_BLACK = 40  # luma code up to which a bar may be lifted, with its noise
+PICTURE_LIFT = 10  # luma codes above the bar, which the picture must reach somewhere in the film
+MIN_LIT = 0.6  # of the length of a bar's inner edge, where picture must begin
+MIN_LIT_INSIDE = 0.9  # of the rows (columns) between bars: what is less is a title on black
+EDGE_TOLERANCE = 0.02  # of the side, by which an edge may be slanted, bent or blurred
+EDGE_TOLERANCE_PIXELS = 4
+# Of a side. The dark part of a scene may look like one bar, but seldom like two alike.
+MAX_BAR = 0.3
+MAX_LONE_BAR = 0.04
+MIN_BAR_OF_OTHER = 0.5
+
+Track = Callable[[Iterable[Plane], int, str], Iterable[Plane]]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Area:
+    """The picture inside its bars, in pixels of the upright frame.
+
+    All edges are even, so that chroma planes of half the size can be cut as well, but for an edge
+    of the frame itself where that is odd.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def of(self, luma: DeepPlane) -> DeepPlane:
+        """The part of a luma plane (H, W) that is in it."""
+        return luma[self.top : self.top + self.height, self.left : self.left + self.width]
+
+    def framed(self, chroma: DeepPlane, shape: tuple[int, ...], neutral: int) -> DeepPlane:
+        """Chroma of the area (2, ceil(height / 2), ceil(width / 2)), with neutral bars around it.
+
+        Args:
+            shape: of the frame's luma.
+            neutral: the code of no colour.
+        """
+        if shape == (self.height, self.width):
+            return chroma
+        top, left = self.top // 2, self.left // 2
+        bottom = -(-shape[0] // 2) - top - chroma.shape[1]
+        right = -(-shape[1] // 2) - left - chroma.shape[2]
+        return np.pad(chroma, ((0, 0), (top, bottom), (left, right)), constant_values=neutral)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found in a film, or in a part of one.
+
+    Attributes:
+        seconds: from the first frame looked at to the end of the last one.
+        cuts: where shots begin, in seconds from the first frame, ascending; 0 is not among them.
+        colored: begins and ends, in seconds, of whole shots that are in colour already, ascending;
+            those that follow each other are one.
+        area: the picture without black bars at its sides.
+        field_order: which of a frame's two fields was taken first, as measured, whatever the film
+            is flagged as; ``progressive`` where they were taken at once, or in doubt.
+    """
+
+    seconds: float
+    cuts: tuple[float, ...]
+    colored: tuple[tuple[float, float], ...]
+    area: Area
+    field_order: FieldOrder
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> Survey:
+        """What `dataclasses.asdict` and JSON made of one."""
+        return cls(
+            plain["seconds"],
+            tuple(plain["cuts"]),
+            tuple((begin, end) for begin, end in plain["colored"]),
+            Area(**plain["area"]),
+            plain["field_order"],
+        )
+
+
+def survey(
+    film: Film,
+    *,
+    start_seconds: float = 0.0,
+    duration_seconds: float | None = None,
+    frame_rate: Fraction = TIMELINE_FRAME_RATE,
+    track: Track = lambda frames, total, label: frames,
+) -> Survey:
+    """Look through a film, or a part of one, in one pass.
+
+    Args:
+        start_seconds, duration_seconds: the part to look at; to the film's end when not given.
+        frame_rate: frames a second that are looked at for cuts.
+        track: wraps the frames, given their number and a label, to show progress.
+
+    Raises:
+        VideoError: the film is broken or cut short.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / name for name in ("cuts", "fields", "rows", "columns")]
+        sampling = Sampling(
+            WIDTH,
+            HEIGHT,
+            frame_rate=frame_rate,
+            start_seconds=start_seconds,
+            duration_seconds=duration_seconds,
+            cuts_file=files[0],
+        )
+        total = sampling.frame_count(film)
+        seconds = float(total / sampling.frame_rate)
+        bursts = Bursts(
+            max(seconds / MAX_RUNS, MIN_RUN_DISTANCE_SECONDS),
+            RUN_FRAMES / min(float(film.frame_rate), MAX_FRAME_RATE),
+            *files[1:],
+        )
+        every = max(round(sampling.frame_rate / FRAMES_A_SECOND), 1)
+        tinge, count = _Tinge(float(sampling.frame_rate / every)), 0
+        with closing(read_ycbcr(film, sampling, bursts=bursts)) as frames:
+            for frame in track(frames, total, "frames looked at"):
+                if count % every == 0:
+                    tinge.add(frame)
+                count += 1
+        seconds = float(count / sampling.frame_rate)
+        cuts = _without_short_shots(read_cuts(files[0]), seconds)
+        return Survey(
+            seconds=seconds,
+            cuts=tuple(cuts),
+            colored=_colored(tinge, [0.0, *cuts, seconds]),
+            area=find_area(*read_strips(film, bursts)),
+            field_order=find_field_order(read_fields(files[1]), bursts.every_seconds),
+        )
+
+
+def _without_short_shots(cuts: Sequence[float], seconds: float) -> list[float]:
+    """The cuts that begin shots of some length; flashes and the like are part of their shot."""
+    kept: list[float] = []
+    for cut in cuts:
+        if min(cut - (kept[-1] if kept else 0.0), seconds - cut) >= MIN_SHOT_SECONDS:
+            kept.append(cut)
+    return kept
+
+
+class _Tinge:
+    """How much colour frames hold, beyond a tint, as two numbers for each.
+
+    Tints and casts give pixels of the same luma the same chroma, so each tone's median is taken
+    off. Of what is left, noise differs from frame to frame, so that only what a frame has in common
+    with the one before counts.
+    """
+
+    def __init__(self, frame_rate: float) -> None:
+        self.frame_rate = frame_rate
+        self.common: list[float] = []  # mean over cells of the product of two frames' left chroma
+        self.whole: list[float] = []  # mean over cells of the square of all chroma
+        self._before: Floats | None = None
+
+    def add(self, frame: Plane) -> None:
+        """Look at the next frame (H, W, 3), Y', Cb and Cr."""
+        luma, *planes = frame.transpose(2, 0, 1)
+        chroma = np.stack(planes).reshape(2, -1).astype(np.float32) - 128
+        order = np.argsort(luma, axis=None, kind="stable")
+        tones = chroma[:, order].reshape(2, TONES, -1)
+        tones -= np.median(tones, axis=2, keepdims=True)
+        beyond = np.empty_like(chroma)
+        beyond[:, order] = tones.reshape(2, -1)
+        cells = _cells(beyond)
+        before = cells if self._before is None else self._before
+        self.common.append(float((cells * before).sum(axis=0).mean()))
+        self.whole.append(float(np.square(_cells(chroma)).sum(axis=0).mean()))
+        self._before = cells
+
+    def is_colored(self, begin_seconds: float, end_seconds: float) -> bool:
+        """Whether a shot that begins and ends at these times holds colour beyond a tint."""
+        begin, end = (math.ceil(s * self.frame_rate - 1e-3) for s in (begin_seconds, end_seconds))
+        if end - begin < 2:
+            return False
+        # The first frame of a shot has nothing in common with the one before.
+        common = max(float(np.median(self.common[begin + 1 : end])), 0.0)
+        whole = float(np.median(self.whole[begin:end]))
+        return math.sqrt(common) > MIN_CHROMA + MIN_CHROMA_OF_TINT * math.sqrt(whole)
+
+
+def _cells(chroma: Floats) -> Floats:
+    """The mean of square cells of chroma (2, HEIGHT * WIDTH)."""
+    parts = chroma.reshape(2, HEIGHT // CELL, CELL, WIDTH // CELL, CELL)
+    means: Floats = parts.mean(axis=4).mean(axis=2)
+    return means
+
+
+def _colored(tinge: _Tinge, bounds: Sequence[float]) -> tuple[tuple[float, float], ...]:
+    """The spans of shots in colour, between these times, joined where they touch."""
+    spans: list[tuple[float, float]] = []
+    for begin, end in pairwise(bounds):
+        if tinge.is_colored(begin, end):
+            joined = spans.pop()[0] if spans and spans[-1][1] == begin else begin
+            spans.append((joined, end))
+    return tuple(spans)
+
+
+def find_area(rows: Plane, columns: Plane) -> Area:
+    """Where the picture is that frames show inside black bars.
+
+    Args:
+        rows: (N, height, parts) mean luma of parts of rows of N frames, uint8, limited range.
+        columns: (N, parts, width) of parts of columns.
+    """
+    height, width = rows.shape[1], columns.shape[2]
+    if not len(rows) or not len(columns):
+        return Area(0, 0, width, height)
+    # What is picture in one frame is picture in all of them.
+    row_peaks, column_peaks = rows.max(axis=0), columns.max(axis=0).T
+    top, bottom = _bars(row_peaks)
+    left, right = _bars(_inside(column_peaks, top, bottom, height))
+    top, bottom = _bars(_inside(row_peaks, left, right, width))
+    left, top = left - left % 2, top - top % 2
+    right_edge, bottom_edge = width - right, height - bottom
+    right_edge = min(right_edge + right_edge % 2, width)
+    bottom_edge = min(bottom_edge + bottom_edge % 2, height)
+    return Area(left, top, right_edge - left, bottom_edge - top)
+
+
+def _inside(peaks: Plane, before: int, after: int, side: int) -> Plane:
+    """The parts (lines, parts) that lie wholly between bars on the side they divide."""
+    edges = np.linspace(0, side, peaks.shape[1] + 1)
+    return peaks[:, (edges[:-1] >= before) & (edges[1:] <= side - after)]
+
+
+def _bars(peaks: Plane) -> tuple[int, int]:
+    """How many lines at the begin and at the end of lines (lines, parts) of peak luma are bars."""
+    side = len(peaks)
+    bars = [_bar(peaks), _bar(peaks[::-1])]
+    for number, other in ((0, bars[1]), (1, bars[0])):
+        if bars[number] > MAX_LONE_BAR * side and other < MIN_BAR_OF_OTHER * bars[number]:
+            bars[number] = 0
+    return bars[0], bars[1]
+
+
+def _bar(peaks: Plane) -> int:
+    """How many of the first lines (lines, parts) of peak luma are a bar for certain."""
+    side = len(peaks)
+    black = float(np.median(peaks[0]))
+    if black > MAX_BLACK:
+        return 0
+    lit = (peaks > black + PICTURE_LIFT).mean(axis=1)
+    picture = np.flatnonzero(lit >= MIN_LIT)
+    bar = int(np.argmax(lit > 0))
+    if not len(picture) or bar > MAX_BAR * side:
+        return 0
+    tolerance = max(EDGE_TOLERANCE * side, EDGE_TOLERANCE_PIXELS)
+    is_straight = picture[0] - bar <= tolerance
+    is_filled = len(picture) >= MIN_LIT_INSIDE * (picture[-1] + 1 - picture[0])
+    return bar if is_straight and is_filled else 0
+
+
+def find_field_order(fields: Sequence[tuple[float, str]], every_seconds: float) -> FieldOrder:
+    """In which order the fields of a film's frames were taken, by what `read_fields` gives.
+
+    Args:
+        every_seconds: from the first frame of a run of consecutive frames to that of the next.
+    """
+    runs = [math.floor(seconds / every_seconds) for seconds, _ in fields]
+    # The first and last frame of a run were held against frames of another.
+    counts = Counter(
+        fields[n][1] for n in range(1, len(runs) - 1) if runs[n - 1] == runs[n] == runs[n + 1]
+    )
+    top, bottom = counts["tff"], counts["bff"]
+    if max(top, bottom) < max(
+        MIN_INTERLACED * counts.total(), MIN_INTERLACED_ODDS * min(top, bottom), 1
+    ):
+        return "progressive"
+    return "top" if top > bottom else "bottom"

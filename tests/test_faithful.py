@@ -1,0 +1,273 @@
+"""What of a film is kept: a file made for each kind by ffmpeg, colorized by the real command.
+
+Each test is a row of the table in the README; what comes out is compared by probing and decoding.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.video import Film, probe
+from tests.conftest import X264, run_ffmpeg
+from tests.test_cli import succeed
+
+FRAME = 1 / 24  # seconds
+SECONDS = 2
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make(name: str, *options: object, filters: str = "null", sound: bool = True) -> Path:
+    """Two seconds of the sample film from half a second before its first cut, by this recipe."""
+    path = Path(name)
+    more = ("-c:a", "aac") if sound else ("-an",)
+    part = ("-ss", 1.5, "-t", SECONDS, "-i", SAMPLE_FILM)
+    run_ffmpeg(*part, *more, "-vf", filters, *options, path)
+    return path
+
+
+def colorized(film: Path, weights: Path, *options: object, output: str = "out.mp4") -> Film:
+    quick = ("--preset", "ultrafast", "--crf", 4, "--model", weights)
+    if "--codec" in options:
+        quick = quick[-2:]
+    succeed("colorize", film, *quick, *options, "-o", output)
+    return probe(Path(output))
+
+
+def luma_of(path: Path, layout: str = "yuv420p", filters: str = "null") -> np.ndarray:
+    """The luma of all frames that are stored, (N, height, width), upright."""
+    data = run_ffmpeg(
+        "-i", path, "-map", "0:v:0", "-vf", f"{filters},format={layout},extractplanes=y",
+        "-f", "rawvideo", "-fps_mode", "passthrough", "pipe:1",
+    )  # fmt: skip
+    film = probe(path)
+    codes = np.frombuffer(data, np.uint16 if "10" in layout else np.uint8)
+    return codes.reshape(-1, film.height, film.width)
+
+
+def assert_looks_the_same(film: Path, output: Path, *, layout: str = "yuv420p") -> None:
+    """As many frames, each of the same luma, but for what the encoder loses."""
+    before, after = (luma_of(path, layout).astype(float) for path in (film, output))
+    assert len(before) == len(after)
+    after = after[:, : before.shape[1], : before.shape[2]]
+    off = np.abs(before - after).mean() / (4 if "10" in layout else 1)
+    assert off < 1.0, off
+
+
+def assert_is_in_color(path: Path) -> None:
+    data = run_ffmpeg("-i", path, "-vf", "format=yuv420p,extractplanes=u", "-f", "rawvideo", "-")
+    assert np.abs(np.frombuffer(data, np.uint8).astype(int) - 128).mean() > 3
+
+
+def times_of(path: Path) -> list[float]:
+    with av.open(str(path)) as container:
+        return [frame.time for frame in container.decode(video=0)]
+
+
+def test_sounds_subtitles_and_chapters(recipe: Path, vivid_weights: Path) -> None:
+    Path("said.srt").write_text("1\n00:00:00,500 --> 00:00:01,000\nGood evening\n")
+    Path("told.txt").write_text(
+        ";FFMETADATA1\ntitle=The Kid\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=800\n"
+        "title=Evening\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=800\nEND=2000\ntitle=Night\n"
+    )
+    plain = make("plain.mp4", *X264, filters="scale=96:72")
+    run_ffmpeg(
+        "-i", plain, "-i", "said.srt", "-i", "told.txt",
+        "-map", "0:v", "-map", "0:a", "-map", "0:a", "-map", "0:a", "-map", 1, "-map_metadata", 2,
+        "-c:v", "copy", "-c:a:0", "aac", "-c:a:1", "flac", "-c:a:2", "libmp3lame", "-c:s", "srt",
+        "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=fra",
+        "-metadata:s:a:2", "language=deu", "-metadata:s:s:0", "language=spa",
+        "-disposition:a:0", 0, "-disposition:a:1", "default", "-disposition:a:2", 0, "film.mkv",
+    )  # fmt: skip
+    for output, second in (("out.mkv", "flac"), ("out.mp4", "aac"), ("out.mov", "aac")):
+        film = colorized(Path("film.mkv"), vivid_weights, output=output)
+        assert [(s.codec, s.language) for s in film.sounds] == [
+            ("aac", "eng"), (second, "fra"), ("mp3", "deu"),
+        ]  # fmt: skip
+        [subtitle] = film.subtitles
+        text = {".mkv": "subrip"}.get(Path(output).suffix, "mov_text")
+        assert (subtitle.codec, subtitle.language) == (text, "spa")
+        with av.open(output) as container:
+            defaults = [
+                bool(s.disposition & s.disposition.default) for s in container.streams.audio
+            ]
+            assert defaults == [False, True, False]
+            titles = [chapter["metadata"]["title"] for chapter in container.chapters()]
+            assert titles == ["Evening", "Night"]
+            assert {k.lower(): v for k, v in container.metadata.items()}["title"] == "The Kid"
+        said = run_ffmpeg("-i", output, "-map", "0:s:0", "-f", "srt", "-").decode()
+        assert "00:00:00,500 --> 00:00:01,000\nGood evening" in said
+
+
+def test_variable_frame_times(recipe: Path, vivid_weights: Path) -> None:
+    uneven = "setpts='(N/24+0.011*mod(N\\,3)+0.5*gte(N\\,20))/TB'"
+    film = make("film.mp4", *X264, "-fps_mode", "vfr", "-enc_time_base", "1/90000", filters=uneven)
+    output = colorized(film, vivid_weights, "--fps", "source").path
+    assert times_of(output) == pytest.approx(times_of(film), abs=2e-5)
+    assert np.ptp(np.diff(times_of(output))) > 0.4
+    assert_looks_the_same(film, output)
+    assert colorized(film, vivid_weights, output="24.mp4").frame_rate == 24
+
+
+def test_interlaced_ntsc(recipe: Path, vivid_weights: Path) -> None:
+    woven = "fps=60000/1001,rotate=PI*t/8:c=gray,tinterlace=interleave_top,setfield=tff"
+    mpeg = ("-c:v", "mpeg2video", "-q:v", 3, "-flags", "+ilme+ildct", "-c:a", "mp2")
+    film = make("film.mpg", *mpeg, filters=woven)
+    assert probe(film).frame_rate.limit_denominator(2000).denominator == 1001
+    output = colorized(film, vivid_weights, "--fps", "source")
+    assert (output.frame_rate.numerator, output.frame_rate.denominator) == (30000, 1001)
+
+    def combing(path: Path) -> float:
+        luma = luma_of(path).astype(float)
+        return float(np.abs(luma[:, 2:] - 2 * luma[:, 1:-1] + luma[:, :-2]).mean())
+
+    assert combing(output.path) < 0.7 * combing(film)
+    left = colorized(film, vivid_weights, "--fps", "source", "--deinterlace", "off",
+                     output="woven.mp4")  # fmt: skip
+    assert combing(left.path) == pytest.approx(combing(film), rel=0.1)
+
+
+def test_anamorphic(recipe: Path, vivid_weights: Path) -> None:
+    mpeg = ("-r", 25, "-c:v", "mpeg2video", "-q:v", 3, "-c:a", "mp2")
+    film = make("film.mpg", *mpeg, filters="scale=720:576,setsar=64/45")
+    output = colorized(film, vivid_weights, "--fps", "source")
+    assert (output.width, output.height, output.sample_aspect_ratio) == (
+        720, 576, probe(film).sample_aspect_ratio,
+    )  # fmt: skip
+    assert output.aspect_ratio == pytest.approx(16 / 9, abs=0.01)
+    assert_looks_the_same(film, output.path)
+
+
+def test_rotated(recipe: Path, vivid_weights: Path) -> None:
+    make("lying.mp4", *X264, filters="scale=192:108")
+    run_ffmpeg("-display_rotation", 90, "-i", "lying.mp4", "-c", "copy", "film.mp4")
+    output = colorized(Path("film.mp4"), vivid_weights)
+    assert (output.width, output.height, output.rotation) == (108, 192, 0)
+    assert_looks_the_same(Path("film.mp4"), output.path)
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "ffv1"])
+def test_ten_bits(codec: str, recipe: Path, vivid_weights: Path) -> None:
+    deep = ("-c:v", "libx265", "-x265-params", "log-level=error", "-pix_fmt", "yuv420p10le")
+    tags = "setparams=colorspace=bt2020nc:color_primaries=bt2020:color_trc=smpte2084"
+    noisy = f"scale=160:120,format=yuv420p10le,noise=alls=6:allf=t,{tags}"
+    film = make("film.mp4", *deep, filters=noisy)
+    options = ("--codec", codec, "--fps", "source")
+    output = colorized(film, vivid_weights, *options, output="out.mkv")
+    assert output.coding == probe(film).coding
+    assert (output.coding.bit_depth, output.coding.primaries, output.coding.transfer) == (10, 9, 16)
+    if codec == "ffv1":
+        layout = "yuv420p10le"
+        np.testing.assert_array_equal(luma_of(output.path, layout), luma_of(film, layout))
+    else:
+        off = luma_of(output.path, "yuv420p10le").astype(float) - luma_of(film, "yuv420p10le")
+        assert np.abs(off).mean() < 8
+
+
+@pytest.mark.parametrize(
+    ("codec", "size"), [("h264", (854, 482)), ("av1", (853, 481)), ("ffv1", (853, 481))]
+)
+def test_odd_size(codec: str, size: tuple[int, int], recipe: Path, vivid_weights: Path) -> None:
+    odd = "scale=854:482,format=yuv444p,crop=853:481:exact=1"
+    film = make("film.mkv", *X264, "-qp", 0, "-t", 0.5, filters=odd)
+    output = colorized(film, vivid_weights, "--codec", codec, output="out.mkv")
+    assert (output.width, output.height) == size
+    before, after = luma_of(film, "yuv444p"), luma_of(output.path)
+    off = np.abs(before.astype(float) - after[:, :481, :853]).mean()
+    assert off == 0 if codec == "ffv1" else off < 4
+    assert_is_in_color(output.path)
+
+
+def test_prores(recipe: Path, vivid_weights: Path) -> None:
+    film = make("film.mov", "-c:v", "prores_ks", "-profile:v", "hq", filters="scale=320:240")
+    assert probe(film).pixel_format == "yuv422p10le"
+    output = colorized(film, vivid_weights, "--codec", "prores", output="out.mov")
+    assert (output.codec, output.pixel_format) == ("prores", "yuv422p10le")
+    assert_looks_the_same(film, output.path, layout="yuv422p10le")
+    assert colorized(film, vivid_weights).coding.bit_depth == 10
+
+
+@pytest.mark.parametrize("layout", ["gray", "gray10le"])
+def test_grey_pixels(layout: str, recipe: Path, vivid_weights: Path) -> None:
+    film = make("film.mkv", "-c:v", "ffv1", "-pix_fmt", layout, filters="scale=160:120")
+    output = colorized(film, vivid_weights, "--codec", "ffv1", "--fps", "source", output="out.mkv")
+    assert output.coding == probe(film).coding
+    planar = output.pixel_format
+    np.testing.assert_array_equal(luma_of(output.path, planar), luma_of(film, layout))
+    assert_is_in_color(output.path)
+
+
+def test_palette(recipe: Path, vivid_weights: Path) -> None:
+    film = make("film.avi", "-c:v", "rawvideo", "-pix_fmt", "pal8", "-t", 0.5, sound=False,
+                filters="scale=64:48,format=gray,format=pal8")  # fmt: skip
+    assert_is_in_color(colorized(film, vivid_weights).path)
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "ts"])
+def test_late_sound(ending: str, recipe: Path, vivid_weights: Path) -> None:
+    silent = make("silent.mp4", *X264, filters="scale=160:120", sound=False)
+    late = ("-itsoffset", 0.7, "-f", "lavfi", "-i", "sine=duration=1")
+    run_ffmpeg("-i", silent, *late, "-c:v", "copy", "-c:a", "aac", f"film.{ending}")
+    output = colorized(Path(f"film.{ending}"), vivid_weights).path
+    first, last = [], []
+    for path in (Path(f"film.{ending}"), output):
+        with av.open(str(path)) as container:
+            picture = next(container.decode(video=0)).time
+        with av.open(str(path)) as container:
+            loud = [f for f in container.decode(audio=0) if np.abs(f.to_ndarray()).max() > 0.02]
+        first.append(loud[0].time - picture)
+        last.append(loud[-1].time - picture)
+    assert first[0] == pytest.approx(0.7, abs=FRAME)
+    assert first[1] == pytest.approx(first[0], abs=FRAME)
+    assert last[1] == pytest.approx(last[0], abs=FRAME)
+
+
+@pytest.mark.parametrize(
+    ("ending", "options"),
+    [
+        ("avi", ("-c:v", "mpeg4", "-q:v", 2, "-c:a", "mp3")),
+        ("mpg", ("-c:v", "mpeg2video", "-q:v", 2, "-c:a", "mp2")),
+        ("ts", (*X264, "-c:a", "mp2")),
+        ("vob", ("-c:v", "mpeg2video", "-q:v", 2, "-c:a", "ac3")),
+        ("wmv", ("-c:v", "wmv2", "-q:v", 2, "-c:a", "wmav2")),
+        ("webm", ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", 8, "-crf", 20,
+                  "-b:v", 0, "-c:a", "libopus")),
+        ("flv", ("-c:v", "flv", "-q:v", 2, "-c:a", "mp3")),
+    ],
+)  # fmt: skip
+def test_containers(
+    ending: str, options: tuple[object, ...], recipe: Path, vivid_weights: Path
+) -> None:
+    rate = () if ending in ("avi", "ts", "webm", "wmv", "flv") else ("-r", 25)
+    film = make(f"film.{ending}", *rate, *options, filters="scale=192:144")
+    output = colorized(film, vivid_weights, "--fps", "source")
+    assert_looks_the_same(film, output.path)
+    assert len(output.sounds) == 1
+    with av.open(str(output.path)) as container:
+        sound = container.streams.audio[0]
+        end = float(sound.start_time * sound.time_base + sound.duration * sound.time_base)
+    assert end == pytest.approx(output.duration_seconds, abs=2.5 * FRAME)
+
+
+def test_y4m(recipe: Path, vivid_weights: Path) -> None:
+    film = make("film.y4m", "-pix_fmt", "yuv420p", filters="scale=96:72", sound=False)
+    assert_looks_the_same(film, colorized(film, vivid_weights).path)
+
+
+def test_tiny_and_large(recipe: Path, vivid_weights: Path) -> None:
+    for size in ((64, 64), (3840, 2160)):
+        scale = f"scale={size[0]}:{size[1]}"
+        film = make("film.mp4", *X264, "-t", 0.2, "-y", filters=scale)
+        output = colorized(film, vivid_weights, "--overwrite")
+        assert (output.width, output.height) == size
+        assert_looks_the_same(film, output.path)

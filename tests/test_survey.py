@@ -1,0 +1,384 @@
+"""Surveys of short real clips, made by recipes that plant what is to be found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.survey import Area, FieldOrder, Survey, find_area, find_field_order, survey
+from filmcolorizer_cli.video import probe
+from tests.conftest import (
+    BUNNY_CUTS,
+    BUNNY_FRAMES,
+    SAMPLE_FRAMES,
+    X264,
+    frames_only,
+    graded_film,
+    make_clip,
+    our_children,
+    run_ffmpeg,
+)
+
+SAMPLE_SIZE = (480, 360)
+LETTERBOXED = "scale=640:272,pad=640:360:0:44"
+LETTERBOX = Area(0, 44, 640, 272)
+NOISY = "noise=c{plane}s={strength}:c{plane}f=t+u"
+SEPIA = "colorchannelmixer=.393:.769:.189:0:.349:.686:.168:0:.272:.534:.131"
+# Frames as if 50 a second, of which each one gives a field.
+FIELDS = "setpts=N/50/TB,scale=720:576"
+CHROMA_NOISE = f"{NOISY.format(plane=1, strength=40)},{NOISY.format(plane=2, strength=40)}"
+FULL_CHROMA = "scale=320:-2,format=yuv444p"
+
+
+def surveyed(
+    path: Path, *, start_seconds: float = 0.0, duration_seconds: float | None = None
+) -> Survey:
+    return survey(
+        probe(path),
+        start_seconds=start_seconds,
+        duration_seconds=duration_seconds,
+        track=lambda frames, total, label: frames,
+    )
+
+
+def clipped(path: Path, filters: str, *options: object, crf: int = 20) -> Path:
+    """3 s of the sample, in which a shot begins at 1 s, through these filters.
+
+    ffmpeg -ss 1 -t 3 -i SAMPLE -vf FILTERS -c:v libx264 -preset ultrafast OPTIONS PATH
+    """
+    part = ("-ss", 1, "-t", 3, "-i", SAMPLE_FILM, "-an", "-vf", filters)
+    run_ffmpeg(*part, *X264, "-crf", crf, "-pix_fmt", "yuv420p", *options, path)
+    return path
+
+
+def joined(path: Path, *parts: Path) -> Path:
+    """Films one after the other, at 320x180 and 24 fps."""
+    inputs = [argument for part in parts for argument in ("-i", part)]
+    scaled = "".join(
+        f"[{n}]scale=320:180,setsar=1,fps=24,format=yuv420p[v{n}];" for n in range(len(parts))
+    )
+    labels = "".join(f"[v{n}]" for n in range(len(parts)))
+    graph = f"{scaled}{labels}concat=n={len(parts)}"
+    run_ffmpeg(*inputs, "-an", "-filter_complex", graph, *X264, "-crf", "16", path)
+    return path
+
+
+# Shots
+
+
+def test_survey_finds_the_cuts_of_the_sample() -> None:
+    found = surveyed(SAMPLE_FILM)
+    assert found.seconds == SAMPLE_FRAMES / 24
+    assert found.cuts == pytest.approx((2.0, 4.0), abs=1e-3)
+
+
+def test_survey_finds_the_cuts_of_a_real_film(bunny: Path) -> None:
+    found = surveyed(bunny)
+    assert found.seconds == BUNNY_FRAMES / 24
+    # Frame 323 jumps nearer in the midst of a movement, which scdet takes for more of the same.
+    hard_cuts = [cut for cut in BUNNY_CUTS if cut != 323]
+    assert found.cuts == pytest.approx([cut / 24 for cut in hard_cuts], abs=1e-3)
+
+
+def test_survey_counts_from_the_start_of_a_part() -> None:
+    found = surveyed(SAMPLE_FILM, start_seconds=1.5, duration_seconds=3.0)
+    assert found.seconds == 3.0
+    assert found.cuts == pytest.approx((0.5, 2.5), abs=1e-3)
+
+
+def test_survey_of_a_part_looks_at_nothing_else(tmp_path: Path) -> None:
+    """Bars and fields of what follows the part, too, are none of its business."""
+    clip = clipped(tmp_path / "clip.mp4", f"{LETTERBOXED},negate=enable='gt(t,2)'")
+    assert surveyed(clip, duration_seconds=1.75).area == LETTERBOX
+    assert surveyed(clip).area == Area(0, 0, 640, 360)
+
+
+@pytest.mark.parametrize("frames", ["between(n,70,72)", "between(n,4,6)", "gt(n,137)"])
+def test_survey_takes_a_flash_for_part_of_its_shot(frames: str, tmp_path: Path) -> None:
+    flash = f"drawbox=w=iw:h=ih:color=white:t=fill:enable='{frames}'"
+    cuts = surveyed(graded_film(tmp_path / "flash.mp4", flash)).cuts
+    bounds = np.array([0.0, *cuts, SAMPLE_FRAMES / 24])
+    assert np.diff(bounds).min() >= 0.4
+    assert {2.0, 4.0} <= {round(cut, 3) for cut in cuts}
+
+
+def test_survey_tracks_all_its_frames() -> None:
+    seen: list[object] = []
+
+    def track(frames, total, label):  # type: ignore[no-untyped-def]
+        seen.extend([total, label])
+        for frame in frames:
+            seen.append(frame.shape)
+            yield frame
+
+    survey(probe(SAMPLE_FILM), track=track)
+    assert seen == [SAMPLE_FRAMES, "frames looked at"] + [(96, 128, 3)] * SAMPLE_FRAMES
+
+
+def test_survey_of_a_damaged_film_names_it(tmp_path: Path) -> None:
+    data = bytearray(SAMPLE_FILM.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 4000] = bytes(4000)
+    clip = tmp_path / "damaged.mp4"
+    clip.write_bytes(data)
+    with pytest.raises(VideoError, match=r"damaged\.mp4 is damaged or cut short"):
+        surveyed(clip)
+    assert our_children() == set()
+
+
+# Colour
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        "null",
+        SEPIA,
+        "colorchannelmixer=.3:.6:.1:0:.2:.5:.1:0:.3:.7:.3",  # blue, with clipped lights
+        "geq=lum='lum(X,Y)':cb=150:cr=112",  # one chroma all over
+        "format=gbrp,colorbalance=rs=.3:bh=.3:gm=.1",
+        # darks blue and lights orange, as by a tinted print that was toned as well
+        f"{FULL_CHROMA},geq=lum='lum(X,Y)':cb='158-lum(X,Y)/3':cr='98+lum(X,Y)/3'",
+        CHROMA_NOISE,
+        f"{SEPIA},{CHROMA_NOISE}",
+        # the crosstalk of luma detail in chroma by which composite video makes rainbows
+        f"{FULL_CHROMA},geq=lum='lum(X,Y)'"
+        ":cb='128+(lum(X,Y)-lum(X+2,Y))*sin(X*1.8+Y*1.57+N*1.57)/2'"
+        ":cr='128+(lum(X,Y)-lum(X+2,Y))*cos(X*1.8+Y*1.57+N*1.57)/2'",
+        "drawbox=w=iw:h=ih:color=black:t=fill:enable='lt(t,1)'",
+        "drawbox=x=100:y=150:w=280:h=20:color=white:t=fill",
+    ],
+)
+def test_survey_takes_no_tint_for_colour(filters: str, tmp_path: Path) -> None:
+    assert surveyed(clipped(tmp_path / "tinted.mp4", filters)).colored == ()
+
+
+@pytest.mark.parametrize("quality", [("-c:v", "mpeg4", "-b:v", "250k"), ("-crf", 40)])
+def test_survey_takes_no_dirt_for_colour(quality: tuple[object, ...], tmp_path: Path) -> None:
+    """What little data leaves of chroma noise stays on for a while."""
+    clip = clipped(tmp_path / "dirty.mp4", f"scale=320:-2,{CHROMA_NOISE}", *quality)
+    assert surveyed(clip).colored == ()
+
+
+@pytest.mark.parametrize("layout", ["gray", "gray10le"])
+def test_survey_takes_no_grey_layout_for_colour(layout: str, tmp_path: Path) -> None:
+    clip = clipped(tmp_path / "grey.mkv", "scale=320:-2", "-c:v", "ffv1", "-pix_fmt", layout)
+    assert surveyed(clip).colored == ()
+
+
+@pytest.mark.parametrize("name", ["chaplin", "a-bomb_blast_effects_part"])
+@pytest.mark.parametrize("filters", [SEPIA, CHROMA_NOISE])
+def test_survey_takes_no_old_film_for_colour(
+    name: str, filters: str, shared_data: Path, tmp_path: Path
+) -> None:
+    source = shared_data / "old" / f"{name}.mp4"
+    filters = f"trim=end=3,scale=320:-2,{filters}"
+    clip = graded_film(tmp_path / "old.mp4", filters, source=source, crf=26)
+    assert surveyed(source).colored == surveyed(clip).colored == ()
+
+
+@pytest.mark.parametrize("name", ["blackswan", "car-shadow", "parkour"])
+def test_survey_finds_live_action_in_colour(name: str, shared_data: Path) -> None:
+    found = surveyed(shared_data / "davis" / f"{name}.mp4")
+    assert found.colored == ((0.0, found.seconds),)
+
+
+@pytest.mark.parametrize("filters", ["null", "eq=saturation=0.35"])
+def test_survey_joins_neighbouring_shots_in_colour(
+    filters: str, bunny: Path, tmp_path: Path
+) -> None:
+    """Also of a faded film."""
+    clip = graded_film(tmp_path / "bunny.mp4", filters, source=bunny)
+    assert surveyed(clip).colored == ((0.0, BUNNY_FRAMES / 24),)
+
+
+def test_survey_tells_shots_in_colour_from_others(bunny: Path, tmp_path: Path) -> None:
+    runs = frames_only((89, 128), (196, 214))
+    color = graded_film(tmp_path / "color.mp4", runs, source=bunny)
+    tinted = graded_film(tmp_path / "tinted.mp4", SEPIA)
+    found = surveyed(joined(tmp_path / "mixed.mp4", tinted, color, SAMPLE_FILM, color))
+    begins = 0, 48, 96, 144, 183, 201, 249, 297, 345, 384
+    assert found.cuts == pytest.approx([begin / 24 for begin in begins[1:]], abs=1e-3)
+    spans = [(144 / 24, 201 / 24), (345 / 24, 402 / 24)]
+    assert np.array(found.colored) == pytest.approx(np.array(spans), abs=1e-3)
+
+
+# Bars
+
+
+@pytest.mark.parametrize(
+    ("filters", "area"),
+    [
+        ("null", Area(0, 0, 480, 360)),
+        (LETTERBOXED, LETTERBOX),
+        ("scale=480:360,pad=640:360:80:0", Area(80, 0, 480, 360)),
+        ("scale=400:224,pad=640:360:120:68", Area(120, 68, 400, 224)),
+        ("scale=628:352,pad=640:360:8:4", Area(8, 4, 628, 352)),
+        ("scale=636:360,pad=640:360:2:0", Area(2, 0, 636, 360)),
+        (f"{LETTERBOXED},lutyuv=y='32+(val-16)*203/219'", LETTERBOX),
+        (f"{LETTERBOXED},{NOISY.format(plane=0, strength=15)}", LETTERBOX),
+        # a night, but for one of its shots
+        (f"lutyuv=y='16+(val-16)/16':enable='gt(t,1)',{LETTERBOXED}", LETTERBOX),
+        (f"scale=640:272,lutyuv=y='16+(val-16)/4',{LETTERBOXED}", LETTERBOX),
+        ("lutyuv=y=16:u=128:v=128", Area(0, 0, 480, 360)),
+        ("lutyuv=y='16+(val-16)/8'", Area(0, 0, 480, 360)),
+        ("vignette=PI/2.2", Area(0, 0, 480, 360)),
+        # a dark sky
+        ("geq=lum='if(lt(Y,100),16,lum(X,Y))':cb=128:cr=128", Area(0, 0, 480, 360)),
+        # a title
+        (
+            "drawbox=w=iw:h=ih:color=black:t=fill,drawbox=x=80:y=140:w=320:h=30:color=white:t=fill,"
+            "drawbox=x=80:y=190:w=320:h=30:color=white:t=fill",
+            Area(0, 0, 480, 360),
+        ),
+        # subtitles
+        (
+            f"{LETTERBOXED},drawbox=x=200:y=330:w=240:h=16:color=white:t=fill:enable='lt(t,1)'",
+            Area(0, 0, 640, 360),
+        ),
+    ],
+)
+def test_survey_finds_the_picture_inside_bars(filters: str, area: Area, tmp_path: Path) -> None:
+    assert surveyed(clipped(tmp_path / "bars.mp4", filters)).area == area
+
+
+def test_survey_finds_the_bars_of_a_real_film(shared_data: Path) -> None:
+    """By eye its picture goes from column 72 to 567."""
+    area = surveyed(shared_data / "old" / "chaplin.mp4").area
+    assert (area.top, area.height) == (0, 360)
+    assert 68 <= area.left <= 72
+    assert 568 <= area.left + area.width <= 572
+
+
+@pytest.mark.parametrize("seconds", [0, 120, 360, 450])
+def test_survey_finds_no_bars_in_parts_of_a_real_film(seconds: int, shared_data: Path) -> None:
+    film = shared_data / "film" / "big_buck_bunny_360p.mp4"
+    found = surveyed(film, start_seconds=seconds, duration_seconds=5)
+    assert found.area == Area(0, 0, 640, 360)
+
+
+@pytest.mark.parametrize(
+    ("layout", "arguments"),
+    [
+        ("yuv420p", ("-color_range", "pc")),
+        ("yuv420p10le", ()),
+        ("gray", ()),
+        ("gbrp", ()),
+    ],
+)
+def test_survey_finds_bars_in_any_layout(
+    layout: str, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    filters = f"{LETTERBOXED},scale=out_range={'full' if arguments else 'limited'}"
+    codec = ("-c:v", "ffv1", "-pix_fmt", layout)
+    clip = clipped(tmp_path / "clip.mkv", filters, *codec, *arguments)
+    assert surveyed(clip).area == LETTERBOX
+
+
+def test_survey_keeps_the_odd_edges_of_a_frame(tmp_path: Path) -> None:
+    layout = ("-pix_fmt", "yuv444p")
+    full = clipped(tmp_path / "full.mp4", "scale=853:481", *layout)
+    assert surveyed(full).area == Area(0, 0, 853, 481)
+    letterboxed = "scale=853:361,format=yuv444p,pad=853:481:0:59"
+    bars = clipped(tmp_path / "bars.mp4", letterboxed, *layout)
+    assert surveyed(bars).area == Area(0, 58, 853, 362)
+
+
+def test_survey_is_upright(tmp_path: Path) -> None:
+    bars = clipped(tmp_path / "bars.mp4", LETTERBOXED)
+    turned = tmp_path / "turned.mp4"
+    run_ffmpeg("-display_rotation", 90, "-i", bars, "-c", "copy", turned)
+    assert surveyed(turned).area == Area(44, 0, 272, 640)
+
+
+@pytest.mark.parametrize(
+    ("name", "filters", "options"),
+    [
+        ("clip.ts", "null", ()),
+        ("clip.mpg", "null", ("-c:v", "mpeg2video", "-q:v", 3)),
+        ("late.mkv", "null", ("-output_ts_offset", 3)),
+        ("vfr.mp4", "select='not(mod(n,3))+lt(mod(n,10),3)'", ("-fps_mode", "vfr")),
+        ("anamorphic.mp4", "setsar=64/45", ()),
+    ],
+)
+def test_survey_reads_films_of_all_kinds(
+    name: str, filters: str, options: tuple[object, ...], tmp_path: Path
+) -> None:
+    clip = clipped(tmp_path / name, f"{filters},{LETTERBOXED}", *options)
+    part = surveyed(clip, start_seconds=0.25)
+    assert part.area == LETTERBOX
+    assert part.field_order == "progressive"
+    assert part.cuts == pytest.approx((0.75,), abs=0.1)
+
+
+def test_find_area_without_frames_is_the_whole_frame() -> None:
+    rows, columns = np.zeros((0, 360, 12), np.uint8), np.zeros((0, 12, 640), np.uint8)
+    assert find_area(rows, columns) == Area(0, 0, 640, 360)
+
+
+def test_find_area_is_what_any_frame_shows() -> None:
+    """One frame has only its left half lit, the other its right half; neither has the bars."""
+    rows, columns = np.full((2, 100, 12), 16, np.uint8), np.full((2, 12, 200), 16, np.uint8)
+    rows[0, 10:90, :6] = rows[1, 10:90, 6:] = 100
+    columns[0, 1:11, :100] = columns[1, 1:11, 100:] = 100
+    assert find_area(rows, columns) == Area(0, 10, 200, 80)
+
+
+# Fields
+
+
+@pytest.mark.parametrize(
+    ("filters", "arguments", "order"),
+    [
+        (f"{FIELDS},tinterlace=interleave_top", ("-x264opts", "interlaced=1:tff=1"), "top"),
+        (f"{FIELDS},tinterlace=interleave_top", (), "top"),
+        (f"{FIELDS},tinterlace=interleave_top", ("-x264opts", "interlaced=1:bff=1"), "top"),
+        (f"{FIELDS},tinterlace=interleave_bottom", ("-x264opts", "interlaced=1:bff=1"), "bottom"),
+        (f"{FIELDS},tinterlace=interleave_bottom", (), "bottom"),
+        (
+            f"{FIELDS},tinterlace=interleave_top,{NOISY.format(plane=0, strength=20)}",
+            ("-crf", 28),
+            "top",
+        ),
+        ("scale=720:480,telecine=first_field=top:pattern=32", (), "top"),
+        ("scale=720:480,telecine=first_field=bottom:pattern=32", (), "bottom"),
+        ("scale=720:576", ("-x264opts", "interlaced=1:tff=1"), "progressive"),
+        ("scale=720:576,loop=-1:1:10,trim=end=2", ("-x264opts", "interlaced=1"), "progressive"),
+        (f"scale=720:576,{NOISY.format(plane=0, strength=40)}", (), "progressive"),
+        # lines of their own brightness, as of a worn video head
+        ("scale=480:360,geq=lum='lum(X,Y)+6*mod(Y,2)*sin(N)':cb=128:cr=128", (), "progressive"),
+        ("scale=160:120", (), "progressive"),
+        ("fps=50", (), "progressive"),  # frames are repeated
+    ],
+)
+def test_survey_measures_the_field_order(
+    filters: str, arguments: tuple[object, ...], order: FieldOrder, tmp_path: Path
+) -> None:
+    assert surveyed(clipped(tmp_path / "clip.mp4", filters, *arguments)).field_order == order
+
+
+def test_survey_of_a_still_title_is_progressive(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "still.mp4", picture="smptebars=size=720x576:rate=25:duration=3")
+    assert surveyed(clip).field_order == "progressive"
+
+
+@pytest.mark.parametrize(
+    ("words", "order"),
+    [
+        ([], "progressive"),
+        (["progressive"] * 10, "progressive"),
+        (["tff"] * 10, "top"),
+        (["bff"] * 10, "bottom"),
+        (["progressive"] * 7 + ["tff"] * 3, "top"),
+        (["undetermined"] * 10, "progressive"),
+        (["tff"] * 5 + ["bff"] * 5, "progressive"),
+        (["tff", *["progressive"] * 8, "tff"], "progressive"),  # at the ends of a run
+    ],
+)
+def test_find_field_order_needs_a_clear_majority(words: list[str], order: FieldOrder) -> None:
+    runs = [(run * 2.0 + n / 25, word) for run in range(8) for n, word in enumerate(words)]
+    assert find_field_order(runs, 2.0) == order
