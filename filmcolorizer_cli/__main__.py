@@ -1,18 +1,23 @@
 """python -m filmcolorizer_cli, and what the installed command calls."""
 
+import io
 import os
-import signal
 import sys
+
+from filmcolorizer_cli.stopping import heed_signals
 
 
 def main() -> None:
     """Run the program."""
+    # A file may have a name that the terminal's encoding does not hold.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     # Idle torch threads must sleep: ffmpeg encodes on the same cores, and spinning ones starve it.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # The matrices of sync are small: threads would cost more than they bring.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # A polite kill unwinds like an error, so that nothing half-written stays.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    heed_signals()
 
     from filmcolorizer_cli.cli import app
 

@@ -20,6 +20,7 @@ from typer.core import TyperCommand, TyperGroup
 from filmcolorizer_cli import __version__, console
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, WeightsError
 from filmcolorizer_cli.files import SAMPLE_FILM, check_folder, models_folder, replacing
+from filmcolorizer_cli.stopping import TERMINATED
 
 if TYPE_CHECKING:
     from filmcolorizer_cli.evaluation import Evaluation
@@ -27,11 +28,12 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.pairs import Pairs, Split
     from filmcolorizer_cli.sync import SyncMap
     from filmcolorizer_cli.training import Outcome
-    from filmcolorizer_cli.video import Film, Sound, Subtitle
+    from filmcolorizer_cli.video import Attachment, Film, Sound, Subtitle
     from filmcolorizer_cli.weights import Model
 
 FIND = "find"  # what --offset without a value stands for
 HIGHEST_FRAME_RATE = 240
+STOPPED = "stopped; no unfinished file was left behind"
 SPLIT_METAVAR = "SHARES|COUNTS|interleaved"
 DEMO_MOMENTS_SECONDS = (1.0, 3.0, 5.0)  # of the sample film, one of each shot
 
@@ -58,8 +60,12 @@ class Commands(TyperGroup):
             console.fail(f"{name}{error.strerror or error}; check the path and its permissions")
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
-            console.fail("stopped; no unfinished file was left behind")
+            console.fail(STOPPED)
             raise typer.Exit(130) from None
+        except SystemExit as stop:
+            if stop.code == TERMINATED:
+                console.fail(STOPPED)
+            raise
 
 
 class OffsetCommand(TyperCommand):
@@ -112,14 +118,22 @@ def _parse_frame_rate(text: str) -> Fraction | None:
     """A number or fraction of frames a second; None for the source's own."""
     if text == "source":
         return None
+    return _exact_rate(text, "a number such as 24, a fraction such as 24000/1001, or source")
+
+
+def _parse_input_rate(text: str) -> Fraction:
+    """A number or fraction of frames a second."""
+    return _exact_rate(str(text), "a number such as 18, or a fraction such as 24000/1001")
+
+
+def _exact_rate(text: str, forms: str) -> Fraction:
     try:
         rate = Fraction(text)
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 1 <= rate <= HIGHEST_FRAME_RATE:
         raise typer.BadParameter(
-            f"{text!r} is no frame rate from 1 to {HIGHEST_FRAME_RATE}; write a number such as 24,"
-            " a fraction such as 24000/1001, or source"
+            f"{text!r} is no frame rate from 1 to {HIGHEST_FRAME_RATE}; write {forms}"
         )
     ntsc = Fraction(round(rate) * 1000, 1001)  # 23.976, 29.97 and 59.94 stand for these
     return ntsc if rate != ntsc and abs(rate - ntsc) < Fraction(1, 100) else rate
@@ -173,6 +187,21 @@ def _use_ffmpeg(binary: str | None) -> None:
 
 
 FilmArgument = Annotated[Path, typer.Argument(metavar="FILM", help="A film file.")]
+FilmOrPicturesArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILM", help="A film file, or numbered pictures: frames/%05d.png and the like."
+    ),
+]
+InputFps = Annotated[
+    Fraction | None,
+    typer.Option(
+        parser=_parse_input_rate,
+        metavar="N",
+        help="Frames a second of numbered pictures.",
+        show_default="24",
+    ),
+]
 PairsArgument = Annotated[Path, typer.Argument(metavar="PAIRS", help="A folder of pairs.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
@@ -257,12 +286,12 @@ def filmcolorizer(
 
 
 @app.command()
-def info(film: FilmArgument, as_json: Json = False) -> None:
+def info(film: FilmOrPicturesArgument, input_fps: InputFps = None, as_json: Json = False) -> None:
     """Tell what a film file is, and what colorizing would do with it."""
     from filmcolorizer_cli import weights
-    from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, probe
+    from filmcolorizer_cli.video import TIMELINE_FRAME_RATE
 
-    source = probe(film)
+    source = _probe_source(film, input_fps)
     try:
         model, plan = weights.find_model().name, ""
     except WeightsError as error:  # what the film is can be told all the same
@@ -694,12 +723,18 @@ def evaluate(
 
 @app.command()
 def colorize(
-    film: FilmArgument,
+    film: FilmOrPicturesArgument,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="The coloured film.", show_default="FILM-color.mp4"),
+        typer.Option(
+            "-o",
+            "--output",
+            help="The coloured film.",
+            show_default="FILM-color.mp4; of pictures FOLDER-color.mp4, beside their folder",
+        ),
     ] = None,
     model: ModelOption = None,
+    input_fps: InputFps = None,
     fps: Annotated[
         str, typer.Option(metavar="24|source|N", help="Frames a second that are written.")
     ] = "24",
@@ -768,11 +803,12 @@ def colorize(
 
     from filmcolorizer_cli import weights
     from filmcolorizer_cli.colorizing import ColorizeOptions
+    from filmcolorizer_cli.joining import CONTAINERS
     from filmcolorizer_cli.networks import pick_device
-    from filmcolorizer_cli.video import CONTAINERS, probe
+    from filmcolorizer_cli.video import probe
 
     where = pick_device(device)
-    source = probe(film)
+    source = _probe_source(film, input_fps)
     target = output or _default_target(film, CODECS[codec].endings[0])
     _check_ending(target, *CONTAINERS)
     if target.suffix.lower() not in CODECS[codec].endings:
@@ -790,7 +826,7 @@ def colorize(
     )
     if not as_json:
         console.note(f"colorizing {film} with the model {chosen.name} on {where.type}")
-        for what, fate in _describe_more(source, target):
+        for what, fate in _describe_more(source, target, encoding.frame_rate, start):
             console.note(f"{what}: {fate}")
         if coding.bit_depth < source.coding.bit_depth:
             console.note(
@@ -876,7 +912,7 @@ def _colorize(
     total = options.sampling().frame_count(film)
     try:
         return max(console.track(frames, total, "colorizing"))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         if parts_folder(target).exists():
             console.note("what is rendered is kept: go on with the same command")
         raise
@@ -917,7 +953,25 @@ def _describe_outcome(outcome: Outcome) -> str:
     return f"kept weights {share} of the way from the first to the trained ones: {errors}"
 
 
+def _probe_source(film: Path, input_fps: Fraction | None) -> Film:
+    from filmcolorizer_cli.video import is_sequence, probe
+
+    if input_fps is None:
+        return probe(film)
+    if not is_sequence(film):
+        raise OptionError(
+            f"--input-fps is for numbered pictures such as frames/%05d.png, which {film} is not;"
+            " leave it out"
+        )
+    return probe(film, sequence_rate=input_fps)
+
+
 def _default_target(film: Path, ending: str = ".mp4") -> Path:
+    from filmcolorizer_cli.video import is_sequence
+
+    if is_sequence(film):
+        folder = film.parent if film.parent.name.strip(".") else film.parent.resolve()
+        return folder.with_name(f"{folder.name}-color{ending}")
     return film.with_name(f"{film.stem}-color{ending}")
 
 
@@ -1000,7 +1054,7 @@ def _describe_rate(rate: Fraction) -> str:
 
 
 def _describe_sounds(film: Film, target: Path) -> list[str]:
-    from filmcolorizer_cli.video import CONTAINERS
+    from filmcolorizer_cli.joining import CONTAINERS
 
     container = CONTAINERS[target.suffix.lower()]
     return [
@@ -1009,9 +1063,11 @@ def _describe_sounds(film: Film, target: Path) -> list[str]:
     ]
 
 
-def _describe_more(film: Film, target: Path) -> list[tuple[str, str]]:
+def _describe_more(
+    film: Film, target: Path, frame_rate: Fraction = Fraction(24), start_seconds: float = 0.0
+) -> list[tuple[str, str]]:
     """What else a film holds, and what becomes of it."""
-    from filmcolorizer_cli.video import CONTAINERS
+    from filmcolorizer_cli.joining import CONTAINERS, keeps_time_code
 
     ending = target.suffix.lower()
     lost = f"left out, since {ending[1:]} cannot hold them"
@@ -1026,11 +1082,29 @@ def _describe_more(film: Film, target: Path) -> list[tuple[str, str]]:
         facts.append(("subtitles", "; ".join(subtitles)))
     if film.chapters:
         facts.append(("chapters", f"{film.chapters} kept"))
+    if film.attachments:
+        attachments = (
+            f"{_describe_attachment(a)} {'kept' if CONTAINERS[ending].attaches(a) else lost}"
+            for a in film.attachments
+        )
+        facts.append(("attachments", "; ".join(attachments)))
+    if film.time_code:
+        is_kept = keeps_time_code(film, frame_rate, start_seconds)
+        fate = "kept" if is_kept else "left out, since it counts other frames"
+        facts.append(("time code", f"{film.time_code} {fate}"))
+    if film.other_pictures:
+        facts.append(("more pictures", f"{'; '.join(film.other_pictures)} left out"))
     return facts
 
 
 def _describe_track(track: Sound | Subtitle) -> str:
     return f"{track.codec} ({track.language})" if track.language else track.codec
+
+
+def _describe_attachment(attachment: Attachment) -> str:
+    if attachment.codec:
+        return f"cover ({attachment.codec})"
+    return attachment.name or "a file without a name"
 
 
 def _print_evaluation(

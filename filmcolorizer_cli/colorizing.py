@@ -29,9 +29,16 @@ from filmcolorizer_cli.color import (
     resize,
 )
 from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter
-from filmcolorizer_cli.errors import OptionError, VideoError
+from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
+from filmcolorizer_cli.joining import Timeline, join_film
 from filmcolorizer_cli.networks import Network, autocast, config_to_dict, for_inference
-from filmcolorizer_cli.segments import Parts, Segment, identity_of, plan_segments
+from filmcolorizer_cli.segments import (
+    Parts,
+    Segment,
+    check_unchanged,
+    identity_of,
+    plan_segments,
+)
 from filmcolorizer_cli.survey import Area, Survey, Track, survey
 from filmcolorizer_cli.video import (
     PLAIN,
@@ -40,8 +47,6 @@ from filmcolorizer_cli.video import (
     FieldOrder,
     Film,
     Sampling,
-    Timeline,
-    join_film,
     read_coded_luma,
     read_pictures,
     read_ticks,
@@ -148,7 +153,8 @@ def colorize(
             _tell(found, film, options, note)
             parts.begin(_plan(film, found, ticks, options), {"survey": asdict(found)})
         known = Survey.of(parts.known["survey"])
-        job = _Job(film, network, options, device, known, ticks, BatchSize(note=note))
+        batch_size = BatchSize(note=note)
+        job = _Job(film, network, options, device, known, ticks, batch_size, parts.begun_with)
         yield from _render(parts, job, workers)
         if not parts.frames_done:
             raise VideoError(f"{film.path} gave no picture to colorize; look at it with a player")
@@ -161,8 +167,23 @@ def colorize(
             duration_seconds=options.duration_seconds,
         )
         parts.remove()
+    except FilmColorizerError as error:
+        if error.lack_of_room and parts.frames_done:
+            frames = max(parts.frames_done, sampling.frame_count(film))
+            raise _no_room(target, parts, frames, error.lack_of_room) from None
+        raise
     finally:
         parts.close()
+
+
+def _no_room(target: Path, parts: Parts, frames: int, reason: str) -> FilmColorizerError:
+    whole = parts.size_bytes / parts.frames_done * frames
+    return FilmColorizerError(
+        f"there is no room left for {target} ({reason}): {parts.frames_done} of about {frames}"
+        f" frames take {parts.size_bytes / 1e6:.1f} MB, so that all are going to take about"
+        f" {whole / 1e6:.1f} MB, and twice as much beside while they are joined; make room and give"
+        " the same command again, which goes on from there, or choose another place with -o"
+    )
 
 
 def _part_of(film: Film, ticks: list[int] | None, options: ColorizeOptions) -> list[int] | None:
@@ -228,6 +249,7 @@ class _Job:
 
     Attributes:
         ticks: the times of the frames, where they are not evenly spaced.
+        begun_with: what tells the film from another, among else.
     """
 
     film: Film
@@ -237,6 +259,7 @@ class _Job:
     survey: Survey
     ticks: Sequence[int] | None
     batch_size: BatchSize
+    begun_with: dict[str, Any]
 
     @property
     def field_order(self) -> FieldOrder:
@@ -372,6 +395,16 @@ def _ticks_file(segment_file: Path) -> Path:
 
 
 def _colorize_segment(job: _Job, segment: Segment, target: Path) -> Generator[None, None, None]:
+    """Write one segment of the film that the rendering began with."""
+    try:
+        yield from _write_segment(job, segment, target)
+    except VideoError:
+        check_unchanged(job.film, job.begun_with)  # which explains more than what ffmpeg says
+        raise
+    check_unchanged(job.film, job.begun_with)
+
+
+def _write_segment(job: _Job, segment: Segment, target: Path) -> Generator[None, None, None]:
     """Write one segment; no file where the film has ended before it."""
     coding = job.options.encoding.coding
     sampling = job.sampling(segment, _ticks_file(target))

@@ -19,6 +19,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from filmcolorizer_cli.stopping import check_signals
+
 QUIET_SECONDS = 1.5  # work that takes no longer shows no bar
 
 T = TypeVar("T")
@@ -60,6 +62,7 @@ def track(items: Iterable[T], total: int, label: str, *, unit: str = "frames") -
     task = progress.add_task(label, total=total, note="")
     try:
         for item in items:
+            check_signals()
             if isinstance(item, int):
                 progress.update(task, completed=item)
             else:
@@ -91,7 +94,7 @@ def table(
 
 def json(content: object) -> None:
     """Print a result for scripts."""
-    out.print_json(data=content)
+    out.print_json(data=content, ensure_ascii=True)  # for names that no encoding holds
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> None:

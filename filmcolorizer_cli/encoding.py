@@ -13,14 +13,19 @@ import numpy as np
 
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.ffmpeg import Process, local_file
-from filmcolorizer_cli.files import cannot_write, check_folder, put_in_place, temporary_beside
+from filmcolorizer_cli.files import (
+    cannot_write,
+    check_folder,
+    lack_of_room,
+    put_in_place,
+    temporary_beside,
+)
 from filmcolorizer_cli.video import (
     PLAIN,
     TIMELINE_FRAME_RATE,
     Coding,
     DeepPlane,
     Film,
-    cannot_write_film,
 )
 
 Preset = Literal[
@@ -268,3 +273,13 @@ class PictureWriter:
 
     def _failure(self) -> VideoError:
         return cannot_write_film(self.target, self._process.last_words())
+
+
+def cannot_write_film(target: Path, last_words: str) -> VideoError:
+    """The sentence for a film that ffmpeg could not write."""
+    error = VideoError(
+        f"{target} could not be written (ffmpeg: {last_words});"
+        " make room there, or choose another place with -o"
+    )
+    error.lack_of_room = lack_of_room(last_words)
+    return error

@@ -1,11 +1,18 @@
 """What can go wrong by a user's doing, as exceptions whose text is one sentence for that user."""
 
+from __future__ import annotations
+
 
 class FilmColorizerError(Exception):
     """Base of all errors that a command prints as one sentence, ending with exit code 1.
 
     The message says what is wrong, with which value, and what to do about it.
+
+    Attributes:
+        lack_of_room: the system's words for it, where a file could not be written for that reason.
     """
+
+    lack_of_room: str | None = None
 
 
 class OptionError(FilmColorizerError):

@@ -5,6 +5,7 @@ The only module that starts processes.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import subprocess
 import threading
 from collections import deque
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -23,7 +25,7 @@ from filmcolorizer_cli.errors import VideoError
 
 BINARY_VARIABLE = "FILMCOLORIZER_FFMPEG"
 LAST_WORDS_LINES = 4  # of ffmpeg's messages, kept for errors
-QUIT_SECONDS = 5.0  # how long an ffmpeg that was told to end may take
+QUIT_SECONDS = 0.5  # that an ffmpeg may take to end; x264 would encode all that it looks ahead at
 
 
 def find_binary() -> str:
@@ -65,9 +67,43 @@ _FORMATS = (
 ONLY_THE_FILE = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 
 
+def _hash(item: Any) -> str:
+    text = ffmpeg._utils._recursive_repr(item)
+    return hashlib.md5(text.encode(errors="surrogateescape"), usedforsecurity=False).hexdigest()
+
+
+# ffmpeg-python hashes a graph's file names as UTF-8, which not every name is.
+ffmpeg._utils.get_hash = ffmpeg.dag.get_hash = _hash
+
+
 def local_file(path: Path) -> str:
     """A path as ffmpeg's file protocol takes it, whatever characters are in its name."""
     return f"file:{path.absolute()}"
+
+
+def sequence_options(first_number: int, frame_rate: Fraction) -> dict[str, str]:
+    """With these ffmpeg opens the numbered pictures of a printf pattern and nothing else."""
+    return {
+        "protocol_whitelist": "file",
+        "format_whitelist": "image2",
+        "pattern_type": "sequence",
+        "start_number": str(first_number),
+        "start_number_range": "1",
+        "framerate": f"{frame_rate.numerator}/{frame_rate.denominator}",
+    }
+
+
+def local_sequence(pattern: Path) -> str:
+    """A printf pattern as ffmpeg takes it: only the name's own percent signs count."""
+    pattern = pattern.absolute()
+    folder = str(pattern.parent).replace("%", "%%")
+    return f"file:{Path(folder, pattern.name)}"
+
+
+def open_sequence(pattern: Path, first_number: int, frame_rate: Fraction, **options: Any) -> Any:
+    """An ffmpeg-python input that reads these numbered pictures and nothing else."""
+    only = sequence_options(first_number, frame_rate)
+    return ffmpeg.input(local_sequence(pattern), format="image2", **only, **options)
 
 
 def open_input(path: Path, **options: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,10 +50,18 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def cannot_write(path: Path, error: OSError) -> FilmColorizerError:
     """The sentence for a file or folder that could not be written."""
-    return FilmColorizerError(
-        f"cannot write {path} ({error.strerror or error}); make room there, or choose another place"
-        " with -o"
+    reason = error.strerror or str(error)
+    sentence = FilmColorizerError(
+        f"cannot write {path} ({reason}); make room there, or choose another place with -o"
     )
+    sentence.lack_of_room = lack_of_room(reason)
+    return sentence
+
+
+def lack_of_room(reason: str) -> str | None:
+    """The part of a reason that tells of a full disk, a full quota or too large a file, if any."""
+    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return next((os.strerror(code) for code in codes if os.strerror(code) in reason), None)
 
 
 def check_folder(folder: Path) -> None:

@@ -10,9 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
-from filmcolorizer_cli.errors import FilmColorizerError
+from filmcolorizer_cli.errors import FilmColorizerError, VideoError
 from filmcolorizer_cli.files import cannot_write, check_folder, replacing
-from filmcolorizer_cli.video import Film, count_pictures
+from filmcolorizer_cli.video import Film, count_pictures, sequence_files
 
 _FORMAT = "filmcolorizer-parts/2"
 _MANIFEST = "manifest.json"
@@ -107,6 +107,11 @@ class Parts:
     def files(self) -> list[Path]:
         """The segments' files, in order; complete once nothing is `missing`."""
         return [self.file_of(segment) for segment in self.segments if segment.frames]
+
+    @property
+    def size_bytes(self) -> int:
+        """How much room the segments take that are done."""
+        return sum(path.stat().st_size for path in self.files)
 
     def missing(self) -> Iterator[Segment]:
         """The segments that are still to be rendered, in order."""
@@ -213,5 +218,34 @@ def parts_folder(target: Path) -> Path:
 
 def identity_of(film: Film) -> dict[str, Any]:
     """Plain values that change when a film file does."""
-    stat = film.path.stat()
-    return {"source's size": stat.st_size, "source's time of change": stat.st_mtime_ns}
+    if film.first_number is None:
+        stat = film.path.stat()
+        return {"source's size": stat.st_size, "source's time of change": stat.st_mtime_ns}
+    stats = [path.stat() for path in sequence_files(film.path).values()]
+    return {
+        "source's pictures": len(stats),
+        "source's first number": film.first_number,
+        "source's frame rate": str(film.frame_rate),
+        "source's size": sum(stat.st_size for stat in stats),
+        "source's time of change": sum(stat.st_mtime_ns for stat in stats),
+    }
+
+
+def check_unchanged(film: Film, begun_with: dict[str, Any]) -> None:
+    """Make sure that a film is still the one that `identity_of` told of when a rendering began.
+
+    Raises:
+        VideoError: it is gone, or another.
+    """
+    try:
+        identity = identity_of(film)
+    except OSError as error:
+        raise VideoError(
+            f"{film.path} cannot be read any more ({error.strerror or error}); put it back, and"
+            " give the same command again, which goes on from there"
+        ) from None
+    if any(begun_with[name] != value for name, value in identity.items()):
+        raise VideoError(
+            f"{film.path} was changed while it was being read; put the former file back and give"
+            " the same command again, which goes on from there, or start anew with this one"
+        )

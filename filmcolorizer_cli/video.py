@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.ffmpeg import ONLY_THE_FILE, Process, local_file, open_input
-from filmcolorizer_cli.files import (
-    cannot_write,
-    check_folder,
-    put_in_place,
-    temporary_beside,
+from filmcolorizer_cli.ffmpeg import (
+    ONLY_THE_FILE,
+    Process,
+    local_file,
+    local_sequence,
+    open_input,
+    open_sequence,
+    sequence_options,
 )
 
 TIMELINE_FRAME_RATE = Fraction(24)  # of films we write and of the stills we take
@@ -32,15 +34,14 @@ MPEG_SEEK_MARGIN_SECONDS = 15.0
 RGB_MATRIX = "bt709"  # that ffmpeg is told to turn R'G'B' films to Y'CbCr by
 CONTAINER_ROUNDING_SECONDS = 0.0011  # Matroska counts in milliseconds
 SD_HEIGHT = 576  # untagged pictures up to this height are taken for BT.601, as players do
+SEQUENCE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot begins
 
 # ffmpeg's idet: how much better a field must fit to one neighbour's than to the other's.
 FIELD_THRESHOLD = 1.1
 STRIP_WIDTH, MIN_STRIPS = 64, 12  # pixels, and how many at least, of parts of rows and columns
 
-SOUND_BITRATE_KBPS = 192  # of what has to be re-encoded to AAC
 UNKNOWN_CODEC = "unknown"
-PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "xsub"})
 
 # ITU-T H.273 MatrixCoefficients.
 _MATRIX_BY_TAG = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
@@ -53,10 +54,7 @@ CODE_DEPTHS = (8, 10, 12, 16)  # bits that planes are read with; what lies betwe
 _FFMPEG_MATRIX = {"bt601": "smpte170m", "bt709": "bt709", "bt2020": "bt2020"}
 # Names, in ffmpeg, of containers whose time may jump: ffmpeg counts it from the start of the first
 # stream that it reads, rather than from the container's, unless it seeks beyond.
-_MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
-# Metadata that tells of the file that it stands in, not of the film.
-_OF_THE_FILE = frozenset({"compatible_brands", "encoder", "major_brand", "minor_version"})
-
+MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
 # Which field of a frame comes first: as measured, or as each frame is flagged.
 FieldOrder = Literal["progressive", "top", "bottom", "flagged"]
 Plane = NDArray[np.uint8]
@@ -95,52 +93,12 @@ PLAIN = Coding()  # what players take that take little
 
 
 @dataclass(frozen=True)
-class Container:
-    """A kind of film file that is written, and what it holds.
-
-    Attributes:
-        muxer: ffmpeg's name for it.
-        sound_codecs: of the sound that it holds as it is; None for all.
-        text_codecs: of the subtitles of text that it holds as they are; others become the first.
-        holds_picture_subtitles: such as those of DVDs.
-        options: ffmpeg's, with which it is written.
-    """
-
-    muxer: str
-    sound_codecs: frozenset[str] | None
-    text_codecs: tuple[str, ...]
-    holds_picture_subtitles: bool
-    options: dict[str, str]
-
-    def keeps(self, sound: Sound) -> bool:
-        """Whether a sound track goes along as it is; otherwise it is re-encoded to AAC."""
-        return self.sound_codecs is None or sound.codec in self.sound_codecs
-
-    def holds(self, subtitle: Subtitle) -> bool:
-        """Whether subtitles go along at all."""
-        if subtitle.codec == UNKNOWN_CODEC:
-            return False
-        return self.holds_picture_subtitles or subtitle.codec not in PICTURE_SUBTITLES
-
-
-_INDEX_FIRST = {"movflags": "+faststart"}
-_MP4_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "opus"})
-_MOV_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "pcm_s16be", "pcm_s16le",
-                        "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le"})  # fmt: skip
-CONTAINERS = {
-    ".mp4": Container("mp4", _MP4_SOUND, ("mov_text",), False, _INDEX_FIRST),
-    ".mov": Container("mov", _MOV_SOUND, ("mov_text",), False, _INDEX_FIRST),
-    # Without edit lists what was copied from before a part's start would come before its pictures.
-    ".mkv": Container("matroska", None, ("subrip", "ass", "webvtt"), True, {"copypriorss": "0"}),
-}
-
-
-@dataclass(frozen=True)
 class Sound:
     """One sound track of a film.
 
     Attributes:
         start_seconds: how long after the container's start it is first heard.
+        dispositions: ffmpeg's names for what it is marked as, such as ``default`` or ``comment``.
     """
 
     index: int
@@ -149,15 +107,34 @@ class Sound:
     sample_rate: int
     language: str | None
     start_seconds: float
+    title: str | None = None
+    dispositions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Subtitle:
-    """One track of subtitles of a film."""
+    """One track of subtitles of a film; ``dispositions`` as of `Sound`."""
 
     index: int
     codec: str
     language: str | None
+    title: str | None = None
+    dispositions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A cover, a font or another file that is attached to a film.
+
+    Attributes:
+        codec: of a cover's picture; None for what is no cover.
+        name, mime_type: of the file, where the container tells them.
+    """
+
+    index: int
+    codec: str | None
+    name: str | None
+    mime_type: str | None
 
 
 @dataclass(frozen=True)
@@ -176,6 +153,11 @@ class Film:
         is_matrix_tagged: whether ``coding.matrix`` is known; otherwise it is guessed by the height.
         sounds, subtitles: the tracks, in order.
         chapters: how many there are.
+        attachments: covers and other files, in order.
+        time_code: of the first frame, as hours:minutes:seconds:frames.
+        other_pictures: codecs of further picture streams, which do not go along.
+        first_number: of the first file, where the film is a sequence of numbered pictures and
+            ``path`` their printf pattern; otherwise None.
     """
 
     path: Path
@@ -197,6 +179,10 @@ class Film:
     sounds: tuple[Sound, ...]
     subtitles: tuple[Subtitle, ...]
     chapters: int
+    attachments: tuple[Attachment, ...] = ()
+    time_code: str | None = None
+    other_pictures: tuple[str, ...] = ()
+    first_number: int | None = None
 
     @property
     def aspect_ratio(self) -> float:
@@ -208,12 +194,57 @@ class Film:
         return max(round(self.duration_seconds * (frame_rate or self.frame_rate)), 1)
 
 
-def probe(path: Path) -> Film:
-    """Read what a film file is.
+_NUMBER = re.compile(r"((?:[^%]|%%)*)%(\d*)d((?:[^%]|%%)*)")  # in a printf pattern
+
+
+def is_sequence(path: Path) -> bool:
+    """Whether this is the printf pattern of numbered pictures, such as frames/%05d.png."""
+    is_pattern = _NUMBER.fullmatch(path.name) and path.suffix.lower() in SEQUENCE_ENDINGS
+    return bool(is_pattern) and not path.exists()
+
+
+def sequence_files(pattern: Path) -> dict[int, Path]:
+    """The files of an image sequence by their numbers, which follow each other.
+
+    Raises:
+        VideoError: there are none, or one amid them is missing.
+    """
+    found = _NUMBER.fullmatch(pattern.name)
+    assert found is not None
+    before, after = (found[side].replace("%%", "%") for side in (1, 3))
+    digits = re.compile(rf"{re.escape(before)}(\d+){re.escape(after)}", re.ASCII)
+    name_of = lambda number: f"{before}{number:0{int(found[2] or 1)}d}{after}"  # noqa: E731
+    try:
+        names = [digits.fullmatch(path.name) for path in pattern.parent.iterdir()]
+    except OSError:
+        names = []
+    numbers = sorted(int(name[1]) for name in names if name and name[0] == name_of(int(name[1])))
+    if not numbers:
+        raise VideoError(
+            f"no file is called like {pattern}; give the pattern of numbered pictures, as in"
+            " frames/%05d.png for frames/00001.png"
+        )
+    first = numbers[0]
+    for number in range(first, first + len(numbers)):
+        if number != numbers[number - first]:
+            raise VideoError(
+                f"{pattern.with_name(name_of(number))} is missing amid the pictures of {pattern};"
+                " put it back, or number them without gaps"
+            )
+    return {number: pattern.with_name(name_of(number)) for number in numbers}
+
+
+def probe(path: Path, *, sequence_rate: Fraction = TIMELINE_FRAME_RATE) -> Film:
+    """Read what a film file, or a sequence of numbered pictures, is.
+
+    Args:
+        sequence_rate: frames a second of numbered pictures, which do not tell it themselves.
 
     Raises:
         VideoError: the file is missing, no video, or has no pictures.
     """
+    if is_sequence(path):
+        return _probe_sequence(path, sequence_rate)
     try:
         if not path.is_file():
             what = "is a folder" if path.is_dir() else "does not exist"
@@ -229,10 +260,30 @@ def probe(path: Path) -> Film:
         ) from None
 
 
+def _probe_sequence(pattern: Path, frame_rate: Fraction) -> Film:
+    files = sequence_files(pattern)
+    first = min(files)
+    options = sequence_options(first, frame_rate)
+    try:
+        with av.open(local_sequence(pattern), format="image2", options=options) as container:
+            film = _probe_container(pattern, container)
+    except (av.FFmpegError, OSError) as error:
+        raise VideoError(
+            f"{files[first]} cannot be read as a picture ({error.strerror or error}); give PNG,"
+            " JPEG or TIFF files"
+        ) from None
+    return replace(film, first_number=first, frame_rate=frame_rate)
+
+
+def _open_film(film: Film, **options: Any) -> Any:
+    """An ffmpeg-python input that reads a film."""
+    if film.first_number is None:
+        return open_input(film.path, **options)
+    return open_sequence(film.path, film.first_number, film.frame_rate, **options)
+
+
 def _probe_container(path: Path, container: Any) -> Film:
-    pictures = [
-        s for s in container.streams.video if not s.disposition & s.disposition.attached_pic
-    ]
+    pictures = _pictures(container)
     if not pictures:
         raise VideoError(
             f"{path} has no pictures, only sound or data; give a file with a film in it"
@@ -277,7 +328,59 @@ def _probe_container(path: Path, container: Any) -> Film:
         sounds=tuple(_sound(stream) for stream in container.streams.audio),
         subtitles=tuple(_subtitle(stream) for stream in container.streams.subtitles),
         chapters=len(container.chapters()),
+        attachments=tuple(_attachment(s) for s in container.streams if _is_attached(s)),
+        time_code=_time_code(container),
+        other_pictures=tuple(s.codec_context.codec.canonical_name for s in pictures[1:]),
     )
+
+
+def _pictures(container: Any) -> list[Any]:
+    """The streams of moving pictures; neither covers nor the thumbnails of chapters."""
+    return [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+
+
+def _is_attached(stream: Any) -> bool:
+    if stream.type == "attachment":
+        return True
+    flags = stream.disposition
+    return bool(flags & flags.attached_pic) and not flags & flags.timed_thumbnails
+
+
+def _attachment(stream: Any) -> Attachment:
+    is_cover = stream.type == "video"
+    told = {key.lower(): value for key, value in stream.metadata.items()}
+    return Attachment(
+        index=stream.index,
+        codec=stream.codec_context.codec.canonical_name if is_cover else None,
+        name=told.get("filename"),
+        mime_type=told.get("mimetype"),
+    )
+
+
+def _time_code(container: Any) -> str | None:
+    """Containers tell it of themselves, of their pictures, or of a stream of its own."""
+    for told in (container, *container.streams):
+        for key, value in told.metadata.items():
+            if key.lower() == "timecode":
+                return str(value)
+    return None
+
+
+@contextmanager
+def opened(film: Film) -> Iterator[Any]:
+    """The container of a film that was probed before, for as long as the block goes on.
+
+    Raises:
+        VideoError: it cannot be read any more.
+    """
+    try:
+        with av.open(local_file(film.path), options=ONLY_THE_FILE) as container:
+            yield container
+    except (av.FFmpegError, OSError) as error:
+        raise VideoError(
+            f"{film.path} cannot be read any more ({error.strerror or error}); put it back, and"
+            " give the same command again"
+        ) from None
 
 
 def _measured_duration(container: Any, stream: Any) -> float:
@@ -325,17 +428,29 @@ def _sound(stream: Any) -> Sound:
         sample_rate=context.sample_rate or 0,
         language=_language(stream),
         start_seconds=_start_seconds(stream),
+        title=_title(stream),
+        dispositions=_dispositions(stream),
     )
 
 
 def _subtitle(stream: Any) -> Subtitle:
     context = stream.codec_context  # none for what libav does not know, such as teletext
     codec = context.codec.canonical_name if context else UNKNOWN_CODEC
-    return Subtitle(stream.index, codec, _language(stream))
+    return Subtitle(stream.index, codec, _language(stream), _title(stream), _dispositions(stream))
 
 
 def _language(stream: Any) -> str | None:
     return None if stream.language in (None, "und") else str(stream.language)
+
+
+def _title(stream: Any) -> str | None:
+    """A track's title, which ffmpeg writes to mp4 under one name and reads under another."""
+    return stream.metadata.get("title") or stream.metadata.get("name")
+
+
+def _dispositions(stream: Any) -> tuple[str, ...]:
+    flags = stream.disposition
+    return tuple(str(flag.name) for flag in type(flags) if flag in flags)
 
 
 @dataclass(frozen=True)
@@ -466,7 +581,7 @@ def read_every_frame(
     Raises:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
     """
-    stream = open_input(film.path, xerror=None)[str(film.stream_index)]
+    stream = _open_film(film, xerror=None)[str(film.stream_index)]
     stream = stream.filter("settb", "1/1000000")
     stream = stream.filter(
         "scale",
@@ -489,7 +604,9 @@ def uneven_ticks(film: Film) -> list[int] | None:
     None for a film whose frames are evenly spaced, but for the rounding of its container, or that
     does not tell.
     """
-    with _opened(film) as container:
+    if film.first_number is not None:
+        return None
+    with opened(film) as container:
         packets = container.demux(container.streams[film.stream_index])
         ticks = [packet.pts for packet in packets if packet.size]
     if not ticks or None in ticks:
@@ -713,14 +830,14 @@ def _from(film: Film, start: float, field_order: FieldOrder, **options: None) ->
 
     Both are in seconds from the container's start.
     """
-    if film.container in _MPEG_STREAMS:
+    if film.container in MPEG_STREAMS:
         seek = max(start - MPEG_SEEK_MARGIN_SECONDS, 0.0)
         origin = max(seek, film.start_seconds)
     else:
         origin = seek = max(start - SEEK_MARGIN_SECONDS, 0.0)
     seeking = {"ss": f"{seek:.6f}"} if seek else {}
     # -xerror: a damaged packet or frame ends the reading instead of coming out as grey mush.
-    stream = open_input(film.path, xerror=None, **seeking, **options)[str(film.stream_index)]
+    stream = _open_film(film, xerror=None, **seeking, **options)[str(film.stream_index)]
     if field_order != "progressive":
         parity = {"top": "tff", "bottom": "bff", "flagged": "auto"}[field_order]
         stream = stream.filter("bwdif", mode="send_frame", parity=parity, deint="all")
@@ -769,221 +886,7 @@ def count_pictures(path: Path) -> int:
     """How many pictures a whole film file holds, by its packets; 0 for what is none."""
     try:
         with av.open(local_file(path), options=ONLY_THE_FILE) as container:
-            return sum(1 for packet in container.demux(video=0) if packet.size)
+            pictures = _pictures(container)[0]
+            return sum(1 for packet in container.demux(pictures) if packet.size)
     except (av.FFmpegError, IndexError, OSError):
         return 0
-
-
-@dataclass(frozen=True)
-class Timeline:
-    """When each picture of a film is shown.
-
-    Attributes:
-        time_base: seconds in a tick.
-        ticks: of each picture, ascending.
-    """
-
-    time_base: Fraction
-    ticks: Sequence[int]
-
-    @classmethod
-    def steady(cls, frame_rate: Fraction, frames: int) -> Timeline:
-        """Of frames that are all shown equally long."""
-        step = frame_rate.denominator
-        return cls(Fraction(1, frame_rate.numerator), range(0, frames * step, step))
-
-    def tick(self, number: int) -> int:
-        """Of a picture; what lies before the first or after the last goes on at its pace."""
-        last = len(self.ticks) - 1
-        if last < 1:
-            return self.ticks[0] + number
-        if number < 0:
-            return self.ticks[0] + number * (self.ticks[1] - self.ticks[0])
-        if number > last:
-            return self.ticks[last] + (number - last) * (self.ticks[last] - self.ticks[last - 1])
-        return self.ticks[number]
-
-
-def join_film(
-    parts: Sequence[Path],
-    target: Path,
-    source: Film,
-    timeline: Timeline,
-    *,
-    start_seconds: float = 0.0,
-    duration_seconds: float | None = None,
-) -> None:
-    """Join files of a `PictureWriter` into one film, without encoding anew.
-
-    A film's sound, subtitles, chapters and metadata go along, as far as the container holds them.
-
-    Args:
-        parts: in order, made with the same encoding; the joined pictures lie beside the first for
-            a while.
-        timeline: of all their pictures.
-        target: appears when it is whole; its ending is a key of ``CONTAINERS``.
-        source: whose sound and all else goes along.
-        start_seconds, duration_seconds: the part of the source that the pictures show.
-
-    Raises:
-        FilmColorizerError: the target cannot be written.
-        VideoError: ffmpeg cannot write the film; its last words are in the message.
-    """
-    check_folder(target.parent)
-    joined, temporary = parts[0].with_stem("joined"), temporary_beside(target)
-    try:
-        part = _part(source, start_seconds, duration_seconds)
-        _join_pictures(parts, joined, timeline, *_told(source, part))
-        delay = 0.0 if start_seconds else source.start_seconds
-        pictures = open_input(joined, itsoffset=f"{delay:.6f}")
-        container = CONTAINERS[target.suffix.lower()]
-        tracks, track_options = _tracks(source, container, part)
-        output = ffmpeg.output(
-            pictures["v"],
-            *tracks,
-            local_file(temporary),
-            format=container.muxer,
-            **{"c:v": "copy", **track_options, **container.options},
-        ).overwrite_output()
-        with Process(output) as process:
-            if not process.wait():
-                raise cannot_write_film(target, process.last_words())
-        if (found := count_pictures(temporary)) != (wanted := len(timeline.ticks)):
-            raise VideoError(
-                f"{target} came out with {found} of {wanted} pictures; report this, with the source"
-            )
-        put_in_place(temporary, target)
-    except OSError as problem:
-        raise cannot_write(target, problem) from None
-    except av.FFmpegError as problem:
-        raise cannot_write_film(target, str(problem)) from None
-    finally:
-        joined.unlink(missing_ok=True)
-        temporary.unlink(missing_ok=True)
-
-
-def cannot_write_film(target: Path, last_words: str) -> VideoError:
-    """The sentence for a film that ffmpeg could not write."""
-    return VideoError(
-        f"{target} could not be written (ffmpeg: {last_words});"
-        " make room there, or choose another place with -o"
-    )
-
-
-def _join_pictures(
-    parts: Sequence[Path],
-    target: Path,
-    timeline: Timeline,
-    metadata: dict[str, str],
-    chapters: list[Any],
-) -> None:
-    """Write one file of all packets, each at the time that the timeline has for its picture."""
-    orders = [_display_order(part) for part in parts]
-    # How far encoders keep pictures back that are shown before those that they are made from.
-    delay = max(max(coded - shown for coded, shown in enumerate(order)) for order in orders)
-    muxer = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}[target.suffix]
-    # What mp4 has no place for goes into a place of its own, from where ffmpeg takes it again.
-    options = {} if muxer == "matroska" else {"movflags": "use_metadata_tags"}
-    with av.open(local_file(target), "w", format=muxer, container_options=options) as container:
-        container.metadata.update(metadata)
-        container.set_chapters(chapters)
-        stream = None
-        first = 0
-        for part, order in zip(parts, orders, strict=True):
-            with av.open(local_file(part), options=ONLY_THE_FILE) as opened:
-                if stream is None:
-                    stream = container.add_stream_from_template(
-                        opened.streams.video[0], opaque=True
-                    )
-                    stream.time_base = timeline.time_base
-                packets = (packet for packet in opened.demux(video=0) if packet.size)
-                for coded, (packet, shown) in enumerate(zip(packets, order, strict=True)):
-                    number = first + shown
-                    packet.stream = stream
-                    packet.time_base = timeline.time_base
-                    packet.pts = timeline.tick(number)
-                    packet.dts = timeline.tick(first + coded - delay)
-                    packet.duration = timeline.tick(number + 1) - packet.pts
-                    container.mux(packet)
-            first += len(order)
-
-
-def _display_order(part: Path) -> list[int]:
-    """Which of a file's pictures each of its packets is, in the order that they are shown."""
-    with av.open(local_file(part), options=ONLY_THE_FILE) as container:
-        times = [packet.pts for packet in container.demux(video=0) if packet.size]
-    order = [0] * len(times)
-    for shown, coded in enumerate(sorted(range(len(times)), key=times.__getitem__)):
-        order[coded] = shown
-    return order
-
-
-def _part(
-    source: Film, start_seconds: float, duration_seconds: float | None
-) -> tuple[float, float | None]:
-    """Where a part of the pictures begins and how long it is, in the container's time."""
-    begin = source.start_seconds + start_seconds if start_seconds else 0.0
-    if duration_seconds is None:
-        return begin, None
-    late = 0.0 if start_seconds else source.start_seconds
-    return begin, late + duration_seconds
-
-
-def _told(source: Film, part: tuple[float, float | None]) -> tuple[dict[str, str], list[Any]]:
-    """The container's metadata, and the chapters that begin or go on in a part of it."""
-    begin, duration = part
-    end = math.inf if duration is None else begin + duration
-    with _opened(source) as container:
-        metadata = {k: v for k, v in container.metadata.items() if k not in _OF_THE_FILE}
-        origin = (container.start_time or 0) / av.time_base
-        chapters = []
-        for chapter in container.chapters():
-            unit = chapter["time_base"]
-            times = (float(chapter[side] * unit) - origin for side in ("start", "end"))
-            first, last = (min(max(time, begin), end) - begin for time in times)
-            if last > first:
-                first, last = round(first / unit), round(last / unit)
-                chapters.append({**chapter, "start": first, "end": last})
-    return metadata, chapters
-
-
-@contextmanager
-def _opened(source: Film) -> Iterator[Any]:
-    try:
-        with av.open(local_file(source.path), options=ONLY_THE_FILE) as container:
-            yield container
-    except (av.FFmpegError, OSError) as error:
-        raise VideoError(
-            f"{source.path} cannot be read any more ({error.strerror or error}); put it back, and"
-            " give the same command again"
-        ) from None
-
-
-def _tracks(
-    source: Film, container: Container, part: tuple[float, float | None]
-) -> tuple[list[Any], dict[str, str]]:
-    """The source's sound and subtitles, and for each whether it is copied or re-encoded."""
-    subtitles = [subtitle for subtitle in source.subtitles if container.holds(subtitle)]
-    if not source.sounds and not subtitles:
-        return [], {}
-    begin, duration = part
-    options: dict[str, str] = {}
-    if begin:
-        options["ss"] = f"{begin:.6f}"
-    if source.container in _MPEG_STREAMS and source.sounds:
-        first = min(sound.start_seconds for sound in source.sounds)
-        options["itsoffset"] = f"{max(first - begin, 0.0):.6f}"
-    if duration is not None:
-        options["t"] = f"{duration:.6f}"
-    stream = open_input(source.path, **options)
-    codecs = {}
-    for number, sound in enumerate(source.sounds):
-        if container.keeps(sound):
-            codecs[f"c:a:{number}"] = "copy"
-        else:
-            codecs |= {f"c:a:{number}": "aac", f"b:a:{number}": f"{SOUND_BITRATE_KBPS}k"}
-    for number, subtitle in enumerate(subtitles):
-        is_held = subtitle.codec in {*container.text_codecs, *PICTURE_SUBTITLES}
-        codecs[f"c:s:{number}"] = "copy" if is_held else container.text_codecs[0]
-    indices = [sound.index for sound in source.sounds] + [s.index for s in subtitles]
-    return [stream[str(index)] for index in indices], codecs

@@ -67,7 +67,7 @@ def run_ffmpeg(*arguments: object, stdin: bytes = b"") -> bytes:
 def make_clip(
     path: Path,
     *,
-    picture: str = "testsrc2=size={width}x{height}:rate={frame_rate}:duration={seconds}",
+    picture: str = "testsrc2=size={width}x{height}:rate={frame_rate}:duration={seconds},hue=s=0",
     seconds: float = 2.0,
     size: tuple[int, int] = (64, 48),
     frame_rate: str = "25",
@@ -76,9 +76,9 @@ def make_clip(
     sound: str | None = None,
     extra: tuple[str, ...] = (),
 ) -> Path:
-    """A clip of a moving test picture and, if ``sound`` names a codec, a tone from its middle on.
+    """A clip of a moving grey picture and, if ``sound`` names a codec, a tone from its middle on.
 
-    ffmpeg -f lavfi -i testsrc2=... [-f lavfi -i aevalsrc=... -c:a SOUND] -c:v libx264 PATH
+    ffmpeg -f lavfi -i testsrc2=...,hue=s=0 [-f lavfi -i aevalsrc=... -c:a SOUND] -c:v libx264 PATH
     """
     width, height = size
     source = picture.format(width=width, height=height, frame_rate=frame_rate, seconds=seconds)

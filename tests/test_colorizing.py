@@ -530,6 +530,41 @@ def test_colorize_of_a_changed_source_starts_anew(
     assert decoded(target) == whole
 
 
+@pytest.mark.parametrize("what", ["gone", "another", "written to", "gone before it is opened"])
+def test_colorize_notices_a_source_that_changes_while_it_is_read(
+    what: str, numbered_clip: Path, whole: list[bytes], tmp_path: Path
+) -> None:
+    source, target, aside = tmp_path / "film.mp4", tmp_path / "color.mp4", tmp_path / "aside.mp4"
+    shutil.copy2(numbered_clip, source)
+    frames = run_colorize(probe(source), target)
+    for _ in range(24 if what == "gone before it is opened" else 30):
+        next(frames)
+    source.rename(aside)  # what has been opened can still be read
+    if what == "another":
+        shutil.copy(SAMPLE_FILM, source)
+    elif what == "written to":
+        shutil.copy2(aside, source)
+        with source.open("ab") as file:
+            file.write(b"more")
+    with pytest.raises(VideoError) as caught:
+        list(frames)
+    reason = (
+        "was changed while it was being read; put the former file back and give the same command"
+        " again, which goes on from there, or start anew with this one"
+    )
+    if what.startswith("gone"):
+        reason = (
+            "cannot be read any more (No such file or directory); put it back, and give the same"
+            " command again, which goes on from there"
+        )
+    assert str(caught.value) == f"{source} {reason}"
+    assert not target.exists()
+    aside.rename(source)
+    first, *_ = run_colorize(probe(source), target)
+    assert first == (12 if what == "gone before it is opened" else 24)
+    assert decoded(target) == whole
+
+
 def test_colorize_leaves_alone_what_another_is_rendering(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path
 ) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from io import StringIO
 
@@ -102,3 +104,33 @@ def test_table_shows_all_cells(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[0] == "title"
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
     assert rows == [["a", "[bold]"], ["b", "2"]]
+
+
+def test_track_ends_at_a_signal_whose_exception_was_lost() -> None:
+    """As what is raised in a finalizer is."""
+    program = """
+import os, signal
+from filmcolorizer_cli import console
+from filmcolorizer_cli.stopping import heed_signals
+
+class Finalized:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIG{name})
+
+def items():
+    for number in range(3):
+        print(number, flush=True)
+        Finalized() if number == 1 else None
+        yield number
+
+heed_signals()
+try:
+    list(console.track(items(), 3, "working"))
+except (KeyboardInterrupt, SystemExit) as stop:
+    print(type(stop).__name__, stop.args)
+"""
+    for name, said in (("INT", "KeyboardInterrupt ()"), ("TERM", "SystemExit (143,)")):
+        command = [sys.executable, "-c", program.replace("{name}", name)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        assert done.stdout == f"0\n1\n{said}\n"
+        assert "Exception ignored" in done.stderr

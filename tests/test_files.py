@@ -10,6 +10,7 @@ from filmcolorizer_cli.files import (
     SAMPLE_FILM,
     cannot_write,
     check_folder,
+    lack_of_room,
     replacing,
     temporary_beside,
 )
@@ -97,6 +98,21 @@ def test_cannot_write_gives_an_error_without_a_system_message_in_full() -> None:
     assert str(error) == (
         "cannot write a.png (encoder error -2); make room there, or choose another place with -o"
     )
+
+
+@pytest.mark.parametrize(
+    ("reason", "lack"),
+    [
+        ("No space left on device", "No space left on device"),
+        ("[Errno 27] File too large: 'o.mp4'", "File too large"),
+        ("av_interleaved_write_frame(): Disk quota exceeded; x", "Disk quota exceeded"),
+        ("Permission denied", None),
+        ("", None),
+    ],
+)
+def test_lack_of_room_tells_a_full_disk_from_other_reasons(reason: str, lack: str | None) -> None:
+    assert lack_of_room(reason) == lack
+    assert cannot_write(Path("a.png"), OSError(reason)).lack_of_room == lack
 
 
 def test_check_folder_accepts_one_that_can_be_written(tmp_path: Path) -> None:

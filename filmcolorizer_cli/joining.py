@@ -1,0 +1,371 @@
+"""Joining what was encoded into one film, with the sound and all else of its source."""
+
+from __future__ import annotations
+
+import math
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import ffmpeg
+
+from filmcolorizer_cli.encoding import cannot_write_film
+from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.ffmpeg import ONLY_THE_FILE, Process, local_file, open_input
+from filmcolorizer_cli.files import cannot_write, check_folder, put_in_place, temporary_beside
+from filmcolorizer_cli.video import (
+    MPEG_STREAMS,
+    UNKNOWN_CODEC,
+    Attachment,
+    Film,
+    Sound,
+    Subtitle,
+    count_pictures,
+    opened,
+)
+
+SOUND_BITRATE_KBPS = 192  # of what has to be re-encoded to AAC
+PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "xsub"})
+# Metadata that tells of the file that it stands in, not of the film.
+_OF_THE_FILE = frozenset(
+    {"compatible_brands", "encoder", "major_brand", "minor_version", "timecode"}
+)
+
+
+@dataclass(frozen=True)
+class Container:
+    """A kind of film file that is written, and what it holds.
+
+    Attributes:
+        muxer: ffmpeg's name for it.
+        sound_codecs: of the sound that it holds as it is; None for all.
+        text_codecs: of the subtitles of text that it holds as they are; others become the first.
+        holds_picture_subtitles: such as those of DVDs.
+        options: ffmpeg's, with which it is written.
+    """
+
+    muxer: str
+    sound_codecs: frozenset[str] | None
+    text_codecs: tuple[str, ...]
+    holds_picture_subtitles: bool
+    options: dict[str, str]
+
+    def keeps(self, sound: Sound) -> bool:
+        """Whether a sound track goes along as it is; otherwise it is re-encoded to AAC."""
+        return self.sound_codecs is None or sound.codec in self.sound_codecs
+
+    def holds(self, subtitle: Subtitle) -> bool:
+        """Whether subtitles go along at all."""
+        if subtitle.codec == UNKNOWN_CODEC:
+            return False
+        return self.holds_picture_subtitles or subtitle.codec not in PICTURE_SUBTITLES
+
+    def attaches(self, attachment: Attachment) -> bool:
+        """Whether a cover or another attached file goes along."""
+        if self.muxer == "matroska":
+            return bool(attachment.mime_type or attachment.codec in _COVER_FILES)
+        return self.muxer == "mp4" and attachment.codec in _MP4_COVERS
+
+
+_MP4_COVERS = frozenset({"bmp", "mjpeg", "png"})
+# How Matroska's covers are called and what they are, by the codec of their picture.
+_COVER_FILES = {
+    "bmp": ("cover.bmp", "image/bmp"),
+    "gif": ("cover.gif", "image/gif"),
+    "mjpeg": ("cover.jpg", "image/jpeg"),
+    "png": ("cover.png", "image/png"),
+}
+# QuickTime knows languages by their bibliographic codes of ISO 639-2, not their terminologic ones.
+_QUICKTIME_LANGUAGES = {
+    "bod": "tib", "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq",
+    "fas": "per", "hye": "arm", "isl": "ice", "kat": "geo", "mkd": "mac", "mri": "mao",
+    "msa": "may", "mya": "bur", "nld": "dut", "ron": "rum", "slk": "slo", "sqi": "alb",
+    "zho": "chi",
+}  # fmt: skip
+_PLAIN_NAME = re.compile(r"\w[\w .()-]{,80}")
+_INDEX_FIRST = {"movflags": "+faststart"}
+_MP4_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "opus"})
+_MOV_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "pcm_s16be", "pcm_s16le",
+                        "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le"})  # fmt: skip
+CONTAINERS = {
+    ".mp4": Container("mp4", _MP4_SOUND, ("mov_text",), False, _INDEX_FIRST),
+    ".mov": Container("mov", _MOV_SOUND, ("mov_text",), False, _INDEX_FIRST),
+    # Without edit lists what was copied from before a part's start would come before its pictures.
+    ".mkv": Container("matroska", None, ("subrip", "ass", "webvtt"), True, {"copypriorss": "0"}),
+}
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When each picture of a film is shown.
+
+    Attributes:
+        time_base: seconds in a tick.
+        ticks: of each picture, ascending.
+    """
+
+    time_base: Fraction
+    ticks: Sequence[int]
+
+    @classmethod
+    def steady(cls, frame_rate: Fraction, frames: int) -> Timeline:
+        """Of frames that are all shown equally long."""
+        step = frame_rate.denominator
+        return cls(Fraction(1, frame_rate.numerator), range(0, frames * step, step))
+
+    @property
+    def frame_rate(self) -> Fraction | None:
+        """Pictures a second, where they are all shown equally long."""
+        return 1 / (self.time_base * self.ticks.step) if isinstance(self.ticks, range) else None
+
+    def tick(self, number: int) -> int:
+        """Of a picture; what lies before the first or after the last goes on at its pace."""
+        last = len(self.ticks) - 1
+        if last < 1:
+            return self.ticks[0] + number
+        if number < 0:
+            return self.ticks[0] + number * (self.ticks[1] - self.ticks[0])
+        if number > last:
+            return self.ticks[last] + (number - last) * (self.ticks[last] - self.ticks[last - 1])
+        return self.ticks[number]
+
+
+def join_film(
+    parts: Sequence[Path],
+    target: Path,
+    source: Film,
+    timeline: Timeline,
+    *,
+    start_seconds: float = 0.0,
+    duration_seconds: float | None = None,
+) -> None:
+    """Join files of a `PictureWriter` into one film, without encoding anew.
+
+    A film's sound, subtitles, chapters, attachments and metadata go along, as far as the container
+    holds them.
+
+    Args:
+        parts: in order, made with the same encoding; the joined pictures lie beside the first for
+            a while.
+        timeline: of all their pictures.
+        target: appears when it is whole; its ending is a key of ``CONTAINERS``.
+        source: whose sound and all else goes along.
+        start_seconds, duration_seconds: the part of the source that the pictures show.
+
+    Raises:
+        FilmColorizerError: the target cannot be written.
+        VideoError: ffmpeg cannot write the film; its last words are in the message.
+    """
+    check_folder(target.parent)
+    joined, temporary = parts[0].with_stem("joined"), temporary_beside(target)
+    attached_folder = parts[0].with_name("attached")
+    try:
+        part = _part(source, start_seconds, duration_seconds)
+        metadata, chapters = _told(source, part)
+        if source.time_code and keeps_time_code(source, timeline.frame_rate, start_seconds):
+            metadata["timecode"] = source.time_code
+        _join_pictures(parts, joined, timeline, metadata, chapters)
+        delay = 0.0 if start_seconds else source.start_seconds
+        pictures = open_input(joined, itsoffset=f"{delay:.6f}")
+        container = CONTAINERS[target.suffix.lower()]
+        tracks, track_options = _tracks(source, container, part)
+        attached, attached_options = _attached(source, container, attached_folder)
+        output = ffmpeg.output(
+            pictures["v"],
+            *tracks,
+            *attached,
+            local_file(temporary),
+            format=container.muxer,
+            **{"c:v": "copy", **track_options, **attached_options, **container.options},
+        ).overwrite_output()
+        with Process(output) as process:
+            if not process.wait():
+                raise cannot_write_film(target, process.last_words())
+        if (found := count_pictures(temporary)) != (wanted := len(timeline.ticks)):
+            raise VideoError(
+                f"{target} came out with {found} of {wanted} pictures; report this, with the source"
+            )
+        put_in_place(temporary, target)
+    except OSError as problem:
+        raise cannot_write(target, problem) from None
+    except av.FFmpegError as problem:
+        raise cannot_write_film(target, str(problem)) from None
+    finally:
+        joined.unlink(missing_ok=True)
+        shutil.rmtree(attached_folder, ignore_errors=True)
+        temporary.unlink(missing_ok=True)
+
+
+def keeps_time_code(source: Film, frame_rate: Fraction | None, start_seconds: float) -> bool:
+    """Whether a film's time code still counts the frames that are written."""
+    return frame_rate == source.frame_rate and not start_seconds
+
+
+def _join_pictures(
+    parts: Sequence[Path],
+    target: Path,
+    timeline: Timeline,
+    metadata: dict[str, str],
+    chapters: list[Any],
+) -> None:
+    """Write one file of all packets, each at the time that the timeline has for its picture."""
+    orders = [_display_order(part) for part in parts]
+    # How far encoders keep pictures back that are shown before those that they are made from.
+    delay = max(max(coded - shown for coded, shown in enumerate(order)) for order in orders)
+    muxer = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}[target.suffix]
+    # What mp4 has no place for goes into a place of its own, from where ffmpeg takes it again.
+    options = {} if muxer == "matroska" else {"movflags": "use_metadata_tags"}
+    with av.open(local_file(target), "w", format=muxer, container_options=options) as container:
+        container.metadata.update(metadata)
+        container.set_chapters(chapters)
+        stream = None
+        first = 0
+        for part, order in zip(parts, orders, strict=True):
+            with av.open(local_file(part), options=ONLY_THE_FILE) as opened:
+                if stream is None:
+                    stream = container.add_stream_from_template(
+                        opened.streams.video[0], opaque=True
+                    )
+                    stream.time_base = timeline.time_base
+                packets = (packet for packet in opened.demux(video=0) if packet.size)
+                for coded, (packet, shown) in enumerate(zip(packets, order, strict=True)):
+                    number = first + shown
+                    packet.stream = stream
+                    packet.time_base = timeline.time_base
+                    packet.pts = timeline.tick(number)
+                    packet.dts = timeline.tick(first + coded - delay)
+                    packet.duration = timeline.tick(number + 1) - packet.pts
+                    container.mux(packet)
+            first += len(order)
+
+
+def _display_order(part: Path) -> list[int]:
+    """Which of a file's pictures each of its packets is, in the order that they are shown."""
+    with av.open(local_file(part), options=ONLY_THE_FILE) as container:
+        times = [packet.pts for packet in container.demux(video=0) if packet.size]
+    order = [0] * len(times)
+    for shown, coded in enumerate(sorted(range(len(times)), key=times.__getitem__)):
+        order[coded] = shown
+    return order
+
+
+def _part(
+    source: Film, start_seconds: float, duration_seconds: float | None
+) -> tuple[float, float | None]:
+    """Where a part of the pictures begins and how long it is, in the container's time."""
+    begin = source.start_seconds + start_seconds if start_seconds else 0.0
+    if duration_seconds is None:
+        return begin, None
+    late = 0.0 if start_seconds else source.start_seconds
+    return begin, late + duration_seconds
+
+
+def _told(source: Film, part: tuple[float, float | None]) -> tuple[dict[str, str], list[Any]]:
+    """The container's metadata, and the chapters that begin or go on in a part of it."""
+    if source.first_number is not None:
+        return {}, []
+    begin, duration = part
+    end = math.inf if duration is None else begin + duration
+    with opened(source) as container:
+        metadata = {k: v for k, v in container.metadata.items() if k.lower() not in _OF_THE_FILE}
+        origin = (container.start_time or 0) / av.time_base
+        chapters = []
+        for chapter in container.chapters():
+            unit = chapter["time_base"]
+            times = (float(chapter[side] * unit) - origin for side in ("start", "end"))
+            first, last = (min(max(time, begin), end) - begin for time in times)
+            if last > first:
+                first, last = round(first / unit), round(last / unit)
+                chapters.append({**chapter, "start": first, "end": last})
+    return metadata, chapters
+
+
+def _tracks(
+    source: Film, container: Container, part: tuple[float, float | None]
+) -> tuple[list[Any], dict[str, str]]:
+    """The source's sound and subtitles, and for each whether it is copied or re-encoded."""
+    subtitles = [subtitle for subtitle in source.subtitles if container.holds(subtitle)]
+    if not source.sounds and not subtitles:
+        return [], {}
+    begin, duration = part
+    options: dict[str, str] = {}
+    if begin:
+        options["ss"] = f"{begin:.6f}"
+    if source.container in MPEG_STREAMS and source.sounds:
+        first = min(sound.start_seconds for sound in source.sounds)
+        options["itsoffset"] = f"{max(first - begin, 0.0):.6f}"
+    if duration is not None:
+        options["t"] = f"{duration:.6f}"
+    stream = open_input(source.path, **options)
+    codecs = {
+        **_marks("a", source.sounds, 1, container.muxer),
+        **_marks("s", subtitles, 1 + len(source.sounds), container.muxer),
+    }
+    for number, sound in enumerate(source.sounds):
+        if container.keeps(sound):
+            codecs[f"c:a:{number}"] = "copy"
+        else:
+            codecs |= {f"c:a:{number}": "aac", f"b:a:{number}": f"{SOUND_BITRATE_KBPS}k"}
+    for number, subtitle in enumerate(subtitles):
+        is_held = subtitle.codec in {*container.text_codecs, *PICTURE_SUBTITLES}
+        codecs[f"c:s:{number}"] = "copy" if is_held else container.text_codecs[0]
+    indices = [sound.index for sound in source.sounds] + [s.index for s in subtitles]
+    return [stream[str(index)] for index in indices], codecs
+
+
+def _marks(kind: str, tracks: Sequence[Sound | Subtitle], first: int, muxer: str) -> dict[str, str]:
+    """Titles, dispositions, and languages that the container has another code for.
+
+    Left to itself, ffmpeg marks one of several tracks as default.
+
+    Args:
+        first: the number of the first one among all tracks of the film.
+    """
+    marks = {}
+    for number, track in enumerate(tracks):
+        marks[f"disposition:{kind}:{number}"] = "+".join(track.dispositions) or "0"
+        if track.title:
+            marks[f"metadata:s:{kind}:{number}"] = f"title={track.title}"
+        if muxer == "mov" and track.language in _QUICKTIME_LANGUAGES:
+            language = _QUICKTIME_LANGUAGES[track.language]
+            # The same track by its number among all: ffmpeg-python takes an option but once.
+            marks[f"metadata:s:{first + number}"] = f"language={language}"
+    return marks
+
+
+def _attached(source: Film, container: Container, folder: Path) -> tuple[list[Any], dict[str, str]]:
+    """The source's covers and other attached files.
+
+    Args:
+        folder: made for the covers of Matroska, which ffmpeg takes from files alone.
+    """
+    attachments = [a for a in source.attachments if container.attaches(a)]
+    if not attachments:
+        return [], {}
+    stream = open_input(source.path)
+    covers = [attachment for attachment in attachments if attachment.codec]
+    if container.muxer != "matroska":
+        return [stream[str(cover.index)] for cover in covers], {}
+    files = [attachment for attachment in attachments if not attachment.codec]
+    options: dict[str, str] = {"c:t": "copy"} if files else {}
+    for number, cover in enumerate(covers, len(files)):
+        name, mime_type = _COVER_FILES.get(str(cover.codec), (f"cover.{cover.codec}", None))
+        if cover.name and _PLAIN_NAME.fullmatch(cover.name):
+            name = cover.name
+        path = folder / str(number) / name  # ffmpeg takes its name along
+        path.parent.mkdir(parents=True)
+        path.write_bytes(_content_of(source, cover))
+        options[f"attach:{number}"] = local_file(path)
+        options[f"metadata:s:t:{number}"] = f"mimetype={cover.mime_type or mime_type}"
+    return [stream[str(file.index)] for file in files], options
+
+
+def _content_of(source: Film, cover: Attachment) -> bytes:
+    with opened(source) as container:
+        packets = container.demux(container.streams[cover.index])
+        return bytes(next(packet for packet in packets if packet.size))

@@ -1,0 +1,713 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+import tempfile
+import time
+from collections.abc import Iterable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from filmcolorizer_cli import ffmpeg as our_ffmpeg
+from filmcolorizer_cli.encoding import Encoding, PictureWriter
+from filmcolorizer_cli.errors import FilmColorizerError, VideoError
+from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE
+from filmcolorizer_cli.joining import CONTAINERS, Timeline, join_film
+from filmcolorizer_cli.video import (
+    PLAIN,
+    Film,
+    Sampling,
+    count_pictures,
+    probe,
+    read_luma,
+)
+from tests.conftest import (
+    decode_planes,
+    file_size_limit,
+    files_in,
+    make_clip,
+    make_raw_clip,
+    ordinary_user,
+    our_children,
+    run_ffmpeg,
+)
+from tests.test_video import FRAME, LATE_SECONDS, ODD_NAMES, delay, make_pictures
+
+FAST = Encoding(frame_rate=Fraction(25), crf=0, preset="ultrafast")
+
+
+def noise(width: int, height: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Pictures of legal random luma (H, W) and chroma (2, ceil(H / 2), ceil(W / 2))."""
+    random = np.random.default_rng(0)
+    chroma_shape = (2, -(-height // 2), -(-width // 2))
+    return [
+        (
+            random.integers(16, 236, (height, width), dtype=np.uint8),
+            random.integers(16, 241, chroma_shape, dtype=np.uint8),
+        )
+        for _ in range(count)
+    ]
+
+
+Pictures = Iterable[tuple[np.ndarray, np.ndarray]]
+
+
+def write_pictures(
+    target: Path, source: Film, pictures: Pictures | None = None, encoding: Encoding = FAST
+) -> Film:
+    with PictureWriter(target, source, encoding) as writer:
+        for luma, chroma in pictures or noise(source.width, source.height, 3):
+            writer.write(luma, chroma)
+    return probe(target)
+
+
+def write_film(
+    target: Path,
+    source: Film,
+    pictures: Pictures | None = None,
+    encoding: Encoding = FAST,
+    **part: float,
+) -> Film:
+    with tempfile.TemporaryDirectory() as folder:
+        pictures_alone = Path(folder) / "pictures.mp4"
+        write_pictures(pictures_alone, source, pictures, encoding)
+        timeline = Timeline.steady(encoding.frame_rate, count_pictures(pictures_alone))
+        join_film([pictures_alone], target, source, timeline, **part)
+    return probe(target)
+
+
+def grey(film: Film, **sampling: Any) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    """A film's own pictures at its own rate, without colour."""
+    chroma = np.full((2, -(-film.height // 2), -(-film.width // 2)), 128, np.uint8)
+    for luma in read_luma(film, Sampling(frame_rate=film.frame_rate, **sampling)):
+        yield luma, chroma
+
+
+def sound_of(path: Path) -> tuple[float, float, float]:
+    """When the tone begins after the first picture, and when the sound starts and ends, seconds."""
+    with av.open(str(path)) as container:
+        first_picture = next(container.decode(video=0)).time
+    times, levels = [], []
+    with av.open(str(path)) as container:
+        for frame in container.decode(audio=0):
+            samples = np.abs(frame.to_ndarray().astype(float)).reshape(-1)
+            times.append(frame.time + np.arange(len(samples)) / frame.sample_rate)
+            levels.append(samples / (32768 if "s16" in frame.format.name else 1))
+    when, level = np.concatenate(times), np.concatenate(levels)
+    onset = when[np.argmax(level > 0.1)]
+    return onset - first_picture, when[0] - first_picture, when[-1] - first_picture
+
+
+def packets(path: Path, *, sound: int = 0) -> list[bytes]:
+    with av.open(str(path)) as container:
+        return [bytes(packet) for packet in container.demux(audio=sound) if packet.size]
+
+
+def test_join_film_writes_what_every_player_takes(plain_clip: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    encoding = Encoding(frame_rate=Fraction(30000, 1001), preset="ultrafast")
+    film = write_film(target, probe(plain_clip), noise(64, 48, 30), encoding)
+    assert (film.codec, film.pixel_format, film.width, film.height) == ("h264", "yuv420p", 64, 48)
+    assert (film.coding, film.is_matrix_tagged) == (PLAIN, True)
+    assert film.frame_rate == Fraction(30000, 1001)
+    assert film.duration_seconds == pytest.approx(30 * 1.001 / 30)
+    assert film.sounds == ()
+    with av.open(str(target)) as container:
+        context = container.streams.video[0].codec_context
+        # ITU-T H.273: 1 is BT.709 in all three; libav's range 1 is limited.
+        assert context.colorspace == context.color_primaries == context.color_trc == 1
+        assert context.color_range == 1
+        assert len(list(container.decode(video=0))) == 30
+    data = target.read_bytes()
+    assert data.index(b"moov") < data.index(b"mdat")  # a player can start before it has it all
+
+
+def test_join_film_at_crf_0_keeps_every_sample(plain_clip: Path, tmp_path: Path) -> None:
+    pictures = noise(64, 48, 8)
+    target = tmp_path / "out.mp4"
+    write_film(target, probe(plain_clip), pictures)
+    luma, cb, cr = decode_planes(target, "yuv420p", (64, 48))
+    np.testing.assert_array_equal(luma, [luma for luma, _ in pictures])
+    np.testing.assert_array_equal(np.stack((cb, cr), 1), [chroma for _, chroma in pictures])
+
+
+def test_picture_writer_takes_planes_that_are_views(plain_clip: Path, tmp_path: Path) -> None:
+    (luma, chroma), *_ = noise(64, 48, 1)
+    target = tmp_path / "out.mp4"
+    views = (luma.T.copy().T, np.stack(tuple(chroma), axis=-1).transpose(2, 0, 1))
+    assert not any(view.flags.c_contiguous for view in views)
+    write_pictures(target, probe(plain_clip), [views])
+    planes = decode_planes(target, "yuv420p", (64, 48))
+    np.testing.assert_array_equal(planes[0][0], luma)
+    np.testing.assert_array_equal([planes[1][0], planes[2][0]], chroma)
+
+
+@pytest.mark.parametrize(("width", "height"), [(853, 481), (853, 480), (852, 481)])
+def test_join_film_evens_odd_sizes(width: int, height: int, tmp_path: Path) -> None:
+    blank = np.full((3, height, width), 128, np.uint8)
+    clip = make_raw_clip(tmp_path / "odd.mkv", blank, size=(width, height), layout="yuv444p")
+    source = probe(clip)
+    assert (source.width, source.height) == (width, height)
+    ((luma, chroma),) = noise(width, height, 1)
+    target = tmp_path / "out.mp4"
+    film = write_film(target, source, [(luma, chroma)])
+    even = (width + width % 2, height + height % 2)
+    assert (film.width, film.height) == even
+    written, cb, cr = (plane[0] for plane in decode_planes(target, "yuv420p", even))
+    np.testing.assert_array_equal(written[:height, :width], luma)
+    np.testing.assert_array_equal(written[-1, :width], luma[-1])
+    np.testing.assert_array_equal(written[:height, -1], luma[:, -1])
+    np.testing.assert_array_equal([cb, cr], chroma)
+
+
+def test_join_film_keeps_the_shape_of_pixels(tmp_path: Path) -> None:
+    shape = ("-vf", "setsar=64/45")
+    source = probe(make_clip(tmp_path / "pal.mp4", size=(72, 58), seconds=0.2, extra=shape))
+    assert write_film(tmp_path / "out.mp4", source).sample_aspect_ratio == Fraction(64, 45)
+
+
+def test_join_film_writes_a_turned_film_upright(plain_clip: Path, tmp_path: Path) -> None:
+    turned = tmp_path / "turned.mp4"
+    run_ffmpeg("-display_rotation", 90, "-i", plain_clip, "-c", "copy", turned)
+    film = write_film(tmp_path / "out.mp4", probe(turned))
+    assert (film.width, film.height, film.rotation) == (48, 64, 0)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "encoder"),
+    [("mp4", "aac"), ("mp4", "libmp3lame"), ("mp4", "ac3"), ("mkv", "libopus")],
+)
+def test_join_film_copies_sound(suffix: str, encoder: str, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / f"clip.{suffix}", sound=encoder)
+    source = probe(clip)
+    target = tmp_path / "out.mp4"
+    film = write_film(target, source, grey(source))
+    assert [s.codec for s in film.sounds] == [s.codec for s in source.sounds]
+    assert packets(target) == packets(clip)
+
+
+@pytest.mark.parametrize(("suffix", "encoder"), [("mov", "pcm_s16le"), ("mkv", "flac")])
+def test_join_film_re_encodes_what_mp4_does_not_hold(
+    suffix: str, encoder: str, tmp_path: Path
+) -> None:
+    clip = make_clip(tmp_path / f"clip.{suffix}", sound=encoder)
+    source = probe(clip)
+    target = tmp_path / "out.mp4"
+    film = write_film(target, source, grey(source))
+    assert [sound.codec for sound in film.sounds] == ["aac"]
+    onset, start, end = sound_of(target)
+    assert (onset, start, end) == pytest.approx((1, 0, 2), abs=0.05)
+
+
+def test_join_film_takes_all_sound_tracks_along(tmp_path: Path) -> None:
+    tracks = ("-map", "0", "-map", "1", "-map", "1", "-c:a:1", "flac")
+    extra = (*tracks, "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=fra")
+    source = probe(make_clip(tmp_path / "clip.mkv", sound="aac", extra=extra))
+    film = write_film(tmp_path / "out.mp4", source)
+    assert [s.codec for s in source.sounds] == ["aac", "flac"]
+    assert [(s.codec, s.language) for s in film.sounds] == [("aac", "eng"), ("aac", "fra")]
+
+
+SUBTITLES = """1
+00:00:00,500 --> 00:00:01,000
+Good evening
+
+2
+00:00:01,200 --> 00:00:01,800
+Good night
+"""
+CHAPTERS = """;FFMETADATA1
+title=The Kid
+artist=Chaplin
+notes=from the attic
+[CHAPTER]
+TIMEBASE=1/1000
+START=0
+END=800
+title=Evening
+[CHAPTER]
+TIMEBASE=1/1000
+START=800
+END=2000
+title=Night
+"""
+
+
+@pytest.fixture
+def rich_clip(tmp_path: Path) -> Path:
+    """Two seconds with two sounds, subtitles of text and of pictures, chapters and metadata."""
+    (tmp_path / "said.srt").write_text(SUBTITLES)
+    (tmp_path / "told.txt").write_text(CHAPTERS)
+    plain = make_clip(tmp_path / "plain.mkv", sound="aac")
+    clip = tmp_path / "rich.mkv"
+    run_ffmpeg(
+        "-i", plain, "-i", tmp_path / "said.srt", "-i", tmp_path / "told.txt",
+        "-map", "0:v", "-map", "0:a", "-map", "0:a", "-map", "1", "-map_metadata", 2,
+        "-map_chapters", 2, "-c", "copy", "-c:a:1", "flac", "-c:s", "subrip",
+        "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=fra",
+        "-metadata:s:a:1", "title=Commentary", "-metadata:s:s:0", "language=spa",
+        "-disposition:a:0", 0, "-disposition:a:1", "default", clip,
+    )  # fmt: skip
+    return clip
+
+
+def streams_of(path: Path) -> list[tuple[str, str, str | None, bool]]:
+    """Kind, codec, language and default flag of each stream but the pictures."""
+    with av.open(str(path)) as container:
+        return [
+            (
+                stream.type,
+                stream.codec_context.codec.canonical_name,
+                None if stream.language == "und" else stream.language,
+                bool(stream.disposition & stream.disposition.default),
+            )
+            for stream in container.streams
+            if stream.type in ("audio", "subtitle")
+        ]
+
+
+def said_in(path: Path) -> list[tuple[float, str]]:
+    """When each subtitle begins, and its text, by ffmpeg's SubRip."""
+    text = run_ffmpeg("-i", path, "-map", "0:s:0", "-f", "srt", "pipe:1").decode()
+    blocks = [block.splitlines() for block in text.strip().split("\n\n")]
+    times = [re.match(r"00:00:(\d\d),(\d+)", block[1]) for block in blocks]
+    return [
+        (int(time[1]) + int(time[2]) / 1000, block[2])
+        for time, block in zip(times, blocks, strict=True)
+        if time
+    ]
+
+
+def chapters_of(path: Path) -> list[tuple[float, float, str]]:
+    with av.open(str(path)) as container:
+        return [
+            (
+                float(chapter["start"] * chapter["time_base"]),
+                float(chapter["end"] * chapter["time_base"]),
+                chapter["metadata"]["title"],
+            )
+            for chapter in container.chapters()
+        ]
+
+
+@pytest.mark.parametrize(
+    ("ending", "sounds", "text"),
+    [
+        (".mp4", ["aac", "aac"], "mov_text"),
+        (".mov", ["aac", "aac"], "mov_text"),
+        (".mkv", ["aac", "flac"], "subrip"),
+    ],
+)
+def test_join_film_keeps_what_goes_with_the_pictures(
+    ending: str, sounds: list[str], text: str, rich_clip: Path, tmp_path: Path
+) -> None:
+    source = probe(rich_clip)
+    assert [(s.codec, s.language) for s in source.subtitles] == [("subrip", "spa")]
+    assert source.chapters == 2
+    target = tmp_path / f"out{ending}"
+    film = write_film(target, source, grey(source))
+    assert film.frame_count() == source.frame_count()
+    kinds = [("audio", sounds[0], "eng", False), ("audio", sounds[1], "fra", True)]
+    found = streams_of(target)
+    assert found[:2] == kinds
+    assert [stream[:3] for stream in found[2:]] == [("subtitle", text, "spa")]
+    assert said_in(target) == [
+        (pytest.approx(0.5, abs=0.01), "Good evening"),
+        (pytest.approx(1.2, abs=0.01), "Good night"),
+    ]
+    assert chapters_of(target) == [(0, 0.8, "Evening"), (0.8, 2, "Night")]
+    with av.open(str(target)) as container:
+        told = {key.lower(): value for key, value in container.metadata.items()}
+    assert (told["title"], told["artist"]) == ("The Kid", "Chaplin")
+    if ending == ".mkv":
+        assert told["notes"] == "from the attic"
+
+
+def test_join_film_of_a_part_shifts_chapters_and_subtitles(rich_clip: Path, tmp_path: Path) -> None:
+    source, target = probe(rich_clip), tmp_path / "out.mkv"
+    part = {"start_seconds": 0.5, "duration_seconds": 1.0}
+    write_film(target, source, grey(source, **part), **part)
+    assert chapters_of(target) == [(0, 0.3, "Evening"), (0.3, 1, "Night")]
+    assert (pytest.approx(0.7, abs=0.01), "Good night") in said_in(target)
+
+
+MARKS = ["eng Main default", "eng Commentary comment", "deu For the blind visual_impaired"]
+ADDED_MARKS = ("captions", "descriptions")  # by ffmpeg, to mp4's tracks for the deaf and the blind
+SAID_MARKS = ["spa Signs forced", "eng For the deaf hearing_impaired"]
+
+
+@pytest.fixture
+def covered_clip(tmp_path: Path) -> Path:
+    """A film of three marked sounds and two subtitles, none default, with covers and two files."""
+    (tmp_path / "said.srt").write_text(SUBTITLES)
+    for name, codec in (("cover.jpg", "mjpeg"), ("small_cover.png", "png"), ("odd.gif", "gif")):
+        run_ffmpeg(
+            "-f", "lavfi", "-i", "testsrc2=size=60x80", "-frames:v", 1, "-c:v", codec,
+            "-strict", "unofficial", tmp_path / name,
+        )  # fmt: skip
+    (tmp_path / "old type.ttf").write_bytes(bytes(range(256)))
+    (tmp_path / "notes.txt").write_text("from the attic")
+    plain = make_clip(tmp_path / "plain.mkv", sound="aac")
+    types = ("image/jpeg", "application/x-truetype-font", "image/png", "text/plain", "image/gif")
+    names = ("cover.jpg", "old type.ttf", "small_cover.png", "notes.txt", "odd.gif")
+    marks: list[object] = []
+    for number, (kind, mime_type) in enumerate(zip(names, types, strict=True)):
+        marks += ["-attach", tmp_path / kind, f"-metadata:s:t:{number}", f"mimetype={mime_type}"]
+    for kind, tracks in (("a", MARKS), ("s", SAID_MARKS)):
+        for number, mark in enumerate(tracks):
+            language, *title, disposition = mark.split()
+            marks += [f"-metadata:s:{kind}:{number}", f"language={language}"]
+            marks += [f"-metadata:s:{kind}:{number}", f"title={' '.join(title)}"]
+            marks += [f"-disposition:{kind}:{number}", disposition]
+    clip = tmp_path / "covered.mkv"
+    sounds, said = ("-map", "1:a") * 3, ("-map", "0") * 2
+    run_ffmpeg(
+        "-i", tmp_path / "said.srt", "-i", plain, "-map", "1:v", *sounds, *said,
+        "-c", "copy", "-c:s", "subrip", *marks, clip,
+    )  # fmt: skip
+    return clip
+
+
+def marks_of(path: Path, kind: str) -> list[str]:
+    """Language, title and what it is marked as of each track of a kind, as libav reads them."""
+    with av.open(str(path)) as container:
+        return [
+            " ".join(
+                [
+                    str(stream.language),
+                    stream.metadata.get("title") or stream.metadata["name"],
+                    *(str(flag.name) for flag in type(stream.disposition)
+                      if flag in stream.disposition and flag.name not in ADDED_MARKS),
+                ]
+            )
+            for stream in container.streams
+            if stream.type == kind
+        ]  # fmt: skip
+
+
+def pictures_of(path: Path) -> list[tuple[str, bytes]]:
+    """Codec and content of each cover."""
+    with av.open(str(path)) as container:
+        covers = [s for s in container.streams.video if s.disposition & s.disposition.attached_pic]
+        return [
+            (stream.codec_context.codec.canonical_name, bytes(next(container.demux(stream))))
+            for stream in covers
+        ]
+
+
+def files_attached_to(path: Path, folder: Path) -> dict[str, bytes]:
+    """Name and content of each attachment that is no cover, as ffmpeg unpacks them."""
+    with av.open(str(path)) as container:
+        names = {
+            stream.index: stream.metadata["filename"]
+            for stream in container.streams
+            if stream.type == "attachment"
+        }
+    for index in names:
+        dumped = folder / f"attached {index}"
+        run_ffmpeg(f"-dump_attachment:{index}", dumped, "-i", path, "-t", 0, "-f", "null", "-")
+    return {name: (folder / f"attached {index}").read_bytes() for index, name in names.items()}
+
+
+@pytest.mark.parametrize("part", [{}, {"start_seconds": 0.8, "duration_seconds": 0.8}])
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])
+def test_join_film_keeps_covers_and_attached_files(
+    ending: str, part: dict[str, float], covered_clip: Path, tmp_path: Path
+) -> None:
+    source, folder = probe(covered_clip), tmp_path / "out"
+    assert [(a.codec, a.name) for a in source.attachments] == [
+        ("mjpeg", "cover.jpg"),
+        (None, "old type.ttf"),
+        ("png", "small_cover.png"),
+        (None, "notes.txt"),
+        ("gif", "odd.gif"),
+    ]
+    folder.mkdir()
+    target = folder / f"out{ending}"
+    film = write_film(target, source, grey(source, **part), **part)
+    assert (film.codec, film.stream_index, film.other_pictures) == ("h264", 0, ())
+    assert files_in(folder) == [target.name]
+    covers = [
+        (codec, (tmp_path / name).read_bytes())
+        for codec, name in (("mjpeg", "cover.jpg"), ("png", "small_cover.png"), ("gif", "odd.gif"))
+    ]
+    kept = {".mp4": covers[:2], ".mov": [], ".mkv": covers}[ending]
+    assert pictures_of(target) == kept
+    assert [CONTAINERS[ending].attaches(a) for a in source.attachments if a.codec] == [
+        cover in kept for cover in covers
+    ]
+    files = {name: (tmp_path / name).read_bytes() for name in ("old type.ttf", "notes.txt")}
+    assert files_attached_to(target, folder) == (files if ending == ".mkv" else {})
+    assert [CONTAINERS[ending].attaches(a) for a in source.attachments if not a.codec] == [
+        ending == ".mkv"
+    ] * 2
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+def test_join_film_keeps_covers_of_an_mp4(ending: str, covered_clip: Path, tmp_path: Path) -> None:
+    """Whose streams and sound tracks tell their names in other ways than Matroska's."""
+    source = probe(covered_clip)
+    mp4 = write_film(tmp_path / "source.mp4", source, grey(source))
+    target = tmp_path / f"out{ending}"
+    film = write_film(target, mp4, grey(mp4))
+    assert pictures_of(target) == pictures_of(mp4.path) != []
+    if ending == ".mkv":
+        names = [(a.name, a.mime_type) for a in film.attachments]
+        assert names == [("cover.jpg", "image/jpeg"), ("cover.png", "image/png")]
+    assert marks_of(target, "audio") == MARKS
+
+
+def test_join_film_keeps_covers_with_hostile_names(tmp_path: Path) -> None:
+    cover = tmp_path / "cover.png"
+    run_ffmpeg("-f", "lavfi", "-i", "testsrc2=size=60x80", "-frames:v", 1, cover)
+    for number, name in enumerate(("../../escaped.png", "..", "x" * 300, "/escaped.png")):
+        clip, folder = tmp_path / f"{number}.mkv", tmp_path / f"out{number}"
+        named = ("-metadata:s:t", "mimetype=image/png", "-metadata:s:t:0", f"filename={name}")
+        make_clip(clip, seconds=0.2, extra=("-attach", str(cover), *named))
+        source = probe(clip)
+        assert [a.name for a in source.attachments] == [name]
+        folder.mkdir()
+        before = files_in(tmp_path)
+        film = write_film(folder / "out.mkv", source, grey(source))
+        assert [a.name for a in film.attachments] == ["cover.png"]
+        assert files_in(tmp_path) == before
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+def test_join_film_keeps_what_tracks_are_marked_as(
+    ending: str, covered_clip: Path, tmp_path: Path
+) -> None:
+    source = probe(covered_clip)
+    target = tmp_path / f"out{ending}"
+    film = write_film(target, source, grey(source))
+    assert marks_of(target, "audio") == MARKS
+    said = marks_of(target, "subtitle")
+    if ending == ".mp4":  # which has one track of a kind that is enabled
+        assert said.pop(0) == "spa Signs default forced"
+        assert said == SAID_MARKS[1:]
+    else:
+        assert said == SAID_MARKS
+    assert [track.title for track in film.sounds] == ["Main", "Commentary", "For the blind"]
+
+
+@pytest.mark.parametrize(
+    ("rate", "part", "is_kept"),
+    [("25", {}, True), ("24", {}, False), ("25", {"start_seconds": 0.2}, False)],
+)
+@pytest.mark.parametrize("ending", [".mp4", ".mov"])
+def test_join_film_keeps_a_time_code_that_counts_its_frames(
+    ending: str, rate: str, part: dict[str, float], is_kept: bool, tmp_path: Path
+) -> None:
+    clip = make_clip(tmp_path / "clip.mov", extra=("-timecode", "10:20:30:04"))
+    source = probe(clip)
+    assert source.time_code == "10:20:30:04"
+    encoding = Encoding(frame_rate=Fraction(rate), preset="ultrafast")
+    film = write_film(tmp_path / f"out{ending}", source, grey(source, **part), encoding, **part)
+    assert film.time_code == ("10:20:30:04" if is_kept else None)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "ts"])
+@pytest.mark.parametrize(("start", "seconds"), [(0.0, 2.6), (1.0, 1.8), (1.48, 1.0), (0.52, 3.48)])
+def test_join_film_cuts_sound_to_the_part(
+    suffix: str, start: float, seconds: float, numbered_clip: Path, tmp_path: Path
+) -> None:
+    clip = tmp_path / f"clip.{suffix}"
+    sound = "pcm_s16le" if suffix == "mov" else "copy"
+    run_ffmpeg("-i", numbered_clip, "-c:v", "copy", "-c:a", sound, clip)
+    source = probe(clip)
+    part = {"start_seconds": start, "duration_seconds": seconds}
+    target = tmp_path / "out.mp4"
+    film = write_film(target, source, grey(source, **part), **part)
+    assert film.duration_seconds == pytest.approx(seconds)
+    onset, sound_start, sound_end = sound_of(target)
+    assert onset == pytest.approx(2 - start, abs=0.05)
+    assert sound_end - sound_start == pytest.approx(seconds, abs=0.05)
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize("what", ["v", "a"])
+@pytest.mark.parametrize("start", [0.0, 0.2])
+def test_join_film_keeps_picture_and_sound_together(
+    suffix: str, what: str, start: float, sound_clip: Path, tmp_path: Path
+) -> None:
+    source = probe(delay(sound_clip, tmp_path / f"late.{suffix}", what=what))
+    before, _, _ = sound_of(source.path)
+    target = tmp_path / "out.mp4"
+    write_film(target, source, grey(source, start_seconds=start), start_seconds=start)
+    after, _, _ = sound_of(target)
+    assert before == pytest.approx(1 + LATE_SECONDS * (-1 if what == "v" else 1), abs=0.06)
+    assert after == pytest.approx(before - start, abs=FRAME)
+
+
+def test_join_film_ends_sound_with_a_late_picture(sound_clip: Path, tmp_path: Path) -> None:
+    source = probe(delay(sound_clip, tmp_path / "late.mp4", what="v"))
+    target = tmp_path / "out.mp4"
+    write_film(target, source, grey(source, duration_seconds=1.0), duration_seconds=1.0)
+    _, start, end = sound_of(target)
+    assert start == pytest.approx(-LATE_SECONDS, abs=FRAME)
+    assert end == pytest.approx(1, abs=FRAME)
+
+
+def test_join_film_starts_a_late_picture_late(sound_clip: Path, tmp_path: Path) -> None:
+    source = probe(delay(sound_clip, tmp_path / "late.mp4", what="v"))
+    film = write_film(tmp_path / "out.mp4", source, grey(source))
+    assert film.start_seconds == pytest.approx(LATE_SECONDS, abs=FRAME)
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_join_film_takes_any_name(
+    name: str, sound_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in").mkdir()
+    source = Path("in") / name
+    source.write_bytes(sound_clip.read_bytes())
+    write_film(Path(name), probe(source))
+    assert files_in(tmp_path) == sorted(["in", name])
+
+
+@pytest.mark.parametrize("problem", [ValueError, KeyboardInterrupt])
+def test_picture_writer_leaves_nothing_when_the_block_raises(
+    problem: type[BaseException],
+    sound_clip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(our_ffmpeg, "QUIT_SECONDS", 5.0)
+    before = our_children()
+    source = probe(sound_clip)
+    began = time.monotonic()
+    with (
+        pytest.raises(problem),
+        PictureWriter(tmp_path / "out.mp4", source, FAST) as writer,
+    ):
+        for luma, chroma in noise(64, 48, 30):
+            writer.write(luma, chroma)
+        while not files_in(tmp_path):
+            time.sleep(0.01)
+        raise problem
+    assert files_in(tmp_path) == []
+    assert our_children() == before
+    assert time.monotonic() - began < 2.5, "it had to be killed"
+
+
+def test_picture_writer_keeps_an_older_film_until_the_new_one_is_whole(
+    plain_clip: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.mp4"
+    target.write_text("an older film")
+    with PictureWriter(target, probe(plain_clip), FAST) as writer:
+        for luma, chroma in noise(64, 48, 3):
+            writer.write(luma, chroma)
+        assert target.read_text() == "an older film"
+    assert probe(target).frame_count() == 3
+    assert files_in(tmp_path) == ["out.mp4"]
+
+
+def test_picture_writer_refuses_a_missing_folder(plain_clip: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "missing"
+    with pytest.raises(FilmColorizerError) as caught:
+        PictureWriter(folder / "out.mp4", probe(plain_clip), FAST)
+    assert str(caught.value) == (
+        f"the folder {folder} does not exist; make it, or choose another place with -o"
+    )
+
+
+def test_picture_writer_refuses_a_folder_that_may_not_be_written_to(plain_clip: Path) -> None:
+    source = probe(plain_clip)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o555)
+        with ordinary_user(), pytest.raises(FilmColorizerError) as caught:
+            PictureWriter(folder / "out.mp4", source, FAST)
+    assert str(caught.value) == (
+        f"the folder {folder} may not be written to; change its permissions, or choose another"
+        " place with -o"
+    )
+
+
+def test_picture_writer_refuses_a_folder_as_target(plain_clip: Path, tmp_path: Path) -> None:
+    target = tmp_path / "out.mp4"
+    target.mkdir()
+    with pytest.raises(FilmColorizerError) as caught:
+        write_pictures(target, probe(plain_clip))
+    assert str(caught.value) == (
+        f"cannot write {target} (Is a directory); make room there, or choose another place with -o"
+    )
+    assert files_in(tmp_path) == ["out.mp4"]
+    assert files_in(target) == []
+
+
+@pytest.mark.parametrize("count", [40, 1500], ids=["at the end", "midway"])
+def test_picture_writer_leaves_nothing_on_a_full_disk(
+    count: int, plain_clip: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.mp4"
+    source = probe(plain_clip)
+    pictures = noise(64, 48, 40) * (count // 40)
+    with file_size_limit(100_000), pytest.raises(VideoError) as caught:
+        write_pictures(target, source, pictures)
+    message = str(caught.value)
+    assert message.startswith(f"{target} could not be written (ffmpeg: ")
+    assert "File too large" in message
+    assert message.endswith("); make room there, or choose another place with -o")
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("rate", [Fraction(24), Fraction(30000, 1001), Fraction(25, 2)])
+def test_join_film_begins_each_part_where_the_last_one_ends(
+    rate: Fraction, plain_clip: Path, tmp_path: Path
+) -> None:
+    """Also where frames are stored in another order than they are shown."""
+    source, encoding = probe(plain_clip), Encoding(frame_rate=rate, preset="medium", crf=0)
+    pictures = noise(64, 48, 30)
+    parts = []
+    for number, (begin, end) in enumerate(((0, 13), (13, 14), (14, 30))):
+        parts.append(tmp_path / f"{number}.mp4")
+        write_pictures(parts[-1], source, pictures[begin:end], encoding)
+    target = tmp_path / "out.mp4"
+    join_film(parts, target, source, Timeline.steady(rate, 30))
+    with av.open(str(target)) as container:
+        assert [frame.time for frame in container.decode(video=0)] == pytest.approx(
+            [float(number / rate) for number in range(30)], abs=1e-4
+        )
+    luma, *_ = decode_planes(target, "yuv420p", (64, 48))
+    np.testing.assert_array_equal(luma, [picture for picture, _ in pictures])
+    assert count_pictures(target) == 30
+    assert files_in(tmp_path) == ["0.mp4", "1.mp4", "2.mp4", "out.mp4"]
+
+
+def test_join_film_tells_when_the_source_is_gone(sound_clip: Path, tmp_path: Path) -> None:
+    source = dataclasses.replace(probe(sound_clip), path=tmp_path / "gone.mp4")
+    target = tmp_path / "out.mp4"
+    with pytest.raises(VideoError) as caught:
+        write_film(target, source, noise(64, 48, 20))
+    assert str(caught.value) == (
+        f"{source.path} cannot be read any more (No such file or directory); put it back, and give"
+        " the same command again"
+    )
+    assert files_in(tmp_path) == []
+
+
+def test_picture_writer_leaves_nothing_when_ffmpeg_is_missing(
+    plain_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = probe(plain_clip)
+    monkeypatch.setenv(BINARY_VARIABLE, str(tmp_path / "no-ffmpeg"))
+    with pytest.raises(VideoError, match="no-ffmpeg is not a program that can be run"):
+        write_pictures(tmp_path / "out.mp4", source)
+    assert files_in(tmp_path) == []
+
+
+def test_join_film_of_numbered_pictures(tmp_path: Path) -> None:
+    make_pictures(tmp_path / "%d.png", first=3, count=6)
+    source = probe(tmp_path / "%d.png", sequence_rate=Fraction(18))
+    for part in ({}, {"start_seconds": 2 / 18}):
+        film = write_film(tmp_path / "out.mkv", source, grey(source, **part), **part)
+        assert film.frame_count(Fraction(25)) == (4 if part else 6)
+        assert (film.sounds, film.attachments, film.chapters) == ((), (), 0)
