@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# Tests run side by side, a process for each core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import resource
 import shutil
 import subprocess
