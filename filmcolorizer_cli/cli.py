@@ -784,6 +784,10 @@ def colorize(
         Literal["auto", "on", "off"],
         typer.Option(help="Make whole pictures of fields: where they are found, always or never."),
     ] = "auto",
+    skip_damaged: Annotated[
+        bool,
+        typer.Option("--skip-damaged", help="Go on behind what of the film cannot be decoded."),
+    ] = False,
     start: Start = 0.0,
     duration: Duration = None,
     workers: Annotated[
@@ -822,7 +826,14 @@ def colorize(
     coding = CODECS[codec].coding_of(source)
     encoding = replace(encoding, frame_rate=frame_rate or source.frame_rate, coding=coding)
     options = ColorizeOptions(
-        encoding, start, duration, vividness, frame_rate is None, deinterlace, recolor
+        encoding,
+        start,
+        duration,
+        vividness,
+        keeps_times=frame_rate is None,
+        deinterlace=deinterlace,
+        recolor=recolor,
+        skips_damage=skip_damaged,
     )
     if not as_json:
         console.note(f"colorizing {film} with the model {chosen.name} on {where.type}")

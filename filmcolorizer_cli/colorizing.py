@@ -47,6 +47,8 @@ from filmcolorizer_cli.video import (
     FieldOrder,
     Film,
     Sampling,
+    Spans,
+    find_damage,
     read_coded_luma,
     read_pictures,
     read_ticks,
@@ -71,6 +73,7 @@ class ColorizeOptions:
             spaced, instead of the encoding's frame rate.
         deinterlace: make whole pictures of fields; ``auto`` where the survey finds them.
         recolor: colorize shots as well that are in colour already.
+        skips_damage: let the picture stand still where the film cannot be decoded.
     """
 
     encoding: Encoding = field(default_factory=Encoding)
@@ -80,6 +83,7 @@ class ColorizeOptions:
     keeps_times: bool = False
     deinterlace: Literal["auto", "on", "off"] = "auto"
     recolor: bool = False
+    skips_damage: bool = False
 
     def sampling(self) -> Sampling:
         """The frames that are read: of the film's own size, at the rate that is written."""
@@ -143,18 +147,29 @@ def colorize(
     try:
         ticks = _part_of(film, uneven_ticks(film), options) if options.keeps_times else None
         if not parts.segments:
+            damage = _find_damage(film, track, note) if options.skips_damage else None
             found = survey(
                 film,
                 start_seconds=options.start_seconds,
                 duration_seconds=options.duration_seconds,
                 frame_rate=sampling.frame_rate,
+                damage=damage,
                 track=track,
             )
             _tell(found, film, options, note)
-            parts.begin(_plan(film, found, ticks, options), {"survey": asdict(found)})
-        known = Survey.of(parts.known["survey"])
-        batch_size = BatchSize(note=note)
-        job = _Job(film, network, options, device, known, ticks, batch_size, parts.begun_with)
+            known = {"survey": asdict(found), "damage": damage}
+            parts.begin(_plan(film, found, ticks, options), known)
+        job = _Job(
+            film,
+            network,
+            options,
+            device,
+            Survey.of(parts.known["survey"]),
+            parts.known["damage"],
+            ticks,
+            BatchSize(note=note),
+            parts.begun_with,
+        )
         yield from _render(parts, job, workers)
         if not parts.frames_done:
             raise VideoError(f"{film.path} gave no picture to colorize; look at it with a player")
@@ -228,6 +243,26 @@ def _tell(
         )
 
 
+def _find_damage(film: Film, track: Track, note: Callable[[str], object]) -> Spans:
+    """Find what of a film is left out, and say so."""
+    found: list[Spans] = []
+
+    def seconds() -> Iterator[int]:
+        search = find_damage(film)
+        while True:
+            try:
+                yield int(next(search))
+            except StopIteration as end:
+                found.append(end.value)
+                return
+
+    for _ in track(seconds(), round(film.duration_seconds), "seconds checked"):
+        pass
+    for begin, end in found[0]:
+        note(f"damaged: nothing is shown of {begin:.2f} to {end:.2f} s, the frame before stays")
+    return found[0]
+
+
 def _plan(
     film: Film, found: Survey, ticks: list[int] | None, options: ColorizeOptions
 ) -> list[Segment]:
@@ -257,6 +292,7 @@ class _Job:
     options: ColorizeOptions
     device: torch.device
     survey: Survey
+    damage: Spans | None
     ticks: Sequence[int] | None
     batch_size: BatchSize
     begun_with: dict[str, Any]
@@ -296,7 +332,9 @@ class _Job:
 
     def sampling(self, segment: Segment, ticks_file: Path) -> Sampling:
         """The frames of a segment."""
-        sampling = replace(self.options.sampling(), field_order=self.field_order)
+        sampling = replace(
+            self.options.sampling(), field_order=self.field_order, damage=self.damage
+        )
         after = segment.planned_frames and segment.first_frame + segment.planned_frames
         if self.ticks is not None:
             end = None if self.options.duration_seconds is None else self.ticks[-1] + 1
@@ -453,6 +491,7 @@ def _begun_with(film: Film, network: Network, options: ColorizeOptions) -> dict[
         "times of its own": options.keeps_times,
         "deinterlace": options.deinterlace,
         "recolor": options.recolor,
+        "skip damaged": options.skips_damage,
         "network": config_to_dict(network.config),
         "checksum of the weights": checksum(network),
         "version": __version__,

@@ -28,6 +28,7 @@ from filmcolorizer_cli.video import (
     Film,
     Plane,
     Sampling,
+    Spans,
     read_cuts,
     read_fields,
     read_strips,
@@ -65,7 +66,7 @@ MAX_BAR = 0.3
 MAX_LONE_BAR = 0.04
 MIN_BAR_OF_OTHER = 0.5
 
-Track = Callable[[Iterable[Plane], int, str], Iterable[Plane]]
+Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
 Floats = NDArray[np.float32]
 
 
@@ -117,7 +118,7 @@ class Survey:
 
     seconds: float
     cuts: tuple[float, ...]
-    colored: tuple[tuple[float, float], ...]
+    colored: Spans
     area: Area
     field_order: FieldOrder
 
@@ -139,6 +140,7 @@ def survey(
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
     frame_rate: Fraction = TIMELINE_FRAME_RATE,
+    damage: Spans | None = None,
     track: Track = lambda frames, total, label: frames,
 ) -> Survey:
     """Look through a film, or a part of one, in one pass.
@@ -146,6 +148,7 @@ def survey(
     Args:
         start_seconds, duration_seconds: the part to look at; to the film's end when not given.
         frame_rate: frames a second that are looked at for cuts.
+        damage: what is left out, as in a `Sampling`.
         track: wraps the frames, given their number and a label, to show progress.
 
     Raises:
@@ -160,6 +163,7 @@ def survey(
             start_seconds=start_seconds,
             duration_seconds=duration_seconds,
             cuts_file=files[0],
+            damage=damage,
         )
         total = sampling.frame_count(film)
         seconds = float(total / sampling.frame_rate)
@@ -242,7 +246,7 @@ def _cells(chroma: Floats) -> Floats:
     return means
 
 
-def _colored(tinge: _Tinge, bounds: Sequence[float]) -> tuple[tuple[float, float], ...]:
+def _colored(tinge: _Tinge, bounds: Sequence[float]) -> Spans:
     """The spans of shots in colour, between these times, joined where they touch."""
     spans: list[tuple[float, float]] = []
     for begin, end in pairwise(bounds):

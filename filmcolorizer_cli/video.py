@@ -33,6 +33,8 @@ SEEK_MARGIN_SECONDS = 1.0  # a seek lands so much earlier; the exact frame is th
 MPEG_SEEK_MARGIN_SECONDS = 15.0
 RGB_MATRIX = "bt709"  # that ffmpeg is told to turn R'G'B' films to Y'CbCr by
 CONTAINER_ROUNDING_SECONDS = 0.0011  # Matroska counts in milliseconds
+MAX_STEP_FRAMES = 1.6  # from one frame to the next, where none between is missing
+MAX_MISSING_END_SECONDS = 0.5  # by which containers may be wrong
 SD_HEIGHT = 576  # untagged pictures up to this height are taken for BT.601, as players do
 SEQUENCE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot begins
@@ -58,6 +60,7 @@ MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
 # Which field of a frame comes first: as measured, or as each frame is flagged.
 FieldOrder = Literal["progressive", "top", "bottom", "flagged"]
 Plane = NDArray[np.uint8]
+Spans = tuple[tuple[float, float], ...]  # begins and ends, in seconds, ascending
 DeepPlane = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16, by the depth of its `Coding`
 
 
@@ -475,6 +478,8 @@ class Sampling:
             them, whatever the rate and times above.
         ticks_file: a file into which the times of these frames are written; see `read_ticks`.
         field_order: the order of the fields that frames are woven of, to make whole pictures of.
+        damage: what of the film is left out, so that the frame before stands for it, as
+            `find_damage` gives it; None to raise at what cannot be decoded.
     """
 
     width: int | None = None
@@ -488,6 +493,7 @@ class Sampling:
     ticks: tuple[int, int | None] | None = None
     ticks_file: Path | None = None
     field_order: FieldOrder = "progressive"
+    damage: Spans | None = None
 
     def frame_count(self, film: Film) -> int:
         """About how many frames will come."""
@@ -596,6 +602,63 @@ def read_every_frame(
     sampling = Sampling(frame_rate=film.frame_rate)
     for data in _read_raw(film, sampling, stream, "gray", height * width):
         yield data.reshape(height, width)
+
+
+def find_damage(film: Film) -> Generator[float, None, Spans]:
+    """Find what of a film cannot be decoded, in seconds from its first frame.
+
+    It begins with a frame that is missing or broken, and ends with the next key frame: what is
+    decoded between is made from what is broken.
+
+    Yields:
+        How far it has come, in seconds, after each frame.
+    """
+    frame_seconds = float(1 / film.frame_rate)
+    first = float(film.first_tick * film.time_base)
+    spans: list[tuple[float, float]] = []
+    last, broken_from = -frame_seconds, math.inf
+    for seconds, kind in _decoded(film):
+        now = last + frame_seconds if seconds is None else seconds - first
+        if kind == "broken":
+            broken_from = min(broken_from, now)
+            continue
+        if now - last > MAX_STEP_FRAMES * frame_seconds:
+            broken_from = min(broken_from, last + frame_seconds)
+        if kind == "key" and now > broken_from:
+            spans.append((broken_from, now))
+            broken_from = math.inf
+        last = max(last, now)
+        yield max(now, 0.0)
+    end = film.duration_seconds
+    if end - last > MAX_MISSING_END_SECONDS:
+        broken_from = min(broken_from, last + frame_seconds)
+    if broken_from < end:
+        spans.append((broken_from, end))
+    return tuple(spans)
+
+
+def _decoded(film: Film) -> Iterator[tuple[float | None, str]]:
+    """The times of a film's frames as the container has them, where it tells, and how they are.
+
+    That is ``key`` for a key frame, ``whole``, or ``broken``.
+    """
+    with opened(film) as container:
+        stream = container.streams[film.stream_index]
+        stream.thread_type = "AUTO"
+        packets = container.demux(stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError:  # what follows cannot even be found
+                return
+            if packet is None:
+                return
+            try:
+                for frame in packet.decode():
+                    kind = "key" if frame.key_frame else "whole"
+                    yield frame.time, "broken" if frame.is_corrupt else kind
+            except av.FFmpegError:
+                yield None if packet.pts is None else float(packet.pts * film.time_base), "broken"
 
 
 def uneven_ticks(film: Film) -> list[int] | None:
@@ -807,7 +870,8 @@ def _burst_outputs(film: Film, sampling: Sampling, bursts: Bursts, stream: Any) 
 def _timed(film: Film, sampling: Sampling) -> Any:
     """All frames that are stored, from before the start on; their times count from there."""
     start = film.start_seconds + sampling.start_seconds
-    stream, origin = _from(film, start, sampling.field_order)
+    stream, origin = _from(film, start, sampling)
+    stream = _undamaged(stream, sampling.damage, film.start_seconds - origin)
     stream = stream.filter("settb", "1/1000000")
     return stream.filter("setpts", f"(PTS-{start - origin:.6f}/TB)/{sampling.rate!r}")
 
@@ -816,7 +880,8 @@ def _as_stored(film: Film, sampling: Sampling, ticks: tuple[int, int | None]) ->
     """The film's pictures as they are stored, at their own times."""
     begin, end = ticks
     seconds = float((begin - film.first_tick) * film.time_base) + film.start_seconds
-    stream, _ = _from(film, seconds, sampling.field_order, copyts=None)
+    stream, _ = _from(film, seconds, sampling, copyts=None)
+    stream = _undamaged(stream, sampling.damage, float(film.first_tick * film.time_base))
     stream = stream.filter("settb", f"{film.time_base.numerator}/{film.time_base.denominator}")
     stream = stream.filter("trim", start_pts=begin, **({} if end is None else {"end_pts": end}))
     if sampling.ticks_file is not None:
@@ -825,7 +890,17 @@ def _as_stored(film: Film, sampling: Sampling, ticks: tuple[int, int | None]) ->
     return stream
 
 
-def _from(film: Film, start: float, field_order: FieldOrder, **options: None) -> tuple[Any, float]:
+def _undamaged(stream: Any, damage: Spans | None, first_seconds: float) -> Any:
+    """The frames that are not in these spans, of which the film's first one has this time."""
+    if not damage:
+        return stream
+    # Half a millisecond to either side is what containers round by.
+    spans = ((first_seconds + begin - 5e-4, first_seconds + end - 5e-4) for begin, end in damage)
+    left_out = "+".join(f"gte(t,{begin:.6f})*lt(t,{end:.6f})" for begin, end in spans)
+    return stream.filter("select", f"not({left_out})")
+
+
+def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tuple[Any, float]:
     """The film's whole pictures from some moment before ``start``, which they count time from.
 
     Both are in seconds from the container's start.
@@ -836,10 +911,11 @@ def _from(film: Film, start: float, field_order: FieldOrder, **options: None) ->
     else:
         origin = seek = max(start - SEEK_MARGIN_SECONDS, 0.0)
     seeking = {"ss": f"{seek:.6f}"} if seek else {}
-    # -xerror: a damaged packet or frame ends the reading instead of coming out as grey mush.
-    stream = _open_film(film, xerror=None, **seeking, **options)[str(film.stream_index)]
-    if field_order != "progressive":
-        parity = {"top": "tff", "bottom": "bff", "flagged": "auto"}[field_order]
+    # A damaged packet or frame ends the reading, or is left out, and does not become grey mush.
+    on_damage = {"xerror": None} if sampling.damage is None else {"max_error_rate": "1"}
+    stream = _open_film(film, **on_damage, **seeking, **options)[str(film.stream_index)]
+    if sampling.field_order != "progressive":
+        parity = {"top": "tff", "bottom": "bff", "flagged": "auto"}[sampling.field_order]
         stream = stream.filter("bwdif", mode="send_frame", parity=parity, deint="all")
     return stream, origin
 
@@ -878,7 +954,8 @@ def _read_raw(
             raise VideoError(
                 f"{film.path} is damaged or cut short and could not be read beyond"
                 f" {sampling.start_seconds + read:.1f} s (ffmpeg: {process.last_words()}); repair"
-                " it, or take a part with --start and --duration"
+                " it, take a part with --start and --duration, or colorize what can be read with"
+                " --skip-damaged"
             )
 
 

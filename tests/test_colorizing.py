@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -848,3 +849,67 @@ def test_colorize_frames_goes_on_with_fewer_at_once_where_memory_is_short() -> N
 def test_colorize_frames_gives_up_where_one_frame_is_too_much() -> None:
     with pytest.raises(torch.OutOfMemoryError):
         colorized(random_lumas(30, 40), SmallDevice(0))
+
+
+@pytest.fixture(scope="module")
+def sound_film(clip_folder: Path) -> Path:
+    """10 s of numbered frames with a tone from the middle on, a key frame every second."""
+    codec = (*X264[:3], "veryfast", "-g", "25", "-sc_threshold", "0", "-bf", "2")
+    return make_numbered_clip(clip_folder / "ten.mp4", seconds=10, codec=codec, sound="aac")
+
+
+def spoil(film: Path, target: Path, begin: int, end: int) -> Path:
+    """A copy of a film with the packets of these frames overwritten, as a bad sector does."""
+    data = bytearray(film.read_bytes())
+    with av.open(str(film)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    for packet in packets:
+        if begin <= packet.pts * packet.time_base * 25 < end:
+            data[packet.pos : packet.pos + packet.size] = b"\xee" * packet.size
+    target.write_bytes(data)
+    return target
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_colorize_skips_what_is_damaged(
+    workers: int, sound_film: Path, short_segments: None, tmp_path: Path
+) -> None:
+    """The picture stands still until the next key frame, all else stays where it was."""
+    film = probe(spoil(sound_film, tmp_path / "bad.mp4", 80, 83))
+    target, notes = tmp_path / "color.mp4", list[str]()
+    encoding = replace(QUICK, frame_rate=Fraction(25))
+    with pytest.raises(VideoError, match=r"could not be read beyond 3\.\d s .* --skip-damaged"):
+        list(run_colorize(film, target, encoding=encoding))
+    options = {"encoding": encoding, "skips_damage": True, "workers": workers}
+    list(run_colorize(film, target, note=notes.append, **options))
+    assert len(notes) == 1
+    told = re.fullmatch(
+        r"damaged: nothing is shown of (\d\.\d\d) to 4\.00 s, the frame before stays", notes[0]
+    )
+    assert told
+    first = round(float(told[1]) * 25)
+    assert 76 <= first <= 80
+    expected = [*range(first), *[first - 1] * (100 - first), *range(100, 250)]
+    assert shown_numbers(target) == expected
+    sounds = []
+    for path in (sound_film, target):
+        with av.open(str(path)) as container:
+            sounds.append([(p.pts, bytes(p)) for p in container.demux(audio=0) if p.size])
+    assert sounds[0] == sounds[1]
+
+
+def test_colorize_skips_what_is_cut_off(sound_film: Path, tmp_path: Path) -> None:
+    whole = tmp_path / "whole.mkv"
+    run_ffmpeg("-i", sound_film, "-c", "copy", whole)
+    data = whole.read_bytes()
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(data[: len(data) * 6 // 10])
+    target, notes = tmp_path / "color.mp4", list[str]()
+    encoding = replace(QUICK, frame_rate=Fraction(25))
+    options = {"encoding": encoding, "skips_damage": True, "note": notes.append}
+    list(run_colorize(probe(cut), target, **options))
+    [told] = notes
+    assert re.fullmatch(r"damaged: nothing is shown of \d\.\d\d to 10\.00 s, .*", told)
+    numbers = shown_numbers(target)
+    assert numbers == list(range(len(numbers)))
+    assert 100 < len(numbers) < 200
