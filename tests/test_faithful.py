@@ -74,6 +74,14 @@ def times_of(path: Path) -> list[float]:
         return [frame.time for frame in container.decode(video=0)]
 
 
+def sound_after_picture(path: Path) -> float:
+    """How much later the sound ends than the picture, in seconds."""
+    with av.open(str(path)) as container:
+        *_, sound = (frame for frame in container.decode(audio=0) if frame.time is not None)
+    last = times_of(path)[-1] + 1 / float(probe(path).frame_rate)
+    return float(sound.time + sound.samples / sound.sample_rate) - last
+
+
 def test_sounds_subtitles_and_chapters(recipe: Path, vivid_weights: Path) -> None:
     Path("said.srt").write_text("1\n00:00:00,500 --> 00:00:01,000\nGood evening\n")
     Path("told.txt").write_text(
@@ -254,10 +262,9 @@ def test_containers(
     output = colorized(film, vivid_weights, "--fps", "source")
     assert_looks_the_same(film, output.path)
     assert len(output.sounds) == 1
-    with av.open(str(output.path)) as container:
-        sound = container.streams.audio[0]
-        end = float(sound.start_time * sound.time_base + sound.duration * sound.time_base)
-    assert end == pytest.approx(output.duration_seconds, abs=2.5 * FRAME)
+    is_copied = output.sounds[0].codec == probe(film).sounds[0].codec
+    off = FRAME if is_copied else FRAME + 1024 / 44100  # AAC fills its last frame up with silence
+    assert sound_after_picture(output.path) == pytest.approx(sound_after_picture(film), abs=off)
 
 
 def test_y4m(recipe: Path, vivid_weights: Path) -> None:
