@@ -28,7 +28,7 @@ from filmcolorizer_cli.color import (
     luma_from_codes,
     resize,
 )
-from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter
+from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter, check_encoder
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.joining import Timeline, join_film
 from filmcolorizer_cli.networks import Network, autocast, config_to_dict, for_inference
@@ -122,8 +122,8 @@ def colorize(
         left any, then after each frame.
 
     Raises:
-        OptionError: the film ends before ``start_seconds``, not a single frame is wanted, or all of
-            the film is in colour already.
+        OptionError: the film ends before ``start_seconds``, not a single frame is wanted, all of
+            the film is in colour already, or the encoder cannot be used.
         FilmColorizerError: the target or its parts cannot be written.
         VideoError: the film cannot be read, or the target cannot be written; no target is left.
     """
@@ -138,6 +138,8 @@ def colorize(
             f"a duration of {options.duration_seconds:g} s is shorter than a frame; give a longer"
             " --duration"
         )
+    if options.encoding.encoder is not None:
+        check_encoder(options.encoding)
     ending = CODECS[options.encoding.codec].endings[0]
     parts = Parts(target, _begun_with(film, network, options), ending)
     if parts.discarded:

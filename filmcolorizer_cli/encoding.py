@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
@@ -42,6 +43,7 @@ Preset = Literal[
 _SVT_PRESETS = dict(zip(Preset.__args__, (12, 11, 10, 9, 8, 6, 5, 4, 2), strict=True))  # type: ignore[attr-defined]
 # ITU-T H.273 MatrixCoefficients.
 _MATRIX_TAGS = {"bt709": 1, "bt601": 6, "bt2020": 9}
+TRIAL_SIDE = 256  # pixels of the picture that an encoder is tried with
 _RANGE_TAGS = {"limited": "tv", "full": "pc"}
 
 
@@ -190,6 +192,31 @@ def color_tags(coding: Coding) -> dict[str, str]:
         "color_trc": str(coding.transfer),
         "color_range": _RANGE_TAGS[coding.range],
     }
+
+
+def check_encoder(encoding: Encoding) -> None:
+    """Try an encoder that a person named, before hours are spent on pictures for it.
+
+    Raises:
+        OptionError: it is none that ffmpeg has, or none that this machine can run.
+    """
+    pictures = ffmpeg.input(
+        "pipe:",
+        format="rawvideo",
+        pix_fmt=encoding.coding.pixel_format("yuv420p"),
+        video_size=(TRIAL_SIDE, TRIAL_SIDE),
+        **color_tags(encoding.coding),
+    )
+    output = ffmpeg.output(pictures.video, "-", format="null", **encoding.options)
+    picture = np.zeros(TRIAL_SIDE * TRIAL_SIDE * 3 // 2, encoding.coding.sample_type)
+    with Process(output, reads_stdin=True) as process:
+        with suppress(BrokenPipeError):
+            process.stdin.write(picture.data)
+        if not process.wait():
+            raise OptionError(
+                f"the encoder {encoding.encoder} cannot be used here (ffmpeg:"
+                f" {process.last_words()}); name another, or leave --encoder out"
+            )
 
 
 class PictureWriter:

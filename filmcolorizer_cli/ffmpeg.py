@@ -111,6 +111,12 @@ def open_input(path: Path, **options: Any) -> Any:
     return ffmpeg.input(local_file(path), **ONLY_THE_FILE, **options)
 
 
+# What ffmpeg says of each of its threads after it has said what went wrong.
+_CONSEQUENCE = re.compile(
+    r"Task finished with error|Terminating thread with|Nothing was written into output"
+)
+
+
 class Process:
     """A running ffmpeg, as a context manager that always ends it.
 
@@ -200,5 +206,7 @@ class Process:
         for line in self._popen.stderr:
             text = line.decode(errors="replace").strip()
             text = re.sub(r"^(\[[^\]]* @ 0x[0-9a-f]+\] )+", "", text)  # "[h264 @ 0x55d0c8] "
+            if self._said and _CONSEQUENCE.match(text):
+                continue
             if text and (not self._said or self._said[-1] != text):
                 self._said.append(text)

@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 
-from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter
+from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter, check_encoder
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.video import Coding, Film, probe
@@ -147,3 +147,13 @@ def test_encoding_refuses_a_quality_that_there_is_not(codec: str, crf: int, word
     with pytest.raises(OptionError) as caught:
         Encoding(crf=crf, codec=codec)
     assert str(caught.value) == words
+
+
+def test_check_encoder_tells_what_cannot_be_used() -> None:
+    for encoder in ("libx264", "libopenh264"):
+        check_encoder(Encoding(encoder=encoder))
+    with pytest.raises(OptionError) as caught:
+        check_encoder(Encoding(encoder="h264_mine"))
+    told = str(caught.value)
+    assert told.startswith("the encoder h264_mine cannot be used here (ffmpeg: Unknown encoder")
+    assert told.endswith("); name another, or leave --encoder out")
