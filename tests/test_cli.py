@@ -1254,7 +1254,10 @@ def test_commands_tell_of_a_film_that_is_cut_short(vivid_weights: Path) -> None:
     ):
         said = fail(*arguments)
         assert said.startswith(start)
-        assert said.endswith("); repair it, or take a part with --start and --duration")
+        assert said.endswith(
+            "); repair it, take a part with --start and --duration, or colorize what can be read"
+            " with --skip-damaged"
+        )
 
 
 @pytest.mark.parametrize("command", ["train", "eval"])

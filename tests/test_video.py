@@ -636,7 +636,10 @@ def test_reading_a_truncated_film_tells_ffmpegs_words(read: Any, tmp_path: Path)
     assert told is not None
     assert float(told[1]) == pytest.approx(count / 25, abs=0.06)
     assert "corrupt" in message
-    assert message.endswith("); repair it, or take a part with --start and --duration")
+    assert message.endswith(
+        "); repair it, take a part with --start and --duration, or colorize what can be read"
+        " with --skip-damaged"
+    )
 
 
 def test_reading_a_damaged_frame_is_no_grey_mush(tmp_path: Path) -> None:
