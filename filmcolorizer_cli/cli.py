@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 FIND = "find"  # what --offset without a value stands for
 HIGHEST_FRAME_RATE = 240
+MOST_TICKS = 100_000  # for a number of seconds, in an exact frame rate
+LONGEST_SECONDS = 1e7
 STOPPED = "stopped; no unfinished file was left behind"
 SPLIT_METAVAR = "SHARES|COUNTS|interleaved"
 DEMO_MOMENTS_SECONDS = (1.0, 3.0, 5.0)  # of the sample film, one of each shot
@@ -106,7 +108,7 @@ def _parse_seconds(text: str) -> float:
         parts = [float(part) for part in str(text).split(":")]
     except ValueError:
         parts = []
-    if not 1 <= len(parts) <= 3 or not all(0 <= part < float("inf") for part in parts):
+    if not 1 <= len(parts) <= 3 or not all(0 <= part < LONGEST_SECONDS for part in parts):
         raise typer.BadParameter(f"{text!r} is no time; write seconds or hours:minutes:seconds")
     seconds = 0.0
     for part in parts:
@@ -135,6 +137,7 @@ def _exact_rate(text: str, forms: str) -> Fraction:
         raise typer.BadParameter(
             f"{text!r} is no frame rate from 1 to {HIGHEST_FRAME_RATE}; write {forms}"
         )
+    rate = rate.limit_denominator(MOST_TICKS)
     ntsc = Fraction(round(rate) * 1000, 1001)  # 23.976, 29.97 and 59.94 stand for these
     return ntsc if rate != ntsc and abs(rate - ntsc) < Fraction(1, 100) else rate
 

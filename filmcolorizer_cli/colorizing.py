@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -37,6 +37,7 @@ from filmcolorizer_cli.segments import (
     Segment,
     check_unchanged,
     identity_of,
+    parts_folder,
     plan_segments,
 )
 from filmcolorizer_cli.survey import Area, Survey, Track, survey
@@ -138,6 +139,11 @@ def colorize(
             f"a duration of {options.duration_seconds:g} s is shorter than a frame; give a longer"
             " --duration"
         )
+    if film.path.resolve().is_relative_to(parts_folder(target).resolve()):
+        raise OptionError(
+            f"{film.path} lies among the parts of {target}, which make way for new ones; name"
+            " another place with -o"
+        )
     if options.encoding.encoder is not None:
         check_encoder(options.encoding)
     ending = CODECS[options.encoding.codec].endings[0]
@@ -147,7 +153,8 @@ def colorize(
     elif parts.frames_done:
         note(f"going on after the {parts.frames_done} frames that an interrupted rendering left")
     try:
-        ticks = _part_of(film, uneven_ticks(film), options) if options.keeps_times else None
+        all_ticks = uneven_ticks(film)
+        ticks = _part_of(film, all_ticks, options) if options.keeps_times else None
         if not parts.segments:
             damage = _find_damage(film, track, note) if options.skips_damage else None
             found = survey(
@@ -168,6 +175,7 @@ def colorize(
             device,
             Survey.of(parts.known["survey"]),
             parts.known["damage"],
+            all_ticks,
             ticks,
             BatchSize(note=note),
             parts.begun_with,
@@ -204,15 +212,17 @@ def _no_room(target: Path, parts: Parts, frames: int, reason: str) -> FilmColori
 
 
 def _part_of(film: Film, ticks: list[int] | None, options: ColorizeOptions) -> list[int] | None:
-    """The times of the frames that are wanted."""
+    """The times of the frames that are wanted, from the one on that is shown at the start."""
     if ticks is None:
         return None
     half_frame = 1 / (2 * film.frame_rate)
-    begin = film.first_tick + int((options.start_seconds - half_frame) / film.time_base)
+    begin = film.first_tick + round((Fraction(options.start_seconds) + half_frame) / film.time_base)
+    part = ticks[max(bisect_right(ticks, begin) - 1, 0) :]
     if options.duration_seconds is None:
-        return [tick for tick in ticks if tick >= begin]
-    end = begin + int(Fraction(options.duration_seconds) / film.time_base)
-    return [tick for tick in ticks if begin <= tick < end]
+        return part
+    seconds = Fraction(options.start_seconds) + Fraction(options.duration_seconds) - half_frame
+    end = film.first_tick + round(seconds / film.time_base)
+    return part[:1] + [tick for tick in part[1:] if tick < end]
 
 
 def _tell(
@@ -275,7 +285,8 @@ def _plan(
         cuts = [math.ceil(cut * rate - ROUNDING_FRAMES) for cut in found.cuts]
     else:
         frames, rate = len(ticks), film.frame_rate
-        times = [float((tick - ticks[0]) * film.time_base) for tick in ticks]
+        start = film.first_tick + options.start_seconds / float(film.time_base)
+        times = [(tick - start) * float(film.time_base) for tick in ticks]
         cuts = [bisect_left(times, cut - ROUNDING_FRAMES / film.frame_rate) for cut in found.cuts]
     return plan_segments(frames, round(SEGMENT_SECONDS * rate), cuts)
 
@@ -285,7 +296,8 @@ class _Job:
     """What the rendering of each segment needs to know.
 
     Attributes:
-        ticks: the times of the frames, where they are not evenly spaced.
+        all_ticks: the times of the film's frames, where they are not evenly spaced.
+        ticks: of those that are written, where they keep them.
         begun_with: what tells the film from another, among else.
     """
 
@@ -295,6 +307,7 @@ class _Job:
     device: torch.device
     survey: Survey
     damage: Spans | None
+    all_ticks: Sequence[int] | None
     ticks: Sequence[int] | None
     batch_size: BatchSize
     begun_with: dict[str, Any]
@@ -312,8 +325,25 @@ class _Job:
         """When a frame is shown, from the first one on."""
         if self.ticks is None:
             return float(number / self.options.encoding.frame_rate)
-        number = min(number, len(self.ticks) - 1)
-        return float((self.ticks[number] - self.ticks[0]) * self.film.time_base)
+        return self.written_tick(self.ticks[min(number, len(self.ticks) - 1)]) * float(
+            self.film.time_base
+        )
+
+    def written_tick(self, tick: int) -> int:
+        """When a frame of this time is shown in the film that is written."""
+        start = round(Fraction(self.options.start_seconds) / self.film.time_base)
+        return max(tick - self.film.first_tick - start, 0)
+
+    def held_from(self, seconds: float) -> float:
+        """When the frame begins, in the film, that is shown at this time of it."""
+        if self.all_ticks is not None:
+            tick = self.film.first_tick + round(seconds / float(self.film.time_base))
+            shown = self.all_ticks[max(bisect_right(self.all_ticks, tick) - 1, 0)]
+            seconds = min(seconds, float((shown - self.film.first_tick) * self.film.time_base))
+        for begin, end in self.damage or ():
+            if begin <= seconds < end:
+                return max(begin - float(1 / self.film.frame_rate), 0.0)
+        return seconds
 
     def is_colored(self, number: int) -> bool:
         """Whether a frame has colours of its own, which it keeps."""
@@ -343,20 +373,37 @@ class _Job:
             if after:
                 end = self.ticks[after]
             span = self.ticks[segment.first_frame], end
-            return replace(sampling, ticks=span, ticks_file=ticks_file)
+            return replace(
+                sampling,
+                start_seconds=0.0,
+                duration_seconds=None,
+                ticks=span,
+                ticks_file=ticks_file,
+            )
         begin = segment.first_frame / sampling.frame_rate
         duration = self.options.duration_seconds and self.options.duration_seconds - float(begin)
         if segment.planned_frames is not None:
             duration = float(segment.planned_frames / sampling.frame_rate)
         start = self.options.start_seconds + float(begin)
-        return replace(sampling, start_seconds=start, duration_seconds=duration)
+        held_from = self.held_from(start)
+        return replace(
+            sampling,
+            start_seconds=start,
+            duration_seconds=duration,
+            held_from_seconds=held_from,
+        )
 
     def timeline(self, parts: Parts) -> Timeline:
         """Of all frames, once they are rendered."""
         if self.ticks is None:
             return Timeline.steady(self.options.encoding.frame_rate, parts.frames_done)
         ticks = [tick for segment in parts.segments for tick in segment.ticks or ()]
-        return Timeline(self.film.time_base, [tick - ticks[0] for tick in ticks])
+        end = self.film.duration_seconds
+        if self.options.duration_seconds is not None:
+            end = min(end, self.options.start_seconds + self.options.duration_seconds)
+        end_tick = self.film.first_tick + round(end / float(self.film.time_base))
+        first, *others = map(self.written_tick, ticks)
+        return Timeline(self.film.time_base, [min(first, 0), *others], self.written_tick(end_tick))
 
 
 def _render(parts: Parts, job: _Job, workers: int) -> Iterator[int]:
@@ -378,7 +425,7 @@ def _render_in_turn(
         for _ in _colorize_segment(job, segment, parts.file_of(segment)):
             frames += 1
             yield
-        _finish(parts, segment, frames)
+        _finish(parts, segment, frames, job)
 
 
 def _render_at_once(
@@ -416,15 +463,26 @@ def _render_at_once(
                 if event is None:
                     yield
                 else:
-                    _finish(parts, *event)
+                    _finish(parts, *event, job)
                     unfinished -= 1
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
 
 
-def _finish(parts: Parts, segment: Segment, frames: int) -> None:
-    """Note that a segment is done, and when its frames are shown, if it told."""
+def _finish(parts: Parts, segment: Segment, frames: int, job: _Job) -> None:
+    """Note that a segment is done, and when its frames are shown, if it told.
+
+    Raises:
+        VideoError: frames are missing that were there when the film was looked through.
+    """
+    if job.ticks is None and frames < (segment.planned_frames or 0):
+        raise VideoError(
+            f"{job.film.path} gave {frames} of {segment.planned_frames} frames at"
+            f" {job.options.start_seconds + job.seconds(segment.first_frame):.1f} s, as a film does"
+            " that can only be read from its beginning; copy it into an mkv with ffmpeg -c copy"
+            " and colorize that"
+        )
     ticks_file = _ticks_file(parts.file_of(segment))
     parts.finish(segment, frames, read_ticks(ticks_file)[:frames] or None)
     ticks_file.unlink(missing_ok=True)

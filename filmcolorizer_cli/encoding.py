@@ -94,12 +94,11 @@ class Codec:
         )
 
 
-_HVC1 = {"tag:v": "hvc1"}  # without which Apple's players refuse HEVC in mp4
 CODECS = {
     "h264": Codec("H.264", "libx264", "yuv420p", (8, 10), (".mp4", ".mov", ".mkv"), 18),
     "hevc": Codec(
         "HEVC", "libx265", "yuv420p", (8, 10, 12), (".mp4", ".mov", ".mkv"), 20,
-        options={"x265-params": "log-level=error", **_HVC1},
+        options={"x265-params": "log-level=error"},
     ),
     "av1": Codec(
         "AV1", "libsvtav1", "yuv420p", (8, 10), (".mp4", ".mkv"), 24, 63, holds_odd_sizes=True
@@ -159,8 +158,6 @@ class Encoding:
         options["pix_fmt"] = self.coding.pixel_format(codec.layout)
         if encoder == codec.encoder:
             options |= codec.options
-        elif self.codec == "hevc":
-            options |= _HVC1
         crf = codec.crf if self.crf is None else self.crf
         if crf is not None:
             options |= _quality(encoder, crf, self.preset)

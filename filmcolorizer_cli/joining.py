@@ -107,10 +107,12 @@ class Timeline:
     Attributes:
         time_base: seconds in a tick.
         ticks: of each picture, ascending.
+        end: of the last one, where that is known.
     """
 
     time_base: Fraction
     ticks: Sequence[int]
+    end: int | None = None
 
     @classmethod
     def steady(cls, frame_rate: Fraction, frames: int) -> Timeline:
@@ -125,13 +127,16 @@ class Timeline:
 
     def tick(self, number: int) -> int:
         """Of a picture; what lies before the first or after the last goes on at its pace."""
+        if isinstance(self.ticks, range):
+            return self.ticks.start + number * self.ticks.step
         last = len(self.ticks) - 1
-        if last < 1:
-            return self.ticks[0] + number
         if number < 0:
-            return self.ticks[0] + number * (self.ticks[1] - self.ticks[0])
+            return self.ticks[0] + number * (self.ticks[1] - self.ticks[0] if last else 1)
         if number > last:
-            return self.ticks[last] + (number - last) * (self.ticks[last] - self.ticks[last - 1])
+            pace = self.ticks[last] - self.ticks[last - 1] if last else 1
+            if self.end is not None:
+                pace = max(self.end - self.ticks[last], 1)
+            return self.ticks[last] + (number - last) * pace
         return self.ticks[number]
 
 
@@ -181,7 +186,13 @@ def join_film(
             *attached,
             local_file(temporary),
             format=container.muxer,
-            **{"c:v": "copy", **track_options, **attached_options, **container.options},
+            **{
+                "c:v": "copy",
+                **_picture_options(joined, source, container),
+                **track_options,
+                **attached_options,
+                **container.options,
+            },
         ).overwrite_output()
         with Process(output) as process:
             if not process.wait():
@@ -242,6 +253,21 @@ def _join_pictures(
                     packet.duration = timeline.tick(number + 1) - packet.pts
                     container.mux(packet)
             first += len(order)
+
+
+def _picture_options(joined: Path, source: Film, container: Container) -> dict[str, str]:
+    """What the container is told of the pictures that not all codecs tell themselves."""
+    with av.open(local_file(joined), options=ONLY_THE_FILE) as opened_file:
+        context = opened_file.streams.video[0].codec_context
+        shape = source.sample_aspect_ratio * Fraction(context.width, context.height)
+        options = {} if source.sample_aspect_ratio == 1 else {"aspect:v:0": _ratio(shape)}
+        if context.name == "hevc" and container.muxer in ("mp4", "mov"):
+            options["tag:v:0"] = "hvc1"  # without which Apple's players refuse it
+        return options
+
+
+def _ratio(ratio: Fraction) -> str:
+    return f"{ratio.numerator}:{ratio.denominator}"
 
 
 def _display_order(part: Path) -> list[int]:

@@ -88,8 +88,9 @@ class Parts:
         self.known: dict[str, Any] = {}
         check_folder(target.parent)
         if not self._read():
-            self._write()
+            self._make_folder()
             self._lock = _lock(self.folder)
+            self._write()
         for segment in self.segments:  # a file may have been lost, or cut short with the power
             if segment.frames and count_pictures(self.file_of(segment)) != segment.frames:
                 segment.frames = None
@@ -174,6 +175,12 @@ class Parts:
             for path in self.folder.iterdir()
         )
 
+    def _make_folder(self) -> None:
+        try:
+            self.folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise cannot_write(self.folder, error) from None
+
     def _write(self) -> None:
         content = {
             "format": _FORMAT,
@@ -181,10 +188,6 @@ class Parts:
             "known": self.known,
             "segments": [asdict(segment) for segment in self.segments],
         }
-        try:
-            self.folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise cannot_write(self.folder, error) from None
         with replacing(self.folder / _MANIFEST) as temporary:
             temporary.write_text(json.dumps(content, indent=1) + "\n")
 

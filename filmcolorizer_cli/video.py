@@ -56,6 +56,8 @@ CODE_DEPTHS = (8, 10, 12, 16)  # bits that planes are read with; what lies betwe
 _FFMPEG_MATRIX = {"bt601": "smpte170m", "bt709": "bt709", "bt2020": "bt2020"}
 # Names, in ffmpeg, of containers whose time may jump: ffmpeg counts it from the start of the first
 # stream that it reads, rather than from the container's, unless it seeks beyond.
+# Bare streams, in which nothing can be found but from their beginning.
+_WITHOUT_TIMES = frozenset({"h261", "h263", "h264", "hevc", "mpegvideo", "obu", "vc1", "vvc"})
 MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
 # Which field of a frame comes first: as measured, or as each frame is flagged.
 FieldOrder = Literal["progressive", "top", "bottom", "flagged"]
@@ -301,7 +303,8 @@ def _probe_container(path: Path, container: Any) -> Film:
     sar = stream.sample_aspect_ratio or Fraction(1)
     if rotation % 180:
         height, width, sar = width, height, 1 / sar
-    start = _start_seconds(stream)
+    first_tick = (stream.start_time or 0) if frame.pts is None else frame.pts
+    start = _start_seconds(stream, first_tick)
     if stream.duration:
         duration = float(stream.duration * stream.time_base)
     elif tag := re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", "")):
@@ -324,7 +327,7 @@ def _probe_container(path: Path, container: Any) -> Film:
         frame_rate=Fraction(stream.guessed_rate),
         time_base=stream.time_base,
         start_seconds=start,
-        first_tick=stream.start_time or 0,
+        first_tick=first_tick,
         duration_seconds=duration,
         coding=_coding(context, frame.format, height),
         is_matrix_tagged=int(context.colorspace) in _MATRIX_BY_TAG,
@@ -376,8 +379,13 @@ def opened(film: Film) -> Iterator[Any]:
     Raises:
         VideoError: it cannot be read any more.
     """
+    if film.first_number is None:
+        source, kind, options = local_file(film.path), None, ONLY_THE_FILE
+    else:
+        source, kind = local_sequence(film.path), "image2"
+        options = sequence_options(film.first_number, film.frame_rate)
     try:
-        with av.open(local_file(film.path), options=ONLY_THE_FILE) as container:
+        with av.open(source, format=kind, options=options) as container:
             yield container
     except (av.FFmpegError, OSError) as error:
         raise VideoError(
@@ -416,10 +424,10 @@ def _coding(context: Any, pixel_format: Any, height: int) -> Coding:
     )
 
 
-def _start_seconds(stream: Any) -> float:
-    """When a stream starts, counted from its container's start."""
+def _start_seconds(stream: Any, first_tick: int) -> float:
+    """When what has this time in a stream comes, counted from its container's start."""
     container_start = (stream.container.start_time or 0) / av.time_base
-    return max(float((stream.start_time or 0) * stream.time_base) - container_start, 0.0)
+    return max(float(first_tick * stream.time_base) - container_start, 0.0)
 
 
 def _sound(stream: Any) -> Sound:
@@ -430,7 +438,7 @@ def _sound(stream: Any) -> Sound:
         channels=context.channels,
         sample_rate=context.sample_rate or 0,
         language=_language(stream),
-        start_seconds=_start_seconds(stream),
+        start_seconds=_start_seconds(stream, stream.start_time or 0),
         title=_title(stream),
         dispositions=_dispositions(stream),
     )
@@ -478,6 +486,8 @@ class Sampling:
             them, whatever the rate and times above.
         ticks_file: a file into which the times of these frames are written; see `read_ticks`.
         field_order: the order of the fields that frames are woven of, to make whole pictures of.
+        held_from_seconds: when the frame begins that is shown at the start, where that may be long
+            before.
         damage: what of the film is left out, so that the frame before stands for it, as
             `find_damage` gives it; None to raise at what cannot be decoded.
     """
@@ -493,6 +503,7 @@ class Sampling:
     ticks: tuple[int, int | None] | None = None
     ticks_file: Path | None = None
     field_order: FieldOrder = "progressive"
+    held_from_seconds: float | None = None
     damage: Spans | None = None
 
     def frame_count(self, film: Film) -> int:
@@ -846,7 +857,9 @@ def _burst_outputs(film: Film, sampling: Sampling, bursts: Bursts, stream: Any) 
     every, run = f"{bursts.every_seconds:.6f}", f"{bursts.run_seconds:.6f}"
     if sampling.duration_seconds is not None:
         stream = stream.filter("trim", end=f"{sampling.duration_seconds:.6f}")
-    stream = stream.filter("select", f"gte(t,0)*lt(mod(t,{every}),{run})")
+    # The first frame always: an output without a single one is an error.
+    in_runs = f"isnan(prev_selected_t)+gte(t,0)*lt(mod(t,{every}),{run})"
+    stream = stream.filter("select", in_runs)
     stream = stream.filter("idet", intl_thres=FIELD_THRESHOLD)
     stream = stream.filter(
         "metadata",
@@ -905,11 +918,15 @@ def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tupl
 
     Both are in seconds from the container's start.
     """
+    if sampling.held_from_seconds is not None:
+        start = min(start, film.start_seconds + sampling.held_from_seconds)
     if film.container in MPEG_STREAMS:
         seek = max(start - MPEG_SEEK_MARGIN_SECONDS, 0.0)
         origin = max(seek, film.start_seconds)
     else:
         origin = seek = max(start - SEEK_MARGIN_SECONDS, 0.0)
+    if film.container in _WITHOUT_TIMES:
+        origin = seek = 0.0
     seeking = {"ss": f"{seek:.6f}"} if seek else {}
     # A damaged packet or frame ends the reading, or is left out, and does not become grey mush.
     on_damage = {"xerror": None} if sampling.damage is None else {"max_error_rate": "1"}

@@ -707,7 +707,7 @@ def test_colorize_keeps_uneven_times_of_a_part(
     list(run_colorize(probe(uneven_clip), target, keeps_times=True, workers=2, **options))
     assert shown_numbers(target) == list(range(25, 65))
     times = times_of(uneven_clip)
-    assert times_of(target) == pytest.approx([t - times[25] for t in times[25:65]], abs=2e-5)
+    assert times_of(target) == pytest.approx([0, *(t - 1 for t in times[26:65])], abs=2e-5)
 
 
 def test_colorize_of_a_steady_film_keeps_its_exact_rate(tmp_path: Path) -> None:
@@ -913,3 +913,13 @@ def test_colorize_skips_what_is_cut_off(sound_film: Path, tmp_path: Path) -> Non
     numbers = shown_numbers(target)
     assert numbers == list(range(len(numbers)))
     assert 100 < len(numbers) < 200
+
+
+def test_colorize_refuses_a_source_among_the_parts_of_its_target(
+    numbered_clip: Path, whole: list[bytes], tmp_path: Path
+) -> None:
+    target = tmp_path / "color.mp4"
+    part = interrupt(numbered_clip, target) / "000001.mp4"
+    with pytest.raises(OptionError, match="lies among the parts of"):
+        list(run_colorize(probe(part), target))
+    assert part.exists()

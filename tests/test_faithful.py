@@ -5,12 +5,14 @@ Each test is a row of the table in the README; what comes out is compared by pro
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from filmcolorizer_cli import colorizing, segments
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.video import Film, probe
 from tests.conftest import X264, run_ffmpeg
@@ -25,6 +27,13 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty current folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The film is rendered in parts of half a second."""
+    monkeypatch.setattr(colorizing, "SEGMENT_SECONDS", 0.5)
+    monkeypatch.setattr(segments, "NEAR", 0)
 
 
 def make(name: str, *options: object, filters: str = "null", sound: bool = True) -> Path:
@@ -157,6 +166,22 @@ def test_anamorphic(recipe: Path, vivid_weights: Path) -> None:
     assert_looks_the_same(film, output.path)
 
 
+@pytest.mark.parametrize(
+    ("codec", "ending"),
+    [("hevc", "mp4"), ("av1", "mp4"), ("av1", "mkv"), ("prores", "mov"), ("ffv1", "mkv")],
+)
+def test_anamorphic_in_any_codec(
+    codec: str, ending: str, recipe: Path, vivid_weights: Path
+) -> None:
+    film = make("film.mp4", *X264, "-t", 0.3, filters="scale=96:64,setsar=16/15")
+    options = ("--codec", codec)
+    output = colorized(film, vivid_weights, *options, output=f"out.{ending}")
+    assert output.sample_aspect_ratio == probe(film).sample_aspect_ratio == Fraction(16, 15)
+    if codec == "hevc":
+        assert b"hvc1" in output.path.read_bytes()
+        assert b"hev1" not in output.path.read_bytes()
+
+
 def test_rotated(recipe: Path, vivid_weights: Path) -> None:
     make("lying.mp4", *X264, filters="scale=192:108")
     run_ffmpeg("-display_rotation", 90, "-i", "lying.mp4", "-c", "copy", "film.mp4")
@@ -265,6 +290,36 @@ def test_containers(
     is_copied = output.sounds[0].codec == probe(film).sounds[0].codec
     off = FRAME if is_copied else FRAME + 1024 / 44100  # AAC fills its last frame up with silence
     assert sound_after_picture(output.path) == pytest.approx(sound_after_picture(film), abs=off)
+
+
+@pytest.mark.parametrize("ending", ["h264", "hevc"])
+def test_bare_streams(ending: str, recipe: Path, vivid_weights: Path, short_parts: None) -> None:
+    """In which nothing can be sought."""
+    film = make(f"film.{ending}", "-r", 25, filters="scale=96:72", sound=False)
+    assert_looks_the_same(film, colorized(film, vivid_weights, "--fps", "source").path)
+
+
+def test_frames_that_are_held_long(recipe: Path, vivid_weights: Path, short_parts: None) -> None:
+    """Wherever a part of the film begins, it begins with the picture that is shown then."""
+    held = "select='lt(n,12)+gte(n,44)',scale=64:48"
+    film = make("film.mkv", *X264, "-qp", 0, "-fps_mode", "vfr", filters=held)
+    lossless = ("--codec", "ffv1", "--start")
+    whole = luma_of(film, filters="fps=24:start_time=0")
+    for start in (0, 1):
+        output = colorized(film, vivid_weights, *lossless, start, output=f"out{start}.mkv")
+        np.testing.assert_array_equal(luma_of(output.path), whole[24 * start :])
+    own = colorized(film, vivid_weights, *lossless, 1, "--fps", "source", output="own.mkv")
+    times = [time for time in times_of(film) if time > 1]
+    assert times_of(own.path) == pytest.approx([0, *(time - 1 for time in times)], abs=2e-3)
+    expected = [whole[24], *luma_of(film)[-len(times) :]]
+    np.testing.assert_array_equal(luma_of(own.path), expected)
+
+
+def test_last_frame_is_held_as_long(recipe: Path, vivid_weights: Path) -> None:
+    uneven = "settb=1/90000,select='lt(n,12)+eq(n,20)',scale=64:48"
+    film = make("film.mp4", *X264, "-fps_mode", "vfr", "-enc_time_base", "1/90000", filters=uneven)
+    output = colorized(film, vivid_weights, "--fps", "source")
+    assert output.duration_seconds == pytest.approx(probe(film).duration_seconds, abs=0.002)
 
 
 def test_y4m(recipe: Path, vivid_weights: Path) -> None:
