@@ -87,6 +87,7 @@ _QUICKTIME_LANGUAGES = {
     "msa": "may", "mya": "bur", "nld": "dut", "ron": "rum", "slk": "slo", "sqi": "alb",
     "zho": "chi",
 }  # fmt: skip
+_CODECS_WITH_SHAPES = frozenset({"h264", "hevc"})  # which tell the shape of pixels themselves
 _PLAIN_NAME = re.compile(r"\w[\w .()-]{,80}")
 _INDEX_FIRST = {"movflags": "+faststart"}
 _MP4_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "opus"})
@@ -260,7 +261,8 @@ def _picture_options(joined: Path, source: Film, container: Container) -> dict[s
     with av.open(local_file(joined), options=ONLY_THE_FILE) as opened_file:
         context = opened_file.streams.video[0].codec_context
         shape = source.sample_aspect_ratio * Fraction(context.width, context.height)
-        options = {} if source.sample_aspect_ratio == 1 else {"aspect:v:0": _ratio(shape)}
+        is_told = context.name in _CODECS_WITH_SHAPES or source.sample_aspect_ratio == 1
+        options = {} if is_told else {"aspect:v:0": _ratio(shape)}
         if context.name == "hevc" and container.muxer in ("mp4", "mov"):
             options["tag:v:0"] = "hvc1"  # without which Apple's players refuse it
         return options

@@ -123,6 +123,7 @@ def items():
         Finalized() if number == 1 else None
         yield number
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests ignored
 heed_signals()
 try:
     list(console.track(items(), 3, "working"))
