@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
 
 import ffmpeg
 import numpy as np
@@ -29,18 +28,18 @@ from filmcolorizer_cli.video import (
     Film,
 )
 
-Preset = Literal[
-    "ultrafast",
-    "superfast",
-    "veryfast",
-    "faster",
-    "fast",
-    "medium",
-    "slow",
-    "slower",
-    "veryslow",
-]
-_SVT_PRESETS = dict(zip(Preset.__args__, (12, 11, 10, 9, 8, 6, 5, 4, 2), strict=True))  # type: ignore[attr-defined]
+# x264's presets, which x265 has as well, and those of SVT-AV1 that come nearest.
+PRESETS = {
+    "ultrafast": 12,
+    "superfast": 11,
+    "veryfast": 10,
+    "faster": 9,
+    "fast": 8,
+    "medium": 6,
+    "slow": 5,
+    "slower": 4,
+    "veryslow": 2,
+}
 # ITU-T H.273 MatrixCoefficients.
 _MATRIX_TAGS = {"bt709": 1, "bt601": 6, "bt2020": 9}
 TRIAL_SIDE = 256  # pixels of the picture that an encoder is tried with
@@ -123,7 +122,7 @@ class Encoding:
         codec: a key of ``CODECS``.
         encoder: ffmpeg's name of another encoder of that codec, such as a graphics card's.
         crf: the constant rate factor, 0 to the codec's ``highest_crf``; lower is better and larger.
-        preset: how much time may be spent on making the file smaller, as x264 names it.
+        preset: how much time may be spent on making the file smaller, a key of ``PRESETS``.
         coding: of the pictures that are written.
 
     Raises:
@@ -132,7 +131,7 @@ class Encoding:
 
     frame_rate: Fraction = TIMELINE_FRAME_RATE
     crf: int | None = None
-    preset: Preset = "medium"
+    preset: str = "medium"
     codec: str = "h264"
     encoder: str | None = None
     coding: Coding = PLAIN
@@ -164,10 +163,10 @@ class Encoding:
         return options
 
 
-def _quality(encoder: str, crf: int, preset: Preset) -> dict[str, str]:
+def _quality(encoder: str, crf: int, preset: str) -> dict[str, str]:
     """The options that come nearest to a constant rate factor and a preset of x264."""
     if encoder == "libsvtav1":
-        return {"crf": str(crf), "preset": str(_SVT_PRESETS[preset])}
+        return {"crf": str(crf), "preset": str(PRESETS[preset])}
     if encoder in ("libx264", "libx265"):
         return {"crf": str(crf), "preset": preset}
     if encoder.endswith("_nvenc"):

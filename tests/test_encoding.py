@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import av
 import numpy as np
 import pytest
 
-from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter, check_encoder
+from filmcolorizer_cli import cli
+from filmcolorizer_cli.encoding import CODECS, PRESETS, Encoding, PictureWriter, check_encoder
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.video import Coding, Film, probe
@@ -157,3 +159,11 @@ def test_check_encoder_tells_what_cannot_be_used() -> None:
     told = str(caught.value)
     assert told.startswith("the encoder h264_mine cannot be used here (ffmpeg: Unknown encoder")
     assert told.endswith("); name another, or leave --encoder out")
+
+
+def test_colorize_offers_the_codecs_and_presets_that_there_are() -> None:
+    """The command names them itself, since it must answer without loading what encodes."""
+    hints = get_type_hints(cli.colorize, include_extras=True)
+    for option, names in (("codec", CODECS), ("preset", PRESETS)):
+        choices, *_ = get_args(hints[option])
+        assert list(get_args(choices)) == list(names)
