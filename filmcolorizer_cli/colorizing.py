@@ -271,7 +271,9 @@ def _find_damage(film: Film, track: Track, note: Callable[[str], object]) -> Spa
     for _ in track(seconds(), round(film.duration_seconds), "seconds checked"):
         pass
     for begin, end in found[0]:
-        note(f"damaged: nothing is shown of {begin:.2f} to {end:.2f} s, the frame before stays")
+        ends = end >= film.duration_seconds
+        instead = "the film ends there" if ends else "the frame before stays"
+        note(f"damaged: nothing is shown of {begin:.2f} to {end:.2f} s, {instead}")
     return found[0]
 
 

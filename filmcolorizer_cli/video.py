@@ -1,4 +1,4 @@
-"""What a film file is (probe), reading its frames, writing frames to a file."""
+"""What a film file is (probe), and reading its frames."""
 
 from __future__ import annotations
 
@@ -696,7 +696,10 @@ def uneven_ticks(film: Film) -> list[int] | None:
 
 
 def read_ticks(path: Path) -> list[int]:
-    """The times in a file that a `Sampling` named, in ticks of the film's time base, ascending."""
+    """The times in a file that a reader wrote, ascending, in ticks of what it counted in.
+
+    That is the film's time base for the file that a `Sampling` named.
+    """
     if not path.is_file():
         return []
     return [int(pts) for pts in re.findall(r"^frame:\S+\s+pts:(-?\d+)", path.read_text(), re.M)]
@@ -704,9 +707,7 @@ def read_ticks(path: Path) -> list[int]:
 
 def read_times(path: Path) -> list[float]:
     """The presentation times that `read_every_frame` wrote, in seconds from the first frame."""
-    if not path.is_file():
-        return []
-    times = [int(pts) for pts in re.findall(r"^frame:\S+\s+pts:(-?\d+)", path.read_text(), re.M)]
+    times = read_ticks(path)
     return [(time - times[0]) / 1e6 for time in times]
 
 
