@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
@@ -36,6 +36,8 @@ SIZE = 360  # lines that films are compared at unless told otherwise; motion is 
 MIN_SIDE = 16  # pixels, for motion to be found in
 WAYS = ("network", "baseline", "truth")  # of colouring, in the order of all that is measured
 TRUTH = WAYS.index("truth")
+
+Picture = tuple[Plane, Plane]  # luma (H, W) and chroma (2, ceil(H/2), ceil(W/2)), uint8
 
 
 @dataclass(frozen=True)
@@ -167,29 +169,23 @@ def evaluate_film(
         track=track,
     )
     size = sampling.width or film.width, sampling.height or film.height
-    area = found.area.scaled((film.width, film.height), size)
-    _check_fitness(film, found, area)
-    coding = Coding(matrix=film.coding.matrix)
+    _check_fitness(film, found, sampling)
     rows: list[tuple[float, ...]] = []
     shots: list[ShotEvaluation] = []
     total = _Sums()
-    shape = film.aspect_ratio * size[1] / size[0]
-    frames = read_pictures(film, replace(sampling, field_order=found.field_order), coding)
-    with closing(frames):
-        pictures = ((area.of(luma), area.of_chroma(chroma)) for luma, chroma in frames)
-        for length in _shot_lengths(found, sampling.frame_rate):
-            meter, begin = _ShotMeter(coding), len(rows)
-            shot = islice(pictures, length)
-            for painted in _colorize(shot, network, device, coding, pixel_aspect_ratio=shape):
+    with closing(_read(film, found, sampling)) as pictures:
+        for shot in _split(pictures, found, sampling.frame_rate):
+            begin, meter = _seconds(sampling, len(rows)), _ShotMeter(film.coding.matrix)
+            for painted in _colorize(shot, film, sampling, network, device):
                 rows.append((_seconds(sampling, len(rows)), *meter.add(*painted)))
                 yield len(rows)
-            if len(rows) > begin:
-                times = _seconds(sampling, begin), _seconds(sampling, len(rows))
-                sums = meter.sums()
-                shots.append(ShotEvaluation(*times, sums.frames, *sums.scores()))
-                total += sums
-    scores, series = total.scores(), FrameSeries(*zip(*rows, strict=True))
-    yield FilmEvaluation(*size, sampling.frame_rate, len(rows), *scores, tuple(shots), series)
+            sums, end = meter.sums(), _seconds(sampling, len(rows))
+            shots.append(ShotEvaluation(begin, end, sums.frames, *sums.scores()))
+            total += sums
+    size, series = _size(sampling), FrameSeries(*zip(*rows, strict=True))
+    yield FilmEvaluation(
+        *size, sampling.frame_rate, total.frames, *total.scores(), tuple(shots), series
+    )
 
 
 def mean_score(scores: Sequence[FilmScore]) -> FilmScore:
@@ -209,7 +205,19 @@ def _mean(values: Iterable[float | None]) -> float | None:
     return fmean(known) if known else None
 
 
-def _check_fitness(film: Film, found: Survey, area: Area) -> None:
+def _size(sampling: Sampling) -> tuple[int, int]:
+    """The width and height that `FilmOptions` chose."""
+    assert sampling.width is not None
+    assert sampling.height is not None
+    return sampling.width, sampling.height
+
+
+def _area(film: Film, found: Survey, sampling: Sampling) -> Area:
+    """The picture inside its bars, at the size that is compared."""
+    return found.area.scaled((film.width, film.height), _size(sampling))
+
+
+def _check_fitness(film: Film, found: Survey, sampling: Sampling) -> None:
     """Refuse a film whose colours cannot be compared.
 
     Raises:
@@ -220,6 +228,7 @@ def _check_fitness(film: Film, found: Survey, area: Area) -> None:
             f"{film.path} shows no colours that others could be compared with; give a film in"
             " colour, or another part of it with --start and --duration"
         )
+    area = _area(film, found, sampling)
     if min(area.width, area.height) < MIN_SIDE:
         raise VideoError(
             f"{film.path} is compared at {area.width}x{area.height} pixels, in which no motion can"
@@ -227,12 +236,27 @@ def _check_fitness(film: Film, found: Survey, area: Area) -> None:
         )
 
 
-def _shot_lengths(found: Survey, frame_rate: Fraction) -> Iterator[int | None]:
-    """How many frames each shot has; the last one takes what comes."""
+def _read(film: Film, found: Survey, sampling: Sampling) -> Generator[Picture, None, None]:
+    """Yield the pictures inside their bars."""
+    sampling = replace(sampling, field_order=found.field_order)
+    area = _area(film, found, sampling)
+    with closing(read_pictures(film, sampling, Coding(matrix=film.coding.matrix))) as pictures:
+        for luma, chroma in pictures:
+            yield _as_bytes(area.of(luma)), _as_bytes(area.of_chroma(chroma))
+
+
+def _as_bytes(codes: DeepPlane) -> Plane:
+    return codes.astype(np.uint8, copy=False)
+
+
+def _split(
+    pictures: Iterator[Picture], found: Survey, frame_rate: Fraction
+) -> Iterator[Iterator[Picture]]:
+    """Yield the pictures of each shot; each is to be read to its end before the next."""
     cuts = [math.ceil(cut * frame_rate - ROUNDING_FRAMES) for cut in found.cuts]
     for begin, end in pairwise([0, *cuts]):
-        yield end - begin
-    yield None
+        yield islice(pictures, end - begin)
+    yield pictures
 
 
 def _seconds(sampling: Sampling, number: int) -> float:
@@ -241,34 +265,30 @@ def _seconds(sampling: Sampling, number: int) -> float:
 
 
 def _colorize(
-    pictures: Iterable[tuple[DeepPlane, DeepPlane]],
+    shot: Iterator[Picture],
+    film: Film,
+    sampling: Sampling,
     network: Network,
     device: torch.device,
-    coding: Coding,
-    *,
-    pixel_aspect_ratio: float,
 ) -> Iterator[tuple[Plane, Plane, Plane]]:
-    """Give the luma of each picture of a shot the network's chroma, beside the true one.
+    """Yield the luma of each picture of a shot, the chroma that it is given, and the true one."""
+    true_chroma: deque[Plane] = deque()  # of the frames that the colorizer has ahead
 
-    Args:
-        pictures: luma and true chroma, of 8 bits, as ``coding`` tells.
-    """
-    true_chroma: deque[DeepPlane] = deque()  # of the frames that the colorizer has ahead
-
-    def lumas() -> Iterator[DeepPlane]:
-        for luma, chroma in pictures:
+    def lumas() -> Iterator[Plane]:
+        for luma, chroma in shot:
             true_chroma.append(chroma)
             yield luma
 
+    width, height = _size(sampling)
     colored = colorize_frames(
-        lumas(), network, device, pixel_aspect_ratio=pixel_aspect_ratio, coding=coding
+        lumas(),
+        network,
+        device,
+        pixel_aspect_ratio=film.aspect_ratio * height / width,
+        coding=Coding(matrix=film.coding.matrix),
     )
     for luma, chroma in colored:
-        yield _as_bytes(luma), _as_bytes(chroma), _as_bytes(true_chroma.popleft())
-
-
-def _as_bytes(codes: DeepPlane) -> Plane:
-    return codes.astype(np.uint8, copy=False)
+        yield _as_bytes(luma), _as_bytes(chroma), true_chroma.popleft()
 
 
 def _zeros() -> Tensor:
@@ -318,8 +338,8 @@ class _Sums:
 class _ShotMeter:
     """Measures the frames of a shot, in all ways of colouring, one after the other."""
 
-    def __init__(self, coding: Coding) -> None:
-        self._coding = coding
+    def __init__(self, matrix: str) -> None:
+        self._matrix = matrix
         self._sums = _Sums()
         self._consistency = [metrics.ColorDistributionConsistency() for _ in WAYS]
         self._before: tuple[Plane, Tensor] | None = None  # luma and chroma of the frame before
@@ -342,7 +362,7 @@ class _ShotMeter:
         chroma_of_ways = torch.stack((painted, torch.zeros_like(painted), true))  # (3, 2, H, W)
         light = _light(luma).expand(len(WAYS), -1, -1, -1)
         ycbcr = torch.cat((light, chroma_of_ways), dim=1)
-        rgb = ycbcr_to_rgb(ycbcr, self._coding.matrix).clamp(0, 1)
+        rgb = ycbcr_to_rgb(ycbcr, self._matrix).clamp(0, 1)
         for consistency, histogram in zip(self._consistency, metrics.histograms(rgb), strict=True):
             consistency.add(histogram)
         error = (rgb - rgb[TRUTH]).square().mean(dim=(1, 2, 3))
