@@ -1220,7 +1220,9 @@ def _show_film_evaluations(
         for name, ways in scores
     ]
     columns = ("", "PSNR, dB", "over grey", "colourfulness", "flicker", "CDC")
-    title = f"network {model.config['arch']}: means over the frames, flicker / that of the truth"
+    title = (
+        f"network {model.config['arch']}: means over the frames, flicker as a ratio to the truth's"
+    )
     console.table(title, columns, sections)
 
 
