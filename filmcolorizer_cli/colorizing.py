@@ -128,17 +128,8 @@ def colorize(
         FilmColorizerError: the target or its parts cannot be written.
         VideoError: the film cannot be read, or the target cannot be written; no target is left.
     """
-    if options.start_seconds >= film.duration_seconds:
-        raise OptionError(
-            f"{film.path} ends at {film.duration_seconds:.2f} s, before the start at"
-            f" {options.start_seconds:g} s; give a smaller --start"
-        )
     sampling = options.sampling()
-    if options.duration_seconds is not None and not sampling.frames_in(options.duration_seconds):
-        raise OptionError(
-            f"a duration of {options.duration_seconds:g} s is shorter than a frame; give a longer"
-            " --duration"
-        )
+    check_part(film, sampling)
     if film.path.resolve().is_relative_to(parts_folder(target).resolve()):
         raise OptionError(
             f"{film.path} lies among the parts of {target}, which make way for new ones; name"
@@ -199,6 +190,24 @@ def colorize(
         raise
     finally:
         parts.close()
+
+
+def check_part(film: Film, sampling: Sampling) -> None:
+    """Refuse a part of a film without a frame.
+
+    Raises:
+        OptionError: the film ends before the part begins, or the part is shorter than a frame.
+    """
+    if sampling.start_seconds >= film.duration_seconds:
+        raise OptionError(
+            f"{film.path} ends at {film.duration_seconds:.2f} s, before the start at"
+            f" {sampling.start_seconds:g} s; give a smaller --start"
+        )
+    if sampling.duration_seconds is not None and not sampling.frames_in(sampling.duration_seconds):
+        raise OptionError(
+            f"a duration of {sampling.duration_seconds:g} s is shorter than a frame; give a longer"
+            " --duration"
+        )
 
 
 def _no_room(target: Path, parts: Parts, frames: int, reason: str) -> FilmColorizerError:
