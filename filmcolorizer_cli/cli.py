@@ -252,6 +252,10 @@ Duration = Annotated[
 ]
 
 
+NoTemporal = Annotated[
+    bool,
+    typer.Option("--no-temporal", help="Look at each frame alone; colours may flicker."),
+]
 Preview = Annotated[
     Path | None,
     typer.Option(
@@ -711,6 +715,7 @@ def evaluate(
     ] = None,
     start: Start = 0.0,
     duration: Duration = None,
+    no_temporal: NoTemporal = False,
     device: Device = "auto",
     as_json: Json = False,
     ffmpeg: Ffmpeg = None,
@@ -723,7 +728,11 @@ def evaluate(
     sizes = _parse_split(split) if split else None
     paths = sources or [Path("pairs")]
     is_pairs = _is_pairs(paths)
-    for hint, value in (("--start", start or None), ("--duration", duration)):
+    for hint, value in (
+        ("--start", start or None),
+        ("--duration", duration),
+        ("--no-temporal", no_temporal or None),
+    ):
         if is_pairs and value is not None:
             raise typer.BadParameter("it is for films, and pairs are none", param_hint=hint)
     if not is_pairs and split is not None:
@@ -750,7 +759,9 @@ def evaluate(
     films = [probe(path) for path in paths]
     chosen = weights.find_model(model)
     network = weights.load(chosen)
-    options = comparison.FilmOptions(size or comparison.SIZE, start, duration)
+    options = comparison.FilmOptions(
+        size or comparison.SIZE, start, duration, temporal=not no_temporal
+    )
     results = [(film, _evaluate_film(film, network, options, where)) for film in films]
     _show_film_evaluations(results, chosen, with_baseline=baseline, as_json=as_json)
 
@@ -822,6 +833,7 @@ def colorize(
         bool,
         typer.Option("--skip-damaged", help="Go on behind what of the film cannot be decoded."),
     ] = False,
+    no_temporal: NoTemporal = False,
     start: Start = 0.0,
     duration: Duration = None,
     workers: Annotated[
@@ -868,6 +880,7 @@ def colorize(
         deinterlace=deinterlace,
         recolor=recolor,
         skips_damage=skip_damaged,
+        temporal=not no_temporal,
     )
     if not as_json:
         console.note(f"colorizing {film} with the model {chosen.name} on {where.type}")

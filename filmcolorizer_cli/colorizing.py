@@ -10,28 +10,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
-from functools import partial
-from itertools import chain, groupby, islice
+from itertools import chain, groupby
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from filmcolorizer_cli import __version__
-from filmcolorizer_cli.color import (
-    WORKING_MATRIX,
-    change_matrix,
-    chroma_to_codes,
-    fit_chroma,
-    luma_from_codes,
-    resize,
-)
 from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter, check_encoder
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.joining import Timeline, join_film
-from filmcolorizer_cli.networks import Network, autocast, config_to_dict, for_inference
+from filmcolorizer_cli.networks import Network, config_to_dict
+from filmcolorizer_cli.painting import BatchSize, colorize_frames
+from filmcolorizer_cli.propagation import Propagator
 from filmcolorizer_cli.segments import (
     Parts,
     Segment,
@@ -40,10 +32,8 @@ from filmcolorizer_cli.segments import (
     parts_folder,
     plan_segments,
 )
-from filmcolorizer_cli.survey import Area, Survey, Track, survey
+from filmcolorizer_cli.survey import Survey, Track, survey
 from filmcolorizer_cli.video import (
-    PLAIN,
-    Coding,
     DeepPlane,
     FieldOrder,
     Film,
@@ -57,7 +47,6 @@ from filmcolorizer_cli.video import (
 )
 from filmcolorizer_cli.weights import checksum
 
-BATCH_SIZE = 8  # frames that the network looks at together
 SEGMENT_SECONDS = 10  # of film, more or less, that a crash costs
 ROUNDING_FRAMES = 0.25  # by which times that were found and those of frames may differ
 MAX_GREY_OF_COLOR_FILM = 0.01  # its titles on black and the like
@@ -75,6 +64,7 @@ class ColorizeOptions:
         deinterlace: make whole pictures of fields; ``auto`` where the survey finds them.
         recolor: colorize shots as well that are in colour already.
         skips_damage: let the picture stand still where the film cannot be decoded.
+        temporal: carry colours along the motion; else each frame is looked at alone.
     """
 
     encoding: Encoding = field(default_factory=Encoding)
@@ -85,6 +75,7 @@ class ColorizeOptions:
     deinterlace: Literal["auto", "on", "off"] = "auto"
     recolor: bool = False
     skips_damage: bool = False
+    temporal: bool = True
 
     def sampling(self) -> Sampling:
         """The frames that are read: of the film's own size, at the rate that is written."""
@@ -159,17 +150,18 @@ def colorize(
             _tell(found, film, options, note)
             known = {"survey": asdict(found), "damage": damage}
             parts.begin(_plan(film, found, ticks, options), known)
+        found = Survey.of(parts.known["survey"])
         job = _Job(
             film,
             network,
             options,
             device,
-            Survey.of(parts.known["survey"]),
+            found,
+            _cuts(film, found, ticks, options),
             parts.known["damage"],
             all_ticks,
             ticks,
             BatchSize(note=note),
-            parts.begun_with,
         )
         yield from _render(parts, job, workers)
         if not parts.frames_done:
@@ -290,16 +282,23 @@ def _plan(
     film: Film, found: Survey, ticks: list[int] | None, options: ColorizeOptions
 ) -> list[Segment]:
     """The segments of a film."""
-    rate = options.encoding.frame_rate
+    rate = options.encoding.frame_rate if ticks is None else film.frame_rate
+    frames = round(found.seconds * rate) if ticks is None else len(ticks)
+    cuts = _cuts(film, found, ticks, options)
+    usual_frames = round(SEGMENT_SECONDS * rate)
+    return plan_segments(frames, usual_frames, cuts, carries=options.temporal)
+
+
+def _cuts(
+    film: Film, found: Survey, ticks: list[int] | None, options: ColorizeOptions
+) -> list[int]:
+    """The numbers of the frames, of those that are written, that shots begin with, ascending."""
     if ticks is None:
-        frames = round(found.seconds * rate)
-        cuts = [math.ceil(cut * rate - ROUNDING_FRAMES) for cut in found.cuts]
-    else:
-        frames, rate = len(ticks), film.frame_rate
-        start = film.first_tick + options.start_seconds / float(film.time_base)
-        times = [(tick - start) * float(film.time_base) for tick in ticks]
-        cuts = [bisect_left(times, cut - ROUNDING_FRAMES / film.frame_rate) for cut in found.cuts]
-    return plan_segments(frames, round(SEGMENT_SECONDS * rate), cuts)
+        rate = options.encoding.frame_rate
+        return [math.ceil(cut * rate - ROUNDING_FRAMES) for cut in found.cuts]
+    start = film.first_tick + options.start_seconds / float(film.time_base)
+    times = [(tick - start) * float(film.time_base) for tick in ticks]
+    return [bisect_left(times, cut - ROUNDING_FRAMES / film.frame_rate) for cut in found.cuts]
 
 
 @dataclass(frozen=True)
@@ -307,9 +306,9 @@ class _Job:
     """What the rendering of each segment needs to know.
 
     Attributes:
+        cuts: the numbers of the frames that shots begin with, ascending.
         all_ticks: the times of the film's frames, where they are not evenly spaced.
         ticks: of those that are written, where they keep them.
-        begun_with: what tells the film from another, among else.
     """
 
     film: Film
@@ -317,11 +316,11 @@ class _Job:
     options: ColorizeOptions
     device: torch.device
     survey: Survey
+    cuts: Sequence[int]
     damage: Spans | None
     all_ticks: Sequence[int] | None
     ticks: Sequence[int] | None
     batch_size: BatchSize
-    begun_with: dict[str, Any]
 
     @property
     def field_order(self) -> FieldOrder:
@@ -422,25 +421,26 @@ def _render(parts: Parts, job: _Job, workers: int) -> Iterator[int]:
     written = parts.frames_done
     if written:
         yield written
-    missing = list(parts.missing())
-    render = _render_at_once if workers > 1 and len(missing) > 1 else _render_in_turn
-    for number, _ in enumerate(render(parts, missing, job, workers), written + 1):
+    chains = parts.chains()
+    if workers > 1 and len(chains) > 1:
+        frames = _render_at_once(parts, chains, job, workers)
+    else:
+        frames = _render_in_turn(parts, chains, job)
+    for number, _ in enumerate(frames, written + 1):
         yield number
 
 
-def _render_in_turn(
-    parts: Parts, missing: list[Segment], job: _Job, workers: int
-) -> Iterator[None]:
-    for segment in missing:
+def _render_in_turn(parts: Parts, chains: list[list[Segment]], job: _Job) -> Iterator[None]:
+    for segment in chain.from_iterable(chains):
         frames = 0
-        for _ in _colorize_segment(job, segment, parts.file_of(segment)):
+        for _ in _colorize_segment(parts, segment, job):
             frames += 1
             yield
         _finish(parts, segment, frames, job)
 
 
 def _render_at_once(
-    parts: Parts, missing: list[Segment], job: _Job, workers: int
+    parts: Parts, chains: list[list[Segment]], job: _Job, workers: int
 ) -> Iterator[None]:
     """Threads do it: the work is ffmpeg's and torch's, outside of Python's lock.
 
@@ -449,24 +449,25 @@ def _render_at_once(
     events: SimpleQueue[tuple[Segment, int] | BaseException | None] = SimpleQueue()
     stop = threading.Event()
 
-    def render(segment: Segment) -> None:
-        frames = 0
+    def render(segments: list[Segment]) -> None:
         try:
-            with closing(_colorize_segment(job, segment, parts.file_of(segment))) as written:
-                for _ in written:
-                    if stop.is_set():
-                        return
-                    frames += 1
-                    events.put(None)
-            events.put((segment, frames))
+            for segment in segments:
+                frames = 0
+                with closing(_colorize_segment(parts, segment, job)) as written:
+                    for _ in written:
+                        if stop.is_set():
+                            return
+                        frames += 1
+                        events.put(None)
+                events.put((segment, frames))
         except BaseException as error:
             events.put(error)
 
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for segment in missing:
-                pool.submit(render, segment)
-            unfinished = len(missing)
+            for segments in chains:
+                pool.submit(render, segments)
+            unfinished = sum(map(len, chains))
             while unfinished:
                 event = events.get()
                 if isinstance(event, BaseException):
@@ -503,43 +504,30 @@ def _ticks_file(segment_file: Path) -> Path:
     return segment_file.with_suffix(".ticks")
 
 
-def _colorize_segment(job: _Job, segment: Segment, target: Path) -> Generator[None, None, None]:
+def _colorize_segment(parts: Parts, segment: Segment, job: _Job) -> Generator[None, None, None]:
     """Write one segment of the film that the rendering began with."""
     try:
-        yield from _write_segment(job, segment, target)
+        yield from _write_segment(parts, segment, job)
     except VideoError:
-        check_unchanged(job.film, job.begun_with)  # which explains more than what ffmpeg says
+        check_unchanged(job.film, parts.begun_with)  # which explains more than what ffmpeg says
         raise
-    check_unchanged(job.film, job.begun_with)
+    check_unchanged(job.film, parts.begun_with)
 
 
-def _write_segment(job: _Job, segment: Segment, target: Path) -> Generator[None, None, None]:
+def _write_segment(parts: Parts, segment: Segment, job: _Job) -> Generator[None, None, None]:
     """Write one segment; no file where the film has ended before it."""
-    coding = job.options.encoding.coding
-    sampling = job.sampling(segment, _ticks_file(target))
-    paint = partial(
-        colorize_frames,
-        network=job.network,
-        pixel_aspect_ratio=float(job.film.sample_aspect_ratio),
-        device=job.device,
-        coding=coding,
-        area=job.survey.area,
-        vividness=job.options.vividness,
-        batch_size=job.batch_size,
-    )
-    colored: Iterator[tuple[DeepPlane, DeepPlane]]
+    target = parts.file_of(segment)
+    sampling, coding = job.sampling(segment, _ticks_file(target)), job.options.encoding.coding
+    propagator = Propagator() if job.options.temporal else None
+    if segment.goes_on:
+        propagator = Propagator.load(parts.colors_file(parts.before(segment)))
     frames: Generator[Any, None, None]
     if job.has_color(segment):
         frames = read_pictures(job.film, sampling, coding)
-        numbered = enumerate(frames, segment.first_frame)
-        runs = groupby(numbered, key=lambda frame: job.is_colored(frame[0]))
-        colored = chain.from_iterable(
-            (picture for _, picture in run) if keeps else paint(luma for _, (luma, _) in run)
-            for keeps, run in runs
-        )
+        colored = _keep_or_paint(frames, segment.first_frame, job, propagator)
     else:
         frames = read_coded_luma(job.film, sampling, coding)
-        colored = paint(frames)
+        colored = _paint(frames, segment.first_frame, job, propagator)
     with closing(frames):
         first = next(colored, None)
         if first is None:
@@ -548,6 +536,45 @@ def _write_segment(job: _Job, segment: Segment, target: Path) -> Generator[None,
             for luma, chroma in chain((first,), colored):
                 writer.write(luma, chroma)
                 yield
+        if propagator is not None:
+            propagator.save(parts.colors_file(segment))
+
+
+def _paint(
+    lumas: Iterable[DeepPlane], first_frame: int, job: _Job, propagator: Propagator | None
+) -> Iterator[tuple[DeepPlane, DeepPlane]]:
+    """Give frames that follow each other their chroma; the first has this number."""
+    return colorize_frames(
+        lumas,
+        job.network,
+        job.device,
+        pixel_aspect_ratio=float(job.film.sample_aspect_ratio),
+        coding=job.options.encoding.coding,
+        area=job.survey.area,
+        vividness=job.options.vividness,
+        batch_size=job.batch_size,
+        propagator=propagator,
+        cuts={cut - first_frame for cut in job.cuts},
+    )
+
+
+def _keep_or_paint(
+    pictures: Iterable[tuple[DeepPlane, DeepPlane]],
+    first_frame: int,
+    job: _Job,
+    propagator: Propagator | None,
+) -> Iterator[tuple[DeepPlane, DeepPlane]]:
+    """Give those frames their chroma that have no colours of their own."""
+    numbered = enumerate(pictures, first_frame)
+    for keeps, run in groupby(numbered, key=lambda frame: job.is_colored(frame[0])):
+        if keeps:
+            yield from (picture for _, picture in run)
+            if propagator is not None:
+                propagator.colors = None
+        else:
+            first = next(run)
+            lumas = (luma for _, (luma, _) in chain((first,), run))
+            yield from _paint(lumas, first[0], job, propagator)
 
 
 def _begun_with(film: Film, network: Network, options: ColorizeOptions) -> dict[str, Any]:
@@ -563,109 +590,8 @@ def _begun_with(film: Film, network: Network, options: ColorizeOptions) -> dict[
         "deinterlace": options.deinterlace,
         "recolor": options.recolor,
         "skip damaged": options.skips_damage,
+        "temporal": options.temporal,
         "network": config_to_dict(network.config),
         "checksum of the weights": checksum(network),
         "version": __version__,
     }
-
-
-@dataclass
-class BatchSize:
-    """How many frames the network looks at together: fewer, once a device's memory was too small.
-
-    Attributes:
-        note: is told so.
-    """
-
-    frames: int = BATCH_SIZE
-    note: Callable[[str], object] = lambda text: None
-
-    def halve(self) -> None:
-        """Go on with half as many."""
-        self.note(
-            f"the device has not enough memory for {self.frames} frames at once; going on with"
-            f" {self.frames // 2}"
-        )
-        self.frames //= 2
-
-
-def colorize_frames(
-    lumas: Iterable[DeepPlane],
-    network: Network,
-    device: torch.device,
-    *,
-    pixel_aspect_ratio: float = 1.0,
-    coding: Coding = PLAIN,
-    area: Area | None = None,
-    vividness: float = 1.0,
-    batch_size: BatchSize | None = None,
-) -> Iterator[tuple[DeepPlane, DeepPlane]]:
-    """Give each luma plane its chroma.
-
-    Args:
-        lumas: (H, W) each.
-        pixel_aspect_ratio: width of a pixel over its height; `film` sees the picture undistorted,
-            `classic` a square.
-        coding: of luma and chroma.
-        area: the picture inside its bars; they stay neutral, and the network does not see them.
-        vividness: what the saturation is multiplied by.
-
-    Yields:
-        The same luma plane, and chroma (2, ceil(H/2), ceil(W/2)).
-    """
-    folded = for_inference(network, device)
-    frames = iter(lumas)
-    batch_size = batch_size or BatchSize()
-    while batch := list(islice(frames, BATCH_SIZE)):
-        height, width = batch[0].shape
-        shown = area or Area(0, 0, width, height)
-        light = [_light(shown.of(luma), coding) for luma in batch]
-        working_size = network.config.working_size(pixel_aspect_ratio * shown.width / shown.height)
-        chroma = _predict_chroma(folded, light, working_size, device, batch_size)
-        for luma, full_light, small_chroma in zip(batch, light, chroma, strict=True):
-            painted = _full_chroma(full_light, small_chroma, coding, vividness)
-            yield luma, shown.framed(painted, luma.shape, 1 << (coding.bit_depth - 1))
-
-
-def _light(luma: DeepPlane, coding: Coding) -> torch.Tensor:
-    """Luma codes (H, W) as (1, 1, H, W) in [0, 1]."""
-    codes = torch.from_numpy(np.ascontiguousarray(luma))[None, None]
-    scaled = luma_from_codes(codes, range=coding.range, bit_depth=coding.bit_depth)
-    return scaled.clamp_(0, 1)
-
-
-@torch.inference_mode()
-def _predict_chroma(
-    network: Network,
-    batch: list[torch.Tensor],
-    working_size: tuple[int, int],
-    device: torch.device,
-    batch_size: BatchSize,
-) -> torch.Tensor:
-    """Chroma (B, 2, h/2, w/2) in [-0.5, 0.5] at the size (h, w) that the network works in."""
-    luma = torch.cat([resize(light, *working_size) for light in batch])
-    while True:
-        try:
-            with autocast(device):
-                chroma = [
-                    network.predict_chroma(part.to(device, memory_format=torch.channels_last)).cpu()
-                    for part in luma.split(batch_size.frames)
-                ]
-            return torch.cat(chroma)
-        except torch.OutOfMemoryError:
-            if batch_size.frames == 1:
-                raise
-            batch_size.halve()
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-
-
-@torch.inference_mode()
-def _full_chroma(
-    light: torch.Tensor, chroma: torch.Tensor, coding: Coding, vividness: float
-) -> DeepPlane:
-    """Chroma codes, at half the size of the luma (1, 1, H, W), for chroma (2, h, w)."""
-    chroma = change_matrix(chroma[None], WORKING_MATRIX, coding.matrix)
-    full = fit_chroma(light, chroma, matrix=coding.matrix, vividness=vividness)
-    codes = chroma_to_codes(full, range=coding.range, bit_depth=coding.bit_depth)[0]
-    return np.ascontiguousarray(codes.numpy(), coding.sample_type)

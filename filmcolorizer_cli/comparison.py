@@ -17,10 +17,12 @@ from torch import Tensor
 
 from filmcolorizer_cli import metrics
 from filmcolorizer_cli.color import chroma_from_codes, luma_from_codes, resize, ycbcr_to_rgb
-from filmcolorizer_cli.colorizing import ROUNDING_FRAMES, check_part, colorize_frames
+from filmcolorizer_cli.colorizing import ROUNDING_FRAMES, check_part
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.motion import is_reliable, optical_flow, warp
 from filmcolorizer_cli.networks import Network
+from filmcolorizer_cli.painting import colorize_frames
+from filmcolorizer_cli.propagation import Propagator
 from filmcolorizer_cli.survey import MAX_FRAME_RATE, Area, Survey, Track, survey
 from filmcolorizer_cli.video import (
     TIMELINE_FRAME_RATE,
@@ -114,11 +116,13 @@ class FilmOptions:
     Attributes:
         size: lines that it is compared at; films with fewer are compared as they are.
         start_seconds, duration_seconds: the part, in time from the first frame.
+        temporal: carry colours along the motion; else each frame is looked at alone.
     """
 
     size: int = SIZE
     start_seconds: float = 0.0
     duration_seconds: float | None = None
+    temporal: bool = True
 
     def sampling(self, film: Film) -> Sampling:
         """The frames that are compared, at the film's own rate."""
@@ -176,7 +180,8 @@ def evaluate_film(
     with closing(_read(film, found, sampling)) as pictures:
         for shot in _split(pictures, found, sampling.frame_rate):
             begin, meter = _seconds(sampling, len(rows)), _ShotMeter(film.coding.matrix)
-            for painted in _colorize(shot, film, sampling, network, device):
+            propagator = Propagator() if options.temporal else None
+            for painted in _colorize(shot, film, sampling, network, device, propagator):
                 rows.append((_seconds(sampling, len(rows)), *meter.add(*painted)))
                 yield len(rows)
             sums, end = meter.sums(), _seconds(sampling, len(rows))
@@ -270,6 +275,7 @@ def _colorize(
     sampling: Sampling,
     network: Network,
     device: torch.device,
+    propagator: Propagator | None,
 ) -> Iterator[tuple[Plane, Plane, Plane]]:
     """Yield the luma of each picture of a shot, the chroma that it is given, and the true one."""
     true_chroma: deque[Plane] = deque()  # of the frames that the colorizer has ahead
@@ -286,6 +292,7 @@ def _colorize(
         device,
         pixel_aspect_ratio=film.aspect_ratio * height / width,
         coding=Coding(matrix=film.coding.matrix),
+        propagator=propagator,
     )
     for luma, chroma in colored:
         yield _as_bytes(luma), _as_bytes(chroma), true_chroma.popleft()

@@ -225,7 +225,7 @@ class Encoder(nn.Module):
         Args:
             rate: how often, of the last block; it grows in a line from the first one on.
         """
-        blocks = [block for stage in self.stages for block in stage]  # type: ignore[union-attr]
+        blocks = [block for block in self.modules() if isinstance(block, InvertedResidual)]
         for number, block in enumerate(blocks):
             block.drop_rate = rate * number / len(blocks)
 

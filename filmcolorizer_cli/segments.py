@@ -14,7 +14,7 @@ from filmcolorizer_cli.errors import FilmColorizerError, VideoError
 from filmcolorizer_cli.files import cannot_write, check_folder, replacing
 from filmcolorizer_cli.video import Film, count_pictures, sequence_files
 
-_FORMAT = "filmcolorizer-parts/2"
+_FORMAT = "filmcolorizer-parts/3"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
 NEAR = 0.4  # of a segment's usual length, by which it may be longer or shorter
@@ -27,23 +27,28 @@ class Segment:
     Attributes:
         first_frame: its first frame's number in that film.
         planned_frames: how many it is to have; None for the last one, which goes to the end.
+        goes_on: whether it needs what the segment before left in its `Parts.colors_file`.
         frames: how many it has, once it is done; 0 where the film ended before it.
         ticks: when each of them is shown, where they are not evenly spaced.
     """
 
     first_frame: int
     planned_frames: int | None
+    goes_on: bool = False
     frames: int | None = None
     ticks: list[int] | None = None
 
 
-def plan_segments(frames: int, usual_frames: int, cuts: Sequence[int] = ()) -> list[Segment]:
+def plan_segments(
+    frames: int, usual_frames: int, cuts: Sequence[int] = (), *, carries: bool = False
+) -> list[Segment]:
     """Divide a film into segments that begin with shots, where shots begin near.
 
     Args:
         frames: about how many the film has; the last segment goes to its end, whatever they are.
         usual_frames: in a segment that no cut is near the end of.
         cuts: the numbers of frames that shots begin with, ascending.
+        carries: whether those that begin amid a shot go on with the colours of the one before.
     """
     starts = [0]
     slack = int(NEAR * usual_frames)
@@ -51,7 +56,11 @@ def plan_segments(frames: int, usual_frames: int, cuts: Sequence[int] = ()) -> l
         near = [cut for cut in cuts if abs(cut - border) <= slack and cut < frames]
         starts.append(min(near, key=lambda cut: abs(cut - border), default=border))
     planned = [after - start for start, after in pairwise(starts)]
-    return [Segment(*segment) for segment in zip(starts, [*planned, None], strict=True)]
+    shots = {0, *cuts}
+    return [
+        Segment(start, length, goes_on=carries and start not in shots)
+        for start, length in zip(starts, [*planned, None], strict=True)
+    ]
 
 
 class Parts:
@@ -94,6 +103,9 @@ class Parts:
         for segment in self.segments:  # a file may have been lost, or cut short with the power
             if segment.frames and count_pictures(self.file_of(segment)) != segment.frames:
                 segment.frames = None
+        for before, after in reversed([*pairwise(self.segments)]):
+            if after.goes_on and not after.frames and not self.colors_file(before).is_file():
+                before.frames = None
 
     def begin(self, segments: list[Segment], known: dict[str, Any]) -> None:
         """Note which segments there are going to be."""
@@ -121,6 +133,25 @@ class Parts:
     def file_of(self, segment: Segment) -> Path:
         """Where a segment lies, or is to be written."""
         return self.folder / f"{self.segments.index(segment) + 1:06d}{self.ending}"
+
+    def colors_file(self, segment: Segment) -> Path:
+        """Where a segment leaves its last colours, for one that goes on with its last shot."""
+        return self.file_of(segment).with_suffix(".colors.npz")
+
+    def chains(self) -> list[list[Segment]]:
+        """The segments that are `missing`, those together that go on with each other, in order."""
+        chains: list[list[Segment]] = []
+        for segment in self.missing():
+            number = self.segments.index(segment)
+            if segment.goes_on and chains and chains[-1][-1] is self.segments[number - 1]:
+                chains[-1].append(segment)
+            else:
+                chains.append([segment])
+        return chains
+
+    def before(self, segment: Segment) -> Segment:
+        """The segment before one that is not the first."""
+        return self.segments[self.segments.index(segment) - 1]
 
     def finish(self, segment: Segment, frames: int, ticks: list[int] | None = None) -> None:
         """Note that a segment is done; its file is whole, unless it has no frames."""

@@ -206,7 +206,9 @@ class Wear:
         """Blocks of 8x8 as JPEG quantizes them (ITU-T T.81, A.3.3 and A.3.4)."""
         count, _, height, width = luma.shape
         quality = self._uniform(count, 15, 60)
-        scale = torch.where(quality < 50, 50 / quality, (100 - quality) / 50).view(count, 1, 1, 1, 1)
+        scale = torch.where(quality < 50, 50 / quality, (100 - quality) / 50).view(
+            count, 1, 1, 1, 1
+        )
         table = torch.tensor(JPEG_TABLE, device=luma.device) * scale / 255
         cosines = _cosines().to(luma.device)
         blocks = luma.view(count, height // 8, 8, width // 8, 8).transpose(2, 3)

@@ -84,9 +84,7 @@ class PhotoSource:
 
     def training_batches(self, epoch: int) -> Iterator[Batch]:
         generator = torch.Generator(self.device).manual_seed(self.seed * 1_000_003 + epoch)
-        order = torch.randperm(
-            len(self.album.pixels), generator=generator, device=self.device
-        )
+        order = torch.randperm(len(self.album.pixels), generator=generator, device=self.device)
         side = EARLY_CROP if epoch <= self.early_epochs else CROP
         wear = Wear(generator, self.titles[side])
         for step in range(self.steps_per_epoch):

@@ -19,18 +19,13 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
 from filmcolorizer_cli import colorizing, segments
-from filmcolorizer_cli.colorizing import (
-    BATCH_SIZE,
-    BatchSize,
-    ColorizeOptions,
-    colorize,
-    colorize_frames,
-)
+from filmcolorizer_cli.colorizing import ColorizeOptions, colorize
 from filmcolorizer_cli.encoding import Encoding
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, Network, build
+from filmcolorizer_cli.painting import BATCH_SIZE, BatchSize, colorize_frames
 from filmcolorizer_cli.video import PLAIN, Film, probe
 from filmcolorizer_cli.weights import find_model, load
 from tests.conftest import (

@@ -1,0 +1,211 @@
+"""Planes of luma in, planes of chroma out: the way of every frame through the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from filmcolorizer_cli.color import (
+    WORKING_MATRIX,
+    change_matrix,
+    chroma_at_size_of,
+    chroma_to_codes,
+    half_size,
+    limit_to_gamut,
+    luma_from_codes,
+    resize,
+)
+from filmcolorizer_cli.networks import FilmConfig, Network, autocast, for_inference
+from filmcolorizer_cli.propagation import Floats, Propagator
+from filmcolorizer_cli.survey import Area
+from filmcolorizer_cli.video import PLAIN, Coding, DeepPlane, Plane
+
+BATCH_SIZE = 8  # frames that the network looks at together
+CHUNK_FRAMES = 24  # whose colours are found together, at most
+CHUNK_BYTES = 100_000_000  # of luma, that are kept meanwhile
+STRIP_ROWS = 32  # of chroma, that are worked on at once: what a processor's cache holds
+# Colours are carried along the motion at half of this, as large as the chroma of `film` is.
+MOTION_CONFIG = FilmConfig(size=192)
+
+
+@dataclass
+class BatchSize:
+    """How many frames the network looks at together: fewer, once a device's memory was too small.
+
+    Attributes:
+        note: is told so.
+    """
+
+    frames: int = BATCH_SIZE
+    note: Callable[[str], object] = lambda text: None
+
+    def halve(self) -> None:
+        """Go on with half as many."""
+        self.note(
+            f"the device has not enough memory for {self.frames} frames at once; going on with"
+            f" {self.frames // 2}"
+        )
+        self.frames //= 2
+
+
+def colorize_frames(
+    lumas: Iterable[DeepPlane],
+    network: Network,
+    device: torch.device,
+    *,
+    pixel_aspect_ratio: float = 1.0,
+    coding: Coding = PLAIN,
+    area: Area | None = None,
+    vividness: float = 1.0,
+    batch_size: BatchSize | None = None,
+    propagator: Propagator | None = None,
+    cuts: Collection[int] = (),
+) -> Iterator[tuple[DeepPlane, DeepPlane]]:
+    """Give each luma plane its chroma.
+
+    Args:
+        lumas: (H, W) each, all of one size.
+        pixel_aspect_ratio: width of a pixel over its height; `film` sees the picture undistorted,
+            `classic` a square.
+        coding: of luma and chroma.
+        area: the picture inside its bars; they stay neutral, and the network does not see them.
+        vividness: what the saturation is multiplied by.
+        propagator: carries colours from frame to frame, and from what it carried before on to these
+            frames; without one each frame is looked at alone.
+        cuts: the numbers of frames that begin a shot, to which no colours are carried.
+
+    Yields:
+        The same luma plane, and chroma (2, ceil(H/2), ceil(W/2)).
+    """
+    eye = _Eye(for_inference(network, device), device, batch_size or BatchSize())
+    most_frames = BATCH_SIZE if propagator is None else CHUNK_FRAMES
+    for chunk, begins_shot in _chunks(lumas, cuts, most_frames):
+        height, width = chunk[0].shape
+        shown = area or Area(0, 0, width, height)
+        views = [_View(shown.of(luma), coding) for luma in chunk]
+        aspect_ratio = pixel_aspect_ratio * shown.width / shown.height
+        if propagator is None:
+            found: Iterable[Tensor] = eye.see(views, aspect_ratio)
+        else:
+            if begins_shot:
+                propagator.colors = None
+            found = _carry(propagator, eye, views, aspect_ratio)
+        for luma, view, chroma in zip(chunk, views, found, strict=True):
+            painted = view.paint(chroma, vividness)
+            yield luma, shown.framed(painted, luma.shape, 1 << (coding.bit_depth - 1))
+
+
+def _chunks(
+    lumas: Iterable[DeepPlane], cuts: Collection[int], most_frames: int
+) -> Iterator[tuple[list[DeepPlane], bool]]:
+    """Yield some consecutive frames of one shot, and whether a shot begins with them."""
+    frames = iter(lumas)
+    number = 0
+    while (first := next(frames, None)) is not None:
+        length = max(min(most_frames, CHUNK_BYTES // first.nbytes), 1)
+        end = min((cut for cut in cuts if number < cut < number + length), default=number + length)
+        chunk = [first, *islice(frames, end - number - 1)]
+        yield chunk, number in cuts
+        number += len(chunk)
+
+
+class _View:
+    """A frame's picture inside its bars.
+
+    Args:
+        luma: (H, W), codes.
+
+    Attributes:
+        half_light: (1, 1, ceil(H/2), ceil(W/2)), in [0, 1].
+    """
+
+    def __init__(self, luma: DeepPlane, coding: Coding) -> None:
+        self.luma = luma
+        self.coding = coding
+        height, width = luma.shape
+        if height % 2 or width % 2:
+            self.half_light = half_size(self._light(luma))
+        else:  # the same, up to the rounding of codes, in a tenth of the time
+            half = cv2.resize(luma, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+            self.half_light = self._light(half.astype(luma.dtype, copy=False))
+
+    def _light(self, luma: DeepPlane) -> Tensor:
+        """Luma codes (H, W) as (1, 1, H, W) in [0, 1]."""
+        codes = torch.from_numpy(np.ascontiguousarray(luma))[None, None]
+        scaled = luma_from_codes(codes, range=self.coding.range, bit_depth=self.coding.bit_depth)
+        return scaled.clamp_(0, 1)
+
+    def light(self, height: int, width: int) -> Tensor:
+        """The luma (1, 1, height, width) in [0, 1]."""
+        half_height, half_width = self.half_light.shape[-2:]
+        is_enough = half_height >= height and half_width >= width
+        return resize(self.half_light if is_enough else self._light(self.luma), height, width)
+
+    @torch.inference_mode()
+    def paint(self, chroma: Tensor, vividness: float) -> DeepPlane:
+        """Chroma codes, at half the size of the luma, for chroma (1, 2, h, w)."""
+        coding = self.coding
+        chroma = change_matrix(chroma * vividness, WORKING_MATRIX, coding.matrix)
+        full = chroma_at_size_of(self.half_light, chroma)
+        codes = np.empty(full.shape[1:], coding.sample_type)
+        for top in range(0, len(codes[0]), STRIP_ROWS):
+            rows = slice(top, top + STRIP_ROWS)
+            strip = limit_to_gamut(self.half_light[..., rows, :], full[..., rows, :], coding.matrix)
+            in_codes = chroma_to_codes(strip, range=coding.range, bit_depth=coding.bit_depth)
+            codes[:, rows] = in_codes[0].numpy()
+        return codes
+
+
+class _Eye:
+    """A network, and how it looks at frames."""
+
+    def __init__(self, network: Network, device: torch.device, batch_size: BatchSize) -> None:
+        self.network = network
+        self.device = device
+        self.batch_size = batch_size
+
+    @torch.inference_mode()
+    def see(self, views: Sequence[_View], aspect_ratio: float) -> list[Tensor]:
+        """Chroma (1, 2, h/2, w/2) in [-0.5, 0.5] of each, at the size (h, w) that it works in."""
+        size = self.network.config.working_size(aspect_ratio)
+        chroma: list[Tensor] = []
+        while len(chroma) < len(views):
+            batch = views[len(chroma) : len(chroma) + self.batch_size.frames]
+            luma = torch.cat([view.light(*size) for view in batch])
+            try:
+                with autocast(self.device):
+                    luma = luma.to(self.device, memory_format=torch.channels_last)
+                    chroma += self.network.predict_chroma(luma).cpu().split(1)
+            except torch.OutOfMemoryError:
+                if self.batch_size.frames == 1:
+                    raise
+                self.batch_size.halve()
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+        return chroma
+
+
+def _carry(
+    propagator: Propagator, eye: _Eye, views: Sequence[_View], aspect_ratio: float
+) -> Iterator[Tensor]:
+    """Yield chroma (1, 2, h, w) of each of some consecutive frames, carried along the motion."""
+    height, width = (-(-side // 2) for side in MOTION_CONFIG.working_size(aspect_ratio))
+
+    def predict(numbers: list[int]) -> list[Floats]:
+        seen = eye.see([views[number] for number in numbers], aspect_ratio)
+        return [resize(chroma, height, width)[0].permute(1, 2, 0).numpy() for chroma in seen]
+
+    lumas = [_to_bytes(view.light(height, width)) for view in views]
+    for chroma in propagator.carry(lumas, predict):
+        yield torch.from_numpy(chroma).permute(2, 0, 1)[None]
+
+
+def _to_bytes(light: Tensor) -> Plane:
+    codes: Plane = (light[0, 0] * 255).round().byte().numpy()
+    return codes

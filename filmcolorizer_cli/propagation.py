@@ -1,0 +1,319 @@
+"""Colours carried along the motion: looked at in some frames, taken over by the frames between.
+
+Within a shot the network looks at key frames alone. What it sees there is averaged along the motion
+with what it saw in the key frames before, so that a thing keeps its colour; the frames between two
+key frames take their colours from both, from where the motion comes and where it leads.
+
+All of it is done on small planes, numpy (H, W) and (H, W, C), in the size that chroma is predicted
+in: the fine edges come from the luma that chroma is enlarged along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from filmcolorizer_cli.files import replacing
+from filmcolorizer_cli.video import Plane
+
+Floats = NDArray[np.float32]
+Predict = Callable[[list[int]], Sequence[Floats]]
+
+MAX_GAP = 12  # frames from one key frame to the next
+MAX_LOST = 0.3  # of the picture, that a key frame may not explain of the frames that follow it
+# Key frames that the mean of colours reaches back over, or so; and that the first sight of a thing
+# counts as, so that its colour does not swing before the mean has settled.
+MAX_AGE = 48.0
+FIRST_AGE = 4.0
+
+# Dense inverse search (Kroeger et al. 2016) begins at small copies of the pictures and ends at one
+# half of their size, which is as fine as chroma needs.
+FINEST_SCALE = 1
+# What lowers the trust in a motion to 1/e: the distance, in pixels, by which the way there and back
+# misses where it began, and the change of luma along it, in code values.
+RETURN_PIXELS = 2.0
+LUMA_CODES = 25.0
+LEVEL_RADIUS = 10  # pixels around a pixel, whose common change of luma is one of exposure
+LOST_TRUST = 0.3  # under which a pixel counts as not explained
+LEAST_TRUST = 1e-3  # so that what no key frame explains is a plain mix of both
+
+# The grid by which what comes into sight takes over how its surroundings were corrected.
+CELL_PIXELS = 8
+TONES = 16  # of luma, apart from each other
+GRID_BLURS = 3  # steps of a cell, that corrections reach over
+CORRECTION_AGE = 1.0  # key frames that a correction by the surroundings counts as, at most
+
+MAX_GAIN = 1.2  # of saturation, for what the mean of differing colours has lost
+
+
+@dataclass(frozen=True)
+class Trail:
+    """Where each pixel of a frame was, or is going to be, in another one.
+
+    Attributes:
+        places: (H, W, 2), columns and rows there.
+        trust: (H, W), from 0 to 1.
+    """
+
+    places: Floats
+    trust: Floats
+
+    @classmethod
+    def still(cls, shape: tuple[int, ...]) -> Trail:
+        """That of a frame in itself."""
+        rows, columns = np.indices(shape, np.float32)
+        return cls(np.stack((columns, rows), axis=2), np.ones(shape, np.float32))
+
+    def on(self, further: Trail) -> Trail:
+        """This trail, followed by that of the frame that it leads to."""
+        onward = look_up(np.dstack((further.places, further.trust)), self.places)
+        return Trail(np.ascontiguousarray(onward[..., :2]), self.trust * onward[..., 2])
+
+
+@dataclass(frozen=True)
+class Colors:
+    """What is known of the colours of a key frame.
+
+    Attributes:
+        luma: (H, W), uint8.
+        chroma: (H, W, 2), in [-0.5, 0.5], the mean of what the network saw.
+        saturation: (H, W), the mean length of that.
+        age: (H, W), of how many key frames they are the means, at most ``MAX_AGE``.
+    """
+
+    luma: Plane
+    chroma: Floats
+    saturation: Floats
+    age: Floats
+
+    @classmethod
+    def first(cls, luma: Plane, seen: Floats) -> Colors:
+        """Those of a shot's first frame, as the network saw it."""
+        return cls(luma, seen, _length(seen), np.full(luma.shape, FIRST_AGE, np.float32))
+
+    def renewed(self, trail: Trail, luma: Plane, seen: Floats) -> Colors:
+        """Those of the next key frame.
+
+        Args:
+            trail: of its pixels in this one.
+            luma, seen: its luma, and the chroma that the network saw.
+        """
+        before = look_up(np.dstack((self.chroma, self.saturation, self.age)), trail.places)
+        age = before[..., 3] * trail.trust
+        correction = before[..., :3] - np.dstack((seen, _length(seen)))
+        around, nearness = _spread(correction, age, luma)
+        nearness *= CORRECTION_AGE
+        total = correction * age[..., None] + around * nearness[..., None]
+        mean = np.dstack((seen, _length(seen))) + total / (age + nearness + 1)[..., None]
+        return Colors(
+            luma,
+            np.ascontiguousarray(mean[..., :2]),
+            mean[..., 2],
+            np.clip(age + 1, FIRST_AGE, MAX_AGE).astype(np.float32),
+        )
+
+    def painted(self) -> Floats:
+        """The chroma (H, W, 2) to paint with: as vivid on average as the network saw it."""
+        gain = self.saturation / np.maximum(_length(self.chroma), 1e-4)
+        return np.asarray(self.chroma * np.clip(gain, 1.0, MAX_GAIN)[..., None], np.float32)
+
+
+class Motion:
+    """How two frames that follow each other move.
+
+    Args:
+        before, after: their lumas (H, W), uint8.
+
+    Attributes:
+        back: the `Trail` of the later frame in the earlier one.
+        forth: that of the earlier frame in the later one.
+    """
+
+    def __init__(self, before: Plane, after: Plane) -> None:
+        search = cv2.DISOpticalFlow.create(cv2.DISOpticalFlow_PRESET_ULTRAFAST)
+        search.setFinestScale(FINEST_SCALE)
+        unknown = np.zeros((*before.shape, 2), np.float32)
+        back = np.asarray(search.calc(after, before, unknown.copy()), np.float32)
+        forth = np.asarray(search.calc(before, after, unknown), np.float32)
+        self.back = _trail(after, before, back, forth)
+        self.forth = _trail(before, after, forth, back)
+
+
+class Propagator:
+    """Gives the frames of a shot their colours, some frames at a time.
+
+    Attributes:
+        colors: those of the last frame so far; None before a shot's first one.
+    """
+
+    def __init__(self, colors: Colors | None = None) -> None:
+        self.colors = colors
+
+    @classmethod
+    def load(cls, path: Path) -> Propagator:
+        """One that goes on where another was when it was saved."""
+        with np.load(path) as arrays:
+            return cls(Colors(**arrays) if arrays.files else None)
+
+    def save(self, path: Path) -> None:
+        """Write to a file what is known by now, whole or not at all."""
+        arrays = {} if self.colors is None else vars(self.colors)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **arrays)
+
+    def carry(self, lumas: Sequence[Plane], predict: Predict) -> list[Floats]:
+        """The chroma (H, W, 2) of the next frames of the shot; the last one is a key frame.
+
+        Args:
+            lumas: (H, W), uint8, one or more.
+            predict: gives the chroma (H, W, 2) that the network sees in frames of these numbers.
+        """
+        if self.colors is None:  # the first frame comes from nowhere, and is a key frame
+            first_luma, *lumas = lumas
+            motions = _motions(first_luma, lumas)
+            trails, keys = _find_keys(motions)
+            first_seen, *others = predict([0, *(key + 1 for key in keys)])
+            self.colors = Colors.first(first_luma, first_seen)
+            return [self.colors.painted(), *self._fill(lumas, motions, trails, keys, others)]
+        motions = _motions(self.colors.luma, lumas)
+        trails, keys = _find_keys(motions)
+        return self._fill(lumas, motions, trails, keys, predict(keys))
+
+    def _fill(
+        self,
+        lumas: Sequence[Plane],
+        motions: Sequence[Motion],
+        trails: Sequence[Trail],
+        keys: Sequence[int],
+        seen: Sequence[Floats],
+    ) -> list[Floats]:
+        """The chroma of frames that follow one whose colours are known; the last is a key frame.
+
+        Args:
+            motions: to each of them.
+            trails: of each in the key frame before it.
+            seen: the chroma that the network sees in the key frames.
+        """
+        assert self.colors is not None
+        chroma: list[Floats] = []
+        for key, seen_in_key in zip(keys, seen, strict=True):
+            first = len(chroma)
+            colors = self.colors.renewed(trails[key], lumas[key], seen_in_key)
+            motions_between = motions[first + 1 : key + 1]
+            chroma += _between(self.colors, colors, trails[first:key], motions_between)
+            chroma.append(colors.painted())
+            self.colors = colors
+        return chroma
+
+
+def _motions(first_luma: Plane, lumas: Sequence[Plane]) -> list[Motion]:
+    """From each frame to the next one."""
+    return [Motion(*pair) for pair in pairwise([first_luma, *lumas])]
+
+
+def _find_keys(motions: Sequence[Motion]) -> tuple[list[Trail], list[int]]:
+    """The trail of each frame in the key frame before it, and which are key frames."""
+    trails: list[Trail] = []
+    keys: list[int] = []
+    for number, motion in enumerate(motions):
+        since = number - (keys[-1] if keys else -1)
+        trails.append(motion.back if since == 1 else motion.back.on(trails[-1]))
+        lost = float((trails[-1].trust < LOST_TRUST).mean())
+        if lost > MAX_LOST or since == MAX_GAP or number == len(motions) - 1:
+            keys.append(number)
+    return trails, keys
+
+
+def _between(
+    first: Colors, last: Colors, trails: Sequence[Trail], motions: Sequence[Motion]
+) -> list[Floats]:
+    """The chroma of the frames between two key frames.
+
+    Args:
+        trails: of these frames in the first one.
+        motions: from each of them to the next.
+    """
+    chroma, forth = [], Trail.still(last.luma.shape)
+    from_first, from_last = first.painted(), last.painted()
+    for number in reversed(range(len(trails))):
+        back, forth = trails[number], motions[number].forth.on(forth)
+        share = (number + 1) / (len(trails) + 1)
+        weight = (back.trust + LEAST_TRUST) * (1 - share)
+        weight = weight / (weight + (forth.trust + LEAST_TRUST) * share)
+        earlier, later = look_up(from_first, back.places), look_up(from_last, forth.places)
+        chroma.append((later + (earlier - later) * weight[..., None]).astype(np.float32))
+    return chroma[::-1]
+
+
+def _trail(luma: Plane, other: Plane, flow: Floats, flow_back: Floats) -> Trail:
+    """A flow, trusted as far as it leads back, stays inside, and shows the same thing."""
+    places = Trail.still(luma.shape).places + flow
+    miss = flow + look_up(flow_back, places)
+    change = luma.astype(np.float32) - look_up(other.astype(np.float32), places)
+    side = 2 * LEVEL_RADIUS + 1
+    change -= cv2.blur(change, (side, side))
+    error = np.square(miss).sum(axis=2) / RETURN_PIXELS**2 + np.square(change / LUMA_CODES)
+    edge = np.array(luma.shape[::-1], np.float32) - 0.5
+    is_inside = ((places > -0.5) & (places < edge)).all(axis=2)
+    return Trail(places, np.exp(-error) * is_inside)
+
+
+def look_up(planes: Floats, places: Floats) -> Floats:
+    """What planes (H, W) or (H, W, C) show at places (H, W, 2), bilinear; their edge beyond it."""
+    shown: Floats = cv2.remap(
+        planes, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return shown
+
+
+def _length(chroma: Floats) -> Floats:
+    length: Floats = np.sqrt(np.square(chroma).sum(axis=2))
+    return length
+
+
+def _spread(planes: Floats, weight: Floats, luma: Plane) -> tuple[Floats, Floats]:
+    """Weighted means of planes over the near pixels that are about as bright, for each pixel.
+
+    A bilateral grid (Chen, Paris and Durand 2007): cells of some pixels and tones, blurred.
+
+    Args:
+        planes: (H, W, C).
+        weight: (H, W).
+        luma: (H, W), uint8.
+
+    Returns:
+        The means (H, W, C), and (H, W) how much weight there is around, from 0 to 1.
+    """
+    height, width = luma.shape
+    rows, columns = -(-height // CELL_PIXELS), -(-width // CELL_PIXELS)
+    tone = luma.astype(np.int64) * TONES // 256
+    row, column = np.indices(luma.shape) // CELL_PIXELS
+    cell = ((tone * rows + row) * columns + column).ravel()
+    weighted = np.dstack((planes * weight[..., None], weight, np.ones_like(weight)))
+    sums = [
+        np.bincount(cell, plane.ravel(), TONES * rows * columns)
+        for plane in weighted.transpose(2, 0, 1)
+    ]
+    grid = np.stack(sums, axis=1).reshape(TONES, rows, columns, -1).astype(np.float32)
+    for _ in range(GRID_BLURS):
+        for axis in (0, 1, 2):
+            grid = _blurred(grid, axis)
+    layers = np.stack([cv2.resize(layer, (width, height)) for layer in grid])  # (T, H, W, C + 2)
+    found = np.take_along_axis(layers, tone[None, ..., None], axis=0)[0]
+    weights, pixels = found[..., -2], np.maximum(found[..., -1], 1e-6)
+    means = found[..., :-2] / np.maximum(weights, 1e-6)[..., None]
+    return means, np.minimum(weights / pixels, 1.0)
+
+
+def _blurred(grid: Floats, axis: int) -> Floats:
+    """A grid with each cell mixed with its two neighbours along an axis, nothing being beyond."""
+    padded = np.pad(grid, [(1, 1) if number == axis else (0, 0) for number in range(grid.ndim)])
+    before, after = np.roll(padded, 1, axis), np.roll(padded, -1, axis)
+    inner = [slice(1, -1) if number == axis else slice(None) for number in range(grid.ndim)]
+    return np.asarray(((before + after) / 4 + padded / 2)[tuple(inner)])
