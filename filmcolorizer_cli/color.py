@@ -182,9 +182,10 @@ def _enlarge_along_edges(planes: Tensor, small: Tensor, guide: Tensor) -> Tensor
     enlarged = torch.empty(len(planes), *high.shape)
     for plane, large in zip(planes.numpy(), enlarged.numpy(), strict=True):
         covariance = _window_sum(low * plane) / whole - mean * (_window_sum(plane) / whole)
-        slope = _window_sum(covariance / variance) / whole
-        cv2.resize(plane - slope * low, high.shape[::-1], dst=large)
-        large += cv2.resize(slope, high.shape[::-1]) * high
+        slope: Floats = _window_sum(covariance / variance) / whole
+        size = high.shape[1], high.shape[0]
+        np.multiply(cv2.resize(slope, size), high, out=large)
+        cv2.add(large, cv2.resize(plane - slope * low, size), dst=large)
     return enlarged
 
 

@@ -6,8 +6,8 @@ import math
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from itertools import chain, groupby
@@ -22,7 +22,7 @@ from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter, check_en
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.joining import Timeline, join_film
 from filmcolorizer_cli.networks import Network, config_to_dict
-from filmcolorizer_cli.painting import BatchSize, colorize_frames
+from filmcolorizer_cli.painting import CHUNK_FRAMES, BatchSize, colorize_frames, leave_processors
 from filmcolorizer_cli.propagation import Propagator
 from filmcolorizer_cli.segments import (
     Parts,
@@ -45,7 +45,7 @@ from filmcolorizer_cli.video import (
     read_ticks,
     uneven_ticks,
 )
-from filmcolorizer_cli.weights import checksum
+from filmcolorizer_cli.weights import checksum, read_tensors, write_tensors
 
 SEGMENT_SECONDS = 10  # of film, more or less, that a crash costs
 ROUNDING_FRAMES = 0.25  # by which times that were found and those of frames may differ
@@ -150,6 +150,7 @@ def colorize(
             _tell(found, film, options, note)
             known = {"survey": asdict(found), "damage": damage}
             parts.begin(_plan(film, found, ticks, options), known)
+        leave_processors(device)
         found = Survey.of(parts.known["survey"])
         job = _Job(
             film,
@@ -286,7 +287,9 @@ def _plan(
     frames = round(found.seconds * rate) if ticks is None else len(ticks)
     cuts = _cuts(film, found, ticks, options)
     usual_frames = round(SEGMENT_SECONDS * rate)
-    return plan_segments(frames, usual_frames, cuts, carries=options.temporal)
+    # What is carried from one segment to the next is the same as without a border between them.
+    step = CHUNK_FRAMES if options.temporal else None
+    return plan_segments(frames, usual_frames, cuts, shot_step=step)
 
 
 def _cuts(
@@ -431,12 +434,40 @@ def _render(parts: Parts, job: _Job, workers: int) -> Iterator[int]:
 
 
 def _render_in_turn(parts: Parts, chains: list[list[Segment]], job: _Job) -> Iterator[None]:
-    for segment in chain.from_iterable(chains):
-        frames = 0
-        for _ in _colorize_segment(parts, segment, job):
-            frames += 1
-            yield
+    """While an encoder ends a segment, which takes a second or two, the next one is begun."""
+    with ThreadPoolExecutor(1) as pool:
+        ending: tuple[Segment, int, Future[None]] | None = None
+        try:
+            for segment in chain.from_iterable(chains):
+                frames, end = yield from _counted(_colorize_segment(parts, segment, job))
+                before, ending = ending, (segment, frames, pool.submit(end))
+                _finish_ended(parts, before, job)
+        finally:
+            _finish_ended(parts, ending, job)
+
+
+def _finish_ended(
+    parts: Parts, ending: tuple[Segment, int, Future[None]] | None, job: _Job
+) -> None:
+    """Note that a segment is done, once its encoder has ended."""
+    if ending is not None:
+        segment, frames, encoder = ending
+        encoder.result()
         _finish(parts, segment, frames, job)
+
+
+def _counted(
+    frames: Generator[None, None, Callable[[], None]],
+) -> Generator[None, None, tuple[int, Callable[[], None]]]:
+    """Pass on what a segment yields and gives, and how often it yielded."""
+    count = 0
+    while True:
+        try:
+            next(frames)
+        except StopIteration as end:
+            return count, end.value
+        count += 1
+        yield
 
 
 def _render_at_once(
@@ -452,13 +483,17 @@ def _render_at_once(
     def render(segments: list[Segment]) -> None:
         try:
             for segment in segments:
-                frames = 0
-                with closing(_colorize_segment(parts, segment, job)) as written:
-                    for _ in written:
+                with closing(_counted(_colorize_segment(parts, segment, job))) as written:
+                    while True:
+                        try:
+                            next(written)
+                        except StopIteration as last:
+                            frames, end = last.value
+                            break
                         if stop.is_set():
                             return
-                        frames += 1
                         events.put(None)
+                end()
                 events.put((segment, frames))
         except BaseException as error:
             events.put(error)
@@ -504,23 +539,33 @@ def _ticks_file(segment_file: Path) -> Path:
     return segment_file.with_suffix(".ticks")
 
 
-def _colorize_segment(parts: Parts, segment: Segment, job: _Job) -> Generator[None, None, None]:
-    """Write one segment of the film that the rendering began with."""
+def _colorize_segment(
+    parts: Parts, segment: Segment, job: _Job
+) -> Generator[None, None, Callable[[], None]]:
+    """Write one segment of the film that the rendering began with; returns as `_write_segment`."""
     try:
-        yield from _write_segment(parts, segment, job)
+        end = yield from _write_segment(parts, segment, job)
     except VideoError:
         check_unchanged(job.film, parts.begun_with)  # which explains more than what ffmpeg says
         raise
     check_unchanged(job.film, parts.begun_with)
+    return end
 
 
-def _write_segment(parts: Parts, segment: Segment, job: _Job) -> Generator[None, None, None]:
-    """Write one segment; no file where the film has ended before it."""
+def _write_segment(
+    parts: Parts, segment: Segment, job: _Job
+) -> Generator[None, None, Callable[[], None]]:
+    """Write one segment; no file where the film has ended before it.
+
+    Returns:
+        What waits for the encoder to end, and puts the file in its place.
+    """
     target = parts.file_of(segment)
     sampling, coding = job.sampling(segment, _ticks_file(target)), job.options.encoding.coding
     propagator = Propagator() if job.options.temporal else None
     if segment.goes_on:
-        propagator = Propagator.load(parts.colors_file(parts.before(segment)))
+        _, planes = read_tensors(parts.colors_file(parts.before(segment)))
+        propagator = Propagator.of({name: plane.numpy() for name, plane in planes.items()})
     frames: Generator[Any, None, None]
     if job.has_color(segment):
         frames = read_pictures(job.film, sampling, coding)
@@ -528,16 +573,16 @@ def _write_segment(parts: Parts, segment: Segment, job: _Job) -> Generator[None,
     else:
         frames = read_coded_luma(job.film, sampling, coding)
         colored = _paint(frames, segment.first_frame, job, propagator)
-    with closing(frames):
-        first = next(colored, None)
-        if first is None:
-            return
-        with PictureWriter(target, job.film, job.options.encoding) as writer:
+    with closing(frames), ExitStack() as stack:
+        if (first := next(colored, None)) is not None:
+            writer = stack.enter_context(PictureWriter(target, job.film, job.options.encoding))
             for luma, chroma in chain((first,), colored):
                 writer.write(luma, chroma)
                 yield
         if propagator is not None:
-            propagator.save(parts.colors_file(segment))
+            planes = {k: torch.from_numpy(v) for k, v in propagator.planes().items()}
+            write_tensors(parts.colors_file(segment), planes, {})
+        return stack.pop_all().close
 
 
 def _paint(

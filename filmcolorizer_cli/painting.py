@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from filmcolorizer_cli.color import (
@@ -16,7 +20,6 @@ from filmcolorizer_cli.color import (
     change_matrix,
     chroma_at_size_of,
     chroma_to_codes,
-    half_size,
     limit_to_gamut,
     luma_from_codes,
     resize,
@@ -27,11 +30,33 @@ from filmcolorizer_cli.survey import Area
 from filmcolorizer_cli.video import PLAIN, Coding, DeepPlane, Plane
 
 BATCH_SIZE = 8  # frames that the network looks at together
-CHUNK_FRAMES = 24  # whose colours are found together, at most
-CHUNK_BYTES = 100_000_000  # of luma, that are kept meanwhile
-STRIP_ROWS = 32  # of chroma, that are worked on at once: what a processor's cache holds
+CHUNK_FRAMES = 12  # of a shot, whose colours are found together
+CHUNK_BYTES = 100_000_000  # of luma, kept meanwhile; of larger frames there are fewer in a chunk
+# Pixels of chroma that are worked on at once: what a processor's cache holds, and fewer than torch
+# would share out among threads, which beside an encoder wait for each other longer than they work.
+STRIP_PIXELS = 16_000
+PROCESSORS_OF_THREAD = 4  # of which the network gets one thread; the encoder needs the others
 # Colours are carried along the motion at half of this, as large as the chroma of `film` is.
 MOTION_CONFIG = FilmConfig(size=192)
+
+
+def leave_processors(device: torch.device) -> None:
+    """Leave most of the processors to the encoder, where the network runs on them as well.
+
+    Threads that share a small piece of work wait for each other; beside an encoder that keeps all
+    processors busy, they wait longer than one thread would work.
+    """
+    if device.type == "cpu":
+        torch.set_num_threads(max((os.cpu_count() or 1) // PROCESSORS_OF_THREAD, 1))
+        cv2.setNumThreads(1)
+
+
+@cache
+def _light_of_codes(coding: Coding) -> Floats:
+    """Luma in [0, 1] of each code."""
+    codes = torch.arange(1 << coding.bit_depth)
+    light = luma_from_codes(codes, range=coding.range, bit_depth=coding.bit_depth)
+    return np.asarray(light.clamp(0, 1).numpy(), np.float32)
 
 
 @dataclass
@@ -108,7 +133,9 @@ def _chunks(
     frames = iter(lumas)
     number = 0
     while (first := next(frames, None)) is not None:
-        length = max(min(most_frames, CHUNK_BYTES // first.nbytes), 1)
+        length = most_frames
+        while length * first.nbytes > CHUNK_BYTES and length % 2 == 0:
+            length //= 2  # so that a shot's chunks begin where they do in all of its segments
         end = min((cut for cut in cuts if number < cut < number + length), default=number + length)
         chunk = [first, *islice(frames, end - number - 1)]
         yield chunk, number in cuts
@@ -122,41 +149,45 @@ class _View:
         luma: (H, W), codes.
 
     Attributes:
-        half_light: (1, 1, ceil(H/2), ceil(W/2)), in [0, 1].
+        half: (ceil(H/2), ceil(W/2)), codes from black to white, the means of 2x2 blocks.
     """
 
     def __init__(self, luma: DeepPlane, coding: Coding) -> None:
         self.luma = luma
         self.coding = coding
+        light = _light_of_codes(coding)
+        black, white = int(np.flatnonzero(light == 0)[-1]), int(np.flatnonzero(light == 1)[0])
         height, width = luma.shape
+        legal = np.clip(luma, black, white)
         if height % 2 or width % 2:
-            self.half_light = half_size(self._light(luma))
-        else:  # the same, up to the rounding of codes, in a tenth of the time
-            half = cv2.resize(luma, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-            self.half_light = self._light(half.astype(luma.dtype, copy=False))
-
-    def _light(self, luma: DeepPlane) -> Tensor:
-        """Luma codes (H, W) as (1, 1, H, W) in [0, 1]."""
-        codes = torch.from_numpy(np.ascontiguousarray(luma))[None, None]
-        scaled = luma_from_codes(codes, range=self.coding.range, bit_depth=self.coding.bit_depth)
-        return scaled.clamp_(0, 1)
+            legal = np.pad(legal, ((0, height % 2), (0, width % 2)), mode="edge")
+        size = legal.shape[1] // 2, legal.shape[0] // 2
+        self.half = cv2.resize(legal, size, interpolation=cv2.INTER_AREA)
 
     def light(self, height: int, width: int) -> Tensor:
         """The luma (1, 1, height, width) in [0, 1]."""
-        half_height, half_width = self.half_light.shape[-2:]
-        is_enough = half_height >= height and half_width >= width
-        return resize(self.half_light if is_enough else self._light(self.luma), height, width)
+        is_enough = self.half.shape[0] >= height and self.half.shape[1] >= width
+        codes = self.half if is_enough else self.luma
+        shrinks = codes.shape[0] >= height and codes.shape[1] >= width
+        by = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return self._light(cv2.resize(codes, (width, height), interpolation=by))
+
+    def _light(self, codes: NDArray[Any]) -> Tensor:
+        """Luma codes (H, W) as (1, 1, H, W) in [0, 1]."""
+        return torch.from_numpy(_light_of_codes(self.coding)[codes])[None, None]
 
     @torch.inference_mode()
     def paint(self, chroma: Tensor, vividness: float) -> DeepPlane:
         """Chroma codes, at half the size of the luma, for chroma (1, 2, h, w)."""
         coding = self.coding
         chroma = change_matrix(chroma * vividness, WORKING_MATRIX, coding.matrix)
-        full = chroma_at_size_of(self.half_light, chroma)
+        light = self._light(self.half)
+        full = chroma_at_size_of(light, chroma)
         codes = np.empty(full.shape[1:], coding.sample_type)
-        for top in range(0, len(codes[0]), STRIP_ROWS):
-            rows = slice(top, top + STRIP_ROWS)
-            strip = limit_to_gamut(self.half_light[..., rows, :], full[..., rows, :], coding.matrix)
+        strip_rows = max(STRIP_PIXELS // codes.shape[2], 1)
+        for top in range(0, codes.shape[1], strip_rows):
+            rows = slice(top, top + strip_rows)
+            strip = limit_to_gamut(light[..., rows, :], full[..., rows, :], coding.matrix)
             in_codes = chroma_to_codes(strip, range=coding.range, bit_depth=coding.bit_depth)
             codes[:, rows] = in_codes[0].numpy()
         return codes

@@ -13,13 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.video import Plane
 
 Floats = NDArray[np.float32]
@@ -155,17 +154,14 @@ class Propagator:
     def __init__(self, colors: Colors | None = None) -> None:
         self.colors = colors
 
-    @classmethod
-    def load(cls, path: Path) -> Propagator:
-        """One that goes on where another was when it was saved."""
-        with np.load(path) as arrays:
-            return cls(Colors(**arrays) if arrays.files else None)
+    def planes(self) -> dict[str, NDArray[Any]]:
+        """What is known by now, by name, to go on from later; nothing at a shot's begin."""
+        return {} if self.colors is None else dict(vars(self.colors))
 
-    def save(self, path: Path) -> None:
-        """Write to a file what is known by now, whole or not at all."""
-        arrays = {} if self.colors is None else vars(self.colors)
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **arrays)
+    @classmethod
+    def of(cls, planes: dict[str, NDArray[Any]]) -> Propagator:
+        """One that goes on from where another one's `planes` were taken."""
+        return cls(Colors(**planes) if planes else None)
 
     def carry(self, lumas: Sequence[Plane], predict: Predict) -> list[Floats]:
         """The chroma (H, W, 2) of the next frames of the shot; the last one is a key frame.
@@ -266,10 +262,9 @@ def _trail(luma: Plane, other: Plane, flow: Floats, flow_back: Floats) -> Trail:
 
 def look_up(planes: Floats, places: Floats) -> Floats:
     """What planes (H, W) or (H, W, C) show at places (H, W, 2), bilinear; their edge beyond it."""
-    shown: Floats = cv2.remap(
-        planes, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return shown
+    remap: Any = cv2.remap  # whose stubs know no maps of one part
+    shown = remap(planes, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(shown, np.float32)
 
 
 def _length(chroma: Floats) -> Floats:

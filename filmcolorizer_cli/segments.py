@@ -40,7 +40,7 @@ class Segment:
 
 
 def plan_segments(
-    frames: int, usual_frames: int, cuts: Sequence[int] = (), *, carries: bool = False
+    frames: int, usual_frames: int, cuts: Sequence[int] = (), *, shot_step: int | None = None
 ) -> list[Segment]:
     """Divide a film into segments that begin with shots, where shots begin near.
 
@@ -48,19 +48,30 @@ def plan_segments(
         frames: about how many the film has; the last segment goes to its end, whatever they are.
         usual_frames: in a segment that no cut is near the end of.
         cuts: the numbers of frames that shots begin with, ascending.
-        carries: whether those that begin amid a shot go on with the colours of the one before.
+        shot_step: where segments begin amid a shot, they do after a multiple of so many frames of
+            it, and go on with the colours of the one before; None where each stands alone.
     """
     starts = [0]
     slack = int(NEAR * usual_frames)
-    while (border := starts[-1] + usual_frames) < frames:
+    while (border := _border(starts[-1], usual_frames, cuts, shot_step)) < frames:
         near = [cut for cut in cuts if abs(cut - border) <= slack and cut < frames]
         starts.append(min(near, key=lambda cut: abs(cut - border), default=border))
     planned = [after - start for start, after in pairwise(starts)]
     shots = {0, *cuts}
     return [
-        Segment(start, length, goes_on=carries and start not in shots)
+        Segment(start, length, goes_on=shot_step is not None and start not in shots)
         for start, length in zip(starts, [*planned, None], strict=True)
     ]
+
+
+def _border(start: int, usual_frames: int, cuts: Sequence[int], shot_step: int | None) -> int:
+    """Where a segment that begins at a start ends, if no shot begins near."""
+    border = start + usual_frames
+    if shot_step is None:
+        return border
+    shot = max((cut for cut in cuts if cut <= border), default=0)
+    aligned = border - (border - shot) % shot_step
+    return aligned if aligned > start else aligned + shot_step
 
 
 class Parts:
@@ -136,7 +147,7 @@ class Parts:
 
     def colors_file(self, segment: Segment) -> Path:
         """Where a segment leaves its last colours, for one that goes on with its last shot."""
-        return self.file_of(segment).with_suffix(".colors.npz")
+        return self.file_of(segment).with_suffix(".colors.safetensors")
 
     def chains(self) -> list[list[Segment]]:
         """The segments that are `missing`, those together that go on with each other, in order."""

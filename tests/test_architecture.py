@@ -30,7 +30,7 @@ LIBRARIES = {
     "av": {"joining", "video"},
     "typer": {"cli", "console"},
     "rich": {"cli", "console"},
-    "cv2": {"motion"},
+    "cv2": {"color", "motion", "painting", "propagation"},
     "matplotlib": {"report"},
     "safetensors": {"weights"},
     "pickle": set(),

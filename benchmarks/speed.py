@@ -1,0 +1,158 @@
+"""Time colorize against ffmpeg alone: decoding, making grey and encoding the same film alike.
+
+    python -m benchmarks.speed FILM FOLDER [--heights 360,720,1080] [--seconds 60] [--rounds 3]
+
+A part of FILM is scaled to each height and made grey once. Then ffmpeg alone and colorize run in
+turn. Prints the median ratio of their times (and of their processor times), frames a second, the
+peak memory of all processes together, and how long the frames wait for each stage.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import torch
+import typer
+
+from benchmarks.memory import peak_bytes
+from filmcolorizer_cli import colorizing, painting, propagation, weights
+from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter
+from filmcolorizer_cli.ffmpeg import find_binary
+from filmcolorizer_cli.video import probe
+
+GOALS = {360: 1.5, 720: 1.25, 1080: 1.25}  # times the time of ffmpeg alone
+
+
+def make_clip(film: Path, height: int, start: float, seconds: float, target: Path) -> None:
+    """A grey part of a film, scaled, in good quality."""
+    scaled = f"scale=-2:{height}:flags=bicubic,format=gray,format=yuv420p"
+    quality = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "16")
+    part = ("-ss", str(start), "-t", str(seconds))
+    _run([find_binary(), "-v", "error", "-y", *part, "-i", str(film), "-an", "-vf", scaled,
+          *quality, str(target)])  # fmt: skip
+
+
+def floor_command(clip: Path, target: Path) -> list[str]:
+    """What ffmpeg alone does: the same codec, preset and quality as colorize takes by itself."""
+    crf = CODECS[Encoding().codec].crf
+    return [find_binary(), "-v", "error", "-y", "-i", str(clip), "-vf", "format=gray,format=yuv420p",
+            "-c:v", "libx264", "-preset", Encoding().preset, "-crf", str(crf), str(target)]  # fmt: skip
+
+
+def colorize_command(clip: Path, target: Path, model: str) -> list[str]:
+    """The command as a user gives it, at the clip's own rate."""
+    program = [sys.executable, "-m", "filmcolorizer_cli", "colorize", str(clip), "-o", str(target)]
+    return [*program, "--overwrite", "--fps", "source", "--model", model]
+
+
+def _run(command: list[str]) -> tuple[float, float]:
+    """Seconds that a command takes, and processor seconds of it and its children."""
+    before, started = psutil.Process().cpu_times(), time.monotonic()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    after = psutil.Process().cpu_times()
+    spent = after.children_user + after.children_system
+    spent -= before.children_user + before.children_system
+    return time.monotonic() - started, spent
+
+
+def watch_stages() -> Counter[str]:
+    """Have the stages of colorize note how long they take, in seconds of the main thread.
+
+    Decode and encode are its waits for ffmpeg.
+    """
+    spent: Counter[str] = Counter()
+
+    def timed(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **more: Any) -> Any:
+            started, inner = time.perf_counter(), sum(spent.values())
+            try:
+                return call(*arguments, **more)
+            finally:
+                # What a stage inside of this one takes is that one's.
+                spent[name] += time.perf_counter() - started - (sum(spent.values()) - inner)
+
+        return wrapped
+
+    def decoded(frames: Iterator[Any]) -> Iterator[Any]:
+        try:
+            take = timed("decode", lambda: next(frames, None))
+            while (frame := take()) is not None:
+                yield frame
+        finally:
+            frames.close()  # type: ignore[attr-defined]
+
+    read = colorizing.read_coded_luma
+    replaced = (
+        (colorizing, "read_coded_luma", lambda *a, **k: decoded(read(*a, **k))),
+        (colorizing, "survey", timed("survey", colorizing.survey)),
+        (painting._Eye, "see", timed("network", painting._Eye.see)),
+        (propagation.Propagator, "carry", timed("temporal", propagation.Propagator.carry)),
+        (painting._View, "paint", timed("chroma", painting._View.paint)),
+        (PictureWriter, "write", timed("encode", PictureWriter.write)),
+    )
+    for owner, name, replacement in replaced:
+        setattr(owner, name, replacement)
+    return spent
+
+
+def stages(clip: Path, target: Path, model: str, spent: Counter[str]) -> dict[str, float]:
+    """Seconds by stage."""
+    spent.clear()
+    film = probe(clip)
+    options = colorizing.ColorizeOptions(Encoding(frame_rate=film.frame_rate))
+    network = weights.load(weights.find_model(model))
+    started = time.perf_counter()
+    for _ in colorizing.colorize(film, target, network, options, torch.device("cpu")):
+        pass
+    spent["other"] = time.perf_counter() - started - sum(spent.values())
+    return dict(spent)
+
+
+def main(
+    film: Path,
+    folder: Path,
+    heights: str = "360,720,1080",
+    start: float = 60.0,
+    seconds: float = 60.0,
+    rounds: int = 3,
+    model: Annotated[str, typer.Option()] = weights.DEFAULT_MODEL,
+) -> None:
+    """Print a block for each height."""
+    folder.mkdir(parents=True, exist_ok=True)
+    timings = {}
+    for height in map(int, heights.split(",")):
+        clip, target = folder / f"grey{height}.mp4", folder / "out.mp4"
+        make_clip(film, height, start, seconds, clip)
+        pairs = [
+            (_run(colorize_command(clip, target, model)), _run(floor_command(clip, target)))
+            for _ in range(rounds)
+        ]
+        ratios = [ours[0] / floor[0] for ours, floor in pairs]
+        work = statistics.median(ours[1] / floor[1] for ours, floor in pairs)
+        frames = probe(clip).frame_count()
+        rate = frames / statistics.median(ours[0] for ours, _ in pairs)
+        _, _, _, *arguments = colorize_command(clip, target, model)
+        peak = peak_bytes(*arguments)
+        print(
+            f"{height}p: {statistics.median(ratios):.2f} times the time of ffmpeg alone"
+            f" ({min(ratios):.2f} to {max(ratios):.2f}; goal: at most {GOALS.get(height, 1.25):g}),"
+            f" {work:.2f} times its processor time; {rate:.1f} frames a second, peak {peak / 1e6:.0f} MB"
+        )
+        timings[height] = clip, frames
+    watched = watch_stages()
+    for height, (clip, frames) in timings.items():
+        spent = stages(clip, folder / "stages.mp4", model, watched)
+        shown = ", ".join(f"{name} {1e3 * t / frames:.1f}" for name, t in spent.items())
+        print(f"{height}p, milliseconds a frame: {shown}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

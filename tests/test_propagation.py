@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.propagation import MAX_GAP, Colors, Motion, Propagator, Trail
+from filmcolorizer_cli.video import Sampling, probe, read_rgb
+
+HEIGHT, WIDTH = 96, 128
+PIXELS_A_FRAME = 2  # that the window below moves on
+
+
+@pytest.fixture(scope="module")
+def picture() -> tuple[np.ndarray, np.ndarray]:
+    """Luma (H, W), uint8, and made-up chroma (H, W, 2) of a still of the sample film."""
+    film = probe(SAMPLE_FILM)
+    still = next(iter(read_rgb(film, Sampling(320, 240, start_seconds=1.0))))
+    luma = still[..., 0]
+    columns = np.linspace(-1, 1, luma.shape[1])
+    chroma = np.stack((0.2 * np.sin(6 * columns) * np.ones(luma.shape), luma / 1000 - 0.1), axis=2)
+    return luma, chroma.astype(np.float32)
+
+
+def window(plane: np.ndarray, number: int) -> np.ndarray:
+    """What a camera shows that pans to the right."""
+    left = number * PIXELS_A_FRAME
+    return np.ascontiguousarray(plane[60 : 60 + HEIGHT, left : left + WIDTH])
+
+
+def carried(
+    lumas: Sequence[np.ndarray], seen: Sequence[np.ndarray], propagator: Propagator | None = None
+) -> tuple[list[np.ndarray], list[int]]:
+    """The chroma of frames, and which of them were looked at."""
+    looked_at: list[int] = []
+
+    def predict(numbers: list[int]) -> list[np.ndarray]:
+        looked_at.extend(numbers)
+        return [seen[number] for number in numbers]
+
+    return (propagator or Propagator()).carry(lumas, predict), looked_at
+
+
+def test_motion_follows_a_pan_both_ways(picture: tuple[np.ndarray, np.ndarray]) -> None:
+    luma, _ = picture
+    motion = Motion(window(luma, 0), window(luma, 1))
+    still = Trail.still((HEIGHT, WIDTH)).places
+    inner = slice(16, -16)
+    for trail, pixels in ((motion.back, PIXELS_A_FRAME), (motion.forth, -PIXELS_A_FRAME)):
+        moved = (trail.places - still)[inner, inner]
+        assert np.median(np.abs(moved[..., 0] - pixels)) < 0.2
+        assert np.median(np.abs(moved[..., 1])) < 0.2
+        assert np.median(trail.trust[inner, inner]) > 0.8
+
+
+def test_motion_trusts_none_between_unrelated_pictures() -> None:
+    generator = np.random.default_rng(0)
+    pictures = generator.integers(0, 256, (2, HEIGHT, WIDTH), np.uint8)
+    assert np.median(Motion(*pictures).back.trust) < 0.1
+
+
+def test_trails_join_to_the_sum_of_their_ways() -> None:
+    still = Trail.still((20, 30))
+    step = Trail(still.places + np.array([1.5, 0.25], np.float32), still.trust * np.float32(0.5))
+    both = step.on(step)
+    inner = (slice(2, 15), slice(2, 20))
+    expected = np.broadcast_to([3.0, 0.5], (13, 18, 2))
+    # OpenCV looks pictures up at steps of a 32nd of a pixel.
+    np.testing.assert_allclose((both.places - still.places)[inner], expected, atol=1 / 32)
+    np.testing.assert_allclose(both.trust[inner], 0.25, atol=1e-6)
+
+
+def test_carry_takes_colours_along_a_pan(picture: tuple[np.ndarray, np.ndarray]) -> None:
+    """Frames that nobody looked at get the colours that they truly have there."""
+    count = MAX_GAP + 1
+    lumas, truth = ([window(p, n) for n in range(count)] for p in picture)
+    found, looked_at = carried(lumas, truth)
+    assert looked_at == [0, count - 1]
+    middle = count // 2
+    error = np.abs(found[middle] - truth[middle]).mean()
+    assert error < 0.1 * np.abs(truth[0] - truth[middle]).mean()
+    assert len(found) == count
+
+
+def test_carry_is_steadier_than_what_the_network_sees(
+    picture: tuple[np.ndarray, np.ndarray],
+) -> None:
+    luma, chroma = picture
+    lumas = [window(luma, 0)] * 60
+    generator = np.random.default_rng(1)
+    seen = [window(chroma, 0) + np.float32(generator.normal(0, 0.05)) for _ in lumas]
+    found, _ = carried(lumas, seen)
+    steps = [np.abs(b - a).mean() for a, b in zip(found, found[1:], strict=False)]
+    assert max(steps) < 0.01
+    # No fading and no drift: the mean of all that was seen.
+    np.testing.assert_allclose(found[-1].mean(), np.mean([s.mean() for s in seen]), atol=0.02)
+
+
+def test_carry_keeps_colours_through_a_flicker_of_exposure(
+    picture: tuple[np.ndarray, np.ndarray],
+) -> None:
+    luma, chroma = picture
+    dimmed = window(luma, 0).astype(np.float32) * 0.8 + 10
+    lumas = [window(luma, 0), dimmed.astype(np.uint8)]
+    seen = [window(chroma, 0), -window(chroma, 0)]
+    found, _ = carried(lumas, seen)
+    before, after = (np.abs(found[1] - colors).mean() for colors in seen)
+    assert before < after
+
+
+def test_carry_looks_anew_at_what_the_motion_does_not_explain() -> None:
+    generator = np.random.default_rng(2)
+    lumas = list(generator.integers(0, 256, (4, HEIGHT, WIDTH), np.uint8))
+    seen = [np.full((HEIGHT, WIDTH, 2), n / 10, np.float32) for n in range(4)]
+    _, looked_at = carried(lumas, seen)
+    assert looked_at == [0, 1, 2, 3]
+
+
+def test_propagator_goes_on_from_its_planes(picture: tuple[np.ndarray, np.ndarray]) -> None:
+    lumas, seen = ([window(p, n) for n in range(16)] for p in picture)
+    whole, _ = carried(lumas[:8], seen[:8], first := Propagator())
+    whole += carried(lumas[8:], seen[8:], Propagator.of(first.planes()))[0]
+    other, _ = carried(lumas[:8], seen[:8], second := Propagator())
+    other += carried(lumas[8:], seen[8:], second)[0]
+    for one, two in zip(whole, other, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_propagator_of_no_planes_begins_a_shot() -> None:
+    assert Propagator().planes() == {}
+    assert Propagator.of({}).colors is None
+
+
+def test_colors_paint_as_vividly_as_the_network_saw() -> None:
+    """Reds and blues of one strength have a grey mean; a share of their strength comes back."""
+    luma = np.full((HEIGHT, WIDTH), 90, np.uint8)
+    warm, cold = (np.full((HEIGHT, WIDTH, 2), v, np.float32) for v in ((0, 0.2), (0.2, 0)))
+    colors = Colors.first(luma, warm).renewed(Trail.still(luma.shape), luma, cold)
+    mean, painted = (
+        np.hypot(*np.moveaxis(c, 2, 0)).mean() for c in (colors.chroma, colors.painted())
+    )
+    assert mean < painted < 0.201
