@@ -890,6 +890,33 @@ def models(as_json: Json = False) -> None:
 
 
 @app.command()
+def doctor(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where films would be written.")
+    ] = Path(),
+    as_json: Json = False,
+    ffmpeg: Ffmpeg = None,
+) -> None:
+    """Look at what this machine has that the program needs, and say what is missing."""
+    from filmcolorizer_cli.doctor import examine
+
+    findings = list(examine(folder))
+    missing = [finding.name for finding in findings if finding.is_fatal]
+    if as_json:
+        console.json({finding.name: asdict(finding) for finding in findings})
+    else:
+        rows = []
+        for finding in findings:
+            hint = f"; {finding.hint}" if finding.hint else ""
+            rows.append((finding.name, f"{finding.found}{hint}"))
+        console.facts(rows)
+    if missing:
+        raise FilmColorizerError(
+            f"no film can be colorized here, for want of {', '.join(missing)}; follow the hints"
+        )
+
+
+@app.command()
 def demo(device: Device = "auto", overwrite: Overwrite = False, ffmpeg: Ffmpeg = None) -> None:
     """Colorize a short sample film in the current folder, to see that all works."""
     from filmcolorizer_cli import report, weights

@@ -31,6 +31,7 @@ LIBRARIES = {
     "typer": {"cli", "console"},
     "rich": {"cli", "console"},
     "matplotlib": {"report"},
+    "psutil": {"doctor"},
     "safetensors": {"weights"},
     "pickle": set(),
     "shelve": set(),
@@ -172,7 +173,9 @@ def test_command_has_help_for_itself_and_all_it_takes(name: str) -> None:
 
 
 def test_commands_are_those_that_are_promised() -> None:
-    promised = {"info", "sync", "extract", "train", "eval", "colorize", "models", "demo"}
+    promised = {
+        "colorize", "demo", "doctor", "eval", "extract", "info", "models", "sync", "train",
+    }  # fmt: skip
     assert set(commands()) == promised | {"filmcolorizer"}
 
 

@@ -1167,6 +1167,27 @@ def test_models_lists_the_shipped_networks() -> None:
         assert f"{told['size_bytes'] / 1e6:.1f} MB" in said
 
 
+def test_doctor_looks_at_everything() -> None:
+    said = succeed("doctor")
+    names = [line.split("  ")[0] for line in said.splitlines() if not line.startswith(" ")]
+    assert names[:4] == ["filmcolorizer", "python", "ffmpeg", "encoders"]
+    assert max(map(len, said.splitlines())) <= 80
+    told = json.loads(succeed("doctor", "--json"))
+    assert list(told) == names
+    assert told["memory"].keys() == {"name", "found", "hint", "is_fatal"}
+    assert files_in(Path()) == []
+
+
+def test_doctor_fails_where_no_film_can_be_colorized() -> None:
+    for form in ((), ("--json",)):
+        result = run("doctor", "--ffmpeg", "no-such-ffmpeg", *form)
+        assert result.exit_code == 1
+        assert "no-such-ffmpeg is not a program" in re.sub(r"\s+", " ", result.stdout)
+        assert result.stderr == (
+            "filmcolorizer: no film can be colorized here, for want of ffmpeg; follow the hints\n"
+        )
+
+
 def test_demo_makes_a_coloured_film_and_a_picture() -> None:
     assert succeed("demo") == (
         "wrote filmcolorizer-sample.mp4: the black-and-white sample, 6 s\n"
