@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from dataclasses import asdict, replace
 from fractions import Fraction
@@ -249,6 +250,16 @@ Duration = Annotated[
         show_default="all",
     ),
 ]
+Vividness = Annotated[
+    float, typer.Option(min=0.0, max=4.0, help="More colour, or less; 0 leaves the film grey.")
+]
+Recolor = Annotated[
+    bool, typer.Option("--recolor", help="Colorize shots that are in colour already as well.")
+]
+Deinterlace = Annotated[
+    Literal["auto", "on", "off"],
+    typer.Option(help="Make whole pictures of fields: where they are found, always or never."),
+]
 
 
 Preview = Annotated[
@@ -473,10 +484,10 @@ def _print_segments(sync_map: SyncMap, frame_rate: Fraction) -> None:
     console.table(title, columns, [rows], left=0)
 
 
-def _describe_time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds, 3), 60)
+def _describe_time(seconds: float, *, digits: int = 3) -> str:
+    minutes, rest = divmod(round(seconds, digits), 60)
     hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02d}:{rest:06.3f}"
+    return f"{hours}:{minutes:02d}:{rest:0{digits + 3}.{digits}f}"
 
 
 @app.command()
@@ -776,17 +787,9 @@ def colorize(
         ],
         typer.Option(help="The encoder's preset: slower is smaller."),
     ] = "medium",
-    vividness: Annotated[
-        float,
-        typer.Option(min=0.0, max=4.0, help="More colour, or less; 0 leaves the film grey."),
-    ] = 1.0,
-    recolor: Annotated[
-        bool, typer.Option("--recolor", help="Colorize shots that are in colour already as well.")
-    ] = False,
-    deinterlace: Annotated[
-        Literal["auto", "on", "off"],
-        typer.Option(help="Make whole pictures of fields: where they are found, always or never."),
-    ] = "auto",
+    vividness: Vividness = 1.0,
+    recolor: Recolor = False,
+    deinterlace: Deinterlace = "auto",
     skip_damaged: Annotated[
         bool,
         typer.Option("--skip-damaged", help="Go on behind what of the film cannot be decoded."),
@@ -863,6 +866,92 @@ def colorize(
         f" {_describe_rate(encoding.frame_rate)} frames a second, {_describe_size(written)};"
         f" sound: {sounds}"
     )
+
+
+@app.command()
+def preview(
+    film: FilmOrPicturesArgument,
+    frames: Annotated[
+        int, typer.Option(min=1, max=200, help="How many frames to take from all over the film.")
+    ] = 24,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="NAME|FILE",
+            autocompletion=_complete_model,
+            help="A shipped model or a weights file; once for each that is to be compared.",
+            show_default="./film.safetensors, else default",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE.html",
+            help="The page; the contact sheet beside it ends in .png.",
+            show_default="FILM-preview.html",
+        ),
+    ] = None,
+    input_fps: InputFps = None,
+    vividness: Vividness = 1.0,
+    recolor: Recolor = False,
+    deinterlace: Deinterlace = "auto",
+    start: Start = 0.0,
+    duration: Duration = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    ffmpeg: Ffmpeg = None,
+) -> None:
+    """See within a minute what colorizing would make of a film."""
+    from filmcolorizer_cli import pages, report, weights
+    from filmcolorizer_cli import preview as previewing
+    from filmcolorizer_cli.colorizing import ColorizeOptions
+    from filmcolorizer_cli.networks import pick_device
+
+    where = pick_device(device)
+    source = _probe_source(film, input_fps)
+    page = output or _beside(film, "-preview.html")
+    _check_ending(page, ".html")
+    sheet = page.with_suffix(".png")
+    for target in (page, sheet):
+        _check_target(target, [film], overwrite)
+    named = [weights.find_model(name) for name in models] if models else [weights.find_model()]
+    networks = {model.name: weights.load(model) for model in named}
+    options = ColorizeOptions(
+        start_seconds=start,
+        duration_seconds=duration,
+        vividness=vividness,
+        deinterlace=deinterlace,
+        recolor=recolor,
+    )
+    taken = previewing.preview(source, networks, options, where, frames=frames)
+    moments = list(console.track(taken, frames, "looking at the film"))
+    slides = [
+        pages.Slide(
+            _describe_time(moment.seconds, digits=2),
+            moment.pictures,
+            "in colour already, and stays so" if moment.is_colored else "",
+        )
+        for moment in moments
+    ]
+    names = ", ".join(networks)
+    summary = f"{len(slides)} frames, grey and as coloured by {names}"
+    report.save_contact_sheet(slides, f"{film.name}: {summary}", sheet)
+    command = ["filmcolorizer", "colorize", str(film), "--start", "T", "--duration", "20"]
+    pages.save_page(
+        "preview.html", slides, page,
+        film=film.name, summary=summary, command=shlex.join(command),
+    )  # fmt: skip
+    if as_json:
+        shown = [{"seconds": m.seconds, "in_color_already": m.is_colored} for m in moments]
+        written = {"page": str(page), "sheet": str(sheet)}
+        console.json({**written, "models": list(networks), "frames": shown})
+        return
+    console.say(f"wrote {page}: {summary}; open it in a browser")
+    console.say(f"wrote {sheet}: the same on one sheet")
 
 
 @app.command()
@@ -1008,12 +1097,17 @@ def _probe_source(film: Path, input_fps: Fraction | None) -> Film:
 
 
 def _default_target(film: Path, ending: str = ".mp4") -> Path:
+    return _beside(film, f"-color{ending}")
+
+
+def _beside(film: Path, ending: str) -> Path:
+    """A file beside a film, or beside the folder of numbered pictures, named after it."""
     from filmcolorizer_cli.video import is_sequence
 
     if is_sequence(film):
         folder = film.parent if film.parent.name.strip(".") else film.parent.resolve()
-        return folder.with_name(f"{folder.name}-color{ending}")
-    return film.with_name(f"{film.stem}-color{ending}")
+        return folder.with_name(f"{folder.name}{ending}")
+    return film.with_name(f"{film.stem}{ending}")
 
 
 def _check_target(target: Path, sources: list[Path], overwrite: bool, option: str = "-o") -> None:

@@ -86,6 +86,14 @@ class ColorizeOptions:
     recolor: bool = False
     skips_damage: bool = False
 
+    def field_order(self, found: FieldOrder) -> FieldOrder:
+        """Of the fields that whole pictures are made of, by what was found in the film."""
+        if self.deinterlace == "off":
+            return "progressive"
+        if self.deinterlace == "on" and found == "progressive":
+            return "flagged"
+        return found
+
     def sampling(self) -> Sampling:
         """The frames that are read: of the film's own size, at the rate that is written."""
         return Sampling(
@@ -128,17 +136,8 @@ def colorize(
         FilmColorizerError: the target or its parts cannot be written.
         VideoError: the film cannot be read, or the target cannot be written; no target is left.
     """
-    if options.start_seconds >= film.duration_seconds:
-        raise OptionError(
-            f"{film.path} ends at {film.duration_seconds:.2f} s, before the start at"
-            f" {options.start_seconds:g} s; give a smaller --start"
-        )
+    check_part(film, options)
     sampling = options.sampling()
-    if options.duration_seconds is not None and not sampling.frames_in(options.duration_seconds):
-        raise OptionError(
-            f"a duration of {options.duration_seconds:g} s is shorter than a frame; give a longer"
-            " --duration"
-        )
     if film.path.resolve().is_relative_to(parts_folder(target).resolve()):
         raise OptionError(
             f"{film.path} lies among the parts of {target}, which make way for new ones; name"
@@ -201,6 +200,31 @@ def colorize(
         parts.close()
 
 
+def check_part(film: Film, options: ColorizeOptions) -> None:
+    """Make sure that there are frames in the part of a film that is wanted.
+
+    Raises:
+        OptionError: the film ends before it, or it is shorter than a frame.
+    """
+    if options.start_seconds >= film.duration_seconds:
+        raise OptionError(
+            f"{film.path} ends at {film.duration_seconds:.2f} s, before the start at"
+            f" {options.start_seconds:g} s; give a smaller --start"
+        )
+    seconds = options.duration_seconds
+    if seconds is not None and not options.sampling().frames_in(seconds):
+        raise OptionError(
+            f"a duration of {seconds:g} s is shorter than a frame; give a longer --duration"
+        )
+
+
+def in_color_already(film: Film) -> OptionError:
+    """The sentence for a film that has no shot to colorize."""
+    return OptionError(
+        f"{film.path} is in colour already; give --recolor to colorize it all the same"
+    )
+
+
 def _no_room(target: Path, parts: Parts, frames: int, reason: str) -> FilmColorizerError:
     whole = parts.size_bytes / parts.frames_done * frames
     return FilmColorizerError(
@@ -236,9 +260,7 @@ def _tell(
     colored = sum(end - begin for begin, end in found.colored)
     if colored and not options.recolor:
         if colored > (1 - MAX_GREY_OF_COLOR_FILM) * found.seconds:
-            raise OptionError(
-                f"{film.path} is in colour already; give --recolor to colorize it all the same"
-            )
+            raise in_color_already(film)
         note(
             f"{colored:.1f} of {found.seconds:.1f} s are in colour already and stay as they are;"
             " give --recolor to colorize them as well"
@@ -317,11 +339,7 @@ class _Job:
     @property
     def field_order(self) -> FieldOrder:
         """Of the fields that whole pictures are made of."""
-        if self.options.deinterlace == "off":
-            return "progressive"
-        if self.options.deinterlace == "on" and self.survey.field_order == "progressive":
-            return "flagged"
-        return self.survey.field_order
+        return self.options.field_order(self.survey.field_order)
 
     def seconds(self, number: int) -> float:
         """When a frame is shown, from the first one on."""

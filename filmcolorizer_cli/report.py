@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from filmcolorizer_cli.errors import SyncError
 from filmcolorizer_cli.evaluation import predict_rgb, read_batch
 from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.networks import Network, for_inference
+from filmcolorizer_cli.pages import Slide
 from filmcolorizer_cli.pairs import PARTS, Pairs, Split
 from filmcolorizer_cli.sync import SyncMap
 from filmcolorizer_cli.training import Epoch
@@ -33,6 +35,8 @@ PREVIEW_MOMENTS = 8  # of two films that line up
 PREVIEW_HEIGHT = 132  # pixels of a picture of theirs
 CHECKS = 6  # squares across and down in a checkerboard of both
 LABEL_HEIGHT = 22  # pixels
+SHEET_WIDTH = 1800  # pixels, more or less, of a contact sheet
+SHEET_STILL_WIDTH = 288  # pixels of a picture on it
 BACKGROUND, INK = (24, 24, 24), (230, 230, 230)
 
 
@@ -92,6 +96,47 @@ def save_before_after(
         row = [_frame_at(film, seconds) for seconds in moments_seconds]
         rows.append(np.hstack(row))
     _save_image(Image.fromarray(np.vstack(rows)), path)
+
+
+def save_contact_sheet(slides: Sequence[Slide], title: str, path: Path) -> None:
+    """Write a PNG with all slides, the versions of each side by side.
+
+    Raises:
+        FilmColorizerError: the file cannot be written.
+    """
+    cells = [_cell(slide) for slide in slides]
+    width, height = (max(cell.size[side] for cell in cells) + GAP for side in (0, 1))
+    columns = min(max(SHEET_WIDTH // width, 1), len(cells))
+    rows = math.ceil(len(cells) / columns)
+    size = columns * width + GAP, LABEL_HEIGHT + rows * height + GAP
+    sheet = Image.new("RGB", size, BACKGROUND)
+    font = ImageFont.load_default(13)
+    ImageDraw.Draw(sheet).text((GAP, 3), title, fill=INK, font=font)
+    for number, cell in enumerate(cells):
+        down, across = divmod(number, columns)
+        sheet.paste(cell, (GAP + across * width, LABEL_HEIGHT + down * height))
+    _save_image(sheet, path)
+
+
+def _cell(slide: Slide) -> Image.Image:
+    """The versions of a slide side by side, below what they are called."""
+    font = ImageFont.load_default(13)
+    stills = [_fitted(picture) for picture in slide.pictures.values()]
+    step, height = stills[0].width + GAP, stills[0].height
+    cell = Image.new("RGB", (len(stills) * step, LABEL_HEIGHT + height), BACKGROUND)
+    draw = ImageDraw.Draw(cell)
+    for number, (name, still) in enumerate(zip(slide.pictures, stills, strict=True)):
+        label = name if number else f"{slide.label}   {name}"
+        draw.text((number * step, 3), label, fill=INK, font=font)
+        cell.paste(still, (number * step, LABEL_HEIGHT))
+    return cell
+
+
+def _fitted(picture: Plane) -> Image.Image:
+    """A picture (H, W, 3) at the size of a contact sheet."""
+    height = max(round(picture.shape[0] * SHEET_STILL_WIDTH / picture.shape[1]), 1)
+    image = Image.fromarray(picture)
+    return image.resize((SHEET_STILL_WIDTH, height), Image.Resampling.BICUBIC)
 
 
 def save_sync_preview(bw: Film, color: Film, sync_map: SyncMap, path: Path) -> None:

@@ -30,6 +30,7 @@ LIBRARIES = {
     "av": {"joining", "video"},
     "typer": {"cli", "console"},
     "rich": {"cli", "console"},
+    "jinja2": {"pages"},
     "matplotlib": {"report"},
     "psutil": {"doctor"},
     "safetensors": {"weights"},
@@ -42,7 +43,9 @@ STARTS_PROCESS = re.compile(
     r"os\.(system|popen|fork|forkpty|spawn\w+|exec\w+|posix_spawnp?)|ffmpeg\.(run|run_async|probe)"
 )
 FORCES_COLOR = {"FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"}
-SLOW_LIBRARIES = {"torch", "numpy", "av", "matplotlib", "PIL", "ffmpeg", "safetensors"}
+SLOW_LIBRARIES = {
+    "PIL", "av", "ffmpeg", "jinja2", "matplotlib", "numpy", "safetensors", "torch",
+}  # fmt: skip
 
 
 def table() -> dict[str, set[str] | None]:
@@ -174,7 +177,8 @@ def test_command_has_help_for_itself_and_all_it_takes(name: str) -> None:
 
 def test_commands_are_those_that_are_promised() -> None:
     promised = {
-        "colorize", "demo", "doctor", "eval", "extract", "info", "models", "sync", "train",
+        "colorize", "demo", "doctor", "eval", "extract", "info", "models", "preview", "sync",
+        "train",
     }  # fmt: skip
     assert set(commands()) == promised | {"filmcolorizer"}
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from filmcolorizer_cli.errors import FilmColorizerError
 from filmcolorizer_cli.networks import build
+from filmcolorizer_cli.pages import Slide
 from filmcolorizer_cli.pairs import Pairs, split_by_time
 from filmcolorizer_cli.report import (
     CHECKS,
@@ -16,6 +17,7 @@ from filmcolorizer_cli.report import (
     LABEL_HEIGHT,
     PREVIEW_HEIGHT,
     save_before_after,
+    save_contact_sheet,
     save_loss_figure,
     save_samples,
     save_sync_preview,
@@ -125,6 +127,27 @@ def test_save_before_after_shows_the_same_moments_of_both(tmp_path: Path) -> Non
         picture[top : top + 32, left : left + 128, 1] for top in (0, 32) for left in (0, 128, 256)
     ]
     assert [frame_number(tile) for tile in tiles] == [24, 72, 108] * 2
+
+
+def test_save_contact_sheet_shows_all_versions_of_all_slides(tmp_path: Path) -> None:
+    """Four slides of two versions 576x320: three abreast, and one below."""
+    greys = (60, 100, 140, 180)
+    slides = [
+        Slide(f"0:00:0{n}", {"grey": np.full((320, 576, 3), grey, np.uint8),
+                             "red": np.full((320, 576, 3), (grey, 0, 0), np.uint8)})
+        for n, grey in enumerate(greys)
+    ]  # fmt: skip
+    save_contact_sheet(slides, "a film", tmp_path / "sheet.png")
+    sheet = read(tmp_path / "sheet.png")
+    width, height = 2 * (288 + GAP) + GAP, 160 + LABEL_HEIGHT + GAP
+    assert sheet.shape == (LABEL_HEIGHT + 2 * height + GAP, 3 * width + GAP, 3)
+    for number, grey in enumerate(greys):
+        down, across = divmod(number, 3)
+        top, left = 2 * LABEL_HEIGHT + down * height, GAP + across * width
+        assert (sheet[top : top + 160, left : left + 288] == grey).all()
+        left += 288 + GAP
+        assert (sheet[top : top + 160, left : left + 288] == (grey, 0, 0)).all()
+    assert files_in(tmp_path) == ["sheet.png"]
 
 
 def test_save_sync_preview_shows_both_films_and_the_segments(
