@@ -955,6 +955,88 @@ def preview(
 
 
 @app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A film, such as the source.")],
+    second: Annotated[
+        Path, typer.Argument(metavar="B", help="Another version of it, such as the coloured one.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="The film of both, .mp4, .mov or .mkv; the sheet of stills beside it ends in"
+            " .png.",
+            show_default="A-compare.mp4",
+        ),
+    ] = None,
+    layout: Annotated[
+        Literal["side", "split"],
+        typer.Option(help="Side by side, or the left half of A and the right half of B."),
+    ] = "side",
+    labels: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="A B", help="What is written on them.", show_default="their names"),
+    ] = None,
+    stills: Annotated[
+        int, typer.Option(min=1, max=200, help="How many frames the sheet shows.")
+    ] = 12,
+    start: Start = 0.0,
+    other_start: Annotated[
+        float | None,
+        typer.Option(
+            parser=_parse_seconds,
+            metavar="T",
+            help="Begin there in B, where it shows a part of A alone.",
+            show_default="the same as --start",
+        ),
+    ] = None,
+    duration: Duration = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    ffmpeg: Ffmpeg = None,
+) -> None:
+    """Show two films in one video, side by side or as a split picture, with sound."""
+    from filmcolorizer_cli import comparing, report
+    from filmcolorizer_cli.joining import CONTAINERS
+    from filmcolorizer_cli.pages import Slide
+    from filmcolorizer_cli.video import probe
+
+    films = probe(first), probe(second)
+    target = output or _beside(first, "-compare.mp4")
+    _check_ending(target, *CONTAINERS)
+    sheet = target.with_suffix(".png")
+    for path in (target, sheet):
+        _check_target(path, [first, second], overwrite)
+    names = labels or (first.name, second.name)
+    options = comparing.CompareOptions(
+        names, layout, start, start if other_start is None else other_start, duration, stills
+    )
+    written = comparing.compare(*films, target, options)
+    total = comparing.frame_count(*films, options)
+    *_, frames, kept = console.track(written, total, "comparing")
+    assert isinstance(kept, list)
+    left, right = names if names[0] != names[1] else (f"A {names[0]}", f"B {names[1]}")
+    slides = [
+        Slide(
+            _describe_time(still.seconds, digits=2),
+            dict(zip((left, right), still.pictures, strict=True)),
+        )
+        for still in kept
+    ]
+    report.save_contact_sheet(slides, f"{first.name} and {second.name}", sheet)
+    if as_json:
+        console.json({"output": str(target), "sheet": str(sheet), "frames": frames})
+        return
+    shown = probe(target)
+    console.say(
+        f"wrote {target}: {frames} frames, {shown.duration_seconds:.2f} s at"
+        f" {_describe_rate(shown.frame_rate)} frames a second, {_describe_size(shown)}"
+    )
+    console.say(f"wrote {sheet}: {len(slides)} of them on one sheet")
+
+
+@app.command()
 def models(as_json: Json = False) -> None:
     """List the shipped networks."""
     from filmcolorizer_cli import weights

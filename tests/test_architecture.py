@@ -177,8 +177,8 @@ def test_command_has_help_for_itself_and_all_it_takes(name: str) -> None:
 
 def test_commands_are_those_that_are_promised() -> None:
     promised = {
-        "colorize", "demo", "doctor", "eval", "extract", "info", "models", "preview", "sync",
-        "train",
+        "colorize", "compare", "demo", "doctor", "eval", "extract", "info", "models",
+        "preview", "sync", "train",
     }  # fmt: skip
     assert set(commands()) == promised | {"filmcolorizer"}
 
