@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.networks import Network
     from filmcolorizer_cli.pairs import Pairs, Split
     from filmcolorizer_cli.sync import SyncMap
-    from filmcolorizer_cli.training import Outcome
+    from filmcolorizer_cli.training import Outcome, Step
     from filmcolorizer_cli.video import Attachment, Film, Sound, Subtitle
     from filmcolorizer_cli.weights import Model
 
@@ -622,6 +622,14 @@ def train(
     ] = 0,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also log losses and samples there, for TensorBoard.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="The weights.")] = Path(
         "film.safetensors"
     ),
@@ -631,18 +639,19 @@ def train(
     """Train a network for one film on the pairs taken from it."""
     sizes = _parse_split(split)
 
-    from filmcolorizer_cli import report, training, weights
+    from filmcolorizer_cli import training, weights
     from filmcolorizer_cli.networks import pick_device
     from filmcolorizer_cli.pairs import PARTS, read_pairs
+    from filmcolorizer_cli.watching import Watcher
 
     where = pick_device(device)
     folder = read_pairs(pairs)
     parts = _choose_split(folder, sizes)
     history_file = training.history_file(output)
     checkpoint = training.checkpoint_file(output)
-    loss_figure = output.with_name(f"{output.stem}-loss.png")
-    samples = output.with_name(f"{output.stem}-samples.png")
-    written = [output, history_file, loss_figure, samples]
+    history = training.read_history(output) if resume and history_file.exists() else []
+    watcher = Watcher(folder, parts, output, history, device=where, board=tensorboard)
+    written = [output, history_file, watcher.loss_figure, watcher.samples]
     _check_training_targets(written, checkpoint, resume, overwrite)
     for part in PARTS:
         folder.part(part, parts)  # raises where it is empty, before any work is done
@@ -660,20 +669,25 @@ def train(
         seed=seed,
     )
     steps = training.train(network, folder, parts, options, output, device=where, resume=resume)
-    steps_per_epoch = training.steps_per_epoch(count, options)
-    finished = len(training.read_history(output)) if resume and history_file.exists() else 0
-    total = (options.epochs - finished) * steps_per_epoch
+    total = (options.epochs - len(history)) * training.pictures_per_epoch(count, options)
+
+    def status(step: Step | Outcome) -> console.Status:
+        if isinstance(step, training.Outcome):
+            return console.Status(0, "training", "")
+        best = f", best {watcher.best.epoch}" if watcher.best else ""
+        label = f"epoch {step.epoch}/{options.epochs}"
+        return console.Status(step.pictures, label, f"loss {step.loss:.4f}{best}")
+
+    watched = watcher.follow(steps, training.steps_per_epoch(count, options), note=console.log)
     try:
-        *_, outcome = console.track(steps, total, "training", unit="steps")
+        *_, outcome = console.track(watched, total, "training", unit="pairs", status=status)
     except KeyboardInterrupt:
         if checkpoint.exists():
             console.note("the finished epochs are kept: go on with the same command and --resume")
         raise
     assert isinstance(outcome, training.Outcome)
     history = training.read_history(output)
-    report.save_loss_figure(history, loss_figure)
-    trained = weights.load(weights.read_model(output))
-    report.save_samples(folder, parts, trained, where, samples)
+    watcher.show(history, weights.load(weights.read_model(output)))
     best = min(history, key=lambda epoch: epoch.validation_loss)
     if as_json:
         written_files = [str(path) for path in written]

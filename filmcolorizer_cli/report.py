@@ -61,13 +61,10 @@ def save_loss_figure(history: Sequence[Epoch], path: Path) -> None:
         figure.savefig(temporary, format="png")
 
 
-def save_samples(
-    pairs: Pairs, split: Split, network: Network, device: torch.device, path: Path
-) -> None:
-    """Write a PNG with grey, output and truth in rows, of pairs spread over each part.
+def draw_samples(pairs: Pairs, split: Split, network: Network, device: torch.device) -> Image.Image:
+    """Grey, output and truth in rows, of pairs spread over each part.
 
     Raises:
-        FilmColorizerError: the file cannot be written.
         PairsError: a still cannot be read.
     """
     ready = for_inference(network, device)
@@ -79,7 +76,7 @@ def save_samples(
         output = predict_rgb(ready, luma, pairs.aspect_ratio, device)
         for label, pictures in (("grey", luma), ("output", output), ("truth", truth)):
             rows.append((f"{part}: {label}", _strip(pictures, pairs.aspect_ratio)))
-    _save_image(_stack(rows), path)
+    return _stack(rows)
 
 
 def save_before_after(
@@ -95,7 +92,7 @@ def save_before_after(
     for film in (before, after):
         row = [_frame_at(film, seconds) for seconds in moments_seconds]
         rows.append(np.hstack(row))
-    _save_image(Image.fromarray(np.vstack(rows)), path)
+    save_image(Image.fromarray(np.vstack(rows)), path)
 
 
 def save_contact_sheet(slides: Sequence[Slide], title: str, path: Path) -> None:
@@ -115,7 +112,7 @@ def save_contact_sheet(slides: Sequence[Slide], title: str, path: Path) -> None:
     for number, cell in enumerate(cells):
         down, across = divmod(number, columns)
         sheet.paste(cell, (GAP + across * width, LABEL_HEIGHT + down * height))
-    _save_image(sheet, path)
+    save_image(sheet, path)
 
 
 def _cell(slide: Slide) -> Image.Image:
@@ -161,7 +158,7 @@ def save_sync_preview(bw: Film, color: Film, sync_map: SyncMap, path: Path) -> N
     width = max(row.shape[1] for row in rows)
     pictures = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
     plot = _time_plot(sync_map, bw.duration_seconds, color.duration_seconds, width)
-    _save_image(Image.fromarray(np.vstack((*pictures, plot))), path)
+    save_image(Image.fromarray(np.vstack((*pictures, plot))), path)
 
 
 def _spread(sync_map: SyncMap) -> list[float]:
@@ -279,6 +276,11 @@ def _stack(rows: list[tuple[str, Image.Image]]) -> Image.Image:
     return sheet
 
 
-def _save_image(image: Image.Image, path: Path) -> None:
+def save_image(image: Image.Image, path: Path) -> None:
+    """Write a PNG, whole or not at all.
+
+    Raises:
+        FilmColorizerError: the file cannot be written.
+    """
     with replacing(path) as temporary:
         image.save(temporary, format="PNG")

@@ -816,6 +816,28 @@ def test_train_keeps_trained_weights_unless_told(pairs: Pairs) -> None:
     assert "film.checkpoint.safetensors" not in files_in(Path())
 
 
+def test_train_says_a_line_an_epoch_without_a_terminal(pairs: Pairs) -> None:
+    result = run("train", pairs.folder, "--arch", "classic", *QUICK_TRAINING)
+    assert result.exit_code == 0
+    history = training.read_history(Path("film.safetensors"))
+    best = min(history, key=lambda epoch: epoch.validation_loss).epoch
+    first, second = result.stderr.splitlines()
+    assert first.startswith(f"epoch 1: training loss {history[0].training_loss:.4f}, ")
+    assert first.endswith("; best epoch 1")
+    assert f"validation loss {history[1].validation_loss:.4f}, " in second
+    assert second.endswith(f"; best epoch {best}")
+
+
+def test_train_logs_for_tensorboard(pairs: Pairs) -> None:
+    pytest.importorskip("tensorboard")
+    some = ("--arch", "classic", *QUICK_TRAINING)
+    succeed("train", pairs.folder, *some, "--tensorboard", "board")
+    assert len(files_in(Path("board"))) == 1
+    Path("file").touch()
+    assert fail("train", pairs.folder, *some, "-o", "b.safetensors", "--tensorboard", "file",
+                code=2) == "file is a file; name a folder with --tensorboard"  # fmt: skip
+
+
 def test_train_has_nothing_to_resume(pairs: Pairs) -> None:
     assert fail("train", pairs.folder, "--init", "none", "--resume") == (
         "there is no interrupted training to resume: film.checkpoint.safetensors does not exist;"
@@ -849,13 +871,15 @@ def test_train_resumed_after_a_kill_is_identical(pairs: Pairs) -> None:
 def test_train_stopped_by_ctrl_c_says_how_to_go_on(pairs: Pairs) -> None:
     program = start("train", pairs.folder, *LONG_TRAINING)
     wait_for(lambda: Path("film.csv").exists(), program)
+    wait_for(lambda: Path("film-samples.png").exists(), program)
     code, said = finish(program, signal.SIGINT)
-    assert said == (
-        "the finished epochs are kept: go on with the same command and --resume\n"
-        "filmcolorizer: stopped; no unfinished file was left behind\n"
-    )
+    *epochs, kept, stopped = said.splitlines()
+    assert all(line.startswith(f"epoch {n}: training loss") for n, line in enumerate(epochs, 1))
+    assert kept == "the finished epochs are kept: go on with the same command and --resume"
+    assert stopped == "filmcolorizer: stopped; no unfinished file was left behind"
     assert code == 130
-    assert files_in(Path()) == ["film.checkpoint.safetensors", "film.csv"]
+    pictures = ["film-loss.png", "film-samples.png"]
+    assert files_in(Path()) == [*pictures, "film.checkpoint.safetensors", "film.csv"]
     assert fail("train", pairs.folder, *LONG_TRAINING, "--seed", 1, "--resume") == (
         "the interrupted training in film.checkpoint.safetensors was started with seed 0, not 1;"
         " resume it with the same pairs, --init and other options, or start anew with --overwrite"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -58,6 +59,36 @@ def test_track_shows_a_bar_for_longer_work(
     assert "4/4" in shown
     assert "pairs/s" in shown
     assert "\x1b[?25h" in shown, "the cursor is given back"
+
+
+@pytest.mark.parametrize("width", [80, 60, 40])
+def test_track_shows_the_status_of_each_item_on_one_line(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = StringIO()
+    narrow = Console(file=screen, force_terminal=True, width=width, color_system=None)
+    monkeypatch.setattr(console, "err", narrow)
+    monkeypatch.setattr(console, "QUIET_SECONDS", 0.0)
+
+    def status(item: str) -> console.Status:
+        return console.Status(16, f"epoch {item}/12", "loss 0.1234, best 11")
+
+    list(console.track("123", 16_000, "training", unit="pairs", status=status))
+    lines = re.split(r"[\r\n]|\x1b\[[?\d]*[A-Za-z]", screen.getvalue())
+    assert all(len(line) <= width for line in lines)
+    if width == 80:
+        words = ("epoch 3/12 ", " 48/16000 ", " loss 0.1234, best 11")
+        assert any(all(word in line for word in words) for line in lines)
+
+
+def test_log_speaks_only_where_there_is_no_terminal(
+    terminal: StringIO, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console.log("epoch 1")
+    assert terminal.getvalue() == ""
+    monkeypatch.setattr(console, "err", Console(stderr=True, force_terminal=False))
+    console.log("epoch [2]")
+    assert capsys.readouterr() == ("", "epoch [2]\n")
 
 
 def test_track_ends_the_work_when_it_is_stopped(terminal: StringIO) -> None:

@@ -16,10 +16,11 @@ from filmcolorizer_cli.report import (
     GAP,
     LABEL_HEIGHT,
     PREVIEW_HEIGHT,
+    draw_samples,
     save_before_after,
     save_contact_sheet,
+    save_image,
     save_loss_figure,
-    save_samples,
     save_sync_preview,
 )
 from filmcolorizer_cli.sync import Segment, SyncMap
@@ -79,7 +80,7 @@ def samples(pairs: Pairs, tmp_path_factory: pytest.TempPathFactory) -> np.ndarra
     """The sheet of an untrained network's samples."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("report") / "samples.png"
-    save_samples(pairs, split_by_time(pairs.pairs), build(TINY), CPU, path)
+    save_image(draw_samples(pairs, split_by_time(pairs.pairs), build(TINY), CPU), path)
     return read(path)
 
 
@@ -87,7 +88,7 @@ def strip(sheet: np.ndarray, row: int) -> np.ndarray:
     return sheet[row * STEP + 22 : (row + 1) * STEP]
 
 
-def test_save_samples_shows_grey_output_and_truth_of_all_parts(
+def test_draw_samples_shows_grey_output_and_truth_of_all_parts(
     samples: np.ndarray, pairs: Pairs
 ) -> None:
     assert samples.shape == (9 * STEP, 6 * CELL, 3)
@@ -101,14 +102,14 @@ def test_save_samples_shows_grey_output_and_truth_of_all_parts(
                 np.testing.assert_array_equal(shown, expected)
 
 
-def test_save_samples_shows_what_the_network_makes(
+def test_draw_samples_shows_what_the_network_makes(
     samples: np.ndarray, pairs: Pairs, tmp_path: Path
 ) -> None:
     for part in range(3):  # an untrained network leaves the film grey
         grey, output = (strip(samples, 3 * part + row).astype(int) for row in (0, 1))
         assert np.abs(grey - output).max() <= 1
     path = tmp_path / "samples.png"
-    save_samples(pairs, split_by_time(pairs.pairs), vivid_network(), CPU, path)
+    save_image(draw_samples(pairs, split_by_time(pairs.pairs), vivid_network(), CPU), path)
     sheet = read(path)
     for part in range(3):
         np.testing.assert_array_equal(strip(sheet, 3 * part), strip(samples, 3 * part))
