@@ -24,6 +24,7 @@ from filmcolorizer_cli.files import SAMPLE_FILM, check_folder, models_folder, re
 from filmcolorizer_cli.stopping import TERMINATED
 
 if TYPE_CHECKING:
+    from filmcolorizer_cli.comparison import FilmEvaluation, FilmScore
     from filmcolorizer_cli.evaluation import Evaluation
     from filmcolorizer_cli.networks import Network
     from filmcolorizer_cli.pairs import Pairs, Split
@@ -703,7 +704,14 @@ def train(
 
 @app.command("eval")
 def evaluate(
-    pairs: PairsArgument = Path("pairs"),
+    sources: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[PAIRS|FILM...]",
+            help="A folder of pairs, or colour films.",
+            show_default="pairs",
+        ),
+    ] = None,
     model: ModelOption = None,
     baseline: Annotated[
         bool, typer.Option("--baseline", help="Show the grey frame itself beside the network.")
@@ -712,41 +720,64 @@ def evaluate(
         int | None,
         typer.Option(
             min=16,
-            help="Compare at this size: 64 for squares of 64x64, as in 2020; else the short side.",
-            show_default="that of the stills",
+            help="Compare at this size. Pairs: 64 for squares of 64x64, as in 2020, else the short"
+            " side. Films: lines; those with fewer are compared as they are.",
+            show_default="that of the stills, 360 lines of films",
         ),
     ] = None,
     split: Annotated[
         str | None,
         typer.Option(
             metavar=SPLIT_METAVAR,
-            help="The parts to measure, as train takes them, whatever the network was trained on.",
+            help="The parts of the pairs to measure, as train takes them, whatever the network was"
+            " trained on.",
             show_default="what the network was trained with, 70,15,15 for others",
         ),
     ] = None,
+    start: Start = 0.0,
+    duration: Duration = None,
     device: Device = "auto",
     as_json: Json = False,
+    ffmpeg: Ffmpeg = None,
 ) -> None:
-    """Measure how close a network comes to the true colours of a film's pairs."""
-    sizes = _parse_split(split) if split else None
+    """Measure how close a network comes to the true colours of a film's pairs, or of whole films.
 
-    from filmcolorizer_cli import evaluation, weights
+    Films are made grey, colorized, and compared with themselves. Flicker is how much colours change
+    along the motion, 1.00 as much as the true ones; CDC is how much those of the whole picture do.
+    """
+    sizes = _parse_split(split) if split else None
+    paths = sources or [Path("pairs")]
+    is_pairs = _is_pairs(paths)
+    for hint, value in (("--start", start or None), ("--duration", duration)):
+        if is_pairs and value is not None:
+            raise typer.BadParameter("it is for films, and pairs are none", param_hint=hint)
+    if not is_pairs and split is not None:
+        raise typer.BadParameter("it is for a folder of pairs, not for films", param_hint="--split")
+
+    from filmcolorizer_cli import comparison, evaluation, weights
     from filmcolorizer_cli.networks import pick_device
     from filmcolorizer_cli.pairs import read_pairs
+    from filmcolorizer_cli.video import probe
 
     where = pick_device(device)
-    folder = read_pairs(pairs)
+    if is_pairs:
+        folder = read_pairs(paths[0])
+        chosen = weights.find_model(model)
+        network = weights.load(chosen)
+        parts = (
+            _choose_split(folder, sizes) if split else evaluation.split_for(folder, chosen.about)
+        )
+        progress = evaluation.evaluate(folder, parts, network, where, size=size)
+        *_, result = console.track(progress, len(folder.pairs), "comparing", unit="pairs")
+        assert isinstance(result, evaluation.Evaluation)
+        _show_evaluation(result, chosen, paths[0], with_baseline=baseline, as_json=as_json)
+        return
+    films = [probe(path) for path in paths]
     chosen = weights.find_model(model)
     network = weights.load(chosen)
-    parts = _choose_split(folder, sizes) if split else evaluation.split_for(folder, chosen.about)
-    progress = evaluation.evaluate(folder, parts, network, where, size=size)
-    *_, result = console.track(progress, len(folder.pairs), "comparing", unit="pairs")
-    assert isinstance(result, evaluation.Evaluation)
-    if as_json:
-        shown = asdict(result) if baseline else {"network": asdict(result)["network"]}
-        console.json({"model": chosen.name, "pairs": str(pairs), **shown})
-        return
-    _print_evaluation(result, chosen, pairs, with_baseline=baseline)
+    options = comparison.FilmOptions(size or comparison.SIZE, start, duration)
+    results = [(film, _evaluate_film(film, network, options, where)) for film in films]
+    _show_film_evaluations(results, chosen, with_baseline=baseline, as_json=as_json)
 
 
 @app.command()
@@ -1011,7 +1042,7 @@ def compare(
     ffmpeg: Ffmpeg = None,
 ) -> None:
     """Show two films in one video, side by side or as a split picture, with sound."""
-    from filmcolorizer_cli import comparing, report
+    from filmcolorizer_cli import report, splitscreen
     from filmcolorizer_cli.joining import CONTAINERS
     from filmcolorizer_cli.pages import Slide
     from filmcolorizer_cli.video import probe
@@ -1023,11 +1054,11 @@ def compare(
     for path in (target, sheet):
         _check_target(path, [first, second], overwrite)
     names = labels or (first.name, second.name)
-    options = comparing.CompareOptions(
+    options = splitscreen.CompareOptions(
         names, layout, start, start if other_start is None else other_start, duration, stills
     )
-    written = comparing.compare(*films, target, options)
-    total = comparing.frame_count(*films, options)
+    written = splitscreen.compare(*films, target, options)
+    total = splitscreen.frame_count(*films, options)
     *_, frames, kept = console.track(written, total, "comparing")
     assert isinstance(kept, list)
     left, right = names if names[0] != names[1] else (f"A {names[0]}", f"B {names[1]}")
@@ -1142,6 +1173,16 @@ def _colorize(
         if parts_folder(target).exists():
             console.note("what is rendered is kept: go on with the same command")
         raise
+
+
+def _evaluate_film(film: Film, network: Network, options: Any, device: Any) -> FilmEvaluation:
+    from filmcolorizer_cli import comparison
+
+    frames = comparison.evaluate_film(film, network, options, device, track=console.track)
+    total = options.sampling(film).frame_count(film)
+    *_, result = console.track(frames, total, f"comparing {film.path.name}")
+    assert isinstance(result, comparison.FilmEvaluation)
+    return result
 
 
 def _first_network(arch: str, init: str | None, short_side: int, seed: int) -> tuple[Network, bool]:
@@ -1338,9 +1379,20 @@ def _describe_attachment(attachment: Attachment) -> str:
     return attachment.name or "a file without a name"
 
 
-def _print_evaluation(
-    result: Evaluation, model: Model, pairs: Path, *, with_baseline: bool
+def _is_pairs(paths: list[Path]) -> bool:
+    """Whether a folder of pairs is meant; a missing one has no ending, as films have."""
+    if len(paths) > 1 or paths[0].is_file():
+        return False
+    return paths[0].is_dir() or not paths[0].suffix
+
+
+def _show_evaluation(
+    result: Evaluation, model: Model, pairs: Path, *, with_baseline: bool, as_json: bool
 ) -> None:
+    if as_json:
+        shown = asdict(result) if with_baseline else {"network": asdict(result)["network"]}
+        console.json({"model": model.name, "pairs": str(pairs), **shown})
+        return
     rows = {"naive baseline": result.baseline} if with_baseline else {}
     rows[model.name] = result.network
     measures = {
@@ -1361,3 +1413,78 @@ def _print_evaluation(
     counts = [f"{part} ({score.pairs})" for part, score in result.network.items()]
     title = f"{pairs}, network {model.config['arch']}: means over the pairs, MSE on RGB in [-1, 1]"
     console.table(title, ("", "", *counts), sections, left=2)
+
+
+def _show_film_evaluations(
+    results: list[tuple[Film, FilmEvaluation]], model: Model, *, with_baseline: bool, as_json: bool
+) -> None:
+    from filmcolorizer_cli.comparison import WAYS, mean_score
+
+    means = {way: mean_score([getattr(result, way) for _, result in results]) for way in WAYS}
+    if as_json:
+        ways = [way for way in WAYS if with_baseline or way != "baseline"]
+        films = [_film_evaluation_as_json(film, result, ways) for film, result in results]
+        mean = {way: asdict(means[way]) for way in ways}
+        console.json({"model": model.name, "films": films, "mean": mean})
+        return
+    scores = [
+        (film.path.name, {way: getattr(result, way) for way in WAYS}) for film, result in results
+    ]
+    if len(results) > 1:
+        scores.append((f"mean of {len(results)} films", means))
+    sections = [
+        [(name, "", "", "", "", ""), *_score_rows(ways, model, with_baseline=with_baseline)]
+        for name, ways in scores
+    ]
+    columns = ("", "PSNR, dB", "over grey", "colourfulness", "flicker", "CDC")
+    title = (
+        f"network {model.config['arch']}: means over the frames, flicker as a ratio to the truth's"
+    )
+    console.table(title, columns, sections)
+
+
+def _film_evaluation_as_json(
+    film: Film, result: FilmEvaluation, ways: list[str]
+) -> dict[str, object]:
+    """What scripts get; the numbers of single frames are left to the library."""
+    return {
+        "film": str(film.path),
+        "width": result.width,
+        "height": result.height,
+        "frame_rate": str(result.frame_rate),
+        "frames": result.frames,
+        **{way: asdict(getattr(result, way)) for way in ways},
+        "shots": [
+            {
+                "begin_seconds": shot.begin_seconds,
+                "end_seconds": shot.end_seconds,
+                "frames": shot.frames,
+                **{way: asdict(getattr(shot, way)) for way in ways},
+            }
+            for shot in result.shots
+        ],
+    }
+
+
+def _score_rows(
+    scores: dict[str, FilmScore], model: Model, *, with_baseline: bool
+) -> list[tuple[str, ...]]:
+    """A row of a table for each way of colouring."""
+    grey = scores["baseline"]
+    named = {"naive baseline": grey} if with_baseline else {}
+    named |= {model.name: scores["network"], "truth": scores["truth"]}
+    rows = []
+    for name, score in named.items():
+        gain = None
+        if score.psnr is not None and grey.psnr is not None:
+            gain = score.psnr - grey.psnr
+        shown = (
+            (score.psnr, ".2f"),
+            (gain, "+.2f"),
+            (score.colorfulness, ".1f"),
+            (score.flicker_ratio, ".2f"),
+            (score.cdc, ".5f"),
+        )
+        numbers = ("-" if number is None else format(number, form) for number, form in shown)
+        rows.append((f" {name}", *numbers))
+    return rows

@@ -136,8 +136,8 @@ def colorize(
         FilmColorizerError: the target or its parts cannot be written.
         VideoError: the film cannot be read, or the target cannot be written; no target is left.
     """
-    check_part(film, options)
     sampling = options.sampling()
+    check_part(film, sampling)
     if film.path.resolve().is_relative_to(parts_folder(target).resolve()):
         raise OptionError(
             f"{film.path} lies among the parts of {target}, which make way for new ones; name"
@@ -200,21 +200,21 @@ def colorize(
         parts.close()
 
 
-def check_part(film: Film, options: ColorizeOptions) -> None:
-    """Make sure that there are frames in the part of a film that is wanted.
+def check_part(film: Film, sampling: Sampling) -> None:
+    """Refuse a part of a film without a frame.
 
     Raises:
-        OptionError: the film ends before it, or it is shorter than a frame.
+        OptionError: the film ends before the part begins, or the part is shorter than a frame.
     """
-    if options.start_seconds >= film.duration_seconds:
+    if sampling.start_seconds >= film.duration_seconds:
         raise OptionError(
             f"{film.path} ends at {film.duration_seconds:.2f} s, before the start at"
-            f" {options.start_seconds:g} s; give a smaller --start"
+            f" {sampling.start_seconds:g} s; give a smaller --start"
         )
-    seconds = options.duration_seconds
-    if seconds is not None and not options.sampling().frames_in(seconds):
+    if sampling.duration_seconds is not None and not sampling.frames_in(sampling.duration_seconds):
         raise OptionError(
-            f"a duration of {seconds:g} s is shorter than a frame; give a longer --duration"
+            f"a duration of {sampling.duration_seconds:g} s is shorter than a frame; give a longer"
+            " --duration"
         )
 
 

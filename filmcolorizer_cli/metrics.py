@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import torch
 from torch import Tensor
 
 HIGHEST_PSNR = 100.0  # dB, for pictures that are the same
+CDC_STEPS = (1, 2, 4)  # frames from one histogram to the one that it is held against
 
 
 def mse(output: Tensor, truth: Tensor) -> Tensor:
@@ -15,7 +18,11 @@ def mse(output: Tensor, truth: Tensor) -> Tensor:
 
 def psnr(output: Tensor, truth: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each picture in dB, in float over all channels; (B,)."""
-    error = (output - truth).square().mean(dim=(1, 2, 3))
+    return psnr_of_error((output - truth).square().mean(dim=(1, 2, 3)))
+
+
+def psnr_of_error(error: Tensor) -> Tensor:
+    """PSNR in dB by the mean squared error on R'G'B' in [0, 1]; of any shape."""
     return (-10 * torch.log10(error.clamp_min(1e-12))).clamp_max(HIGHEST_PSNR)
 
 
@@ -34,3 +41,74 @@ def colorfulness(rgb: Tensor, *, floor: float = 0.0) -> Tensor:
     deviation = torch.sqrt(rg.var(1, correction=0) + yb.var(1, correction=0) + floor)
     mean = torch.sqrt(rg.mean(1).square() + yb.mean(1).square() + floor)
     return deviation + 0.3 * mean
+
+
+def flicker(chroma: Tensor, carried: Tensor, reliable: Tensor) -> Tensor:
+    """How much chroma changes from one frame to the next along the motion, per picture; (B,).
+
+    F = sum over x of R(x) (|dCb(x)| + |dCr(x)|) / (2 * sum over x of R(x)), with
+    dC(x) = C_t(x) - C_(t-1)(x + w(x)), the flow w from frame t to t - 1 and R = 1 where it is
+    reliable. Divided by the F of the true film along the same flow, 1 is as steady as reality.
+
+    Source: the warping error of Lai et al., "Learning blind video temporal consistency", ECCV 2018,
+    here on chroma and without squares.
+
+    Args:
+        chroma: (B, 2, H, W), C_t in [-0.5, 0.5].
+        carried: (B, 2, H, W), the chroma of the frame before where the flow points to.
+        reliable: (B, 1, H, W), R as a bool.
+
+    Returns:
+        (B,), in [0, 1]; 0 where nothing is reliable.
+    """
+    change = (chroma - carried).abs().mean(dim=1, keepdim=True) * reliable
+    return change.sum(dim=(1, 2, 3)) / reliable.sum(dim=(1, 2, 3)).clamp_min(1)
+
+
+def histograms(rgb: Tensor) -> Tensor:
+    """The shares of pixels with each of the 256 codes of each channel; (B, 3, 256), float64."""
+    codes = (rgb * 255).round().clamp(0, 255).long().flatten(2)  # (B, 3, H * W)
+    offsets = 256 * torch.arange(3 * len(rgb)).reshape(-1, 3, 1)
+    counts = torch.bincount((codes + offsets).flatten(), minlength=256 * 3 * len(rgb))
+    return counts.reshape(-1, 3, 256).double() / codes.shape[-1]
+
+
+def jensen_shannon_divergence(p: Tensor, q: Tensor) -> Tensor:
+    """The divergence of distributions (..., N), in nats; (...,), from 0 to ln 2."""
+    middle = (p + q) / 2
+    # Where p is 0, middle may be 0 as well, and the term is 0.
+    terms = [torch.xlogy(d, d / middle.clamp_min(1e-300)) for d in (p, q)]
+    return (terms[0] + terms[1]).sum(dim=-1) / 2
+
+
+class ColorDistributionConsistency:
+    """CDC: how much the colours of a shot change as a whole, in nats; 0 where they never do.
+
+    The mean over ``CDC_STEPS`` of the mean over all pairs of frames so far apart of the
+    Jensen-Shannon divergence of their histograms, averaged over channels. It knows no truth: a grey
+    or frozen shot does best, so it tells something only beside the CDC of the true film.
+
+    Source: Liu et al., "Temporally consistent video colorization with deep feature propagation and
+    self-regularization learning", 2021, arXiv 2110.04562.
+    """
+
+    def __init__(self) -> None:
+        self._recent: deque[Tensor] = deque(maxlen=max(CDC_STEPS))
+        self._sums = dict.fromkeys(CDC_STEPS, 0.0)
+        self._counts = dict.fromkeys(CDC_STEPS, 0)
+
+    def add(self, histogram: Tensor) -> None:
+        """Take in the histograms (3, 256) of the next frame."""
+        for step in CDC_STEPS:
+            if step <= len(self._recent):
+                divergence = jensen_shannon_divergence(histogram, self._recent[-step])
+                self._sums[step] += divergence.mean().item()
+                self._counts[step] += 1
+        self._recent.append(histogram)
+
+    def value(self) -> float | None:
+        """The CDC of the frames so far; None while they are too few for the longest step."""
+        if not all(self._counts.values()):
+            return None
+        means = [self._sums[step] / self._counts[step] for step in CDC_STEPS]
+        return sum(means) / len(means)

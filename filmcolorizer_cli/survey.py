@@ -87,6 +87,22 @@ class Area:
         """The part of a luma plane (H, W) that is in it."""
         return luma[self.top : self.top + self.height, self.left : self.left + self.width]
 
+    def of_chroma(self, chroma: DeepPlane) -> DeepPlane:
+        """The part of chroma planes (2, ceil(H / 2), ceil(W / 2)) that is in it."""
+        top, left = self.top // 2, self.left // 2
+        bottom, right = top - -self.height // 2, left - -self.width // 2
+        return chroma[:, top:bottom, left:right]
+
+    def scaled(self, before: tuple[int, int], after: tuple[int, int]) -> Area:
+        """The same part of a frame that was resized, from and to these widths and heights."""
+        left, right = (
+            _scaled_edge(edge, before[0], after[0]) for edge in (self.left, self.left + self.width)
+        )
+        top, bottom = (
+            _scaled_edge(edge, before[1], after[1]) for edge in (self.top, self.top + self.height)
+        )
+        return Area(left, top, right - left, bottom - top)
+
     def framed(self, chroma: DeepPlane, shape: tuple[int, ...], neutral: int) -> DeepPlane:
         """Chroma of the area (2, ceil(height / 2), ceil(width / 2)), with neutral bars around it.
 
@@ -100,6 +116,11 @@ class Area:
         bottom = -(-shape[0] // 2) - top - chroma.shape[1]
         right = -(-shape[1] // 2) - left - chroma.shape[2]
         return np.pad(chroma, ((0, 0), (top, bottom), (left, right)), constant_values=neutral)
+
+
+def _scaled_edge(edge: int, before: int, after: int) -> int:
+    """The even place of an edge when a side becomes so long; its end stays its end."""
+    return after if edge == before else round(edge * after / before / 2) * 2
 
 
 @dataclass(frozen=True)

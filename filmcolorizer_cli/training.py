@@ -103,6 +103,7 @@ class TrainingOptions:
         frozen_stages: so many of the encoder's first stages (and what comes before them) keep the
             weights they came with.
         blend: keep what does best between the first weights and the trained ones, not only of both.
+        weight_decay: of `film` (AdamW's).
     """
 
     epochs: int
@@ -112,6 +113,7 @@ class TrainingOptions:
     augmentation: Augmentation | None = None
     frozen_stages: int = 0
     blend: bool = False
+    weight_decay: float = 0.01
 
 
 def default_options(
@@ -608,7 +610,11 @@ def _optimizer(network: Network, options: TrainingOptions) -> torch.optim.Optimi
         return torch.optim.Adam(network.parameters(), options.learning_rate)
     encoder = [p for p in network.encoder.parameters() if p.requires_grad]
     decoder = [p for name, p in network.named_parameters() if not name.startswith("encoder.")]
-    return torch.optim.AdamW([{"params": encoder}, {"params": decoder}], options.learning_rate)
+    return torch.optim.AdamW(
+        [{"params": encoder}, {"params": decoder}],
+        options.learning_rate,
+        weight_decay=options.weight_decay,
+    )
 
 
 def _snapshot(network: Network) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from torch import nn
 
@@ -289,6 +290,29 @@ def color_film(clip_folder: Path) -> Path:
     filters = f"scale=96:72,format=yuv444p,{tint},format=yuv420p"
     run_ffmpeg("-i", SAMPLE_FILM, "-vf", filters, *encoder, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def moving_film(clip_folder: Path) -> Path:
+    """Two colour photographs that move: 128x96, 1 s, 24 fps, lossless; the second from 0.5 s on.
+
+    Every frame shows what is two pixels farther right and one farther down.
+    """
+    photographs = (skimage.data.astronaut()[40:], skimage.data.coffee()[150:, 100:])
+    pictures = [
+        photograph[number : number + 96, 2 * number : 2 * number + 128]
+        for photograph in photographs
+        for number in range(12)
+    ]
+    codec = (*LOSSLESS, "-pix_fmt", "yuv420p")
+    return make_raw_clip(
+        clip_folder / "moving.mp4",
+        np.stack(pictures),
+        size=(128, 96),
+        layout="rgb24",
+        frame_rate=Fraction(24),
+        codec=codec,
+    )
 
 
 @pytest.fixture(scope="session")

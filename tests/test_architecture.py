@@ -30,6 +30,7 @@ LIBRARIES = {
     "av": {"joining", "video"},
     "typer": {"cli", "console"},
     "rich": {"cli", "console"},
+    "cv2": {"motion"},
     "jinja2": {"pages"},
     "matplotlib": {"report"},
     "psutil": {"doctor"},
@@ -43,6 +44,7 @@ STARTS_PROCESS = re.compile(
     r"os\.(system|popen|fork|forkpty|spawn\w+|exec\w+|posix_spawnp?)|ffmpeg\.(run|run_async|probe)"
 )
 FORCES_COLOR = {"FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"}
+SLOW_LIBRARIES = {"torch", "numpy", "av", "cv2", "matplotlib", "PIL", "ffmpeg", "safetensors"}
 SLOW_LIBRARIES = {
     "PIL", "av", "ffmpeg", "jinja2", "matplotlib", "numpy", "safetensors", "torch",
 }  # fmt: skip
@@ -198,6 +200,8 @@ def test_commands_are_those_that_are_promised() -> None:
         (["sync", "a.mp4", "b.mp4", "--offset=x"], 2, "'x' is no number of frames"),
         (["extract", "a.mp4", "--sync", "m.json"], 2, "it needs both films, BW and COLOR"),
         (["train", "--split", "x"], 2, "'x' is no split"),
+        (["eval", "--start", "1"], 2, "it is for films, and pairs are none"),
+        (["eval", "a.mp4", "--split", "interleaved"], 2, "it is for a folder of pairs"),
     ],
 )
 def test_program_answers_without_heavy_libraries(

@@ -29,6 +29,7 @@ from typer.testing import CliRunner, Result
 from filmcolorizer_cli import (
     cli,
     colorizing,
+    comparison,
     evaluation,
     metrics,
     networks,
@@ -57,7 +58,7 @@ from tests.conftest import (
 )
 
 # Loaded before a test gives up root's right to read them.
-LOADED = (colorizing, evaluation, networks, report, sync, training, weights)
+LOADED = (colorizing, comparison, evaluation, networks, report, sync, training, weights)
 WAIT_SECONDS = 60.0  # for another process to get somewhere
 SMALL = ("--batch-size", 4, "--size", 32, "--device", "cpu")
 QUICK_TRAINING = ("--epochs", 2, *SMALL)
@@ -962,6 +963,90 @@ def test_eval_uses_the_films_own_weights_and_split(pairs: Pairs) -> None:
         "test": 12,
     }
     assert network["test"]["mse_ratio"] == pytest.approx(1)  # untrained, it leaves the film grey
+
+
+def test_eval_of_films_prints_a_section_for_each_and_their_mean(
+    moving_film: Path, vivid_weights: Path
+) -> None:
+    copy_here(vivid_weights, "a.safetensors")
+    films = [copy_here(moving_film, name) for name in ("one.mp4", "two.mp4")]
+    arguments = ("eval", *films, "--model", "a.safetensors", "--baseline", "--size", 48)
+    result = json.loads(succeed(*arguments, "--json"))
+    assert result["model"] == "a.safetensors"
+    assert [film["film"] for film in result["films"]] == ["one.mp4", "two.mp4"]
+
+    def rows(name: str, scores: dict[str, Any]) -> list[list[str]]:
+        grey, network, truth = (scores[way] for way in ("baseline", "network", "truth"))
+        numbers = [
+            [
+                f"{score['psnr']:.2f}",
+                f"{score['psnr'] - grey['psnr']:+.2f}",
+                f"{score['colorfulness']:.1f}",
+                f"{score['flicker_ratio']:.2f}",
+                f"{score['cdc']:.5f}",
+            ]
+            for score in (grey, network)
+        ]
+        return [
+            [name, "", "", "", "", ""],
+            ["naive baseline", *numbers[0]],
+            ["a.safetensors", *numbers[1]],
+            ["truth", "-", "-", f"{truth['colorfulness']:.1f}", "1.00", f"{truth['cdc']:.5f}"],
+        ]
+
+    head, *found = table_cells(succeed(*arguments))
+    assert head == ["", "PSNR, dB", "over grey", "colourfulness", "flicker", "CDC"]
+    expected = [row for film in result["films"] for row in rows(film["film"], film)]
+    assert found == [*expected, *rows("mean of 2 films", result["mean"])]
+
+
+def test_eval_of_a_film_is_what_the_library_finds(moving_film: Path, vivid_weights: Path) -> None:
+    network = weights.load(weights.read_model(vivid_weights))
+    options = comparison.FilmOptions(48, 0.25, 0.25)
+    *_, expected = comparison.evaluate_film(
+        probe(moving_film), network, options, networks.pick_device("auto")
+    )
+    part = ("--size", 48, "--start", "0.25", "--duration", "0.25")
+    arguments = ("eval", moving_film, "--model", vivid_weights, *part)
+    [film] = json.loads(succeed(*arguments, "--json"))["films"]
+    assert isinstance(expected, comparison.FilmEvaluation)
+    whole = asdict(replace(expected, frame_rate=str(expected.frame_rate)))
+    del whole["series"], whole["baseline"]
+    whole["shots"] = [{k: v for k, v in s.items() if k != "baseline"} for s in whole["shots"]]
+    assert film == {"film": str(moving_film), **whole}
+    said = succeed(*arguments)
+    assert "naive" not in said
+    assert "mean of" not in said
+
+
+def test_eval_of_a_film_fits_a_narrow_terminal(
+    moving_film: Path, vivid_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_here(vivid_weights, "film.safetensors")
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = succeed("eval", moving_film, "--baseline", "--size", 48).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith("│  film.safetensors ") for line in lines), "not folded"
+
+
+def test_eval_tells_pairs_from_films(pairs: Pairs, moving_film: Path) -> None:
+    for option in ("--start", "--duration"):
+        assert "it is for films, and pairs are none" in misuse("eval", pairs.folder, option, 1)
+    assert "it is for a folder of pairs, not for films" in misuse(
+        "eval", moving_film, "--split", "interleaved"
+    )
+    assert fail("eval", "none.mp4") == "none.mp4 does not exist; give a film file"
+    said = fail("eval", moving_film, pairs.folder)
+    assert said == f"{pairs.folder} is a folder; give a film file"
+
+
+def test_eval_refuses_a_film_without_colours() -> None:
+    assert fail("eval", SAMPLE_FILM) == (
+        f"{SAMPLE_FILM} shows no colours that others could be compared with; give a film in"
+        " colour, or another part of it with --start and --duration"
+    )
+    said = fail("eval", SAMPLE_FILM, "--start", 7, code=2)
+    assert said == f"{SAMPLE_FILM} ends at 6.00 s, before the start at 7 s; give a smaller --start"
 
 
 def test_colorize_writes_beside_the_film(color_film: Path, vivid_weights: Path) -> None:

@@ -5,10 +5,21 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import jensenshannon
 from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
-from filmcolorizer_cli.metrics import HIGHEST_PSNR, colorfulness, mse, psnr
+from filmcolorizer_cli.metrics import (
+    HIGHEST_PSNR,
+    ColorDistributionConsistency,
+    colorfulness,
+    flicker,
+    histograms,
+    jensen_shannon_divergence,
+    mse,
+    psnr,
+    psnr_of_error,
+)
 
 
 def pictures(*rgb: tuple[float, float, float]) -> torch.Tensor:
@@ -149,3 +160,71 @@ def test_colorfulness_of_nearly_grey_grows_with_its_colour() -> None:
 def test_colorfulness_of_grey_is_none() -> None:
     grey = as_batch(photograph("coffee")).mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
     assert colorfulness(grey).item() == pytest.approx(0, abs=1e-3)
+
+
+def test_psnr_of_error_is_that_of_pictures() -> None:
+    photo = as_batch(photograph("chelsea"))
+    other = as_batch(noisy(photograph("chelsea"), 20))
+    error = (photo - other).square().mean()
+    assert psnr_of_error(error).item() == pytest.approx(psnr(other, photo).item(), abs=1e-4)
+
+
+def test_flicker_by_hand() -> None:
+    """The mean over both planes, and over the reliable half of the pixels."""
+    chroma = torch.tensor([[[[0.1, 0.5]], [[-0.1, 0.5]]], [[[0.2, 0.0]], [[0.2, 0.0]]]])
+    carried = torch.tensor([[[[0.3, -0.5]], [[0.0, -0.5]]], [[[0.2, 0.0]], [[0.2, 0.0]]]])
+    reliable = torch.tensor([[[[True, False]]], [[[True, True]]]])
+    torch.testing.assert_close(flicker(chroma, carried, reliable), torch.tensor([0.15, 0.0]))
+
+
+def test_flicker_is_none_where_nothing_is_reliable() -> None:
+    chroma = torch.full((1, 2, 4, 4), 0.25)
+    nowhere = torch.zeros(1, 1, 4, 4, dtype=torch.bool)
+    assert flicker(chroma, -chroma, nowhere).tolist() == [0]
+
+
+def test_histograms_are_numpys() -> None:
+    photos = [photograph("astronaut"), photograph("coffee")]
+    expected = [
+        [np.bincount(photo[..., channel].ravel(), minlength=256) / 40000 for channel in range(3)]
+        for photo in photos
+    ]
+    found = histograms(as_batch(*photos))
+    assert found.shape == (2, 3, 256)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_jensen_shannon_divergence_is_scipys_distance_squared() -> None:
+    p, q = histograms(as_batch(photograph("astronaut"), photograph("coffee")))
+    expected = [jensenshannon(p[channel], q[channel]) ** 2 for channel in range(3)]
+    np.testing.assert_allclose(jensen_shannon_divergence(p, q), expected, rtol=1e-9)
+
+
+def test_jensen_shannon_divergence_of_what_never_meets_is_ln_2() -> None:
+    p, q = torch.eye(4, dtype=torch.float64)[:2]
+    assert jensen_shannon_divergence(p, q).item() == pytest.approx(math.log(2))
+    assert jensen_shannon_divergence(p, p).item() == 0
+
+
+def test_color_distribution_consistency_is_the_mean_over_steps_and_pairs() -> None:
+    photo = photograph("coffee")
+    shares = histograms(as_batch(*(noisy(photo, deviation) for deviation in (0, 9, 2, 20, 5, 40))))
+    means = []
+    for step in (1, 2, 4):
+        pairs = [(shares[i], shares[i + step]) for i in range(6 - step)]
+        divergences = [jensenshannon(p[c], q[c]) ** 2 for p, q in pairs for c in range(3)]
+        means.append(np.mean(divergences))
+    consistency = ColorDistributionConsistency()
+    for share in shares:
+        consistency.add(share)
+    assert consistency.value() == pytest.approx(np.mean(means), rel=1e-9)
+
+
+def test_color_distribution_consistency_needs_five_frames() -> None:
+    [share] = histograms(as_batch(photograph("coffee")))
+    consistency = ColorDistributionConsistency()
+    for _ in range(4):
+        consistency.add(share)
+    assert consistency.value() is None
+    consistency.add(share)
+    assert consistency.value() == 0

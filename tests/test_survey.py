@@ -382,3 +382,28 @@ def test_survey_of_a_still_title_is_progressive(tmp_path: Path) -> None:
 def test_find_field_order_needs_a_clear_majority(words: list[str], order: FieldOrder) -> None:
     runs = [(run * 2.0 + n / 25, word) for run in range(8) for n, word in enumerate(words)]
     assert find_field_order(runs, 2.0) == order
+
+
+@pytest.mark.parametrize(
+    ("before", "size", "after"),
+    [
+        (LETTERBOX, (320, 180), Area(0, 22, 320, 136)),
+        (LETTERBOX, (64, 36), Area(0, 4, 64, 28)),  # 4.4 to 31.6, and even
+        (Area(80, 0, 560, 360), (161, 91), Area(20, 0, 141, 91)),  # odd where the frame is
+        (LETTERBOX, (640, 360), LETTERBOX),
+    ],
+)
+def test_area_is_the_same_part_of_a_resized_frame(
+    before: Area, size: tuple[int, int], after: Area
+) -> None:
+    assert before.scaled((640, 360), size) == after
+
+
+@pytest.mark.parametrize("area", [Area(2, 4, 8, 6), Area(2, 4, 9, 7), Area(0, 0, 11, 11)])
+def test_area_cuts_chroma_where_it_cuts_luma(area: Area) -> None:
+    rows, columns = np.mgrid[:11, :11].astype(np.uint8)
+    chroma = np.stack((rows[::2, ::2], columns[::2, ::2]))  # where each has its luma
+    expected = area.of(rows)[::2, ::2], area.of(columns)[::2, ::2]
+    np.testing.assert_array_equal(area.of_chroma(chroma), expected)
+    framed = area.framed(area.of_chroma(chroma), rows.shape, 99)
+    np.testing.assert_array_equal(area.of_chroma(framed), expected)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from filmcolorizer_cli.comparing import GAP, LINE, CompareOptions, Still, compare, frame_count
 from filmcolorizer_cli.errors import OptionError, VideoError
+from filmcolorizer_cli.splitscreen import GAP, LINE, CompareOptions, Still, compare, frame_count
 from filmcolorizer_cli.video import probe
 from tests.conftest import (
     LOSSLESS,

@@ -1,0 +1,400 @@
+"""A colour film's own colours beside those that a network gives its grey version."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, fields, replace
+from fractions import Fraction
+from itertools import islice, pairwise
+from statistics import fmean
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from filmcolorizer_cli import metrics
+from filmcolorizer_cli.color import chroma_from_codes, luma_from_codes, resize, ycbcr_to_rgb
+from filmcolorizer_cli.colorizing import ROUNDING_FRAMES, check_part, colorize_frames
+from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.motion import is_reliable, optical_flow, warp
+from filmcolorizer_cli.networks import Network
+from filmcolorizer_cli.survey import MAX_FRAME_RATE, Area, Survey, Track, survey
+from filmcolorizer_cli.video import (
+    TIMELINE_FRAME_RATE,
+    Coding,
+    DeepPlane,
+    Film,
+    Plane,
+    Sampling,
+    read_pictures,
+)
+
+SIZE = 360  # lines that films are compared at unless told otherwise; motion is slow to find in more
+MIN_SIDE = 16  # pixels, for motion to be found in
+WAYS = ("network", "baseline", "truth")  # of colouring, in the order of all that is measured
+TRUTH = WAYS.index("truth")
+
+Picture = tuple[Plane, Plane]  # luma (H, W) and chroma (2, ceil(H/2), ceil(W/2)), uint8
+
+
+@dataclass(frozen=True)
+class FilmScore:
+    """How one way of colouring does on a film or a shot: a network, the grey frame, or the truth.
+
+    Attributes:
+        psnr: mean of the PSNR of the frames, in dB; None of the truth.
+        pooled_psnr: PSNR of the mean squared error of all frames, in dB, which single black frames
+            do not lift; None of the truth.
+        colorfulness: mean of that of the frames.
+        flicker: mean absolute change of chroma, in [-0.5, 0.5], along the true motion; None where
+            no motion is reliable.
+        flicker_ratio: to that of the truth; None where the truth does not flicker at all.
+        cdc: colour distribution consistency, in nats; of a film the mean of that of its shots,
+            weighted by their frames; None of shots that are too short for it.
+    """
+
+    psnr: float | None
+    pooled_psnr: float | None
+    colorfulness: float
+    flicker: float | None
+    flicker_ratio: float | None
+    cdc: float | None
+
+
+@dataclass(frozen=True)
+class ShotEvaluation:
+    """Scores on a shot; its begin and end count from the film's first frame."""
+
+    begin_seconds: float
+    end_seconds: float
+    frames: int
+    network: FilmScore
+    baseline: FilmScore
+    truth: FilmScore
+
+
+@dataclass(frozen=True)
+class FrameSeries:
+    """What is measured of each frame, in order; ``seconds`` count from the film's first one."""
+
+    seconds: tuple[float, ...]
+    psnr: tuple[float, ...]
+    baseline_psnr: tuple[float, ...]
+    colorfulness: tuple[float, ...]
+    true_colorfulness: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class FilmEvaluation:
+    """Scores on a film, or a part of one, of the network, of the grey frame, and of the truth.
+
+    Attributes:
+        width, height: that it was compared at, in pixels, bars included.
+        frame_rate: frames a second that were compared.
+    """
+
+    width: int
+    height: int
+    frame_rate: Fraction
+    frames: int
+    network: FilmScore
+    baseline: FilmScore
+    truth: FilmScore
+    shots: tuple[ShotEvaluation, ...]
+    series: FrameSeries
+
+
+@dataclass(frozen=True)
+class FilmOptions:
+    """What of a film is compared.
+
+    Attributes:
+        size: lines that it is compared at; films with fewer are compared as they are.
+        start_seconds, duration_seconds: the part, in time from the first frame.
+    """
+
+    size: int = SIZE
+    start_seconds: float = 0.0
+    duration_seconds: float | None = None
+
+    def sampling(self, film: Film) -> Sampling:
+        """The frames that are compared, at the film's own rate."""
+        width, height = film.width, film.height
+        if height > self.size:
+            width, height = max(round(width * self.size / height / 2), 1) * 2, self.size
+        is_rate = film.frame_rate <= MAX_FRAME_RATE
+        return Sampling(
+            width,
+            height,
+            frame_rate=film.frame_rate if is_rate else TIMELINE_FRAME_RATE,
+            start_seconds=self.start_seconds,
+            duration_seconds=self.duration_seconds,
+        )
+
+
+def evaluate_film(
+    film: Film,
+    network: Network,
+    options: FilmOptions,
+    device: torch.device,
+    *,
+    track: Track = lambda frames, total, label: frames,
+) -> Iterator[int | FilmEvaluation]:
+    """Colorize a colour film's own luma as `colorize` does, and compare the colours with its own.
+
+    The picture inside the film's bars is compared, shot by shot: nothing is carried across a cut.
+    Both versions have chroma of half the size of their luma. Of the frames only the last one is
+    kept, besides those that the colorizer looks at together.
+
+    Args:
+        track: wraps the frames that are looked through at first, given their number and a label.
+
+    Yields:
+        The number of frames compared so far; last of all the `FilmEvaluation`.
+
+    Raises:
+        OptionError: there is no frame in the part that is wanted.
+        VideoError: the film is black and white or too small, or cannot be read.
+    """
+    sampling = options.sampling(film)
+    check_part(film, sampling)
+    found = survey(
+        film,
+        start_seconds=sampling.start_seconds,
+        duration_seconds=sampling.duration_seconds,
+        frame_rate=sampling.frame_rate,
+        track=track,
+    )
+    size = sampling.width or film.width, sampling.height or film.height
+    _check_fitness(film, found, sampling)
+    rows: list[tuple[float, ...]] = []
+    shots: list[ShotEvaluation] = []
+    total = _Sums()
+    with closing(_read(film, found, sampling)) as pictures:
+        for shot in _split(pictures, found, sampling.frame_rate):
+            begin, meter = _seconds(sampling, len(rows)), _ShotMeter(film.coding.matrix)
+            for painted in _colorize(shot, film, sampling, network, device):
+                rows.append((_seconds(sampling, len(rows)), *meter.add(*painted)))
+                yield len(rows)
+            sums, end = meter.sums(), _seconds(sampling, len(rows))
+            shots.append(ShotEvaluation(begin, end, sums.frames, *sums.scores()))
+            total += sums
+    size, series = _size(sampling), FrameSeries(*zip(*rows, strict=True))
+    yield FilmEvaluation(
+        *size, sampling.frame_rate, total.frames, *total.scores(), tuple(shots), series
+    )
+
+
+def mean_score(scores: Sequence[FilmScore]) -> FilmScore:
+    """The mean over films, each of the same weight; of a number over the films that have it."""
+    return FilmScore(
+        psnr=_mean(score.psnr for score in scores),
+        pooled_psnr=_mean(score.pooled_psnr for score in scores),
+        colorfulness=fmean(score.colorfulness for score in scores),
+        flicker=_mean(score.flicker for score in scores),
+        flicker_ratio=_mean(score.flicker_ratio for score in scores),
+        cdc=_mean(score.cdc for score in scores),
+    )
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return fmean(known) if known else None
+
+
+def _size(sampling: Sampling) -> tuple[int, int]:
+    """The width and height that `FilmOptions` chose."""
+    assert sampling.width is not None
+    assert sampling.height is not None
+    return sampling.width, sampling.height
+
+
+def _area(film: Film, found: Survey, sampling: Sampling) -> Area:
+    """The picture inside its bars, at the size that is compared."""
+    return found.area.scaled((film.width, film.height), _size(sampling))
+
+
+def _check_fitness(film: Film, found: Survey, sampling: Sampling) -> None:
+    """Refuse a film whose colours cannot be compared.
+
+    Raises:
+        VideoError: it is black and white, or too small.
+    """
+    if not found.colored:
+        raise VideoError(
+            f"{film.path} shows no colours that others could be compared with; give a film in"
+            " colour, or another part of it with --start and --duration"
+        )
+    area = _area(film, found, sampling)
+    if min(area.width, area.height) < MIN_SIDE:
+        raise VideoError(
+            f"{film.path} is compared at {area.width}x{area.height} pixels, in which no motion can"
+            f" be followed; give one of at least {MIN_SIDE}x{MIN_SIDE}, or a larger --size"
+        )
+
+
+def _read(film: Film, found: Survey, sampling: Sampling) -> Generator[Picture, None, None]:
+    """Yield the pictures inside their bars."""
+    sampling = replace(sampling, field_order=found.field_order)
+    area = _area(film, found, sampling)
+    with closing(read_pictures(film, sampling, Coding(matrix=film.coding.matrix))) as pictures:
+        for luma, chroma in pictures:
+            yield _as_bytes(area.of(luma)), _as_bytes(area.of_chroma(chroma))
+
+
+def _as_bytes(codes: DeepPlane) -> Plane:
+    return codes.astype(np.uint8, copy=False)
+
+
+def _split(
+    pictures: Iterator[Picture], found: Survey, frame_rate: Fraction
+) -> Iterator[Iterator[Picture]]:
+    """Yield the pictures of each shot; each is to be read to its end before the next."""
+    cuts = [math.ceil(cut * frame_rate - ROUNDING_FRAMES) for cut in found.cuts]
+    for begin, end in pairwise([0, *cuts]):
+        yield islice(pictures, end - begin)
+    yield pictures
+
+
+def _seconds(sampling: Sampling, number: int) -> float:
+    """When a frame begins, from the film's first one on."""
+    return sampling.start_seconds + number / float(sampling.frame_rate)
+
+
+def _colorize(
+    shot: Iterator[Picture],
+    film: Film,
+    sampling: Sampling,
+    network: Network,
+    device: torch.device,
+) -> Iterator[tuple[Plane, Plane, Plane]]:
+    """Yield the luma of each picture of a shot, the chroma that it is given, and the true one."""
+    true_chroma: deque[Plane] = deque()  # of the frames that the colorizer has ahead
+
+    def lumas() -> Iterator[Plane]:
+        for luma, chroma in shot:
+            true_chroma.append(chroma)
+            yield luma
+
+    width, height = _size(sampling)
+    colored = colorize_frames(
+        lumas(),
+        network,
+        device,
+        pixel_aspect_ratio=film.aspect_ratio * height / width,
+        coding=Coding(matrix=film.coding.matrix),
+    )
+    for luma, chroma in colored:
+        yield _as_bytes(luma), _as_bytes(chroma), true_chroma.popleft()
+
+
+def _zeros() -> Tensor:
+    return torch.zeros(len(WAYS), dtype=torch.float64)
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums over frames of what is measured of them in all ways of colouring; tensors are (3,).
+
+    Attributes:
+        squared_error: mean over pixels and channels, on R'G'B' in [0, 1].
+        flicker: sum over the ``pixels`` whose motion is reliable.
+        cdc: times the ``cdc_frames``, those of the shots that have one.
+    """
+
+    frames: int = 0
+    psnr: Tensor = field(default_factory=_zeros)
+    squared_error: Tensor = field(default_factory=_zeros)
+    colorfulness: Tensor = field(default_factory=_zeros)
+    flicker: Tensor = field(default_factory=_zeros)
+    pixels: int = 0
+    cdc: Tensor = field(default_factory=_zeros)
+    cdc_frames: int = 0
+
+    def __add__(self, other: _Sums) -> _Sums:
+        names = (entry.name for entry in fields(self))
+        return _Sums(*(getattr(self, name) + getattr(other, name) for name in names))
+
+    def scores(self) -> tuple[FilmScore, FilmScore, FilmScore]:
+        """Of the network, the grey frame and the truth."""
+        network, baseline, truth = (self._score(way) for way in range(len(WAYS)))
+        return network, baseline, replace(truth, psnr=None, pooled_psnr=None)
+
+    def _score(self, way: int) -> FilmScore:
+        flicker, true_flicker = self.flicker[way].item(), self.flicker[TRUTH].item()
+        return FilmScore(
+            psnr=self.psnr[way].item() / self.frames,
+            pooled_psnr=metrics.psnr_of_error(self.squared_error[way] / self.frames).item(),
+            colorfulness=self.colorfulness[way].item() / self.frames,
+            flicker=flicker / self.pixels if self.pixels else None,
+            flicker_ratio=flicker / true_flicker if true_flicker else None,
+            cdc=self.cdc[way].item() / self.cdc_frames if self.cdc_frames else None,
+        )
+
+
+class _ShotMeter:
+    """Measures the frames of a shot, in all ways of colouring, one after the other."""
+
+    def __init__(self, matrix: str) -> None:
+        self._matrix = matrix
+        self._sums = _Sums()
+        self._consistency = [metrics.ColorDistributionConsistency() for _ in WAYS]
+        self._before: tuple[Plane, Tensor] | None = None  # luma and chroma of the frame before
+
+    @torch.inference_mode()
+    def add(
+        self, luma: Plane, chroma: Plane, true_chroma: Plane
+    ) -> tuple[float, float, float, float]:
+        """Measure the next frame.
+
+        Args:
+            luma: (H, W).
+            chroma, true_chroma: (2, ceil(H/2), ceil(W/2)).
+
+        Returns:
+            What `FrameSeries` holds of it besides the time.
+        """
+        codes = torch.from_numpy(np.stack((chroma, true_chroma)))
+        painted, true = resize(chroma_from_codes(codes, range="limited"), *luma.shape)
+        chroma_of_ways = torch.stack((painted, torch.zeros_like(painted), true))  # (3, 2, H, W)
+        light = _light(luma).expand(len(WAYS), -1, -1, -1)
+        ycbcr = torch.cat((light, chroma_of_ways), dim=1)
+        rgb = ycbcr_to_rgb(ycbcr, self._matrix).clamp(0, 1)
+        for consistency, histogram in zip(self._consistency, metrics.histograms(rgb), strict=True):
+            consistency.add(histogram)
+        error = (rgb - rgb[TRUTH]).square().mean(dim=(1, 2, 3))
+        psnr, colorfulness = metrics.psnr_of_error(error), metrics.colorfulness(rgb)
+        flicker, pixels = self._flicker(luma, chroma_of_ways)
+        self._sums += _Sums(1, psnr, error, colorfulness, flicker, pixels)
+        self._before = luma, chroma_of_ways
+        return psnr[0].item(), psnr[1].item(), colorfulness[0].item(), colorfulness[TRUTH].item()
+
+    def sums(self) -> _Sums:
+        """Of all frames so far."""
+        values = [consistency.value() for consistency in self._consistency]
+        known = [value for value in values if value is not None]
+        if not known:
+            return self._sums
+        frames = self._sums.frames
+        cdc = torch.tensor(known, dtype=torch.float64) * frames
+        return replace(self._sums, cdc=cdc, cdc_frames=frames)
+
+    def _flicker(self, luma: Plane, chroma: Tensor) -> tuple[Tensor, int]:
+        """The summed change of chroma (3,) since the frame before, and over how many pixels."""
+        if self._before is None:
+            return _zeros(), 0
+        luma_before, chroma_before = self._before
+        flow, flow_back = optical_flow(luma, luma_before), optical_flow(luma_before, luma)
+        reliable = is_reliable(_light(luma), _light(luma_before), flow, flow_back)
+        carried = warp(chroma_before, flow.expand(len(WAYS), -1, -1, -1))
+        pixels = int(reliable.sum())
+        return metrics.flicker(chroma, carried, reliable) * pixels, pixels
+
+
+def _light(luma: Plane) -> Tensor:
+    """Luma codes (H, W) as (1, 1, H, W) in [0, 1]."""
+    codes = torch.from_numpy(np.ascontiguousarray(luma))
+    return luma_from_codes(codes, range="limited")[None, None].clamp(0, 1)

@@ -1,0 +1,81 @@
+"""How the picture moves from one frame to another, and where that is certain."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from filmcolorizer_cli.video import Plane
+
+# How far a pixel that is followed to the other frame and back may come out from where it began, in
+# squared pixels, and how much farther by each squared pixel of the way (Sundaram, Brox and Keutzer
+# 2010, equation 5).
+MAX_RETURN_ERROR = 0.5
+MAX_RETURN_ERROR_OF_WAY = 0.01
+MAX_LUMA_CHANGE = 0.05  # of the range, for what is the same thing in both frames
+
+
+def optical_flow(luma: Plane, other: Plane) -> Tensor:
+    """Where each pixel of a frame is in another one, by dense inverse search.
+
+    Source: Kroeger, Timofte, Dai and Van Gool, "Fast optical flow using dense inverse search", ECCV
+    2016, in OpenCV's implementation with its preset "medium".
+
+    Args:
+        luma, other: (H, W) each.
+
+    Returns:
+        (1, 2, H, W): how many pixels farther right and farther down it is there.
+    """
+    search = cv2.DISOpticalFlow.create(cv2.DISOpticalFlow_PRESET_MEDIUM)
+    flow = search.calc(luma, other, np.zeros((*luma.shape, 2), np.float32))
+    return torch.from_numpy(np.ascontiguousarray(flow)).permute(2, 0, 1)[None]
+
+
+def warp(planes: Tensor, flow: Tensor) -> Tensor:
+    """What planes (B, C, H, W) show where a flow (B, 2, H, W) points to, bilinear.
+
+    Beyond the picture's edge that is what the edge shows.
+    """
+    height, width = planes.shape[-2:]
+    column, row = _pointed_at(flow)
+    # grid_sample counts from -1, the middle of the first pixel, to 1, that of the last.
+    places = torch.stack((column * 2 / max(width - 1, 1) - 1, row * 2 / max(height - 1, 1) - 1), -1)
+    return F.grid_sample(planes, places, padding_mode="border", align_corners=True)
+
+
+def is_reliable(luma: Tensor, other: Tensor, flow: Tensor, flow_back: Tensor) -> Tensor:
+    """Where a flow is to be trusted.
+
+    That is where it stays inside the picture, where the flow back leads to where it began, but for
+    ``MAX_RETURN_ERROR`` and ``MAX_RETURN_ERROR_OF_WAY``, and where luma changes by no more than
+    ``MAX_LUMA_CHANGE`` along it.
+
+    Args:
+        luma, other: (B, 1, H, W), in [0, 1].
+        flow: (B, 2, H, W), from ``luma`` to ``other``.
+        flow_back: (B, 2, H, W), from ``other`` to ``luma``.
+
+    Returns:
+        (B, 1, H, W), bool.
+    """
+    height, width = luma.shape[-2:]
+    column, row = _pointed_at(flow)
+    is_inside = (column >= 0) & (column <= width - 1) & (row >= 0) & (row <= height - 1)
+    back = warp(flow_back, flow)
+    error = (flow + back).square().sum(1)
+    way = flow.square().sum(1) + back.square().sum(1)
+    returns = error <= MAX_RETURN_ERROR + MAX_RETURN_ERROR_OF_WAY * way
+    stays_alike = (luma - warp(other, flow)).abs()[:, 0] <= MAX_LUMA_CHANGE
+    return (is_inside & returns & stays_alike)[:, None]
+
+
+def _pointed_at(flow: Tensor) -> tuple[Tensor, Tensor]:
+    """The columns and rows (B, H, W) that a flow (B, 2, H, W) points to."""
+    height, width = flow.shape[-2:]
+    rows = torch.arange(height, dtype=flow.dtype, device=flow.device)
+    columns = torch.arange(width, dtype=flow.dtype, device=flow.device)
+    return flow[:, 0] + columns, flow[:, 1] + rows[:, None]

@@ -1,0 +1,243 @@
+"""Batches of training pictures: random squares of photos, and what old film makes of their luma.
+
+All of it is computed on whole batches, on the device that trains, so that a GPU need not wait for
+pictures. Pictures are (B, 3, H, W) of R'G'B' in [0, 1], lumas (B, 1, H, W).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn import functional as F
+
+from filmcolorizer_cli.color import resize, rgb_to_ycbcr
+
+# How often a training picture is treated so; old film is dirty, soft, faded and badly exposed.
+TITLE_SHARE = 0.02  # white letters on black
+BLANK_SHARE = 0.01  # nothing but a tone or a ramp
+BARS_SHARE = 0.08  # letterbox or pillarbox
+WORN_SHARE = 0.5  # treated in any of the ways below
+TONE_SHARE = 0.6  # gamma, contrast, crushed blacks and blown highlights
+EMULSION_SHARE = 0.3  # film stocks weigh red, green and blue otherwise than BT.709 does
+SOFT_SHARE = 0.4  # out of focus, or copied at a low resolution
+DIRT_SHARE = 0.2  # scratches and dust
+GRAIN_SHARE = 0.5
+COMPRESSED_SHARE = 0.2
+
+TITLES = 256  # rendered once, shown at random
+BLUR_RADIUS = 4  # pixels, to which Gaussian kernels reach
+# The luminance table of JPEG's quality 50 (ITU-T T.81, table K.1).
+JPEG_TABLE = (
+    (16, 11, 10, 16, 24, 40, 51, 61),
+    (12, 12, 14, 19, 26, 58, 60, 55),
+    (14, 13, 16, 24, 40, 57, 69, 56),
+    (14, 17, 22, 29, 51, 87, 80, 62),
+    (18, 22, 37, 56, 68, 109, 103, 77),
+    (24, 35, 55, 64, 81, 104, 113, 92),
+    (49, 64, 78, 87, 103, 121, 120, 101),
+    (72, 92, 95, 98, 112, 100, 103, 99),
+)
+
+
+class Album:
+    """Photos in the memory of a device, each at the upper left of a square that holds any of them.
+
+    Args:
+        photos: uint8 (3, H, W) each.
+    """
+
+    def __init__(self, photos: list[Tensor], device: torch.device) -> None:
+        side = max(max(photo.shape[-2:]) for photo in photos)
+        pixels = torch.zeros(len(photos), 3, side, side, dtype=torch.uint8)
+        for place, photo in zip(pixels, photos, strict=True):
+            place[:, : photo.shape[1], : photo.shape[2]] = photo
+        self.pixels = pixels.to(device)
+        self.sizes = torch.tensor([photo.shape[-2:] for photo in photos], device=device)
+
+    def random_squares(
+        self, chosen: Tensor, side: int, *, least: float, generator: torch.Generator
+    ) -> Tensor:
+        """A square part of each chosen photo, scaled to one size, mirrored half of the time.
+
+        Args:
+            chosen: (B,) numbers of photos.
+            least: the part's smallest side, as a share of the photo's short side.
+
+        Returns:
+            (B, 3, side, side).
+        """
+        sizes = self.sizes[chosen].float()
+        dice = torch.rand(4, len(chosen), generator=generator, device=self.pixels.device)
+        part = sizes.amin(dim=1) * (least + (1 - least) * dice[0])
+        top, left = (sizes.T - part) * dice[1:3]
+        # Centres of the pixels of the part, in units of which the whole square has 2, around 0.
+        steps = (torch.arange(side, device=part.device) + 0.5) / side * part[:, None]
+        rows = (top[:, None] + steps) * 2 / self.pixels.shape[-2] - 1
+        columns = (left[:, None] + steps) * 2 / self.pixels.shape[-1] - 1
+        columns = torch.where(dice[3, :, None] < 0.5, columns.flip(1), columns)
+        grid = torch.stack(
+            (columns[:, None].expand(-1, side, -1), rows[:, :, None].expand(-1, -1, side)), dim=-1
+        )
+        photos = self.pixels[chosen].float() / 255
+        return F.grid_sample(photos, grid, padding_mode="border", align_corners=False)
+
+
+def title(side: int, dice: random.Random) -> Tensor:
+    """Letters of one tone on another (3, side, side)."""
+    background, ink = (dice.choice((0, 0, 0, dice.randint(0, 90))), dice.randint(170, 255))
+    if dice.random() < 0.2:
+        background, ink = ink, background
+    image = Image.new("L", (side, side), background)
+    draw = ImageDraw.Draw(image)
+    top = dice.randint(-10, 60)
+    while top < side and dice.random() < 0.9:
+        size = dice.randint(8, 34)
+        letters = "".join(dice.choices("abcdefghijklmnopqrstuvwxyzABCDEFGHIKLMNOPRSTUVW  .,", k=18))
+        left = dice.randint(-20, 60)
+        draw.text((left, top), letters, fill=ink, font=ImageFont.load_default(size))
+        top += round(size * dice.uniform(1.1, 2.5))
+    return (torch.from_numpy(np.array(image)).float() / 255).expand(3, -1, -1)
+
+
+def titles(side: int, seed: int, device: torch.device) -> Tensor:
+    """So many that training seldom sees the same twice; (TITLES, 3, side, side)."""
+    dice = random.Random(seed)
+    return torch.stack([title(side, dice) for _ in range(TITLES)]).to(device)
+
+
+class Wear:
+    """Random treatment of batches, by a generator of its own.
+
+    Args:
+        titles: (N, 3, H, W), of the size of the pictures.
+    """
+
+    def __init__(self, generator: torch.Generator, titles: Tensor) -> None:
+        self.generator = generator
+        self.titles = titles
+
+    def stage(self, rgb: Tensor) -> Tensor:
+        """Put titles and blanks in the place of some pictures, and bars around others."""
+        count, _, height, width = rgb.shape
+        kind = self._uniform(count, 0, 1)
+        chosen = (self._uniform(count, 0, 1) * len(self.titles)).long()
+        is_title = kind < TITLE_SHARE
+        is_blank = (kind < TITLE_SHARE + BLANK_SHARE) & ~is_title
+        rgb = torch.where(is_title, self.titles[chosen.flatten()], rgb)
+        first, last = self._uniform(count, 0, 1), self._uniform(count, 0, 1)
+        across = torch.linspace(0, 1, width, device=rgb.device).expand(height, width)
+        along = torch.where(self._with(0.5, count), across, across.T)
+        along = torch.where(self._with(0.33, count), torch.zeros_like(along), along)
+        rgb = torch.where(is_blank, first + (last - first) * along, rgb)
+        return rgb * ~(self._bars(count, height, width) & ~is_title & ~is_blank)
+
+    def _bars(self, count: int, height: int, width: int) -> Tensor:
+        """Where bars lie, (B, 1, H, W)."""
+        share = self._uniform(count, 0.02, 0.25)
+        rows = torch.linspace(0, 1, height, device=share.device)[:, None].expand(height, width)
+        columns = torch.linspace(0, 1, width, device=share.device).expand(height, width)
+        place = torch.where(self._with(0.5, count), rows, columns)
+        is_outside = (place < share) | (place > 1 - share)
+        return self._with(BARS_SHARE, count) & is_outside
+
+    def film(self, rgb: Tensor) -> Tensor:
+        """The luma of pictures as old film shows it, half of it worn."""
+        clean = rgb_to_ycbcr(rgb)[:, :1]
+        luma = clean
+        for share, treat in (
+            (EMULSION_SHARE, lambda luma: self._emulsion(rgb)),
+            (TONE_SHARE, self._tone),
+            (SOFT_SHARE / 2, self._blurred),
+            (SOFT_SHARE / 2, self._shrunk),
+            (DIRT_SHARE, self._dirty),
+            (GRAIN_SHARE, self._grainy),
+            (COMPRESSED_SHARE, self._compressed),
+        ):
+            luma = torch.where(self._with(share, len(luma)), treat(luma), luma)
+        return torch.where(self._with(WORN_SHARE, len(luma)), luma.clamp(0, 1), clean)
+
+    def _emulsion(self, rgb: Tensor) -> Tensor:
+        lowest = torch.tensor([0.05, 0.35, 0.05], device=rgb.device).view(1, 3, 1, 1)
+        highest = torch.tensor([0.45, 0.75, 0.4], device=rgb.device).view(1, 3, 1, 1)
+        dice = torch.rand(len(rgb), 3, 1, 1, generator=self.generator, device=rgb.device)
+        response = lowest + (highest - lowest) * dice
+        return (rgb * response / response.sum(dim=1, keepdim=True)).sum(dim=1, keepdim=True)
+
+    def _tone(self, luma: Tensor) -> Tensor:
+        low = self._uniform(len(luma), -0.15, 0.12)
+        high = self._uniform(len(luma), 0.8, 1.25)
+        gamma = self._uniform(len(luma), 0.6, 1.6)
+        return luma.clamp(1e-4, 1) ** gamma * (high - low) + low
+
+    def _blurred(self, luma: Tensor) -> Tensor:
+        return _blur(luma, self._uniform(len(luma), 0.4, 2.0))
+
+    def _shrunk(self, luma: Tensor) -> Tensor:
+        """One size for the whole batch; the next one has another."""
+        side = luma.shape[-1]
+        small = round(side * float(self._uniform(1, 0.35, 0.8)))
+        return resize(resize(luma, small, small), side, side)
+
+    def _dirty(self, luma: Tensor) -> Tensor:
+        """Up to some scratches from top to bottom, and dust of one to three pixels."""
+        count, _, height, width = luma.shape
+        scratched = self._noise(count, 1, 1, width) < self._uniform(count, 0, 2 / width)
+        is_white = self._noise(count, 1, 1, width) < 0.5
+        luma = torch.where(scratched, luma * 0.5 + 0.5 * is_white, luma)
+        dust = self._noise(count, 1, height, width)
+        dust = (dust < self._uniform(count, 0, 12 / (height * width))).float()
+        for size in (2, 3):
+            grown = F.pad(F.max_pool2d(dust, size, 1), (size - 1, 0, size - 1, 0))
+            dust = torch.where(self._with(0.4, count), grown, dust)
+        return torch.where(dust > 0, self._with(0.5, count).float(), luma)
+
+    def _grainy(self, luma: Tensor) -> Tensor:
+        grain = torch.randn(luma.shape, generator=self.generator, device=luma.device)
+        coarse = _blur(grain, torch.full((len(luma), 1, 1, 1), 0.7, device=luma.device)) * 2
+        grain = torch.where(self._with(0.5, len(luma)), coarse, grain)
+        return luma + grain * self._uniform(len(luma), 0.005, 0.06)
+
+    def _compressed(self, luma: Tensor) -> Tensor:
+        """Blocks of 8x8 as JPEG quantizes them (ITU-T T.81, A.3.3 and A.3.4)."""
+        count, _, height, width = luma.shape
+        quality = self._uniform(count, 15, 60)
+        scale = torch.where(quality < 50, 50 / quality, (100 - quality) / 50).view(count, 1, 1, 1, 1)
+        table = torch.tensor(JPEG_TABLE, device=luma.device) * scale / 255
+        cosines = _cosines().to(luma.device)
+        blocks = luma.view(count, height // 8, 8, width // 8, 8).transpose(2, 3)
+        steps = (cosines @ blocks @ cosines.T / table).round() * table
+        return (cosines.T @ steps @ cosines).transpose(2, 3).reshape(luma.shape)
+
+    def _uniform(self, count: int, low: float, high: float) -> Tensor:
+        """(count, 1, 1, 1), between low and high."""
+        return low + (high - low) * self._noise(count, 1, 1, 1)
+
+    def _with(self, share: float, count: int) -> Tensor:
+        """Which of so many pictures are treated; (count, 1, 1, 1)."""
+        return self._noise(count, 1, 1, 1) < share
+
+    def _noise(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self.generator, device=self.titles.device)
+
+
+def _cosines() -> Tensor:
+    """The rows of the orthonormal cosine transform of 8 values."""
+    number = torch.arange(8.0)
+    rows = torch.cos(math.pi / 8 * (number + 0.5) * number[:, None]) / 2
+    rows[0] /= math.sqrt(2)
+    return rows
+
+
+def _blur(planes: Tensor, sigma: Tensor) -> Tensor:
+    """A Gaussian blur of (B, 1, H, W), by a sigma (B, 1, 1, 1) in pixels for each plane."""
+    offsets = torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, device=planes.device)
+    kernels = torch.exp(-(offsets**2) / (2 * sigma**2))  # (B, 1, 1, 9)
+    kernels = kernels / kernels.sum(dim=-1, keepdim=True)
+    padded = F.pad(planes.transpose(0, 1), (BLUR_RADIUS,) * 4, mode="replicate")
+    rows = F.conv2d(padded, kernels, groups=len(planes))
+    return F.conv2d(rows, kernels.transpose(2, 3), groups=len(planes)).transpose(0, 1)

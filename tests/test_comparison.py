@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio
+
+from filmcolorizer_cli import comparison
+from filmcolorizer_cli.colorizing import ColorizeOptions, colorize
+from filmcolorizer_cli.comparison import (
+    FilmEvaluation,
+    FilmOptions,
+    FilmScore,
+    evaluate_film,
+    mean_score,
+)
+from filmcolorizer_cli.encoding import Encoding
+from filmcolorizer_cli.errors import OptionError, VideoError
+from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.networks import Network
+from filmcolorizer_cli.video import probe
+from tests.conftest import LOSSLESS, TINY, decode_planes, graded_film, run_ffmpeg, vivid_network
+from tests.test_metrics import hasler_suesstrunk
+
+CPU = torch.device("cpu")
+SIZE = (128, 96)  # of `moving_film`
+STEP = 14 / 224  # of chroma: a whole number of codes
+
+
+class FlatNetwork(torch.nn.Module):
+    """Paints each frame that it sees in one colour, the first of these, the second, and so on."""
+
+    config = TINY
+
+    def __init__(self, *chroma: float) -> None:
+        super().__init__()
+        self.chroma = list(chroma)
+        self.batches: list[int] = []
+
+    def __deepcopy__(self, memo: object) -> FlatNetwork:
+        return self  # also where another copy colorizes each shot
+
+    def predict_chroma(self, luma: torch.Tensor) -> torch.Tensor:
+        self.batches.append(len(luma))
+        own = torch.tensor([self.chroma.pop(0) for _ in luma])
+        return own[:, None, None, None].expand(-1, 2, 16, 16)
+
+
+def evaluated(
+    path: Path, network: Network | FlatNetwork, options: FilmOptions | None = None
+) -> FilmEvaluation:
+    steps: Iterator[Any] = evaluate_film(
+        probe(path),
+        network,
+        options or FilmOptions(),
+        CPU,  # type: ignore[arg-type]
+    )
+    *counts, result = steps
+    assert isinstance(result, FilmEvaluation)
+    assert counts == list(range(1, result.frames + 1))
+    return result
+
+
+def rgb_pictures(path: Path) -> Iterator[np.ndarray]:
+    """The pictures of a clip like `moving_film` as R'G'B' (H, W, 3) in [0, 1], by BT.601."""
+    planes = decode_planes(path, "yuv420p", SIZE)
+    for luma, *chroma in zip(*planes, strict=True):
+        light = (luma.astype(float) - 16) / 219
+        cb, cr = (cv2.resize((c.astype(np.float32) - 128) / 224, SIZE) for c in chroma)
+        red, blue = light + 1.402 * cr, light + 1.772 * cb
+        green = (light - 0.299 * red - 0.114 * blue) / 0.587
+        yield np.stack((red, green, blue), axis=-1).clip(0, 1)
+
+
+def test_evaluate_film_compares_what_colorize_paints(moving_film: Path, tmp_path: Path) -> None:
+    target = tmp_path / "colorized.mkv"
+    encoding = Encoding(codec="ffv1", coding=probe(moving_film).coding)
+    options = ColorizeOptions(encoding, recolor=True)
+    list(colorize(probe(moving_film), target, vivid_network(), options, CPU))
+    outputs, truths = list(rgb_pictures(target)), list(rgb_pictures(moving_film))
+    greys = [
+        np.repeat((luma[..., None].astype(float) - 16) / 219, 3, axis=-1).clip(0, 1)
+        for luma in decode_planes(moving_film, "yuv420p", SIZE)[0]
+    ]
+    result = evaluated(moving_film, vivid_network())
+    series = result.series
+    assert series.seconds == pytest.approx([number / 24 for number in range(24)])
+    for name, pictures in (("psnr", outputs), ("baseline_psnr", greys)):
+        expected = [
+            peak_signal_noise_ratio(truth, picture, data_range=1)
+            for truth, picture in zip(truths, pictures, strict=True)
+        ]
+        assert getattr(series, name) == pytest.approx(expected, abs=1e-2)
+        score = result.network if name == "psnr" else result.baseline
+        assert score.psnr == pytest.approx(np.mean(expected), abs=1e-2)
+        pooled = peak_signal_noise_ratio(np.stack(truths), np.stack(pictures), data_range=1)
+        assert score.pooled_psnr == pytest.approx(pooled, abs=1e-2)
+    for name, pictures in (("colorfulness", outputs), ("true_colorfulness", truths)):
+        expected = [hasler_suesstrunk(picture * 255) for picture in pictures]
+        assert getattr(series, name) == pytest.approx(expected, rel=1e-3)
+    assert result.network.colorfulness == pytest.approx(np.mean(series.colorfulness))
+    assert result.truth.colorfulness == pytest.approx(np.mean(series.true_colorfulness))
+
+
+def test_evaluate_film_measures_each_shot(moving_film: Path) -> None:
+    result = evaluated(moving_film, vivid_network())
+    assert [(shot.begin_seconds, shot.end_seconds) for shot in result.shots] == [(0, 0.5), (0.5, 1)]
+    assert [shot.frames for shot in result.shots] == [12, 12]
+    for way in comparison.WAYS:
+        whole, *halves = (getattr(part, way) for part in (result, *result.shots))
+        assert whole.colorfulness == pytest.approx(np.mean([h.colorfulness for h in halves]))
+        assert whole.cdc == pytest.approx(np.mean([h.cdc for h in halves]))
+        assert min(h.flicker for h in halves) <= whole.flicker <= max(h.flicker for h in halves)
+    first, second = result.shots
+    assert first.network != second.network
+
+
+def test_evaluate_film_of_the_true_colours_is_as_the_truth(
+    moving_film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, *chroma = decode_planes(moving_film, "yuv420p", SIZE)
+    truths = iter(np.stack(chroma, axis=1))
+
+    def paint(lumas: Iterable[Any], *_: Any, **__: Any) -> Iterator[Any]:
+        return ((luma, next(truths)) for luma in lumas)
+
+    monkeypatch.setattr(comparison, "colorize_frames", paint)
+    result = evaluated(moving_film, vivid_network())
+    assert result.network == replace(result.truth, psnr=100, pooled_psnr=100)
+    assert result.network.flicker_ratio == 1
+    assert result.network.flicker is not None
+    # What the interpolation between pixels makes of a picture that only moves.
+    assert 0 < result.network.flicker < 0.01
+
+
+@pytest.fixture(scope="module")
+def medium_film(moving_film: Path, clip_folder: Path) -> Path:
+    """`moving_film` without darks and lights, and in BT.709, so that any chroma stays as it is."""
+    path = clip_folder / "medium.mp4"
+    filters = "eq=contrast=0.6,setparams=colorspace=bt709"
+    run_ffmpeg("-i", moving_film, "-vf", filters, *LOSSLESS, path)
+    return path
+
+
+def test_evaluate_film_measures_planted_flicker(medium_film: Path) -> None:
+    result = evaluated(medium_film, FlatNetwork(*[STEP, -STEP] * 12))
+    assert result.network.flicker == pytest.approx(2 * STEP, rel=1e-4)
+    assert result.truth.flicker is not None
+    assert result.network.flicker_ratio == pytest.approx(2 * STEP / result.truth.flicker, rel=1e-4)
+    assert result.baseline.flicker == result.baseline.flicker_ratio == 0
+
+
+def test_evaluate_film_counts_no_change_across_a_cut(medium_film: Path) -> None:
+    network = FlatNetwork(*[STEP] * 12, *[-STEP] * 12)
+    assert evaluated(medium_film, network).network.flicker == pytest.approx(0, abs=1e-6)
+    assert network.batches == [8, 4, 8, 4], "no batch holds frames of both shots"
+
+
+def test_evaluate_film_takes_a_part(moving_film: Path) -> None:
+    options = FilmOptions(start_seconds=0.25, duration_seconds=0.25)
+    part = evaluated(moving_film, vivid_network(), options)
+    [shot] = part.shots
+    assert (shot.begin_seconds, shot.end_seconds, shot.frames) == (0.25, 0.5, 6)
+    assert part.series.seconds == pytest.approx([number / 24 for number in range(6, 12)])
+    whole = evaluated(moving_film, vivid_network())
+    assert part.series.psnr == pytest.approx(whole.series.psnr[6:12], abs=1e-4)
+
+
+@pytest.mark.parametrize(("size", "compared"), [(360, (128, 96)), (48, (64, 48)), (50, (66, 50))])
+def test_evaluate_film_compares_at_a_bounded_size(
+    size: int, compared: tuple[int, int], moving_film: Path
+) -> None:
+    result = evaluated(moving_film, vivid_network(), FilmOptions(size=size))
+    assert (result.width, result.height) == compared
+
+
+def test_evaluate_film_measures_inside_bars(moving_film: Path, tmp_path: Path) -> None:
+    barred = tmp_path / "barred.mp4"
+    pad = "pad=128:128:0:16"
+    run_ffmpeg("-i", moving_film, "-vf", pad, *LOSSLESS, "-pix_fmt", "yuv420p", barred)
+    result, whole = (evaluated(path, vivid_network()) for path in (barred, moving_film))
+    assert (result.network, result.truth) == (whole.network, whole.truth)
+
+
+def test_evaluate_film_refuses_a_film_without_colours(color_film: Path, tmp_path: Path) -> None:
+    """Black and white, or tinted."""
+    for path in (graded_film(tmp_path / "grey.mp4", "scale=96:72"), color_film):
+        with pytest.raises(VideoError) as caught:
+            evaluated(path, vivid_network())
+        assert str(caught.value) == (
+            f"{path} shows no colours that others could be compared with; give a film in colour,"
+            " or another part of it with --start and --duration"
+        )
+
+
+def test_evaluate_film_refuses_one_that_is_too_small(moving_film: Path, tmp_path: Path) -> None:
+    small = graded_film(tmp_path / "small.mp4", "scale=128:12", source=moving_film)
+    with pytest.raises(VideoError, match="is compared at 128x12 pixels, in which no motion can"):
+        evaluated(small, vivid_network())
+
+
+def test_evaluate_film_refuses_parts_without_a_frame() -> None:
+    for options, words in (
+        (FilmOptions(start_seconds=7), "ends at 6.00 s, before the start at 7 s"),
+        (FilmOptions(duration_seconds=0.01), "a duration of 0.01 s is shorter than a frame"),
+    ):
+        with pytest.raises(OptionError, match=words):
+            evaluated(SAMPLE_FILM, vivid_network(), options)
+
+
+def test_film_options_heed_no_rate_that_is_none(moving_film: Path) -> None:
+    film = probe(moving_film)
+    for rate, expected in ((25, 25), (1000, 24)):
+        sampling = FilmOptions().sampling(replace(film, frame_rate=Fraction(rate)))
+        assert sampling.frame_rate == expected
+
+
+def test_evaluate_film_of_a_real_clip(shared_data: Path) -> None:
+    """An untrained network flickers more than a swan, and its colours jump more."""
+    options = FilmOptions(size=120, duration_seconds=0.5)
+    result = evaluated(shared_data / "davis" / "blackswan.mp4", vivid_network(), options)
+    assert (result.width, result.height, result.frames) == (214, 120, 12)
+    assert result.network.flicker_ratio is not None
+    assert result.network.flicker_ratio > 1
+    assert 15 < result.baseline.psnr < 30  # type: ignore[operator]
+    assert result.truth.colorfulness == pytest.approx(37, abs=3)
+
+
+def test_mean_score_is_of_the_films_that_have_the_number() -> None:
+    scores = [
+        FilmScore(20, 19, 10, 0.02, None, None),
+        FilmScore(30, 25, 30, 0.04, 1.5, 0.001),
+    ]
+    assert mean_score(scores) == FilmScore(25, 22, 20, pytest.approx(0.03), 1.5, 0.001)
