@@ -10,6 +10,8 @@ import os
 import re
 import shlex
 import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +28,7 @@ from filmcolorizer_cli.stopping import TERMINATED
 if TYPE_CHECKING:
     from filmcolorizer_cli.comparison import FilmEvaluation, FilmScore
     from filmcolorizer_cli.evaluation import Evaluation
+    from filmcolorizer_cli.evaluation_page import MadeBy
     from filmcolorizer_cli.networks import Network
     from filmcolorizer_cli.pairs import Pairs, Split
     from filmcolorizer_cli.sync import SyncMap
@@ -736,7 +739,17 @@ def evaluate(
     ] = None,
     start: Start = 0.0,
     duration: Duration = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also write a page, DIR/index.html: scores, plots over the film's time, and the"
+            " best, median and worst stills under sliders.",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = "auto",
+    overwrite: Overwrite = False,
     as_json: Json = False,
     ffmpeg: Ffmpeg = None,
 ) -> None:
@@ -760,6 +773,8 @@ def evaluate(
     from filmcolorizer_cli.video import probe
 
     where = pick_device(device)
+    if report is not None:
+        _check_report(report, overwrite)
     if is_pairs:
         folder = read_pairs(paths[0])
         chosen = weights.find_model(model)
@@ -770,6 +785,13 @@ def evaluate(
         progress = evaluation.evaluate(folder, parts, network, where, size=size)
         *_, result = console.track(progress, len(folder.pairs), "comparing", unit="pairs")
         assert isinstance(result, evaluation.Evaluation)
+        if report is not None:
+            from filmcolorizer_cli.evaluation_page import save_pairs_page
+
+            told = {"pairs": paths[0], "size": size, "split": parts.describe()}
+            made_by = _made_by(chosen, where.type, told)
+            with _report_page(report) as page:
+                save_pairs_page(result, folder, parts, network, where, page, made_by)
         _show_evaluation(result, chosen, paths[0], with_baseline=baseline, as_json=as_json)
         return
     films = [probe(path) for path in paths]
@@ -777,6 +799,13 @@ def evaluate(
     network = weights.load(chosen)
     options = comparison.FilmOptions(size or comparison.SIZE, start, duration)
     results = [(film, _evaluate_film(film, network, options, where)) for film in films]
+    if report is not None:
+        from filmcolorizer_cli.evaluation_page import save_films_page
+
+        named = {"films": ", ".join(map(str, paths)), **asdict(options)}
+        made_by = _made_by(chosen, where.type, named)
+        with _report_page(report) as page:
+            save_films_page(results, network, options, where, page, made_by)
     _show_film_evaluations(results, chosen, with_baseline=baseline, as_json=as_json)
 
 
@@ -982,18 +1011,18 @@ def preview(
         )
         for moment in moments
     ]
-    names = ", ".join(networks)
-    summary = f"{len(slides)} frames, grey and as coloured by {names}"
+    summary = f"{len(slides)} frames, grey and as coloured by {', '.join(networks)}"
     report.save_contact_sheet(slides, f"{film.name}: {summary}", sheet)
+    motion = "To see a shot in motion, put the time below its picture in place of T:"
     command = ["filmcolorizer", "colorize", str(film), "--start", "T", "--duration", "20"]
-    pages.save_page(
-        "preview.html", slides, page,
-        film=film.name, summary=summary, command=shlex.join(command),
-    )  # fmt: skip
+    shown = pages.Page(
+        film.name, (summary, motion), shlex.join(command), [pages.Section(slides=slides)]
+    )
+    pages.save_page(shown, page)
     if as_json:
-        shown = [{"seconds": m.seconds, "in_color_already": m.is_colored} for m in moments]
+        told = [{"seconds": m.seconds, "in_color_already": m.is_colored} for m in moments]
         written = {"page": str(page), "sheet": str(sheet)}
-        console.json({**written, "models": list(networks), "frames": shown})
+        console.json({**written, "models": list(networks), "frames": told})
         return
     console.say(f"wrote {page}: {summary}; open it in a browser")
     console.say(f"wrote {sheet}: the same on one sheet")
@@ -1379,6 +1408,60 @@ def _describe_attachment(attachment: Attachment) -> str:
     return attachment.name or "a file without a name"
 
 
+def _check_report(folder: Path, overwrite: bool) -> None:
+    """Refuse what --report may not write, before anything is done."""
+    check_folder(folder.parent)
+    if folder.exists() and not folder.is_dir():
+        raise FilmColorizerError(f"{folder} is a file; name a folder with --report")
+    if folder.exists():
+        _check_target(folder / "index.html", [], overwrite, "--report")
+
+
+@contextmanager
+def _report_page(folder: Path) -> Iterator[Path]:
+    """The page to write into a folder, which is not there without it."""
+    is_new = not folder.exists()
+    folder.mkdir(exist_ok=True)
+    page = folder / "index.html"
+    try:
+        yield page
+    finally:
+        if is_new and not page.exists():
+            folder.rmdir()
+    console.note(f"wrote {page}; open it in a browser")
+
+
+def _made_by(model: Model, device: str, options: Mapping[str, object]) -> MadeBy:
+    """What stands behind the numbers of a page."""
+    import platform
+
+    import torch
+
+    from filmcolorizer_cli import training
+    from filmcolorizer_cli.evaluation_page import MadeBy
+
+    topics = ("description", "best_epoch", "trained_share", "data", "licence")
+    about = {t.replace("_", " "): str(model.about[t]) for t in topics if t in model.about}
+    facts = {
+        "model": str(model.path),
+        "network": ", ".join(f"{name} {value}" for name, value in model.config.items()),
+        **{
+            topic.replace("_", " "): str(model.about[topic])
+            for topic in about
+            if topic in model.about
+        },
+        **{name: str(value) for name, value in options.items() if value is not None},
+        "device": device,
+        "filmcolorizer": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
+    has_history = training.history_file(model.path).is_file()
+    history = training.read_history(model.path) if has_history else []
+    return MadeBy(model.name, history, facts)
+
+
 def _is_pairs(paths: list[Path]) -> bool:
     """Whether a folder of pairs is meant; a missing one has no ending, as films have."""
     if len(paths) > 1 or paths[0].is_file():
@@ -1390,7 +1473,10 @@ def _show_evaluation(
     result: Evaluation, model: Model, pairs: Path, *, with_baseline: bool, as_json: bool
 ) -> None:
     if as_json:
-        shown = asdict(result) if with_baseline else {"network": asdict(result)["network"]}
+        scores = asdict(result)
+        shown = {
+            way: scores[way] for way in ("baseline", "network") if with_baseline or way == "network"
+        }
         console.json({"model": model.name, "pairs": str(pairs), **shown})
         return
     rows = {"naive baseline": result.baseline} if with_baseline else {}

@@ -8,7 +8,6 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -26,7 +25,7 @@ MAX_PICTURES_BYTES = 4_500_000  # of these, as text
 PICTURE_FORMATS = ((640, 80), (480, 80), (400, 75), (320, 70), (240, 60), (160, 50))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Slide:
     """One moment of a film in several versions, of which a slider uncovers two.
 
@@ -41,14 +40,66 @@ class Slide:
     note: str = ""
 
 
-def save_page(template: str, slides: Sequence[Slide], path: Path, **content: Any) -> None:
-    """Write a page.
+@dataclass(frozen=True)
+class Table:
+    """Cells in rows; the first row and the first cell of each row say what the others are.
 
-    Args:
-        template: the name of a file in ``TEMPLATES``.
-        slides: all with the same versions; at first the slider is between the first and the last.
-        content: what else the template shows. Whatever it holds comes out as text, but for
-            ``Markup``.
+    Attributes:
+        has_numbers: which are aligned at their right, as words are at their left.
+    """
+
+    caption: str
+    rows: Sequence[Sequence[str]]
+    has_numbers: bool = True
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing of ours.
+
+    Attributes:
+        caption: what it shows, for those as well who cannot see it.
+        svg: an SVG element, which is put into the page as it is.
+    """
+
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page, in the order that it is shown in."""
+
+    title: str = ""
+    text: str = ""
+    tables: Sequence[Table] = ()
+    plots: Sequence[Plot] = ()
+    slides: Sequence[Slide] = ()
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page shows, as text that comes out as it is, whatever characters it holds.
+
+    Attributes:
+        command: a command line to copy.
+        sections: the slides of all have the same versions; at first sliders are between the first
+            and the last of them.
+    """
+
+    title: str
+    text: Sequence[str] = ()
+    command: str = ""
+    sections: Sequence[Section] = ()
+
+    @property
+    def slides(self) -> list[Slide]:
+        """Those of all sections."""
+        return [slide for section in self.sections for slide in section.slides]
+
+
+def save_page(page: Page, path: Path) -> None:
+    """Write a page.
 
     Raises:
         FilmColorizerError: the file cannot be written.
@@ -61,48 +112,47 @@ def save_page(template: str, slides: Sequence[Slide], path: Path, **content: Any
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["drawing"] = Markup
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    page = environment.get_template(template).render(
-        slides=_with_addresses(slides),
-        versions=list(slides[0].pictures) if slides else [],
+    html = environment.get_template("page.html").render(
+        page=page,
+        addresses=_addresses(page.slides),
+        versions=list(page.slides[0].pictures) if page.slides else [],
         script=Markup(script),
         # The only script that browsers run on the page; nothing is fetched from anywhere.
         policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline';"
         f" script-src 'sha256-{digest}'",
         program=f"filmcolorizer {__version__}",
-        **content,
     )
     with replacing(path) as temporary:
         # File names may hold bytes that no text does.
-        temporary.write_bytes(page.encode("utf-8", "replace"))
+        temporary.write_bytes(html.encode("utf-8", "replace"))
 
 
-def _with_addresses(slides: Sequence[Slide]) -> list[dict[str, Any]]:
-    """The slides as templates take them, their pictures as addresses that hold the data."""
+def _addresses(slides: Sequence[Slide]) -> dict[Slide, list[str]]:
+    """Addresses of the pictures of each slide, which hold the data themselves."""
     for width, quality in PICTURE_FORMATS:
         addresses = _all_addresses(slides, width, quality)
         if addresses is not None:
-            return [
-                {"label": slide.label, "note": slide.note, "pictures": its}
-                for slide, its in zip(slides, addresses, strict=True)
-            ]
+            return addresses
     raise OptionError(
         f"{sum(len(slide.pictures) for slide in slides)} pictures are too many for one page of"
         f" {MAX_PAGE_BYTES / 1e6:g} MB; ask for fewer"
     )
 
 
-def _all_addresses(slides: Sequence[Slide], width: int, quality: int) -> list[list[str]] | None:
-    """The addresses of each slide's pictures; None where they do not fit into a page."""
+def _all_addresses(
+    slides: Sequence[Slide], width: int, quality: int
+) -> dict[Slide, list[str]] | None:
+    """The addresses in this width and quality; None where they do not fit into a page."""
     room = MAX_PICTURES_BYTES
-    addresses = []
+    addresses = {}
     for slide in slides:
-        its = [_address(picture, width, quality) for picture in slide.pictures.values()]
-        room -= sum(map(len, its))
+        addresses[slide] = [_address(p, width, quality) for p in slide.pictures.values()]
+        room -= sum(map(len, addresses[slide]))
         if room < 0:
             return None
-        addresses.append(its)
     return addresses
 
 

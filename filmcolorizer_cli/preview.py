@@ -31,8 +31,8 @@ from filmcolorizer_cli.video import (
     Film,
     Plane,
     Sampling,
+    picture_to_rgb,
     read_pictures,
-    to_rgb,
 )
 
 GREY = "grey"
@@ -220,8 +220,7 @@ def _displayed(film: Film, luma: DeepPlane, chroma: DeepPlane) -> Plane:
     width, height = float(film.width * film.sample_aspect_ratio), float(film.height)
     scale = min(STILL_WIDTH / width, STILL_HEIGHT / height, 1.0)
     size = max(round(width * scale), 1), max(round(height * scale), 1)
-    ycbcr = np.dstack([_resized(plane, size) for plane in (luma, *chroma)])
-    return to_rgb(ycbcr, film.coding.matrix)
+    return picture_to_rgb(luma, chroma, film.coding.matrix, size)
 
 
 def _resized(plane: DeepPlane, size: tuple[int, int]) -> Plane:

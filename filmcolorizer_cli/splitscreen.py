@@ -25,8 +25,8 @@ from filmcolorizer_cli.video import (
     Film,
     Plane,
     Sampling,
+    picture_to_rgb,
     read_pictures,
-    to_rgb,
 )
 
 Layout = Literal["side", "split"]
@@ -270,5 +270,4 @@ def _put(
 
 def _to_rgb(picture: Picture) -> Plane:
     luma, chroma = picture
-    full = chroma.repeat(2, axis=1).repeat(2, axis=2)
-    return to_rgb(np.dstack((luma, *full)), PLAIN.matrix)
+    return picture_to_rgb(luma, chroma, PLAIN.matrix, (luma.shape[1], luma.shape[0]))

@@ -892,6 +892,40 @@ def table_cells(said: str) -> list[list[str]]:
     return [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in lines]
 
 
+def test_eval_writes_a_report(pairs: Pairs, vivid_weights: Path) -> None:
+    some = ("eval", pairs.folder, "--model", vivid_weights)
+    result = run(*some, "--json", "--report", "report")
+    assert result.exit_code == 0
+    assert result.stderr == "wrote report/index.html; open it in a browser\n"
+    assert files_in(Path()) == ["report"]
+    assert files_in(Path("report")) == ["index.html"]
+    told = json.loads(result.stdout)
+    assert told.keys() == {"model", "pairs", "network"}
+    page = Path("report/index.html").read_text()
+    for score in told["network"].values():
+        assert f"<td>{score['mse']:.4f}</td>" in page
+    sentence = (
+        "report/index.html exists already; name another file with --report, or give --overwrite"
+    )
+    assert fail(*some, "--report", "report") == sentence
+    assert run(*some, "--report", "report", "--overwrite").exit_code == 0
+    Path("file").touch()
+    assert fail(*some, "--report", "file") == "file is a file; name a folder with --report"
+    assert fail(*some, "--report", "missing/report") == (
+        "the folder missing does not exist; make it, or choose another place with -o"
+    )
+
+
+def test_eval_of_films_writes_a_report(moving_film: Path, vivid_weights: Path) -> None:
+    film = copy_here(moving_film, "a & b.mkv")
+    some = ("eval", film, "--model", vivid_weights, "--json", "--report", "report")
+    [told] = json.loads(succeed(*some))["films"]
+    page = Path("report/index.html").read_text()
+    assert "<h2>a &amp; b.mkv</h2>" in page
+    assert f"<td>{told['network']['psnr']:.2f}</td>" in page
+    assert f"<td>{told['network']['flicker_ratio']:.2f}</td>" in page
+
+
 def test_eval_prints_a_table(pairs: Pairs, vivid_weights: Path) -> None:
     copy_here(vivid_weights, "a.safetensors")
     arguments = ("eval", pairs.folder, "--model", "a.safetensors", "--baseline")
