@@ -167,6 +167,18 @@ def _parse_split(text: str) -> tuple[float, ...] | None:
     return sizes
 
 
+def _describe_split(split: Split) -> str:
+    """The parts of pairs, in words."""
+    from filmcolorizer_cli.pairs import InterleavedSplit
+
+    if isinstance(split, InterleavedSplit):
+        return "interleaved"
+    return (
+        f"by time: validation from {split.validation_from_seconds:g} s, test from"
+        f" {split.test_from_seconds:g} s"
+    )
+
+
 def _choose_split(folder: Pairs, sizes: tuple[float, ...] | None) -> Split:
     """The split that `_parse_split` understood."""
     from filmcolorizer_cli.pairs import InterleavedSplit, split_by_time
@@ -788,7 +800,7 @@ def evaluate(
         if report is not None:
             from filmcolorizer_cli.evaluation_page import save_pairs_page
 
-            told = {"pairs": paths[0], "size": size, "split": parts.describe()}
+            told = {"pairs": paths[0], "size": size, "split": _describe_split(parts)}
             made_by = _made_by(chosen, where.type, told)
             with _report_page(report) as page:
                 save_pairs_page(result, folder, parts, network, where, page, made_by)
