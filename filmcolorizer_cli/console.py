@@ -79,7 +79,7 @@ def track(
         TextColumn("{task.fields[note]}"),
         console=err,
         transient=True,
-        disable=not err.is_terminal,
+        disable=not _draws_bars(),
     )
     started = time.monotonic()
     task = progress.add_task(label, total=total, note="")
@@ -98,6 +98,11 @@ def track(
             yield item
     finally:
         progress.stop()
+
+
+def _draws_bars() -> bool:
+    """Whether there is a terminal in which lines can be drawn anew."""
+    return err.is_terminal and not err.is_dumb_terminal
 
 
 def table(
@@ -144,8 +149,8 @@ def note(text: str) -> None:
 
 
 def log(text: str) -> None:
-    """Print a line of what a bar shows, where there is no terminal to show one at."""
-    if not err.is_terminal:
+    """Print a line of what a bar shows, where there is no terminal that could show one."""
+    if not _draws_bars():
         err.print(text, markup=False)
 
 
