@@ -1023,7 +1023,8 @@ def preview(
         )
         for moment in moments
     ]
-    summary = f"{len(slides)} frames, grey and as coloured by {', '.join(networks)}"
+    count = "1 frame" if len(slides) == 1 else f"{len(slides)} frames"
+    summary = f"{count}, grey and as coloured by {', '.join(networks)}"
     report.save_contact_sheet(slides, f"{film.name}: {summary}", sheet)
     motion = "To see a shot in motion, put the time below its picture in place of T:"
     command = ["filmcolorizer", "colorize", str(film), "--start", "T", "--duration", "20"]
