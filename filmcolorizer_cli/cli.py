@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
@@ -25,10 +28,11 @@ from filmcolorizer_cli.stopping import TERMINATED
 if TYPE_CHECKING:
     from filmcolorizer_cli.comparison import FilmEvaluation, FilmScore
     from filmcolorizer_cli.evaluation import Evaluation
+    from filmcolorizer_cli.evaluation_page import MadeBy
     from filmcolorizer_cli.networks import Network
     from filmcolorizer_cli.pairs import Pairs, Split
     from filmcolorizer_cli.sync import SyncMap
-    from filmcolorizer_cli.training import Outcome
+    from filmcolorizer_cli.training import Outcome, Step
     from filmcolorizer_cli.video import Attachment, Film, Sound, Subtitle
     from filmcolorizer_cli.weights import Model
 
@@ -163,6 +167,18 @@ def _parse_split(text: str) -> tuple[float, ...] | None:
     return sizes
 
 
+def _describe_split(split: Split) -> str:
+    """The parts of pairs, in words."""
+    from filmcolorizer_cli.pairs import InterleavedSplit
+
+    if isinstance(split, InterleavedSplit):
+        return "interleaved"
+    return (
+        f"by time: validation from {split.validation_from_seconds:g} s, test from"
+        f" {split.test_from_seconds:g} s"
+    )
+
+
 def _choose_split(folder: Pairs, sizes: tuple[float, ...] | None) -> Split:
     """The split that `_parse_split` understood."""
     from filmcolorizer_cli.pairs import InterleavedSplit, split_by_time
@@ -249,6 +265,16 @@ Duration = Annotated[
         help="Take so much, in seconds or h:m:s.",
         show_default="all",
     ),
+]
+Vividness = Annotated[
+    float, typer.Option(min=0.0, max=4.0, help="More colour, or less; 0 leaves the film grey.")
+]
+Recolor = Annotated[
+    bool, typer.Option("--recolor", help="Colorize shots that are in colour already as well.")
+]
+Deinterlace = Annotated[
+    Literal["auto", "on", "off"],
+    typer.Option(help="Make whole pictures of fields: where they are found, always or never."),
 ]
 
 
@@ -478,10 +504,10 @@ def _print_segments(sync_map: SyncMap, frame_rate: Fraction) -> None:
     console.table(title, columns, [rows], left=0)
 
 
-def _describe_time(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds, 3), 60)
+def _describe_time(seconds: float, *, digits: int = 3) -> str:
+    minutes, rest = divmod(round(seconds, digits), 60)
     hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02d}:{rest:06.3f}"
+    return f"{hours}:{minutes:02d}:{rest:0{digits + 3}.{digits}f}"
 
 
 @app.command()
@@ -616,6 +642,14 @@ def train(
     ] = 0,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also log losses and samples there, for TensorBoard.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="The weights.")] = Path(
         "film.safetensors"
     ),
@@ -625,18 +659,19 @@ def train(
     """Train a network for one film on the pairs taken from it."""
     sizes = _parse_split(split)
 
-    from filmcolorizer_cli import report, training, weights
+    from filmcolorizer_cli import training, weights
     from filmcolorizer_cli.networks import pick_device
     from filmcolorizer_cli.pairs import PARTS, read_pairs
+    from filmcolorizer_cli.watching import Watcher
 
     where = pick_device(device)
     folder = read_pairs(pairs)
     parts = _choose_split(folder, sizes)
     history_file = training.history_file(output)
     checkpoint = training.checkpoint_file(output)
-    loss_figure = output.with_name(f"{output.stem}-loss.png")
-    samples = output.with_name(f"{output.stem}-samples.png")
-    written = [output, history_file, loss_figure, samples]
+    history = training.read_history(output) if resume and history_file.exists() else []
+    watcher = Watcher(folder, parts, output, history, device=where, board=tensorboard)
+    written = [output, history_file, watcher.loss_figure, watcher.samples]
     _check_training_targets(written, checkpoint, resume, overwrite)
     for part in PARTS:
         folder.part(part, parts)  # raises where it is empty, before any work is done
@@ -654,20 +689,25 @@ def train(
         seed=seed,
     )
     steps = training.train(network, folder, parts, options, output, device=where, resume=resume)
-    steps_per_epoch = training.steps_per_epoch(count, options)
-    finished = len(training.read_history(output)) if resume and history_file.exists() else 0
-    total = (options.epochs - finished) * steps_per_epoch
+    total = (options.epochs - len(history)) * training.pictures_per_epoch(count, options)
+
+    def status(step: Step | Outcome) -> console.Status:
+        if isinstance(step, training.Outcome):
+            return console.Status(0, "training", "")
+        best = f", best {watcher.best.epoch}" if watcher.best else ""
+        label = f"epoch {step.epoch}/{options.epochs}"
+        return console.Status(step.pictures, label, f"loss {step.loss:.4f}{best}")
+
+    watched = watcher.follow(steps, training.steps_per_epoch(count, options), note=console.log)
     try:
-        *_, outcome = console.track(steps, total, "training", unit="steps")
+        *_, outcome = console.track(watched, total, "training", unit="pairs", status=status)
     except KeyboardInterrupt:
         if checkpoint.exists():
             console.note("the finished epochs are kept: go on with the same command and --resume")
         raise
     assert isinstance(outcome, training.Outcome)
     history = training.read_history(output)
-    report.save_loss_figure(history, loss_figure)
-    trained = weights.load(weights.read_model(output))
-    report.save_samples(folder, parts, trained, where, samples)
+    watcher.show(history, weights.load(weights.read_model(output)))
     best = min(history, key=lambda epoch: epoch.validation_loss)
     if as_json:
         written_files = [str(path) for path in written]
@@ -716,7 +756,17 @@ def evaluate(
     start: Start = 0.0,
     duration: Duration = None,
     no_temporal: NoTemporal = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Also write a page, DIR/index.html: scores, plots over the film's time, and the"
+            " best, median and worst stills under sliders.",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = "auto",
+    overwrite: Overwrite = False,
     as_json: Json = False,
     ffmpeg: Ffmpeg = None,
 ) -> None:
@@ -744,6 +794,8 @@ def evaluate(
     from filmcolorizer_cli.video import probe
 
     where = pick_device(device)
+    if report is not None:
+        _check_report(report, overwrite)
     if is_pairs:
         folder = read_pairs(paths[0])
         chosen = weights.find_model(model)
@@ -754,6 +806,13 @@ def evaluate(
         progress = evaluation.evaluate(folder, parts, network, where, size=size)
         *_, result = console.track(progress, len(folder.pairs), "comparing", unit="pairs")
         assert isinstance(result, evaluation.Evaluation)
+        if report is not None:
+            from filmcolorizer_cli.evaluation_page import save_pairs_page
+
+            told = {"pairs": paths[0], "size": size, "split": _describe_split(parts)}
+            made_by = _made_by(chosen, where.type, told)
+            with _report_page(report) as page:
+                save_pairs_page(result, folder, parts, network, where, page, made_by)
         _show_evaluation(result, chosen, paths[0], with_baseline=baseline, as_json=as_json)
         return
     films = [probe(path) for path in paths]
@@ -763,6 +822,13 @@ def evaluate(
         size or comparison.SIZE, start, duration, temporal=not no_temporal
     )
     results = [(film, _evaluate_film(film, network, options, where)) for film in films]
+    if report is not None:
+        from filmcolorizer_cli.evaluation_page import save_films_page
+
+        named = {"films": ", ".join(map(str, paths)), **asdict(options)}
+        made_by = _made_by(chosen, where.type, named)
+        with _report_page(report) as page:
+            save_films_page(results, network, options, where, page, made_by)
     _show_film_evaluations(results, chosen, with_baseline=baseline, as_json=as_json)
 
 
@@ -818,17 +884,9 @@ def colorize(
         ],
         typer.Option(help="The encoder's preset: slower is smaller."),
     ] = "medium",
-    vividness: Annotated[
-        float,
-        typer.Option(min=0.0, max=4.0, help="More colour, or less; 0 leaves the film grey."),
-    ] = 1.0,
-    recolor: Annotated[
-        bool, typer.Option("--recolor", help="Colorize shots that are in colour already as well.")
-    ] = False,
-    deinterlace: Annotated[
-        Literal["auto", "on", "off"],
-        typer.Option(help="Make whole pictures of fields: where they are found, always or never."),
-    ] = "auto",
+    vividness: Vividness = 1.0,
+    recolor: Recolor = False,
+    deinterlace: Deinterlace = "auto",
     skip_damaged: Annotated[
         bool,
         typer.Option("--skip-damaged", help="Go on behind what of the film cannot be decoded."),
@@ -910,6 +968,175 @@ def colorize(
 
 
 @app.command()
+def preview(
+    film: FilmOrPicturesArgument,
+    frames: Annotated[
+        int, typer.Option(min=1, max=200, help="How many frames to take from all over the film.")
+    ] = 24,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="NAME|FILE",
+            autocompletion=_complete_model,
+            help="A shipped model or a weights file; once for each that is to be compared.",
+            show_default="./film.safetensors, else default",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE.html",
+            help="The page; the contact sheet beside it ends in .png.",
+            show_default="FILM-preview.html",
+        ),
+    ] = None,
+    input_fps: InputFps = None,
+    vividness: Vividness = 1.0,
+    recolor: Recolor = False,
+    deinterlace: Deinterlace = "auto",
+    start: Start = 0.0,
+    duration: Duration = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    ffmpeg: Ffmpeg = None,
+) -> None:
+    """See within a minute what colorizing would make of a film."""
+    from filmcolorizer_cli import pages, report, weights
+    from filmcolorizer_cli import preview as previewing
+    from filmcolorizer_cli.colorizing import ColorizeOptions
+    from filmcolorizer_cli.networks import pick_device
+
+    where = pick_device(device)
+    source = _probe_source(film, input_fps)
+    page = output or _beside(film, "-preview.html")
+    _check_ending(page, ".html")
+    sheet = page.with_suffix(".png")
+    for target in (page, sheet):
+        _check_target(target, [film], overwrite)
+    named = [weights.find_model(name) for name in models] if models else [weights.find_model()]
+    networks = {model.name: weights.load(model) for model in named}
+    options = ColorizeOptions(
+        start_seconds=start,
+        duration_seconds=duration,
+        vividness=vividness,
+        deinterlace=deinterlace,
+        recolor=recolor,
+    )
+    taken = previewing.preview(source, networks, options, where, frames=frames)
+    moments = list(console.track(taken, frames, "looking at the film"))
+    slides = [
+        pages.Slide(
+            _describe_time(moment.seconds, digits=2),
+            moment.pictures,
+            "in colour already, and stays so" if moment.is_colored else "",
+        )
+        for moment in moments
+    ]
+    count = "1 frame" if len(slides) == 1 else f"{len(slides)} frames"
+    summary = f"{count}, grey and as coloured by {', '.join(networks)}"
+    report.save_contact_sheet(slides, f"{film.name}: {summary}", sheet)
+    motion = "To see a shot in motion, put the time below its picture in place of T:"
+    command = ["filmcolorizer", "colorize", str(film), "--start", "T", "--duration", "20"]
+    shown = pages.Page(
+        film.name, (summary, motion), shlex.join(command), [pages.Section(slides=slides)]
+    )
+    pages.save_page(shown, page)
+    if as_json:
+        told = [{"seconds": m.seconds, "in_color_already": m.is_colored} for m in moments]
+        written = {"page": str(page), "sheet": str(sheet)}
+        console.json({**written, "models": list(networks), "frames": told})
+        return
+    console.say(f"wrote {page}: {summary}; open it in a browser")
+    console.say(f"wrote {sheet}: the same on one sheet")
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A film, such as the source.")],
+    second: Annotated[
+        Path, typer.Argument(metavar="B", help="Another version of it, such as the coloured one.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="The film of both, .mp4, .mov or .mkv; the sheet of stills beside it ends in"
+            " .png.",
+            show_default="A-compare.mp4",
+        ),
+    ] = None,
+    layout: Annotated[
+        Literal["side", "split"],
+        typer.Option(help="Side by side, or the left half of A and the right half of B."),
+    ] = "side",
+    labels: Annotated[
+        tuple[str, str] | None,
+        typer.Option(metavar="A B", help="What is written on them.", show_default="their names"),
+    ] = None,
+    stills: Annotated[
+        int, typer.Option(min=1, max=200, help="How many frames the sheet shows.")
+    ] = 12,
+    start: Start = 0.0,
+    other_start: Annotated[
+        float | None,
+        typer.Option(
+            parser=_parse_seconds,
+            metavar="T",
+            help="Begin there in B, where it shows a part of A alone.",
+            show_default="the same as --start",
+        ),
+    ] = None,
+    duration: Duration = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    ffmpeg: Ffmpeg = None,
+) -> None:
+    """Show two films in one video, side by side or as a split picture, with sound."""
+    from filmcolorizer_cli import report, splitscreen
+    from filmcolorizer_cli.joining import CONTAINERS
+    from filmcolorizer_cli.pages import Slide
+    from filmcolorizer_cli.video import probe
+
+    films = probe(first), probe(second)
+    target = output or _beside(first, "-compare.mp4")
+    _check_ending(target, *CONTAINERS)
+    sheet = target.with_suffix(".png")
+    for path in (target, sheet):
+        _check_target(path, [first, second], overwrite)
+    names = labels or (first.name, second.name)
+    options = splitscreen.CompareOptions(
+        names, layout, start, start if other_start is None else other_start, duration, stills
+    )
+    written = splitscreen.compare(*films, target, options)
+    total = splitscreen.frame_count(*films, options)
+    *_, frames, kept = console.track(written, total, "comparing")
+    assert isinstance(kept, list)
+    left, right = names if names[0] != names[1] else (f"A {names[0]}", f"B {names[1]}")
+    slides = [
+        Slide(
+            _describe_time(still.seconds, digits=2),
+            dict(zip((left, right), still.pictures, strict=True)),
+        )
+        for still in kept
+    ]
+    report.save_contact_sheet(slides, f"{first.name} and {second.name}", sheet)
+    if as_json:
+        console.json({"output": str(target), "sheet": str(sheet), "frames": frames})
+        return
+    shown = probe(target)
+    console.say(
+        f"wrote {target}: {frames} frames, {shown.duration_seconds:.2f} s at"
+        f" {_describe_rate(shown.frame_rate)} frames a second, {_describe_size(shown)}"
+    )
+    console.say(f"wrote {sheet}: {len(slides)} of them on one sheet")
+
+
+@app.command()
 def models(as_json: Json = False) -> None:
     """List the shipped networks."""
     from filmcolorizer_cli import weights
@@ -931,6 +1158,33 @@ def models(as_json: Json = False) -> None:
     ]
     columns = ("name", "network", "size", "for", "trained on", "licence")
     console.table("shipped models", columns, [rows], left=len(columns))
+
+
+@app.command()
+def doctor(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where films would be written.")
+    ] = Path(),
+    as_json: Json = False,
+    ffmpeg: Ffmpeg = None,
+) -> None:
+    """Look at what this machine has that the program needs, and say what is missing."""
+    from filmcolorizer_cli.doctor import examine
+
+    findings = list(examine(folder))
+    missing = [finding.name for finding in findings if finding.is_fatal]
+    if as_json:
+        console.json({finding.name: asdict(finding) for finding in findings})
+    else:
+        rows = []
+        for finding in findings:
+            hint = f"; {finding.hint}" if finding.hint else ""
+            rows.append((finding.name, f"{finding.found}{hint}"))
+        console.facts(rows)
+    if missing:
+        raise FilmColorizerError(
+            f"no film can be colorized here, for want of {', '.join(missing)}; follow the hints"
+        )
 
 
 @app.command()
@@ -1035,12 +1289,17 @@ def _probe_source(film: Path, input_fps: Fraction | None) -> Film:
 
 
 def _default_target(film: Path, ending: str = ".mp4") -> Path:
+    return _beside(film, f"-color{ending}")
+
+
+def _beside(film: Path, ending: str) -> Path:
+    """A file beside a film, or beside the folder of numbered pictures, named after it."""
     from filmcolorizer_cli.video import is_sequence
 
     if is_sequence(film):
         folder = film.parent if film.parent.name.strip(".") else film.parent.resolve()
-        return folder.with_name(f"{folder.name}-color{ending}")
-    return film.with_name(f"{film.stem}-color{ending}")
+        return folder.with_name(f"{folder.name}{ending}")
+    return film.with_name(f"{film.stem}{ending}")
 
 
 def _check_target(target: Path, sources: list[Path], overwrite: bool, option: str = "-o") -> None:
@@ -1175,6 +1434,60 @@ def _describe_attachment(attachment: Attachment) -> str:
     return attachment.name or "a file without a name"
 
 
+def _check_report(folder: Path, overwrite: bool) -> None:
+    """Refuse what --report may not write, before anything is done."""
+    check_folder(folder.parent)
+    if folder.exists() and not folder.is_dir():
+        raise FilmColorizerError(f"{folder} is a file; name a folder with --report")
+    if folder.exists():
+        _check_target(folder / "index.html", [], overwrite, "--report")
+
+
+@contextmanager
+def _report_page(folder: Path) -> Iterator[Path]:
+    """The page to write into a folder, which is not there without it."""
+    is_new = not folder.exists()
+    folder.mkdir(exist_ok=True)
+    page = folder / "index.html"
+    try:
+        yield page
+    finally:
+        if is_new and not page.exists():
+            folder.rmdir()
+    console.note(f"wrote {page}; open it in a browser")
+
+
+def _made_by(model: Model, device: str, options: Mapping[str, object]) -> MadeBy:
+    """What stands behind the numbers of a page."""
+    import platform
+
+    import torch
+
+    from filmcolorizer_cli import training
+    from filmcolorizer_cli.evaluation_page import MadeBy
+
+    topics = ("description", "best_epoch", "trained_share", "data", "licence")
+    about = {t.replace("_", " "): str(model.about[t]) for t in topics if t in model.about}
+    facts = {
+        "model": str(model.path),
+        "network": ", ".join(f"{name} {value}" for name, value in model.config.items()),
+        **{
+            topic.replace("_", " "): str(model.about[topic])
+            for topic in about
+            if topic in model.about
+        },
+        **{name: str(value) for name, value in options.items() if value is not None},
+        "device": device,
+        "filmcolorizer": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
+    has_history = training.history_file(model.path).is_file()
+    history = training.read_history(model.path) if has_history else []
+    return MadeBy(model.name, history, facts)
+
+
 def _is_pairs(paths: list[Path]) -> bool:
     """Whether a folder of pairs is meant; a missing one has no ending, as films have."""
     if len(paths) > 1 or paths[0].is_file():
@@ -1186,7 +1499,10 @@ def _show_evaluation(
     result: Evaluation, model: Model, pairs: Path, *, with_baseline: bool, as_json: bool
 ) -> None:
     if as_json:
-        shown = asdict(result) if with_baseline else {"network": asdict(result)["network"]}
+        scores = asdict(result)
+        shown = {
+            way: scores[way] for way in ("baseline", "network") if with_baseline or way == "network"
+        }
         console.json({"model": model.name, "pairs": str(pairs), **shown})
         return
     rows = {"naive baseline": result.baseline} if with_baseline else {}

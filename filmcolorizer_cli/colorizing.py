@@ -77,6 +77,14 @@ class ColorizeOptions:
     skips_damage: bool = False
     temporal: bool = True
 
+    def field_order(self, found: FieldOrder) -> FieldOrder:
+        """Of the fields that whole pictures are made of, by what was found in the film."""
+        if self.deinterlace == "off":
+            return "progressive"
+        if self.deinterlace == "on" and found == "progressive":
+            return "flagged"
+        return found
+
     def sampling(self) -> Sampling:
         """The frames that are read: of the film's own size, at the rate that is written."""
         return Sampling(
@@ -203,6 +211,13 @@ def check_part(film: Film, sampling: Sampling) -> None:
         )
 
 
+def in_color_already(film: Film) -> OptionError:
+    """The sentence for a film that has no shot to colorize."""
+    return OptionError(
+        f"{film.path} is in colour already; give --recolor to colorize it all the same"
+    )
+
+
 def _no_room(target: Path, parts: Parts, frames: int, reason: str) -> FilmColorizerError:
     whole = parts.size_bytes / parts.frames_done * frames
     return FilmColorizerError(
@@ -238,9 +253,7 @@ def _tell(
     colored = sum(end - begin for begin, end in found.colored)
     if colored and not options.recolor:
         if colored > (1 - MAX_GREY_OF_COLOR_FILM) * found.seconds:
-            raise OptionError(
-                f"{film.path} is in colour already; give --recolor to colorize it all the same"
-            )
+            raise in_color_already(film)
         note(
             f"{colored:.1f} of {found.seconds:.1f} s are in colour already and stay as they are;"
             " give --recolor to colorize them as well"
@@ -328,11 +341,7 @@ class _Job:
     @property
     def field_order(self) -> FieldOrder:
         """Of the fields that whole pictures are made of."""
-        if self.options.deinterlace == "off":
-            return "progressive"
-        if self.options.deinterlace == "on" and self.survey.field_order == "progressive":
-            return "flagged"
-        return self.survey.field_order
+        return self.options.field_order(self.survey.field_order)
 
     def seconds(self, number: int) -> float:
         """When a frame is shown, from the first one on."""

@@ -36,6 +36,7 @@ from filmcolorizer_cli.video import (
 
 SIZE = 360  # lines that films are compared at unless told otherwise; motion is slow to find in more
 MIN_SIDE = 16  # pixels, for motion to be found in
+LEAD_SECONDS = 1.0  # of a shot, that are coloured before a frame that is shown
 WAYS = ("network", "baseline", "truth")  # of colouring, in the order of all that is measured
 TRUTH = WAYS.index("truth")
 
@@ -96,6 +97,7 @@ class FilmEvaluation:
     Attributes:
         width, height: that it was compared at, in pixels, bars included.
         frame_rate: frames a second that were compared.
+        found: what was found in the film, or the part, before it was compared.
     """
 
     width: int
@@ -107,6 +109,7 @@ class FilmEvaluation:
     truth: FilmScore
     shots: tuple[ShotEvaluation, ...]
     series: FrameSeries
+    found: Survey
 
 
 @dataclass(frozen=True)
@@ -189,8 +192,44 @@ def evaluate_film(
             total += sums
     size, series = _size(sampling), FrameSeries(*zip(*rows, strict=True))
     yield FilmEvaluation(
-        *size, sampling.frame_rate, total.frames, *total.scores(), tuple(shots), series
+        *size, sampling.frame_rate, total.frames, *total.scores(), tuple(shots), series, found
     )
+
+
+def paint_frame(
+    film: Film,
+    result: FilmEvaluation,
+    network: Network,
+    options: FilmOptions,
+    device: torch.device,
+    number: int,
+) -> tuple[Plane, Plane, Plane]:
+    """A frame as it was compared, as far as it follows from the second of its shot before it.
+
+    Args:
+        number: of the frame, among those of ``result.series``.
+
+    Returns:
+        Its luma (H, W), the chroma (2, ceil(H/2), ceil(W/2)) that it is given, and the true one.
+
+    Raises:
+        VideoError: the film cannot be read.
+    """
+    seconds = result.series.seconds
+    shot = next(shot for shot in result.shots if seconds[number] < shot.end_seconds)
+    begin = next(
+        n for n in range(number + 1)
+        if seconds[n] >= max(shot.begin_seconds, seconds[number] - LEAD_SECONDS) - 1e-6
+    )  # fmt: skip
+    sampling = replace(
+        options.sampling(film),
+        start_seconds=seconds[begin],
+        duration_seconds=float((number + 1 - begin) / result.frame_rate),
+    )
+    with closing(_read(film, result.found, sampling)) as pictures:
+        propagator = Propagator() if options.temporal else None
+        *_, painted = _colorize(pictures, film, sampling, network, device, propagator)
+    return painted
 
 
 def mean_score(scores: Sequence[FilmScore]) -> FilmScore:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -16,7 +16,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from filmcolorizer_cli.stopping import check_signals
@@ -24,6 +24,20 @@ from filmcolorizer_cli.stopping import check_signals
 QUIET_SECONDS = 1.5  # work that takes no longer shows no bar
 
 T = TypeVar("T")
+
+
+class Status(NamedTuple):
+    """What a bar shows after an item.
+
+    Attributes:
+        done: how much more has been done since the item before.
+        label, note: what stands before and after the bar.
+    """
+
+    done: int
+    label: str
+    note: str
+
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -33,7 +47,7 @@ class RateColumn(ProgressColumn):
     """How many units a second."""
 
     def __init__(self, unit: str) -> None:
-        super().__init__()
+        super().__init__(Column(no_wrap=True))
         self.unit = unit
 
     def render(self, task: Task) -> Text:
@@ -41,29 +55,41 @@ class RateColumn(ProgressColumn):
         return Text("" if speed is None else f"{speed:.1f} {self.unit}/s")
 
 
-def track(items: Iterable[T], total: int, label: str, *, unit: str = "frames") -> Iterator[T]:
+def track(
+    items: Iterable[T],
+    total: int,
+    label: str,
+    *,
+    unit: str = "frames",
+    status: Callable[[T], Status] | None = None,
+) -> Iterator[T]:
     """Pass items on, with a bar on stderr once they have taken more than a moment.
 
     Items that are whole numbers tell how far it has come, others count as one each.
+
+    Args:
+        status: tells of each item what the bar shows, instead.
     """
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
         RateColumn(unit),
-        TimeRemainingColumn(),
+        TimeRemainingColumn(table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[note]}"),
         console=err,
         transient=True,
-        disable=not err.is_terminal,
+        disable=not _draws_bars(),
     )
     started = time.monotonic()
     task = progress.add_task(label, total=total, note="")
     try:
         for item in items:
             check_signals()
-            if isinstance(item, int):
+            if status is not None:
+                shown = status(item)
+                progress.update(task, advance=shown.done, description=shown.label, note=shown.note)
+            elif isinstance(item, int):
                 progress.update(task, completed=item)
             else:
                 progress.advance(task)
@@ -72,6 +98,11 @@ def track(items: Iterable[T], total: int, label: str, *, unit: str = "frames") -
             yield item
     finally:
         progress.stop()
+
+
+def _draws_bars() -> bool:
+    """Whether there is a terminal in which lines can be drawn anew."""
+    return err.is_terminal and not err.is_dumb_terminal
 
 
 def table(
@@ -115,6 +146,12 @@ def say(text: str) -> None:
 def note(text: str) -> None:
     """Print a line for the person at the terminal, beside the result."""
     err.print(text, markup=False)
+
+
+def log(text: str) -> None:
+    """Print a line of what a bar shows, where there is no terminal that could show one."""
+    if not _draws_bars():
+        err.print(text, markup=False)
 
 
 def fail(text: str) -> None:

@@ -49,11 +49,30 @@ class Score:
 
 
 @dataclass(frozen=True)
+class PairScore:
+    """What was measured of one pair; as in `Score`, with ``grey_mse`` of the naive baseline."""
+
+    pair: Pair
+    part: Part
+    mse: float
+    psnr: float
+    colorfulness: float
+    grey_mse: float
+    grey_psnr: float
+    true_colorfulness: float
+
+
+@dataclass(frozen=True)
 class Evaluation:
-    """Scores by part, of the naive baseline (the grey frame itself) and of the network."""
+    """Scores by part, of the naive baseline (the grey frame itself) and of the network.
+
+    Attributes:
+        pairs: what was measured of each, part by part in order of time.
+    """
 
     baseline: dict[Part, Score]
     network: dict[Part, Score]
+    pairs: tuple[PairScore, ...] = ()
 
 
 def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
@@ -114,9 +133,15 @@ def evaluate(
             for _ in truth:
                 done += 1
                 yield done
+    measured = {part: torch.cat(rows[part]) for part in PARTS}
     yield Evaluation(
-        baseline={part: _score(torch.cat(rows[part]), is_baseline=True) for part in PARTS},
-        network={part: _score(torch.cat(rows[part]), is_baseline=False) for part in PARTS},
+        baseline={part: _score(measured[part], is_baseline=True) for part in PARTS},
+        network={part: _score(measured[part], is_baseline=False) for part in PARTS},
+        pairs=tuple(
+            PairScore(pair, part, *row)
+            for part in PARTS
+            for pair, row in zip(members[part], measured[part].tolist(), strict=True)
+        ),
     )
 
 
@@ -158,7 +183,7 @@ def read_batch(pairs: Pairs, chosen: list[Pair]) -> tuple[Tensor, Tensor]:
 
 
 def _measure(luma: Tensor, output: Tensor, truth: Tensor) -> Tensor:
-    """(B, 6): MSE, PSNR, colourfulness of the output; MSE, PSNR of grey; true colourfulness."""
+    """What `PairScore` holds of each pair, (B, 6)."""
     grey = luma.expand(-1, 3, -1, -1)
     columns = (
         metrics.mse(output, truth),

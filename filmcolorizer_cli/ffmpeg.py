@@ -55,6 +55,49 @@ def find_binary() -> str:
         return on_path
 
 
+def version() -> str:
+    """The version that ffmpeg says it is.
+
+    Raises:
+        VideoError: there is none, or it does not run.
+    """
+    said = _ask("-version")
+    found = re.match(r"ffmpeg version (\S+)", said)
+    return found[1] if found else said.partition("\n")[0]
+
+
+def encoder_names() -> set[str]:
+    """The encoders of pictures and sound that ffmpeg was built with; not all may run here.
+
+    Raises:
+        VideoError: there is no ffmpeg, or it does not run.
+    """
+    return set(re.findall(r"^ [VAS][A-Z.]{5} (\w\S*)", _ask("-encoders"), re.MULTILINE))
+
+
+def _ask(*arguments: str) -> str:
+    """What ffmpeg prints of itself."""
+    binary = find_binary()
+    try:
+        done = subprocess.run(
+            [binary, "-hide_banner", *arguments],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        raise _cannot_run(binary, str(error)) from None
+    if done.returncode:
+        raise _cannot_run(binary, f"exit code {done.returncode}: {done.stderr.strip()[-200:]}")
+    return done.stdout
+
+
+def _cannot_run(binary: str, reason: str) -> VideoError:
+    return VideoError(f"cannot run {binary} ({reason}); name an ffmpeg with --ffmpeg")
+
+
 # Kinds of files that hold their pictures, or at least their sound, themselves. A playlist, a concat
 # script or a drawing could name other files and hosts, and is read as one whatever its own name.
 _FORMATS = (
@@ -142,9 +185,7 @@ class Process:
                 start_new_session=True,
             )
         except OSError as error:
-            raise VideoError(
-                f"cannot run {binary} ({error}); name an ffmpeg with --ffmpeg"
-            ) from None
+            raise _cannot_run(binary, str(error)) from None
         self._said: deque[str] = deque(maxlen=LAST_WORDS_LINES)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()

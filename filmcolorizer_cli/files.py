@@ -11,6 +11,7 @@ from pathlib import Path
 from filmcolorizer_cli.errors import FilmColorizerError
 
 SAMPLE_FILM = Path(__file__).parent / "sample.mp4"  # made by docs/make_sample.py
+CHECKSUMS_FILE = "SHA256SUMS"  # of the shipped weights, beside them, as sha256sum writes it
 
 
 def models_folder() -> Path:

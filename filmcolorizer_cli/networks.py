@@ -406,13 +406,16 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Whether a device has bfloat16 of its own, in which it computes faster."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+
+
 def autocast(device: torch.device) -> AbstractContextManager[None]:
     """Mixed precision where it helps: bfloat16 on GPUs and CPUs that compute in it."""
-    if device.type == "cuda":
-        supported = torch.cuda.is_bf16_supported()
-    else:
-        supported = device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
-    return torch.autocast(device.type, torch.bfloat16, enabled=supported)
+    return torch.autocast(device.type, torch.bfloat16, enabled=computes_in_bfloat16(device))
 
 
 def for_inference(network: Network, device: torch.device) -> Network:

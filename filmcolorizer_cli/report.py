@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_context
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -21,6 +25,7 @@ from filmcolorizer_cli.errors import SyncError
 from filmcolorizer_cli.evaluation import predict_rgb, read_batch
 from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.networks import Network, for_inference
+from filmcolorizer_cli.pages import Slide
 from filmcolorizer_cli.pairs import PARTS, Pairs, Split
 from filmcolorizer_cli.sync import SyncMap
 from filmcolorizer_cli.training import Epoch
@@ -33,6 +38,15 @@ PREVIEW_MOMENTS = 8  # of two films that line up
 PREVIEW_HEIGHT = 132  # pixels of a picture of theirs
 CHECKS = 6  # squares across and down in a checkerboard of both
 LABEL_HEIGHT = 22  # pixels
+SHEET_WIDTH = 1800  # pixels, more or less, of a contact sheet
+SHEET_STILL_WIDTH = 288  # pixels of a picture on it
+# Of drawings on pages, which are light or dark.
+INK_OF_PAGE = "#010203"  # stands for the colour of the page's text
+SERIES_COLORS = ("#d95f1a", "#3f87c9", "#8a8a8a", "#5a9e4b")
+MOST_POINTS = 600  # of a line
+FEW_POINTS = 60  # up to which each is marked
+TIME_STEPS_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
+MOST_TICKS = 7  # on the axis of time
 BACKGROUND, INK = (24, 24, 24), (230, 230, 230)
 
 
@@ -57,13 +71,116 @@ def save_loss_figure(history: Sequence[Epoch], path: Path) -> None:
         figure.savefig(temporary, format="png")
 
 
-def save_samples(
-    pairs: Pairs, split: Split, network: Network, device: torch.device, path: Path
-) -> None:
-    """Write a PNG with grey, output and truth in rows, of pairs spread over each part.
+def plot_losses(history: Sequence[Epoch]) -> str:
+    """Training and validation loss over the epochs, as an SVG element."""
+    figure, axes = _drawing()
+    epochs = [epoch.epoch for epoch in history]
+    lines = (("training", [e.training_loss for e in history]),
+             ("validation", [e.validation_loss for e in history]))  # fmt: skip
+    for (label, losses), color in zip(lines, SERIES_COLORS, strict=False):
+        axes.plot(epochs, losses, label=label, marker=".", color=color)
+    axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return _finish(figure, axes)
+
+
+def plot_over_time(
+    seconds: Sequence[float],
+    series: Mapping[str, Sequence[float]],
+    *,
+    label: str,
+    parts: Sequence[tuple[float, str]] = (),
+    from_zero: bool = True,
+) -> str:
+    """What was measured of stills or frames over the time of a film, as an SVG element.
+
+    Args:
+        seconds: of each, ascending.
+        series: what was measured, by what it is called; long ones are drawn as means of spans.
+        label: of the vertical axis.
+        parts: when each part of the film begins, and what it is called.
+        from_zero: whether the vertical axis begins there.
+    """
+    figure, axes = _drawing()
+    ends = np.linspace(0, len(seconds), min(len(seconds), MOST_POINTS) + 1).astype(int)
+    spans = [slice(begin, end) for begin, end in pairwise(ends)]
+    times = [float(np.mean(seconds[span])) for span in spans]
+    for (name, values), color in zip(series.items(), SERIES_COLORS, strict=False):
+        marker = "." if len(times) < FEW_POINTS else None
+        means = [float(np.mean(values[span])) for span in spans]
+        axes.plot(times, means, label=name, color=color, marker=marker, linewidth=1.2)
+    for number, (begin, name) in enumerate(parts):
+        if number:
+            axes.axvline(begin, color=INK_OF_PAGE, linewidth=0.8, linestyle=":")
+        axes.text(begin, 1.01, f" {name}", transform=axes.get_xaxis_transform(), color=INK_OF_PAGE)
+    axes.set(ylabel=label, **({"ylim": (0, None)} if from_zero else {}))
+    return _finish(figure, axes, has_times=True)
+
+
+def plot_shots(
+    spans: Sequence[tuple[float, float]],
+    series: Mapping[str, Sequence[float | None]],
+    *,
+    label: str,
+) -> str:
+    """What was measured of each shot of a film, over its time, as an SVG element.
+
+    Args:
+        spans: when each shot begins and ends, in seconds.
+        series: what was measured, by what it is called; None where there is nothing to measure.
+        label: of the vertical axis.
+    """
+    figure, axes = _drawing()
+    begins, ends = ([span[side] for span in spans] for side in (0, 1))
+    for (name, values), color in zip(series.items(), SERIES_COLORS, strict=False):
+        heights = [np.nan if value is None else value for value in values]
+        axes.hlines(heights, begins, ends, label=name, color=color, linewidth=2.5)
+    axes.set(ylabel=label, ylim=(0, None))
+    return _finish(figure, axes, has_times=True)
+
+
+def _drawing() -> tuple[Figure, Axes]:
+    """An empty drawing for a page: what is not drawn shows the page."""
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    figure.patch.set_alpha(0)
+    axes = figure.subplots()
+    axes.patch.set_alpha(0)
+    for spine in axes.spines.values():
+        spine.set_color(INK_OF_PAGE)
+    axes.tick_params(colors=INK_OF_PAGE)
+    axes.xaxis.label.set_color(INK_OF_PAGE)
+    axes.yaxis.label.set_color(INK_OF_PAGE)
+    axes.grid(color=INK_OF_PAGE, alpha=0.15)
+    return figure, axes
+
+
+def _finish(figure: Figure, axes: Axes, *, has_times: bool = False) -> str:
+    """The drawing as an SVG element, whose ink has the colour of the page's text."""
+    if has_times:
+        axes.set_xlabel("time in the film")
+        axes.xaxis.set_major_formatter(lambda seconds, _: _minutes(seconds))
+        begin, end = axes.get_xlim()
+        steps = (step for step in TIME_STEPS_SECONDS if end - begin <= MOST_TICKS * step)
+        axes.xaxis.set_major_locator(MultipleLocator(next(steps, TIME_STEPS_SECONDS[-1])))
+    figure.legend(loc="outside upper right", ncols=4, frameon=False, labelcolor=INK_OF_PAGE)
+    buffer = io.StringIO()
+    # Letters stay letters, for reading aloud and searching; no date, so that nothing changes.
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "filmcolorizer"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    svg = buffer.getvalue()
+    return svg[svg.index("<svg") :].replace(INK_OF_PAGE, "currentColor")
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def draw_samples(pairs: Pairs, split: Split, network: Network, device: torch.device) -> Image.Image:
+    """Grey, output and truth in rows, of pairs spread over each part.
 
     Raises:
-        FilmColorizerError: the file cannot be written.
         PairsError: a still cannot be read.
     """
     ready = for_inference(network, device)
@@ -75,7 +192,7 @@ def save_samples(
         output = predict_rgb(ready, luma, pairs.aspect_ratio, device)
         for label, pictures in (("grey", luma), ("output", output), ("truth", truth)):
             rows.append((f"{part}: {label}", _strip(pictures, pairs.aspect_ratio)))
-    _save_image(_stack(rows), path)
+    return _stack(rows)
 
 
 def save_before_after(
@@ -91,7 +208,48 @@ def save_before_after(
     for film in (before, after):
         row = [_frame_at(film, seconds) for seconds in moments_seconds]
         rows.append(np.hstack(row))
-    _save_image(Image.fromarray(np.vstack(rows)), path)
+    save_image(Image.fromarray(np.vstack(rows)), path)
+
+
+def save_contact_sheet(slides: Sequence[Slide], title: str, path: Path) -> None:
+    """Write a PNG with all slides, the versions of each side by side.
+
+    Raises:
+        FilmColorizerError: the file cannot be written.
+    """
+    cells = [_cell(slide) for slide in slides]
+    width, height = (max(cell.size[side] for cell in cells) + GAP for side in (0, 1))
+    columns = min(max(SHEET_WIDTH // width, 1), len(cells))
+    rows = math.ceil(len(cells) / columns)
+    size = columns * width + GAP, LABEL_HEIGHT + rows * height + GAP
+    sheet = Image.new("RGB", size, BACKGROUND)
+    font = ImageFont.load_default(13)
+    ImageDraw.Draw(sheet).text((GAP, 3), title, fill=INK, font=font)
+    for number, cell in enumerate(cells):
+        down, across = divmod(number, columns)
+        sheet.paste(cell, (GAP + across * width, LABEL_HEIGHT + down * height))
+    save_image(sheet, path)
+
+
+def _cell(slide: Slide) -> Image.Image:
+    """The versions of a slide side by side, below what they are called."""
+    font = ImageFont.load_default(13)
+    stills = [_fitted(picture) for picture in slide.pictures.values()]
+    step, height = stills[0].width + GAP, stills[0].height
+    cell = Image.new("RGB", (len(stills) * step, LABEL_HEIGHT + height), BACKGROUND)
+    draw = ImageDraw.Draw(cell)
+    for number, (name, still) in enumerate(zip(slide.pictures, stills, strict=True)):
+        label = name if number else f"{slide.label}   {name}"
+        draw.text((number * step, 3), label, fill=INK, font=font)
+        cell.paste(still, (number * step, LABEL_HEIGHT))
+    return cell
+
+
+def _fitted(picture: Plane) -> Image.Image:
+    """A picture (H, W, 3) at the size of a contact sheet."""
+    height = max(round(picture.shape[0] * SHEET_STILL_WIDTH / picture.shape[1]), 1)
+    image = Image.fromarray(picture)
+    return image.resize((SHEET_STILL_WIDTH, height), Image.Resampling.BICUBIC)
 
 
 def save_sync_preview(bw: Film, color: Film, sync_map: SyncMap, path: Path) -> None:
@@ -116,7 +274,7 @@ def save_sync_preview(bw: Film, color: Film, sync_map: SyncMap, path: Path) -> N
     width = max(row.shape[1] for row in rows)
     pictures = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
     plot = _time_plot(sync_map, bw.duration_seconds, color.duration_seconds, width)
-    _save_image(Image.fromarray(np.vstack((*pictures, plot))), path)
+    save_image(Image.fromarray(np.vstack((*pictures, plot))), path)
 
 
 def _spread(sync_map: SyncMap) -> list[float]:
@@ -150,7 +308,7 @@ def _triple(bw: Film, color: Film, sync_map: SyncMap, seconds: float) -> Plane |
     checkerboard = np.where(is_color[..., None], rgb, grey)
     gap = np.full((height, GAP, 3), BACKGROUND, np.uint8)
     pictures = np.hstack((grey, gap, rgb, gap, checkerboard, gap))
-    label = f"{_clock(picture.bw_seconds)}   in colour {_clock(picture.color_seconds)}"
+    label = f"{clock(picture.bw_seconds)}   in colour {clock(picture.color_seconds)}"
     sheet = Image.new("RGB", (pictures.shape[1], height + LABEL_HEIGHT), BACKGROUND)
     ImageDraw.Draw(sheet).text((GAP, 3), label, fill=INK, font=ImageFont.load_default(13))
     sheet.paste(Image.fromarray(pictures), (0, LABEL_HEIGHT))
@@ -201,7 +359,8 @@ def _between(ranges: list[tuple[float, float]], end: float) -> list[tuple[float,
     return left_out
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """Minutes and seconds, as commands take them."""
     minutes, rest = divmod(round(seconds, 3), 60)
     return f"{int(minutes)}:{rest:06.3f}"
 
@@ -234,6 +393,11 @@ def _stack(rows: list[tuple[str, Image.Image]]) -> Image.Image:
     return sheet
 
 
-def _save_image(image: Image.Image, path: Path) -> None:
+def save_image(image: Image.Image, path: Path) -> None:
+    """Write a PNG, whole or not at all.
+
+    Raises:
+        FilmColorizerError: the file cannot be written.
+    """
     with replacing(path) as temporary:
         image.save(temporary, format="PNG")

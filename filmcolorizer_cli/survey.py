@@ -260,6 +260,19 @@ class _Tinge:
         return math.sqrt(common) > MIN_CHROMA + MIN_CHROMA_OF_TINT * math.sqrt(whole)
 
 
+def has_color(frames: Sequence[Plane]) -> bool:
+    """Whether frames of one shot hold colour beyond a tint.
+
+    Args:
+        frames: two or more, ``FRAMES_A_SECOND`` of the film: Y', Cb and Cr (HEIGHT, WIDTH, 3),
+            limited range.
+    """
+    tinge = _Tinge(FRAMES_A_SECOND)
+    for frame in frames:
+        tinge.add(frame)
+    return tinge.is_colored(0, len(frames) / FRAMES_A_SECOND)
+
+
 def _cells(chroma: Floats) -> Floats:
     """The mean of square cells of chroma (2, HEIGHT * WIDTH)."""
     parts = chroma.reshape(2, HEIGHT // CELL, CELL, WIDTH // CELL, CELL)

@@ -166,11 +166,19 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Step:
-    """How far training is after a step; ``finished`` is set on the last step of an epoch."""
+    """How far training is after a step.
+
+    Attributes:
+        pictures: how many it learned from in this step.
+        finished: on the last step of an epoch, how that went.
+        network: then, with the weights that were validated; it goes on changing.
+    """
 
     epoch: int
     loss: float
+    pictures: int
     finished: Epoch | None = None
+    network: Network | None = None
 
 
 class PairSource:
@@ -214,7 +222,7 @@ class PairSource:
         seed = self.options.seed * 1_000_003 + epoch
         generator, dice = torch.Generator().manual_seed(seed), random.Random(seed)
         luma, rgb = self.training
-        passes = math.ceil(_pictures_per_epoch(len(luma), self.options) / len(luma))
+        passes = math.ceil(pictures_per_epoch(len(luma), self.options) / len(luma))
         order = torch.cat([torch.randperm(len(luma), generator=generator) for _ in range(passes)])
         ends = [self.options.batch_size * step for step in range(1, self.steps_per_epoch)]
         for chosen in order.tensor_split(ends):
@@ -257,10 +265,11 @@ def steps_per_epoch(pairs: int, options: TrainingOptions) -> int:
 
     A last one alone joins the batch before it, since batch norm cannot learn from one picture.
     """
-    return max(math.ceil((_pictures_per_epoch(pairs, options) - 1) / options.batch_size), 1)
+    return max(math.ceil((pictures_per_epoch(pairs, options) - 1) / options.batch_size), 1)
 
 
-def _pictures_per_epoch(pairs: int, options: TrainingOptions) -> int:
+def pictures_per_epoch(pairs: int, options: TrainingOptions) -> int:
+    """How many pictures an epoch shows of so many training pairs."""
     return pairs * _passes(pairs) if options.augmentation else pairs
 
 
@@ -356,7 +365,7 @@ class Trainer:
                         f" --lr than {self.options.learning_rate:g}"
                     )
                 if len(losses) < self.source.steps_per_epoch:
-                    yield Step(number, losses[-1])
+                    yield Step(number, losses[-1], len(luma))
             epoch = Epoch(
                 epoch=number,
                 training_loss=sum(losses) / len(losses),
@@ -368,7 +377,7 @@ class Trainer:
             if self.best is epoch:
                 self.best_state = _snapshot(self.averaged)
             self.save_checkpoint()
-            yield Step(number, losses[-1], finished=epoch)
+            yield Step(number, losses[-1], len(luma), epoch, self.averaged)
 
     def finish(self) -> tuple[dict[str, Tensor], Outcome]:
         """The weights to keep, once all epochs are done: those nearest to the validation part.

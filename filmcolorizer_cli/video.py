@@ -15,6 +15,7 @@ import av
 import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.ffmpeg import (
@@ -764,6 +765,18 @@ def to_rgb(ycbcr: Plane, matrix: str) -> Plane:
     rgb = ycbcr_to_rgb(torch.cat((luma, chroma)), matrix)
     pixels: Plane = luma_to_codes(rgb, range="full").permute(1, 2, 0).contiguous().numpy()
     return pixels
+
+
+def picture_to_rgb(luma: DeepPlane, chroma: DeepPlane, matrix: str, size: tuple[int, int]) -> Plane:
+    """Luma (H, W) and chroma (2, h, w), limited range, as R'G'B' (height, width, 3); all uint8.
+
+    Args:
+        matrix: of the picture, a key of ``color.MATRICES``.
+        size: width and height of what comes out.
+    """
+    planes = (Image.fromarray(plane) for plane in (luma, *chroma))
+    resized = [plane.resize(size, Image.Resampling.BICUBIC) for plane in planes]
+    return to_rgb(np.dstack([np.asarray(plane) for plane in resized]), matrix)
 
 
 def read_cuts(path: Path) -> list[float]:

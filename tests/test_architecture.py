@@ -31,7 +31,9 @@ LIBRARIES = {
     "typer": {"cli", "console"},
     "rich": {"cli", "console"},
     "cv2": {"color", "motion", "painting", "propagation"},
+    "jinja2": {"pages"},
     "matplotlib": {"report"},
+    "psutil": {"doctor"},
     "safetensors": {"weights"},
     "pickle": set(),
     "shelve": set(),
@@ -43,6 +45,9 @@ STARTS_PROCESS = re.compile(
 )
 FORCES_COLOR = {"FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"}
 SLOW_LIBRARIES = {"torch", "numpy", "av", "cv2", "matplotlib", "PIL", "ffmpeg", "safetensors"}
+SLOW_LIBRARIES = {
+    "PIL", "av", "ffmpeg", "jinja2", "matplotlib", "numpy", "safetensors", "torch",
+}  # fmt: skip
 
 
 def table() -> dict[str, set[str] | None]:
@@ -173,7 +178,10 @@ def test_command_has_help_for_itself_and_all_it_takes(name: str) -> None:
 
 
 def test_commands_are_those_that_are_promised() -> None:
-    promised = {"info", "sync", "extract", "train", "eval", "colorize", "models", "demo"}
+    promised = {
+        "colorize", "compare", "demo", "doctor", "eval", "extract", "info", "models",
+        "preview", "sync", "train",
+    }  # fmt: skip
     assert set(commands()) == promised | {"filmcolorizer"}
 
 

@@ -817,6 +817,28 @@ def test_train_keeps_trained_weights_unless_told(pairs: Pairs) -> None:
     assert "film.checkpoint.safetensors" not in files_in(Path())
 
 
+def test_train_says_a_line_an_epoch_without_a_terminal(pairs: Pairs) -> None:
+    result = run("train", pairs.folder, "--arch", "classic", *QUICK_TRAINING)
+    assert result.exit_code == 0
+    history = training.read_history(Path("film.safetensors"))
+    best = min(history, key=lambda epoch: epoch.validation_loss).epoch
+    first, second = result.stderr.splitlines()
+    assert first.startswith(f"epoch 1: training loss {history[0].training_loss:.4f}, ")
+    assert first.endswith("; best epoch 1")
+    assert f"validation loss {history[1].validation_loss:.4f}, " in second
+    assert second.endswith(f"; best epoch {best}")
+
+
+def test_train_logs_for_tensorboard(pairs: Pairs) -> None:
+    pytest.importorskip("tensorboard")
+    some = ("--arch", "classic", *QUICK_TRAINING)
+    succeed("train", pairs.folder, *some, "--tensorboard", "board")
+    assert len(files_in(Path("board"))) == 1
+    Path("file").touch()
+    assert fail("train", pairs.folder, *some, "-o", "b.safetensors", "--tensorboard", "file",
+                code=2) == "file is a file; name a folder with --tensorboard"  # fmt: skip
+
+
 def test_train_has_nothing_to_resume(pairs: Pairs) -> None:
     assert fail("train", pairs.folder, "--init", "none", "--resume") == (
         "there is no interrupted training to resume: film.checkpoint.safetensors does not exist;"
@@ -850,13 +872,15 @@ def test_train_resumed_after_a_kill_is_identical(pairs: Pairs) -> None:
 def test_train_stopped_by_ctrl_c_says_how_to_go_on(pairs: Pairs) -> None:
     program = start("train", pairs.folder, *LONG_TRAINING)
     wait_for(lambda: Path("film.csv").exists(), program)
+    wait_for(lambda: Path("film-samples.png").exists(), program)
     code, said = finish(program, signal.SIGINT)
-    assert said == (
-        "the finished epochs are kept: go on with the same command and --resume\n"
-        "filmcolorizer: stopped; no unfinished file was left behind\n"
-    )
+    *epochs, kept, stopped = said.splitlines()
+    assert all(line.startswith(f"epoch {n}: training loss") for n, line in enumerate(epochs, 1))
+    assert kept == "the finished epochs are kept: go on with the same command and --resume"
+    assert stopped == "filmcolorizer: stopped; no unfinished file was left behind"
     assert code == 130
-    assert files_in(Path()) == ["film.checkpoint.safetensors", "film.csv"]
+    pictures = ["film-loss.png", "film-samples.png"]
+    assert files_in(Path()) == [*pictures, "film.checkpoint.safetensors", "film.csv"]
     assert fail("train", pairs.folder, *LONG_TRAINING, "--seed", 1, "--resume") == (
         "the interrupted training in film.checkpoint.safetensors was started with seed 0, not 1;"
         " resume it with the same pairs, --init and other options, or start anew with --overwrite"
@@ -866,6 +890,40 @@ def test_train_stopped_by_ctrl_c_says_how_to_go_on(pairs: Pairs) -> None:
 def table_cells(said: str) -> list[list[str]]:
     lines = [line for line in said.splitlines() if line.startswith(("│", "┃"))]
     return [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in lines]
+
+
+def test_eval_writes_a_report(pairs: Pairs, vivid_weights: Path) -> None:
+    some = ("eval", pairs.folder, "--model", vivid_weights)
+    result = run(*some, "--json", "--report", "report")
+    assert result.exit_code == 0
+    assert result.stderr == "wrote report/index.html; open it in a browser\n"
+    assert files_in(Path()) == ["report"]
+    assert files_in(Path("report")) == ["index.html"]
+    told = json.loads(result.stdout)
+    assert told.keys() == {"model", "pairs", "network"}
+    page = Path("report/index.html").read_text()
+    for score in told["network"].values():
+        assert f"<td>{score['mse']:.4f}</td>" in page
+    sentence = (
+        "report/index.html exists already; name another file with --report, or give --overwrite"
+    )
+    assert fail(*some, "--report", "report") == sentence
+    assert run(*some, "--report", "report", "--overwrite").exit_code == 0
+    Path("file").touch()
+    assert fail(*some, "--report", "file") == "file is a file; name a folder with --report"
+    assert fail(*some, "--report", "missing/report") == (
+        "the folder missing does not exist; make it, or choose another place with -o"
+    )
+
+
+def test_eval_of_films_writes_a_report(moving_film: Path, vivid_weights: Path) -> None:
+    film = copy_here(moving_film, "a & b.mkv")
+    some = ("eval", film, "--model", vivid_weights, "--json", "--report", "report")
+    [told] = json.loads(succeed(*some))["films"]
+    page = Path("report/index.html").read_text()
+    assert "<h2>a &amp; b.mkv</h2>" in page
+    assert f"<td>{told['network']['psnr']:.2f}</td>" in page
+    assert f"<td>{told['network']['flicker_ratio']:.2f}</td>" in page
 
 
 def test_eval_prints_a_table(pairs: Pairs, vivid_weights: Path) -> None:
@@ -906,7 +964,8 @@ def test_eval_compares_at_another_size(pairs: Pairs, vivid_weights: Path) -> Non
         device = networks.pick_device("auto")
         *_, expected = evaluation.evaluate(pairs, split, network, device, size=size)
         assert isinstance(expected, evaluation.Evaluation)
-        assert {"network": told["network"], "baseline": told["baseline"]} == asdict(expected)
+        scores = {way: asdict(expected)[way] for way in ("network", "baseline")}
+        assert {"network": told["network"], "baseline": told["baseline"]} == scores
         results[size] = told
     assert results[32] == results[None] != results[64]
     assert "Invalid value for '--size': " in misuse("eval", pairs.folder, "--size", 15)
@@ -987,7 +1046,7 @@ def test_eval_of_a_film_is_what_the_library_finds(moving_film: Path, vivid_weigh
     [film] = json.loads(succeed(*arguments, "--json"))["films"]
     assert isinstance(expected, comparison.FilmEvaluation)
     whole = asdict(replace(expected, frame_rate=str(expected.frame_rate)))
-    del whole["series"], whole["baseline"]
+    del whole["series"], whole["baseline"], whole["found"]
     whole["shots"] = [{k: v for k, v in s.items() if k != "baseline"} for s in whole["shots"]]
     assert film == {"film": str(moving_film), **whole}
     said = succeed(*arguments)
@@ -1238,6 +1297,76 @@ def test_commands_never_write_over_their_source(
     assert film.read_bytes() == plain_clip.read_bytes()
 
 
+def test_preview_writes_a_page_and_a_sheet(vivid_weights: Path) -> None:
+    film = copy_here(SAMPLE_FILM, "an <old> film.mp4")
+    models = ("--model", "default", "--model", vivid_weights)
+    assert succeed("preview", film, "--frames", 3, *models) == (
+        "wrote an <old> film-preview.html: 3 frames, grey and as coloured by default,"
+        f" {vivid_weights}; open it in a browser\n"
+        "wrote an <old> film-preview.png: the same on one sheet\n"
+    )
+    assert files_in(Path()) == [
+        "an <old> film-preview.html", "an <old> film-preview.png", "an <old> film.mp4",
+    ]  # fmt: skip
+    page = Path("an <old> film-preview.html").read_text()
+    assert "<h1>an &lt;old&gt; film.mp4</h1>" in page
+    command = "filmcolorizer colorize &#39;an &lt;old&gt; film.mp4&#39; --start T --duration 20"
+    assert command in page
+    labels = re.findall(r"<b>(0:00:0\d\.\d\d)</b>", page)
+    assert len(labels) == 3
+    with Image.open("an <old> film-preview.png") as sheet:
+        assert sheet.width > 3 * 2 * 288
+    # Each frame's time is one that colorize takes.
+    succeed("colorize", film, "--start", labels[1], "--duration", "0.1", "-o", "shot.mp4")
+    assert fail("preview", film, "--frames", 3) == (
+        "an <old> film-preview.html exists already; name another file with -o, or give --overwrite"
+    )
+    told = json.loads(succeed("preview", film, "--frames", 2, "--overwrite", "--json"))
+    assert told["page"] == "an <old> film-preview.html"
+    assert [frame["in_color_already"] for frame in told["frames"]] == [False, False]
+
+
+def test_preview_refuses_what_it_cannot_do(plain_clip: Path) -> None:
+    film = copy_here(plain_clip)
+    assert fail("preview", film, "-o", "page.png", code=2) == (
+        "page.png does not end in .html; name a file that does with -o"
+    )
+    assert fail("preview", "none.mp4") == "none.mp4 does not exist; give a film file"
+    assert "there is no model 'none'" in fail("preview", film, "--model", "none")
+    assert "Invalid value for '--frames'" in misuse("preview", film, "--frames", 0)
+
+
+def test_compare_writes_a_film_and_a_sheet(sound_clip: Path, color_film: Path) -> None:
+    film, other = copy_here(sound_clip, "bw.mp4"), copy_here(color_film, "color.mp4")
+    assert succeed("compare", film, other, "--stills", 5) == (
+        "wrote bw-compare.mp4: 48 frames, 2.00 s at 24 frames a second, 132x48\n"
+        "wrote bw-compare.png: 5 of them on one sheet\n"
+    )
+    assert files_in(Path()) == ["bw-compare.mp4", "bw-compare.png", "bw.mp4", "color.mp4"]
+    assert [sound.codec for sound in probe(Path("bw-compare.mp4")).sounds] == ["aac"]
+    assert fail("compare", film, other) == (
+        "bw-compare.mp4 exists already; name another file with -o, or give --overwrite"
+    )
+    part = ("--start", "0.5", "--other-start", "0", "--duration", "0.5", "--layout", "split")
+    told = json.loads(
+        succeed("compare", film, other, *part, "--labels", "a", "b", "-o", "c.mkv", "--json")
+    )
+    assert told == {"output": "c.mkv", "sheet": "c.png", "frames": 12}
+
+
+def test_compare_refuses_what_it_cannot_do(plain_clip: Path, sound_clip: Path) -> None:
+    film, other = copy_here(plain_clip), copy_here(sound_clip)
+    assert fail("compare", film, other, "-o", "c.avi", code=2) == (
+        "c.avi does not end in .mp4, .mov or .mkv; name a file that does with -o"
+    )
+    assert fail("compare", film, other, "-o", other, "--overwrite") == (
+        "sound.mp4 is the source itself; name another file with -o"
+    )
+    assert fail("compare", film, other, "--other-start", "2", code=2) == (
+        "sound.mp4 ends at 2.00 s, before the start at 2 s; give a smaller --other-start"
+    )
+
+
 def test_models_lists_the_shipped_networks() -> None:
     shipped = weights.shipped_models()
     assert "default" in [model.name for model in shipped]
@@ -1250,6 +1379,27 @@ def test_models_lists_the_shipped_networks() -> None:
         assert (told["config"], told["about"]) == (model.config, model.about)
         assert model.name in said
         assert f"{told['size_bytes'] / 1e6:.1f} MB" in said
+
+
+def test_doctor_looks_at_everything() -> None:
+    said = succeed("doctor")
+    names = [line.split("  ")[0] for line in said.splitlines() if not line.startswith(" ")]
+    assert names[:4] == ["filmcolorizer", "python", "ffmpeg", "encoders"]
+    assert max(map(len, said.splitlines())) <= 80
+    told = json.loads(succeed("doctor", "--json"))
+    assert list(told) == names
+    assert told["memory"].keys() == {"name", "found", "hint", "is_fatal"}
+    assert files_in(Path()) == []
+
+
+def test_doctor_fails_where_no_film_can_be_colorized() -> None:
+    for form in ((), ("--json",)):
+        result = run("doctor", "--ffmpeg", "no-such-ffmpeg", *form)
+        assert result.exit_code == 1
+        assert "no-such-ffmpeg is not a program" in re.sub(r"\s+", " ", result.stdout)
+        assert result.stderr == (
+            "filmcolorizer: no film can be colorized here, for want of ffmpeg; follow the hints\n"
+        )
 
 
 def test_demo_makes_a_coloured_film_and_a_picture() -> None:

@@ -20,12 +20,13 @@ from filmcolorizer_cli.comparison import (
     FilmScore,
     evaluate_film,
     mean_score,
+    paint_frame,
 )
 from filmcolorizer_cli.encoding import Encoding
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.networks import Network
-from filmcolorizer_cli.video import probe
+from filmcolorizer_cli.video import picture_to_rgb, probe
 from tests.conftest import LOSSLESS, TINY, decode_planes, graded_film, run_ffmpeg, vivid_network
 from tests.test_metrics import hasler_suesstrunk
 
@@ -239,3 +240,19 @@ def test_mean_score_is_of_the_films_that_have_the_number() -> None:
         FilmScore(30, 25, 30, 0.04, 1.5, 0.001),
     ]
     assert mean_score(scores) == FilmScore(25, 22, 20, pytest.approx(0.03), 1.5, 0.001)
+
+
+def test_paint_frame_gives_a_frame_as_it_was_compared(moving_film: Path) -> None:
+    film, network, options = probe(moving_film), vivid_network(), FilmOptions()
+    result = evaluated(moving_film, network, options)
+    luma, cb, cr = decode_planes(moving_film, "yuv420p", SIZE)
+    for number in (0, 9, 12, 23):
+        light, chroma, true_chroma = paint_frame(film, result, network, options, CPU, number)
+        np.testing.assert_array_equal(light, luma[number])
+        np.testing.assert_array_equal(true_chroma, (cb[number], cr[number]))
+        pictures = [
+            picture_to_rgb(light, planes, film.coding.matrix, SIZE)
+            for planes in (chroma, true_chroma)
+        ]
+        psnr = peak_signal_noise_ratio(pictures[1], pictures[0])
+        assert psnr == pytest.approx(result.series.psnr[number], abs=0.5)

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import re
+import select
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from io import StringIO
 
@@ -58,6 +64,107 @@ def test_track_shows_a_bar_for_longer_work(
     assert "4/4" in shown
     assert "pairs/s" in shown
     assert "\x1b[?25h" in shown, "the cursor is given back"
+
+
+@pytest.mark.parametrize("width", [80, 60, 40])
+def test_track_shows_the_status_of_each_item_on_one_line(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = StringIO()
+    narrow = Console(file=screen, force_terminal=True, width=width, color_system=None)
+    monkeypatch.setattr(console, "err", narrow)
+    monkeypatch.setattr(console, "QUIET_SECONDS", 0.0)
+
+    def status(item: str) -> console.Status:
+        return console.Status(16, f"epoch {item}/12", "loss 0.1234, best 11")
+
+    list(console.track("123", 16_000, "training", unit="pairs", status=status))
+    lines = re.split(r"[\r\n]|\x1b\[[?\d]*[A-Za-z]", screen.getvalue())
+    assert all(len(line) <= width for line in lines)
+    if width == 80:
+        words = ("epoch 3/12 ", " 48/16000 ", " loss 0.1234, best 11")
+        assert any(all(word in line for word in words) for line in lines)
+
+
+def shown_in_window(columns: list[int], **environment: str) -> str:
+    """What a program with a bar writes to a terminal that gets these widths, one after the other.
+
+    Each for ten of its items.
+    """
+    program = """
+import os, sys, time
+from filmcolorizer_cli import console
+console.QUIET_SECONDS = 0.0
+def items():
+    for number in range(10 * int(sys.argv[1])):
+        sys.stdin.readline()
+        time.sleep(0.12)  # longer than from one drawing of the bar to the next
+        yield number
+for number in console.track(items(), 10 * int(sys.argv[1]), "frames looked at"):
+    os.write(1, b"done\\n")  # not through the bar
+console.table("a title", ("name", "size"), [[("x" * 50, "1"), ("b", "2")]])
+"""
+    ours, theirs = os.openpty()
+    plain = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLUMNS", "FORCE_COLOR")}
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns[0], 0, 0))
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(len(columns))],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        env={**plain, "TERM": "xterm", **environment},
+        text=True,
+    )
+    os.close(theirs)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    shown = b""
+    for width in columns:
+        fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+        for _ in range(10):
+            process.stdin.write("\n")
+            process.stdin.flush()
+            process.stdout.readline()
+            shown += os.read(ours, 65536) if select.select([ours], [], [], 0)[0] else b""
+    process.communicate()
+    while select.select([ours], [], [], 0.1)[0]:
+        try:
+            shown += os.read(ours, 65536)
+        except OSError:  # as Linux says that the other side is closed
+            break
+    os.close(ours)
+    return shown.decode()
+
+
+def test_track_follows_a_window_that_is_resized() -> None:
+    shown = shown_in_window([90, 45])
+    lines = [re.sub(r"\x1b\[[?\d;]*[A-Za-z]", "", line) for line in re.split(r"[\r\n]+", shown)]
+    bars = [line for line in lines if "/20" in line]
+    early = [line for line in bars if re.search(r"\b[2-8]/20", line)]
+    late = [line for line in bars if re.search(r"\b1[3-9]/20", line)]
+    assert early and max(map(len, early)) > 70
+    assert late and max(map(len, late)) <= 45
+    assert all("frames looked at" in line for line in late)
+
+
+def test_track_needs_no_colours() -> None:
+    shown = shown_in_window([80], NO_COLOR="1")
+    assert "frames looked at ━" in shown
+    assert re.findall(r"\x1b\[[\d;]*m", shown) == []
+
+
+def test_track_is_silent_at_a_terminal_that_draws_nothing_anew() -> None:
+    assert shown_in_window([80], TERM="dumb") == ""
+
+
+def test_log_speaks_only_where_there_is_no_terminal(
+    terminal: StringIO, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console.log("epoch 1")
+    assert terminal.getvalue() == ""
+    monkeypatch.setattr(console, "err", Console(stderr=True, force_terminal=False))
+    console.log("epoch [2]")
+    assert capsys.readouterr() == ("", "epoch [2]\n")
 
 
 def test_track_ends_the_work_when_it_is_stopped(terminal: StringIO) -> None:

@@ -76,6 +76,23 @@ def test_evaluate_baseline_is_the_grey_frame_itself(pairs: Pairs) -> None:
         assert result.network[part].true_colorfulness == score.true_colorfulness
 
 
+def test_evaluate_tells_what_was_measured_of_each_pair(pairs: Pairs) -> None:
+    result = evaluated(pairs, vivid_network())
+    assert [score.pair for score in result.pairs] == list(pairs.pairs)
+    assert [score.part for score in result.pairs] == [part for part in PARTS for _ in range(8)]
+    for part in PARTS:
+        its = [score for score in result.pairs if score.part == part]
+        score = result.network[part]
+        for name in ("mse", "psnr", "colorfulness", "true_colorfulness"):
+            mean = np.mean([getattr(pair, name) for pair in its])
+            assert mean == pytest.approx(getattr(score, name), rel=1e-5)
+        errors = [
+            np.mean((grey / 127.5 - color / 127.5) ** 2)
+            for grey, color in stills(pairs, NUMBERS[part])
+        ]
+        assert [pair.grey_mse for pair in its] == pytest.approx(errors, rel=1e-4)
+
+
 def test_evaluate_of_an_untrained_film_network_is_the_baseline(pairs: Pairs) -> None:
     torch.manual_seed(0)
     result = evaluated(pairs, build(TINY))

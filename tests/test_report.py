@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -9,15 +11,23 @@ from PIL import Image
 
 from filmcolorizer_cli.errors import FilmColorizerError
 from filmcolorizer_cli.networks import build
+from filmcolorizer_cli.pages import Slide
 from filmcolorizer_cli.pairs import Pairs, split_by_time
 from filmcolorizer_cli.report import (
     CHECKS,
     GAP,
+    INK_OF_PAGE,
     LABEL_HEIGHT,
     PREVIEW_HEIGHT,
+    SERIES_COLORS,
+    draw_samples,
+    plot_losses,
+    plot_over_time,
+    plot_shots,
     save_before_after,
+    save_contact_sheet,
+    save_image,
     save_loss_figure,
-    save_samples,
     save_sync_preview,
 )
 from filmcolorizer_cli.sync import Segment, SyncMap
@@ -72,12 +82,74 @@ def test_save_loss_figure_tells_where_it_cannot_write(tmp_path: Path) -> None:
         save_loss_figure(history((0.5, 0.6)), path)
 
 
+def texts_of(svg: str) -> list[str]:
+    """What is written in a drawing."""
+    names = {"svg": "http://www.w3.org/2000/svg"}
+    return [node.text or "" for node in ElementTree.fromstring(svg).iterfind(".//svg:text", names)]
+
+
+def lines_of(svg: str, color: str) -> list[list[tuple[float, float]]]:
+    """The points of the lines of this colour in a drawing; y grows downwards."""
+    paths = re.findall(rf'<path d="([^"]+)"[^>]*style="[^"]*stroke: {color}', svg)
+    return [
+        [(float(x), float(y)) for x, y in re.findall(r"[ML] ([-\d.]+) ([-\d.]+)", path)]
+        for path in paths
+    ]
+
+
+def test_plot_losses_draws_both_losses() -> None:
+    svg = plot_losses(history((1.0, 0.4), (0.7, 0.6), (0.2, 0.9)))
+    assert {"training", "validation", "epoch", "loss"} <= set(texts_of(svg))
+    training = max(lines_of(svg, SERIES_COLORS[0]), key=len)
+    validation = max(lines_of(svg, SERIES_COLORS[1]), key=len)
+    assert training[0][1] < training[1][1] < training[2][1], "the training loss falls"
+    assert validation[0][1] > validation[1][1] > validation[2][1], "the validation loss rises"
+    assert training[0][1] < validation[2][1] < training[1][1], "1.0 lies above 0.9 above 0.7"
+
+
+def test_plots_take_the_ink_of_the_page_and_are_the_same_again() -> None:
+    svg = plot_losses(history((1.0, 0.4), (0.7, 0.6)))
+    assert svg.startswith("<svg")
+    assert "currentColor" in svg
+    assert INK_OF_PAGE not in svg
+    assert "#ffffff" not in re.sub(r"<defs>.*?</defs>", "", svg, flags=re.DOTALL)
+    assert svg == plot_losses(history((1.0, 0.4), (0.7, 0.6)))
+
+
+def test_plot_over_time_draws_long_series_as_means() -> None:
+    """A series that jumps from 0 to 2 and back at every frame, and one that rises."""
+    seconds = [n / 24 for n in range(24_000)]
+    series = {
+        "jumps": [n % 2 * 2 for n in range(24_000)],
+        "rises": [n / 24_000 for n in range(24_000)],
+    }
+    svg = plot_over_time(seconds, series, label="error", parts=[(0.0, "train"), (700.0, "test")])
+    assert len(svg) < 100_000
+    assert {"jumps", "rises", "error", "time in the film", "5:00"} <= set(texts_of(svg))
+    assert {" train", " test"} <= set(texts_of(svg)) or {"train", "test"} <= set(texts_of(svg))
+    jumps, rises = (max(lines_of(svg, color), key=len) for color in SERIES_COLORS[:2])
+    assert len(jumps) <= 600
+    assert np.ptp([y for _, y in jumps]) < 1, "each mean is 1"
+    assert rises[0][1] > rises[-1][1] + 50
+
+
+def test_plot_shots_leaves_out_what_was_not_measured() -> None:
+    spans = [(0.0, 5.0), (5.0, 6.0), (6.0, 10.0)]
+    svg = plot_shots(spans, {"output": [0.3, None, 0.1], "truth": [0.1, 0.1, 0.1]}, label="flicker")
+    drawn = [line for line in lines_of(svg, SERIES_COLORS[0]) if len(line) == 2]
+    flat = [line for line in drawn if line[0][1] == line[1][1]]
+    first, last = sorted(flat, key=lambda line: line[0][1])[-2:]
+    lengths = sorted(line[1][0] - line[0][0] for line in flat)
+    assert lengths[-1] / lengths[-2] == pytest.approx(5 / 4, rel=0.01)
+    assert first != last
+
+
 @pytest.fixture(scope="module")
 def samples(pairs: Pairs, tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
     """The sheet of an untrained network's samples."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("report") / "samples.png"
-    save_samples(pairs, split_by_time(pairs.pairs), build(TINY), CPU, path)
+    save_image(draw_samples(pairs, split_by_time(pairs.pairs), build(TINY), CPU), path)
     return read(path)
 
 
@@ -85,7 +157,7 @@ def strip(sheet: np.ndarray, row: int) -> np.ndarray:
     return sheet[row * STEP + 22 : (row + 1) * STEP]
 
 
-def test_save_samples_shows_grey_output_and_truth_of_all_parts(
+def test_draw_samples_shows_grey_output_and_truth_of_all_parts(
     samples: np.ndarray, pairs: Pairs
 ) -> None:
     assert samples.shape == (9 * STEP, 6 * CELL, 3)
@@ -99,14 +171,14 @@ def test_save_samples_shows_grey_output_and_truth_of_all_parts(
                 np.testing.assert_array_equal(shown, expected)
 
 
-def test_save_samples_shows_what_the_network_makes(
+def test_draw_samples_shows_what_the_network_makes(
     samples: np.ndarray, pairs: Pairs, tmp_path: Path
 ) -> None:
     for part in range(3):  # an untrained network leaves the film grey
         grey, output = (strip(samples, 3 * part + row).astype(int) for row in (0, 1))
         assert np.abs(grey - output).max() <= 1
     path = tmp_path / "samples.png"
-    save_samples(pairs, split_by_time(pairs.pairs), vivid_network(), CPU, path)
+    save_image(draw_samples(pairs, split_by_time(pairs.pairs), vivid_network(), CPU), path)
     sheet = read(path)
     for part in range(3):
         np.testing.assert_array_equal(strip(sheet, 3 * part), strip(samples, 3 * part))
@@ -125,6 +197,27 @@ def test_save_before_after_shows_the_same_moments_of_both(tmp_path: Path) -> Non
         picture[top : top + 32, left : left + 128, 1] for top in (0, 32) for left in (0, 128, 256)
     ]
     assert [frame_number(tile) for tile in tiles] == [24, 72, 108] * 2
+
+
+def test_save_contact_sheet_shows_all_versions_of_all_slides(tmp_path: Path) -> None:
+    """Four slides of two versions 576x320: three abreast, and one below."""
+    greys = (60, 100, 140, 180)
+    slides = [
+        Slide(f"0:00:0{n}", {"grey": np.full((320, 576, 3), grey, np.uint8),
+                             "red": np.full((320, 576, 3), (grey, 0, 0), np.uint8)})
+        for n, grey in enumerate(greys)
+    ]  # fmt: skip
+    save_contact_sheet(slides, "a film", tmp_path / "sheet.png")
+    sheet = read(tmp_path / "sheet.png")
+    width, height = 2 * (288 + GAP) + GAP, 160 + LABEL_HEIGHT + GAP
+    assert sheet.shape == (LABEL_HEIGHT + 2 * height + GAP, 3 * width + GAP, 3)
+    for number, grey in enumerate(greys):
+        down, across = divmod(number, 3)
+        top, left = 2 * LABEL_HEIGHT + down * height, GAP + across * width
+        assert (sheet[top : top + 160, left : left + 288] == grey).all()
+        left += 288 + GAP
+        assert (sheet[top : top + 160, left : left + 288] == (grey, 0, 0)).all()
+    assert files_in(tmp_path) == ["sheet.png"]
 
 
 def test_save_sync_preview_shows_both_films_and_the_segments(

@@ -1,0 +1,279 @@
+"""The page that tells where a network comes near the true colours, and where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from filmcolorizer_cli.color import resize
+from filmcolorizer_cli.comparison import FilmEvaluation, FilmOptions, paint_frame
+from filmcolorizer_cli.evaluation import Evaluation, PairScore, predict_rgb, read_batch
+from filmcolorizer_cli.networks import Network, for_inference
+from filmcolorizer_cli.pages import Page, Plot, Section, Slide, Table, save_page
+from filmcolorizer_cli.pairs import PARTS, InterleavedSplit, Pairs, Split
+from filmcolorizer_cli.report import clock, plot_losses, plot_over_time, plot_shots
+from filmcolorizer_cli.training import Epoch
+from filmcolorizer_cli.video import Film, Plane, picture_to_rgb
+
+STILL_HEIGHT = 360  # pixels, of small stills that are shown larger
+NEUTRAL = 128  # chroma code of no colour
+VERSIONS = ("output", "grey", "truth")  # of which sliders are between the first and the last
+
+
+@dataclass(frozen=True)
+class MadeBy:
+    """What stands behind the numbers of a page.
+
+    Attributes:
+        name: of the network.
+        history: of its training; empty where that is not known.
+        facts: options and versions, by name.
+    """
+
+    name: str
+    history: Sequence[Epoch]
+    facts: Mapping[str, str]
+
+
+def save_pairs_page(
+    result: Evaluation,
+    pairs: Pairs,
+    split: Split,
+    network: Network,
+    device: torch.device,
+    path: Path,
+    made_by: MadeBy,
+) -> None:
+    """Write a page on how a network does on a folder of pairs.
+
+    Raises:
+        FilmColorizerError: the page cannot be written.
+        PairsError: a still cannot be read.
+    """
+    name = made_by.name
+    title = f"{name} on {pairs.folder}"
+    text = (
+        f"How near {name} comes to the true colours of {len(result.pairs)} pairs of stills, and how"
+        " near the naive baseline does, which is the grey still itself.",
+    )
+    sections = [
+        Section("Scores", tables=[_scores(result, name)]),
+        _losses(made_by.history),
+        _over_time(result, split),
+        *_stills(result, pairs, network, device),
+        _facts(made_by),
+    ]
+    save_page(Page(title, text, sections=sections), path)
+
+
+def save_films_page(
+    results: Sequence[tuple[Film, FilmEvaluation]],
+    network: Network,
+    options: FilmOptions,
+    device: torch.device,
+    path: Path,
+    made_by: MadeBy,
+) -> None:
+    """Write a page on how a network does on whole colour films.
+
+    Raises:
+        FilmColorizerError: the page cannot be written.
+        VideoError: a film cannot be read.
+    """
+    name = made_by.name
+    names = ", ".join(film.path.name for film, _ in results)
+    text = (
+        f"Films in colour were made grey and colorized by {name}; here its colours are compared"
+        " with their own. A grey film has the lowest flicker and CDC of all, so both tell something"
+        " only where the colourfulness is near that of the truth.",
+    )
+    sections = []
+    for film, result in results:
+        slides = [
+            _film_slide(
+                film, result, number, rank,
+                paint_frame(film, result, network, options, device, number),
+            )
+            for number, rank in _ranked(result.series.psnr).items()
+        ]  # fmt: skip
+        sections += [
+            Section(film.path.name, tables=[_film_scores(result, name)], plots=_film_plots(result)),
+            Section(f"Frames of {film.path.name}", slides=slides),
+        ]
+    sections += [_losses(made_by.history), _facts(made_by)]
+    save_page(Page(f"{name} on {names}", text, sections=sections), path)
+
+
+def _film_scores(result: FilmEvaluation, name: str) -> Table:
+    rows = [["", "PSNR, dB", "colourfulness", "flicker / truth", "CDC"]]
+    ways = (("naive baseline", result.baseline), (name, result.network), ("truth", result.truth))
+    for way, score in ways:
+        rows.append(
+            [
+                way,
+                _number(score.psnr, 2),
+                _number(score.colorfulness, 1),
+                _number(score.flicker_ratio, 2),
+                _number(score.cdc, 4),
+            ]
+        )
+    caption = (
+        f"means over {result.frames} frames in {len(result.shots)} shot(s), at {result.width}x"
+        f"{result.height}"
+    )
+    return Table(caption, rows)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _film_plots(result: FilmEvaluation) -> list[Plot]:
+    series = result.series
+    quality = {"output": series.psnr, "naive baseline": series.baseline_psnr}
+    color = {"output": series.colorfulness, "truth": series.true_colorfulness}
+    spans = [(shot.begin_seconds, shot.end_seconds) for shot in result.shots]
+    flicker = {
+        "output": [shot.network.flicker for shot in result.shots],
+        "truth": [shot.truth.flicker for shot in result.shots],
+    }
+    return [
+        Plot(
+            "PSNR of each frame: above the baseline, colours are nearer to the truth than grey is",
+            plot_over_time(series.seconds, quality, label="PSNR, dB", from_zero=False),
+        ),
+        Plot(
+            "Colourfulness of each frame: below the truth, colours are muted",
+            plot_over_time(series.seconds, color, label="colourfulness"),
+        ),
+        Plot(
+            "Flicker of each shot, the change of chroma along the motion: above the truth, colours"
+            " are unsteady",
+            plot_shots(spans, flicker, label="flicker"),
+        ),
+    ]
+
+
+def _ranked(scores: Sequence[float]) -> dict[int, str]:
+    """Which of these, the higher the better, is the best, the median and the worst."""
+    order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
+    return {order[0]: "best", order[len(order) // 2]: "median", order[-1]: "worst"}
+
+
+def _film_slide(
+    film: Film, result: FilmEvaluation, number: int, rank: str, painted: tuple[Plane, Plane, Plane]
+) -> Slide:
+    """A frame, of which `paint_frame` gave the planes."""
+    luma, chroma, true_chroma = painted
+    pixel_shape = film.aspect_ratio * result.height / result.width
+    size = round(luma.shape[1] * pixel_shape), luma.shape[0]
+    pictures = [
+        picture_to_rgb(luma, planes, film.coding.matrix, size)
+        for planes in (chroma, np.full_like(chroma, NEUTRAL), true_chroma)
+    ]
+    series = result.series
+    note = f"PSNR {series.psnr[number]:.2f} dB, of grey {series.baseline_psnr[number]:.2f} dB"
+    label = f"{rank}, {clock(series.seconds[number])}"
+    return Slide(label, dict(zip(VERSIONS, pictures, strict=True)), note)
+
+
+def _scores(result: Evaluation, name: str) -> Table:
+    rows: list[list[str]] = [["", *(f"{part} ({result.network[part].pairs})" for part in PARTS)]]
+    for way, scores in (("naive baseline", result.baseline), (name, result.network)):
+        parts = [scores[part] for part in PARTS]
+        ratios = ("-" if score.mse_ratio is None else f"{score.mse_ratio:.2f}" for score in parts)
+        rows += [
+            [f"{way}: MSE", *(f"{score.mse:.4f}" for score in parts)],
+            [f"{way}: MSE / baseline", *ratios],
+            [f"{way}: PSNR, dB", *(f"{score.psnr:.2f}" for score in parts)],
+            [f"{way}: colourfulness", *(f"{score.colorfulness:.1f}" for score in parts)],
+        ]
+    truth = (f"{result.network[part].true_colorfulness:.1f}" for part in PARTS)
+    rows.append(["truth: colourfulness", *truth])
+    return Table("means over the pairs of each part; MSE on RGB in [-1, 1]", rows)
+
+
+def _losses(history: Sequence[Epoch]) -> Section:
+    if not history:
+        return Section("Training", "No history of a training lies beside these weights.")
+    best = min(history, key=lambda epoch: epoch.validation_loss)
+    caption = (
+        f"Loss over {len(history)} epochs; the best for the validation part is epoch {best.epoch},"
+        f" with {best.validation_loss:.4f}"
+    )
+    return Section("Training", plots=[Plot(caption, plot_losses(history))])
+
+
+def _over_time(result: Evaluation, split: Split) -> Section:
+    """Error and colourfulness, in the order of the film."""
+    scores = sorted(result.pairs, key=lambda score: score.pair.bw_seconds)
+    seconds = [score.pair.bw_seconds for score in scores]
+    begins: list[tuple[float, str]] = []
+    if not isinstance(split, InterleavedSplit):
+        for part in PARTS:
+            first = next(score for score in result.pairs if score.part == part)
+            begins.append((first.pair.bw_seconds, part))
+    error = {"output": [s.mse for s in scores], "naive baseline": [s.grey_mse for s in scores]}
+    color = {
+        "output": [s.colorfulness for s in scores],
+        "truth": [s.true_colorfulness for s in scores],
+    }
+    plots = [
+        Plot(
+            "Error of each still: below the baseline, colours are nearer to the truth than grey is",
+            plot_over_time(seconds, error, label="MSE", parts=begins),
+        ),
+        Plot(
+            "Colourfulness of each still: below the truth, colours are muted",
+            plot_over_time(seconds, color, label="colourfulness", parts=begins),
+        ),
+    ]
+    return Section("Over the film's time", plots=plots)
+
+
+def _stills(
+    result: Evaluation, pairs: Pairs, network: Network, device: torch.device
+) -> list[Section]:
+    """The best, the median and the worst still of each part."""
+    ready = for_inference(network, device)
+    sections = []
+    for part in PARTS:
+        scores = [score for score in result.pairs if score.part == part]
+        ranked = _ranked([-score.mse for score in scores])
+        slides = [
+            _slide(scores[number], rank, pairs, ready, device) for number, rank in ranked.items()
+        ]
+        sections.append(Section(f"Stills of the {part} part", slides=slides))
+    return sections
+
+
+def _slide(
+    score: PairScore, rank: str, pairs: Pairs, ready: Network, device: torch.device
+) -> Slide:
+    luma, truth = read_batch(pairs, [score.pair])
+    output = predict_rgb(ready, luma, pairs.aspect_ratio, device)
+    pictures = [
+        _displayed(picture, pairs.aspect_ratio)
+        for picture in (output, luma.expand(-1, 3, -1, -1), truth)
+    ]
+    label = f"{rank}, {clock(score.pair.bw_seconds)}"
+    note = f"pair {score.pair.name}: MSE {score.mse:.4f}, of grey {score.grey_mse:.4f}"
+    return Slide(label, dict(zip(VERSIONS, pictures, strict=True)), note)
+
+
+def _displayed(picture: Tensor, aspect_ratio: float) -> Plane:
+    """R'G'B' (1, 3, H, W) in [0, 1] as (h, w, 3) uint8, in the shape of the film."""
+    height = max(picture.shape[-2], STILL_HEIGHT)
+    enlarged = resize(picture, height, round(height * aspect_ratio))[0]
+    pixels: Plane = (enlarged * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    return pixels
+
+
+def _facts(made_by: MadeBy) -> Section:
+    rows = [["option", "value"], *([name, value] for name, value in made_by.facts.items())]
+    return Section("What made this page", tables=[Table("options and versions", rows, False)])

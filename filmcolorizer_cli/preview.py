@@ -1,0 +1,228 @@
+"""What colorizing would make of a film, by some frames from all over it.
+
+The film is not decoded: it is sought in, some seconds here and there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import torch
+from PIL import Image
+
+from filmcolorizer_cli import survey as surveying
+from filmcolorizer_cli.colorizing import (
+    ColorizeOptions,
+    check_part,
+    in_color_already,
+)
+from filmcolorizer_cli.networks import Network
+from filmcolorizer_cli.painting import colorize_frames
+from filmcolorizer_cli.survey import Area, survey
+from filmcolorizer_cli.video import (
+    TIMELINE_FRAME_RATE,
+    Coding,
+    DeepPlane,
+    FieldOrder,
+    Film,
+    Plane,
+    Sampling,
+    picture_to_rgb,
+    read_pictures,
+)
+
+GREY = "grey"
+NEUTRAL = 128  # chroma code of no colour
+STILL_WIDTH, STILL_HEIGHT = 640, 480  # pixels at most, of the pictures that are shown
+
+LOOKS = 6  # short parts of a film that are looked through for bars and fields
+LOOK_SECONDS = 1.0
+MIN_LOOKS_INTERLACED = 2  # where fields must be found, of which still pictures have none
+
+# Where in its share of the film each next frame is looked for: by the golden ratio, at no pace that
+# the film itself may have, and then in two other places, if there is nothing new to see.
+GOLDEN_RATIO = (5**0.5 - 1) / 2
+DETOURS = (0.0, 1 / 3, 2 / 3)
+MIN_CONTRAST = 8.0  # luma codes, standard deviation; fades and blank frames have less
+MIN_CHANGE = 8.0  # luma codes, mean, from any frame before; the same shot often has less
+SMALL = 32, 24  # pixels that frames are compared at
+SHOWN_FRAMES = 3  # that are read at a place to tell whether it is in colour
+
+# Of a shot: luma (H, W) and chroma (2, ceil(H/2), ceil(W/2)) of some frames.
+Shot = list[tuple[DeepPlane, DeepPlane]]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A frame of a film in several versions.
+
+    Attributes:
+        seconds: from the film's first frame.
+        is_colored: whether it is in colour already, and stays so.
+        pictures: R'G'B' (H, W, 3) as displayed, ``GREY`` first, then by the name of each network.
+    """
+
+    seconds: float
+    is_colored: bool
+    pictures: dict[str, Plane]
+
+
+def preview(
+    film: Film,
+    networks: Mapping[str, Network],
+    options: ColorizeOptions,
+    device: torch.device,
+    *,
+    frames: int,
+) -> Iterator[Moment]:
+    """Colorize some frames of a film, one of each equal share of it.
+
+    Each is chosen so that it is neither blank nor like one before, where its share has such.
+
+    Args:
+        networks: by the names that their pictures get.
+        options: which part of the film, and how it is to be colorized.
+        frames: how many, where the film has so many.
+
+    Yields:
+        The moments, in order.
+
+    Raises:
+        OptionError: the film ends before the part begins, or all of it is in colour already.
+        VideoError: the film cannot be read.
+    """
+    check_part(film, options.sampling())
+    start, seconds = options.start_seconds, film.duration_seconds - options.start_seconds
+    seconds = min(seconds, options.duration_seconds or seconds)
+    area, found_order = _look(film, start, seconds)
+    field_order = options.field_order(found_order)
+    paint = partial(
+        colorize_frames,
+        device=device,
+        pixel_aspect_ratio=float(film.sample_aspect_ratio),
+        coding=_plain_coding(film),
+        area=area,
+        vividness=options.vividness,
+    )
+    all_colored = not options.recolor
+    for when, shot in _shots(film, start, seconds, field_order, frames):
+        is_colored = not options.recolor and _is_colored(shot)
+        all_colored &= is_colored
+        luma, own_chroma = shot[0]
+        pictures = {GREY: _displayed(film, luma, np.full_like(own_chroma, NEUTRAL))}
+        for name, network in networks.items():
+            chroma = own_chroma if is_colored else next(paint([luma], network))[1]
+            pictures[name] = _displayed(film, luma, chroma)
+        yield Moment(when, is_colored, pictures)
+    if all_colored:
+        raise in_color_already(film)
+
+
+def _look(film: Film, start: float, seconds: float) -> tuple[Area, FieldOrder]:
+    """The picture inside its bars and the order of fields, by some short parts of a film."""
+    if seconds <= LOOKS * LOOK_SECONDS:
+        found = survey(film, start_seconds=start, duration_seconds=seconds)
+        return found.area, found.field_order
+    looks = [
+        survey(
+            film,
+            start_seconds=start + (number + 0.5) * seconds / LOOKS,
+            duration_seconds=LOOK_SECONDS,
+        )
+        for number in range(LOOKS)
+    ]
+    # What is picture in one place is picture everywhere.
+    left, top = min(look.area.left for look in looks), min(look.area.top for look in looks)
+    right = max(look.area.left + look.area.width for look in looks)
+    bottom = max(look.area.top + look.area.height for look in looks)
+    area = Area(left, top, right - left, bottom - top)
+    orders = Counter(look.field_order for look in looks if look.field_order != "progressive")
+    for order, count in orders.most_common(1):
+        if count >= MIN_LOOKS_INTERLACED:
+            return area, order
+    return area, "progressive"
+
+
+def _shots(
+    film: Film, start: float, seconds: float, field_order: FieldOrder, frames: int
+) -> Iterator[tuple[float, Shot]]:
+    """What to show of each share of a part of a film, and when that is."""
+    count = max(min(frames, int(seconds * TIMELINE_FRAME_RATE)), 1)
+    before: list[Plane] = []
+    for number in range(count):
+        places = (((number + 1) * GOLDEN_RATIO + detour) % 1 for detour in DETOURS)
+        times = [round(start + (number + place) * seconds / count, 2) for place in places]
+        taken = _take(film, times, before, field_order)
+        if taken is not None:
+            before.append(_small(taken[1]))
+            yield taken
+
+
+def _take(
+    film: Film, times: list[float], before: list[Plane], field_order: FieldOrder
+) -> tuple[float, Shot] | None:
+    """What to show of these times: the first with something new, else that of most contrast.
+
+    None where the film's pictures have ended by then.
+    """
+    found = []
+    for seconds in times:
+        shot = _read(film, seconds, field_order)
+        if not shot:
+            continue
+        small = _small(shot).astype(np.float32)
+        contrast = float(small.std())
+        change = min((float(np.abs(small - other).mean()) for other in before), default=np.inf)
+        if contrast >= MIN_CONTRAST and change >= MIN_CHANGE:
+            return seconds, shot
+        found.append((contrast, seconds, shot))
+    if not found:
+        return None
+    _, seconds, shot = max(found, key=lambda candidate: candidate[0])
+    return seconds, shot
+
+
+def _read(film: Film, seconds: float, field_order: FieldOrder) -> Shot:
+    """The frame at this time and some of those after it."""
+    every = round(TIMELINE_FRAME_RATE / surveying.FRAMES_A_SECOND)
+    sampling = Sampling(
+        start_seconds=seconds,
+        duration_seconds=float(SHOWN_FRAMES * every / TIMELINE_FRAME_RATE),
+        every=every,
+        field_order=field_order,
+    )
+    return list(read_pictures(film, sampling, _plain_coding(film)))
+
+
+def _plain_coding(film: Film) -> Coding:
+    return replace(film.coding, bit_depth=8, range="limited")
+
+
+def _small(shot: Shot) -> Plane:
+    """The luma of a shot's first frame, for comparison."""
+    return _resized(shot[0][0], SMALL)
+
+
+def _is_colored(shot: Shot) -> bool:
+    size = surveying.WIDTH, surveying.HEIGHT
+    frames = [
+        np.dstack([_resized(plane, size) for plane in (luma, *chroma)]) for luma, chroma in shot
+    ]
+    return surveying.has_color(frames)
+
+
+def _displayed(film: Film, luma: DeepPlane, chroma: DeepPlane) -> Plane:
+    """R'G'B' (h, w, 3) in the film's displayed shape and no larger than a still."""
+    width, height = float(film.width * film.sample_aspect_ratio), float(film.height)
+    scale = min(STILL_WIDTH / width, STILL_HEIGHT / height, 1.0)
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    return picture_to_rgb(luma, chroma, film.coding.matrix, size)
+
+
+def _resized(plane: DeepPlane, size: tuple[int, int]) -> Plane:
+    """A plane (H, W) of 8 bits at this width and height."""
+    return np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC))

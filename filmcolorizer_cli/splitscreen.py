@@ -1,0 +1,273 @@
+"""Two films in one picture, for showing to others."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from filmcolorizer_cli.encoding import Encoding, PictureWriter
+from filmcolorizer_cli.errors import OptionError, VideoError
+from filmcolorizer_cli.files import cannot_write, check_folder, temporary_beside
+from filmcolorizer_cli.joining import Timeline, join_film
+from filmcolorizer_cli.video import (
+    PLAIN,
+    TIMELINE_FRAME_RATE,
+    DeepPlane,
+    Film,
+    Plane,
+    Sampling,
+    picture_to_rgb,
+    read_pictures,
+)
+
+Layout = Literal["side", "split"]
+
+WIDEST_PANEL: dict[Layout, int] = {"side": 960, "split": 1920}  # pixels, of one film's picture
+GAP = 4  # pixels between two pictures side by side
+LINE = 2  # pixels, where a picture is split
+BLACK, WHITE, NEUTRAL = 16, 235, 128  # codes of luma, and of chroma
+HIGHEST_FRAME_RATE = 60
+LABEL_SHARE = 1 / 22  # of a picture's height, that letters have
+SMALLEST_LETTERS = 11  # pixels
+LABEL_OPACITY = 0.6  # of the box behind the letters
+
+Picture = tuple[DeepPlane, DeepPlane]  # luma (H, W) and chroma (2, H / 2, W / 2), uint8
+
+
+@dataclass(frozen=True)
+class CompareOptions:
+    """How two films are shown together.
+
+    Attributes:
+        layout: side by side, or the left half of the one and the right half of the other.
+        labels: what is written on them.
+        start_seconds, other_start_seconds: where to begin in each.
+        duration_seconds: how much to show; to the end of the shorter one when not given.
+        stills: how many frames to keep besides.
+    """
+
+    labels: tuple[str, str]
+    layout: Layout = "side"
+    start_seconds: float = 0.0
+    other_start_seconds: float = 0.0
+    duration_seconds: float | None = None
+    stills: int = 12
+
+
+@dataclass(frozen=True)
+class Still:
+    """A moment of both films, R'G'B' (H, W, 3) uint8 each.
+
+    Attributes:
+        seconds: from the beginning of the first film.
+    """
+
+    seconds: float
+    pictures: tuple[Plane, Plane]
+
+
+def compare(
+    first: Film, second: Film, target: Path, options: CompareOptions
+) -> Iterator[int | list[Still]]:
+    """Write a film that shows two films at once, with the sound of the first that has any.
+
+    Both are brought to the shape of the first and to one frame rate.
+
+    Yields:
+        The number of frames written so far, after each; last of all the stills, spread over them.
+
+    Raises:
+        FilmColorizerError: the target cannot be written.
+        OptionError: a film ends before its start.
+        VideoError: a film cannot be read, or the target cannot be written; no target is left.
+    """
+    check_folder(target.parent)
+    folder = temporary_beside(target.with_name(f"{target.name}-pictures"))
+    stills: list[Still] = []
+    try:
+        folder.mkdir()
+        pictures, frames = folder / "pictures.mp4", 0
+        for frames in _write(first, second, pictures, options, stills):
+            yield frames
+        if not frames:
+            raise VideoError(f"{first.path} and {second.path} gave no pictures to compare")
+        rate = frame_rate(first, second)
+        heard, start = _heard(first, second, options)
+        join_film(
+            [pictures],
+            target,
+            heard,
+            Timeline.steady(rate, frames),
+            start_seconds=start,
+            duration_seconds=float(frames / rate),
+        )
+    except OSError as error:
+        raise cannot_write(target, error) from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    yield stills
+
+
+def frame_rate(first: Film, second: Film) -> Fraction:
+    """The rate that both have, or else that of the films that the program writes."""
+    if first.frame_rate == second.frame_rate and first.frame_rate <= HIGHEST_FRAME_RATE:
+        return first.frame_rate
+    return TIMELINE_FRAME_RATE
+
+
+def frame_count(first: Film, second: Film, options: CompareOptions) -> int:
+    """About how many frames are going to be written.
+
+    Raises:
+        OptionError: a film ends before its start.
+    """
+    seconds = options.duration_seconds or float("inf")
+    starts = (options.start_seconds, "--start"), (options.other_start_seconds, "--other-start")
+    for film, (start, name) in zip((first, second), starts, strict=True):
+        if start >= film.duration_seconds:
+            raise OptionError(
+                f"{film.path} ends at {film.duration_seconds:.2f} s, before the start at"
+                f" {start:g} s; give a smaller {name}"
+            )
+        seconds = min(seconds, film.duration_seconds - start)
+    return max(round(seconds * frame_rate(first, second)), 1)
+
+
+def _write(
+    first: Film, second: Film, target: Path, options: CompareOptions, stills: list[Still]
+) -> Iterator[int]:
+    """Write the pictures of both, and gather stills; yields the number of frames so far."""
+    rate, total = frame_rate(first, second), frame_count(first, second, options)
+    size = _panel_size(first, WIDEST_PANEL[options.layout])
+    starts = options.start_seconds, options.other_start_seconds
+    count = min(options.stills, total)
+    kept = {(2 * number + 1) * total // (2 * count) for number in range(count)}
+    join = _Joiner(size, options)
+    shape = replace(first, width=join.width, height=join.height, sample_aspect_ratio=Fraction(1))
+    seconds = float(total / rate)
+    with (
+        closing(_read(first, size, Sampling(None, None, rate, starts[0], seconds))) as ours,
+        closing(_read(second, size, Sampling(None, None, rate, starts[1], seconds))) as theirs,
+        PictureWriter(target, shape, Encoding(frame_rate=rate)) as writer,
+    ):
+        for number, (mine, other) in enumerate(zip(ours, theirs, strict=False)):
+            if number in kept:
+                pictures = _to_rgb(mine), _to_rgb(other)
+                stills.append(Still(starts[0] + float(number / rate), pictures))
+            writer.write(*join(mine, other))
+            yield number + 1
+
+
+def _panel_size(film: Film, widest: int) -> tuple[int, int]:
+    """Width and height of a film's picture as displayed, with even sides."""
+    width = float(film.width * film.sample_aspect_ratio)
+    scale = min(widest / width, 1.0)
+    return _even(width * scale), _even(film.height * scale)
+
+
+def _even(pixels: float) -> int:
+    return max(round(pixels / 2) * 2, 2)
+
+
+def _heard(first: Film, second: Film, options: CompareOptions) -> tuple[Film, float]:
+    """The film whose sound goes along, without all else that it holds, and where to begin."""
+    film, start = first, options.start_seconds
+    if second.sounds and not first.sounds:
+        film, start = second, options.other_start_seconds
+    return replace(film, subtitles=(), attachments=(), time_code=None), start
+
+
+def _read(film: Film, size: tuple[int, int], sampling: Sampling) -> Generator[Picture, None, None]:
+    """The pictures of a film, in the middle of panels of this width and height."""
+    width, height = size
+    scale = min(width / film.aspect_ratio, height)
+    across, down = min(_even(scale * film.aspect_ratio), width), min(_even(scale), height)
+    left, top = (width - across) // 4 * 2, (height - down) // 4 * 2
+    sides = ((top, height - down - top), (left, width - across - left))
+    halves = ((0, 0), *((before // 2, after // 2) for before, after in sides))
+    fitted = replace(sampling, width=across, height=down)
+    for luma, chroma in read_pictures(film, fitted, PLAIN):
+        yield (
+            np.pad(luma, sides, constant_values=BLACK),
+            np.pad(chroma, halves, constant_values=NEUTRAL),
+        )
+
+
+class _Joiner:
+    """Puts two pictures of one size into one, each with its label.
+
+    Attributes:
+        width, height: of what comes out.
+    """
+
+    def __init__(self, size: tuple[int, int], options: CompareOptions) -> None:
+        self.is_split = options.layout == "split"
+        width, self.height = size
+        self.width = width if self.is_split else 2 * width + GAP
+        self.middle = width // 4 * 2 if self.is_split else width + GAP // 2
+        letters = max(round(self.height * LABEL_SHARE), SMALLEST_LETTERS)
+        self.margin = letters // 4 * 2
+        room = self.width // 2 - 2 * self.margin, self.height - 2 * self.margin
+        self.labels = [_label(text, letters, room) for text in options.labels]
+
+    def __call__(self, first: Picture, second: Picture) -> Picture:
+        """The picture of both."""
+        luma = np.full((self.height, self.width), BLACK, np.uint8)
+        chroma = np.full((2, self.height // 2, self.width // 2), NEUTRAL, np.uint8)
+        for joined, mine, other, scale in zip((luma, chroma), first, second, (1, 2), strict=True):
+            middle = self.middle // scale
+            if self.is_split:
+                joined[..., :middle] = mine[..., :middle]
+                joined[..., middle:] = other[..., middle:]
+            else:
+                joined[..., : mine.shape[-1]] = mine
+                joined[..., -other.shape[-1] :] = other
+        if self.is_split:
+            luma[:, self.middle - LINE // 2 : self.middle + LINE // 2] = WHITE
+        left, right = self.labels
+        beyond = self.width - self.margin - right.shape[1]
+        _put(left, luma, chroma, self.margin, self.margin)
+        _put(right, luma, chroma, beyond if self.is_split else self.middle + GAP, self.margin)
+        return luma, chroma
+
+
+def _label(text: str, letters: int, room: tuple[int, int]) -> NDArray[np.float32]:
+    """A box (h, w) with letters so many pixels high: how white each pixel is, 0 to 1.
+
+    Args:
+        room: width and height that the box is not to exceed.
+    """
+    font = ImageFont.load_default(letters)
+    left, _, right, _ = font.getbbox(text)
+    width = max(min(_even(right - left + letters), room[0] // 2 * 2), 2)
+    height = max(min(_even(1.6 * letters), room[1] // 2 * 2), 2)
+    image = Image.new("L", (width, height))
+    middle = (width / 2, height / 2)
+    ImageDraw.Draw(image).text(middle, text, fill=255, font=font, anchor="mm")
+    return np.asarray(image, np.float32) / np.float32(255)
+
+
+def _put(
+    letters: NDArray[np.float32], luma: DeepPlane, chroma: DeepPlane, left: int, top: int
+) -> None:
+    """Lay a label over a picture, in place."""
+    height, width = letters.shape
+    area = luma[top : top + height, left : left + width]
+    shaded = BLACK + (area - float(BLACK)) * (1 - LABEL_OPACITY)
+    area[:] = np.round(shaded + letters * (WHITE - shaded))
+    half = chroma[:, top // 2 : (top + height) // 2, left // 2 : (left + width) // 2]
+    half[:] = np.round(NEUTRAL + (half - float(NEUTRAL)) * (1 - LABEL_OPACITY))
+
+
+def _to_rgb(picture: Picture) -> Plane:
+    luma, chroma = picture
+    return picture_to_rgb(luma, chroma, PLAIN.matrix, (luma.shape[1], luma.shape[0]))

@@ -1,0 +1,124 @@
+"""What can be seen of a training while it goes on: its loss, its samples, and TensorBoard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from filmcolorizer_cli.errors import OptionError
+from filmcolorizer_cli.files import check_folder
+from filmcolorizer_cli.networks import Network
+from filmcolorizer_cli.pairs import Pairs, Split
+from filmcolorizer_cli.report import draw_samples, save_image, save_loss_figure
+from filmcolorizer_cli.training import Epoch, Outcome, Step
+
+
+class Watcher:
+    """Refreshes the pictures of a training after every epoch.
+
+    Args:
+        history: of the epochs that an interrupted training left.
+        device: where samples are coloured.
+        board: a folder to log to for TensorBoard.
+
+    Attributes:
+        history: the epochs so far.
+        loss_figure, samples: the files of the pictures, beside the weights.
+    """
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        split: Split,
+        output: Path,
+        history: Iterable[Epoch],
+        *,
+        device: torch.device,
+        board: Path | None = None,
+    ) -> None:
+        self.pairs, self.split, self.device = pairs, split, device
+        self.history = list(history)
+        self.loss_figure = output.with_name(f"{output.stem}-loss.png")
+        self.samples = output.with_name(f"{output.stem}-samples.png")
+        self.board = board
+
+    @property
+    def best(self) -> Epoch | None:
+        """The epoch with the lowest validation loss so far."""
+        return min(self.history, key=lambda epoch: epoch.validation_loss, default=None)
+
+    def follow(
+        self,
+        steps: Iterable[Step | Outcome],
+        steps_per_epoch: int,
+        *,
+        note: Callable[[str], object] = lambda text: None,
+    ) -> Iterator[Step | Outcome]:
+        """Pass the steps of a training on, and show what each epoch has brought.
+
+        Args:
+            note: is told of each epoch.
+
+        Raises:
+            FilmColorizerError: a picture cannot be written, besides what training raises.
+            OptionError: there is no TensorBoard, or nothing can be logged to its folder.
+        """
+        number = len(self.history) * steps_per_epoch
+        with _open_board(self.board) if self.board else nullcontext() as board:
+            for step in steps:
+                if isinstance(step, Step):
+                    number += 1
+                    if board is not None:
+                        board.add_scalar("loss/step", step.loss, number)
+                    if step.finished is not None and step.network is not None:
+                        self.history.append(step.finished)
+                        sheet = self.show(self.history, step.network)
+                        if board is not None:
+                            _log(board, step.finished, sheet)
+                        note(self._describe(step.finished))
+                yield step
+
+    def show(self, history: Sequence[Epoch], network: Network) -> Image.Image:
+        """Write both pictures; what comes back are the samples."""
+        save_loss_figure(history, self.loss_figure)
+        sheet = draw_samples(self.pairs, self.split, network, self.device)
+        save_image(sheet, self.samples)
+        return sheet
+
+    def _describe(self, epoch: Epoch) -> str:
+        best = self.best
+        return (
+            f"epoch {epoch.epoch}: training loss {epoch.training_loss:.4f}, validation loss"
+            f" {epoch.validation_loss:.4f}, {epoch.seconds:.0f} s; best epoch"
+            f" {best.epoch if best else epoch.epoch}"
+        )
+
+
+def _open_board(folder: Path) -> Any:
+    """What writes to a folder that TensorBoard shows, as a context manager."""
+    check_folder(folder.parent)
+    if folder.exists() and not folder.is_dir():
+        raise OptionError(f"{folder} is a file; name a folder with --tensorboard")
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise OptionError(
+            "--tensorboard needs the package tensorboard; install it with pip install tensorboard,"
+            " or leave the option out"
+        ) from None
+    return SummaryWriter(folder)
+
+
+def _log(board: Any, epoch: Epoch, samples: Image.Image) -> None:
+    """Let TensorBoard show an epoch."""
+    board.add_scalar("loss/training", epoch.training_loss, epoch.epoch)
+    board.add_scalar("loss/validation", epoch.validation_loss, epoch.epoch)
+    board.add_scalar("learning rate", epoch.learning_rate, epoch.epoch)
+    board.add_image("samples", np.asarray(samples), epoch.epoch, dataformats="HWC")
+    board.flush()

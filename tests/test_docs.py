@@ -1,0 +1,51 @@
+"""The pages in docs/ are what the program says and does."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from tests.test_readme import words_of
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+WAYS = runpy.run_path(str(DOCS / "make_ways.py"))
+# What is kept of a training depends on the weights that it began with.
+KEPT = re.compile(r"^(kept |nothing beat ).*\n", re.MULTILINE)
+
+
+def test_reference_is_fresh() -> None:
+    generator = runpy.run_path(str(DOCS / "make_reference.py"))
+    assert (DOCS / "reference.md").read_text() == generator["reference"](), (
+        "run python docs/make_reference.py"
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_of_docs_exist(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+        if "://" not in target:
+            assert (DOCS / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_options_that_docs_name_exist(page: Path) -> None:
+    reference = (DOCS / "reference.md").read_text()
+    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text())):
+        assert option in reference, f"run python docs/make_reference.py, or {option} is gone"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", WAYS["WAYS"])
+def test_ways_show_what_the_commands_print(name: str, tmp_path: Path) -> None:
+    WAYS["prepare"](tmp_path)
+    text = (DOCS / f"{name}.md").read_text()
+    steps = [step for block in WAYS["BLOCK"].findall(text) for step in WAYS["steps_of"](block[1])]
+    for command, shown in steps:
+        printed = WAYS["run"](command, tmp_path)
+        assert words_of(KEPT.sub("", printed)) == words_of(KEPT.sub("", shown)), command
+    for picture in re.findall(r"\]\(ways/\S+/(\S+)\.jpg\)", text):
+        assert (tmp_path / f"{picture}.png").is_file()

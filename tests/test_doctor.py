@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from filmcolorizer_cli import __version__, doctor
+from filmcolorizer_cli.doctor import Finding, examine
+from filmcolorizer_cli.encoding import CODECS
+from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, find_binary
+from filmcolorizer_cli.files import CHECKSUMS_FILE, models_folder
+from tests.conftest import ordinary_user
+
+GIGABYTE = 10**9
+
+
+def findings(folder: Path = Path()) -> dict[str, Finding]:
+    """What is found, by name."""
+    found = list(examine(folder))
+    named = {finding.name: finding for finding in found}
+    assert len(named) == len(found), "two findings of one name"
+    return named
+
+
+def write_program(path: Path, script: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_shipped_checksums_are_those_of_the_shipped_weights() -> None:
+    lines = (models_folder() / CHECKSUMS_FILE).read_text().splitlines()
+    actual = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}"
+        for path in sorted(models_folder().glob("*.safetensors"))
+    ]
+    assert lines == actual, "run sha256sum *.safetensors > SHA256SUMS in models/"
+
+
+def test_examine_finds_this_machine_well(tmp_path: Path) -> None:
+    found = findings(tmp_path)
+    assert not any(finding.is_fatal for finding in found.values())
+    assert found["filmcolorizer"].found == __version__
+    assert found["ffmpeg"].found.endswith(find_binary())
+    assert all(f"{codec} (" in found["encoders"].found for codec in CODECS)
+    assert found["torch"].found.startswith(f"{torch.__version__}, ")
+    assert found["device cpu"].found.startswith("float32")
+    usable = len(os.sched_getaffinity(0))
+    assert found["cores"].found == f"{usable} of {os.cpu_count()}"
+    assert found["disk"].found.endswith(f" GB free in {tmp_path}")
+    assert "as it was shipped" in found["model default"].found
+
+
+def test_examine_tells_of_an_ffmpeg_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(BINARY_VARIABLE, "no-such-ffmpeg")
+    finding = findings()["ffmpeg"]
+    assert finding.is_fatal
+    assert finding.hint is not None
+    assert finding.hint.startswith("no-such-ffmpeg is not a program that can be run")
+
+
+def test_examine_tells_of_an_ffmpeg_that_does_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = write_program(tmp_path / "ffmpeg", "echo 'a library is missing' >&2; exit 127")
+    monkeypatch.setenv(BINARY_VARIABLE, str(broken))
+    finding = findings()["ffmpeg"]
+    assert finding.is_fatal
+    assert finding.hint is not None
+    assert "exit code 127: a library is missing" in finding.hint
+
+
+@pytest.mark.parametrize(("lacking", "is_fatal"), [("libx265", False), ("libx264", True)])
+def test_examine_tells_of_missing_encoders(
+    lacking: str, is_fatal: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lesser = write_program(tmp_path / "ffmpeg", f'"{find_binary()}" "$@" | grep -v {lacking}')
+    monkeypatch.setenv(BINARY_VARIABLE, str(lesser))
+    finding = findings()["encoders"]
+    codec = next(name for name, codec in CODECS.items() if codec.encoder == lacking)
+    assert finding.is_fatal == is_fatal
+    assert lacking not in finding.found
+    assert finding.hint is not None
+    assert f"--codec {codec}" in finding.hint
+
+
+def test_examine_tells_of_a_hardware_encoder_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a card: an ffmpeg that lists one more and takes everything."""
+    line = " V....D h264_nvenc           NVIDIA NVENC H.264 encoder (codec h264)"
+    script = f'case "$2" in -version) echo ffmpeg version 9 x;; -encoders) echo "{line}";; esac'
+    monkeypatch.setenv(BINARY_VARIABLE, str(write_program(tmp_path / "ffmpeg", script)))
+    found = findings()
+    assert found["ffmpeg"].found.startswith("9, ")
+    assert found["hardware encoders"].found == "h264_nvenc"
+
+
+def test_examine_tells_of_a_full_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = namedtuple("usage", ["total", "used", "free"])
+    memory = namedtuple("memory", ["total", "available"])
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage(0, 0, 2 * GIGABYTE))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory(8 * GIGABYTE, GIGABYTE // 2))
+    found = findings(tmp_path)
+    assert found["disk"].found == f"2.0 GB free in {tmp_path}"
+    assert found["disk"].hint == "a long film may take 15 GB; write elsewhere with -o"
+    assert found["memory"].found == "0.5 of 8.0 GB free"
+    assert found["memory"].hint == "close other programs; colorizing may take 1.5 GB"
+    assert not found["disk"].is_fatal
+
+
+def test_examine_tells_of_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
+    assert findings(tmp_path / "missing")["disk"].hint == "name a folder that is there"
+    with ordinary_user():
+        hint = doctor._disk(Path("/")).hint
+    assert hint is not None
+    assert hint.startswith("nothing may be written there")
+
+
+def shipped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the shipped models' folder, in place of it."""
+    copy = folder / "models"
+    copy.mkdir()
+    for name in ("default.safetensors", CHECKSUMS_FILE):
+        shutil.copy(models_folder() / name, copy)
+    monkeypatch.setattr(doctor, "models_folder", lambda: copy)
+    return copy
+
+
+def test_examine_tells_of_damaged_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights = shipped(tmp_path, monkeypatch) / "default.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    finding = findings()["model default"]
+    assert finding.is_fatal
+    assert "damaged, or changed" in finding.found
+
+
+def test_examine_tells_of_missing_and_foreign_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shipped(tmp_path, monkeypatch)
+    (folder / "default.safetensors").rename(folder / "other.safetensors")
+    found = findings()
+    assert found["model default"].found.endswith("default.safetensors: No such file or directory")
+    assert "not among the checksums" in found["model other"].found
+    for path in folder.iterdir():
+        path.unlink()
+    assert findings()["models"].is_fatal

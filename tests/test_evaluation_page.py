@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from filmcolorizer_cli.comparison import FilmEvaluation, FilmOptions, evaluate_film
+from filmcolorizer_cli.evaluation import Evaluation, evaluate
+from filmcolorizer_cli.evaluation_page import MadeBy, save_films_page, save_pairs_page
+from filmcolorizer_cli.pairs import PARTS, Pairs, split_by_time
+from filmcolorizer_cli.training import Epoch
+from filmcolorizer_cli.video import probe
+from tests.conftest import files_in, vivid_network
+
+CPU = torch.device("cpu")
+HISTORY = (
+    Epoch(1, 0.9, 0.7, 0.01, 2.0),
+    Epoch(2, 0.6, 0.5, 0.01, 2.0),
+    Epoch(3, 0.3, 0.8, 0.01, 2.0),
+)
+MADE_BY = MadeBy("<b>vivid</b>", HISTORY, {"size": "64", "torch": "2 <3"})
+
+
+class Reader(HTMLParser):
+    """The rows of a page's tables, its headings, its slides' captions and its pictures."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.rows: list[list[str]] = []
+        self.headings: list[str] = []
+        self.captions: list[str] = []
+        self.pictures: list[tuple[str, np.ndarray]] = []
+        self._into: list[str] | None = None
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        if tag == "tr":
+            self.rows.append([])
+        self._into = {
+            "th": self.rows[-1] if self.rows else None,
+            "td": self.rows[-1] if self.rows else None,
+            "h2": self.headings,
+            "figcaption": self.captions,
+        }.get(tag, self._into if tag == "b" else None)
+        if self._into is not None and tag != "b":
+            self._into.append("")
+        if tag == "img":
+            data = base64.b64decode(str(values["src"]).partition(",")[2])
+            with Image.open(io.BytesIO(data)) as image:
+                self.pictures.append((str(values["alt"]), np.asarray(image.convert("RGB"))))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag != "b":
+            self._into = None
+
+    def handle_data(self, data: str) -> None:
+        if self._into is not None:
+            self._into[-1] += data
+
+
+@pytest.fixture(scope="module")
+def pairs_result(pairs: Pairs) -> Evaluation:
+    *_, result = evaluate(pairs, split_by_time(pairs.pairs), vivid_network(), CPU)
+    assert isinstance(result, Evaluation)
+    return result
+
+
+@pytest.fixture(scope="module")
+def pairs_page(
+    pairs: Pairs, pairs_result: Evaluation, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    path = tmp_path_factory.mktemp("page") / "index.html"
+    split = split_by_time(pairs.pairs)
+    save_pairs_page(pairs_result, pairs, split, vivid_network(), CPU, path, MADE_BY)
+    assert files_in(path.parent) == ["index.html"]
+    return path
+
+
+def test_save_pairs_page_tells_the_scores(pairs_page: Path, pairs_result: Evaluation) -> None:
+    page = Reader(pairs_page.read_text())
+    cells = {row[0]: row[1:] for row in page.rows}
+    assert cells[""] == [f"{part} (8)" for part in PARTS]
+    network, baseline = pairs_result.network, pairs_result.baseline
+    assert cells["naive baseline: MSE"] == [f"{baseline[part].mse:.4f}" for part in PARTS]
+    assert cells["<b>vivid</b>: MSE"] == [f"{network[part].mse:.4f}" for part in PARTS]
+    ratios = [f"{network[part].mse / baseline[part].mse:.2f}" for part in PARTS]
+    assert cells["<b>vivid</b>: MSE / baseline"] == ratios
+    truth = [f"{network[part].true_colorfulness:.1f}" for part in PARTS]
+    assert cells["truth: colourfulness"] == truth
+    assert cells["torch"] == ["2 <3"]
+    assert "Loss over 3 epochs; the best for the validation part is epoch 2, with 0.5000" in (
+        page.captions
+    )
+
+
+def test_save_pairs_page_shows_the_best_the_median_and_the_worst(
+    pairs_page: Path, pairs_result: Evaluation, pairs: Pairs
+) -> None:
+    page = Reader(pairs_page.read_text())
+    captions = [c for c in page.captions if re.match("best|median|worst", c)]
+    assert len(captions) == 9
+    assert len(page.pictures) == 27
+    for number, part in enumerate(PARTS):
+        ranked = sorted((s for s in pairs_result.pairs if s.part == part), key=lambda s: s.mse)
+        chosen = (ranked[0], ranked[4], ranked[7])
+        for place, (rank, score) in enumerate(
+            zip(("best", "median", "worst"), chosen, strict=True)
+        ):
+            caption = captions[3 * number + place]
+            assert caption.startswith(f"{rank}, 0:{score.pair.bw_seconds:06.3f} pair")
+            assert f"pair {score.pair.name}: MSE {score.mse:.4f}" in caption
+            shown = page.pictures[9 * number + 3 * place :][:3]
+            assert [alt.partition(",")[0] for alt, _ in shown] == ["output", "grey", "truth"]
+            grey, truth = pairs.read(score.pair)
+            for picture, still in ((shown[1][1], np.dstack([grey] * 3)), (shown[2][1], truth)):
+                small = Image.fromarray(picture).resize((43, 32), Image.Resampling.BOX)
+                assert np.abs(np.asarray(small).astype(int) - still).mean() < 8
+            assert np.ptp(shown[0][1].astype(int), axis=2).mean() > 20, "strong colours"
+
+
+def test_save_pairs_page_without_a_history(
+    pairs: Pairs, pairs_result: Evaluation, tmp_path: Path
+) -> None:
+    path, split = tmp_path / "index.html", split_by_time(pairs.pairs)
+    save_pairs_page(pairs_result, pairs, split, vivid_network(), CPU, path, MadeBy("v", (), {}))
+    assert "No history of a training lies beside these weights." in path.read_text()
+
+
+def test_save_films_page_tells_scores_and_shows_frames(moving_film: Path, tmp_path: Path) -> None:
+    film, options, path = probe(moving_film), FilmOptions(), tmp_path / "index.html"
+    *_, result = evaluate_film(film, vivid_network(), options, CPU)
+    assert isinstance(result, FilmEvaluation)
+    save_films_page([(film, result)], vivid_network(), options, CPU, path, MADE_BY)
+    page = Reader(path.read_text())
+    rows = {row[0]: row[1:] for row in page.rows}
+    network, truth = result.network, result.truth
+    assert rows["<b>vivid</b>"] == [
+        f"{network.psnr:.2f}", f"{network.colorfulness:.1f}", f"{network.flicker_ratio:.2f}",
+        f"{network.cdc:.4f}",
+    ]  # fmt: skip
+    assert rows["truth"] == ["-", f"{truth.colorfulness:.1f}", "1.00", f"{truth.cdc:.4f}"]
+    assert page.headings[:2] == [film.path.name, f"Frames of {film.path.name}"]
+    captions = [c for c in page.captions if re.match("best|median|worst", c)]
+    psnr = sorted(result.series.psnr, reverse=True)
+    for caption, value in zip(captions, (psnr[0], psnr[12], psnr[-1]), strict=True):
+        assert f"PSNR {value:.2f} dB" in caption
+    assert [alt.partition(",")[0] for alt, _ in page.pictures] == ["output", "grey", "truth"] * 3
+    assert {picture.shape for _, picture in page.pictures} == {(96, 128, 3)}

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from filmcolorizer_cli.colorizing import ColorizeOptions
+from filmcolorizer_cli.errors import OptionError
+from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.preview import GREY, STILL_HEIGHT, STILL_WIDTH, Moment, preview
+from filmcolorizer_cli.video import probe
+from tests.conftest import (
+    LOSSLESS,
+    TINY,
+    frame_number,
+    graded_film,
+    make_clip,
+    make_numbered_clip,
+    run_ffmpeg,
+)
+
+CPU = torch.device("cpu")
+CHROMA = (-0.05, 0.1)  # of `PlainNetwork`
+COLORED = "testsrc2=size={width}x{height}:rate=24:duration={seconds}"
+
+
+class PlainNetwork(nn.Module):
+    """A network that gives all of a picture one colour."""
+
+    config = TINY
+
+    def predict_chroma(self, luma: torch.Tensor) -> torch.Tensor:
+        batch, _, height, width = luma.shape
+        return torch.tensor(CHROMA).view(1, 2, 1, 1).expand(batch, 2, height // 2, width // 2)
+
+
+def moments(path: Path, frames: int, **options: Any) -> list[Moment]:
+    networks: Any = {"plain": PlainNetwork()}
+    film, chosen = probe(path), ColorizeOptions(**options)
+    return list(preview(film, networks, chosen, CPU, frames=frames))
+
+
+@pytest.fixture(scope="module")
+def counted(clip_folder: Path) -> Path:
+    """10 s of numbered frames at 24 fps, with a key frame every two seconds."""
+    codec = ("-c:v", "libx264", "-preset", "fast", "-g", "48", "-sc_threshold", "0")
+    path = clip_folder / "counted.mp4"
+    return make_numbered_clip(path, seconds=10, frame_rate="24", codec=codec)
+
+
+def test_preview_shows_the_frames_of_the_times_that_it_tells(counted: Path) -> None:
+    taken = moments(counted, 8)
+    assert len(taken) == 8
+    for number, moment in enumerate(taken):
+        assert number * 10 / 8 <= moment.seconds < (number + 1) * 10 / 8, "a frame of each share"
+        shown = frame_number(moment.pictures[GREY][..., 1])
+        assert shown == pytest.approx(moment.seconds * 24, abs=0.6)
+        assert not moment.is_colored
+
+
+def test_preview_of_a_part(counted: Path) -> None:
+    times = [moment.seconds for moment in moments(counted, 4, start_seconds=6, duration_seconds=2)]
+    assert all(6 + n / 2 <= seconds < 6.5 + n / 2 for n, seconds in enumerate(times))
+    assert len(times) == 4
+
+
+def test_preview_shows_no_more_frames_than_there_are(counted: Path) -> None:
+    assert len(moments(counted, 50, start_seconds=9.5)) == 12
+
+
+def test_preview_colors_as_the_network_says(tmp_path: Path) -> None:
+    """Expected by ITU-R BT.709-6, item 3.2 solved for R'G'B', on a ramp that has room for it."""
+    ramp = "color=gray:size=160x96:rate=24:duration=1,geq=lum='80+X/2':cb=128:cr=128"
+    tags = ("-colorspace", "bt709", "-color_range", "tv")
+    clip = make_clip(tmp_path / "ramp.mkv", picture=ramp, seconds=1, codec=LOSSLESS, extra=tags)
+    [moment] = moments(clip, 1)
+    grey, colored = (moment.pictures[name].astype(float) / 255 for name in (GREY, "plain"))
+    luma = (80 + np.arange(160) // 2 - 16) / 219
+    np.testing.assert_allclose(grey, np.broadcast_to(luma[:, None], grey.shape), atol=0.012)
+    cb, cr = CHROMA
+    red, blue = 1.5748 * cr, 1.8556 * cb
+    green = -(0.2126 * red + 0.0722 * blue) / 0.7152
+    difference = colored - luma[:, None]
+    np.testing.assert_allclose(difference - (red, green, blue), 0, atol=0.02)
+    pale = moments(clip, 1, vividness=0.5)[0].pictures["plain"] / 255 - luma[:, None]
+    np.testing.assert_allclose(pale - (red / 2, green / 2, blue / 2), 0, atol=0.02)
+
+
+def test_preview_looks_for_a_frame_that_is_not_blank(tmp_path: Path) -> None:
+    dark = "testsrc2=size=64x48:rate=24:duration=3,hue=s=0:b='if(lt(t,2.4),-10,0)'"
+    [moment] = moments(make_clip(tmp_path / "dark.mp4", picture=dark, seconds=3), 1)
+    assert moment.seconds >= 2.4
+    assert np.ptp(moment.pictures[GREY]) > 100
+
+
+def test_preview_shows_another_shot_rather_than_the_same_again(tmp_path: Path) -> None:
+    """A still shot of 5 s, in which one of 1 s is hidden, from 3 s on."""
+    still = "mandelbrot=size=64x48:rate=24:maxiter=50,trim=end_frame=1,loop=-1:1,trim=end=5,hue=s=0"
+    hidden = f"{still},negate=enable='between(t,3,4)'"
+    taken = moments(make_clip(tmp_path / "hidden.mp4", picture=hidden, seconds=5), 2)
+    assert 3 <= taken[1].seconds < 4
+
+
+def test_preview_of_a_blank_film(tmp_path: Path) -> None:
+    black = "color=black:size=64x48:rate=24:duration=2"
+    assert len(moments(make_clip(tmp_path / "black.mp4", picture=black), 3)) == 3
+
+
+def test_preview_leaves_what_is_in_color_already(tmp_path: Path) -> None:
+    """The sample film, and then bars and rings in all colours."""
+    colored = make_clip(tmp_path / "colored.mp4", picture=COLORED, size=(96, 72), seconds=6)
+    both = tmp_path / "both.mp4"
+    graph = "[0:v]scale=96:72,format=yuv420p[a];[1:v]format=yuv420p[b];[a][b]concat=n=2"
+    inputs = ("-i", SAMPLE_FILM, "-i", colored, "-filter_complex", graph, "-an")
+    run_ffmpeg(*inputs, "-c:v", "libx264", "-crf", "12", both)
+    taken = moments(both, 6)
+    assert [moment.is_colored for moment in taken] == [False] * 3 + [True] * 3
+    own = taken[5].pictures["plain"].astype(int)
+    assert (np.ptp(own, axis=2) > 150).any(), "a colour that the network does not make"
+    assert not any(moment.is_colored for moment in moments(both, 6, recolor=True))
+    with pytest.raises(OptionError, match="is in colour already; give --recolor"):
+        moments(colored, 3)
+
+
+def test_preview_keeps_bars_black(tmp_path: Path) -> None:
+    barred = graded_film(tmp_path / "barred.mp4", "scale=240:180,pad=320:180:40:0")
+    for moment in moments(barred, 3):
+        colored = moment.pictures["plain"].astype(int)
+        bars = np.hstack((colored[:, :36], colored[:, -36:]))
+        assert np.ptp(bars, axis=2).max() <= 2
+        assert np.ptp(colored[:, 44:-44], axis=2).mean() > 10
+
+
+def test_preview_makes_whole_pictures_of_fields(tmp_path: Path) -> None:
+    """A fast move, whose rows are combed where the fields of two moments are one frame."""
+    motion = "testsrc2=size=320x240:rate=50:duration=8,hue=s=0,scroll=h=0.04"
+    clip = make_clip(
+        tmp_path / "fields.mp4", picture=f"{motion},tinterlace=interleave_top,setfield=prog"
+    )
+
+    def combing(**options: Any) -> float:
+        pictures = [m.pictures[GREY][..., 1].astype(int) for m in moments(clip, 3, **options)]
+        return float(np.mean([np.abs(p[1:-1] * 2 - p[:-2] - p[2:]).mean() for p in pictures]))
+
+    assert combing() < 0.6 * combing(deinterlace="off")
+
+
+def test_preview_shows_films_in_their_shape(tmp_path: Path) -> None:
+    wide = make_clip(tmp_path / "wide.mkv", size=(720, 576), extra=("-vf", "setsar=64/45"))
+    [moment] = moments(wide, 1)
+    shapes = {picture.shape for picture in moment.pictures.values()}
+    assert shapes == {(360, STILL_WIDTH, 3)}
+    tall = make_clip(tmp_path / "tall.mp4", size=(600, 1200))
+    assert moments(tall, 1)[0].pictures[GREY].shape == (STILL_HEIGHT, 240, 3)
+
+
+def test_preview_beyond_the_end(counted: Path) -> None:
+    with pytest.raises(OptionError, match=r"ends at 10\.00 s, before the start at 11 s"):
+        moments(counted, 1, start_seconds=11)

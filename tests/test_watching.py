@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from filmcolorizer_cli.errors import FilmColorizerError, OptionError
+from filmcolorizer_cli.networks import Network, build
+from filmcolorizer_cli.pairs import Pairs, split_by_time
+from filmcolorizer_cli.training import Epoch, Outcome, Step
+from filmcolorizer_cli.watching import Watcher
+from tests.conftest import TINY, files_in, vivid_network
+
+CPU = torch.device("cpu")
+LOSSES = ((0.9, 0.7), (0.6, 0.5), (0.3, 0.8))
+
+
+def steps(network: Network, per_epoch: int = 2) -> Iterator[Step | Outcome]:
+    """A training of three epochs, the second of which is the best."""
+    for number, losses in enumerate(LOSSES, 1):
+        for _ in range(per_epoch - 1):
+            yield Step(number, losses[0] + 0.1, 8)
+        epoch = Epoch(number, *losses, learning_rate=0.01, seconds=2.0)
+        yield Step(number, losses[0] - 0.1, 8, epoch, network)
+    yield Outcome(1.0, 0.1, 0.2)
+
+
+def watcher(pairs: Pairs, output: Path, board: Path | None = None) -> Watcher:
+    return Watcher(pairs, split_by_time(pairs.pairs), output, [], device=CPU, board=board)
+
+
+def saturation(path: Path) -> float:
+    """The mean of the rows that show output."""
+    with Image.open(path) as image:
+        sheet = np.asarray(image.convert("RGB")).astype(int)
+    return float(np.ptp(sheet[150 + 22 : 300], axis=2).mean())
+
+
+def test_follow_passes_all_steps_on_and_tells_of_epochs(pairs: Pairs, tmp_path: Path) -> None:
+    told: list[str] = []
+    watching = watcher(pairs, tmp_path / "film.safetensors")
+    followed = list(watching.follow(steps(build(TINY)), 2, note=told.append))
+    assert [type(step).__name__ for step in followed] == ["Step"] * 6 + ["Outcome"]
+    assert told == [
+        "epoch 1: training loss 0.9000, validation loss 0.7000, 2 s; best epoch 1",
+        "epoch 2: training loss 0.6000, validation loss 0.5000, 2 s; best epoch 2",
+        "epoch 3: training loss 0.3000, validation loss 0.8000, 2 s; best epoch 2",
+    ]
+    assert watching.best is not None
+    assert watching.best.epoch == 2
+
+
+def test_follow_refreshes_the_pictures_after_every_epoch(pairs: Pairs, tmp_path: Path) -> None:
+    network = build(TINY)
+    watching = watcher(pairs, tmp_path / "film.safetensors")
+    followed = watching.follow(steps(network), 2)
+    next(followed)
+    assert files_in(tmp_path) == []
+    next(followed)
+    assert files_in(tmp_path) == ["film-loss.png", "film-samples.png"]
+    assert saturation(watching.samples) < 2, "an untrained network leaves the film grey"
+    loss_figure = watching.loss_figure.read_bytes()
+    network.load_state_dict(vivid_network().state_dict())
+    next(followed), next(followed)
+    assert saturation(watching.samples) > 20
+    assert watching.loss_figure.read_bytes() != loss_figure
+
+
+def test_follow_goes_on_from_the_epochs_that_there_are(pairs: Pairs, tmp_path: Path) -> None:
+    before = [Epoch(1, 0.9, 0.1, 0.01, 2.0)]
+    parts = split_by_time(pairs.pairs)
+    watching = Watcher(pairs, parts, tmp_path / "film.safetensors", before, device=CPU)
+    assert watching.best == before[0]
+    told: list[str] = []
+    list(watching.follow(steps(build(TINY)), 2, note=told.append))
+    assert [line.rpartition(" ")[2] for line in told] == ["1", "1", "1"]
+
+
+def test_follow_logs_scalars_and_samples(pairs: Pairs, tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    board = tmp_path / "board"
+    list(watcher(pairs, tmp_path / "film.safetensors", board).follow(steps(build(TINY)), 2))
+    events = accumulator.EventAccumulator(str(board)).Reload()
+    logged = {
+        tag: [(event.step, round(event.value, 4)) for event in events.Scalars(tag)]
+        for tag in events.Tags()["scalars"]
+    }
+    assert logged["loss/training"] == [(n, loss) for n, (loss, _) in enumerate(LOSSES, 1)]
+    assert logged["loss/validation"] == [(n, loss) for n, (_, loss) in enumerate(LOSSES, 1)]
+    assert [step for step, _ in logged["loss/step"]] == [1, 2, 3, 4, 5, 6]
+    assert len(logged["learning rate"]) == 3
+    images = events.Images("samples")
+    assert [image.step for image in images] == [1, 2, 3]
+    with Image.open(tmp_path / "film-samples.png") as sheet:
+        assert (images[-1].width, images[-1].height) == sheet.size
+
+
+def test_follow_without_tensorboard(
+    pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    watching = watcher(pairs, tmp_path / "film.safetensors", tmp_path / "board")
+    with pytest.raises(OptionError, match="--tensorboard needs the package tensorboard; install"):
+        list(watching.follow(steps(build(TINY)), 2))
+    assert files_in(tmp_path) == []
+
+
+def test_follow_refuses_a_board_in_no_folder(pairs: Pairs, tmp_path: Path) -> None:
+    watching = watcher(pairs, tmp_path / "film.safetensors", tmp_path / "missing" / "board")
+    with pytest.raises(FilmColorizerError, match="missing does not exist"):
+        list(watching.follow(steps(build(TINY)), 2))
