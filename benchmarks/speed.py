@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,8 +43,9 @@ def make_clip(film: Path, height: int, start: float, seconds: float, target: Pat
 def floor_command(clip: Path, target: Path) -> list[str]:
     """What ffmpeg alone does: the same codec, preset and quality as colorize takes by itself."""
     crf = CODECS[Encoding().codec].crf
-    return [find_binary(), "-v", "error", "-y", "-i", str(clip), "-vf", "format=gray,format=yuv420p",
-            "-c:v", "libx264", "-preset", Encoding().preset, "-crf", str(crf), str(target)]  # fmt: skip
+    made_grey = ("-i", str(clip), "-vf", "format=gray,format=yuv420p")
+    quality = ("-c:v", "libx264", "-preset", Encoding().preset, "-crf", str(crf))
+    return [find_binary(), "-v", "error", "-y", *made_grey, *quality, str(target)]
 
 
 def colorize_command(clip: Path, target: Path, model: str) -> list[str]:
@@ -63,12 +64,12 @@ def _run(command: list[str]) -> tuple[float, float]:
     return time.monotonic() - started, spent
 
 
-def watch_stages() -> Counter[str]:
+def watch_stages() -> defaultdict[str, float]:
     """Have the stages of colorize note how long they take, in seconds of the main thread.
 
     Decode and encode are its waits for ffmpeg.
     """
-    spent: Counter[str] = Counter()
+    spent: defaultdict[str, float] = defaultdict(float)
 
     def timed(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*arguments: Any, **more: Any) -> Any:
@@ -89,10 +90,11 @@ def watch_stages() -> Counter[str]:
         finally:
             frames.close()  # type: ignore[attr-defined]
 
-    read = colorizing.read_coded_luma
+    module: Any = colorizing
+    read = module.read_coded_luma
     replaced = (
         (colorizing, "read_coded_luma", lambda *a, **k: decoded(read(*a, **k))),
-        (colorizing, "survey", timed("survey", colorizing.survey)),
+        (colorizing, "survey", timed("survey", module.survey)),
         (painting._Eye, "see", timed("network", painting._Eye.see)),
         (propagation.Propagator, "carry", timed("temporal", propagation.Propagator.carry)),
         (painting._View, "paint", timed("chroma", painting._View.paint)),
@@ -103,7 +105,9 @@ def watch_stages() -> Counter[str]:
     return spent
 
 
-def stages(clip: Path, target: Path, model: str, spent: Counter[str]) -> dict[str, float]:
+def stages(
+    clip: Path, target: Path, model: str, spent: defaultdict[str, float]
+) -> dict[str, float]:
     """Seconds by stage."""
     spent.clear()
     film = probe(clip)
@@ -144,7 +148,8 @@ def main(
         print(
             f"{height}p: {statistics.median(ratios):.2f} times the time of ffmpeg alone"
             f" ({min(ratios):.2f} to {max(ratios):.2f}; goal: at most {GOALS.get(height, 1.25):g}),"
-            f" {work:.2f} times its processor time; {rate:.1f} frames a second, peak {peak / 1e6:.0f} MB"
+            f" {work:.2f} times its processor time; {rate:.1f} frames a second,"
+            f" peak {peak / 1e6:.0f} MB"
         )
         timings[height] = clip, frames
     watched = watch_stages()

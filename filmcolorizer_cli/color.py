@@ -185,17 +185,16 @@ def _enlarge_along_edges(planes: Tensor, small: Tensor, guide: Tensor) -> Tensor
         slope: Floats = _window_sum(covariance / variance) / whole
         size = high.shape[1], high.shape[0]
         np.multiply(cv2.resize(slope, size), high, out=large)
-        cv2.add(large, cv2.resize(plane - slope * low, size), dst=large)
+        large += np.asarray(cv2.resize(plane - slope * low, size), np.float32)
     return enlarged
 
 
 def _window_sum(plane: Floats) -> Floats:
     """The sum of what lies in the window around each pixel."""
     side = 2 * GUIDED_RADIUS + 1
-    total: Floats = cv2.boxFilter(
-        plane, -1, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT
-    )
-    return total
+    border = cv2.BORDER_CONSTANT
+    total = cv2.boxFilter(plane, -1, (side, side), normalize=False, borderType=border)
+    return np.asarray(total, np.float32)
 
 
 def half_size(planes: Tensor) -> Tensor:

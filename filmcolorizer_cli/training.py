@@ -104,6 +104,7 @@ class TrainingOptions:
             weights they came with.
         blend: keep what does best between the first weights and the trained ones, not only of both.
         weight_decay: of `film` (AdamW's).
+        colorfulness_weight: of a unit of colourfulness too much or too little, in `film_loss`.
     """
 
     epochs: int
@@ -114,6 +115,7 @@ class TrainingOptions:
     frozen_stages: int = 0
     blend: bool = False
     weight_decay: float = 0.01
+    colorfulness_weight: float = COLORFULNESS_WEIGHT
 
 
 def default_options(
@@ -278,7 +280,12 @@ def _passes(pairs: int) -> int:
     return math.ceil(PICTURES_PER_EPOCH / pairs)
 
 
-def film_loss(network: FilmNetwork, luma: Tensor, rgb: Tensor) -> Tensor:
+def film_loss(
+    network: FilmNetwork,
+    luma: Tensor,
+    rgb: Tensor,
+    colorfulness_weight: float = COLORFULNESS_WEIGHT,
+) -> Tensor:
     """Smooth L1 on chroma at half size, weighted by saturation, as a mean of logarithms.
 
     A pixel counts by the saturation of the truth, a picture by the logarithm of its loss: what can
@@ -291,7 +298,7 @@ def film_loss(network: FilmNetwork, luma: Tensor, rgb: Tensor) -> Tensor:
     weight = 1 + SATURATION_WEIGHT * truth.square().sum(dim=1).sqrt()
     losses = ((error * weight).mean(dim=(1, 2)) / GOOD_LOSS).log1p()
     excess = _colorfulness(output) - _colorfulness(truth)
-    return (losses + COLORFULNESS_WEIGHT * excess.abs()).mean()
+    return (losses + colorfulness_weight * excess.abs()).mean()
 
 
 def _colorfulness(chroma: Tensor) -> Tensor:
@@ -305,10 +312,10 @@ def classic_loss(network: ClassicNetwork, luma: Tensor, rgb: Tensor) -> Tensor:
     return F.mse_loss(network(luma.expand(-1, 3, -1, -1) * 2 - 1).float(), rgb * 2 - 1)
 
 
-def loss_of(network: Network, luma: Tensor, rgb: Tensor) -> Tensor:
+def loss_of(network: Network, luma: Tensor, rgb: Tensor, options: TrainingOptions) -> Tensor:
     """The network's own loss."""
     if isinstance(network, FilmNetwork):
-        return film_loss(network, luma, rgb)
+        return film_loss(network, luma, rgb, options.colorfulness_weight)
     return classic_loss(network, luma, rgb)
 
 
@@ -493,7 +500,7 @@ class Trainer:
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(self.device):
-            loss = loss_of(self.network, *self._move(luma, rgb))
+            loss = loss_of(self.network, *self._move(luma, rgb), self.options)
         loss.backward()
         self.optimizer.step()
         self.average.update_parameters(self.network)
@@ -505,7 +512,8 @@ class Trainer:
         total, count = 0.0, 0
         for luma, rgb in self.source.validation_batches():
             with autocast(self.device):
-                total += loss_of(network, *self._move(luma, rgb)).item() * len(luma)
+                loss = loss_of(network, *self._move(luma, rgb), self.options)
+                total += loss.item() * len(luma)
             count += len(luma)
         return total / count
 

@@ -36,9 +36,13 @@ CROP = 192  # pixels, the square that training looks at once its rate cools down
 LEAST_CROP = 0.4  # of the short side, that the square shows
 EARLY_CROP = 128  # pixels, the square before that, at less than half the cost
 FROZEN_STAGES = 2  # of the encoder: edges and textures are the same in any picture
-DROP_RATE = 0.15  # of the encoder's last residual: the photos are few, and learnt by heart soon
+DROP_RATE = 0.2  # of the encoder's last residual: the photos are few, and learnt by heart soon
 WEIGHT_DECAY = 0.05
+COLORFULNESS_WEIGHT = 0.012  # a larger one asks for more colours than there are reasons for
 SEED = 2026
+# What the chroma is scaled by at last. Training holds each picture to the colourfulness of its
+# truth, also where its colours are a guess; paler guesses are nearer to the truth.
+STRENGTH = 0.9
 
 
 def load_photos(folder: Path, console: Console) -> list[Tensor]:
@@ -115,10 +119,19 @@ def imagenet_weights(encoder: str) -> dict[str, Tensor]:
     return state
 
 
+def _keep_earlier(trainer: Trainer, path: Path) -> None:
+    """Keep the weights from before the learning rate falls.
+
+    They are averaged with the last ones, which are no better on films: the mean of both is.
+    """
+    if len(trainer.history) == early_epochs(trainer.options.epochs):
+        weights.save(trainer.averaged, path, about={})
+
+
 def main(
     photos: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
     output: Annotated[Path, typer.Option("-o", "--output")] = Path("default.safetensors"),
-    epochs: Annotated[int, typer.Option(help="Each shows all photos.")] = 100,
+    epochs: Annotated[int, typer.Option(help="Each shows all photos.")] = 40,
     batch_size: int = 128,
     learning_rate: Annotated[float, typer.Option("--lr")] = 2e-3,
     seed: Annotated[int, typer.Option(help="Also decides which photos are held out.")] = SEED,
@@ -141,6 +154,7 @@ def main(
         seed,
         frozen_stages=FROZEN_STAGES,
         weight_decay=WEIGHT_DECAY,
+        colorfulness_weight=COLORFULNESS_WEIGHT,
     )
     checkpoint = output.with_suffix(".checkpoint.safetensors")
     trainer = Trainer(network, source, options, checkpoint=checkpoint, device=device)
@@ -148,9 +162,12 @@ def main(
         trainer.load_checkpoint()
     elif trainer.checkpoint.exists():
         raise typer.BadParameter(f"{trainer.checkpoint} is there already; go on with --resume")
+    earlier = output.with_suffix(".earlier.safetensors")
+    _keep_earlier(trainer, earlier)  # a kill may have come between the checkpoint and this
     for step in trainer.run():
         if step.finished:
             console.print(step.finished)
+            _keep_earlier(trainer, earlier)
     about = {
         "description": "any black-and-white film",
         "data": f"{source.identity['photos']:,} photos, see models/default.md",
@@ -159,8 +176,13 @@ def main(
         "seed": seed,
     }
     state = trainer.averaged.state_dict()
+    for name, weight in weights.load(weights.read_model(earlier)).state_dict().items():
+        if weight.is_floating_point():  # else it counts batches
+            state[name] = torch.lerp(state[name].cpu(), weight, 0.5)
+    state |= {name: state[name] * STRENGTH for name in ("head.weight", "head.bias")}
     weights.save(network, output, about=about, state=state, half_precision=True)
     trainer.checkpoint.unlink()
+    earlier.unlink()
     console.print(f"wrote {output}")
 
 

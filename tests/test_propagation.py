@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_carry_is_steadier_than_what_the_network_sees(
     generator = np.random.default_rng(1)
     seen = [window(chroma, 0) + np.float32(generator.normal(0, 0.05)) for _ in lumas]
     found, _ = carried(lumas, seen)
-    steps = [np.abs(b - a).mean() for a, b in zip(found, found[1:], strict=False)]
+    steps = [np.abs(b - a).mean() for a, b in pairwise(found)]
     assert max(steps) < 0.01
     # No fading and no drift: the mean of all that was seen.
     np.testing.assert_allclose(found[-1].mean(), np.mean([s.mean() for s in seen]), atol=0.02)
