@@ -1250,16 +1250,18 @@ def _first_network(arch: str, init: str | None, short_side: int, seed: int) -> t
     torch.manual_seed(seed)
     if init is None:
         init = "default" if arch == "film" else "none"
-    network = build(ARCHITECTURES[arch][0](size=short_side))
-    if init != "none":
-        model = weights.find_model(init)
-        if model.config["arch"] != arch:
-            raise OptionError(
-                f"the weights {model.path} are of the network {model.config['arch']!r}, not"
-                f" {arch!r}; give --arch {model.config['arch']}, or another --init"
-            )
-        network.load_state_dict(weights.load(model).state_dict())
-    return network, init != "none"
+    if init == "none":
+        return build(ARCHITECTURES[arch][0](size=short_side)), False
+    model = weights.find_model(init)
+    if model.config["arch"] != arch:
+        raise OptionError(
+            f"the weights {model.path} are of the network {model.config['arch']!r}, not"
+            f" {arch!r}; give --arch {model.config['arch']}, or another --init"
+        )
+    trained = weights.load(model)
+    network = build(replace(trained.config, size=short_side))
+    network.load_state_dict(trained.state_dict())
+    return network, True
 
 
 def _describe_outcome(outcome: Outcome) -> str:

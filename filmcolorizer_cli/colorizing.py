@@ -302,7 +302,7 @@ def _plan(
     usual_frames = round(SEGMENT_SECONDS * rate)
     # What is carried from one segment to the next is the same as without a border between them.
     step = CHUNK_FRAMES if options.temporal else None
-    return plan_segments(frames, usual_frames, cuts, shot_step=step)
+    return plan_segments(frames, usual_frames, cuts, step=step)
 
 
 def _cuts(
@@ -608,7 +608,8 @@ def _paint(
         vividness=job.options.vividness,
         batch_size=job.batch_size,
         propagator=propagator,
-        cuts={cut - first_frame for cut in job.cuts},
+        cuts=job.cuts,
+        first_frame=first_frame,
     )
 
 

@@ -91,6 +91,7 @@ def colorize_frames(
     batch_size: BatchSize | None = None,
     propagator: Propagator | None = None,
     cuts: Collection[int] = (),
+    first_frame: int = 0,
 ) -> Iterator[tuple[DeepPlane, DeepPlane]]:
     """Give each luma plane its chroma.
 
@@ -104,13 +105,15 @@ def colorize_frames(
         propagator: carries colours from frame to frame, and from what it carried before on to these
             frames; without one each frame is looked at alone.
         cuts: the numbers of frames that begin a shot, to which no colours are carried.
+        first_frame: the first one's number. Colours are found for some frames together, up to
+            multiples of ``CHUNK_FRAMES``, so that they do not depend on where a film is divided.
 
     Yields:
         The same luma plane, and chroma (2, ceil(H/2), ceil(W/2)).
     """
     eye = _Eye(for_inference(network, device), device, batch_size or BatchSize())
     most_frames = BATCH_SIZE if propagator is None else CHUNK_FRAMES
-    for chunk, begins_shot in _chunks(lumas, cuts, most_frames):
+    for chunk, begins_shot in _chunks(lumas, cuts, most_frames, first_frame):
         height, width = chunk[0].shape
         shown = area or Area(0, 0, width, height)
         views = [_View(shown.of(luma), coding) for luma in chunk]
@@ -127,16 +130,17 @@ def colorize_frames(
 
 
 def _chunks(
-    lumas: Iterable[DeepPlane], cuts: Collection[int], most_frames: int
+    lumas: Iterable[DeepPlane], cuts: Collection[int], most_frames: int, number: int
 ) -> Iterator[tuple[list[DeepPlane], bool]]:
     """Yield some consecutive frames of one shot, and whether a shot begins with them."""
     frames = iter(lumas)
-    number = 0
     while (first := next(frames, None)) is not None:
-        length = most_frames
-        while length * first.nbytes > CHUNK_BYTES and length % 2 == 0:
-            length //= 2  # so that a shot's chunks begin where they do in all of its segments
-        end = min((cut for cut in cuts if number < cut < number + length), default=number + length)
+        step = most_frames
+        while step * first.nbytes > CHUNK_BYTES and step % 2 == 0:
+            step //= 2
+        end = min(
+            (number // step + 1) * step, *(cut for cut in cuts if cut > number), number + step
+        )
         chunk = [first, *islice(frames, end - number - 1)]
         yield chunk, number in cuts
         number += len(chunk)

@@ -40,7 +40,7 @@ class Segment:
 
 
 def plan_segments(
-    frames: int, usual_frames: int, cuts: Sequence[int] = (), *, shot_step: int | None = None
+    frames: int, usual_frames: int, cuts: Sequence[int] = (), *, step: int | None = None
 ) -> list[Segment]:
     """Divide a film into segments that begin with shots, where shots begin near.
 
@@ -48,30 +48,28 @@ def plan_segments(
         frames: about how many the film has; the last segment goes to its end, whatever they are.
         usual_frames: in a segment that no cut is near the end of.
         cuts: the numbers of frames that shots begin with, ascending.
-        shot_step: where segments begin amid a shot, they do after a multiple of so many frames of
-            it, and go on with the colours of the one before; None where each stands alone.
+        step: segments that begin amid a shot begin with a multiple of so many frames, and go on
+            with the colours of the one before; None where each stands alone.
     """
     starts = [0]
     slack = int(NEAR * usual_frames)
-    while (border := _border(starts[-1], usual_frames, cuts, shot_step)) < frames:
+    while (border := _border(starts[-1], usual_frames, step)) < frames:
         near = [cut for cut in cuts if abs(cut - border) <= slack and cut < frames]
         starts.append(min(near, key=lambda cut: abs(cut - border), default=border))
     planned = [after - start for start, after in pairwise(starts)]
     shots = {0, *cuts}
     return [
-        Segment(start, length, goes_on=shot_step is not None and start not in shots)
+        Segment(start, length, goes_on=step is not None and start not in shots)
         for start, length in zip(starts, [*planned, None], strict=True)
     ]
 
 
-def _border(start: int, usual_frames: int, cuts: Sequence[int], shot_step: int | None) -> int:
+def _border(start: int, usual_frames: int, step: int | None) -> int:
     """Where a segment that begins at a start ends, if no shot begins near."""
     border = start + usual_frames
-    if shot_step is None:
+    if step is None:
         return border
-    shot = max((cut for cut in cuts if cut <= border), default=0)
-    aligned = border - (border - shot) % shot_step
-    return aligned if aligned > start else aligned + shot_step
+    return max(border // step, start // step + 1) * step
 
 
 class Parts:

@@ -312,10 +312,15 @@ def classic_loss(network: ClassicNetwork, luma: Tensor, rgb: Tensor) -> Tensor:
     return F.mse_loss(network(luma.expand(-1, 3, -1, -1) * 2 - 1).float(), rgb * 2 - 1)
 
 
-def loss_of(network: Network, luma: Tensor, rgb: Tensor, options: TrainingOptions) -> Tensor:
-    """The network's own loss."""
+def loss_of(
+    network: Network,
+    luma: Tensor,
+    rgb: Tensor,
+    colorfulness_weight: float = COLORFULNESS_WEIGHT,
+) -> Tensor:
+    """The network's own loss; only that of `film` heeds the weight."""
     if isinstance(network, FilmNetwork):
-        return film_loss(network, luma, rgb, options.colorfulness_weight)
+        return film_loss(network, luma, rgb, colorfulness_weight)
     return classic_loss(network, luma, rgb)
 
 
@@ -500,7 +505,7 @@ class Trainer:
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(self.device):
-            loss = loss_of(self.network, *self._move(luma, rgb), self.options)
+            loss = loss_of(self.network, *self._move(luma, rgb), self.options.colorfulness_weight)
         loss.backward()
         self.optimizer.step()
         self.average.update_parameters(self.network)
@@ -512,7 +517,7 @@ class Trainer:
         total, count = 0.0, 0
         for luma, rgb in self.source.validation_batches():
             with autocast(self.device):
-                loss = loss_of(network, *self._move(luma, rgb), self.options)
+                loss = loss_of(network, *self._move(luma, rgb), self.options.colorfulness_weight)
                 total += loss.item() * len(luma)
             count += len(luma)
         return total / count

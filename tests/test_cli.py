@@ -569,7 +569,12 @@ def test_train_film_writes_weights_and_figures(
     model = weights.find_model()
     assert (model.name, model.config) == (
         "film.safetensors",
-        {"arch": "film", "size": 32, "decoder_widths": [192, 128, 96, 64, 32]},
+        {
+            "arch": "film",
+            "size": 32,
+            "decoder_widths": [192, 128, 96, 64, 32],
+            "encoder": "lite0",
+        },
     )
     chosen = model.about["training"]
     assert chosen["augmentation"] == asdict(training.TO_GENERALIZE)
@@ -612,6 +617,8 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
         "augmentation": None,
         "frozen_stages": 0,
         "blend": False,
+        "weight_decay": 0.01,
+        "colorfulness_weight": 0.03,
     }
 
 

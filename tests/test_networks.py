@@ -18,6 +18,7 @@ from filmcolorizer_cli.networks import (
     DepthwiseConv,
     FilmConfig,
     FilmNetwork,
+    InvertedResidual,
     Network,
     autocast,
     build,
@@ -30,9 +31,8 @@ from filmcolorizer_cli.networks import (
 from tests.conftest import BT709_BARS_100
 
 TINY = FilmConfig(size=32, decoder_widths=(16, 16, 8, 8, 8))
-# Of EfficientNet-Lite0 as published (4.652 M parameters): its head, which we leave out.
-LITE0_PARAMETERS = 4_652_008
-LITE0_HEAD_PARAMETERS = 320 * 1280 + 2 * 1280 + 1280 * 1000 + 1000
+# Of EfficientNet-Lite as published, and of the channels before its head, which we leave out.
+LITE_PARAMETERS = {"lite0": (4_652_008, 320), "lite2": (6_092_072, 352)}
 
 
 def random_luma(height: int, width: int, batch: int = 2) -> torch.Tensor:
@@ -146,13 +146,36 @@ def test_film_untrained_leaves_the_film_grey() -> None:
         torch.testing.assert_close(network.predict_rgb(luma), luma.expand(-1, 3, -1, -1))
 
 
-def test_film_encoder_has_the_published_parameters() -> None:
-    network = build(FilmConfig())
+@pytest.mark.parametrize("encoder", LITE_PARAMETERS)
+def test_film_encoder_has_the_published_parameters(encoder: str) -> None:
+    network = build(FilmConfig(encoder=encoder))
     assert isinstance(network, FilmNetwork)
+    whole, channels = LITE_PARAMETERS[encoder]
+    head = channels * 1280 + 2 * 1280 + 1280 * 1000 + 1000
     for_two_more_planes = 32 * 2 * 3 * 3
-    assert parameter_count(network.encoder) == (
-        LITE0_PARAMETERS - LITE0_HEAD_PARAMETERS - for_two_more_planes
-    )
+    assert parameter_count(network.encoder) == whole - head - for_two_more_planes
+
+
+def test_film_config_names_an_encoder_that_there_is() -> None:
+    with pytest.raises(ValueError, match="'lite9' is no encoder"):
+        FilmConfig(encoder="lite9")
+
+
+def test_drop_paths_leaves_residuals_out_in_training_alone() -> None:
+    """Each residual counts as much on average; what is looked at with the network is not random."""
+    torch.manual_seed(0)
+    block = InvertedResidual(8, 8, expansion=2, kernel=3, stride=1).train()
+    block.drop_rate = 0.5
+    picture = torch.rand(400, 8, 6, 6)
+    residual = (block(picture) - picture).abs().mean(dim=(1, 2, 3))
+    assert 0.4 < (residual == 0).float().mean() < 0.6
+    assert torch.equal(block.eval()(picture), block(picture))
+    network = build(TINY)
+    assert isinstance(network, FilmNetwork)
+    network.encoder.drop_paths(0.2)
+    rates = [m.drop_rate for m in network.modules() if isinstance(m, InvertedResidual)]
+    assert rates == sorted(rates)
+    assert 0 == rates[0] < rates[-1] < 0.2
 
 
 def test_film_encoder_sees_black_as_minus_1_and_white_as_1() -> None:

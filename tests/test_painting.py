@@ -47,7 +47,11 @@ def test_colorize_frames_of_a_long_shot_is_the_same_in_pieces(lumas: list[np.nda
     propagator = Propagator()
     pieces = list(colorize_frames(lumas[:CHUNK_FRAMES], network, CPU, propagator=propagator))
     rest = colorize_frames(
-        lumas[CHUNK_FRAMES:], network, CPU, propagator=Propagator.of(propagator.planes())
+        lumas[CHUNK_FRAMES:],
+        network,
+        CPU,
+        propagator=Propagator.of(propagator.planes()),
+        first_frame=CHUNK_FRAMES,
     )
     for (_, one), (_, other) in zip(whole, [*pieces, *rest], strict=True):
         np.testing.assert_array_equal(one, other)

@@ -623,6 +623,8 @@ def test_train_yields_each_step_and_writes_all_it_promises(
             "augmentation": None,
             "frozen_stages": 0,
             "blend": False,
+            "weight_decay": 0.01,
+            "colorfulness_weight": 0.03,
         },
         "best_epoch": best.epoch,
         "trained_share": outcome.trained_share,
@@ -1178,6 +1180,8 @@ def test_checkpoint_holds_its_options_and_history_in_the_open(interrupted: Path)
         "augmentation": None,
         "frozen_stages": 0,
         "blend": False,
+        "weight_decay": 0.01,
+        "colorfulness_weight": 0.03,
     }
     assert begun_with.items() >= options_and_arch.items()
     assert begun_with.keys() - options_and_arch.keys() == {

@@ -87,7 +87,12 @@ def test_read_model_tells_what_the_file_says_of_itself(saved: Path) -> None:
     assert model == Model(
         name=str(saved),
         path=saved,
-        config={"arch": "film", "size": 32, "decoder_widths": [16, 16, 8, 8, 8]},
+        config={
+            "arch": "film",
+            "size": 32,
+            "decoder_widths": [16, 16, 8, 8, 8],
+            "encoder": "lite0",
+        },
         about=ABOUT,
     )
     assert model.size_bytes == len(saved.read_bytes())
