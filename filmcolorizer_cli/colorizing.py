@@ -590,7 +590,8 @@ def _write_segment(
                 yield
         if propagator is not None:
             planes = {k: torch.from_numpy(v) for k, v in propagator.planes().items()}
-            write_tensors(parts.colors_file(segment), planes, {})
+            known = {"first_frame": str(segment.first_frame)}  # a file of nothing is not read
+            write_tensors(parts.colors_file(segment), planes, known)
         return stack.pop_all().close
 
 

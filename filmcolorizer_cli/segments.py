@@ -69,7 +69,7 @@ def _border(start: int, usual_frames: int, step: int | None) -> int:
     border = start + usual_frames
     if step is None:
         return border
-    return max(border // step, start // step + 1) * step
+    return -(-border // step) * step
 
 
 class Parts:
