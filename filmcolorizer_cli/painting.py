@@ -36,8 +36,10 @@ CHUNK_BYTES = 100_000_000  # of luma, kept meanwhile; of larger frames there are
 # would share out among threads, which beside an encoder wait for each other longer than they work.
 STRIP_PIXELS = 16_000
 PROCESSORS_OF_THREAD = 4  # of which the network gets one thread; the encoder needs the others
-# Colours are carried along the motion at half of this, as large as the chroma of `film` is.
-MOTION_CONFIG = FilmConfig(size=192)
+# The short side, in pixels, at half of which colours are carried along the motion: as large as the
+# chroma of `film` is, or the film's own where that is smaller; less shows no motion.
+MOTION_SIZE = 192
+LEAST_MOTION_SIZE = 32
 
 
 def leave_processors(device: torch.device) -> None:
@@ -230,7 +232,9 @@ def _carry(
     propagator: Propagator, eye: _Eye, views: Sequence[_View], aspect_ratio: float
 ) -> Iterator[Tensor]:
     """Yield chroma (1, 2, h, w) of each of some consecutive frames, carried along the motion."""
-    height, width = (-(-side // 2) for side in MOTION_CONFIG.working_size(aspect_ratio))
+    size = max(min(MOTION_SIZE, *views[0].luma.shape), LEAST_MOTION_SIZE)
+    shape = FilmConfig(size=size).working_size(aspect_ratio)
+    height, width = (-(-side // 2) for side in shape)
 
     def predict(numbers: list[int]) -> list[Floats]:
         seen = eye.see([views[number] for number in numbers], aspect_ratio)
