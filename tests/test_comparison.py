@@ -151,7 +151,9 @@ def medium_film(moving_film: Path, clip_folder: Path) -> Path:
 
 
 def test_evaluate_film_measures_planted_flicker(medium_film: Path) -> None:
-    result = evaluated(medium_film, FlatNetwork(*[STEP, -STEP] * 12))
+    """Of a network that is shown each frame alone."""
+    alone = FilmOptions(temporal=False)
+    result = evaluated(medium_film, FlatNetwork(*[STEP, -STEP] * 12), alone)
     assert result.network.flicker == pytest.approx(2 * STEP, rel=1e-4)
     assert result.truth.flicker is not None
     assert result.network.flicker_ratio == pytest.approx(2 * STEP / result.truth.flicker, rel=1e-4)
@@ -160,18 +162,31 @@ def test_evaluate_film_measures_planted_flicker(medium_film: Path) -> None:
 
 def test_evaluate_film_counts_no_change_across_a_cut(medium_film: Path) -> None:
     network = FlatNetwork(*[STEP] * 12, *[-STEP] * 12)
-    assert evaluated(medium_film, network).network.flicker == pytest.approx(0, abs=1e-6)
+    result = evaluated(medium_film, network, FilmOptions(temporal=False))
+    assert result.network.flicker == pytest.approx(0, abs=1e-6)
     assert network.batches == [8, 4, 8, 4], "no batch holds frames of both shots"
 
 
 def test_evaluate_film_takes_a_part(moving_film: Path) -> None:
-    options = FilmOptions(start_seconds=0.25, duration_seconds=0.25)
+    options = FilmOptions(start_seconds=0.25, duration_seconds=0.25, temporal=False)
     part = evaluated(moving_film, vivid_network(), options)
     [shot] = part.shots
     assert (shot.begin_seconds, shot.end_seconds, shot.frames) == (0.25, 0.5, 6)
     assert part.series.seconds == pytest.approx([number / 24 for number in range(6, 12)])
-    whole = evaluated(moving_film, vivid_network())
+    whole = evaluated(moving_film, vivid_network(), FilmOptions(temporal=False))
     assert part.series.psnr == pytest.approx(whole.series.psnr[6:12], abs=1e-4)
+
+
+def test_evaluate_film_carries_colours_unless_told_otherwise(medium_film: Path) -> None:
+    """A network that changes its mind in every frame flickers less by far."""
+    results = [
+        evaluated(medium_film, FlatNetwork(*[STEP, -STEP] * 12), FilmOptions(temporal=temporal))
+        for temporal in (True, False)
+    ]
+    carried, alone = (result.network.flicker for result in results)
+    assert carried is not None
+    assert alone is not None
+    assert carried < alone / 10
 
 
 @pytest.mark.parametrize(("size", "compared"), [(360, (128, 96)), (48, (64, 48)), (50, (66, 50))])
