@@ -26,19 +26,23 @@ def high_water_bytes(process: int) -> int:
 
 
 def peak_bytes(*arguments: str) -> int:
-    """Sum of the high-water marks of a filmcolorizer command and its ffmpeg processes."""
+    """The most that a filmcolorizer command and its ffmpeg processes have had together.
+
+    At each look the sum of the high-water marks of those that live, so it may be a little high;
+    an encoder that has ended gave back what the next one takes.
+    """
     command = [sys.executable, "-m", "filmcolorizer_cli", *arguments]
     process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    marks: dict[int, int] = {}
+    peak = 0
     while process.poll() is None:
         # A process may end between being listed and being looked at.
         with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError, IndexError):
-            for member in [process, *process.children(recursive=True)]:
-                marks[member.pid] = high_water_bytes(member.pid)
+            members = [process, *process.children(recursive=True)]
+            peak = max(peak, sum(high_water_bytes(member.pid) for member in members))
         time.sleep(SAMPLING_SECONDS)
     if process.returncode != 0:
         raise SystemExit(f"{arguments[0]} ended with exit code {process.returncode}")
-    return sum(marks.values())
+    return peak
 
 
 def colorize_peak_bytes(film: str, minutes: int, folder: Path) -> int:

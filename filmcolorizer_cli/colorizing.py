@@ -553,12 +553,10 @@ def _colorize_segment(
 ) -> Generator[None, None, Callable[[], None]]:
     """Write one segment of the film that the rendering began with; returns as `_write_segment`."""
     try:
-        end = yield from _write_segment(parts, segment, job)
+        return (yield from _write_segment(parts, segment, job))
     except VideoError:
         check_unchanged(job.film, parts.begun_with)  # which explains more than what ffmpeg says
         raise
-    check_unchanged(job.film, parts.begun_with)
-    return end
 
 
 def _write_segment(
@@ -592,6 +590,7 @@ def _write_segment(
             planes = {k: torch.from_numpy(v) for k, v in propagator.planes().items()}
             known = {"first_frame": str(segment.first_frame)}  # a file of nothing is not read
             write_tensors(parts.colors_file(segment), planes, known)
+        check_unchanged(job.film, parts.begun_with)
         return stack.pop_all().close
 
 

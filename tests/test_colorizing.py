@@ -532,6 +532,7 @@ def test_colorize_notices_a_source_that_changes_while_it_is_read(
 ) -> None:
     source, target, aside = tmp_path / "film.mp4", tmp_path / "color.mp4", tmp_path / "aside.mp4"
     shutil.copy2(numbered_clip, source)
+    before = our_children()
     frames = run_colorize(probe(source), target)
     for _ in range(24 if what == "gone before it is opened" else 30):
         next(frames)
@@ -555,6 +556,7 @@ def test_colorize_notices_a_source_that_changes_while_it_is_read(
         )
     assert str(caught.value) == f"{source} {reason}"
     assert not target.exists()
+    assert our_children() == before
     aside.rename(source)
     first, *_ = run_colorize(probe(source), target)
     assert first == (12 if what == "gone before it is opened" else 24)
@@ -631,12 +633,12 @@ def test_colorize_by_several_workers_is_the_same(
 def test_colorize_by_several_workers_goes_on(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path
 ) -> None:
-    target, notes = tmp_path / "color.mp4", list[str]()
+    target, notes, before = tmp_path / "color.mp4", list[str](), our_children()
     frames = run_colorize(probe(numbered_clip), target, workers=3)
     for _ in range(60):
         next(frames)
     frames.close()
-    assert our_children() == set()
+    assert our_children() == before
     first, *others = run_colorize(probe(numbered_clip), target, workers=2, note=notes.append)
     assert 24 <= first <= 60
     assert first % 12 == 0
@@ -647,13 +649,14 @@ def test_colorize_by_several_workers_goes_on(
 def test_colorize_by_several_workers_tells_what_went_wrong(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    before = our_children()
     frames = run_colorize(probe(numbered_clip), tmp_path / "color.mp4", workers=2)
     for _ in range(30):
         next(frames)
     monkeypatch.setenv(BINARY_VARIABLE, str(tmp_path / "gone"))
     with pytest.raises(VideoError, match="gone is not a program that can be run"):
         list(frames)
-    assert our_children() == set()
+    assert our_children() == before
 
 
 @pytest.fixture(scope="module")
