@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from filmcolorizer_cli.networks import ClassicConfig, ClassicNetwork, build
-from filmcolorizer_cli.pairs import Pairs, Split
+from filmcolorizer_cli.pairs import read_pairs, split_by_time
 from filmcolorizer_cli.training import PairSource, Trainer, TrainingOptions
 
 BATCH_SIZE = 64
@@ -88,7 +88,9 @@ def main(pairs: Path, epochs: int = 5, rounds: int = 3) -> None:
     """Print the ratio and the losses."""
     options = TrainingOptions(epochs=epochs, batch_size=BATCH_SIZE, learning_rate=1e-4)
     config = ClassicConfig()
-    source = PairSource(Pairs.open(pairs), Split(), options, height=config.size, width=config.size)
+    found = read_pairs(pairs)
+    split = split_by_time(found.pairs)
+    source = PairSource(found, split, options, height=config.size, width=config.size)
     ratios, rates, losses = [], [], []
     for number in range(rounds):
         torch.manual_seed(number)

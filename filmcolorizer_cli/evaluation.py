@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from filmcolorizer_cli import metrics
-from filmcolorizer_cli.color import fit_chroma, resize, ycbcr_to_rgb
+from filmcolorizer_cli.color import resize, ycbcr_to_rgb
 from filmcolorizer_cli.errors import PairsError, WeightsError
 from filmcolorizer_cli.networks import ClassicNetwork, Network, autocast, for_inference
 from filmcolorizer_cli.pairs import (
@@ -25,6 +25,7 @@ from filmcolorizer_cli.pairs import (
     split_by_time,
     still_size,
 )
+from filmcolorizer_cli.upsampling import fit_chroma
 
 BATCH_SIZE = 32
 

@@ -24,6 +24,7 @@ import imageio_ffmpeg
 from filmcolorizer_cli.errors import VideoError
 
 BINARY_VARIABLE = "FILMCOLORIZER_FFMPEG"
+PIPE_BYTES = 1 << 20  # the most that Linux gives to anyone
 LAST_WORDS_LINES = 4  # of ffmpeg's messages, kept for errors
 QUIT_SECONDS = 0.5  # that an ffmpeg may take to end; x264 would encode all that it looks ahead at
 
@@ -160,6 +161,14 @@ _CONSEQUENCE = re.compile(
 )
 
 
+def _widen(pipe: IO[bytes]) -> None:
+    """Let a pipe hold about a frame, where that can be asked for, so that neither side waits."""
+    with suppress(ImportError, AttributeError, OSError):  # of Linux alone, and not without limit
+        import fcntl
+
+        fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
 class Process:
     """A running ffmpeg, as a context manager that always ends it.
 
@@ -186,6 +195,9 @@ class Process:
             )
         except OSError as error:
             raise _cannot_run(binary, str(error)) from None
+        for pipe in (self._popen.stdin, self._popen.stdout):
+            if pipe is not None:
+                _widen(pipe)
         self._said: deque[str] = deque(maxlen=LAST_WORDS_LINES)
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()

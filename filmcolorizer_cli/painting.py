@@ -12,29 +12,22 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from filmcolorizer_cli.color import (
     WORKING_MATRIX,
     change_matrix,
-    chroma_at_size_of,
-    chroma_to_codes,
-    limit_to_gamut,
     luma_from_codes,
     resize,
 )
 from filmcolorizer_cli.networks import FilmConfig, Network, autocast, for_inference
 from filmcolorizer_cli.propagation import Floats, Propagator
 from filmcolorizer_cli.survey import Area
+from filmcolorizer_cli.upsampling import Upsampler
 from filmcolorizer_cli.video import PLAIN, Coding, DeepPlane, Plane
 
 BATCH_SIZE = 8  # frames that the network looks at together
-CHUNK_FRAMES = 12  # of a shot, whose colours are found together
+CHUNK_FRAMES = 24  # of a shot, whose colours are found together
 CHUNK_BYTES = 100_000_000  # of luma, kept meanwhile; of larger frames there are fewer in a chunk
-# Pixels of chroma that are worked on at once: what a processor's cache holds, and fewer than torch
-# would share out among threads, which beside an encoder wait for each other longer than they work.
-STRIP_PIXELS = 16_000
 PROCESSORS_OF_THREAD = 4  # of which the network gets one thread; the encoder needs the others
 # The short side, in pixels, at half of which colours are carried along the motion: as large as the
 # chroma of `film` is, or the film's own where that is smaller; less shows no motion.
@@ -115,19 +108,21 @@ def colorize_frames(
     """
     eye = _Eye(for_inference(network, device), device, batch_size or BatchSize())
     most_frames = BATCH_SIZE if propagator is None else CHUNK_FRAMES
+    upsampler: Upsampler | None = None
     for chunk, begins_shot in _chunks(lumas, cuts, most_frames, first_frame):
         height, width = chunk[0].shape
         shown = area or Area(0, 0, width, height)
         views = [_View(shown.of(luma), coding) for luma in chunk]
+        upsampler = upsampler or Upsampler(*views[0].half.shape)
         aspect_ratio = pixel_aspect_ratio * shown.width / shown.height
         if propagator is None:
-            found: Iterable[Tensor] = eye.see(views, aspect_ratio)
+            found: Iterable[Floats] = eye.see(views, aspect_ratio)
         else:
             if begins_shot:
                 propagator.colors = None
             found = _carry(propagator, eye, views, aspect_ratio)
         for luma, view, chroma in zip(chunk, views, found, strict=True):
-            painted = view.paint(chroma, vividness)
+            painted = view.paint(chroma, vividness, upsampler)
             yield luma, shown.framed(painted, luma.shape, 1 << (coding.bit_depth - 1))
 
 
@@ -155,48 +150,59 @@ class _View:
         luma: (H, W), codes.
 
     Attributes:
-        half: (ceil(H/2), ceil(W/2)), codes from black to white, the means of 2x2 blocks.
+        half: (ceil(H/2), ceil(W/2)), codes, the means of 2x2 blocks.
     """
 
     def __init__(self, luma: DeepPlane, coding: Coding) -> None:
         self.luma = luma
         self.coding = coding
-        light = _light_of_codes(coding)
-        black, white = int(np.flatnonzero(light == 0)[-1]), int(np.flatnonzero(light == 1)[0])
         height, width = luma.shape
-        legal = np.clip(luma, black, white)
         if height % 2 or width % 2:
-            legal = np.pad(legal, ((0, height % 2), (0, width % 2)), mode="edge")
-        size = legal.shape[1] // 2, legal.shape[0] // 2
-        self.half = cv2.resize(legal, size, interpolation=cv2.INTER_AREA)
+            luma = np.pad(luma, ((0, height % 2), (0, width % 2)), mode="edge")
+        size = luma.shape[1] // 2, luma.shape[0] // 2
+        self.half: DeepPlane = _resized(luma, size, cv2.INTER_AREA)
+        self._lights: dict[tuple[int, int], Floats] = {}
 
-    def light(self, height: int, width: int) -> Tensor:
-        """The luma (1, 1, height, width) in [0, 1]."""
-        is_enough = self.half.shape[0] >= height and self.half.shape[1] >= width
-        codes = self.half if is_enough else self.luma
-        shrinks = codes.shape[0] >= height and codes.shape[1] >= width
-        by = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        return self._light(cv2.resize(codes, (width, height), interpolation=by))
+    def light(self, height: int, width: int) -> Floats:
+        """The luma (height, width) in [0, 1]; it is made once, and not to be changed."""
+        if (height, width) not in self._lights:
+            is_enough = self.half.shape[0] >= height and self.half.shape[1] >= width
+            codes = self.half if is_enough else self.luma
+            shrinks = codes.shape[0] >= height and codes.shape[1] >= width
+            by = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+            self._lights[height, width] = _to_light(
+                _resized(codes, (width, height), by), self.coding
+            )
+        return self._lights[height, width]
 
-    def _light(self, codes: NDArray[Any]) -> Tensor:
-        """Luma codes (H, W) as (1, 1, H, W) in [0, 1]."""
-        return torch.from_numpy(_light_of_codes(self.coding)[codes])[None, None]
-
-    @torch.inference_mode()
-    def paint(self, chroma: Tensor, vividness: float) -> DeepPlane:
-        """Chroma codes, at half the size of the luma, for chroma (1, 2, h, w)."""
+    def paint(self, chroma: Floats, vividness: float, upsampler: Upsampler) -> DeepPlane:
+        """Chroma codes, at half the size of the luma, for chroma (2, h, w)."""
         coding = self.coding
-        chroma = change_matrix(chroma * vividness, WORKING_MATRIX, coding.matrix)
-        light = self._light(self.half)
-        full = chroma_at_size_of(light, chroma)
-        codes = np.empty(full.shape[1:], coding.sample_type)
-        strip_rows = max(STRIP_PIXELS // codes.shape[2], 1)
-        for top in range(0, codes.shape[1], strip_rows):
-            rows = slice(top, top + strip_rows)
-            strip = limit_to_gamut(light[..., rows, :], full[..., rows, :], coding.matrix)
-            in_codes = chroma_to_codes(strip, range=coding.range, bit_depth=coding.bit_depth)
-            codes[:, rows] = in_codes[0].numpy()
-        return codes
+        vivid = torch.from_numpy(chroma) * vividness
+        planes = change_matrix(vivid, WORKING_MATRIX, coding.matrix).numpy()
+        light, small = _to_light(self.half, coding), self.light(*chroma.shape[1:])
+        return upsampler.codes(
+            light,
+            planes,
+            small,
+            range=coding.range,
+            bit_depth=coding.bit_depth,
+            matrix=coding.matrix,
+        )
+
+
+def _resized(codes: DeepPlane, size: tuple[int, int], interpolation: int) -> DeepPlane:
+    """Codes of this width and height."""
+    resized: Any = cv2.resize(codes, size, interpolation=interpolation)
+    return np.asarray(resized, codes.dtype)
+
+
+def _to_light(codes: DeepPlane, coding: Coding) -> Floats:
+    """Luma in [0, 1] of luma codes."""
+    light = _light_of_codes(coding)
+    if codes.dtype == np.uint8:  # three times as fast
+        return np.asarray(cv2.LUT(codes, light), np.float32)
+    return np.take(light, codes)
 
 
 class _Eye:
@@ -208,17 +214,17 @@ class _Eye:
         self.batch_size = batch_size
 
     @torch.inference_mode()
-    def see(self, views: Sequence[_View], aspect_ratio: float) -> list[Tensor]:
-        """Chroma (1, 2, h/2, w/2) in [-0.5, 0.5] of each, at the size (h, w) that it works in."""
+    def see(self, views: Sequence[_View], aspect_ratio: float) -> list[Floats]:
+        """Chroma (2, h/2, w/2) in [-0.5, 0.5] of each, at the size (h, w) that it works in."""
         size = self.network.config.working_size(aspect_ratio)
-        chroma: list[Tensor] = []
+        chroma: list[Floats] = []
         while len(chroma) < len(views):
             batch = views[len(chroma) : len(chroma) + self.batch_size.frames]
-            luma = torch.cat([view.light(*size) for view in batch])
+            luma = torch.from_numpy(np.stack([view.light(*size) for view in batch])[:, None])
             try:
                 with autocast(self.device):
                     luma = luma.to(self.device, memory_format=torch.channels_last)
-                    chroma += self.network.predict_chroma(luma).cpu().split(1)
+                    chroma.extend(self.network.predict_chroma(luma).cpu().numpy())
             except torch.OutOfMemoryError:
                 if self.batch_size.frames == 1:
                     raise
@@ -230,21 +236,21 @@ class _Eye:
 
 def _carry(
     propagator: Propagator, eye: _Eye, views: Sequence[_View], aspect_ratio: float
-) -> Iterator[Tensor]:
-    """Yield chroma (1, 2, h, w) of each of some consecutive frames, carried along the motion."""
+) -> Iterator[Floats]:
+    """Yield chroma (2, h, w) of each of some consecutive frames, carried along the motion."""
     size = max(min(MOTION_SIZE, *views[0].luma.shape), LEAST_MOTION_SIZE)
     shape = FilmConfig(size=size).working_size(aspect_ratio)
     height, width = (-(-side // 2) for side in shape)
 
     def predict(numbers: list[int]) -> list[Floats]:
         seen = eye.see([views[number] for number in numbers], aspect_ratio)
-        return [resize(chroma, height, width)[0].permute(1, 2, 0).numpy() for chroma in seen]
+        planes = (resize(torch.from_numpy(chroma)[None], height, width)[0] for chroma in seen)
+        return [chroma.permute(1, 2, 0).contiguous().numpy() for chroma in planes]
 
     lumas = [_to_bytes(view.light(height, width)) for view in views]
     for chroma in propagator.carry(lumas, predict):
-        yield torch.from_numpy(chroma).permute(2, 0, 1)[None]
+        yield np.ascontiguousarray(chroma.transpose(2, 0, 1))
 
 
-def _to_bytes(light: Tensor) -> Plane:
-    codes: Plane = (light[0, 0] * 255).round().byte().numpy()
-    return codes
+def _to_bytes(light: Floats) -> Plane:
+    return np.asarray(cv2.convertScaleAbs(light, alpha=255), np.uint8)

@@ -30,7 +30,7 @@ LIBRARIES = {
     "av": {"joining", "video"},
     "typer": {"cli", "console"},
     "rich": {"cli", "console"},
-    "cv2": {"color", "motion", "painting", "propagation"},
+    "cv2": {"motion", "painting", "propagation", "upsampling"},
     "jinja2": {"pages"},
     "matplotlib": {"report"},
     "psutil": {"doctor"},
@@ -44,9 +44,8 @@ STARTS_PROCESS = re.compile(
     r"os\.(system|popen|fork|forkpty|spawn\w+|exec\w+|posix_spawnp?)|ffmpeg\.(run|run_async|probe)"
 )
 FORCES_COLOR = {"FORCE_COLOR", "GITHUB_ACTIONS", "PY_COLORS"}
-SLOW_LIBRARIES = {"torch", "numpy", "av", "cv2", "matplotlib", "PIL", "ffmpeg", "safetensors"}
 SLOW_LIBRARIES = {
-    "PIL", "av", "ffmpeg", "jinja2", "matplotlib", "numpy", "safetensors", "torch",
+    "PIL", "av", "cv2", "ffmpeg", "jinja2", "matplotlib", "numpy", "safetensors", "torch",
 }  # fmt: skip
 
 

@@ -134,12 +134,20 @@ def test_propagator_of_no_planes_begins_a_shot() -> None:
     assert Propagator.of({}).colors is None
 
 
-def test_colors_paint_as_vividly_as_the_network_saw() -> None:
-    """Reds and blues of one strength have a grey mean; a share of their strength comes back."""
+@pytest.mark.parametrize("shape", ["field", "spots"])
+def test_colors_paint_as_vividly_as_the_network_saw(shape: str) -> None:
+    """Reds and blues of one strength have a grey mean; their strength comes back by and by."""
     luma = np.full((HEIGHT, WIDTH), 90, np.uint8)
     warm, cold = (np.full((HEIGHT, WIDTH, 2), v, np.float32) for v in ((0, 0.2), (0.2, 0)))
-    colors = Colors.first(luma, warm).renewed(Trail.still(luma.shape), luma, cold)
-    mean, painted = (
-        np.hypot(*np.moveaxis(c, 2, 0)).mean() for c in (colors.chroma, colors.painted())
-    )
-    assert mean < painted < 0.201
+    if shape == "spots":
+        for seen in (warm, cold):
+            seen[::2] = 0
+    colors = Colors.first(luma, warm)
+    strengths = []
+    for seen in (cold, warm, cold, warm):
+        colors = colors.renewed(Trail.still(luma.shape), luma, seen)
+        strengths.append(
+            [np.linalg.norm(c, axis=2).max() for c in (colors.chroma, colors.painted())]
+        )
+    assert all(mean < painted < 0.21 for mean, painted in strengths)
+    assert strengths[-1][1] > 0.19

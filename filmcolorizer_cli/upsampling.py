@@ -1,0 +1,208 @@
+"""Small chroma, brought to the size of a film: along the edges of its luma, within the RGB gamut.
+
+At the size of a film most of the time would go into fresh memory. So all is done in strips of rows
+that a processor's cache holds, in memory that is kept from frame to frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from filmcolorizer_cli.color import (
+    MATRICES,
+    WORKING_MATRIX,
+    Range,
+    chroma_code_scale,
+    half_size,
+    resize,
+)
+
+Floats = NDArray[np.float32]
+Codes = NDArray[np.unsignedinteger[Any]]
+
+STRIP_PIXELS = 32_000  # of chroma, that are worked on at once
+
+# The guided filter: its window, in pixels to either side, and the variance of luma under which a
+# window counts as flat, so that grain gets no colours of its own.
+GUIDED_RADIUS = 2
+GUIDED_EPSILON = 0.002
+
+LEAST_ROOM = 1e-6  # of luma to black or white, so that nothing is divided by 0
+
+
+class Upsampler:
+    """Brings chroma to one size, frame after frame; one of them serves one thread.
+
+    Args:
+        height, width: H and W of the chroma that is wanted.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        self.height, self.width = height, width
+        self._strip_rows = min(max(STRIP_PIXELS // width, 1), height)
+        self._planes = np.empty((2, 2, height, width), np.float32)
+        self._strip = np.empty((2, self._strip_rows, width), np.float32)
+        self._scratch = np.empty((4, self._strip_rows, width), np.float32)
+
+    def fit(
+        self, luma: Floats, chroma: Floats, small_luma: Floats, matrix: str = WORKING_MATRIX
+    ) -> Iterator[tuple[slice, Floats]]:
+        """Yield strips of rows of chroma, enlarged along the edges and limited to the gamut.
+
+        Chroma is scaled towards neutral, keeping its hue, until the colour lies in the RGB gamut: a
+        player clips what lies outside, and clipping one of R'G'B' changes the luma. Black and white
+        have no room for chroma at all, so bars and titles come out exactly neutral.
+
+        Args:
+            luma: (H, W), in [0, 1].
+            chroma: (2, h, w), in [-0.5, 0.5], of any size.
+            small_luma: (h, w).
+            matrix: what they are in, a key of ``MATRICES``.
+
+        Yields:
+            Which rows, and their chroma (2, rows, W), to be changed at will; it is overwritten when
+            the next strip is asked for.
+        """
+        for rows, strip in self.enlarge(luma, chroma, small_luma):
+            self._limit_to_gamut(luma[rows], strip, matrix)
+            yield rows, strip
+
+    def codes(
+        self,
+        luma: Floats,
+        chroma: Floats,
+        small_luma: Floats,
+        *,
+        range: Range,
+        bit_depth: int = 8,
+        matrix: str = WORKING_MATRIX,
+    ) -> Codes:
+        """What `fit` yields, (2, H, W), as integer codes, uint8 (uint16 above 8 bits)."""
+        scale = chroma_code_scale(range, bit_depth)
+        add: Any = cv2.add  # whose stubs know no numbers
+        kind, depth = (np.uint8, cv2.CV_8U) if bit_depth == 8 else (np.uint16, cv2.CV_16U)
+        codes = np.empty((2, self.height, self.width), kind)
+        for rows, strip in self.fit(luma, chroma, small_luma, matrix):
+            strip *= scale.span
+            np.minimum(strip, scale.highest - scale.offset, out=strip)
+            for plane, part in zip(codes, strip, strict=True):
+                add(part, scale.offset, dst=plane[rows], dtype=depth)  # which rounds
+        return codes
+
+    def enlarge(
+        self, guide: Floats, planes: Floats, small_guide: Floats
+    ) -> Iterator[tuple[slice, Floats]]:
+        """Yield strips of rows of planes, enlarged so that their edges fall on those of the guide.
+
+        The fast guided filter (He and Sun 2015, algorithm 2): within each small window the planes
+        are a linear function of the guide; the functions are enlarged, and applied to the large
+        guide. What of the planes is no such function, a coloured thing as bright as what surrounds
+        it, is enlarged as it is and added. So the offsets of the functions cancel out, and only
+        their slopes remain.
+
+        Planes that are no smaller than wanted are resized as they are.
+
+        Args:
+            guide: (H, W).
+            planes: (2, h, w).
+            small_guide: (h, w).
+
+        Yields:
+            As `fit` does.
+        """
+        size = self.width, self.height
+        enlarges = self.height > planes.shape[1] and self.width > planes.shape[2]
+        if enlarges:
+            slopes = _slopes(planes, small_guide)
+            for large, slope, plane in zip(self._planes, slopes, planes, strict=True):
+                cv2.resize(slope, size, dst=large[0])
+                cv2.resize(plane - slope * small_guide, size, dst=large[1])
+        else:
+            resized = resize(torch.from_numpy(planes)[None], self.height, self.width)
+            self._planes[:, 1] = resized[0].numpy()
+        for top in range(0, self.height, self._strip_rows):
+            rows = slice(top, min(top + self._strip_rows, self.height))
+            strip = self._strip[:, : rows.stop - top]
+            for part, (slope, rest) in zip(strip, self._planes[:, :, rows], strict=True):
+                if enlarges:
+                    np.multiply(slope, guide[rows], out=part)
+                    part += rest
+                else:
+                    part[:] = rest
+            yield rows, strip
+
+    def _limit_to_gamut(self, luma: Floats, chroma: Floats, matrix: str) -> None:
+        """Scale chroma (2, rows, W) in place until the colours (rows, W) lie in the gamut."""
+        m = MATRICES[matrix]
+        cb, cr = chroma
+        red, blue, green, most = self._scratch[:, : len(luma)]
+        # What chroma adds to luma in each of R', G' and B'; see `color.ycbcr_to_rgb`.
+        np.multiply(cr, 2 * (1 - m.kr), out=red)
+        np.multiply(cb, 2 * (1 - m.kb), out=blue)
+        np.multiply(red, -m.kr / m.kg, out=green)
+        np.multiply(blue, m.kb / m.kg, out=most)
+        green -= most
+        np.maximum(red, blue, out=most)
+        np.maximum(most, green, out=most)
+        least = np.minimum(red, blue, out=red)
+        np.minimum(least, green, out=least)
+        # How many times as far from luma as the edge of the gamut.
+        room = np.subtract(1, luma, out=blue)
+        most /= np.maximum(room, LEAST_ROOM, out=room)
+        np.maximum(luma, LEAST_ROOM, out=room)
+        least /= np.negative(room, out=room)
+        np.maximum(most, least, out=most)
+        chroma /= np.maximum(most, 1, out=most)
+
+
+def fit_chroma(
+    luma: Tensor, chroma: Tensor, *, matrix: str = WORKING_MATRIX, vividness: float = 1.0
+) -> Tensor:
+    """Bring chroma to half the size of its luma, as `Upsampler.fit` does.
+
+    Args:
+        luma: (B, 1, H, W), in [0, 1].
+        chroma: (B, 2, h, w), in [-0.5, 0.5], of any size.
+        matrix: what both are in, a key of ``MATRICES``.
+        vividness: what the chroma is multiplied by.
+
+    Returns:
+        (B, 2, ceil(H/2), ceil(W/2)).
+    """
+    half_luma = half_size(luma)
+    small_luma = resize(half_luma, *chroma.shape[-2:])
+    fitted = torch.empty(len(luma), 2, *half_luma.shape[-2:])
+    upsampler = Upsampler(*half_luma.shape[-2:])
+    for number, planes in enumerate((chroma * vividness).numpy()):
+        guide, small = half_luma[number, 0].numpy(), small_luma[number, 0].numpy()
+        for rows, strip in upsampler.fit(guide, planes, small, matrix):
+            fitted[number, :, rows] = torch.from_numpy(strip)
+    return fitted
+
+
+def _slopes(planes: Floats, guide: Floats) -> Iterator[Floats]:
+    """Of the linear function of the guide (h, w) that each plane is around a pixel, (h, w) each.
+
+    By OpenCV, which blurs ten times as fast as torch does on a CPU.
+    """
+    whole = _window_sum(np.ones_like(guide))
+    mean = _window_sum(guide) / whole
+    variance = _window_sum(guide * guide) / whole - mean * mean + np.float32(GUIDED_EPSILON)
+    for plane in planes:
+        covariance = _window_sum(guide * plane) / whole - mean * (_window_sum(plane) / whole)
+        yield _window_sum(covariance / variance) / whole
+
+
+def _window_sum(plane: Floats) -> Floats:
+    """The sum of what lies in the window around each pixel."""
+    side = 2 * GUIDED_RADIUS + 1
+    border = cv2.BORDER_CONSTANT
+    total = cv2.boxFilter(plane, -1, (side, side), normalize=False, borderType=border)
+    return np.asarray(total, np.float32)
