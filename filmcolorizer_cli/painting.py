@@ -16,6 +16,7 @@ import torch
 from filmcolorizer_cli.color import (
     WORKING_MATRIX,
     change_matrix,
+    luma_code_scale,
     luma_from_codes,
     resize,
 )
@@ -150,17 +151,19 @@ class _View:
         luma: (H, W), codes.
 
     Attributes:
-        half: (ceil(H/2), ceil(W/2)), codes, the means of 2x2 blocks.
+        half: (ceil(H/2), ceil(W/2)), codes from black to white, the means of 2x2 blocks.
     """
 
     def __init__(self, luma: DeepPlane, coding: Coding) -> None:
         self.luma = luma
         self.coding = coding
+        scale = luma_code_scale(coding.range, coding.bit_depth)
+        legal = np.clip(luma, int(scale.lowest), int(scale.highest))
         height, width = luma.shape
         if height % 2 or width % 2:
-            luma = np.pad(luma, ((0, height % 2), (0, width % 2)), mode="edge")
-        size = luma.shape[1] // 2, luma.shape[0] // 2
-        self.half: DeepPlane = _resized(luma, size, cv2.INTER_AREA)
+            legal = np.pad(legal, ((0, height % 2), (0, width % 2)), mode="edge")
+        size = legal.shape[1] // 2, legal.shape[0] // 2
+        self.half = _resized(legal, size, cv2.INTER_AREA)
         self._lights: dict[tuple[int, int], Floats] = {}
 
     def light(self, height: int, width: int) -> Floats:

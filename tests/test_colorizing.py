@@ -18,7 +18,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
-from filmcolorizer_cli import colorizing, segments
+from filmcolorizer_cli import colorizing, painting, segments
 from filmcolorizer_cli.colorizing import ColorizeOptions, colorize
 from filmcolorizer_cli.encoding import Encoding
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
@@ -416,6 +416,8 @@ def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """A segment is half a second, so the numbered clip of four seconds has eight of twelve."""
     monkeypatch.setattr(colorizing, "SEGMENT_SECONDS", 0.5)
     monkeypatch.setattr(segments, "NEAR", 0)  # wherever shots begin
+    for module in (colorizing, painting):
+        monkeypatch.setattr(module, "CHUNK_FRAMES", 12)
 
 
 def decoded(path: Path) -> list[bytes]:
