@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,37 +26,44 @@ def high_water_bytes(process: int) -> int:
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
-def peak_bytes(*arguments: str) -> int:
-    """The most that a filmcolorizer command and its ffmpeg processes have had together.
+def peak_of(process: psutil.Popen) -> int:
+    """The most that a process and its children have had together until it ended, in bytes.
 
     At each look the sum of the high-water marks of those that live, so it may be a little high;
     an encoder that has ended gave back what the next one takes.
     """
-    command = [sys.executable, "-m", "filmcolorizer_cli", *arguments]
-    process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak = 0
-    while process.poll() is None:
+    while process.returncode is None:
         # A process may end between being listed and being looked at.
         with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError, IndexError):
             members = [process, *process.children(recursive=True)]
             peak = max(peak, sum(high_water_bytes(member.pid) for member in members))
         time.sleep(SAMPLING_SECONDS)
-    if process.returncode != 0:
-        raise SystemExit(f"{arguments[0]} ended with exit code {process.returncode}")
     return peak
 
 
-def colorize_peak_bytes(film: str, minutes: int, folder: Path) -> int:
+def run_watched(command: list[str]) -> int:
+    """The peak of a command, in bytes."""
+    process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with ThreadPoolExecutor(1) as pool:
+        peak = pool.submit(peak_of, process)
+        if process.wait() != 0:
+            raise SystemExit(f"{' '.join(command)} ended with exit code {process.returncode}")
+    return peak.result()
+
+
+def colorize_peak(film: str, minutes: int, folder: Path) -> int:
     """The peak of colorize on the first minutes of a film."""
     target = str(folder / f"{minutes}.mp4")
     length = str(60 * minutes)
-    return peak_bytes("colorize", film, "--preset", "ultrafast", "--duration", length, "-o", target)
+    program = [sys.executable, "-m", "filmcolorizer_cli", "colorize", film]
+    return run_watched([*program, "--preset", "ultrafast", "--duration", length, "-o", target])
 
 
 def main() -> None:
     """Colorize both lengths of the film named on the command line."""
     with tempfile.TemporaryDirectory() as folder:
-        short, long = (colorize_peak_bytes(sys.argv[1], m, Path(folder)) for m in MINUTES)
+        short, long = (colorize_peak(sys.argv[1], m, Path(folder)) for m in MINUTES)
     for minutes, peak in zip(MINUTES, (short, long), strict=True):
         print(f"{minutes} min: peak {peak / 1e6:.0f} MB")
     print(f"ratio {long / short:.3f} (goal: at most {GOAL:g})")

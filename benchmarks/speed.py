@@ -10,7 +10,6 @@ peak memory of all processes together, and how long the frames wait for each sta
 from __future__ import annotations
 
 import statistics
-import subprocess
 import sys
 import time
 from collections import defaultdict
@@ -22,7 +21,7 @@ import psutil
 import torch
 import typer
 
-from benchmarks.memory import peak_bytes
+from benchmarks.memory import run_watched
 from filmcolorizer_cli import colorizing, painting, propagation, weights
 from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter
 from filmcolorizer_cli.ffmpeg import find_binary
@@ -54,14 +53,17 @@ def colorize_command(clip: Path, target: Path, model: str) -> list[str]:
     return [*program, "--overwrite", "--fps", "source", "--model", model]
 
 
-def _run(command: list[str]) -> tuple[float, float]:
-    """Seconds that a command takes, and processor seconds of it and its children."""
+def _run(command: list[str]) -> tuple[float, float, int]:
+    """Seconds that a command takes, processor seconds of it and its children, and its peak memory.
+
+    The watching of the memory takes a hundredth of a processor.
+    """
     before, started = psutil.Process().cpu_times(), time.monotonic()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peak = run_watched(command)
     after = psutil.Process().cpu_times()
     spent = after.children_user + after.children_system
     spent -= before.children_user + before.children_system
-    return time.monotonic() - started, spent
+    return time.monotonic() - started, spent, peak
 
 
 def watch_stages() -> defaultdict[str, float]:
@@ -143,8 +145,7 @@ def main(
         work = statistics.median(ours[1] / floor[1] for ours, floor in pairs)
         frames = probe(clip).frame_count()
         rate = frames / statistics.median(ours[0] for ours, _ in pairs)
-        _, _, _, *arguments = colorize_command(clip, target, model)
-        peak = peak_bytes(*arguments)
+        peak = max(ours[2] for ours, _ in pairs)
         print(
             f"{height}p: {statistics.median(ratios):.2f} times the time of ffmpeg alone"
             f" ({min(ratios):.2f} to {max(ratios):.2f}; goal: at most {GOALS.get(height, 1.25):g}),"

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.memory import peak_bytes
+from benchmarks.memory import run_watched
 from filmcolorizer_cli.ffmpeg import find_binary
 
 ROUNDS = 5
@@ -50,14 +50,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         copy = str(Path(folder) / "copy.mp4")
         make_copy(film, Path(copy))
-        sync = ("sync", film, copy, "--offset")
+        sync = (sys.executable, "-m", "filmcolorizer_cli", "sync", film, copy, "--offset")
         ratios = []
         for number in range(1, ROUNDS + 1):
             decoding = decode(film) + decode(copy)
-            syncing = run(sys.executable, "-m", "filmcolorizer_cli", *sync)
+            syncing = run(*sync)
             ratios.append(syncing / decoding)
             print(f"round {number}: {decoding:.1f} s to decode, {syncing:.1f} s to line up")
-        peak = peak_bytes(*sync) / 1e6
+        peak = run_watched([*sync]) / 1e6
     median = sorted(ratios)[ROUNDS // 2]
     print(f"ratio {median:.2f}, from {min(ratios):.2f} to {max(ratios):.2f} (goal: {GOAL_RATIO:g})")
     print(f"peak {peak:.0f} MB (goal: {GOAL_MEGABYTES})")
