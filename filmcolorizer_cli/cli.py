@@ -884,6 +884,10 @@ def colorize(
         ],
         typer.Option(help="The encoder's preset: slower is smaller."),
     ] = "medium",
+    hwaccel: Annotated[
+        Literal["none", "auto"],
+        typer.Option(help="Whether a graphics card decodes and encodes, where ffmpeg can use it."),
+    ] = "none",
     vividness: Vividness = 1.0,
     recolor: Recolor = False,
     deinterlace: Deinterlace = "auto",
@@ -905,7 +909,7 @@ def colorize(
     """Colorize a black-and-white film, with its sound."""
     frame_rate = _parse_frame_rate(fps)
 
-    from filmcolorizer_cli.encoding import CODECS, Encoding
+    from filmcolorizer_cli.encoding import CODECS, Encoding, find_hardware_encoder
 
     encoding = Encoding(crf=crf, preset=preset, codec=codec, encoder=encoder)
 
@@ -913,7 +917,7 @@ def colorize(
     from filmcolorizer_cli.colorizing import ColorizeOptions
     from filmcolorizer_cli.joining import CONTAINERS
     from filmcolorizer_cli.networks import pick_device
-    from filmcolorizer_cli.video import probe
+    from filmcolorizer_cli.video import find_hardware_decoder, probe
 
     where = pick_device(device)
     source = _probe_source(film, input_fps)
@@ -929,6 +933,10 @@ def colorize(
     network = weights.load(chosen)
     coding = CODECS[codec].coding_of(source)
     encoding = replace(encoding, frame_rate=frame_rate or source.frame_rate, coding=coding)
+    decoder = None
+    if hwaccel == "auto":
+        decoder = find_hardware_decoder(source)
+        encoding = replace(encoding, encoder=encoder or find_hardware_encoder(encoding))
     options = ColorizeOptions(
         encoding,
         start,
@@ -939,9 +947,14 @@ def colorize(
         recolor=recolor,
         skips_damage=skip_damaged,
         temporal=not no_temporal,
+        hardware=decoder,
     )
     if not as_json:
         console.note(f"colorizing {film} with the model {chosen.name} on {where.type}")
+        if hwaccel == "auto":
+            decodes = f"decodes by {decoder}" if decoder else "none here decodes this"
+            encodes = f"encodes by {encoding.encoder}" if encoding.encoder else "none encodes"
+            console.note(f"graphics card: {decodes}, {encodes}; the processor does the rest")
         for what, fate in _describe_more(source, target, encoding.frame_rate, start):
             console.note(f"{what}: {fate}")
         if coding.bit_depth < source.coding.bit_depth:

@@ -65,6 +65,7 @@ class ColorizeOptions:
         recolor: colorize shots as well that are in colour already.
         skips_damage: let the picture stand still where the film cannot be decoded.
         temporal: carry colours along the motion; else each frame is looked at alone.
+        hardware: what decodes on a graphics card, as `find_hardware_decoder` names it, if anything.
     """
 
     encoding: Encoding = field(default_factory=Encoding)
@@ -76,6 +77,7 @@ class ColorizeOptions:
     recolor: bool = False
     skips_damage: bool = False
     temporal: bool = True
+    hardware: str | None = None
 
     def field_order(self, found: FieldOrder) -> FieldOrder:
         """Of the fields that whole pictures are made of, by what was found in the film."""
@@ -91,6 +93,7 @@ class ColorizeOptions:
             frame_rate=self.encoding.frame_rate,
             start_seconds=self.start_seconds,
             duration_seconds=self.duration_seconds,
+            hardware=self.hardware,
         )
 
 

@@ -42,6 +42,8 @@ PRESETS = {
 }
 # ITU-T H.273 MatrixCoefficients.
 _MATRIX_TAGS = {"bt709": 1, "bt601": 6, "bt2020": 9}
+# What ffmpeg's names of the encoders on graphics cards end in, those of NVIDIA, Intel, AMD, Apple.
+HARDWARE = ("nvenc", "qsv", "amf", "videotoolbox")
 TRIAL_SIDE = 256  # pixels of the picture that an encoder is tried with
 _RANGE_TAGS = {"limited": "tv", "full": "pc"}
 
@@ -213,6 +215,16 @@ def check_encoder(encoding: Encoding) -> None:
                 f"the encoder {encoding.encoder} cannot be used here (ffmpeg:"
                 f" {process.last_words()}); name another, or leave --encoder out"
             )
+
+
+def find_hardware_encoder(encoding: Encoding) -> str | None:
+    """The encoder of its codec on a graphics card, if there is one that this machine can run."""
+    for kind in HARDWARE:
+        candidate = replace(encoding, encoder=f"{encoding.codec}_{kind}")
+        with suppress(OptionError):
+            check_encoder(candidate)
+            return candidate.encoder
+    return None
 
 
 class PictureWriter:

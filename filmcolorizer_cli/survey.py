@@ -47,8 +47,10 @@ TONES = 64  # of equally many pixels each, whose median chroma is taken for tint
 MIN_CHROMA = 1.6
 MIN_CHROMA_OF_TINT = 0.03
 
-MAX_RUNS = 250  # of consecutive frames that are looked at in full size
-MIN_RUN_DISTANCE_SECONDS = 0.5
+# Runs of consecutive frames are looked at in full size. In short films they lie so far apart, as
+# long as there are RUNS of them; longer ones have no more than MAX_RUNS.
+MIN_RUN_DISTANCE_SECONDS, RUN_DISTANCE_SECONDS = 0.5, 1.5
+RUNS, MAX_RUNS = 40, 250
 RUN_FRAMES = 10  # two of every five frames are combed where film became NTSC video
 MAX_FRAME_RATE = 60.0  # beyond, the container's is no rate of frames
 # Of the frames in runs, how many must be made of two fields, and for one whose order is the other.
@@ -189,7 +191,7 @@ def survey(
         total = sampling.frame_count(film)
         seconds = float(total / sampling.frame_rate)
         bursts = Bursts(
-            max(seconds / MAX_RUNS, MIN_RUN_DISTANCE_SECONDS),
+            _run_distance(seconds),
             RUN_FRAMES / min(float(film.frame_rate), MAX_FRAME_RATE),
             *files[1:],
         )
@@ -209,6 +211,12 @@ def survey(
             area=find_area(*read_strips(film, bursts)),
             field_order=find_field_order(read_fields(files[1]), bursts.every_seconds),
         )
+
+
+def _run_distance(seconds: float) -> float:
+    """From one run of frames to the next, in seconds, in a film of this length."""
+    distance = min(max(seconds / RUNS, MIN_RUN_DISTANCE_SECONDS), RUN_DISTANCE_SECONDS)
+    return max(distance, seconds / MAX_RUNS)
 
 
 def _without_short_shots(cuts: Sequence[float], seconds: float) -> list[float]:

@@ -32,6 +32,8 @@ TIMELINE_FRAME_RATE = Fraction(24)  # of films we write and of the stills we tak
 SEEK_MARGIN_SECONDS = 1.0  # a seek lands so much earlier; the exact frame is then found by its time
 # MPEG streams have no index, so that a seek lands up to a group of pictures late.
 MPEG_SEEK_MARGIN_SECONDS = 15.0
+# ffmpeg's names of the ways to decode on cards of NVIDIA, Intel, Apple, on Windows and on Linux.
+HARDWARE_DECODERS = ("cuda", "qsv", "videotoolbox", "d3d11va", "vaapi")
 RGB_MATRIX = "bt709"  # that ffmpeg is told to turn R'G'B' films to Y'CbCr by
 CONTAINER_ROUNDING_SECONDS = 0.0011  # Matroska counts in milliseconds
 MAX_STEP_FRAMES = 1.6  # from one frame to the next, where none between is missing
@@ -288,6 +290,19 @@ def _open_film(film: Film, **options: Any) -> Any:
     return open_sequence(film.path, film.first_number, film.frame_rate, **options)
 
 
+def find_hardware_decoder(film: Film) -> str | None:
+    """ffmpeg's name of what decodes a film's first frame on a graphics card here, if anything does.
+
+    Each is tried: ``-hwaccel auto`` ends some builds of ffmpeg where a driver is missing.
+    """
+    for method in HARDWARE_DECODERS:
+        stream = _open_film(film, hwaccel=method, xerror=None)[str(film.stream_index)]
+        with Process(stream.output("-", format="null", **{"frames:v": 1})) as process:
+            if process.wait():
+                return method
+    return None
+
+
 def _probe_container(path: Path, container: Any) -> Film:
     pictures = _pictures(container)
     if not pictures:
@@ -491,6 +506,7 @@ class Sampling:
             before.
         damage: what of the film is left out, so that the frame before stands for it, as
             `find_damage` gives it; None to raise at what cannot be decoded.
+        hardware: what decodes on a graphics card, as `find_hardware_decoder` names it, if anything.
     """
 
     width: int | None = None
@@ -506,6 +522,7 @@ class Sampling:
     field_order: FieldOrder = "progressive"
     held_from_seconds: float | None = None
     damage: Spans | None = None
+    hardware: str | None = None
 
     def frame_count(self, film: Film) -> int:
         """About how many frames will come."""
@@ -944,7 +961,9 @@ def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tupl
     seeking = {"ss": f"{seek:.6f}"} if seek else {}
     # A damaged packet or frame ends the reading, or is left out, and does not become grey mush.
     on_damage = {"xerror": None} if sampling.damage is None else {"max_error_rate": "1"}
-    stream = _open_film(film, **on_damage, **seeking, **options)[str(film.stream_index)]
+    on_card = {"hwaccel": sampling.hardware} if sampling.hardware else {}
+    stream = _open_film(film, **on_damage, **on_card, **seeking, **options)
+    stream = stream[str(film.stream_index)]
     if sampling.field_order != "progressive":
         parity = {"top": "tff", "bottom": "bff", "flagged": "auto"}[sampling.field_order]
         stream = stream.filter("bwdif", mode="send_frame", parity=parity, deint="all")

@@ -1193,6 +1193,21 @@ def test_colorize_crf_and_preset_reach_the_encoder(color_film: Path, vivid_weigh
     assert b"me=hex subme=2" in Path("out.mp4").read_bytes()  # x264 tells its settings in the film
 
 
+def test_colorize_with_hwaccel_keeps_the_luma_with_and_without_a_card(
+    color_film: Path, vivid_weights: Path
+) -> None:
+    shared = ("colorize", color_film, "--model", vivid_weights, "--fps", "source")
+    result = run(*shared, "--codec", "ffv1", "--hwaccel", "auto", "-o", "out.mkv")
+    assert result.exit_code == 0
+    decodes = r"(none here decodes this|decodes by \w+)"
+    encodes = r"(none encodes|encodes by ffv1_\w+)"
+    assert re.search(f"^graphics card: {decodes}, {encodes}; ", result.stderr, re.MULTILINE)
+    luma, source = (
+        decode_planes(path, "yuv420p", (96, 72))[0] for path in (Path("out.mkv"), color_film)
+    )
+    np.testing.assert_array_equal(luma, source)
+
+
 def test_colorize_takes_a_vividness(color_film: Path, vivid_weights: Path) -> None:
     planes = {}
     for vividness in (None, 0, 1, 1.5, 4):

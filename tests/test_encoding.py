@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from filmcolorizer_cli import cli
-from filmcolorizer_cli.encoding import CODECS, PRESETS, Encoding, PictureWriter, check_encoder
+from filmcolorizer_cli.encoding import (
+    CODECS,
+    PRESETS,
+    Encoding,
+    PictureWriter,
+    check_encoder,
+    find_hardware_encoder,
+)
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.video import Coding, Film, probe
@@ -159,6 +166,14 @@ def test_check_encoder_tells_what_cannot_be_used() -> None:
     told = str(caught.value)
     assert told.startswith("the encoder h264_mine cannot be used here (ffmpeg: Unknown encoder")
     assert told.endswith("); name another, or leave --encoder out")
+
+
+def test_find_hardware_encoder_takes_the_first_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    prores = Encoding(codec="prores", coding=Coding(bit_depth=10))
+    monkeypatch.setattr("filmcolorizer_cli.encoding.HARDWARE", ("mine",))
+    assert find_hardware_encoder(prores) is None
+    monkeypatch.setattr("filmcolorizer_cli.encoding.HARDWARE", ("mine", "ks", "yours"))
+    assert find_hardware_encoder(prores) == "prores_ks"
 
 
 def test_colorize_offers_the_codecs_and_presets_that_there_are() -> None:

@@ -25,6 +25,7 @@ from filmcolorizer_cli.video import (
     Sampling,
     Sound,
     count_pictures,
+    find_hardware_decoder,
     probe,
     read_coded_luma,
     read_cuts,
@@ -849,3 +850,15 @@ def test_numbered_pictures_open_no_file_but_themselves(
     (tmp_path / "%d.png").write_text(content)
     with pytest.raises(VideoError, match="cannot be read as a video"):
         probe(tmp_path / "%d.png")
+
+
+def test_find_hardware_decoder_takes_the_first_that_works(
+    plain_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By ffmpeg's way to use no card, which works anywhere."""
+    film = probe(plain_clip)
+    methods = "filmcolorizer_cli.video.HARDWARE_DECODERS"
+    monkeypatch.setattr(methods, ("mine",))
+    assert find_hardware_decoder(film) is None
+    monkeypatch.setattr(methods, ("mine", "none", "yours"))
+    assert find_hardware_decoder(film) == "none"
