@@ -26,7 +26,7 @@ Floats = NDArray[np.float32]
 Predict = Callable[[list[int]], Sequence[Floats]]
 
 MAX_GAP = 24  # frames from one key frame to the next
-MAX_LOST = 0.4  # of the picture, that a key frame may not explain of the frames that follow it
+MAX_LOST = 0.2  # of the picture, that a key frame may not explain of the frames that follow it
 # Key frames that the mean of colours reaches back over, or so; and that the first sight of a thing
 # counts as, so that its colour does not swing before the mean has settled.
 MAX_AGE = 48.0
@@ -35,9 +35,7 @@ FIRST_AGE = 8.0
 # Dense inverse search (Kroeger et al. 2016) begins at small copies of the pictures and ends at one
 # half of their size, which is as fine as chroma needs.
 FINEST_SCALE = 1
-PATCH_STRIDE = (
-    6  # of patches of 8 pixels; with 4 it takes half as long again, for no better colours
-)
+PATCH_STRIDE = 6  # of patches of 8 pixels; with 4 it takes half as long again
 # What lowers the trust in a motion to 1/e: the distance, in pixels, by which the way there and back
 # misses where it began, and the change of luma along it, in code values.
 RETURN_PIXELS = 2.0
@@ -50,7 +48,10 @@ LEAST_TRUST = 1e-3  # so that what no key frame explains is a plain mix of both
 CELL_PIXELS = 8
 TONES = 16  # of luma, apart from each other
 GRID_BLURS = 3  # steps of a cell, that corrections reach over
-CORRECTION_AGE = 1.0  # key frames that a correction by the surroundings counts as, at most
+CORRECTION_AGE = 3.0  # key frames that a correction by the surroundings counts as, at most
+
+BRIGHT_CODE = 128  # of luma from which on all is seen
+LEAST_WORTH = 0.02
 
 MAX_GAIN = 1.5  # of saturation, for what the mean of differing colours has lost
 
@@ -85,7 +86,8 @@ class Colors:
     Attributes:
         luma: (H, W), uint8.
         chroma: (H, W, 2), in [-0.5, 0.5], the mean of what the network saw.
-        age: (H, W), of how many key frames they are the means, at most ``MAX_AGE``.
+        age: (H, W), of how many key frames they are the means, at most ``MAX_AGE``; a dark pixel of
+            one counts less.
         gain: (), what makes them as colourful again as the network saw the frame.
     """
 
@@ -97,8 +99,7 @@ class Colors:
     @classmethod
     def first(cls, luma: Plane, seen: Floats) -> Colors:
         """Those of a shot's first frame, as the network saw it."""
-        age = np.full(luma.shape, FIRST_AGE, np.float32)
-        return cls(luma, seen, age, np.ones((), np.float32))
+        return cls(luma, seen, FIRST_AGE * _worth(luma), np.ones((), np.float32))
 
     def renewed(self, trail: Trail, luma: Plane, seen: Floats) -> Colors:
         """Those of the next key frame.
@@ -112,12 +113,13 @@ class Colors:
         around, nearness = _spread(correction, age, luma)
         nearness *= CORRECTION_AGE
         total = correction * age[..., None] + around * nearness[..., None]
-        chroma = seen + total / (age + nearness + 1)[..., None]
+        worth = _worth(luma)
+        chroma = seen + total / (age + nearness + worth)[..., None]
         gain = np.clip(_colorfulness(seen) / max(_colorfulness(chroma), 1e-6), 1.0, MAX_GAIN)
         return Colors(
             luma,
             chroma,
-            np.clip(age + 1, FIRST_AGE, MAX_AGE).astype(np.float32),
+            np.clip(age + worth, FIRST_AGE * worth, MAX_AGE),
             np.asarray(gain, np.float32),
         )
 
@@ -278,6 +280,14 @@ def look_up(planes: Floats, places: Floats) -> Floats:
     remap: Any = cv2.remap  # whose stubs know no maps of one part
     shown = remap(planes, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(shown, np.float32)
+
+
+def _worth(luma: Plane) -> Floats:
+    """How much is to be seen in the dark, (H, W), from ``LEAST_WORTH`` to 1.
+
+    So a shot that fades in from black gets the colours of what is seen later, and not the dark's.
+    """
+    return np.clip(luma / np.float32(BRIGHT_CODE), LEAST_WORTH, 1)
 
 
 def _colorfulness(chroma: Floats) -> float:
