@@ -53,7 +53,7 @@ CORRECTION_AGE = 3.0  # key frames that a correction by the surroundings counts 
 BRIGHT_CODE = 128  # of luma from which on all is seen
 LEAST_WORTH = 0.02
 
-MAX_GAIN = 1.5  # of saturation, for what the mean of differing colours has lost
+MAX_GAIN = 1.25  # of saturation, for what the mean of differing colours has lost
 
 
 @dataclass(frozen=True)
