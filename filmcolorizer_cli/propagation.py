@@ -51,7 +51,7 @@ GRID_BLURS = 3  # steps of a cell, that corrections reach over
 CORRECTION_AGE = 3.0  # key frames that a correction by the surroundings counts as, at most
 
 BRIGHT_CODE = 128  # of luma from which on all is seen
-LEAST_WORTH = 0.02
+LEAST_WORTH = 0.002
 
 MAX_GAIN = 1.25  # of saturation, for what the mean of differing colours has lost
 
@@ -283,11 +283,11 @@ def look_up(planes: Floats, places: Floats) -> Floats:
 
 
 def _worth(luma: Plane) -> Floats:
-    """How much is to be seen in the dark, (H, W), from ``LEAST_WORTH`` to 1.
+    """How much is to be seen in the dark, (H, W), from ``LEAST_WORTH`` to 1, as luma's square.
 
     So a shot that fades in from black gets the colours of what is seen later, and not the dark's.
     """
-    return np.clip(luma / np.float32(BRIGHT_CODE), LEAST_WORTH, 1)
+    return np.clip(np.square(luma / np.float32(BRIGHT_CODE)), LEAST_WORTH, 1)
 
 
 def _colorfulness(chroma: Floats) -> float:
