@@ -11,7 +11,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from fractions import Fraction
 from pathlib import Path
@@ -1236,7 +1236,8 @@ def _colorize(
     )  # fmt: skip
     total = options.sampling().frame_count(film)
     try:
-        return max(console.track(frames, total, "colorizing"))
+        with closing(frames):  # whatever is being done when a signal comes
+            return max(console.track(frames, total, "colorizing"))
     except (KeyboardInterrupt, SystemExit):
         if parts_folder(target).exists():
             console.note("what is rendered is kept: go on with the same command")

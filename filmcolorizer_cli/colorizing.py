@@ -107,7 +107,7 @@ def colorize(
     workers: int = 1,
     note: Callable[[str], object] = lambda text: None,
     track: Track = lambda frames, total, label: frames,
-) -> Iterator[int]:
+) -> Generator[int, None, None]:
     """Write a film's colour version: its own luma, the network's chroma, its sound.
 
     The film is looked through first. It is rendered in segments, which gather in

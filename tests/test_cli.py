@@ -33,6 +33,7 @@ from filmcolorizer_cli import (
     evaluation,
     metrics,
     networks,
+    painting,
     report,
     sync,
     training,
@@ -1865,6 +1866,8 @@ def test_colorize_on_a_full_disk_tells_how_much_it_needs_and_goes_on(
     when: str, vivid_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(colorizing, "SEGMENT_SECONDS", 0.5)
+    for module in (colorizing, painting):
+        monkeypatch.setattr(module, "CHUNK_FRAMES", 12)
     # 2 s of a still picture, then 2 s of noise, which takes more room.
     film = Path("film.mp4")
     still, noisy = "testsrc2=size=64x48:rate=24:duration=2,loop=-1:1,trim=end=2", "nullsrc"
