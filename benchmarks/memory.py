@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -26,30 +27,39 @@ def high_water_bytes(process: int) -> int:
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
-def peak_of(process: psutil.Popen) -> int:
+def peak_of(process: psutil.Popen, ended: threading.Event) -> int:
     """The most that a process and its children have had together until it ended, in bytes.
 
     At each look the sum of the high-water marks of those that live, so it may be a little high;
     an encoder that has ended gave back what the next one takes.
     """
     peak = 0
-    while process.returncode is None:
-        # A process may end between being listed and being looked at.
-        with suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError, IndexError):
-            members = [process, *process.children(recursive=True)]
-            peak = max(peak, sum(high_water_bytes(member.pid) for member in members))
-        time.sleep(SAMPLING_SECONDS)
+    while not ended.wait(SAMPLING_SECONDS):
+        marks = [0]
+        with suppress(psutil.NoSuchProcess):
+            for member in [process, *process.children(recursive=True)]:
+                # One may end between being listed and being looked at.
+                with suppress(FileNotFoundError, ProcessLookupError, IndexError):
+                    marks.append(high_water_bytes(member.pid))
+        peak = max(peak, sum(marks))
     return peak
 
 
-def run_watched(command: list[str]) -> int:
-    """The peak of a command, in bytes."""
+def run_watched(command: list[str]) -> tuple[float, int]:
+    """Seconds that a command takes, and its peak memory in bytes."""
+    ended = threading.Event()
+    started = time.monotonic()
     process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with ThreadPoolExecutor(1) as pool:
-        peak = pool.submit(peak_of, process)
-        if process.wait() != 0:
-            raise SystemExit(f"{' '.join(command)} ended with exit code {process.returncode}")
-    return peak.result()
+        peak = pool.submit(peak_of, process, ended)
+        try:
+            code = process.wait()
+            seconds = time.monotonic() - started
+        finally:
+            ended.set()
+    if code != 0:
+        raise SystemExit(f"{' '.join(command)} ended with exit code {code}")
+    return seconds, peak.result()
 
 
 def colorize_peak(film: str, minutes: int, folder: Path) -> int:
@@ -57,7 +67,7 @@ def colorize_peak(film: str, minutes: int, folder: Path) -> int:
     target = str(folder / f"{minutes}.mp4")
     length = str(60 * minutes)
     program = [sys.executable, "-m", "filmcolorizer_cli", "colorize", film]
-    return run_watched([*program, "--preset", "ultrafast", "--duration", length, "-o", target])
+    return run_watched([*program, "--preset", "ultrafast", "--duration", length, "-o", target])[1]
 
 
 def main() -> None:

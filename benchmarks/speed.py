@@ -58,12 +58,12 @@ def _run(command: list[str]) -> tuple[float, float, int]:
 
     The watching of the memory takes a hundredth of a processor.
     """
-    before, started = psutil.Process().cpu_times(), time.monotonic()
-    peak = run_watched(command)
+    before = psutil.Process().cpu_times()
+    seconds, peak = run_watched(command)
     after = psutil.Process().cpu_times()
     spent = after.children_user + after.children_system
     spent -= before.children_user + before.children_system
-    return time.monotonic() - started, spent, peak
+    return seconds, spent, peak
 
 
 def watch_stages() -> defaultdict[str, float]:

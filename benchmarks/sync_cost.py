@@ -57,7 +57,7 @@ def main() -> None:
             syncing = run(*sync)
             ratios.append(syncing / decoding)
             print(f"round {number}: {decoding:.1f} s to decode, {syncing:.1f} s to line up")
-        peak = run_watched([*sync]) / 1e6
+        peak = run_watched([*sync])[1] / 1e6
     median = sorted(ratios)[ROUNDS // 2]
     print(f"ratio {median:.2f}, from {min(ratios):.2f} to {max(ratios):.2f} (goal: {GOAL_RATIO:g})")
     print(f"peak {peak:.0f} MB (goal: {GOAL_MEGABYTES})")

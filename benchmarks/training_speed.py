@@ -51,7 +51,7 @@ class PlainNetwork(nn.Module):
 def plain_training(
     network: PlainNetwork, source: PairSource, options: TrainingOptions
 ) -> Iterator[tuple[float, float]]:
-    """Train epoch by epoch; yields training and validation loss, means over the pictures."""
+    """Train epoch by epoch; yields the mean training loss of the batches, and validation loss."""
     optimizer = torch.optim.Adam(network.parameters(), options.learning_rate)
 
     def loss_of(luma: Tensor, rgb: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ def main(pairs: Path, epochs: int = 5, rounds: int = 3) -> None:
     print(
         f"{statistics.median(ratios):.2f} times the pictures a second of plain float32 code"
         f" ({min(ratios):.2f} to {max(ratios):.2f}; goal: at least {GOAL:g});"
-        f" {statistics.median(rates):.0f} a second"
+        f" {statistics.median(rates):.0f} a second, validation and checkpoint included"
     )
     for part, name in enumerate(("training", "validation")):
         differences = [ends[1][part] / ends[0][part] - 1 for ends in losses]

@@ -886,7 +886,10 @@ def colorize(
     ] = "medium",
     hwaccel: Annotated[
         Literal["none", "auto"],
-        typer.Option(help="Whether a graphics card decodes and encodes, where ffmpeg can use it."),
+        typer.Option(
+            help="Whether a graphics card decodes and encodes, where ffmpeg can use it; it has"
+            " presets of its own."
+        ),
     ] = "none",
     vividness: Vividness = 1.0,
     recolor: Recolor = False,
@@ -909,7 +912,7 @@ def colorize(
     """Colorize a black-and-white film, with its sound."""
     frame_rate = _parse_frame_rate(fps)
 
-    from filmcolorizer_cli.encoding import CODECS, Encoding, find_hardware_encoder
+    from filmcolorizer_cli.encoding import CODECS, HARDWARE, Encoding, find_hardware_encoder
 
     encoding = Encoding(crf=crf, preset=preset, codec=codec, encoder=encoder)
 
@@ -917,6 +920,7 @@ def colorize(
     from filmcolorizer_cli.colorizing import ColorizeOptions
     from filmcolorizer_cli.joining import CONTAINERS
     from filmcolorizer_cli.networks import pick_device
+    from filmcolorizer_cli.segments import encoder_of_parts
     from filmcolorizer_cli.video import find_hardware_decoder, probe
 
     where = pick_device(device)
@@ -935,8 +939,11 @@ def colorize(
     encoding = replace(encoding, frame_rate=frame_rate or source.frame_rate, coding=coding)
     decoder = None
     if hwaccel == "auto":
-        decoder = find_hardware_decoder(source)
-        encoding = replace(encoding, encoder=encoder or find_hardware_encoder(encoding))
+        decoder = None if skip_damaged else find_hardware_decoder(source)
+        begun_with = encoder_of_parts(target)  # by another one they would have to begin anew
+        if begun_with not in (CODECS[codec].encoder, *(f"{codec}_{kind}" for kind in HARDWARE)):
+            begun_with = find_hardware_encoder(encoding)
+        encoding = replace(encoding, encoder=encoder or begun_with)
     options = ColorizeOptions(
         encoding,
         start,
@@ -953,7 +960,8 @@ def colorize(
         console.note(f"colorizing {film} with the model {chosen.name} on {where.type}")
         if hwaccel == "auto":
             decodes = f"decodes by {decoder}" if decoder else "none here decodes this"
-            encodes = f"encodes by {encoding.encoder}" if encoding.encoder else "none encodes"
+            is_on_card = str(encoding.encoder).endswith(HARDWARE)
+            encodes = f"encodes by {encoding.encoder}" if is_on_card else "none encodes"
             console.note(f"graphics card: {decodes}, {encodes}; the processor does the rest")
         for what, fate in _describe_more(source, target, encoding.frame_rate, start):
             console.note(f"{what}: {fate}")

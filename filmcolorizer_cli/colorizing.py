@@ -446,16 +446,25 @@ def _render(parts: Parts, job: _Job, workers: int) -> Iterator[int]:
 
 
 def _render_in_turn(parts: Parts, chains: list[list[Segment]], job: _Job) -> Iterator[None]:
-    """While an encoder ends a segment, which takes a second or two, the next one is begun."""
+    """While an encoder ends a segment, which takes a second or two, the next one is begun.
+
+    But for its encoder: at the size of a film two of them take more memory than all the rest.
+    """
+    ending: tuple[Segment, int, Future[None]] | None = None
+
+    def wait() -> None:
+        nonlocal ending
+        before, ending = ending, None
+        _finish_ended(parts, before, job)
+
     with ThreadPoolExecutor(1) as pool:
-        ending: tuple[Segment, int, Future[None]] | None = None
         try:
             for segment in chain.from_iterable(chains):
-                frames, end = yield from _counted(_colorize_segment(parts, segment, job))
-                before, ending = ending, (segment, frames, pool.submit(end))
-                _finish_ended(parts, before, job)
+                frames, end = yield from _counted(_colorize_segment(parts, segment, job, wait))
+                wait()
+                ending = segment, frames, pool.submit(end)
         finally:
-            _finish_ended(parts, ending, job)
+            wait()
 
 
 def _finish_ended(
@@ -552,20 +561,23 @@ def _ticks_file(segment_file: Path) -> Path:
 
 
 def _colorize_segment(
-    parts: Parts, segment: Segment, job: _Job
+    parts: Parts, segment: Segment, job: _Job, wait: Callable[[], None] = lambda: None
 ) -> Generator[None, None, Callable[[], None]]:
     """Write one segment of the film that the rendering began with; returns as `_write_segment`."""
     try:
-        return (yield from _write_segment(parts, segment, job))
+        return (yield from _write_segment(parts, segment, job, wait))
     except VideoError:
         check_unchanged(job.film, parts.begun_with)  # which explains more than what ffmpeg says
         raise
 
 
 def _write_segment(
-    parts: Parts, segment: Segment, job: _Job
+    parts: Parts, segment: Segment, job: _Job, wait: Callable[[], None]
 ) -> Generator[None, None, Callable[[], None]]:
     """Write one segment; no file where the film has ended before it.
+
+    Args:
+        wait: is called before the encoder is started.
 
     Returns:
         What waits for the encoder to end, and puts the file in its place.
@@ -585,15 +597,16 @@ def _write_segment(
         colored = _paint(frames, segment.first_frame, job, propagator)
     with closing(frames), ExitStack() as stack:
         if (first := next(colored, None)) is not None:
+            wait()
             writer = stack.enter_context(PictureWriter(target, job.film, job.options.encoding))
             for luma, chroma in chain((first,), colored):
                 writer.write(luma, chroma)
                 yield
+        check_unchanged(job.film, parts.begun_with)
         if propagator is not None:
             planes = {k: torch.from_numpy(v) for k, v in propagator.planes().items()}
             known = {"first_frame": str(segment.first_frame)}  # a file of nothing is not read
             write_tensors(parts.colors_file(segment), planes, known)
-        check_unchanged(job.film, parts.begun_with)
         return stack.pop_all().close
 
 

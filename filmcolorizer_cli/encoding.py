@@ -172,7 +172,7 @@ def _quality(encoder: str, crf: int, preset: str) -> dict[str, str]:
     if encoder in ("libx264", "libx265"):
         return {"crf": str(crf), "preset": preset}
     if encoder.endswith("_nvenc"):
-        return {"rc": "vbr", "cq": str(crf), "b:v": "0"}
+        return {"rc": "vbr", "cq": str(max(crf, 1)), "b:v": "0"}  # 0 would leave it to the card
     if encoder.endswith("_qsv"):
         return {"global_quality": str(crf)}
     if encoder.endswith("_amf"):
@@ -192,37 +192,46 @@ def color_tags(coding: Coding) -> dict[str, str]:
     }
 
 
-def check_encoder(encoding: Encoding) -> None:
-    """Try an encoder that a person named, before hours are spent on pictures for it.
+def check_encoder(encoding: Encoding, *, exactly: bool = False) -> None:
+    """Try an encoder, before hours are spent on pictures for it.
+
+    Args:
+        exactly: whether it must take the pictures as they are coded; else ffmpeg may turn them into
+            what it takes, of fewer bits.
 
     Raises:
         OptionError: it is none that ffmpeg has, or none that this machine can run.
     """
+    options = encoding.options
+    layout = options["pix_fmt"]
+    if exactly:
+        options["pix_fmt"] = f"+{layout}"
     pictures = ffmpeg.input(
         "pipe:",
         format="rawvideo",
-        pix_fmt=encoding.coding.pixel_format("yuv420p"),
+        pix_fmt=layout if exactly else encoding.coding.pixel_format("yuv420p"),
         video_size=(TRIAL_SIDE, TRIAL_SIDE),
         **color_tags(encoding.coding),
     )
-    output = ffmpeg.output(pictures.video, "-", format="null", **encoding.options)
-    picture = np.zeros(TRIAL_SIDE * TRIAL_SIDE * 3 // 2, encoding.coding.sample_type)
+    output = ffmpeg.output(pictures.video, "-", format="null", **options)
+    # Whole pictures, whether their chroma is halved in one direction or in both.
+    pixels = np.zeros(TRIAL_SIDE * TRIAL_SIDE * 6, encoding.coding.sample_type)
     with Process(output, reads_stdin=True) as process:
         with suppress(BrokenPipeError):
-            process.stdin.write(picture.data)
+            process.stdin.write(pixels.data)
         if not process.wait():
             raise OptionError(
                 f"the encoder {encoding.encoder} cannot be used here (ffmpeg:"
-                f" {process.last_words()}); name another, or leave --encoder out"
+                f" {process.last_words()}); name another, or leave --encoder and --hwaccel out"
             )
 
 
 def find_hardware_encoder(encoding: Encoding) -> str | None:
-    """The encoder of its codec on a graphics card, if there is one that this machine can run."""
+    """The encoder of its codec on a graphics card, if this machine has one that keeps all bits."""
     for kind in HARDWARE:
         candidate = replace(encoding, encoder=f"{encoding.codec}_{kind}")
         with suppress(OptionError):
-            check_encoder(candidate)
+            check_encoder(candidate, exactly=True)
             return candidate.encoder
     return None
 

@@ -425,10 +425,11 @@ def for_inference(network: Network, device: torch.device) -> Network:
     would turn them into it for each picture anew.
     """
     folded: Any = fold_batch_norms(network).to(device)
+    in_bfloat16 = computes_in_bfloat16(device)
     for module in folded.modules():
         if isinstance(module, nn.ReLU | nn.ReLU6):
             module.inplace = True
-        elif isinstance(module, nn.Conv2d) and computes_in_bfloat16(device):
+        elif isinstance(module, nn.Conv2d) and in_bfloat16:
             module.bfloat16()
     return folded.to(memory_format=torch.channels_last)
 

@@ -224,13 +224,9 @@ class _Eye:
         while len(chroma) < len(views):
             batch = views[len(chroma) : len(chroma) + self.batch_size.frames]
             luma = torch.from_numpy(np.stack([view.light(*size) for view in batch])[:, None])
-            if self.device.type == "cuda":
-                luma = luma.pin_memory()  # from where a card takes it without a copy between
             try:
                 with autocast(self.device):
-                    luma = luma.to(
-                        self.device, non_blocking=True, memory_format=torch.channels_last
-                    )
+                    luma = luma.to(self.device, memory_format=torch.channels_last)
                     chroma.extend(self.network.predict_chroma(luma).cpu().numpy())
             except torch.OutOfMemoryError:
                 if self.batch_size.frames == 1:

@@ -25,7 +25,7 @@ from filmcolorizer_cli.video import Plane
 Floats = NDArray[np.float32]
 Predict = Callable[[list[int]], Sequence[Floats]]
 
-MAX_GAP = 24  # frames from one key frame to the next
+MAX_GAP = 24  # frames from one key frame to the next, where so many are given at once
 MAX_LOST = 0.2  # of the picture, that a key frame may not explain of the frames that follow it
 # Key frames that the mean of colours reaches back over, or so; and that the first sight of a thing
 # counts as, so that its colour does not swing before the mean has settled.
@@ -51,9 +51,9 @@ GRID_BLURS = 3  # steps of a cell, that corrections reach over
 CORRECTION_AGE = 3.0  # key frames that a correction by the surroundings counts as, at most
 
 BRIGHT_CODE = 128  # of luma from which on all is seen
-LEAST_WORTH = 0.002
+LEAST_WORTH = 0.002  # more than nothing, which no mean can be taken of
 
-MAX_GAIN = 1.25  # of saturation, for what the mean of differing colours has lost
+MAX_GAIN = 1.25  # of chroma, for what the mean of differing colours has lost of colourfulness
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Colors:
         chroma: (H, W, 2), in [-0.5, 0.5], the mean of what the network saw.
         age: (H, W), of how many key frames they are the means, at most ``MAX_AGE``; a dark pixel of
             one counts less.
-        gain: (), what makes them as colourful again as the network saw the frame.
+        gain: (), what makes them nearly as colourful again as the network saw the frame.
     """
 
     luma: Plane
@@ -124,7 +124,7 @@ class Colors:
         )
 
     def painted(self) -> Floats:
-        """The chroma (H, W, 2) to paint with: as colourful as the network saw it."""
+        """The chroma (H, W, 2) to paint with: about as colourful as the network saw it."""
         return self.chroma * self.gain
 
 

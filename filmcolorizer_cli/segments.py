@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,7 @@ from filmcolorizer_cli.errors import FilmColorizerError, VideoError
 from filmcolorizer_cli.files import cannot_write, check_folder, replacing
 from filmcolorizer_cli.video import Film, count_pictures, sequence_files
 
-_FORMAT = "filmcolorizer-parts/3"
+_FORMAT = "filmcolorizer-parts/4"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
 NEAR = 0.4  # of a segment's usual length, by which it may be longer or shorter
@@ -272,6 +273,14 @@ def identity_of(film: Film) -> dict[str, Any]:
         "source's size": sum(stat.st_size for stat in stats),
         "source's time of change": sum(stat.st_mtime_ns for stat in stats),
     }
+
+
+def encoder_of_parts(target: Path) -> str | None:
+    """The encoder that an interrupted rendering of this target was begun with, if there is one."""
+    with suppress(OSError, KeyError, TypeError, ValueError):
+        manifest = json.loads((parts_folder(target) / _MANIFEST).read_text())
+        return str(manifest["begun_with"]["c:v"])
+    return None
 
 
 def check_unchanged(film: Film, begun_with: dict[str, Any]) -> None:

@@ -47,8 +47,8 @@ TONES = 64  # of equally many pixels each, whose median chroma is taken for tint
 MIN_CHROMA = 1.6
 MIN_CHROMA_OF_TINT = 0.03
 
-# Runs of consecutive frames are looked at in full size. In short films they lie so far apart, as
-# long as there are RUNS of them; longer ones have no more than MAX_RUNS.
+# Runs of consecutive frames are looked at in full size: so far apart that short films have about
+# RUNS of them, and long ones MAX_RUNS.
 MIN_RUN_DISTANCE_SECONDS, RUN_DISTANCE_SECONDS = 0.5, 1.5
 RUNS, MAX_RUNS = 40, 250
 RUN_FRAMES = 10  # two of every five frames are combed where film became NTSC video

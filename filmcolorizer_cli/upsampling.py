@@ -1,7 +1,8 @@
 """Small chroma, brought to the size of a film: along the edges of its luma, within the RGB gamut.
 
-At the size of a film most of the time would go into fresh memory. So all is done in strips of rows
-that a processor's cache holds, in memory that is kept from frame to frame.
+At the size of a film most of the time would go into fresh memory. So planes are enlarged into
+memory that is kept from frame to frame, and all else is done in strips of rows that a processor's
+cache holds.
 """
 
 from __future__ import annotations
@@ -162,16 +163,12 @@ class Upsampler:
         chroma /= np.maximum(most, 1, out=most)
 
 
-def fit_chroma(
-    luma: Tensor, chroma: Tensor, *, matrix: str = WORKING_MATRIX, vividness: float = 1.0
-) -> Tensor:
+def fit_chroma(luma: Tensor, chroma: Tensor) -> Tensor:
     """Bring chroma to half the size of its luma, as `Upsampler.fit` does.
 
     Args:
         luma: (B, 1, H, W), in [0, 1].
         chroma: (B, 2, h, w), in [-0.5, 0.5], of any size.
-        matrix: what both are in, a key of ``MATRICES``.
-        vividness: what the chroma is multiplied by.
 
     Returns:
         (B, 2, ceil(H/2), ceil(W/2)).
@@ -180,9 +177,9 @@ def fit_chroma(
     small_luma = resize(half_luma, *chroma.shape[-2:])
     fitted = torch.empty(len(luma), 2, *half_luma.shape[-2:])
     upsampler = Upsampler(*half_luma.shape[-2:])
-    for number, planes in enumerate((chroma * vividness).numpy()):
+    for number, planes in enumerate(chroma.numpy()):
         guide, small = half_luma[number, 0].numpy(), small_luma[number, 0].numpy()
-        for rows, strip in upsampler.fit(guide, planes, small, matrix):
+        for rows, strip in upsampler.fit(guide, planes, small):
             fitted[number, :, rows] = torch.from_numpy(strip)
     return fitted
 

@@ -32,8 +32,12 @@ TIMELINE_FRAME_RATE = Fraction(24)  # of films we write and of the stills we tak
 SEEK_MARGIN_SECONDS = 1.0  # a seek lands so much earlier; the exact frame is then found by its time
 # MPEG streams have no index, so that a seek lands up to a group of pictures late.
 MPEG_SEEK_MARGIN_SECONDS = 15.0
-# ffmpeg's names of the ways to decode on cards of NVIDIA, Intel, Apple, on Windows and on Linux.
-HARDWARE_DECODERS = ("cuda", "qsv", "videotoolbox", "d3d11va", "vaapi")
+# ffmpeg's names of the ways to decode on cards of NVIDIA, Intel, Apple, on Windows and on Linux,
+# and of the frames that lie on them then.
+HARDWARE_DECODERS = {
+    "cuda": "cuda", "qsv": "qsv", "videotoolbox": "videotoolbox_vld", "d3d11va": "d3d11",
+    "vaapi": "vaapi",
+}  # fmt: skip
 RGB_MATRIX = "bt709"  # that ffmpeg is told to turn R'G'B' films to Y'CbCr by
 CONTAINER_ROUNDING_SECONDS = 0.0011  # Matroska counts in milliseconds
 MAX_STEP_FRAMES = 1.6  # from one frame to the next, where none between is missing
@@ -293,10 +297,13 @@ def _open_film(film: Film, **options: Any) -> Any:
 def find_hardware_decoder(film: Film) -> str | None:
     """ffmpeg's name of what decodes a film's first frame on a graphics card here, if anything does.
 
-    Each is tried: ``-hwaccel auto`` ends some builds of ffmpeg where a driver is missing.
+    Each is tried: ``-hwaccel auto`` ends some builds of ffmpeg where a driver is missing. Frames
+    that the processor decoded after all cannot be fetched from a card.
     """
-    for method in HARDWARE_DECODERS:
-        stream = _open_film(film, hwaccel=method, xerror=None)[str(film.stream_index)]
+    for method, frames in HARDWARE_DECODERS.items():
+        stream = _open_film(film, hwaccel=method, hwaccel_output_format=frames, xerror=None)
+        stream = stream[str(film.stream_index)].filter("hwdownload")
+        stream = stream.filter("format", "nv12|p010le|p012le|p016le")
         with Process(stream.output("-", format="null", **{"frames:v": 1})) as process:
             if process.wait():
                 return method

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import get_args, get_type_hints
@@ -165,7 +166,7 @@ def test_check_encoder_tells_what_cannot_be_used() -> None:
         check_encoder(Encoding(encoder="h264_mine"))
     told = str(caught.value)
     assert told.startswith("the encoder h264_mine cannot be used here (ffmpeg: Unknown encoder")
-    assert told.endswith("); name another, or leave --encoder out")
+    assert told.endswith("); name another, or leave --encoder and --hwaccel out")
 
 
 def test_find_hardware_encoder_takes_the_first_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,6 +175,15 @@ def test_find_hardware_encoder_takes_the_first_that_works(monkeypatch: pytest.Mo
     assert find_hardware_encoder(prores) is None
     monkeypatch.setattr("filmcolorizer_cli.encoding.HARDWARE", ("mine", "ks", "yours"))
     assert find_hardware_encoder(prores) == "prores_ks"
+
+
+def test_check_encoder_tells_of_one_that_takes_fewer_bits() -> None:
+    """ffmpeg would turn the pictures into what it takes, as by these names of others."""
+    deep = Encoding(encoder="mpeg4", coding=Coding(bit_depth=10))
+    check_encoder(deep)
+    check_encoder(replace(deep, coding=Coding()), exactly=True)
+    with pytest.raises(OptionError, match="the encoder mpeg4 cannot be used here"):
+        check_encoder(deep, exactly=True)
 
 
 def test_colorize_offers_the_codecs_and_presets_that_there_are() -> None:

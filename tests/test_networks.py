@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from filmcolorizer_cli import networks
 from filmcolorizer_cli.color import chroma_to_codes, rgb_to_ycbcr
 from filmcolorizer_cli.errors import OptionError, WeightsError
 from filmcolorizer_cli.networks import (
@@ -25,6 +26,7 @@ from filmcolorizer_cli.networks import (
     config_from_dict,
     config_to_dict,
     fold_batch_norms,
+    for_inference,
     load_imagenet_encoder,
     pick_device,
 )
@@ -429,3 +431,18 @@ def test_load_imagenet_encoder_sums_the_planes_of_the_first_convolution() -> Non
         assert torch.equal(project[1].running_var, state[f"{prefix}_bn2.running_var"])
     for before, after in pairwise(encoder(random_luma(64, 64))):
         assert 0.01 < after.std() / before.std() < 100
+
+
+@pytest.mark.parametrize("config", [TINY, ClassicConfig()], ids=["film", "classic"])
+@pytest.mark.parametrize("in_bfloat16", [False, True])
+def test_for_inference_gives_what_the_network_gives(
+    config: Config, in_bfloat16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with weights that were cast before, as where processors or cards compute in bfloat16."""
+    monkeypatch.setattr(networks, "computes_in_bfloat16", lambda device: in_bfloat16)
+    network, luma = seeded(config), random_luma(40, 64)
+    fast = for_inference(network, torch.device("cpu"))
+    with torch.inference_mode(), autocast(torch.device("cpu")):
+        ours, theirs = fast.predict_chroma(luma), network.predict_chroma(luma)
+    assert theirs.abs().mean() > 1e-3
+    torch.testing.assert_close(ours, theirs, atol=2e-2 if in_bfloat16 else 1e-4, rtol=0)

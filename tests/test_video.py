@@ -852,13 +852,10 @@ def test_numbered_pictures_open_no_file_but_themselves(
         probe(tmp_path / "%d.png")
 
 
-def test_find_hardware_decoder_takes_the_first_that_works(
+def test_find_hardware_decoder_does_not_take_the_processor_for_a_card(
     plain_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By ffmpeg's way to use no card, which works anywhere."""
-    film = probe(plain_clip)
-    methods = "filmcolorizer_cli.video.HARDWARE_DECODERS"
-    monkeypatch.setattr(methods, ("mine",))
-    assert find_hardware_decoder(film) is None
-    monkeypatch.setattr(methods, ("mine", "none", "yours"))
-    assert find_hardware_decoder(film) == "none"
+    """As ffmpeg does silently, for what a card cannot decode."""
+    methods = {"mine": "mine", "none": "yuv420p", "auto": "cuda"}
+    monkeypatch.setattr("filmcolorizer_cli.video.HARDWARE_DECODERS", methods)
+    assert find_hardware_decoder(probe(plain_clip)) is None
