@@ -48,7 +48,7 @@ LEAST_TRUST = 1e-3  # so that what no key frame explains is a plain mix of both
 CELL_PIXELS = 8
 TONES = 16  # of luma, apart from each other
 GRID_BLURS = 3  # steps of a cell, that corrections reach over
-CORRECTION_AGE = 3.0  # key frames that a correction by the surroundings counts as, at most
+CORRECTION_AGE = 1.0  # key frames that a correction by the surroundings counts as, at most
 
 BRIGHT_CODE = 128  # of luma from which on all is seen
 LEAST_WORTH = 0.002  # more than nothing, which no mean can be taken of
@@ -111,9 +111,9 @@ class Colors:
         age = look_up(self.age, trail.places) * trail.trust
         correction = look_up(self.chroma, trail.places) - seen
         around, nearness = _spread(correction, age, luma)
-        nearness *= CORRECTION_AGE
-        total = correction * age[..., None] + around * nearness[..., None]
         worth = _worth(luma)
+        nearness *= CORRECTION_AGE * worth
+        total = correction * age[..., None] + around * nearness[..., None]
         chroma = seen + total / (age + nearness + worth)[..., None]
         gain = np.clip(_colorfulness(seen) / max(_colorfulness(chroma), 1e-6), 1.0, MAX_GAIN)
         return Colors(
