@@ -27,6 +27,7 @@ from filmcolorizer_cli.stopping import TERMINATED
 
 if TYPE_CHECKING:
     from filmcolorizer_cli.comparison import FilmEvaluation, FilmScore
+    from filmcolorizer_cli.encoding import Encoding
     from filmcolorizer_cli.evaluation import Evaluation
     from filmcolorizer_cli.evaluation_page import MadeBy
     from filmcolorizer_cli.networks import Network
@@ -912,7 +913,7 @@ def colorize(
     """Colorize a black-and-white film, with its sound."""
     frame_rate = _parse_frame_rate(fps)
 
-    from filmcolorizer_cli.encoding import CODECS, HARDWARE, Encoding, find_hardware_encoder
+    from filmcolorizer_cli.encoding import CODECS, HARDWARE, Encoding
 
     encoding = Encoding(crf=crf, preset=preset, codec=codec, encoder=encoder)
 
@@ -920,7 +921,6 @@ def colorize(
     from filmcolorizer_cli.colorizing import ColorizeOptions
     from filmcolorizer_cli.joining import CONTAINERS
     from filmcolorizer_cli.networks import pick_device
-    from filmcolorizer_cli.segments import encoder_of_parts
     from filmcolorizer_cli.video import find_hardware_decoder, probe
 
     where = pick_device(device)
@@ -938,12 +938,10 @@ def colorize(
     coding = CODECS[codec].coding_of(source)
     encoding = replace(encoding, frame_rate=frame_rate or source.frame_rate, coding=coding)
     decoder = None
-    if hwaccel == "auto":
-        decoder = None if skip_damaged else find_hardware_decoder(source)
-        begun_with = encoder_of_parts(target)  # by another one they would have to begin anew
-        if begun_with not in (CODECS[codec].encoder, *(f"{codec}_{kind}" for kind in HARDWARE)):
-            begun_with = find_hardware_encoder(encoding)
-        encoding = replace(encoding, encoder=encoder or begun_with)
+    if hwaccel == "auto" and not skip_damaged:  # cards may hide damage
+        decoder = find_hardware_decoder(source)
+    if hwaccel == "auto" and encoder is None:
+        encoding = replace(encoding, encoder=_encoder_on_card(encoding, target))
     options = ColorizeOptions(
         encoding,
         start,
@@ -1230,6 +1228,18 @@ def demo(device: Device = "auto", overwrite: Overwrite = False, ffmpeg: Ffmpeg =
     console.say(f"wrote {film}: the black-and-white sample, {source.duration_seconds:.0f} s")
     console.say(f"wrote {target}: its {frames} frames in colour, by the model {chosen.name}")
     console.say(f"wrote {picture}: before and after")
+
+
+def _encoder_on_card(encoding: Encoding, target: Path) -> str | None:
+    """The encoder to take; the one that an interrupted rendering goes on with, on a card or not."""
+    from filmcolorizer_cli.encoding import CODECS, HARDWARE, find_hardware_encoder
+    from filmcolorizer_cli.segments import encoder_of_parts
+
+    codec = encoding.codec
+    begun_with = encoder_of_parts(target)
+    if begun_with in {CODECS[codec].encoder, *(f"{codec}_{kind}" for kind in HARDWARE)}:
+        return begun_with
+    return find_hardware_encoder(encoding)
 
 
 def _colorize(

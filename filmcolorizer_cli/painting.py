@@ -21,13 +21,13 @@ from filmcolorizer_cli.color import (
     resize,
 )
 from filmcolorizer_cli.networks import FilmConfig, Network, autocast, for_inference
-from filmcolorizer_cli.propagation import Floats, Propagator
+from filmcolorizer_cli.propagation import MAX_GAP, Floats, Propagator
 from filmcolorizer_cli.survey import Area
 from filmcolorizer_cli.upsampling import Upsampler
 from filmcolorizer_cli.video import PLAIN, Coding, DeepPlane, Plane
 
 BATCH_SIZE = 8  # frames that the network looks at together
-CHUNK_FRAMES = 24  # of a shot, whose colours are found together
+CHUNK_FRAMES = MAX_GAP  # of a shot, whose colours are found together: up to the next key frame
 CHUNK_BYTES = 100_000_000  # of luma, kept meanwhile; of larger frames there are fewer in a chunk
 PROCESSORS_OF_THREAD = 4  # of which the network gets one thread; the encoder needs the others
 # The short side, in pixels, at half of which colours are carried along the motion: as large as the

@@ -108,7 +108,7 @@ class Upsampler:
         it, is enlarged as it is and added. So the offsets of the functions cancel out, and only
         their slopes remain.
 
-        Planes that are no smaller than wanted are resized as they are.
+        Planes that are not smaller in both directions are resized as they are.
 
         Args:
             guide: (H, W).
