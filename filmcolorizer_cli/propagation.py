@@ -39,7 +39,7 @@ PATCH_STRIDE = 6  # of patches of 8 pixels; with 4 it takes half as long again
 # What lowers the trust in a motion to 1/e: the distance, in pixels, by which the way there and back
 # misses where it began, and the change of luma along it, in code values.
 RETURN_PIXELS = 2.0
-LUMA_CODES = 25.0
+LUMA_CODES = 14.0
 LEVEL_RADIUS = 10  # pixels around a pixel, whose common change of luma is one of exposure
 LOST_TRUST = 0.3  # under which a pixel counts as not explained
 LEAST_TRUST = 1e-3  # so that what no key frame explains is a plain mix of both

@@ -170,3 +170,20 @@ def test_a_fade_from_black_takes_the_colours_that_are_seen_later(
     assert np.abs(found[0]).max() == 0
     bright = luma > 60
     assert np.abs(found[-1] - chroma)[bright].mean() < 0.4 * np.abs(chroma)[bright].mean()
+
+
+def test_carry_gives_no_fast_limb_the_colours_of_the_lawn_behind_it() -> None:
+    """Its motion is missed, and it is not much brighter: what the network sees of it counts."""
+    generator = np.random.default_rng(0)
+    lawn = 110 + 5 * np.kron(generator.standard_normal((HEIGHT // 4, WIDTH // 4)), np.ones((4, 4)))
+    lumas, seen, limbs = [], [], []
+    for number in range(MAX_GAP):
+        left = round(60 + 45 * np.sin(0.9 * number))
+        limbs.append((slice(20, 76), slice(left, left + 7)))
+        luma, chroma = lawn.copy(), np.full((HEIGHT, WIDTH, 2), -0.1, np.float32)
+        luma[limbs[-1]], chroma[limbs[-1]] = 140, (-0.05, 0.12)
+        lumas.append(luma.astype(np.uint8))
+        seen.append(chroma)
+    found, looked_at = carried(lumas, seen)
+    for number in looked_at:
+        assert np.median(found[number][limbs[number]][:, :, 1]) > 0.06
