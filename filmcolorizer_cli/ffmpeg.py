@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import threading
+import weakref
 from collections import deque
 from contextlib import suppress
 from fractions import Fraction
@@ -22,6 +23,7 @@ import ffmpeg
 import imageio_ffmpeg
 
 from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.stopping import held_signals
 
 BINARY_VARIABLE = "FILMCOLORIZER_FFMPEG"
 PIPE_BYTES = 1 << 20  # the most that Linux gives to anyone
@@ -182,24 +184,30 @@ class Process:
         command = stream.global_args("-hide_banner", "-nostats", "-loglevel", "error").compile(
             cmd=binary
         )
-        try:
-            self._popen = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE if reads_stdin else subprocess.DEVNULL,
-                stdout=subprocess.PIPE if writes_stdout else subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                # Signals that Python ignores stay ignored, so that a full quota reaches ffmpeg as
-                # an error it can name; its own group, so that Ctrl-C reaches only us and we end it.
-                restore_signals=False,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise _cannot_run(binary, str(error)) from None
+        with held_signals():
+            try:
+                self._popen = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE if reads_stdin else subprocess.DEVNULL,
+                    stdout=subprocess.PIPE if writes_stdout else subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    # Signals that Python ignores stay ignored, so that a full quota reaches ffmpeg
+                    # as an error it can name; its own group, so that Ctrl-C reaches only us and we
+                    # end it.
+                    restore_signals=False,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise _cannot_run(binary, str(error)) from None
+            # Also when what a signal raised comes between here and the block that would end it.
+            self._end = weakref.finalize(self, _end, self._popen)
         for pipe in (self._popen.stdin, self._popen.stdout):
             if pipe is not None:
                 _widen(pipe)
         self._said: deque[str] = deque(maxlen=LAST_WORDS_LINES)
-        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener = threading.Thread(
+            target=_listen, args=(self._popen.stderr, self._said), daemon=True
+        )
         self._listener.start()
 
     @property
@@ -236,30 +244,37 @@ class Process:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._popen.poll() is None:
+        self._end()
+        self._listener.join()
+
+
+def _end(popen: subprocess.Popen[bytes]) -> None:
+    """End an ffmpeg, if it still runs, and close what we wrote to and read from."""
+    pipes = [pipe for pipe in (popen.stdin, popen.stdout) if pipe is not None]
+    with held_signals():
+        if popen.poll() is None:
             # An ffmpeg that waits at a pipe heeds no signal. Only the raw end is closed: flushing
             # what is buffered could wait as well.
-            for pipe in (self._popen.stdin, self._popen.stdout):
-                if pipe is not None:
-                    pipe.raw.close()  # type: ignore[attr-defined]
-            self._popen.terminate()
+            for pipe in pipes:
+                pipe.raw.close()  # type: ignore[attr-defined]
+            popen.terminate()
             try:
-                self._popen.wait(QUIT_SECONDS)
+                popen.wait(QUIT_SECONDS)
             except subprocess.TimeoutExpired:
-                self._popen.kill()
-                self._popen.wait()
-        self._listener.join()
-        for pipe in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
-            if pipe is not None:
-                with suppress(BrokenPipeError):  # what was still buffered has nowhere to go
-                    pipe.close()
+                popen.kill()
+                popen.wait()
+        for pipe in pipes:
+            with suppress(BrokenPipeError):  # what was still buffered has nowhere to go
+                pipe.close()
 
-    def _listen(self) -> None:
-        assert self._popen.stderr is not None
-        for line in self._popen.stderr:
+
+def _listen(stderr: IO[bytes], said: deque[str]) -> None:
+    """Gather what an ffmpeg says, until it ends."""
+    with stderr:
+        for line in stderr:
             text = line.decode(errors="replace").strip()
             text = re.sub(r"^(\[[^\]]* @ 0x[0-9a-f]+\] )+", "", text)  # "[h264 @ 0x55d0c8] "
-            if self._said and _CONSEQUENCE.match(text):
+            if said and _CONSEQUENCE.match(text):
                 continue
-            if text and (not self._said or self._said[-1] != text):
-                self._said.append(text)
+            if text and (not said or said[-1] != text):
+                said.append(text)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 TERMINATED = 128 + signal.SIGTERM  # the exit code that shells give to what this signal ended
 
 _stopped_by: int | None = None
+_holds = 0
+_waiting = False
 
 
 def heed_signals() -> None:
@@ -27,10 +32,34 @@ def check_signals() -> None:
         _raise(_stopped_by)
 
 
+@contextmanager
+def held_signals() -> Iterator[None]:
+    """Let a signal wait until the block is done, which must be soon.
+
+    Between starting a process and noting that it has to be ended, nothing may be raised. Only the
+    main thread is ever interrupted, so in others there is nothing to hold.
+    """
+    global _holds, _waiting
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _holds += 1
+    try:
+        yield
+    finally:
+        _holds -= 1
+        if _waiting and not _holds:
+            _waiting = False
+            check_signals()
+
+
 def _stop(number: int, frame: FrameType | None) -> None:
-    global _stopped_by
+    global _stopped_by, _waiting
     _stopped_by = number
-    _raise(number)
+    if _holds:
+        _waiting = True
+    else:
+        _raise(number)
 
 
 def _raise(number: int) -> None:

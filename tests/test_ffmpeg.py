@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -239,6 +240,49 @@ def test_process_ends_ffmpeg_when_the_block_raises() -> None:
         raise KeyboardInterrupt
     with pytest.raises(ProcessLookupError):
         os.kill(process._popen.pid, 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_an_ffmpeg_starts_leaves_none(number: signal.Signals) -> None:
+    """As Ctrl-C did when it came after the process was there and before anybody knew it."""
+    program = f"""
+import os, signal, subprocess
+import ffmpeg
+from filmcolorizer_cli.ffmpeg import Process, find_binary
+from filmcolorizer_cli.stopping import heed_signals
+
+class Popen(subprocess.Popen):
+    def _execute_child(self, *arguments):
+        super()._execute_child(*arguments)
+        print(self.pid, flush=True)
+        os.kill(os.getpid(), {number.value})
+        [None for _ in range(100)]  # where what waits would be raised
+
+find_binary()  # which tries the binary, and remembers it
+subprocess.Popen = Popen
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests ignored
+heed_signals()
+source = ffmpeg.input("testsrc2=size=64x48", format="lavfi").output("pipe:", format="null")
+try:
+    with Process(source):
+        print("entered")
+except (KeyboardInterrupt, SystemExit) as stop:
+    print(type(stop).__name__)
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    pid, name = done.stdout.split()
+    assert name == ("KeyboardInterrupt" if number == signal.SIGINT else "SystemExit")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
+
+
+def test_a_process_that_nobody_took_over_is_ended() -> None:
+    process = Process(endless(), writes_stdout=True)
+    pid = process._popen.pid
+    del process
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_process_is_out_of_reach_of_the_terminals_interrupt() -> None:
