@@ -68,6 +68,19 @@ LONG_TRAINING = ("--arch", "classic", "--epochs", 40, *SMALL)
 BOX = re.compile(r"[│╭╮╰╯─\s]+")  # that wrong options are told in
 
 
+_started: list[subprocess.Popen[str]] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on() -> Iterator[None]:
+    """End what a failed test started, which would starve the tests after it."""
+    yield
+    while _started:
+        program = _started.pop()
+        program.kill()
+        program.communicate()
+
+
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Run in an empty folder, and forget an ffmpeg that a command was told to use."""
@@ -1957,7 +1970,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     """The program in a process of its own, which Ctrl-C can end even if we run in a background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return subprocess.Popen(
+        program = subprocess.Popen(
             [sys.executable, "-m", "filmcolorizer_cli", *map(str, arguments)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -1965,6 +1978,8 @@ def start(*arguments: object) -> subprocess.Popen[str]:
         )
     finally:
         signal.signal(signal.SIGINT, before)
+    _started.append(program)
+    return program
 
 
 def wait_for(condition: Callable[[], bool], program: subprocess.Popen[str]) -> None:
@@ -2009,7 +2024,7 @@ def test_colorize_stopped_early_by_a_signal_leaves_nothing(
     number: signal.Signals, code: int, sentence: str, vivid_weights: Path
 ) -> None:
     film = Path("long.mp4")
-    run_ffmpeg("-stream_loop", 99, "-i", SAMPLE_FILM, "-c", "copy", film)
+    run_ffmpeg("-stream_loop", 9, "-i", SAMPLE_FILM, "-c", "copy", film)
     program = start("colorize", film, "--model", vivid_weights, "--device", "cpu")
     here = str(Path.cwd())
     ffmpegs = lambda: [line for line in processes_naming(here) if "ffmpeg" in line]  # noqa: E731
