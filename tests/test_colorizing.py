@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 import os
 import re
 import shutil
@@ -15,8 +14,6 @@ import av
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageDraw, ImageFont
-from torch import nn
 
 from filmcolorizer_cli import colorizing, painting, segments
 from filmcolorizer_cli.colorizing import ColorizeOptions, colorize
@@ -24,14 +21,11 @@ from filmcolorizer_cli.encoding import Encoding
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, Network, build
-from filmcolorizer_cli.painting import BATCH_SIZE, BatchSize, colorize_frames
+from filmcolorizer_cli.networks import Network, build
 from filmcolorizer_cli.video import PLAIN, Film, probe
-from filmcolorizer_cli.weights import find_model, load
 from tests.conftest import (
     TINY,
     X264,
-    EchoNetwork,
     decode_planes,
     files_in,
     frame_number,
@@ -45,199 +39,6 @@ from tests.conftest import (
 CPU = torch.device("cpu")
 NEUTRAL = 128
 QUICK = Encoding(preset="ultrafast")
-
-
-def random_lumas(height: int, width: int, count: int = 3) -> list[np.ndarray]:
-    """Luma planes with all codes that 8 bits have, also those beyond black and white."""
-    generator = np.random.default_rng(0)
-    return list(generator.integers(0, 256, (count, height, width), np.uint8))
-
-
-def colorized(lumas: list[np.ndarray], network: Network, **more: Any) -> list[Any]:
-    return list(colorize_frames(lumas, network, CPU, **more))
-
-
-@pytest.mark.parametrize(
-    ("height", "width"), [(48, 64), (47, 64), (48, 63), (47, 63), (1, 1), (300, 17)]
-)
-@pytest.mark.parametrize("config", [TINY, ClassicConfig(size=32)], ids=["film", "classic"])
-def test_colorize_frames_keeps_luma_bit_for_bit(config: Any, height: int, width: int) -> None:
-    torch.manual_seed(0)
-    lumas = random_lumas(height, width)
-    before = [luma.copy() for luma in lumas]
-    results = colorized(lumas, build(config))
-    assert len(results) == 3
-    for (luma, chroma), original in zip(results, before, strict=True):
-        np.testing.assert_array_equal(luma, original)
-        assert chroma.shape == (2, math.ceil(height / 2), math.ceil(width / 2))
-        assert (luma.dtype, chroma.dtype) == (np.uint8, np.uint8)
-        assert 16 <= chroma.min() <= chroma.max() <= 240
-
-
-def drawn_text(text: str, *, ink: int, paper: int, side_bars: bool = False) -> np.ndarray:
-    """Luma codes (360, 640) of lines of text in the middle of a tone, both from 0 to 255."""
-    image = Image.new("L", (640, 360), paper)
-    font = ImageFont.load_default(30)
-    ImageDraw.Draw(image).multiline_text(
-        (320, 180), text, fill=ink, font=font, anchor="mm", align="center"
-    )
-    luma = np.asarray(image).copy()
-    if side_bars:
-        luma[:, :80], luma[:, -80:] = 0, 0
-    return as_codes(luma)
-
-
-def as_codes(luma: np.ndarray) -> np.ndarray:
-    """Luma from 0 to 255 as limited-range codes."""
-    codes: np.ndarray = np.round(16 + luma * (219 / 255)).astype(np.uint8)
-    return codes
-
-
-TITLE = "DIRECTED BY\n\nA. N. OTHER\n\n1926"
-CREDITS = "\n".join(f"Assistant {number}     Some Other Name" for number in range(9))
-COLOURLESS = {
-    "title": drawn_text(TITLE, ink=235, paper=0),
-    "faded title": drawn_text(TITLE, ink=190, paper=40),
-    "credits": drawn_text(CREDITS, ink=220, paper=0),
-    "black on grey": drawn_text(TITLE, ink=20, paper=180),
-    "title between bars": drawn_text(TITLE, ink=235, paper=30, side_bars=True),
-    "black": np.full((360, 640), 16, np.uint8),
-    "grey": np.full((360, 640), 120, np.uint8),
-    "white": np.full((360, 640), 235, np.uint8),
-    "ramp": as_codes(np.tile(np.linspace(0, 255, 640), (360, 1))),
-    "upright ramp": as_codes(np.tile(np.linspace(255, 0, 360)[:, None], (1, 640))),
-    "steps": as_codes(np.tile(np.repeat(np.linspace(0, 255, 10), 64), (360, 1))),
-    "grain": np.clip(np.random.default_rng(0).normal(120, 6, (360, 640)), 16, 235).astype(np.uint8),
-}
-
-
-@pytest.mark.parametrize("luma", COLOURLESS.values(), ids=COLOURLESS)
-def test_shipped_model_leaves_neutral_what_has_no_colours(luma: np.ndarray) -> None:
-    shipped = load(find_model("default"))
-    [(_, chroma)] = colorized([luma], shipped)
-    assert np.abs(chroma.astype(int) - NEUTRAL).mean() < 2
-
-
-@pytest.mark.parametrize("black", [16, 3, 0])
-def test_colorize_frames_leaves_black_bars_exactly_neutral(black: int) -> None:
-    luma = random_lumas(90, 120, 1)[0] // 2 + 60
-    luma[:20], luma[-20:] = black, black
-    luma[:, :16], luma[:, -16:] = black, black
-    [(_, chroma)] = colorized([luma], vivid_network())
-    inside = np.zeros((45, 60), bool)
-    inside[10:-10, 8:-8] = True
-    assert (chroma[:, ~inside] == NEUTRAL).all()
-    assert np.abs(chroma[:, inside].astype(int) - NEUTRAL).mean() > 10, "no colour inside"
-
-
-def test_colorize_frames_leaves_white_titles_exactly_neutral() -> None:
-    luma = np.full((64, 64), 120, np.uint8)
-    luma[16:32, 16:48] = 235
-    luma[40:48, 16:48] = 250  # whiter than white
-    [(_, chroma)] = colorized([luma], vivid_network())
-    assert (chroma[:, 8:16, 8:24] == NEUTRAL).all()
-    assert (chroma[:, 20:24, 8:24] == NEUTRAL).all()
-    assert (chroma[:, 17:19, 8:24] != NEUTRAL).all()
-
-
-def test_colorize_frames_of_an_untrained_network_leaves_the_film_grey() -> None:
-    torch.manual_seed(0)
-    for _, chroma in colorized(random_lumas(48, 64), build(TINY)):
-        assert (chroma == NEUTRAL).all()
-
-
-def saying(cb: float, cr: float) -> Network:
-    """A network that says this chroma of everything."""
-    network = build(TINY)
-    nn.init.zeros_(network.head.weight)
-    network.head.bias = nn.Parameter(torch.tensor([cb, cr]))
-    return network
-
-
-def test_colorize_frames_writes_the_networks_chroma() -> None:
-    """A network that says Cb 1/16, Cr -1/8 of everything, on a grey that has room for both."""
-    [(_, chroma)] = colorized([np.full((32, 40), 110, np.uint8)], saying(1 / 16, -1 / 8))
-    # ITU-R BT.709-6 item 3.4: 224 codes for the range of 1, around 128.
-    assert (chroma[0] == 128 + 224 // 16).all()
-    assert (chroma[1] == 128 - 224 // 8).all()
-
-
-@pytest.mark.parametrize("vividness", [0, 0.5, 1, 2])
-def test_colorize_frames_multiplies_chroma_by_the_vividness(vividness: float) -> None:
-    luma = np.full((90, 120), 110, np.uint8)
-    [(same, chroma)] = colorized([luma], saying(1 / 16, -1 / 8), vividness=vividness)
-    np.testing.assert_array_equal(same, luma)
-    assert (chroma[0] == 128 + round(14 * vividness)).all()
-    assert (chroma[1] == 128 - round(28 * vividness)).all()
-
-
-def test_colorize_frames_goes_no_further_than_the_gamut() -> None:
-    """B' = Y' + 1.8556 Cb (ITU-R BT.709-6 item 3.3) is 1 at most."""
-    luma = np.full((32, 40), 60, np.uint8)
-    for vividness in (2, 4):
-        [(_, chroma)] = colorized([luma], saying(1 / 4, 0), vividness=vividness)
-        assert (chroma[0] == round(128 + 224 * (1 - (60 - 16) / 219) / 1.8556)).all()
-        assert (chroma[1] == NEUTRAL).all()
-
-
-def test_colorize_frames_takes_whiter_than_white_for_white() -> None:
-    """As players show it: between white and 217 lies some grey, with room for a little blue."""
-    luma = np.tile(np.array([255, 217], np.uint8), (32, 20))
-    [(_, chroma)] = colorized([luma], saying(1 / 4, 0))
-    grey = (1 + (217 - 16) / 219) / 2
-    assert (chroma[0] == round(128 + 224 * (1 - grey) / 1.8556)).all()
-    assert (chroma[0] == 133).all()
-
-
-def test_colorize_frames_puts_colours_on_the_edges_of_the_film() -> None:
-    """The network looks at an eighth of the frame's size."""
-    luma = np.full((256, 384), 16 + 219 * 3 // 10, np.uint8)
-    luma[:, 202:] = 16 + 219 * 8 // 10
-    network: Any = EchoNetwork(0.25)
-    [(_, chroma)] = colorized([luma], network)
-    for codes, sign in zip(chroma.astype(int), (1, -1), strict=True):
-        # A step of 28 codes; enlarged without regard to the edge it would be off by half of that.
-        assert np.abs(codes[:, :101] - (128 - sign * 224 * 0.2 * 0.25)).max() <= 3
-        assert np.abs(codes[:, 101:] - (128 + sign * 224 * 0.3 * 0.25)).max() <= 3
-
-
-@pytest.mark.parametrize("count", [1, BATCH_SIZE, 2 * BATCH_SIZE + 1])
-def test_colorize_frames_keeps_order_and_count(count: int) -> None:
-    lumas = [np.full((16, 16), 20 + number, np.uint8) for number in range(count)]
-    assert [luma[0, 0] - 20 for luma, _ in colorized(lumas, build(TINY))] == list(range(count))
-
-
-def test_colorize_frames_takes_frames_as_they_are_needed() -> None:
-    taken: list[int] = []
-
-    def endless() -> Iterator[np.ndarray]:
-        while True:
-            taken.append(len(taken))
-            yield np.zeros((16, 16), np.uint8)
-
-    frames = colorize_frames(endless(), build(TINY), CPU)
-    next(frames)
-    assert len(taken) == BATCH_SIZE
-
-
-@pytest.mark.parametrize(
-    ("config", "aspect_ratio", "size"),
-    [
-        (TINY, 16 / 9, (32, 57)),
-        (TINY, 1.0, (32, 32)),
-        (TINY, 0.5, (64, 32)),
-        (ClassicConfig(), 16 / 9, (64, 64)),
-    ],
-)
-def test_colorize_frames_shows_the_network_the_displayed_shape(
-    config: FilmConfig | ClassicConfig, aspect_ratio: float, size: tuple[int, int]
-) -> None:
-    """However the pixels are shaped: these frames are stored 40 wide and 30 high."""
-    network = build(config).eval()
-    seen: list[tuple[int, ...]] = []
-    network.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:])))
-    colorized(random_lumas(30, 40), network, pixel_aspect_ratio=aspect_ratio * 30 / 40)
-    assert seen == [size]
 
 
 @pytest.mark.parametrize("size", [(64, 48), (65, 48), (64, 47), (33, 21)])
@@ -822,33 +623,6 @@ def test_colorize_makes_whole_pictures_of_fields(interlaced_clip: Path, tmp_path
         decode_planes(tmp_path / "off.mp4", "yuv420p", (320, 240))[0], source
     )
     assert combing["auto"] < 0.6 * combing["off"]
-
-
-class SmallDevice(EchoNetwork):
-    """A network whose device runs out of memory above so many frames."""
-
-    def __init__(self, room: int) -> None:
-        super().__init__(0.2)
-        self.room = room
-
-    def predict_chroma(self, luma: torch.Tensor) -> torch.Tensor:
-        if len(luma) > self.room:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return super().predict_chroma(luma)
-
-
-def test_colorize_frames_goes_on_with_fewer_at_once_where_memory_is_short() -> None:
-    lumas, notes = random_lumas(30, 40, count=20), list[str]()
-    results = colorized(lumas, SmallDevice(3), batch_size=BatchSize(note=notes.append))
-    said = "the device has not enough memory for {} frames at once; going on with {}"
-    assert notes == [said.format(8, 4), said.format(4, 2)]
-    for (_, ours), (_, theirs) in zip(results, colorized(lumas, EchoNetwork(0.2)), strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-
-
-def test_colorize_frames_gives_up_where_one_frame_is_too_much() -> None:
-    with pytest.raises(torch.OutOfMemoryError):
-        colorized(random_lumas(30, 40), SmallDevice(0))
 
 
 @pytest.fixture(scope="module")
