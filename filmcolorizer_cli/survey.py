@@ -203,7 +203,8 @@ def survey(
                     tinge.add(frame)
                 count += 1
         seconds = float(count / sampling.frame_rate)
-        cuts = _without_short_shots(read_cuts(files[0]), seconds)
+        end = seconds - float(1 / sampling.frame_rate) / 2  # ffmpeg looks a little beyond a part
+        cuts = _without_short_shots([cut for cut in read_cuts(files[0]) if cut < end])
         return Survey(
             seconds=seconds,
             cuts=tuple(cuts),
@@ -219,11 +220,14 @@ def _run_distance(seconds: float) -> float:
     return max(distance, seconds / MAX_RUNS)
 
 
-def _without_short_shots(cuts: Sequence[float], seconds: float) -> list[float]:
-    """The cuts that begin shots of some length; flashes and the like are part of their shot."""
+def _without_short_shots(cuts: Sequence[float]) -> list[float]:
+    """The cuts that begin shots of some length; flashes and the like are part of their shot.
+
+    The last shot of a part may be as short as it likes: its end is not its own.
+    """
     kept: list[float] = []
     for cut in cuts:
-        if min(cut - (kept[-1] if kept else 0.0), seconds - cut) >= MIN_SHOT_SECONDS:
+        if cut - (kept[-1] if kept else 0.0) >= MIN_SHOT_SECONDS:
             kept.append(cut)
     return kept
 
