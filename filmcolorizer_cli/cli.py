@@ -917,13 +917,9 @@ def colorize(
 
     encoding = Encoding(crf=crf, preset=preset, codec=codec, encoder=encoder)
 
-    from filmcolorizer_cli import weights
-    from filmcolorizer_cli.colorizing import ColorizeOptions
     from filmcolorizer_cli.joining import CONTAINERS
-    from filmcolorizer_cli.networks import pick_device
     from filmcolorizer_cli.video import find_hardware_decoder, probe
 
-    where = pick_device(device)
     source = _probe_source(film, input_fps)
     target = output or _default_target(film, CODECS[codec].endings[0])
     _check_ending(target, *CONTAINERS)
@@ -933,6 +929,13 @@ def colorize(
             f" {' or '.join(CODECS[codec].endings)} with -o, or choose another --codec"
         )
     _check_target(target, [film], overwrite)
+
+    # What is wrong with the files is said before torch is loaded, which takes seconds.
+    from filmcolorizer_cli import weights
+    from filmcolorizer_cli.colorizing import ColorizeOptions
+    from filmcolorizer_cli.networks import pick_device
+
+    where = pick_device(device)
     chosen = weights.find_model(model)
     network = weights.load(chosen)
     coding = CODECS[codec].coding_of(source)
