@@ -278,7 +278,11 @@ class PictureWriter:
         ).overwrite_output()
 
     def __enter__(self) -> PictureWriter:
-        self._process = Process(self._output, reads_stdin=True)
+        try:
+            self._process = Process(self._output, reads_stdin=True)
+        except BaseException:  # as by Ctrl-C: ffmpeg may have begun the file
+            self._temporary.unlink(missing_ok=True)
+            raise
         return self
 
     def write(self, luma: DeepPlane, chroma: DeepPlane) -> None:

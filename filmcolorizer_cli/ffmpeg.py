@@ -13,7 +13,7 @@ import subprocess
 import threading
 import weakref
 from collections import deque
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -184,31 +184,34 @@ class Process:
         command = stream.global_args("-hide_banner", "-nostats", "-loglevel", "error").compile(
             cmd=binary
         )
-        with held_signals():
-            try:
-                self._popen = subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE if reads_stdin else subprocess.DEVNULL,
-                    stdout=subprocess.PIPE if writes_stdout else subprocess.DEVNULL,
-                    stderr=subprocess.PIPE,
-                    # Signals that Python ignores stay ignored, so that a full quota reaches ffmpeg
-                    # as an error it can name; its own group, so that Ctrl-C reaches only us and we
-                    # end it.
-                    restore_signals=False,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise _cannot_run(binary, str(error)) from None
-            # Also when what a signal raised comes between here and the block that would end it.
-            self._end = weakref.finalize(self, _end, self._popen)
-        for pipe in (self._popen.stdin, self._popen.stdout):
-            if pipe is not None:
-                _widen(pipe)
-        self._said: deque[str] = deque(maxlen=LAST_WORDS_LINES)
-        self._listener = threading.Thread(
-            target=_listen, args=(self._popen.stderr, self._said), daemon=True
-        )
-        self._listener.start()
+        with ExitStack() as stack:  # what a signal raises here ends ffmpeg before anything else
+            with held_signals():
+                try:
+                    self._popen = subprocess.Popen(
+                        command,
+                        stdin=subprocess.PIPE if reads_stdin else subprocess.DEVNULL,
+                        stdout=subprocess.PIPE if writes_stdout else subprocess.DEVNULL,
+                        stderr=subprocess.PIPE,
+                        # Signals that Python ignores stay ignored, so that a full quota reaches
+                        # ffmpeg as an error it can name; its own group, so that Ctrl-C reaches only
+                        # us and we end it.
+                        restore_signals=False,
+                        start_new_session=True,
+                    )
+                except OSError as error:
+                    raise _cannot_run(binary, str(error)) from None
+                # Also when it comes between here and the block that would end it.
+                self._ending = weakref.finalize(self, _end, self._popen)
+                stack.callback(self._ending)
+            for pipe in (self._popen.stdin, self._popen.stdout):
+                if pipe is not None:
+                    _widen(pipe)
+            self._said: deque[str] = deque(maxlen=LAST_WORDS_LINES)
+            self._listener = threading.Thread(
+                target=_listen, args=(self._popen.stderr, self._said), daemon=True
+            )
+            self._listener.start()
+            stack.pop_all()
 
     @property
     def stdin(self) -> IO[bytes]:
@@ -244,14 +247,16 @@ class Process:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._end()
+        with held_signals():  # the finalizer does its work once, and would leave it half done
+            self._ending()
         self._listener.join()
 
 
 def _end(popen: subprocess.Popen[bytes]) -> None:
     """End an ffmpeg, if it still runs, and close what we wrote to and read from."""
     pipes = [pipe for pipe in (popen.stdin, popen.stdout) if pipe is not None]
-    with held_signals():
+    # As a finalizer it has nobody to raise to: what a signal raises, `check_signals` raises again.
+    with suppress(KeyboardInterrupt, SystemExit), held_signals():
         if popen.poll() is None:
             # An ffmpeg that waits at a pipe heeds no signal. Only the raw end is closed: flushing
             # what is buffered could wait as well.
@@ -262,7 +267,8 @@ def _end(popen: subprocess.Popen[bytes]) -> None:
                 popen.wait(QUIT_SECONDS)
             except subprocess.TimeoutExpired:
                 popen.kill()
-                popen.wait()
+                with suppress(subprocess.TimeoutExpired):  # as where a disk hangs
+                    popen.wait(QUIT_SECONDS)
         for pipe in pipes:
             with suppress(BrokenPipeError):  # what was still buffered has nowhere to go
                 pipe.close()

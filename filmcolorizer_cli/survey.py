@@ -223,7 +223,7 @@ def _run_distance(seconds: float) -> float:
 def _without_short_shots(cuts: Sequence[float]) -> list[float]:
     """The cuts that begin shots of some length; flashes and the like are part of their shot.
 
-    The last shot of a part may be as short as it likes: its end is not its own.
+    The last shot may be as short as it likes: often it goes on behind the part that is looked at.
     """
     kept: list[float] = []
     for cut in cuts:
@@ -261,11 +261,14 @@ class _Tinge:
         self.whole.append(float(np.square(_cells(chroma)).sum(axis=0).mean()))
         self._before = cells
 
-    def is_colored(self, begin_seconds: float, end_seconds: float) -> bool:
-        """Whether a shot that begins and ends at these times holds colour beyond a tint."""
+    def is_colored(self, begin_seconds: float, end_seconds: float) -> bool | None:
+        """Whether a shot that begins and ends at these times holds colour beyond a tint.
+
+        None where it is too short to tell.
+        """
         begin, end = (math.ceil(s * self.frame_rate - 1e-3) for s in (begin_seconds, end_seconds))
         if end - begin < 2:
-            return False
+            return None
         # The first frame of a shot has nothing in common with the one before.
         common = max(float(np.median(self.common[begin + 1 : end])), 0.0)
         whole = float(np.median(self.whole[begin:end]))
@@ -282,7 +285,7 @@ def has_color(frames: Sequence[Plane]) -> bool:
     tinge = _Tinge(FRAMES_A_SECOND)
     for frame in frames:
         tinge.add(frame)
-    return tinge.is_colored(0, len(frames) / FRAMES_A_SECOND)
+    return bool(tinge.is_colored(0, len(frames) / FRAMES_A_SECOND))
 
 
 def _cells(chroma: Floats) -> Floats:
@@ -293,12 +296,16 @@ def _cells(chroma: Floats) -> Floats:
 
 
 def _colored(tinge: _Tinge, bounds: Sequence[float]) -> Spans:
-    """The spans of shots in colour, between these times, joined where they touch."""
+    """The spans of shots in colour, between these times, joined where they touch.
+
+    A shot that is too short to tell is taken for what the one before it is.
+    """
     spans: list[tuple[float, float]] = []
     for begin, end in pairwise(bounds):
-        if tinge.is_colored(begin, end):
-            joined = spans.pop()[0] if spans and spans[-1][1] == begin else begin
-            spans.append((joined, end))
+        follows = bool(spans) and spans[-1][1] == begin
+        is_colored = tinge.is_colored(begin, end)
+        if is_colored or (is_colored is None and follows):
+            spans.append((spans.pop()[0] if follows else begin, end))
     return tuple(spans)
 
 

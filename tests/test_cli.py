@@ -77,8 +77,10 @@ def nothing_goes_on() -> Iterator[None]:
     yield
     while _started:
         program = _started.pop()
+        assert program.stderr is not None
+        program.stderr.close()
         program.kill()
-        program.communicate()
+        program.wait()
 
 
 @pytest.fixture(autouse=True)

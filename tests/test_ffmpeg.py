@@ -243,7 +243,10 @@ def test_process_ends_ffmpeg_when_the_block_raises() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_an_ffmpeg_starts_leaves_none(number: signal.Signals) -> None:
+@pytest.mark.parametrize("when", ["starts", "ends"])
+def test_a_signal_while_an_ffmpeg_starts_or_ends_leaves_none(
+    when: str, number: signal.Signals
+) -> None:
     """As Ctrl-C did when it came after the process was there and before anybody knew it."""
     program = f"""
 import os, signal, subprocess
@@ -251,12 +254,22 @@ import ffmpeg
 from filmcolorizer_cli.ffmpeg import Process, find_binary
 from filmcolorizer_cli.stopping import heed_signals
 
+started = []
+
+def interrupt(when):
+    if when == {when!r}:
+        os.kill(os.getpid(), {number.value})
+        [None for _ in range(100)]  # where what waits would be raised
+
 class Popen(subprocess.Popen):
     def _execute_child(self, *arguments):
         super()._execute_child(*arguments)
-        print(self.pid, flush=True)
-        os.kill(os.getpid(), {number.value})
-        [None for _ in range(100)]  # where what waits would be raised
+        started.append(self.pid)
+        interrupt("starts")
+
+    def terminate(self):
+        interrupt("ends")
+        super().terminate()
 
 find_binary()  # which tries the binary, and remembers it
 subprocess.Popen = Popen
@@ -264,17 +277,21 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the
 heed_signals()
 source = ffmpeg.input("testsrc2=size=64x48", format="lavfi").output("pipe:", format="null")
 try:
-    with Process(source):
-        print("entered")
+    try:
+        with Process(source):
+            pass
+    finally:  # where callers delete what it may have begun to write
+        try:
+            os.kill(started[0], 0)
+        except ProcessLookupError:
+            print("ended")
 except (KeyboardInterrupt, SystemExit) as stop:
     print(type(stop).__name__)
 """
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    pid, name = done.stdout.split()
-    assert name == ("KeyboardInterrupt" if number == signal.SIGINT else "SystemExit")
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(pid), 0)
+    name = "KeyboardInterrupt" if number == signal.SIGINT else "SystemExit"
+    assert (done.stdout, done.stderr) == (f"ended\n{name}\n", "")
 
 
 def test_a_process_that_nobody_took_over_is_ended() -> None:

@@ -172,8 +172,8 @@ def test_a_fade_from_black_takes_the_colours_that_are_seen_later(
     assert np.abs(found[-1] - chroma)[bright].mean() < 0.4 * np.abs(chroma)[bright].mean()
 
 
-def test_carry_gives_no_fast_limb_the_colours_of_the_lawn_behind_it() -> None:
-    """Its motion is missed, and it is not much brighter: what the network sees of it counts."""
+def test_carry_keeps_a_fast_limbs_colours_in_key_frames() -> None:
+    """Its motion is missed, and it is not much brighter than the lawn: what is seen counts."""
     generator = np.random.default_rng(0)
     lawn = 110 + 5 * np.kron(generator.standard_normal((HEIGHT // 4, WIDTH // 4)), np.ones((4, 4)))
     lumas, seen, limbs = [], [], []

@@ -111,6 +111,13 @@ def test_survey_finds_a_cut_right_before_the_end_of_a_part() -> None:
     assert surveyed(SAMPLE_FILM, duration_seconds=2.125).cuts == pytest.approx((2.0,), abs=1e-3)
 
 
+def test_survey_takes_a_shot_too_short_to_tell_for_what_the_one_before_is(bunny: Path) -> None:
+    seconds = (BUNNY_CUTS[0] + 3) / 24
+    found = surveyed(bunny, duration_seconds=seconds)
+    assert found.cuts == pytest.approx((BUNNY_CUTS[0] / 24,), abs=1e-3)
+    assert found.colored == ((0.0, found.seconds),)
+
+
 def test_survey_tracks_all_its_frames() -> None:
     seen: list[object] = []
 
