@@ -4,7 +4,7 @@ import io
 import os
 import sys
 
-from filmcolorizer_cli.stopping import heed_signals
+from filmcolorizer_cli.stopping import INTERRUPTED, heed_signals
 
 
 def main() -> None:
@@ -18,10 +18,12 @@ def main() -> None:
     # The matrices of sync are small: threads would cost more than they bring.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     heed_signals()
+    try:
+        from filmcolorizer_cli.cli import app
 
-    from filmcolorizer_cli.cli import app
-
-    app(prog_name="filmcolorizer")
+        app(prog_name="filmcolorizer")
+    except KeyboardInterrupt:  # while it starts; commands end with a sentence of their own
+        raise SystemExit(INTERRUPTED) from None
 
 
 if __name__ == "__main__":

@@ -63,6 +63,8 @@ class Commands(TyperGroup):
                 " --batch-size where the command has them, or --device cpu"
             )
             raise typer.Exit(1) from None
+        except BrokenPipeError:  # whoever read what we print has gone; Typer ends quietly then
+            raise
         except OSError as error:  # a folder out of reach, a file that vanished
             name = f"{error.filename}: " if error.filename else ""
             console.fail(f"{name}{error.strerror or error}; check the path and its permissions")
@@ -254,7 +256,7 @@ Start = Annotated[
     typer.Option(
         parser=_parse_seconds,
         metavar="T",
-        help="Begin there, in seconds or h:m:s.",
+        help="Begin there, in seconds or H:MM:SS.",
         show_default="0",
     ),
 ]
@@ -263,7 +265,7 @@ Duration = Annotated[
     typer.Option(
         parser=_parse_seconds,
         metavar="T",
-        help="Take so much, in seconds or h:m:s.",
+        help="Take so much, in seconds or H:MM:SS.",
         show_default="all",
     ),
 ]

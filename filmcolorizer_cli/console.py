@@ -39,8 +39,9 @@ class Status(NamedTuple):
     note: str
 
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+# Without emoji: a film may be called ":smile:.mp4".
+out = Console(highlight=False, soft_wrap=True, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 class RateColumn(ProgressColumn):

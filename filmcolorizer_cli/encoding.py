@@ -12,7 +12,7 @@ import ffmpeg
 import numpy as np
 
 from filmcolorizer_cli.errors import OptionError, VideoError
-from filmcolorizer_cli.ffmpeg import Process, local_file
+from filmcolorizer_cli.ffmpeg import Process, encoder_names, encoders_of, local_file
 from filmcolorizer_cli.files import (
     cannot_write,
     check_folder,
@@ -200,8 +200,19 @@ def check_encoder(encoding: Encoding, *, exactly: bool = False) -> None:
             what it takes, of fewer bits.
 
     Raises:
-        OptionError: it is none that ffmpeg has, or none that this machine can run.
+        OptionError: it is none that ffmpeg has, none of the codec, none that keeps luma, or none
+            that this machine can run.
     """
+    if encoding.encoder in encoder_names() - encoders_of(encoding.codec):
+        raise OptionError(
+            f"the encoder {encoding.encoder} makes no {CODECS[encoding.codec].name}; name one of"
+            f" {', '.join(sorted(encoders_of(encoding.codec)))}, or choose another --codec"
+        )
+    if str(encoding.encoder).endswith("rgb"):
+        raise OptionError(
+            f"the encoder {encoding.encoder} turns luma and chroma into RGB, and luma is kept as it"
+            " is; name another"
+        )
     options = encoding.options
     layout = options["pix_fmt"]
     if exactly:

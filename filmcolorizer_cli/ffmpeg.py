@@ -78,6 +78,16 @@ def encoder_names() -> set[str]:
     return set(re.findall(r"^ [VAS][A-Z.]{5} (\w\S*)", _ask("-encoders"), re.MULTILINE))
 
 
+def encoders_of(codec: str) -> set[str]:
+    """The encoders, of those that ffmpeg was built with, that make this codec.
+
+    Raises:
+        VideoError: there is no ffmpeg, or it does not run.
+    """
+    line = re.search(rf"^ \S+ {codec} .*\(encoders: ([^)]*)\)", _ask("-codecs"), re.MULTILINE)
+    return set(line[1].split()) if line else {codec}
+
+
 def _ask(*arguments: str) -> str:
     """What ffmpeg prints of itself."""
     binary = find_binary()

@@ -31,6 +31,8 @@ def optical_flow(luma: Plane, other: Plane) -> Tensor:
         (1, 2, H, W): how many pixels farther right and farther down it is there.
     """
     search = cv2.DISOpticalFlow.create(cv2.DISOpticalFlow_PRESET_MEDIUM)
+    # OpenCV takes no parts of larger planes, such as a picture inside its bars.
+    luma, other = np.ascontiguousarray(luma), np.ascontiguousarray(other)
     flow = search.calc(luma, other, np.zeros((*luma.shape, 2), np.float32))
     return torch.from_numpy(np.ascontiguousarray(flow)).permute(2, 0, 1)[None]
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-TERMINATED = 128 + signal.SIGTERM  # the exit code that shells give to what this signal ended
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM  # the exit codes that shells give to what these signals ended
 
 _stopped_by: int | None = None
 _holds = 0

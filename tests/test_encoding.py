@@ -177,12 +177,28 @@ def test_find_hardware_encoder_takes_the_first_that_works(monkeypatch: pytest.Mo
     assert find_hardware_encoder(prores) == "prores_ks"
 
 
+@pytest.mark.parametrize(
+    ("codec", "encoder", "sentence"),
+    [
+        ("hevc", "libx264", "the encoder libx264 makes no HEVC; name one of .*libx265"),
+        ("h264", "mpeg4", "the encoder mpeg4 makes no H.264; name one of .*libx264"),
+        ("h264", "aac", "the encoder aac makes no H.264; name one of .*libx264"),
+        ("h264", "libx264rgb", "the encoder libx264rgb turns luma and chroma into RGB"),
+    ],
+)
+def test_check_encoder_refuses_those_of_other_codecs_and_of_rgb(
+    codec: str, encoder: str, sentence: str
+) -> None:
+    with pytest.raises(OptionError, match=sentence):
+        check_encoder(Encoding(codec=codec, encoder=encoder))
+
+
 def test_check_encoder_tells_of_one_that_takes_fewer_bits() -> None:
-    """ffmpeg would turn the pictures into what it takes, as by these names of others."""
-    deep = Encoding(encoder="mpeg4", coding=Coding(bit_depth=10))
+    """ffmpeg would turn the pictures into what it takes."""
+    deep = Encoding(encoder="libopenh264", coding=Coding(bit_depth=10))
     check_encoder(deep)
     check_encoder(replace(deep, coding=Coding()), exactly=True)
-    with pytest.raises(OptionError, match="the encoder mpeg4 cannot be used here"):
+    with pytest.raises(OptionError, match="the encoder libopenh264 cannot be used here"):
         check_encoder(deep, exactly=True)
 
 

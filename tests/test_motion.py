@@ -83,3 +83,11 @@ def test_is_reliable_heeds_each_of_its_signs() -> None:
     assert is_reliable(luma, luma, right, -right)[..., :6].all()
     assert not is_reliable(luma, luma, right, -right)[..., 6:].any()  # outside of the picture
     assert not is_reliable(luma, luma, right, right).any()  # does not lead back
+
+
+def test_optical_flow_takes_a_part_of_a_larger_plane() -> None:
+    """As the picture inside its bars is, in which `eval` follows the motion."""
+    planes = np.random.default_rng(0).integers(0, 256, (2, 64, 96), np.uint8)
+    parts = planes[:, 8:-8, 8:-8]
+    whole = optical_flow(*(np.ascontiguousarray(part) for part in parts))
+    assert torch.equal(optical_flow(*parts), whole)
