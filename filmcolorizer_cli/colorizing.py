@@ -641,7 +641,7 @@ def _keep_or_paint(
         if keeps:
             yield from (picture for _, picture in run)
             if propagator is not None:
-                propagator.begin_shot()
+                propagator.colors = None
         else:
             first = next(run)
             lumas = (luma for _, (luma, _) in chain((first,), run))

@@ -95,7 +95,11 @@ def test_examine_tells_of_a_hardware_encoder_that_runs(
 ) -> None:
     """As with a card: an ffmpeg that lists one more and takes everything."""
     line = " V....D h264_nvenc           NVIDIA NVENC H.264 encoder (codec h264)"
-    script = f'case "$2" in -version) echo ffmpeg version 9 x;; -encoders) echo "{line}";; esac'
+    codec = " DEV.LS h264                 H.264 (encoders: libx264 h264_nvenc)"
+    script = (
+        f'case "$2" in -version) echo ffmpeg version 9 x;; -encoders) echo "{line}";;'
+        f' -codecs) echo "{codec}";; esac'
+    )
     monkeypatch.setenv(BINARY_VARIABLE, str(write_program(tmp_path / "ffmpeg", script)))
     found = findings()
     assert found["ffmpeg"].found.startswith("9, ")
