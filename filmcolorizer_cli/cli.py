@@ -23,7 +23,7 @@ from typer.core import TyperCommand, TyperGroup
 from filmcolorizer_cli import __version__, console
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, WeightsError
 from filmcolorizer_cli.files import SAMPLE_FILM, check_folder, models_folder, replacing
-from filmcolorizer_cli.stopping import TERMINATED
+from filmcolorizer_cli.stopping import INTERRUPTED, TERMINATED
 
 if TYPE_CHECKING:
     from filmcolorizer_cli.comparison import FilmEvaluation, FilmScore
@@ -71,7 +71,7 @@ class Commands(TyperGroup):
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             console.fail(STOPPED)
-            raise typer.Exit(130) from None
+            raise typer.Exit(INTERRUPTED) from None
         except SystemExit as stop:
             if stop.code == TERMINATED:
                 console.fail(STOPPED)

@@ -203,10 +203,11 @@ def check_encoder(encoding: Encoding, *, exactly: bool = False) -> None:
         OptionError: it is none that ffmpeg has, none of the codec, none that keeps luma, or none
             that this machine can run.
     """
-    if encoding.encoder in encoder_names() - encoders_of(encoding.codec):
+    fit = encoders_of(encoding.codec)
+    if encoding.encoder in encoder_names() - fit:
         raise OptionError(
             f"the encoder {encoding.encoder} makes no {CODECS[encoding.codec].name}; name one of"
-            f" {', '.join(sorted(encoders_of(encoding.codec)))}, or choose another --codec"
+            f" {', '.join(sorted(fit))}, or choose another --codec"
         )
     if str(encoding.encoder).endswith("rgb"):
         raise OptionError(

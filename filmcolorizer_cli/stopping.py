@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+# The exit codes that shells give to what these signals ended.
 INTERRUPTED = 128 + signal.SIGINT
-TERMINATED = 128 + signal.SIGTERM  # the exit codes that shells give to what these signals ended
+TERMINATED = 128 + signal.SIGTERM
 
 _stopped_by: int | None = None
 _holds = 0

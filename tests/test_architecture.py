@@ -231,3 +231,9 @@ def test_completion_answers_without_heavy_libraries(line: str, expected: str) ->
     assert code == 0
     assert "typer" in modules, "the import times were not read"
     assert modules & SLOW_LIBRARIES == set()
+
+
+def test_colorize_tells_of_a_missing_film_without_loading_torch() -> None:
+    code, said, modules = run_program("colorize", "missing.mp4")
+    assert (code, said) == (1, "filmcolorizer: missing.mp4 does not exist; give a film file\n")
+    assert "torch" not in modules

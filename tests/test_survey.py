@@ -111,6 +111,12 @@ def test_survey_finds_a_cut_right_before_the_end_of_a_part() -> None:
     assert surveyed(SAMPLE_FILM, duration_seconds=2.125).cuts == pytest.approx((2.0,), abs=1e-3)
 
 
+def test_survey_takes_a_flash_at_the_end_for_a_shot(tmp_path: Path) -> None:
+    flash = "drawbox=w=iw:h=ih:color=white:t=fill:enable='gt(n,137)'"
+    found = surveyed(graded_film(tmp_path / "flash.mp4", flash))
+    assert found.cuts == pytest.approx((2.0, 4.0, 138 / 24), abs=1e-3)
+
+
 def test_survey_takes_a_shot_too_short_to_tell_for_what_the_one_before_is(bunny: Path) -> None:
     seconds = (BUNNY_CUTS[0] + 3) / 24
     found = surveyed(bunny, duration_seconds=seconds)
