@@ -603,7 +603,7 @@ def _write_segment(
                 writer.write(luma, chroma)
                 yield
         check_unchanged(job.film, parts.begun_with)
-        if propagator is not None:
+        if propagator is not None and parts.leaves_colors(segment):
             planes = {k: torch.from_numpy(v) for k, v in propagator.planes().items()}
             known = {"first_frame": str(segment.first_frame)}  # a file of nothing is not read
             write_tensors(parts.colors_file(segment), planes, known)
@@ -641,7 +641,7 @@ def _keep_or_paint(
         if keeps:
             yield from (picture for _, picture in run)
             if propagator is not None:
-                propagator.colors = None
+                propagator.begin_shot()
         else:
             first = next(run)
             lumas = (luma for _, (luma, _) in chain((first,), run))

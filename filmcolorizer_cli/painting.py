@@ -120,7 +120,7 @@ def colorize_frames(
             found: Iterable[Floats] = eye.see(views, aspect_ratio)
         else:
             if begins_shot:
-                propagator.colors = None
+                propagator.begin_shot()
             found = _carry(propagator, eye, views, aspect_ratio)
         for luma, view, chroma in zip(chunk, views, found, strict=True):
             painted = view.paint(chroma, vividness, upsampler)

@@ -1,8 +1,9 @@
 """Colours carried along the motion: looked at in some frames, taken over by the frames between.
 
 Within a shot the network looks at key frames alone. What it sees there is averaged along the motion
-with what it saw in the key frames before, so that a thing keeps its colour; the frames between two
-key frames take their colours from both, from where the motion comes and where it leads.
+with what it saw in the key frames before, so that a thing keeps its colour; what comes into sight
+again is looked up in key frames that are remembered. The frames between two key frames take their
+colours from both, from where the motion comes and where it leads.
 
 All of it is done on small planes, numpy (H, W) and (H, W, C), in the size that chroma is predicted
 in: the fine edges come from the luma that chroma is enlarged along.
@@ -53,6 +54,15 @@ CORRECTION_AGE = 1.0  # key frames that a correction by the surroundings counts 
 BRIGHT_CODE = 128  # of luma from which on all is seen
 LEAST_WORTH = 0.002  # more than nothing, which no mean can be taken of
 
+# What comes into sight again takes over what one of so many key frames before, apart in time, knew
+# of it: where a pixel is hardly known, where the motion from there is trusted by most of what lies
+# around, and where the network sees about the same in it.
+MAX_REMEMBERED = 8
+FRESH_AGE = 3 * FIRST_AGE  # from which on a pixel is known
+LEAST_FRESH = 0.01  # of the picture, that is hardly known; under it nothing is recalled
+RECALL_RADIUS = 10  # pixels around a pixel
+RECALL_CHROMA = 0.08  # of difference, which lowers the trust to 1/e
+
 MAX_GAIN = 1.25  # of chroma, for what the mean of differing colours has lost of colourfulness
 
 
@@ -101,17 +111,26 @@ class Colors:
         """Those of a shot's first frame, as the network saw it."""
         return cls(luma, seen, FIRST_AGE * _worth(luma), np.ones((), np.float32))
 
-    def renewed(self, trail: Trail, luma: Plane, seen: Floats) -> Colors:
+    def renewed(
+        self, trail: Trail, luma: Plane, seen: Floats, remembered: Sequence[Colors] = ()
+    ) -> Colors:
         """Those of the next key frame.
 
         Args:
             trail: of its pixels in this one.
             luma, seen: its luma, and the chroma that the network saw.
+            remembered: those of key frames before this one.
         """
-        age = look_up(self.age, trail.places) * trail.trust
-        correction = look_up(self.chroma, trail.places) - seen
-        around, nearness = _spread(correction, age, luma)
         worth = _worth(luma)
+        age, correction = self._along(trail, seen)
+        fresh = 1 - np.minimum(age / (FRESH_AGE * worth), 1)
+        if remembered and fresh.mean() > LEAST_FRESH:
+            more, recalled = _recall(remembered, luma, seen, fresh)
+            more *= fresh
+            age += more
+            share = more / np.maximum(age, 1e-6)
+            correction += (recalled - correction) * share[..., None]
+        around, nearness = _spread(correction, age, luma)
         nearness *= CORRECTION_AGE * worth
         total = correction * age[..., None] + around * nearness[..., None]
         chroma = seen + total / (age + nearness + worth)[..., None]
@@ -122,6 +141,11 @@ class Colors:
             np.clip(age + worth, FIRST_AGE * worth, MAX_AGE),
             np.asarray(gain, np.float32),
         )
+
+    def _along(self, trail: Trail, seen: Floats) -> tuple[Floats, Floats]:
+        """The age (H, W) of what a trail leads to, and how its chroma (H, W, 2) differs."""
+        age = look_up(self.age, trail.places) * trail.trust
+        return age, look_up(self.chroma, trail.places) - seen
 
     def painted(self) -> Floats:
         """The chroma (H, W, 2) to paint with: about as colourful as the network saw it."""
@@ -157,17 +181,36 @@ class Propagator:
         colors: those of the last frame so far; None before a shot's first one.
     """
 
-    def __init__(self, colors: Colors | None = None) -> None:
-        self.colors = colors
+    def __init__(self) -> None:
+        self.begin_shot()
+
+    def begin_shot(self) -> None:
+        """Forget what was known: the next frame comes from nowhere."""
+        self.colors: Colors | None = None
+        self._remembered: dict[int, Colors] = {}  # by the number of key frames that led to them
+        self._count = 0
 
     def planes(self) -> dict[str, NDArray[Any]]:
         """What is known by now, by name, to go on from later; nothing at a shot's begin."""
-        return {} if self.colors is None else dict(vars(self.colors))
+        if self.colors is None:
+            return {}
+        known = {self._count: self.colors, **self._remembered}
+        planes = {
+            name: np.stack([vars(colors)[name] for colors in known.values()])
+            for name in vars(self.colors)
+        }
+        return {"count": np.array(list(known)), **planes}
 
     @classmethod
     def of(cls, planes: dict[str, NDArray[Any]]) -> Propagator:
         """One that goes on from where another one's `planes` were taken."""
-        return cls(Colors(**planes) if planes else None)
+        propagator = cls()
+        if planes:
+            counts, *stacks = (planes[name] for name in ("count", *Colors.__annotations__))
+            propagator._count, *remembered = counts.tolist()
+            propagator.colors, *others = map(Colors, *stacks)
+            propagator._remembered = dict(zip(remembered, others, strict=True))
+        return propagator
 
     def carry(self, lumas: Sequence[Plane], predict: Predict) -> list[Floats]:
         """The chroma (H, W, 2) of the next frames of the shot; the last one is a key frame.
@@ -176,7 +219,7 @@ class Propagator:
             lumas: (H, W), uint8, one or more.
             predict: gives the chroma (H, W, 2) that the network sees in frames of these numbers.
         """
-        if self.colors is None:  # the first frame comes from nowhere, and is a key frame
+        if self.colors is None:  # the first frame is a key frame
             first_luma, *lumas = lumas
             motions = _motions(first_luma, lumas)
             trails, keys = _find_keys(motions)
@@ -206,12 +249,27 @@ class Propagator:
         chroma: list[Floats] = []
         for key, seen_in_key in zip(keys, seen, strict=True):
             first = len(chroma)
-            colors = self.colors.renewed(trails[key], lumas[key], seen_in_key)
+            colors = self.colors.renewed(
+                trails[key], lumas[key], seen_in_key, list(self._remembered.values())
+            )
             motions_between = motions[first + 1 : key + 1]
             chroma += _between(self.colors, colors, trails[first:key], motions_between)
             chroma.append(colors.painted())
+            self._remember(self.colors)
             self.colors = colors
         return chroma
+
+    def _remember(self, colors: Colors) -> None:
+        """Keep those of a key frame; of too many the one whose neighbours are the nearest goes."""
+        self._remembered[self._count] = colors
+        self._count += 1
+        if len(self._remembered) > MAX_REMEMBERED:
+            counts = list(self._remembered)
+            gaps = {
+                own: after - before
+                for before, own, after in zip(counts, counts[1:], counts[2:], strict=False)
+            }
+            del self._remembered[min(gaps, key=lambda count: gaps[count])]
 
 
 def _motions(first_luma: Plane, lumas: Sequence[Plane]) -> list[Motion]:
@@ -230,6 +288,31 @@ def _find_keys(motions: Sequence[Motion]) -> tuple[list[Trail], list[int]]:
         if lost > MAX_LOST or since == MAX_GAP or number == len(motions) - 1:
             keys.append(number)
     return trails, keys
+
+
+def _recall(
+    remembered: Sequence[Colors], luma: Plane, seen: Floats, fresh: Floats
+) -> tuple[Floats, Floats]:
+    """What the one of some key frames that shows fresh pixels best knows of them.
+
+    Args:
+        remembered: those key frames.
+        luma, seen: of the frame that they are recalled in.
+        fresh: (H, W), from 0 where all is known of a pixel to 1 where nothing is.
+
+    Returns:
+        As `Colors._along` does.
+    """
+
+    def unlikeness(colors: Colors) -> float:
+        return float(np.average(cv2.blur(cv2.absdiff(colors.luma, luma), side), weights=fresh))
+
+    side = (2 * RECALL_RADIUS + 1,) * 2
+    best = min(remembered, key=unlikeness)
+    trail = Motion(best.luma, luma).back
+    age, correction = best._along(trail, seen)
+    error = np.square(correction).sum(axis=2) / RECALL_CHROMA**2
+    return age * cv2.blur(trail.trust, side) * np.exp(-error), correction
 
 
 def _between(

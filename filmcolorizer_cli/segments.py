@@ -15,7 +15,7 @@ from filmcolorizer_cli.errors import FilmColorizerError, VideoError
 from filmcolorizer_cli.files import cannot_write, check_folder, replacing
 from filmcolorizer_cli.video import Film, count_pictures, sequence_files
 
-_FORMAT = "filmcolorizer-parts/4"
+_FORMAT = "filmcolorizer-parts/5"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
 NEAR = 0.4  # of a segment's usual length, by which it may be longer or shorter
@@ -114,7 +114,7 @@ class Parts:
             if segment.frames and count_pictures(self.file_of(segment)) != segment.frames:
                 segment.frames = None
         for before, after in reversed([*pairwise(self.segments)]):
-            if after.goes_on and not after.frames and not self.colors_file(before).is_file():
+            if after.goes_on and after.frames is None and not self.colors_file(before).is_file():
                 before.frames = None
 
     def begin(self, segments: list[Segment], known: dict[str, Any]) -> None:
@@ -163,10 +163,20 @@ class Parts:
         """The segment before one that is not the first."""
         return self.segments[self.segments.index(segment) - 1]
 
+    def leaves_colors(self, segment: Segment) -> bool:
+        """Whether another segment goes on with this one's colours."""
+        after = self.segments[self.segments.index(segment) + 1 :]
+        return bool(after) and after[0].goes_on
+
     def finish(self, segment: Segment, frames: int, ticks: list[int] | None = None) -> None:
-        """Note that a segment is done; its file is whole, unless it has no frames."""
+        """Note that a segment is done; its file is whole, unless it has no frames.
+
+        What it went on with is deleted: of all segments it would take more than a gigabyte.
+        """
         segment.frames, segment.ticks = frames, ticks
         self._write()
+        if segment.goes_on:
+            self.colors_file(self.before(segment)).unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let others go on; without a single segment done, nothing is worth keeping."""

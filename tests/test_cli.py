@@ -34,6 +34,7 @@ from filmcolorizer_cli import (
     metrics,
     networks,
     painting,
+    propagation,
     report,
     sync,
     training,
@@ -1883,16 +1884,19 @@ def test_colorize_on_a_full_disk_tells_how_much_it_needs_and_goes_on(
     monkeypatch.setattr(colorizing, "SEGMENT_SECONDS", 0.5)
     for module in (colorizing, painting):
         monkeypatch.setattr(module, "CHUNK_FRAMES", 12)
+    monkeypatch.setattr(propagation, "MAX_REMEMBERED", 2)
     # 2 s of a still picture, then 2 s of noise, which takes more room.
     film = Path("film.mp4")
-    still, noisy = "testsrc2=size=64x48:rate=24:duration=2,loop=-1:1,trim=end=2", "nullsrc"
+    still, noisy = "testsrc2=size=128x96:rate=24:duration=2,loop=-1:1,trim=end=2", "nullsrc"
     run_ffmpeg(
         "-f", "lavfi", "-i", f"{still},format=gray[a];"
-        f"{noisy}=size=64x48:rate=24:duration=2,geq=lum='random(1)*255',format=gray[b];"
+        f"{noisy}=size=128x96:rate=24:duration=2,geq=lum='random(1)*255',format=gray[b];"
         "[a][b]concat,format=yuv420p",
         *LOSSLESS, film,
     )  # fmt: skip
-    quick = ("colorize", film, "--model", vivid_weights, "--preset", "ultrafast", "--device", "cpu")
+    # Nearly lossless, and little remembered: no file of colours is larger than a segment of noise.
+    quality = ("--crf", "6", "--preset", "ultrafast")
+    quick = ("colorize", film, "--model", vivid_weights, *quality, "--device", "cpu")
     succeed(*quick, "-o", "whole.mp4")
     whole = Path("whole.mp4").stat().st_size
     part = whole // 5  # more than a still segment, less than one of noise
@@ -1916,7 +1920,7 @@ def test_colorize_on_a_full_disk_tells_how_much_it_needs_and_goes_on(
     result = run(*quick, "-o", "o.mp4")
     assert f"going on after the {frames} frames" in result.stderr
     ours, theirs = (
-        decode_planes(Path(name), "yuv420p", (64, 48)) for name in ("o.mp4", "whole.mp4")
+        decode_planes(Path(name), "yuv420p", (128, 96)) for name in ("o.mp4", "whole.mp4")
     )
     for plane, other in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(plane, other)

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.propagation import MAX_GAP, Colors, Motion, Propagator, Trail
+from filmcolorizer_cli.propagation import (
+    MAX_GAP,
+    MAX_REMEMBERED,
+    Colors,
+    Motion,
+    Propagator,
+    Trail,
+)
 from filmcolorizer_cli.video import Sampling, probe, read_rgb
 
 HEIGHT, WIDTH = 96, 128
@@ -121,12 +128,37 @@ def test_carry_looks_anew_at_what_the_motion_does_not_explain() -> None:
     assert looked_at == [0, 1, 2, 3]
 
 
+def there_and_back(plane: np.ndarray) -> list[np.ndarray]:
+    """A pan until nothing is left of what it began with, and back."""
+    turn = WIDTH // PIXELS_A_FRAME
+    return [window(plane, number) for number in (*range(turn), *reversed(range(turn)))]
+
+
+def test_what_comes_back_has_the_colours_that_it_had(
+    picture: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Though the network sees them a little otherwise by then."""
+    lumas, seen = map(there_and_back, picture)
+    cast = np.array([0.03, -0.03], np.float32)
+    seen[len(seen) // 2 :] = [chroma + cast for chroma in seen[len(seen) // 2 :]]
+    propagator, found = Propagator(), []
+    for first in range(0, len(lumas), MAX_GAP):
+        part = slice(first, first + MAX_GAP)
+        found += carried(lumas[part], seen[part], propagator)[0]
+        # However long the shot is, no more than that is kept.
+        assert len(propagator.planes()["luma"]) <= MAX_REMEMBERED + 1
+    assert len(propagator.planes()["luma"]) == MAX_REMEMBERED + 1
+    assert np.abs(found[-1] - found[0]).mean() < 0.4 * np.abs(cast).mean()
+
+
 def test_propagator_goes_on_from_its_planes(picture: tuple[np.ndarray, np.ndarray]) -> None:
-    lumas, seen = ([window(p, n) for n in range(16)] for p in picture)
-    whole, _ = carried(lumas[:8], seen[:8], first := Propagator())
-    whole += carried(lumas[8:], seen[8:], Propagator.of(first.planes()))[0]
-    other, _ = carried(lumas[:8], seen[:8], second := Propagator())
-    other += carried(lumas[8:], seen[8:], second)[0]
+    lumas, seen = map(there_and_back, picture)
+    first, second, whole, other = Propagator(), Propagator(), [], []
+    for begin in range(0, len(lumas), 16):
+        part = slice(begin, begin + 16)
+        first = Propagator.of(first.planes())
+        whole += carried(lumas[part], seen[part], first)[0]
+        other += carried(lumas[part], seen[part], second)[0]
     for one, two in zip(whole, other, strict=True):
         np.testing.assert_array_equal(one, two)
 

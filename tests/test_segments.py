@@ -80,6 +80,30 @@ def test_parts_remember_what_is_done(target: Path, plain_clip: Path) -> None:
     again.close()
 
 
+def test_parts_keep_the_colours_that_the_next_segment_needs_and_no_others(
+    target: Path, plain_clip: Path
+) -> None:
+    parts = Parts(target, BEGUN_WITH)
+    parts.begin(plan_segments(40, 10, [20], step=10), {})
+    first, second, third, _ = parts.segments  # the third begins with a shot
+    assert [*map(parts.leaves_colors, parts.segments)] == [True, False, True, False]
+    for segment in (first, third, second):
+        shutil.copy(plain_clip, parts.file_of(segment))  # 50 pictures
+        if parts.leaves_colors(segment):
+            parts.colors_file(segment).touch()
+        parts.finish(segment, 50)
+    assert not parts.colors_file(first).exists()
+    assert parts.colors_file(third).exists()
+    parts.close()
+    parts = Parts(target, BEGUN_WITH)
+    assert [segment.first_frame for segment in parts.missing()] == [30]
+    parts.file_of(parts.segments[1]).unlink()
+    parts.close()
+    parts = Parts(target, BEGUN_WITH)  # what the lost one needs has to be found again
+    assert [segment.first_frame for segment in parts.missing()] == [0, 10, 30]
+    parts.close()
+
+
 def test_parts_without_a_segment_leave_nothing(target: Path, tmp_path: Path) -> None:
     parts = opened(target)
     assert files_in(tmp_path) == ["film.mp4.parts"]
