@@ -27,7 +27,7 @@ Floats = NDArray[np.float32]
 Predict = Callable[[list[int]], Sequence[Floats]]
 
 MAX_GAP = 24  # frames from one key frame to the next, where so many are given at once
-MAX_LOST = 0.2  # of the picture, that a key frame may not explain of the frames that follow it
+MAX_LOST = 0.3  # of the picture, that a key frame may not explain of the frames that follow it
 # Key frames that the mean of colours reaches back over, or so; and that the first sight of a thing
 # counts as, so that its colour does not swing before the mean has settled.
 MAX_AGE = 48.0
@@ -63,7 +63,8 @@ LEAST_FRESH = 0.01  # of the picture, that is hardly known; under it nothing is 
 RECALL_RADIUS = 10  # pixels around a pixel
 RECALL_CHROMA = 0.08  # of difference, which lowers the trust to 1/e
 
-MAX_GAIN = 1.25  # of chroma, for what the mean of differing colours has lost of colourfulness
+MAX_GAIN = 1.33  # of chroma, for what the mean of differing colours has lost of colourfulness
+GAIN_SHARE = 0.35  # by which a key frame decides on the gain; all at once, saturation would pump
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,8 @@ class Colors:
         nearness *= CORRECTION_AGE * worth
         total = correction * age[..., None] + around * nearness[..., None]
         chroma = seen + total / (age + nearness + worth)[..., None]
-        gain = np.clip(_colorfulness(seen) / max(_colorfulness(chroma), 1e-6), 1.0, MAX_GAIN)
+        lost = _colorfulness(seen) / max(_colorfulness(chroma), 1e-6)
+        gain = self.gain + GAIN_SHARE * (np.clip(lost, 1.0, MAX_GAIN) - self.gain)
         return Colors(
             luma,
             chroma,
