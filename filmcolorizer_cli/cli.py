@@ -116,7 +116,9 @@ def _parse_seconds(text: str) -> float:
         parts = [float(part) for part in str(text).split(":")]
     except ValueError:
         parts = []
-    if not 1 <= len(parts) <= 3 or not all(0 <= part < LONGEST_SECONDS for part in parts):
+    largest, *smaller = parts or [-1.0]
+    is_time = 0 <= largest < LONGEST_SECONDS and all(0 <= part < 60 for part in smaller)
+    if not is_time or len(smaller) > 2:
         raise typer.BadParameter(f"{text!r} is no time; write seconds or hours:minutes:seconds")
     seconds = 0.0
     for part in parts:
@@ -1212,15 +1214,22 @@ def doctor(
 
 
 @app.command()
-def demo(device: Device = "auto", overwrite: Overwrite = False, ffmpeg: Ffmpeg = None) -> None:
-    """Colorize a short sample film in the current folder, to see that all works."""
+def demo(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The folder to write into.", file_okay=False)
+    ] = Path(),
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    ffmpeg: Ffmpeg = None,
+) -> None:
+    """Colorize a short sample film, to see that all works."""
     from filmcolorizer_cli import report, weights
     from filmcolorizer_cli.colorizing import ColorizeOptions
     from filmcolorizer_cli.networks import pick_device
     from filmcolorizer_cli.video import probe
 
     where = pick_device(device)
-    film = Path("filmcolorizer-sample.mp4")
+    film = output / "filmcolorizer-sample.mp4"
     target, picture = _default_target(film), film.with_suffix(".png")
     for path in (film, target, picture):
         _check_target(path, [SAMPLE_FILM], overwrite)

@@ -50,6 +50,7 @@ from filmcolorizer_cli.weights import checksum, read_tensors, write_tensors
 SEGMENT_SECONDS = 10  # of film, more or less, that a crash costs
 ROUNDING_FRAMES = 0.25  # by which times that were found and those of frames may differ
 MAX_GREY_OF_COLOR_FILM = 0.01  # its titles on black and the like
+MAX_UNTOLD_SECONDS = 1.0  # by which the sound may outlast the pictures
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def colorize(
         )
         yield from _render(parts, job, workers)
         if not parts.frames_done:
-            raise VideoError(f"{film.path} gave no picture to colorize; look at it with a player")
+            raise no_picture(film, options.start_seconds)
         join_film(
             parts.files,
             target,
@@ -212,6 +213,16 @@ def check_part(film: Film, sampling: Sampling) -> None:
             f"a duration of {sampling.duration_seconds:g} s is shorter than a frame; give a longer"
             " --duration"
         )
+
+
+def no_picture(film: Film, start_seconds: float) -> FilmColorizerError:
+    """The sentence for a film that shows nothing from the start on."""
+    if start_seconds:
+        return OptionError(
+            f"no frame of {film.path} begins at {start_seconds:g} s or later; give a smaller"
+            " --start"
+        )
+    return VideoError(f"{film.path} gave no picture to colorize; look at it with a player")
 
 
 def in_color_already(film: Film) -> OptionError:
@@ -253,6 +264,14 @@ def _tell(
     Raises:
         OptionError: all of the film is in colour already.
     """
+    wanted = film.duration_seconds - options.start_seconds
+    if options.duration_seconds is not None:
+        wanted = min(wanted, options.duration_seconds)
+    if 0 < found.seconds < wanted - MAX_UNTOLD_SECONDS and not options.skips_damage:
+        note(
+            f"the pictures end at {options.start_seconds + found.seconds:.1f} s of"
+            f" {film.duration_seconds:.1f} s; where they should not, get the whole file"
+        )
     colored = sum(end - begin for begin, end in found.colored)
     if colored and not options.recolor:
         if colored > (1 - MAX_GREY_OF_COLOR_FILM) * found.seconds:

@@ -338,7 +338,8 @@ def split_by_time(pairs: Sequence[Pair], sizes: tuple[float, ...] = DEFAULT_SPLI
     if len(starts) < 2:
         raise PairsError(
             f"the pairs show only {len(starts) + 1} shot(s), and training, validation and test"
-            " need one each; extract a longer part of the film, or more stills with --every"
+            " need one each; extract a longer part of the film, or more stills with --every, or"
+            " give --split interleaved, which has no foreign shots to test"
         )
     first = min(starts[:-1], key=lambda start: abs(start - ideals[0]))
     second = min(

@@ -19,6 +19,7 @@ from filmcolorizer_cli.colorizing import (
     ColorizeOptions,
     check_part,
     in_color_already,
+    no_picture,
 )
 from filmcolorizer_cli.networks import Network
 from filmcolorizer_cli.painting import colorize_frames
@@ -108,7 +109,7 @@ def preview(
         area=area,
         vividness=options.vividness,
     )
-    all_colored = not options.recolor
+    all_colored, when = not options.recolor, None
     for when, shot in _shots(film, start, seconds, field_order, frames):
         is_colored = not options.recolor and _is_colored(shot)
         all_colored &= is_colored
@@ -118,6 +119,8 @@ def preview(
             chroma = own_chroma if is_colored else next(paint([luma], network))[1]
             pictures[name] = _displayed(film, luma, chroma)
         yield Moment(when, is_colored, pictures)
+    if when is None:
+        raise no_picture(film, start)
     if all_colored:
         raise in_color_already(film)
 

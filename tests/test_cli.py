@@ -1186,7 +1186,8 @@ def test_colorize_takes_a_start(
 
 @pytest.mark.parametrize("option", ["--start", "--duration"])
 @pytest.mark.parametrize(
-    "value", ["soon", "-1", "1:x", "1:-2", "1:2:3:4", "nan", "inf", "1::2", ""]
+    "value",
+    ["soon", "-1", "1:x", "1:-2", "1:60", "1:60:00", "1:2:3:4", "nan", "inf", "1::2", ""],
 )
 def test_colorize_refuses_what_is_no_time(option: str, value: str, plain_clip: Path) -> None:
     said = misuse("colorize", plain_clip, f"{option}={value}")
@@ -1198,6 +1199,26 @@ def test_colorize_refuses_to_start_behind_the_end(plain_clip: Path, vivid_weight
     assert fail(*arguments, "--start", "1:02", code=2) == (
         f"{plain_clip} ends at 2.00 s, before the start at 62 s; give a smaller --start"
     )
+    for command in (arguments, ("preview", *arguments[1:2], "--model", vivid_weights)):
+        assert fail(*command, "--start", "1.99", code=2) == (
+            f"no frame of {plain_clip} begins at 1.99 s or later; give a smaller --start"
+        )
+
+
+def test_colorize_tells_where_the_pictures_of_a_half_copied_film_end(
+    numbered_clip: Path, vivid_weights: Path
+) -> None:
+    film = Path("film.mkv")
+    run_ffmpeg("-i", numbered_clip, "-c", "copy", "-cluster_time_limit", "500", film)
+    quick = ("--model", vivid_weights, "--preset", "ultrafast", "--device", "cpu")
+    whole = run("colorize", film, "-o", "whole.mp4", *quick)
+    assert whole.exit_code == 0 and "the pictures end" not in whole.stderr
+    film.write_bytes(film.read_bytes()[: film.stat().st_size // 2])
+    half = run("colorize", film, "-o", "half.mp4", *quick)
+    [told] = re.findall("the pictures end at (.*) s of 4.0 s; ", half.stderr)
+    assert float(told) == pytest.approx(probe(Path("half.mp4")).duration_seconds, abs=0.1)
+    part = run("colorize", film, "-o", "part.mp4", "--duration", "0.5", *quick)
+    assert part.exit_code == 0 and "the pictures end" not in part.stderr
 
 
 def test_colorize_crf_and_preset_reach_the_encoder(color_film: Path, vivid_weights: Path) -> None:
@@ -1465,6 +1486,10 @@ def test_demo_makes_a_coloured_film_and_a_picture() -> None:
     assert fail("demo") == (
         "filmcolorizer-sample.mp4 exists already; name another file with -o, or give --overwrite"
     )
+    assert fail("demo", "-o", "nowhere").startswith("the folder nowhere does not exist; ")
+    Path("there").mkdir()
+    succeed("demo", "-o", "there")
+    assert files_in(Path("there")) == files_in(Path())[:-1]
 
 
 def no_video(name: str, plain_clip: Path) -> Path:
