@@ -1595,7 +1595,8 @@ def test_train_refuses_pairs_of_too_few_shots(numbered_clip: Path) -> None:
     succeed("extract", numbered_clip, "--duration", "2", "--every", "48", "--size", "32")
     assert fail("train") == (
         "the pairs show only 1 shot(s), and training, validation and test need one each; extract"
-        " a longer part of the film, or more stills with --every"
+        " a longer part of the film, or more stills with --every, or"
+        " give --split interleaved, which has no foreign shots to test"
     )
 
 

@@ -630,7 +630,8 @@ def test_split_by_time_refuses_too_few_shots(shots: list[int], count: int) -> No
         split_by_time(make_pairs(shots))
     assert str(caught.value) == (
         f"the pairs show only {count} shot(s), and training, validation and test need one each;"
-        " extract a longer part of the film, or more stills with --every"
+        " extract a longer part of the film, or more stills with --every, or"
+        " give --split interleaved, which has no foreign shots to test"
     )
 
 
