@@ -119,7 +119,9 @@ def _parse_seconds(text: str) -> float:
     largest, *smaller = parts or [-1.0]
     is_time = 0 <= largest < LONGEST_SECONDS and all(0 <= part < 60 for part in smaller)
     if not is_time or len(smaller) > 2:
-        raise typer.BadParameter(f"{text!r} is no time; write seconds or hours:minutes:seconds")
+        raise typer.BadParameter(
+            f"{text!r} is no time; write seconds, or hours:minutes:seconds, the last two under 60"
+        )
     seconds = 0.0
     for part in parts:
         seconds = seconds * 60 + part
@@ -1232,7 +1234,7 @@ def demo(
     film = output / "filmcolorizer-sample.mp4"
     target, picture = _default_target(film), film.with_suffix(".png")
     for path in (film, target, picture):
-        _check_target(path, [SAMPLE_FILM], overwrite)
+        _check_target(path, [SAMPLE_FILM], overwrite, what="folder")
     with replacing(film) as temporary:
         shutil.copyfile(SAMPLE_FILM, temporary)
     chosen = weights.find_model(weights.DEFAULT_MODEL)
@@ -1350,8 +1352,14 @@ def _beside(film: Path, ending: str) -> Path:
     return film.with_name(f"{film.stem}{ending}")
 
 
-def _check_target(target: Path, sources: list[Path], overwrite: bool, option: str = "-o") -> None:
-    """Refuse to write over a source, ever, or over anything else unasked."""
+def _check_target(
+    target: Path, sources: list[Path], overwrite: bool, option: str = "-o", what: str = "file"
+) -> None:
+    """Refuse to write over a source, ever, or over anything else unasked.
+
+    Args:
+        what: the option names.
+    """
     check_folder(target.parent)
     if target.is_dir():
         raise FilmColorizerError(f"{target} is a folder; name a file with {option}")
@@ -1361,7 +1369,7 @@ def _check_target(target: Path, sources: list[Path], overwrite: bool, option: st
         raise FilmColorizerError(f"{target} is the source itself; name another file with {option}")
     if not overwrite:
         raise FilmColorizerError(
-            f"{target} exists already; name another file with {option}, or give --overwrite"
+            f"{target} exists already; name another {what} with {option}, or give --overwrite"
         )
 
 

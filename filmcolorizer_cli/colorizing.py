@@ -50,7 +50,7 @@ from filmcolorizer_cli.weights import checksum, read_tensors, write_tensors
 SEGMENT_SECONDS = 10  # of film, more or less, that a crash costs
 ROUNDING_FRAMES = 0.25  # by which times that were found and those of frames may differ
 MAX_GREY_OF_COLOR_FILM = 0.01  # its titles on black and the like
-MAX_UNTOLD_SECONDS = 1.0  # by which the sound may outlast the pictures
+MAX_UNTOLD_SECONDS = 1.0  # by which pictures may end before what the file says, or before its sound
 
 
 @dataclass(frozen=True)
@@ -267,10 +267,11 @@ def _tell(
     wanted = film.duration_seconds - options.start_seconds
     if options.duration_seconds is not None:
         wanted = min(wanted, options.duration_seconds)
-    if 0 < found.seconds < wanted - MAX_UNTOLD_SECONDS and not options.skips_damage:
+    untold = max(MAX_UNTOLD_SECONDS, float(1 / film.frame_rate))
+    if 0 < found.seconds < wanted - untold and not options.skips_damage:
         note(
-            f"the pictures end at {options.start_seconds + found.seconds:.1f} s of"
-            f" {film.duration_seconds:.1f} s; where they should not, get the whole file"
+            f"the pictures end at {options.start_seconds + found.seconds:.1f} s, the file at"
+            f" {film.duration_seconds:.1f} s; if they should go on, get the whole file"
         )
     colored = sum(end - begin for begin, end in found.colored)
     if colored and not options.recolor:

@@ -7,7 +7,7 @@ import json
 import math
 import shutil
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -248,19 +248,10 @@ def extract(
         cuts_file = temporary / "cuts.txt"
         size = still_size(options.size, shared_aspect_ratio(sync_map, bw or color))
         stills: list[tuple[str, float, float]] = []
-        saving: deque[Future[None]] = deque()
-        with ThreadPoolExecutor(SAVERS) as savers:
-            for still in _read_stills(bw, color, sync_map, options, size, cuts_file):
-                name = f"{len(stills) + 1:06d}"
-                saving.append(
-                    savers.submit(_save_pair, still, color.coding.matrix, temporary, name)
-                )
-                if len(saving) > SAVERS:
-                    saving.popleft().result()
-                stills.append((name, still.bw_seconds, still.color_seconds))
-                yield len(stills)
-            for saved in saving:
-                saved.result()
+        read = _read_stills(bw, color, sync_map, options, size, cuts_file)
+        for name, still in _save_stills(read, color.coding.matrix, temporary):
+            stills.append((name, still.bw_seconds, still.color_seconds))
+            yield len(stills)
         if not stills:
             raise OptionError(
                 "there is no still in this part of the films; give another --start, --duration or"
@@ -398,6 +389,22 @@ def _number_shots(stills: list[tuple[str, float, float]], cuts: list[float]) -> 
         )
         for name, bw_seconds, color_seconds in stills
     ]
+
+
+def _save_stills(
+    stills: Iterable[AlignedPicture], matrix: str, folder: Path
+) -> Iterator[tuple[str, AlignedPicture]]:
+    """Write stills beside their reading; yields each with its name, soon to be written."""
+    saving: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(SAVERS) as savers:
+        for number, still in enumerate(stills, 1):
+            name = f"{number:06d}"
+            saving.append(savers.submit(_save_pair, still, matrix, folder, name))
+            if len(saving) > SAVERS:
+                saving.popleft().result()
+            yield name, still
+        for saved in saving:
+            saved.result()
 
 
 def _save_pair(still: AlignedPicture, matrix: str, folder: Path, name: str) -> None:

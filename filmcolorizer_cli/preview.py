@@ -93,7 +93,8 @@ def preview(
         The moments, in order.
 
     Raises:
-        OptionError: the film ends before the part begins, or all of it is in colour already.
+        OptionError: the film ends before the part begins, no frame begins after that, or all of it
+            is in colour already.
         VideoError: the film cannot be read.
     """
     check_part(film, options.sampling())
@@ -163,6 +164,8 @@ def _shots(
         if taken is not None:
             before.append(_small(taken[1]))
             yield taken
+    if not before and (only := _take(film, [start], before, field_order)) is not None:
+        yield only  # of a part that is hardly longer than a frame
 
 
 def _take(

@@ -120,7 +120,7 @@ class Colors:
         Args:
             trail: of its pixels in this one.
             luma, seen: its luma, and the chroma that the network saw.
-            remembered: those of key frames before this one.
+            remembered: those of key frames before these.
         """
         worth = _worth(luma)
         age, correction = self._along(trail, seen)

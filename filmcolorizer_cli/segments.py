@@ -171,12 +171,15 @@ class Parts:
     def finish(self, segment: Segment, frames: int, ticks: list[int] | None = None) -> None:
         """Note that a segment is done; its file is whole, unless it has no frames.
 
-        What it went on with is deleted: of all segments it would take more than a gigabyte.
+        What it went on with is deleted, since that of all segments would take more than a gigabyte.
+        Should its file be lost, the segments before it are made anew as well, back to a shot's
+        begin.
         """
         segment.frames, segment.ticks = frames, ticks
         self._write()
         if segment.goes_on:
-            self.colors_file(self.before(segment)).unlink(missing_ok=True)
+            with suppress(OSError):  # it goes with the folder then
+                self.colors_file(self.before(segment)).unlink()
 
     def close(self) -> None:
         """Let others go on; without a single segment done, nothing is worth keeping."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -330,9 +330,8 @@ def _probe_container(path: Path, container: Any) -> Film:
     start = _start_seconds(stream, first_tick)
     if stream.duration:
         duration = float(stream.duration * stream.time_base)
-    elif tag := re.fullmatch(r"(\d+):(\d+):([\d.]+)", stream.metadata.get("DURATION", "")):
-        hours, minutes, seconds = map(float, tag.groups())  # Matroska's
-        duration = hours * 3600 + minutes * 60 + seconds - start
+    elif (end := _tagged_end(stream.metadata)) is not None:
+        duration = end - start
     elif container.duration:
         duration = container.duration / av.time_base - start
     else:
@@ -451,6 +450,16 @@ def _start_seconds(stream: Any, first_tick: int) -> float:
     """When what has this time in a stream comes, counted from its container's start."""
     container_start = (stream.container.start_time or 0) / av.time_base
     return max(float(first_tick * stream.time_base) - container_start, 0.0)
+
+
+def _tagged_end(tags: Mapping[str, str]) -> float | None:
+    """When a stream ends, in seconds, as Matroska tags it: ``DURATION``, or ``DURATION-eng``."""
+    ends = (value for name, value in tags.items() if name.partition("-")[0] == "DURATION")
+    found = re.fullmatch(r"(\d+):(\d+):([\d.]+)", next(ends, ""))
+    if found is None:
+        return None
+    hours, minutes, seconds = map(float, found.groups())
+    return hours * 3600 + minutes * 60 + seconds
 
 
 def _sound(stream: Any) -> Sound:

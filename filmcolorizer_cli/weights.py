@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from filmcolorizer_cli.errors import WeightsError
-from filmcolorizer_cli.files import models_folder, replacing
+from filmcolorizer_cli.files import lack_of_room, models_folder, replacing
 from filmcolorizer_cli.networks import Network, build, config_from_dict, config_to_dict
 
 DEFAULT_MODEL = "default"
@@ -161,9 +161,11 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
             save_file(contiguous, temporary, metadata)
             temporary.chmod(mode)  # safetensors lets nobody but the owner read
     except SafetensorError as error:
-        raise WeightsError(
+        sentence = WeightsError(
             f"cannot write {path} ({error}); make room there, or choose another place with -o"
-        ) from None
+        )
+        sentence.lack_of_room = lack_of_room(str(error))
+        raise sentence from None
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:

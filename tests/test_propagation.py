@@ -151,12 +151,54 @@ def test_what_comes_back_has_the_colours_that_it_had(
     assert np.abs(found[-1] - found[0]).mean() < 0.4 * np.abs(cast).mean()
 
 
+def test_what_comes_back_otherwise_is_not_taken_for_the_same(
+    picture: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """As a lawn that is seen where a wall of that grey was."""
+    lumas, seen = map(there_and_back, picture)
+    cast = np.array([0.3, -0.3], np.float32)
+    half = len(seen) // 2
+    seen[half:] = [chroma + cast for chroma in seen[half:]]
+    propagator, found = Propagator(), []
+    for first in range(0, len(lumas), MAX_GAP):
+        part = slice(first, first + MAX_GAP)
+        found += carried(lumas[part], seen[part], propagator)[0]
+    assert np.abs(found[-1] - seen[-1]).mean() < 0.25 * np.abs(cast).mean()
+
+
+def test_nothing_is_remembered_beyond_a_shot(picture: tuple[np.ndarray, np.ndarray]) -> None:
+    lumas, seen = map(there_and_back, picture)
+    half = len(lumas) // 2
+    propagator, alone = Propagator(), Propagator()
+    for first in range(0, half, MAX_GAP):
+        carried(lumas[first : min(first + MAX_GAP, half)], seen[first:half], propagator)
+    propagator.begin_shot()
+    for first in range(half, len(lumas), MAX_GAP):
+        part = slice(first, first + MAX_GAP)
+        darker = [chroma - np.float32(0.05) for chroma in seen[part]]
+        found, _ = carried(lumas[part], darker, propagator)
+        expected, _ = carried(lumas[part], darker, alone)
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_saturation_does_not_pump(picture: tuple[np.ndarray, np.ndarray]) -> None:
+    """One look that is far more vivid than those before it counts little."""
+    luma, chroma = picture
+    propagator = Propagator()
+    for strength in (*[1.0] * 8, 2.0):
+        seen = [window(chroma, 0) * np.float32(strength)]
+        [found], _ = carried([window(luma, 0)], seen, propagator)
+    assert np.linalg.norm(found) < 1.3 * np.linalg.norm(window(chroma, 0))
+
+
 def test_propagator_goes_on_from_its_planes(picture: tuple[np.ndarray, np.ndarray]) -> None:
     lumas, seen = map(there_and_back, picture)
     first, second, whole, other = Propagator(), Propagator(), [], []
     for begin in range(0, len(lumas), 16):
         part = slice(begin, begin + 16)
         first = Propagator.of(first.planes())
+        for name, planes in first.planes().items():
+            np.testing.assert_array_equal(planes, second.planes()[name])
         whole += carried(lumas[part], seen[part], first)[0]
         other += carried(lumas[part], seen[part], second)[0]
     for one, two in zip(whole, other, strict=True):

@@ -204,6 +204,20 @@ def test_probe_tells_when_a_late_picture_starts(
     assert film.duration_seconds == pytest.approx(2, abs=FRAME)
 
 
+@pytest.mark.parametrize("name", ["DURATION", "DURATION-eng"])
+def test_probe_of_matroska_tells_the_pictures_length_not_the_sounds(
+    name: str, tmp_path: Path
+) -> None:
+    film = tmp_path / "film.mkv"
+    pictures, sound = ("testsrc2=size=64x48:rate=25:duration=2", "sine=duration=5")
+    inputs = ("-f", "lavfi", "-i", pictures, "-f", "lavfi", "-i", sound)
+    run_ffmpeg(*inputs, "-metadata:s:v", "DURATION-eng=00:00:02.000000000", film)
+    if name != "DURATION":  # other programs write no such tag without a language
+        content = film.read_bytes()
+        film.write_bytes(content.replace(b"DURATIOND\x87", b"OTHERTAGD\x87"))
+    assert probe(film).duration_seconds == pytest.approx(2.0, abs=0.05)
+
+
 def test_probe_takes_rgb_for_the_working_matrix(tmp_path: Path) -> None:
     codec = ("-c:v", "libx264rgb")
     film = probe(make_clip(tmp_path / "rgb.mp4", seconds=0.2, codec=codec, layout="rgb24"))
