@@ -41,6 +41,7 @@ PATCH_STRIDE = 6  # of patches of 8 pixels; with 4 it takes half as long again
 # misses where it began, and the change of luma along it, in code values.
 RETURN_PIXELS = 2.0
 LUMA_CODES = 14.0
+CHANGED_CODES = 10.0  # the same from one key frame to the next, which counts less colours there
 LEVEL_RADIUS = 10  # pixels around a pixel, whose common change of luma is one of exposure
 LOST_TRUST = 0.3  # under which a pixel counts as not explained
 LEAST_TRUST = 1e-3  # so that what no key frame explains is a plain mix of both
@@ -123,7 +124,7 @@ class Colors:
             remembered: those of key frames before these.
         """
         worth = _worth(luma)
-        age, correction = self._along(trail, seen)
+        age, correction = self._along(trail, luma, seen)
         fresh = 1 - np.minimum(age / (FRESH_AGE * worth), 1)
         if remembered and fresh.mean() > LEAST_FRESH:
             more, recalled = _recall(remembered, luma, seen, fresh)
@@ -144,9 +145,14 @@ class Colors:
             np.asarray(gain, np.float32),
         )
 
-    def _along(self, trail: Trail, seen: Floats) -> tuple[Floats, Floats]:
-        """The age (H, W) of what a trail leads to, and how its chroma (H, W, 2) differs."""
-        age = look_up(self.age, trail.places) * trail.trust
+    def _along(self, trail: Trail, luma: Plane, seen: Floats) -> tuple[Floats, Floats]:
+        """The age (H, W) of what a trail leads to, and how its chroma (H, W, 2) differs.
+
+        What a dissolve changes bit by bit, so that each step is trusted, is compared as a whole.
+        """
+        moved = look_up(self.luma.astype(np.float32), trail.places)
+        likeness = np.exp(-np.square(_change(luma, moved) / CHANGED_CODES))
+        age = look_up(self.age, trail.places) * trail.trust * likeness
         return age, look_up(self.chroma, trail.places) - seen
 
     def painted(self) -> Floats:
@@ -312,7 +318,7 @@ def _recall(
     side = (2 * RECALL_RADIUS + 1,) * 2
     best = min(remembered, key=unlikeness)
     trail = Motion(best.luma, luma).back
-    age, correction = best._along(trail, seen)
+    age, correction = best._along(trail, luma, seen)
     error = np.square(correction).sum(axis=2) / RECALL_CHROMA**2
     return age * cv2.blur(trail.trust, side) * np.exp(-error), correction
 
@@ -342,13 +348,18 @@ def _trail(luma: Plane, other: Plane, flow: Floats, flow_back: Floats) -> Trail:
     """A flow, trusted as far as it leads back, stays inside, and shows the same thing."""
     places = _places(luma.shape) + flow
     miss_x, miss_y = cv2.split(flow + look_up(flow_back, places))
-    change = luma - look_up(other.astype(np.float32), places)
-    side = 2 * LEVEL_RADIUS + 1
-    change -= cv2.blur(change, (side, side))
+    change = _change(luma, look_up(other.astype(np.float32), places))
     error = (miss_x**2 + miss_y**2) / RETURN_PIXELS**2 + (change / LUMA_CODES) ** 2
     right, bottom = luma.shape[1] - 0.5, luma.shape[0] - 0.5
     is_inside = cv2.inRange(places, (-0.5, -0.5), (right, bottom)) > 0
     return Trail(places, np.exp(-error) * is_inside)
+
+
+def _change(luma: Plane, moved: Floats) -> Floats:
+    """How a frame's luma differs from what moved there, (H, W), in codes, but for exposure."""
+    change = luma - moved
+    side = 2 * LEVEL_RADIUS + 1
+    return np.asarray(change - cv2.blur(change, (side, side)), np.float32)
 
 
 @cache

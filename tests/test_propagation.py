@@ -120,6 +120,23 @@ def test_carry_keeps_colours_through_a_flicker_of_exposure(
     assert before < after
 
 
+def test_carry_leaves_no_ghost_of_what_was_dissolved(
+    picture: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """A second of a dissolve, each step of which is small, and a second of what it led to."""
+    before, after = ([p.copy(), p[::-1, ::-1].copy()] for p in (window(q, 0) for q in picture))
+    shares = np.clip(np.arange(2 * MAX_GAP) / MAX_GAP, 0, 1)
+    lumas = [(before[0] * (1 - s) + before[1] * s).astype(np.uint8) for s in shares]
+    seen = [(after[0] * (1 - s) + after[1] * s).astype(np.float32) for s in shares]
+    propagator = Propagator()
+    for first in range(0, len(lumas), MAX_GAP):
+        found, _ = carried(
+            lumas[first : first + MAX_GAP], seen[first : first + MAX_GAP], propagator
+        )
+    ghost = np.abs(found[-1] - after[1]).mean() / np.abs(after[0] - after[1]).mean()
+    assert ghost < 0.5  # 0.75 if only each step is looked at
+
+
 def test_carry_looks_anew_at_what_the_motion_does_not_explain() -> None:
     generator = np.random.default_rng(2)
     lumas = list(generator.integers(0, 256, (4, HEIGHT, WIDTH), np.uint8))
