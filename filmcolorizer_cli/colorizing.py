@@ -264,9 +264,8 @@ def _tell(
     Raises:
         OptionError: all of the film is in colour already.
     """
-    wanted = film.duration_seconds - options.start_seconds
-    if options.duration_seconds is not None:
-        wanted = min(wanted, options.duration_seconds)
+    sampling = options.sampling()
+    wanted = sampling.frame_count(film) / sampling.frame_rate
     untold = max(MAX_UNTOLD_SECONDS, float(1 / film.frame_rate))
     if 0 < found.seconds < wanted - untold and not options.skips_damage:
         note(

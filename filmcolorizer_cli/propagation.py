@@ -124,7 +124,8 @@ class Colors:
             remembered: those of key frames before these.
         """
         worth = _worth(luma)
-        age, correction = self._along(trail, luma, seen)
+        age, correction = self._along(trail, seen)
+        age *= self._likeness(trail, luma)
         fresh = 1 - np.minimum(age / (FRESH_AGE * worth), 1)
         if remembered and fresh.mean() > LEAST_FRESH:
             more, recalled = _recall(remembered, luma, seen, fresh)
@@ -145,15 +146,18 @@ class Colors:
             np.asarray(gain, np.float32),
         )
 
-    def _along(self, trail: Trail, luma: Plane, seen: Floats) -> tuple[Floats, Floats]:
-        """The age (H, W) of what a trail leads to, and how its chroma (H, W, 2) differs.
+    def _along(self, trail: Trail, seen: Floats) -> tuple[Floats, Floats]:
+        """The age (H, W) of what a trail leads to, and how its chroma (H, W, 2) differs."""
+        age = look_up(self.age, trail.places) * trail.trust
+        return age, look_up(self.chroma, trail.places) - seen
 
-        What a dissolve changes bit by bit, so that each step is trusted, is compared as a whole.
+    def _likeness(self, trail: Trail, luma: Plane) -> Floats:
+        """How much of what a trail leads to still looks alike, (H, W), from 0 to 1.
+
+        A dissolve changes it bit by bit, so that each step of the trail is trusted.
         """
         moved = look_up(self.luma.astype(np.float32), trail.places)
-        likeness = np.exp(-np.square(_change(luma, moved) / CHANGED_CODES))
-        age = look_up(self.age, trail.places) * trail.trust * likeness
-        return age, look_up(self.chroma, trail.places) - seen
+        return np.exp(-np.square(_change(luma, moved) / CHANGED_CODES))
 
     def painted(self) -> Floats:
         """The chroma (H, W, 2) to paint with: about as colourful as the network saw it."""
@@ -318,7 +322,7 @@ def _recall(
     side = (2 * RECALL_RADIUS + 1,) * 2
     best = min(remembered, key=unlikeness)
     trail = Motion(best.luma, luma).back
-    age, correction = best._along(trail, luma, seen)
+    age, correction = best._along(trail, seen)
     error = np.square(correction).sum(axis=2) / RECALL_CHROMA**2
     return age * cv2.blur(trail.trust, side) * np.exp(-error), correction
 
