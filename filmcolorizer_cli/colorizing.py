@@ -170,7 +170,8 @@ def colorize(
             options,
             device,
             found,
-            _cuts(film, found, ticks, options),
+            _frame_numbers(film, found.cuts, ticks, options),
+            _dissolves(film, found, ticks, options),
             parts.known["damage"],
             all_ticks,
             ticks,
@@ -320,23 +321,34 @@ def _plan(
     """The segments of a film."""
     rate = options.encoding.frame_rate if ticks is None else film.frame_rate
     frames = round(found.seconds * rate) if ticks is None else len(ticks)
-    cuts = _cuts(film, found, ticks, options)
+    cuts = _frame_numbers(film, found.cuts, ticks, options)
     usual_frames = round(SEGMENT_SECONDS * rate)
     # What is carried from one segment to the next is the same as without a border between them.
     step = CHUNK_FRAMES if options.temporal else None
     return plan_segments(frames, usual_frames, cuts, step=step)
 
 
-def _cuts(
+def _dissolves(
     film: Film, found: Survey, ticks: list[int] | None, options: ColorizeOptions
+) -> list[tuple[int, int]]:
+    """The numbers of the first frames in dissolves, and of those behind them."""
+    begins, ends = (
+        _frame_numbers(film, [span[side] for span in found.dissolves], ticks, options)
+        for side in (0, 1)
+    )
+    return list(zip(begins, ends, strict=True))
+
+
+def _frame_numbers(
+    film: Film, seconds: Sequence[float], ticks: list[int] | None, options: ColorizeOptions
 ) -> list[int]:
-    """The numbers of the frames, of those that are written, that shots begin with, ascending."""
+    """The numbers of the frames, of those that are written, that are shown at these times."""
     if ticks is None:
         rate = options.encoding.frame_rate
-        return [math.ceil(cut * rate - ROUNDING_FRAMES) for cut in found.cuts]
+        return [math.ceil(second * rate - ROUNDING_FRAMES) for second in seconds]
     start = film.first_tick + options.start_seconds / float(film.time_base)
     times = [(tick - start) * float(film.time_base) for tick in ticks]
-    return [bisect_left(times, cut - ROUNDING_FRAMES / film.frame_rate) for cut in found.cuts]
+    return [bisect_left(times, second - ROUNDING_FRAMES / film.frame_rate) for second in seconds]
 
 
 @dataclass(frozen=True)
@@ -345,6 +357,7 @@ class _Job:
 
     Attributes:
         cuts: the numbers of the frames that shots begin with, ascending.
+        dissolves: of the first frames in dissolves, and of those behind them.
         all_ticks: the times of the film's frames, where they are not evenly spaced.
         ticks: of those that are written, where they keep them.
     """
@@ -355,6 +368,7 @@ class _Job:
     device: torch.device
     survey: Survey
     cuts: Sequence[int]
+    dissolves: Sequence[tuple[int, int]]
     damage: Spans | None
     all_ticks: Sequence[int] | None
     ticks: Sequence[int] | None
@@ -644,6 +658,7 @@ def _paint(
         batch_size=job.batch_size,
         propagator=propagator,
         cuts=job.cuts,
+        dissolves=job.dissolves,
         first_frame=first_frame,
     )
 

@@ -184,7 +184,10 @@ def evaluate_film(
         for shot in _split(pictures, found, sampling.frame_rate):
             begin, meter = _seconds(sampling, len(rows)), _ShotMeter(film.coding.matrix)
             propagator = Propagator() if options.temporal else None
-            for painted in _colorize(shot, film, sampling, network, device, propagator):
+            first = len(rows)
+            for painted in _colorize(
+                shot, first, film, found, sampling, network, device, propagator
+            ):
                 rows.append((_seconds(sampling, len(rows)), *meter.add(*painted)))
                 yield len(rows)
             sums, end = meter.sums(), _seconds(sampling, len(rows))
@@ -228,7 +231,9 @@ def paint_frame(
     )
     with closing(_read(film, result.found, sampling)) as pictures:
         propagator = Propagator() if options.temporal else None
-        *_, painted = _colorize(pictures, film, sampling, network, device, propagator)
+        *_, painted = _colorize(
+            pictures, begin, film, result.found, sampling, network, device, propagator
+        )
     return painted
 
 
@@ -297,10 +302,22 @@ def _split(
     pictures: Iterator[Picture], found: Survey, frame_rate: Fraction
 ) -> Iterator[Iterator[Picture]]:
     """Yield the pictures of each shot; each is to be read to its end before the next."""
-    cuts = [math.ceil(cut * frame_rate - ROUNDING_FRAMES) for cut in found.cuts]
+    cuts = [_number(cut, frame_rate) for cut in found.cuts]
     for begin, end in pairwise([0, *cuts]):
         yield islice(pictures, end - begin)
     yield pictures
+
+
+def _dissolves(found: Survey, frame_rate: Fraction) -> list[tuple[int, int]]:
+    """The numbers of the first frames in dissolves, and of those behind them."""
+    return [
+        (_number(begin, frame_rate), _number(end, frame_rate)) for begin, end in found.dissolves
+    ]
+
+
+def _number(seconds: float, frame_rate: Fraction) -> int:
+    """The first frame's that begins at this time, from the first one on, or later."""
+    return math.ceil(seconds * frame_rate - ROUNDING_FRAMES)
 
 
 def _seconds(sampling: Sampling, number: int) -> float:
@@ -310,13 +327,19 @@ def _seconds(sampling: Sampling, number: int) -> float:
 
 def _colorize(
     shot: Iterator[Picture],
+    first_frame: int,
     film: Film,
+    found: Survey,
     sampling: Sampling,
     network: Network,
     device: torch.device,
     propagator: Propagator | None,
 ) -> Iterator[tuple[Plane, Plane, Plane]]:
-    """Yield the luma of each picture of a shot, the chroma that it is given, and the true one."""
+    """Yield the luma of each picture of a shot, the chroma that it is given, and the true one.
+
+    Args:
+        first_frame: the first picture's number in what the survey looked through.
+    """
     true_chroma: deque[Plane] = deque()  # of the frames that the colorizer has ahead
 
     def lumas() -> Iterator[Plane]:
@@ -332,6 +355,8 @@ def _colorize(
         pixel_aspect_ratio=film.aspect_ratio * height / width,
         coding=Coding(matrix=film.coding.matrix),
         propagator=propagator,
+        dissolves=_dissolves(found, sampling.frame_rate),
+        first_frame=first_frame,
     )
     for luma, chroma in colored:
         yield _as_bytes(luma), _as_bytes(chroma), true_chroma.popleft()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import cv2
@@ -87,6 +87,7 @@ def colorize_frames(
     batch_size: BatchSize | None = None,
     propagator: Propagator | None = None,
     cuts: Collection[int] = (),
+    dissolves: Sequence[tuple[int, int]] = (),
     first_frame: int = 0,
 ) -> Iterator[tuple[DeepPlane, DeepPlane]]:
     """Give each luma plane its chroma.
@@ -101,6 +102,7 @@ def colorize_frames(
         propagator: carries colours from frame to frame, and from what it carried before on to these
             frames; without one each frame is looked at alone.
         cuts: the numbers of frames that begin a shot, to which no colours are carried.
+        dissolves: the numbers of the first frames in dissolves, and of those behind them.
         first_frame: the first one's number. Colours are found for some frames together, up to
             multiples of ``CHUNK_FRAMES``, so that they do not depend on where a film is divided.
 
@@ -110,7 +112,8 @@ def colorize_frames(
     eye = _Eye(for_inference(network, device), device, batch_size or BatchSize())
     most_frames = BATCH_SIZE if propagator is None else CHUNK_FRAMES
     upsampler: Upsampler | None = None
-    for chunk, begins_shot in _chunks(lumas, cuts, most_frames, first_frame):
+    borders = {*cuts, *chain.from_iterable(dissolves)}
+    for number, chunk in _chunks(lumas, borders, most_frames, first_frame):
         height, width = chunk[0].shape
         shown = area or Area(0, 0, width, height)
         views = [_View(shown.of(luma), coding) for luma in chunk]
@@ -119,28 +122,31 @@ def colorize_frames(
         if propagator is None:
             found: Iterable[Floats] = eye.see(views, aspect_ratio)
         else:
-            if begins_shot:
+            if number in cuts:
                 propagator.begin_shot()
-            found = _carry(propagator, eye, views, aspect_ratio)
+            is_dissolve = any(begin <= number < end for begin, end in dissolves)
+            found = _carry(propagator, eye, views, aspect_ratio, is_dissolve)
         for luma, view, chroma in zip(chunk, views, found, strict=True):
             painted = view.paint(chroma, vividness, upsampler)
             yield luma, shown.framed(painted, luma.shape, 1 << (coding.bit_depth - 1))
 
 
 def _chunks(
-    lumas: Iterable[DeepPlane], cuts: Collection[int], most_frames: int, number: int
-) -> Iterator[tuple[list[DeepPlane], bool]]:
-    """Yield some consecutive frames of one shot, and whether a shot begins with them."""
+    lumas: Iterable[DeepPlane], borders: Collection[int], most_frames: int, number: int
+) -> Iterator[tuple[int, list[DeepPlane]]]:
+    """Yield some consecutive frames that no border divides, and the number of the first one."""
     frames = iter(lumas)
     while (first := next(frames, None)) is not None:
         step = most_frames
         while step * first.nbytes > CHUNK_BYTES and step % 2 == 0:
             step //= 2
         end = min(
-            (number // step + 1) * step, *(cut for cut in cuts if cut > number), number + step
+            (number // step + 1) * step,
+            *(border for border in borders if border > number),
+            number + step,
         )
         chunk = [first, *islice(frames, end - number - 1)]
-        yield chunk, number in cuts
+        yield number, chunk
         number += len(chunk)
 
 
@@ -238,7 +244,11 @@ class _Eye:
 
 
 def _carry(
-    propagator: Propagator, eye: _Eye, views: Sequence[_View], aspect_ratio: float
+    propagator: Propagator,
+    eye: _Eye,
+    views: Sequence[_View],
+    aspect_ratio: float,
+    dissolves: bool,
 ) -> Iterator[Floats]:
     """Yield chroma (2, h, w) of each of some consecutive frames, carried along the motion."""
     size = max(min(MOTION_SIZE, *views[0].luma.shape), LEAST_MOTION_SIZE)
@@ -251,7 +261,7 @@ def _carry(
         return [chroma.permute(1, 2, 0).contiguous().numpy() for chroma in planes]
 
     lumas = [_to_bytes(view.light(height, width)) for view in views]
-    for chroma in propagator.carry(lumas, predict):
+    for chroma in propagator.carry(lumas, predict, dissolves=dissolves):
         yield np.ascontiguousarray(chroma.transpose(2, 0, 1))
 
 

@@ -3,7 +3,8 @@
 Within a shot the network looks at key frames alone. What it sees there is averaged along the motion
 with what it saw in the key frames before, so that a thing keeps its colour; what comes into sight
 again is looked up in key frames that are remembered. The frames between two key frames take their
-colours from both, from where the motion comes and where it leads.
+colours from both, from where the motion comes and where it leads. In a dissolve each key frame has
+what is seen in it alone, and the frames between go over from one to the next.
 
 All of it is done on small planes, numpy (H, W) and (H, W, C), in the size that chroma is predicted
 in: the fine edges come from the luma that chroma is enlarged along.
@@ -224,12 +225,15 @@ class Propagator:
             propagator._remembered = dict(zip(remembered, others, strict=True))
         return propagator
 
-    def carry(self, lumas: Sequence[Plane], predict: Predict) -> list[Floats]:
+    def carry(
+        self, lumas: Sequence[Plane], predict: Predict, *, dissolves: bool = False
+    ) -> list[Floats]:
         """The chroma (H, W, 2) of the next frames of the shot; the last one is a key frame.
 
         Args:
             lumas: (H, W), uint8, one or more.
             predict: gives the chroma (H, W, 2) that the network sees in frames of these numbers.
+            dissolves: whether these frames lead to another picture, of which nothing is known yet.
         """
         if self.colors is None:  # the first frame is a key frame
             first_luma, *lumas = lumas
@@ -237,10 +241,11 @@ class Propagator:
             trails, keys = _find_keys(motions)
             first_seen, *others = predict([0, *(key + 1 for key in keys)])
             self.colors = Colors.first(first_luma, first_seen)
-            return [self.colors.painted(), *self._fill(lumas, motions, trails, keys, others)]
+            first = self.colors.painted()
+            return [first, *self._fill(lumas, motions, trails, keys, others, dissolves)]
         motions = _motions(self.colors.luma, lumas)
         trails, keys = _find_keys(motions)
-        return self._fill(lumas, motions, trails, keys, predict(keys))
+        return self._fill(lumas, motions, trails, keys, predict(keys), dissolves)
 
     def _fill(
         self,
@@ -249,6 +254,7 @@ class Propagator:
         trails: Sequence[Trail],
         keys: Sequence[int],
         seen: Sequence[Floats],
+        dissolves: bool,
     ) -> list[Floats]:
         """The chroma of frames that follow one whose colours are known; the last is a key frame.
 
@@ -261,13 +267,19 @@ class Propagator:
         chroma: list[Floats] = []
         for key, seen_in_key in zip(keys, seen, strict=True):
             first = len(chroma)
-            colors = self.colors.renewed(
-                trails[key], lumas[key], seen_in_key, list(self._remembered.values())
-            )
+            if dissolves:
+                colors = Colors.first(lumas[key], seen_in_key)
+            else:
+                colors = self.colors.renewed(
+                    trails[key], lumas[key], seen_in_key, list(self._remembered.values())
+                )
             motions_between = motions[first + 1 : key + 1]
             chroma += _between(self.colors, colors, trails[first:key], motions_between)
             chroma.append(colors.painted())
-            self._remember(self.colors)
+            if dissolves:
+                self._remembered.clear()
+            else:
+                self._remember(self.colors)
             self.colors = colors
         return chroma
 

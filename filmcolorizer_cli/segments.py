@@ -15,7 +15,7 @@ from filmcolorizer_cli.errors import FilmColorizerError, VideoError
 from filmcolorizer_cli.files import cannot_write, check_folder, replacing
 from filmcolorizer_cli.video import Film, count_pictures, sequence_files
 
-_FORMAT = "filmcolorizer-parts/5"
+_FORMAT = "filmcolorizer-parts/6"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
 NEAR = 0.4  # of a segment's usual length, by which it may be longer or shorter

@@ -1,7 +1,7 @@
 """One look through a whole film before it is colorized.
 
-Where its shots begin, which of them are in colour already, where the bars around the picture end,
-and whether its frames are made of two fields.
+Where its shots begin, and where they dissolve into each other, which of them are in colour already,
+where the bars around the picture end, and whether its frames are made of two fields.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from filmcolorizer_cli.dissolves import Dissolves
 from filmcolorizer_cli.video import (
     TIMELINE_FRAME_RATE,
     Bursts,
@@ -36,7 +37,7 @@ from filmcolorizer_cli.video import (
 )
 
 WIDTH, HEIGHT = 128, 96  # pixels of the frames that are looked at for cuts and colour
-FRAMES_A_SECOND = 6  # that are looked at for colour
+FRAMES_A_SECOND = 6  # that are looked at for colour and dissolves
 MIN_SHOT_SECONDS = 0.4
 
 CELL = 8  # pixels, in width and height, of which chroma is the mean
@@ -132,6 +133,8 @@ class Survey:
     Attributes:
         seconds: from the first frame looked at to the end of the last one.
         cuts: where shots begin, in seconds from the first frame, ascending; 0 is not among them.
+        dissolves: begins and ends, in seconds, of what leads from one picture to another without a
+            cut, ascending.
         colored: begins and ends, in seconds, of whole shots that are in colour already, ascending;
             those that follow each other are one.
         area: the picture without black bars at its sides.
@@ -141,6 +144,7 @@ class Survey:
 
     seconds: float
     cuts: tuple[float, ...]
+    dissolves: Spans
     colored: Spans
     area: Area
     field_order: FieldOrder
@@ -151,6 +155,7 @@ class Survey:
         return cls(
             plain["seconds"],
             tuple(plain["cuts"]),
+            tuple((begin, end) for begin, end in plain["dissolves"]),
             tuple((begin, end) for begin, end in plain["colored"]),
             Area(**plain["area"]),
             plain["field_order"],
@@ -196,11 +201,13 @@ def survey(
             *files[1:],
         )
         every = max(round(sampling.frame_rate / FRAMES_A_SECOND), 1)
-        tinge, count = _Tinge(float(sampling.frame_rate / every)), 0
+        rate = float(sampling.frame_rate / every)
+        tinge, dissolves, count = _Tinge(rate), Dissolves(rate), 0
         with closing(read_ycbcr(film, sampling, bursts=bursts)) as frames:
             for frame in track(frames, total, "frames looked at"):
                 if count % every == 0:
                     tinge.add(frame)
+                    dissolves.add(frame[..., 0])
                 count += 1
         seconds = float(count / sampling.frame_rate)
         end = seconds - float(1 / sampling.frame_rate) / 2  # ffmpeg looks a little beyond a part
@@ -208,6 +215,7 @@ def survey(
         return Survey(
             seconds=seconds,
             cuts=tuple(cuts),
+            dissolves=dissolves.spans(),
             colored=_colored(tinge, [0.0, *cuts, seconds]),
             area=find_area(*read_strips(film, bursts)),
             field_order=find_field_order(read_fields(files[1]), bursts.every_seconds),

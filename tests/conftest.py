@@ -279,6 +279,21 @@ def bunny_signatures(bunny: Path) -> Signatures:
 
 
 @pytest.fixture(scope="session")
+def dissolving_film(clip_folder: Path) -> Path:
+    """Two shots of the sample film, slowed down, the one dissolving into the other from 2 to 3 s.
+
+    ffmpeg -i SAMPLE -filter_complex ... PATH
+    """
+    path = clip_folder / "dissolving.mp4"
+    first = "trim=end=0.75,setpts=4*PTS,fps=24"
+    second = "trim=2:2.75,setpts=4*(PTS-STARTPTS),fps=24"
+    mixed = "xfade=duration=1:offset=2,scale=160:120,format=yuv420p"
+    graph = f"[0]{first}[a];[0]{second}[b];[a][b]{mixed}"
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-filter_complex", graph, *X264, "-crf", 16, path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def color_film(clip_folder: Path) -> Path:
     """The sample film in colour, its darks blue and its lights orange: 96x72, 6 s, 24 fps, AAC.
 
@@ -298,20 +313,37 @@ def moving_film(clip_folder: Path) -> Path:
 
     Every frame shows what is two pixels farther right and one farther down.
     """
-    photographs = (skimage.data.astronaut()[40:], skimage.data.coffee()[150:, 100:])
     pictures = [
         photograph[number : number + 96, 2 * number : 2 * number + 128]
-        for photograph in photographs
+        for photograph in photographs()
         for number in range(12)
     ]
-    codec = (*LOSSLESS, "-pix_fmt", "yuv420p")
+    return make_color_clip(clip_folder / "moving.mp4", pictures)
+
+
+@pytest.fixture(scope="session")
+def mixed_film(clip_folder: Path) -> Path:
+    """The same, but still, and the one dissolves into the other from 1 to 1.75 s; 2.75 s."""
+    before, after = (photograph[:96, :128].astype(float) for photograph in photographs())
+    shares = np.clip((np.arange(66) - 24 + 0.5) / 18, 0, 1)
+    pictures = [(before * (1 - share) + after * share).astype(np.uint8) for share in shares]
+    return make_color_clip(clip_folder / "mixed.mp4", pictures)
+
+
+def photographs() -> tuple[np.ndarray, np.ndarray]:
+    """Parts of two colour photographs (H, W, 3), uint8."""
+    return skimage.data.astronaut()[40:], skimage.data.coffee()[150:, 100:]
+
+
+def make_color_clip(path: Path, pictures: list[np.ndarray]) -> Path:
+    """Pictures (96, 128, 3) as a film, 24 frames a second, lossless but for halved chroma."""
     return make_raw_clip(
-        clip_folder / "moving.mp4",
+        path,
         np.stack(pictures),
         size=(128, 96),
         layout="rgb24",
         frame_rate=Fraction(24),
-        codec=codec,
+        codec=(*LOSSLESS, "-pix_fmt", "yuv420p"),
     )
 
 

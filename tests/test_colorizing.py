@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -22,6 +23,7 @@ from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.networks import Network, build
+from filmcolorizer_cli.survey import survey
 from filmcolorizer_cli.video import PLAIN, Film, probe
 from tests.conftest import (
     TINY,
@@ -573,6 +575,25 @@ def test_colorize_refuses_a_film_that_is_in_colour(partly_colored: Path, tmp_pat
     with pytest.raises(OptionError, match="is in colour already; give --recolor to colorize it"):
         list(run_colorize(probe(partly_colored), tmp_path / "color.mp4", recolor=False, **shot))
     assert files_in(tmp_path) == []
+
+
+def test_colorize_leaves_nothing_of_what_a_dissolve_led_from(
+    dissolving_film: Path, tmp_path: Path
+) -> None:
+    """The last frame in it has the colours that the network sees in it alone."""
+    film = probe(dissolving_film)
+    ((_, end),) = survey(film).dissolves
+    last = math.ceil(end * 24) - 1
+    chroma = {}
+    for temporal in (True, False):
+        target = tmp_path / f"{temporal}.mp4"
+        encoding = replace(LOSSLESS_H264, coding=film.coding)
+        list(run_colorize(film, target, encoding=encoding, temporal=temporal))
+        _, *planes = decode_planes(target, "yuv420p", (160, 120))
+        chroma[temporal] = np.stack(planes, axis=1).astype(int)
+    difference = np.abs(chroma[True] - chroma[False]).mean(axis=(1, 2, 3))
+    assert difference[last] < 0.1
+    assert difference[last - 24 : last].mean() > 0.2
 
 
 def test_colorize_keeps_bars_neutral_and_from_the_network(tmp_path: Path) -> None:

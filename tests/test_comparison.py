@@ -80,19 +80,24 @@ def rgb_pictures(path: Path) -> Iterator[np.ndarray]:
         yield np.stack((red, green, blue), axis=-1).clip(0, 1)
 
 
-def test_evaluate_film_compares_what_colorize_paints(moving_film: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["moving_film", "mixed_film"])
+def test_evaluate_film_compares_what_colorize_paints(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    film: Path = request.getfixturevalue(name)
     target = tmp_path / "colorized.mkv"
-    encoding = Encoding(codec="ffv1", coding=probe(moving_film).coding)
+    encoding = Encoding(codec="ffv1", coding=probe(film).coding)
     options = ColorizeOptions(encoding, recolor=True)
-    list(colorize(probe(moving_film), target, vivid_network(), options, CPU))
-    outputs, truths = list(rgb_pictures(target)), list(rgb_pictures(moving_film))
+    list(colorize(probe(film), target, vivid_network(), options, CPU))
+    outputs, truths = list(rgb_pictures(target)), list(rgb_pictures(film))
     greys = [
         np.repeat((luma[..., None].astype(float) - 16) / 219, 3, axis=-1).clip(0, 1)
-        for luma in decode_planes(moving_film, "yuv420p", SIZE)[0]
+        for luma in decode_planes(film, "yuv420p", SIZE)[0]
     ]
-    result = evaluated(moving_film, vivid_network())
+    result = evaluated(film, vivid_network())
+    assert bool(result.found.dissolves) == (name == "mixed_film")
     series = result.series
-    assert series.seconds == pytest.approx([number / 24 for number in range(24)])
+    assert series.seconds == pytest.approx([number / 24 for number in range(len(truths))])
     for name, pictures in (("psnr", outputs), ("baseline_psnr", greys)):
         expected = [
             peak_signal_noise_ratio(truth, picture, data_range=1)
@@ -164,7 +169,7 @@ def test_evaluate_film_counts_no_change_across_a_cut(medium_film: Path) -> None:
     network = FlatNetwork(*[STEP] * 12, *[-STEP] * 12)
     result = evaluated(medium_film, network, FilmOptions(temporal=False))
     assert result.network.flicker == pytest.approx(0, abs=1e-6)
-    assert network.batches == [8, 4, 8, 4], "no batch holds frames of both shots"
+    assert network.batches == [8, 4, 4, 8], "no batch holds frames of both shots"
 
 
 def test_evaluate_film_takes_a_part(moving_film: Path) -> None:

@@ -242,6 +242,27 @@ def test_colorize_frames_begins_anew_at_a_cut(lumas: list[np.ndarray]) -> None:
     np.testing.assert_array_equal(found[cut][1], alone[1])
 
 
+def test_colorize_frames_leaves_nothing_of_what_a_dissolve_led_from(
+    lumas: list[np.ndarray],
+) -> None:
+    """The last frame in it, and those behind it, have the colours of what it led to."""
+    network, begin, end = vivid_network(), 5, 17
+    after = [luma[::-1, ::-1].copy() for luma in lumas]
+    shares = np.clip((np.arange(len(lumas)) - begin + 1) / (end - begin), 0, 1)
+    mixed = [
+        (one * (1 - share) + other * share).astype(np.uint8)
+        for one, other, share in zip(lumas, after, shares, strict=True)
+    ]
+    told, not_told = (
+        [p[1] for p in colorized(mixed, network, propagator=Propagator(), dissolves=dissolves)]
+        for dissolves in ([(begin, end)], [])
+    )
+    alone = [p[1] for p in colorized(after[end - 1 :], network, propagator=Propagator())]
+    np.testing.assert_array_equal(told[end - 1], alone[0])
+    assert np.abs(told[-1].astype(int) - alone[-1]).mean() < 1
+    assert np.any(not_told[end - 1] != alone[0])
+
+
 def test_colorize_frames_of_a_long_shot_is_the_same_in_pieces(lumas: list[np.ndarray]) -> None:
     network = vivid_network()
     whole = list(colorize_frames(lumas, network, CPU, propagator=Propagator()))

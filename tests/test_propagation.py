@@ -39,7 +39,11 @@ def window(plane: np.ndarray, number: int) -> np.ndarray:
 
 
 def carried(
-    lumas: Sequence[np.ndarray], seen: Sequence[np.ndarray], propagator: Propagator | None = None
+    lumas: Sequence[np.ndarray],
+    seen: Sequence[np.ndarray],
+    propagator: Propagator | None = None,
+    *,
+    dissolves: bool = False,
 ) -> tuple[list[np.ndarray], list[int]]:
     """The chroma of frames, and which of them were looked at."""
     looked_at: list[int] = []
@@ -48,7 +52,7 @@ def carried(
         looked_at.extend(numbers)
         return [seen[number] for number in numbers]
 
-    return (propagator or Propagator()).carry(lumas, predict), looked_at
+    return (propagator or Propagator()).carry(lumas, predict, dissolves=dissolves), looked_at
 
 
 def test_motion_follows_a_pan_both_ways(picture: tuple[np.ndarray, np.ndarray]) -> None:
@@ -135,6 +139,24 @@ def test_carry_leaves_no_ghost_of_what_was_dissolved(
         )
     ghost = np.abs(found[-1] - after[1]).mean() / np.abs(after[0] - after[1]).mean()
     assert ghost < 0.5  # 0.75 if only each step is looked at
+
+
+def test_carry_begins_anew_in_a_dissolve(picture: tuple[np.ndarray, np.ndarray]) -> None:
+    """Colours go over in even steps to what is seen behind it; nothing is left of what was."""
+    luma, chroma = (window(plane, 0) for plane in picture)
+    propagator = Propagator()
+    carried([luma] * MAX_GAP, [chroma] * MAX_GAP, propagator)
+    last = propagator.colors
+    assert last is not None
+    found, looked_at = carried([luma] * MAX_GAP, [-chroma] * MAX_GAP, propagator, dissolves=True)
+    assert looked_at == [MAX_GAP - 1]
+    shares = (np.arange(MAX_GAP) + 1) / MAX_GAP
+    for share, there in zip(shares, found, strict=True):
+        np.testing.assert_allclose(there, chroma * (1 - 2 * share), atol=2e-3)
+    assert propagator.colors is not None
+    assert propagator.colors.age.max() < last.age.max()
+    carried([luma], [-chroma], propagator)
+    np.testing.assert_allclose(propagator.colors.chroma, -chroma, atol=1e-6)
 
 
 def test_carry_looks_anew_at_what_the_motion_does_not_explain() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,20 @@ def test_survey_finds_the_cuts_of_a_real_film(bunny: Path) -> None:
     # Frame 323 jumps nearer in the midst of a movement, which scdet takes for more of the same.
     hard_cuts = [cut for cut in BUNNY_CUTS if cut != 323]
     assert found.cuts == pytest.approx([cut / 24 for cut in hard_cuts], abs=1e-3)
+
+
+def test_survey_finds_a_dissolve(dissolving_film: Path) -> None:
+    found = surveyed(dissolving_film)
+    ((begin, end),) = found.dissolves
+    assert found.cuts == ()
+    assert begin == pytest.approx(2, abs=0.35)
+    assert end == pytest.approx(3, abs=0.35)
+    assert Survey.of(asdict(found)) == found
+
+
+def test_survey_finds_no_dissolve_in_cut_film(bunny: Path) -> None:
+    assert surveyed(SAMPLE_FILM).dissolves == ()
+    assert surveyed(bunny).dissolves == ()
 
 
 def test_survey_counts_from_the_start_of_a_part() -> None:

@@ -1,0 +1,93 @@
+"""Dissolves that are mixed of shots of the sample film, and what is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pytest
+
+from filmcolorizer_cli.dissolves import Dissolves
+from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.video import Sampling, Spans, probe, read_luma
+from tests.conftest import SAMPLE_FRAMES
+
+FRAMES_A_SECOND = 6
+SHOT_FRAMES = SAMPLE_FRAMES // 3
+SLOWNESS = 4  # times as slow as the sample film, which pans fast over drawings of fine lines
+Frames = np.ndarray  # (N, H, W), float
+
+
+@pytest.fixture(scope="module")
+def shots() -> list[Frames]:
+    """Three shots of four seconds, 24 frames a second."""
+    frames = np.stack(list(read_luma(probe(SAMPLE_FILM), Sampling(128, 96)))).astype(float)
+    shots = frames.reshape(3, SHOT_FRAMES, *frames.shape[1:])[:, : 96 // SLOWNESS]
+    return list(np.repeat(shots, SLOWNESS, axis=1))
+
+
+def found(frames: Iterable[np.ndarray]) -> Spans:
+    dissolves = Dissolves(FRAMES_A_SECOND)
+    for frame in list(frames)[:: 24 // FRAMES_A_SECOND]:
+        dissolves.add(np.clip(frame, 0, 255).astype(np.uint8))
+    return dissolves.spans()
+
+
+def dissolved(before: Frames, after: Frames, length: int) -> Frames:
+    """Two shots, of which so many frames are mixed."""
+    shares = (np.arange(length) + 0.5)[:, None, None] / length
+    mixed = before[-length:] * (1 - shares) + after[:length] * shares
+    return np.concatenate((before[:-length], mixed, after[length:]))
+
+
+def worn(frames: Frames) -> Frames:
+    """With grain, and an exposure that flickers."""
+    generator = np.random.default_rng(3)
+    exposure = 1 + generator.normal(0, 0.03, (len(frames), 1, 1))
+    return frames * exposure + generator.normal(0, 3, frames.shape)
+
+
+@pytest.mark.parametrize("length", [12, 24, 40])
+@pytest.mark.parametrize("wear", [lambda frames: frames, worn], ids=["clean", "worn"])
+def test_a_dissolve_is_found(
+    length: int, wear: Callable[[Frames], Frames], shots: list[Frames]
+) -> None:
+    begin, end = (len(shots[0]) - length) / 24, len(shots[0]) / 24
+    ((first, last),) = found(wear(dissolved(shots[0], shots[1], length)))
+    assert begin - 0.35 < first <= begin + 0.2 * (end - begin)
+    assert end - 0.2 * (end - begin) <= last < end + 0.35
+
+
+def test_two_dissolves_are_two(shots: list[Frames]) -> None:
+    assert len(found(dissolved(dissolved(shots[0], shots[1], 20), shots[2], 20))) == 2
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_shot_is_no_dissolve(number: int, shots: list[Frames]) -> None:
+    assert found(worn(shots[number])) == ()
+
+
+def test_a_cut_is_no_dissolve(shots: list[Frames]) -> None:
+    assert found(np.concatenate(shots)) == ()
+
+
+def test_a_pan_is_no_dissolve(shots: list[Frames]) -> None:
+    still = np.concatenate((shots[0][0], shots[1][0], shots[2][0]), axis=1)
+    assert found(still[:, 4 * number :][:, :128] for number in range(60)) == ()
+
+
+def test_a_lamp_is_no_dissolve(shots: list[Frames]) -> None:
+    """One that lights up all of the picture, and one that lights up the middle."""
+    still, steps = shots[1][0], np.linspace(0.3, 1, 48)
+    rows, columns = np.mgrid[-1:1:96j, -1:1:128j]
+    spot = np.exp(-2 * (rows**2 + columns**2))
+    assert found(still * step for step in steps) == ()
+    assert found(still * (0.3 + (step - 0.3) * spot) for step in steps) == ()
+
+
+def test_a_fade_is_no_dissolve(shots: list[Frames]) -> None:
+    """To and from black and white."""
+    blank = np.zeros_like(shots[0])
+    for other in (blank, blank + 235):
+        assert found(dissolved(shots[0], other, 30)) == ()
+        assert found(dissolved(other, shots[1], 30)) == ()
