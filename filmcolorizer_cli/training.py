@@ -31,6 +31,7 @@ from filmcolorizer_cli.networks import (
     FilmNetwork,
     Network,
     autocast,
+    for_inference,
 )
 from filmcolorizer_cli.pairs import Pair, Pairs, Split
 
@@ -513,7 +514,7 @@ class Trainer:
 
     @torch.no_grad()
     def _validation_loss(self, network: Network) -> float:
-        network.eval()
+        network = for_inference(network.eval(), self.device)
         total, count = 0.0, 0
         for luma, rgb in self.source.validation_batches():
             with autocast(self.device):
@@ -524,7 +525,7 @@ class Trainer:
 
     @torch.no_grad()
     def _validation_mse(self, network: Network) -> float:
-        network.eval()
+        network = for_inference(network.eval(), self.device)
         errors = []
         for luma, rgb in self.source.validation_batches():
             with autocast(self.device):
