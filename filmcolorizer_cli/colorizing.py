@@ -328,24 +328,25 @@ def _plan(
     return plan_segments(frames, usual_frames, cuts, step=step)
 
 
+def frame_number_at(seconds: float, frame_rate: Fraction) -> int:
+    """The number of the first frame, at a steady rate, that begins then or later."""
+    return math.ceil(seconds * frame_rate - ROUNDING_FRAMES)
+
+
 def _dissolves(
     film: Film, found: Survey, ticks: list[int] | None, options: ColorizeOptions
 ) -> list[tuple[int, int]]:
     """The numbers of the first frames in dissolves, and of those behind them."""
-    begins, ends = (
-        _frame_numbers(film, [span[side] for span in found.dissolves], ticks, options)
-        for side in (0, 1)
-    )
-    return list(zip(begins, ends, strict=True))
+    numbers = iter(_frame_numbers(film, chain.from_iterable(found.dissolves), ticks, options))
+    return list(zip(numbers, numbers, strict=True))
 
 
 def _frame_numbers(
-    film: Film, seconds: Sequence[float], ticks: list[int] | None, options: ColorizeOptions
+    film: Film, seconds: Iterable[float], ticks: list[int] | None, options: ColorizeOptions
 ) -> list[int]:
-    """The numbers of the frames, of those that are written, that are shown at these times."""
+    """The numbers of the first frames, of those that are written, that begin then or later."""
     if ticks is None:
-        rate = options.encoding.frame_rate
-        return [math.ceil(second * rate - ROUNDING_FRAMES) for second in seconds]
+        return [frame_number_at(second, options.encoding.frame_rate) for second in seconds]
     start = film.first_tick + options.start_seconds / float(film.time_base)
     times = [(tick - start) * float(film.time_base) for tick in ticks]
     return [bisect_left(times, second - ROUNDING_FRAMES / film.frame_rate) for second in seconds]

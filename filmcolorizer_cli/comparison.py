@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from filmcolorizer_cli import metrics
 from filmcolorizer_cli.color import chroma_from_codes, luma_from_codes, resize, ycbcr_to_rgb
-from filmcolorizer_cli.colorizing import ROUNDING_FRAMES, check_part
+from filmcolorizer_cli.colorizing import check_part, frame_number_at
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.motion import is_reliable, optical_flow, warp
 from filmcolorizer_cli.networks import Network
@@ -302,7 +301,7 @@ def _split(
     pictures: Iterator[Picture], found: Survey, frame_rate: Fraction
 ) -> Iterator[Iterator[Picture]]:
     """Yield the pictures of each shot; each is to be read to its end before the next."""
-    cuts = [_number(cut, frame_rate) for cut in found.cuts]
+    cuts = [frame_number_at(cut, frame_rate) for cut in found.cuts]
     for begin, end in pairwise([0, *cuts]):
         yield islice(pictures, end - begin)
     yield pictures
@@ -311,13 +310,9 @@ def _split(
 def _dissolves(found: Survey, frame_rate: Fraction) -> list[tuple[int, int]]:
     """The numbers of the first frames in dissolves, and of those behind them."""
     return [
-        (_number(begin, frame_rate), _number(end, frame_rate)) for begin, end in found.dissolves
+        (frame_number_at(begin, frame_rate), frame_number_at(end, frame_rate))
+        for begin, end in found.dissolves
     ]
-
-
-def _number(seconds: float, frame_rate: Fraction) -> int:
-    """The first frame's that begins at this time, from the first one on, or later."""
-    return math.ceil(seconds * frame_rate - ROUNDING_FRAMES)
 
 
 def _seconds(sampling: Sampling, number: int) -> float:

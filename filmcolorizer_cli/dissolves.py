@@ -7,6 +7,7 @@ passes by places where neither of its ends shows it; what is lit up or down stay
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 import cv2
@@ -18,17 +19,22 @@ from filmcolorizer_cli.video import Plane, Spans
 Floats = NDArray[np.float32]
 
 SIZE = 32, 24  # width and height that frames are looked at in, so that small movements do not count
-HALVES = (2, 3, 4, 5, 6, 8, 10, 12)  # of the windows that a dissolve may fill, in frames
-SURROUNDINGS = 9  # pixels, in width and height, that details differ from
+LENGTHS = (5, 7, 9, 11, 13, 17, 21, 25)  # of the windows that a dissolve may fill, in frames
+SURROUNDINGS = (9, 9)  # pixels that details differ from, in width and height
 LEAST_CONTRAST = 2.0  # codes, so that grain is no detail
+# Luma code that the picture reaches at each place sooner or later, and bars do not, which both ends
+# of a dissolve have in common. Only the picture, but for its edges, is looked at.
+LIT = 40
+EDGE = np.ones((3, 3), np.uint8)
 
-MAX_RESIDUAL = 0.25  # of the difference of the ends, which is no mixture of them
+MAX_RESIDUAL = 0.28  # of the difference of the ends, which is no mixture of them
 MAX_LIKENESS = 0.25  # of the details at the ends, as a correlation
-MIN_CHANGE = 12.0  # codes, from end to end
 MIN_DETAIL = 4.0  # codes, at either end: black and blank frames fade, and do not dissolve
-MIN_STEP, MAX_STEP = -0.5, 2.5  # from frame to frame, as shares of an even step
-MIN_SHARE = 0.1  # of either end, in frames of the dissolve itself
-MIN_WINDOWS = 2  # that agree
+MAX_STEP = 2.5  # from frame to frame, times an even one: a cut is steep
+# Of either end, in frames that certainly belong to the dissolve. Behind the last of them it goes on
+# as evenly, to where nothing is left of what was there before.
+MIN_SHARE = 0.1
+MIN_WINDOWS = 2  # that touch each other
 
 
 class Dissolves:
@@ -43,56 +49,65 @@ class Dissolves:
         self.frame_rate = frame_rate
         self._windows: list[tuple[int, int]] = []  # first and last frame of what dissolves in each
         self._count = 0
-        self._frames: deque[Floats] = deque(maxlen=2 * max(HALVES) + 1)  # (H * W,), of mean 0
-        self._details: deque[Floats] = deque(maxlen=2 * max(HALVES) + 1)  # as well, of length 1
-        self._contrasts: deque[float] = deque(maxlen=2 * max(HALVES) + 1)
+        self._peak = np.zeros(SIZE[::-1], np.float32)  # of luma, at each place
+        self._frames: deque[Floats] = deque(maxlen=max(LENGTHS))  # (H * W,), of mean 0
+        self._details: deque[Floats] = deque(maxlen=max(LENGTHS))  # as well, of length 1
+        self._contrasts: deque[float] = deque(maxlen=max(LENGTHS))
 
     def add(self, luma: Plane) -> None:
         """Look at the next frame (H, W), uint8."""
-        small = cv2.resize(luma, SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
-        detail = small - cv2.blur(small, (SURROUNDINGS, SURROUNDINGS))
-        self._contrasts.append(float(np.sqrt(np.square(detail).mean())))
-        around = cv2.blur(np.square(detail), (SURROUNDINGS, SURROUNDINGS))
-        detail /= np.sqrt(around + LEAST_CONTRAST**2)
-        self._frames.append((small - small.mean()).ravel())
-        self._details.append(detail.ravel() / max(float(np.linalg.norm(detail)), 1e-6))
+        small: Floats = cv2.resize(luma, SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
+        self._peak = np.maximum(self._peak, small)
+        lit = (self._peak > LIT).astype(np.float32)
+        picture = np.asarray(cv2.erode(lit, EDGE), np.float32)
+        pixels = max(float(picture.sum()), 1.0)
+        share = np.maximum(cv2.blur(picture, SURROUNDINGS), 1e-6)
+        detail = (small - cv2.blur(small * picture, SURROUNDINGS) / share) * picture
+        self._contrasts.append(float(np.sqrt(np.square(detail).sum() / pixels)))
+        around = cv2.blur(np.square(detail), SURROUNDINGS) / share
+        detail = np.asarray(detail / np.sqrt(around + LEAST_CONTRAST**2), np.float32)
+        self._details.append(detail.ravel() / np.float32(max(cv2.norm(detail), 1e-6)))
+        mean = np.float32((small * picture).sum() / pixels)
+        self._frames.append(((small - mean) * picture).ravel())
         self._count += 1
         frames = np.stack(self._frames)
         products = (frames @ frames.T).astype(np.float64)
-        for half in HALVES:
-            length = 2 * half + 1
+        for length in LENGTHS:
             if len(frames) >= length:
-                shares = self._dissolve(products[-length:, -length:])
+                shares = self._shares(products[-length:, -length:])
                 if shares is not None:
-                    begin = np.flatnonzero(shares <= MIN_SHARE)[-1]
-                    end = np.flatnonzero(shares >= 1 - MIN_SHARE)[0]
+                    begin = int(np.flatnonzero(shares <= MIN_SHARE)[-1])
+                    end = int(np.flatnonzero(shares >= 1 - MIN_SHARE)[0])
+                    end += math.ceil((end - begin) * MIN_SHARE / (1 - 2 * MIN_SHARE))
                     first = self._count - length
-                    self._windows.append((first + int(begin), first + int(end)))
+                    self._windows.append((first + begin, first + end))
 
-    def _dissolve(self, products: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """The share (N,) that the last one of some frames has in each, if they dissolve into it.
+    def _shares(self, products: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """The share (N,) that the last one of some frames has in each; None of what is no dissolve.
 
         Args:
             products: (N, N), the inner products of these frames, the last ones so far.
         """
         count, first = len(products), -len(products)
-        change = products[0, 0] - 2 * products[0, -1] + products[-1, -1]
         if (
-            change < MIN_CHANGE**2 * SIZE[0] * SIZE[1]
-            or min(self._contrasts[first], self._contrasts[-1]) < MIN_DETAIL
+            min(self._contrasts[first], self._contrasts[-1]) < MIN_DETAIL
             or float(self._details[first] @ self._details[-1]) > MAX_LIKENESS
         ):
             return None
+        change = products[0, 0] - 2 * products[0, -1] + products[-1, -1]
         # Each frame's difference from the first one, and the part of it along that of the last one.
         lengths = np.diagonal(products) - 2 * products[0] + products[0, 0]
         shares = (products[-1] - products[0] - products[0, -1] + products[0, 0]) / change
         residual = (lengths - np.square(shares) * change)[1:-1].mean() / change
         steps = np.diff(shares) * (count - 1)
-        is_even = steps.min() > MIN_STEP and steps.max() < MAX_STEP
-        return shares if is_even and residual < MAX_RESIDUAL**2 else None
+        return shares if steps.max() < MAX_STEP and residual < MAX_RESIDUAL**2 else None
 
     def spans(self) -> Spans:
-        """Begins and ends of those found so far, in seconds from the first frame, ascending."""
+        """Begins and ends of those found so far, in seconds from the first frame, ascending.
+
+        They are known to one frame; an end is that of the first frame with nothing of what was
+        there before.
+        """
         found: list[tuple[int, int, int]] = []
         for begin, end in sorted(self._windows):
             if found and begin <= found[-1][1]:

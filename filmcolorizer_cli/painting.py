@@ -112,7 +112,7 @@ def colorize_frames(
     eye = _Eye(for_inference(network, device), device, batch_size or BatchSize())
     most_frames = BATCH_SIZE if propagator is None else CHUNK_FRAMES
     upsampler: Upsampler | None = None
-    borders = {*cuts, *chain.from_iterable(dissolves)}
+    borders = {*cuts, *(chain.from_iterable(dissolves) if propagator else ())}
     for number, chunk in _chunks(lumas, borders, most_frames, first_frame):
         height, width = chunk[0].shape
         shown = area or Area(0, 0, width, height)

@@ -111,7 +111,7 @@ class Colors:
 
     @classmethod
     def first(cls, luma: Plane, seen: Floats) -> Colors:
-        """Those of a shot's first frame, as the network saw it."""
+        """Those of a frame before which nothing was known, as the network saw it."""
         return cls(luma, seen, FIRST_AGE * _worth(luma), np.ones((), np.float32))
 
     def renewed(
@@ -269,17 +269,15 @@ class Propagator:
             first = len(chroma)
             if dissolves:
                 colors = Colors.first(lumas[key], seen_in_key)
+                self._remembered.clear()
             else:
                 colors = self.colors.renewed(
                     trails[key], lumas[key], seen_in_key, list(self._remembered.values())
                 )
+                self._remember(self.colors)
             motions_between = motions[first + 1 : key + 1]
             chroma += _between(self.colors, colors, trails[first:key], motions_between)
             chroma.append(colors.painted())
-            if dissolves:
-                self._remembered.clear()
-            else:
-                self._remember(self.colors)
             self.colors = colors
         return chroma
 

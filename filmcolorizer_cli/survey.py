@@ -133,8 +133,8 @@ class Survey:
     Attributes:
         seconds: from the first frame looked at to the end of the last one.
         cuts: where shots begin, in seconds from the first frame, ascending; 0 is not among them.
-        dissolves: begins and ends, in seconds, of what leads from one picture to another without a
-            cut, ascending.
+        dissolves: begins and ends, in seconds, known to a sixth of one, of what leads from one
+            picture to another without a cut, ascending.
         colored: begins and ends, in seconds, of whole shots that are in colour already, ascending;
             those that follow each other are one.
         area: the picture without black bars at its sides.

@@ -263,19 +263,22 @@ def test_colorize_frames_leaves_nothing_of_what_a_dissolve_led_from(
     assert np.any(not_told[end - 1] != alone[0])
 
 
-def test_colorize_frames_of_a_long_shot_is_the_same_in_pieces(lumas: list[np.ndarray]) -> None:
-    network = vivid_network()
-    whole = list(colorize_frames(lumas, network, CPU, propagator=Propagator()))
-    propagator = Propagator()
-    pieces = list(colorize_frames(lumas[:CHUNK_FRAMES], network, CPU, propagator=propagator))
-    rest = colorize_frames(
-        lumas[CHUNK_FRAMES:],
+@pytest.mark.parametrize("dissolves", [[], [(15, 30)]], ids=["steady", "dissolve"])
+def test_colorize_frames_of_a_long_shot_is_the_same_in_pieces(
+    dissolves: list[tuple[int, int]], lumas: list[np.ndarray]
+) -> None:
+    network, propagator = vivid_network(), Propagator()
+    whole = colorized(lumas, network, propagator=Propagator(), dissolves=dissolves)
+    begin, rest = lumas[:CHUNK_FRAMES], lumas[CHUNK_FRAMES:]
+    pieces = colorized(begin, network, propagator=propagator, dissolves=dissolves)
+    pieces += colorized(
+        rest,
         network,
-        CPU,
         propagator=Propagator.of(propagator.planes()),
+        dissolves=dissolves,
         first_frame=CHUNK_FRAMES,
     )
-    for (_, one), (_, other) in zip(whole, [*pieces, *rest], strict=True):
+    for (_, one), (_, other) in zip(whole, pieces, strict=True):
         np.testing.assert_array_equal(one, other)
 
 

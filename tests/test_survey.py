@@ -89,8 +89,8 @@ def test_survey_finds_a_dissolve(dissolving_film: Path) -> None:
     found = surveyed(dissolving_film)
     ((begin, end),) = found.dissolves
     assert found.cuts == ()
-    assert begin == pytest.approx(2, abs=0.35)
-    assert end == pytest.approx(3, abs=0.35)
+    assert 1.65 < begin <= 2.2
+    assert 3 <= end < 3.35
     assert Survey.of(asdict(found)) == found
 
 
