@@ -28,6 +28,7 @@ from filmcolorizer_cli.aligned import (
 from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
 from filmcolorizer_cli.errors import OptionError, PairsError
 from filmcolorizer_cli.files import cannot_write, check_folder, temporary_beside
+from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.sync import SyncMap, film_identity
 from filmcolorizer_cli.video import (
     TIMELINE_FRAME_RATE,
@@ -261,14 +262,16 @@ def extract(
         cuts_file.unlink(missing_ok=True)
         _write_index(temporary, bw, color, sync_map, options, pairs)
         replaced = temporary_beside(folder.with_name(f"{folder.name}-replaced"))
-        if folder.exists():
-            folder.replace(replaced)
-        temporary.replace(folder)
-        shutil.rmtree(replaced, ignore_errors=True)
+        with held_signals():  # between the two there would be neither the older nor the new one
+            if folder.exists():
+                folder.replace(replaced)
+            temporary.replace(folder)
+            shutil.rmtree(replaced, ignore_errors=True)
     except OSError as error:
         raise cannot_write(folder, error) from None
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with held_signals():
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def count_stills(sync_map: SyncMap, options: ExtractOptions) -> int:
@@ -396,7 +399,8 @@ def _save_stills(
 ) -> Iterator[tuple[str, AlignedPicture]]:
     """Write stills beside their reading; yields each with its name, soon to be written."""
     saving: deque[Future[None]] = deque()
-    with ThreadPoolExecutor(SAVERS) as savers:
+    savers = ThreadPoolExecutor(SAVERS)
+    try:
         for number, still in enumerate(stills, 1):
             name = f"{number:06d}"
             saving.append(savers.submit(_save_pair, still, matrix, folder, name))
@@ -405,6 +409,9 @@ def _save_stills(
             yield name, still
         for saved in saving:
             saved.result()
+    finally:
+        with held_signals():  # so that nothing is written any more when the folder is removed
+            savers.shutdown(cancel_futures=True)
 
 
 def _save_pair(still: AlignedPicture, matrix: str, folder: Path, name: str) -> None:

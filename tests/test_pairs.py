@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import json
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -383,6 +386,42 @@ def test_extract_that_is_interrupted_leaves_the_older_folder(
     stills.close()
     assert files_in(tmp_path) == ["pairs"]
     assert shown(read_pairs(folder)) == [(0, 0), (72, 72)]
+
+
+def test_extract_stopped_while_it_replaces_a_folder_leaves_one(
+    numbered: Film, tmp_path: Path
+) -> None:
+    """Ctrl-C after the older folder has made way, where hand-painted stills would be lost."""
+    folder = tmp_path / "pairs"
+    extract_all(None, numbered, alone(numbered), folder, every=72)
+    program = f"""
+import os, signal
+from pathlib import Path
+from filmcolorizer_cli.pairs import ExtractOptions, extract
+from filmcolorizer_cli.stopping import heed_signals
+from filmcolorizer_cli.sync import constant_offset
+from filmcolorizer_cli.video import probe
+
+class Interrupted(type(Path())):
+    def replace(self, target):
+        super().replace(target)
+        os.kill(os.getpid(), {signal.SIGINT.value})
+        [None for _ in range(100)]  # where what waits would be raised
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests ignored
+heed_signals()
+film = probe(Path({str(numbered.path)!r}))
+try:
+    folder, itself = Interrupted({str(folder)!r}), constant_offset(film, film, 0, 1.0)
+    list(extract(None, film, itself, folder, ExtractOptions(every=6)))
+except KeyboardInterrupt:
+    print("stopped")
+"""
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("stopped\n", "")
+    assert files_in(tmp_path) == ["pairs"]
+    assert len(read_pairs(folder).pairs) == 24
 
 
 def test_extract_on_a_full_disk_leaves_nothing(color_film: Path, tmp_path: Path) -> None:
