@@ -76,8 +76,8 @@ class Dissolves:
             if len(frames) >= length:
                 shares = self._shares(products[-length:, -length:])
                 if shares is not None:
-                    begin = int(np.flatnonzero(shares <= MIN_SHARE)[-1])
                     end = int(np.flatnonzero(shares >= 1 - MIN_SHARE)[0])
+                    begin = int(np.flatnonzero(shares[:end] <= MIN_SHARE)[-1])
                     end += math.ceil((end - begin) * MIN_SHARE / (1 - 2 * MIN_SHARE))
                     first = self._count - length
                     self._windows.append((first + begin, first + end))
