@@ -48,7 +48,7 @@ COLORFULNESS_FLOOR = 0.01  # where it begins to count, squared
 
 # A film's own training: minutes on two cores, however many pairs there are.
 FILM_PICTURES = 16_000  # that a training sees where later shots are foreign to it
-WHOLE_FILM_PICTURES = 40_000  # and where it sees all shots, and is to learn them by heart
+WHOLE_FILM_PICTURES = 30_000  # and where it sees all shots, and is to learn them by heart
 FEWEST_EPOCHS = 4
 PICTURES_PER_EPOCH = 512  # or more, so that the batch norms of a few pairs see many of their parts
 FROZEN_STAGES = 2  # of the encoder: edges and textures are the same in any film
@@ -136,8 +136,10 @@ def default_options(
         batch_size=16,
         learning_rate=3e-3 if shows_all else 5e-4,
         augmentation=BY_HEART if shows_all else TO_GENERALIZE,
-        frozen_stages=FROZEN_STAGES if is_pretrained and not shows_all else 0,
+        frozen_stages=FROZEN_STAGES if is_pretrained else 0,
         blend=is_pretrained,
+        # Nothing is left to guess in what is learnt by heart.
+        colorfulness_weight=0.0 if shows_all else COLORFULNESS_WEIGHT,
     )
 
 

@@ -523,7 +523,7 @@ def test_default_options_of_film_learn_by_heart_what_shows_all() -> None:
     assert everything.augmentation.least_crop > some.augmentation.least_crop
     assert everything.augmentation.tone_share < some.augmentation.tone_share
     assert everything.epochs > some.epochs
-    assert everything.frozen_stages == 0 < some.frozen_stages
+    assert everything.colorfulness_weight == 0 < some.colorfulness_weight
 
 
 @pytest.mark.parametrize(
