@@ -606,7 +606,7 @@ def train(
         typer.Option(
             min=1,
             help="Rounds over the training pairs; a few of them are seen more often in each.",
-            show_default="what makes 16,000 pictures, 40,000 where --split is interleaved,"
+            show_default="what makes 16,000 pictures, 30,000 where --split is interleaved,"
             " 20 for classic",
         ),
     ] = None,
