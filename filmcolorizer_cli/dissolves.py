@@ -50,57 +50,53 @@ class Dissolves:
         self._windows: list[tuple[int, int]] = []  # first and last frame of what dissolves in each
         self._count = 0
         self._peak = np.zeros(SIZE[::-1], np.float32)  # of luma, at each place
-        self._frames: deque[Floats] = deque(maxlen=max(LENGTHS))  # (H * W,), of mean 0
-        self._details: deque[Floats] = deque(maxlen=max(LENGTHS))  # as well, of length 1
-        self._contrasts: deque[float] = deque(maxlen=max(LENGTHS))
+        self._frames: deque[Floats] = deque(maxlen=max(LENGTHS))
 
     def add(self, luma: Plane) -> None:
         """Look at the next frame (H, W), uint8."""
-        small: Floats = cv2.resize(luma, SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
+        small = cv2.resize(luma, SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
         self._peak = np.maximum(self._peak, small)
+        self._frames.append(small)
+        self._count += 1
+        if len(self._frames) < min(LENGTHS):
+            return
+        frames, details, contrasts = self._pictures()
+        products, likenesses = _products(frames), _products(details)
+        norms = np.sqrt(np.diagonal(likenesses))
+        likenesses /= np.maximum(np.outer(norms, norms), 1e-6)
+        for length in LENGTHS:
+            if (
+                length > len(products)
+                or min(contrasts[-length], contrasts[-1]) < MIN_DETAIL
+                or likenesses[-length, -1] > MAX_LIKENESS
+            ):
+                continue
+            shares = _shares(products[-length:, -length:])
+            if shares is not None:
+                end = int(np.flatnonzero(shares >= 1 - MIN_SHARE)[0])
+                begin = int(np.flatnonzero(shares[:end] <= MIN_SHARE)[-1])
+                end += math.ceil((end - begin) * MIN_SHARE / (1 - 2 * MIN_SHARE))
+                first = self._count - length
+                self._windows.append((first + begin, first + end))
+
+    def _pictures(self) -> tuple[Floats, Floats, Floats]:
+        """The last frames (H, W, N), of mean 0, their details of equal contrast, and that (N,).
+
+        Frames and details are 0 outside the picture, which is the same for all of them.
+        """
         lit = (self._peak > LIT).astype(np.float32)
         picture = np.asarray(cv2.erode(lit, EDGE), np.float32)
         pixels = max(float(picture.sum()), 1.0)
-        share = np.maximum(cv2.blur(picture, SURROUNDINGS), 1e-6)
-        detail = (small - cv2.blur(small * picture, SURROUNDINGS) / share) * picture
-        self._contrasts.append(float(np.sqrt(np.square(detail).sum() / pixels)))
-        around = cv2.blur(np.square(detail), SURROUNDINGS) / share
-        detail = np.asarray(detail / np.sqrt(around + LEAST_CONTRAST**2), np.float32)
-        self._details.append(detail.ravel() / np.float32(max(cv2.norm(detail), 1e-6)))
-        mean = np.float32((small * picture).sum() / pixels)
-        self._frames.append(((small - mean) * picture).ravel())
-        self._count += 1
-        frames = np.stack(self._frames)
-        products = (frames @ frames.T).astype(np.float64)
-        for length in LENGTHS:
-            if len(frames) >= length:
-                shares = self._shares(products[-length:, -length:])
-                if shares is not None:
-                    end = int(np.flatnonzero(shares >= 1 - MIN_SHARE)[0])
-                    begin = int(np.flatnonzero(shares[:end] <= MIN_SHARE)[-1])
-                    end += math.ceil((end - begin) * MIN_SHARE / (1 - 2 * MIN_SHARE))
-                    first = self._count - length
-                    self._windows.append((first + begin, first + end))
-
-    def _shares(self, products: NDArray[np.float64]) -> NDArray[np.float64] | None:
-        """The share (N,) that the last one of some frames has in each; None of what is no dissolve.
-
-        Args:
-            products: (N, N), the inner products of these frames, the last ones so far.
-        """
-        count, first = len(products), -len(products)
-        if (
-            min(self._contrasts[first], self._contrasts[-1]) < MIN_DETAIL
-            or float(self._details[first] @ self._details[-1]) > MAX_LIKENESS
-        ):
-            return None
-        change = products[0, 0] - 2 * products[0, -1] + products[-1, -1]
-        # Each frame's difference from the first one, and the part of it along that of the last one.
-        lengths = np.diagonal(products) - 2 * products[0] + products[0, 0]
-        shares = (products[-1] - products[0] - products[0, -1] + products[0, 0]) / change
-        residual = (lengths - np.square(shares) * change)[1:-1].mean() / change
-        steps = np.diff(shares) * (count - 1)
-        return shares if steps.max() < MAX_STEP and residual < MAX_RESIDUAL**2 else None
+        share = np.maximum(cv2.blur(picture, SURROUNDINGS), 1e-6)[..., None]
+        picture = picture[..., None]
+        frames = np.dstack(self._frames)
+        around = np.asarray(cv2.blur(frames * picture, SURROUNDINGS), np.float32) / share
+        details: Floats = np.asarray((frames - around) * picture, np.float32)
+        contrasts = np.sqrt(np.square(details).sum(axis=(0, 1)) / pixels)
+        variances = cv2.blur(np.square(details), SURROUNDINGS) / share
+        details = np.asarray(details / np.sqrt(variances + LEAST_CONTRAST**2), np.float32)
+        frames = (frames - (frames * picture).sum(axis=(0, 1)) / pixels) * picture
+        return frames, details, contrasts
 
     def spans(self) -> Spans:
         """Begins and ends of those found so far, in seconds from the first frame, ascending.
@@ -120,3 +116,24 @@ class Dissolves:
             for begin, end, windows in found
             if windows >= MIN_WINDOWS
         )
+
+
+def _products(planes: Floats) -> NDArray[np.float64]:
+    """The inner products (N, N) of planes (H, W, N)."""
+    columns = planes.reshape(-1, planes.shape[-1])
+    return np.asarray(columns.T @ columns, np.float64)
+
+
+def _shares(products: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The share (N,) that the last one of some frames has in each; None of what is no dissolve.
+
+    Args:
+        products: (N, N), the inner products of these frames.
+    """
+    change = products[0, 0] - 2 * products[0, -1] + products[-1, -1]
+    # Each frame's difference from the first one, and the part of it along that of the last one.
+    lengths = np.diagonal(products) - 2 * products[0] + products[0, 0]
+    shares = (products[-1] - products[0] - products[0, -1] + products[0, 0]) / change
+    residual = (lengths - np.square(shares) * change)[1:-1].mean() / change
+    steps = np.diff(shares) * (len(products) - 1)
+    return shares if steps.max() < MAX_STEP and residual < MAX_RESIDUAL**2 else None
