@@ -15,7 +15,8 @@ from filmcolorizer_cli.errors import FilmColorizerError, VideoError
 from filmcolorizer_cli.files import cannot_write, check_folder, replacing
 from filmcolorizer_cli.video import Film, count_pictures, sequence_files
 
-_FORMAT = "filmcolorizer-parts/6"
+_FORMAT_NAME = "filmcolorizer-parts/"
+_FORMAT = f"{_FORMAT_NAME}6"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
 NEAR = 0.4  # of a segment's usual length, by which it may be longer or shorter
@@ -85,7 +86,7 @@ class Parts:
         ending: of the segments' files, with its dot.
 
     Attributes:
-        discarded: which value differed, where a folder of another rendering had to give way.
+        discarded: what another rendering was begun with, where its folder had to give way.
         segments: in order; none until they are planned with `begin`.
         known: plain values that were found out about the film when they were planned, by name.
 
@@ -198,12 +199,15 @@ class Parts:
             return False
         try:
             manifest = json.loads((self.folder / _MANIFEST).read_text())
-            if manifest["format"] != _FORMAT:
-                raise ValueError(manifest["format"])
-            begun_with = manifest["begun_with"]
-            segments = [Segment(**segment) for segment in manifest["segments"]]
-            known = dict(manifest["known"])
-        except (OSError, KeyError, TypeError, ValueError):
+            name = manifest["format"]
+            if not name.startswith(_FORMAT_NAME):
+                raise ValueError(name)
+            is_of_this_version = name == _FORMAT
+            if is_of_this_version:
+                begun_with = manifest["begun_with"]
+                segments = [Segment(**segment) for segment in manifest["segments"]]
+                known = dict(manifest["known"])
+        except (OSError, AttributeError, KeyError, TypeError, ValueError):
             if self._holds_anything_else():
                 raise FilmColorizerError(
                     f"{self.folder} is needed for the parts of the film and holds something else;"
@@ -211,12 +215,14 @@ class Parts:
                 ) from None
             return False
         self._lock = _lock(self.folder)
-        differing = [k for k, v in self.begun_with.items() if begun_with.get(k) != v]
-        if not differing:
-            self.segments, self.known = segments, known
-            return True
-        name = differing[0]
-        self.discarded = f"{name} {begun_with.get(name)}, not {self.begun_with[name]}"
+        self.discarded = "another version of this program"
+        if is_of_this_version:
+            differing = [k for k, v in self.begun_with.items() if begun_with.get(k) != v]
+            if not differing:
+                self.discarded, self.segments, self.known = None, segments, known
+                return True
+            name = differing[0]
+            self.discarded = f"{name} {begun_with.get(name)}, not {self.begun_with[name]}"
         self.remove()
         if self._lock is not None:
             self._lock.close()

@@ -124,6 +124,21 @@ def test_parts_of_another_rendering_give_way(target: Path, plain_clip: Path) -> 
     other.close()
 
 
+def test_parts_of_another_version_give_way(target: Path, plain_clip: Path) -> None:
+    parts = opened(target)
+    [first, *_] = parts.missing()
+    shutil.copy(plain_clip, parts.file_of(first))
+    parts.finish(first, 50)
+    parts.close()
+    manifest = parts_folder(target) / "manifest.json"
+    manifest.write_text('{"format": "filmcolorizer-parts/1", "frames": 50}')
+    other = opened(target)
+    assert other.discarded == "another version of this program"
+    assert other.frames_done == 0
+    assert not (parts_folder(target) / "000001.mp4").exists()
+    other.close()
+
+
 def test_parts_are_one_process_s_own(target: Path) -> None:
     parts = opened(target)
     with pytest.raises(FilmColorizerError, match="another filmcolorizer is rendering in "):
