@@ -9,13 +9,16 @@ from torch import Tensor
 from filmcolorizer_cli.color import resize
 
 
-def random_square(picture: Tensor, size: int, dice: random.Random, *, least: float) -> Tensor:
-    """A square part of a picture, mirrored half of the time.
+def random_square(
+    picture: Tensor, size: int, dice: random.Random, *, least: float, mirrors: bool
+) -> Tensor:
+    """A square part of a picture.
 
     Args:
         picture: (C, H, W), uint8.
         size: to which the part is scaled, in pixels.
         least: the part's smallest side, as a share of the picture's short side.
+        mirrors: whether half of the parts are mirrored.
 
     Returns:
         (C, size, size), in [0, 1].
@@ -24,7 +27,7 @@ def random_square(picture: Tensor, size: int, dice: random.Random, *, least: flo
     side = round(min(height, width) * dice.uniform(least, 1.0))
     top, left = dice.randint(0, height - side), dice.randint(0, width - side)
     square = scaled_square(picture, top, left, side, size)
-    return square.flip(-1) if dice.random() < 0.5 else square
+    return square.flip(-1) if mirrors and dice.random() < 0.5 else square
 
 
 def scaled_square(picture: Tensor, top: int, left: int, side: int, size: int) -> Tensor:

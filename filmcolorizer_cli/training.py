@@ -81,17 +81,23 @@ class Augmentation:
         early_scale, scale: what squares are scaled to, as shares of the network's size: small and
             cheap ones at first, larger ones once the learning rate cools down.
         tone_share: of the squares, seen in another tone.
+        mirrors: whether half of the squares are mirrored.
     """
 
     least_crop: float
     early_scale: float
     scale: float
     tone_share: float
+    mirrors: bool
 
 
 # For shots that are foreign to the network, and for those that it is to learn by heart.
-TO_GENERALIZE = Augmentation(least_crop=0.35, early_scale=5 / 6, scale=5 / 6, tone_share=0.5)
-BY_HEART = Augmentation(least_crop=0.7, early_scale=1 / 2, scale=5 / 6, tone_share=0.0)
+TO_GENERALIZE = Augmentation(
+    least_crop=0.35, early_scale=5 / 6, scale=5 / 6, tone_share=0.5, mirrors=True
+)
+BY_HEART = Augmentation(
+    least_crop=0.9, early_scale=1 / 2, scale=5 / 6, tone_share=0.0, mirrors=False
+)
 
 
 @dataclass(frozen=True)
@@ -247,7 +253,9 @@ class PairSource:
         batch = []
         for index in chosen.tolist():
             both = torch.cat((luma[index], rgb[index]))  # (4, H, W)
-            square = random_square(both, size, dice, least=augmentation.least_crop)
+            square = random_square(
+                both, size, dice, least=augmentation.least_crop, mirrors=augmentation.mirrors
+            )
             if dice.random() < augmentation.tone_share:
                 square[:1] = vary_tone(square[:1], dice).clamp(0, 1)
             batch.append(square)

@@ -29,9 +29,13 @@ def bounds(plane: torch.Tensor, axis: int) -> tuple[float, float, bool]:
     return lowest + 0.5 - pixel / 2, highest + 0.5 + pixel / 2, is_mirrored
 
 
-def squares(picture: torch.Tensor, size: int, least: float, count: int = 400) -> torch.Tensor:
+def squares(
+    picture: torch.Tensor, size: int, least: float, count: int = 400, mirrors: bool = True
+) -> torch.Tensor:
     dice = random.Random(0)
-    return torch.stack([random_square(picture, size, dice, least=least) for _ in range(count)])
+    return torch.stack(
+        [random_square(picture, size, dice, least=least, mirrors=mirrors) for _ in range(count)]
+    )
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 60), (60, 40), (48, 48)])
@@ -59,9 +63,11 @@ def test_random_square_shows_all_places_in_all_sizes(height: int, width: int) ->
     assert max(rights) == pytest.approx(width, abs=0.5)
 
 
-def test_random_square_mirrors_half_of_the_time() -> None:
+def test_random_square_mirrors_half_of_the_time_or_never() -> None:
     mirrored = [bounds(columns, 1)[2] for _, columns in squares(places(40, 60), 16, 0.6)]
     assert 160 <= sum(mirrored) <= 240  # of 400: four standard deviations to either side
+    unmirrored = squares(places(40, 60), 16, 0.6, mirrors=False)
+    assert not any(bounds(columns, 1)[2] for _, columns in unmirrored)
 
 
 def test_random_square_of_the_whole_is_the_picture() -> None:
@@ -79,7 +85,7 @@ def test_random_square_depends_on_the_dice_alone() -> None:
     results = []
     for seed in (1, 1, 2):
         torch.rand(3), random.random()  # what else was drawn before does not matter
-        results.append(random_square(picture, 16, random.Random(seed), least=0.5))
+        results.append(random_square(picture, 16, random.Random(seed), least=0.5, mirrors=True))
     assert torch.equal(results[0], results[1])
     assert not torch.equal(results[0], results[2])
 

@@ -71,7 +71,7 @@ from tests.conftest import TINY, file_size_limit, files_in
 CPU = torch.device("cpu")
 CLASSIC = ClassicConfig(size=32)
 CONFIGS = pytest.mark.parametrize("config", [TINY, CLASSIC], ids=["film", "classic"])
-SQUARES = Augmentation(least_crop=0.6, early_scale=1 / 2, scale=1 / 2, tone_share=0.5)
+SQUARES = Augmentation(least_crop=0.6, early_scale=1 / 2, scale=1 / 2, tone_share=0.5, mirrors=True)
 GROWING = replace(SQUARES, scale=1.0)
 STEPS_PER_EPOCH = 2  # with 8 training pairs in batches of 4
 
@@ -522,6 +522,7 @@ def test_default_options_of_film_learn_by_heart_what_shows_all() -> None:
     assert everything.augmentation is not None
     assert everything.augmentation.least_crop > some.augmentation.least_crop
     assert everything.augmentation.tone_share < some.augmentation.tone_share
+    assert some.augmentation.mirrors and not everything.augmentation.mirrors
     assert everything.epochs > some.epochs
     assert everything.colorfulness_weight == 0 < some.colorfulness_weight
 
