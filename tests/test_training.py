@@ -525,6 +525,7 @@ def test_default_options_of_film_learn_by_heart_what_shows_all() -> None:
     assert some.augmentation.mirrors and not everything.augmentation.mirrors
     assert everything.epochs > some.epochs
     assert everything.colorfulness_weight == 0 < some.colorfulness_weight
+    assert everything.liveliness > 0 == some.liveliness
 
 
 @pytest.mark.parametrize(
@@ -626,6 +627,7 @@ def test_train_yields_each_step_and_writes_all_it_promises(
             "blend": False,
             "weight_decay": 0.01,
             "colorfulness_weight": 0.03,
+            "liveliness": 0.0,
         },
         "best_epoch": best.epoch,
         "trained_share": outcome.trained_share,
@@ -756,6 +758,39 @@ def test_finish_without_blending_takes_all_or_nothing(
     state, outcome = trainer.finish()
     assert outcome.trained_share == blend
     assert_same_tensors(state, trainer.best_state if blend else trainer.first_state)
+
+
+@pytest.mark.parametrize(
+    ("share", "liveliness", "said"),
+    [
+        (0.96, 1.0, 1.0),  # all that is lacking
+        (0.96, 0.5, 0.98),
+        (0.8, 1.0, 0.88),  # no more than a tenth
+        (1.2, 1.0, 1.2),  # nothing is taken away
+        (2.1, 1.0, 0.0),  # nor anything added to the first weights
+    ],
+)
+def test_finish_makes_up_for_colourfulness(
+    share: float, liveliness: float, said: float, own_pairs: Pairs, tmp_path: Path
+) -> None:
+    trainer = trained_to_say(share, own_pairs, tmp_path, liveliness=liveliness)
+    state, outcome = trainer.finish()
+    expected = torch.tensor((-said / 8, 0.0))
+    torch.testing.assert_close(state["head.bias"], expected, rtol=0.01, atol=1e-4)
+    kept = trainer.best_state if outcome.trained_share else trainer.first_state
+    assert_same_tensors({**state, "head.bias": 0 * expected}, {**kept, "head.bias": 0 * expected})
+    error = np.mean((2 * np.subtract(blueless(1), blueless(said))) ** 2)
+    assert outcome.validation_mse == pytest.approx(error, rel=0.03, abs=1e-3)
+
+
+def test_finish_makes_up_for_nothing_that_makes_colours_worse_than_at_first(
+    own_pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trained_to_say(1.9, own_pairs, tmp_path, liveliness=1.0)
+    monkeypatch.setattr(trainer, "_liveliness", lambda network: 1.1)  # 2.09 times the truth
+    state, outcome = trainer.finish()
+    assert_same_tensors(state, trainer.best_state)
+    assert outcome.validation_mse < outcome.first_validation_mse
 
 
 @CONFIGS
@@ -1183,6 +1218,7 @@ def test_checkpoint_holds_its_options_and_history_in_the_open(interrupted: Path)
         "blend": False,
         "weight_decay": 0.01,
         "colorfulness_weight": 0.03,
+            "liveliness": 0.0,
     }
     assert begun_with.items() >= options_and_arch.items()
     assert begun_with.keys() - options_and_arch.keys() == {
