@@ -55,7 +55,7 @@ FROZEN_STAGES = 2  # of the encoder: edges and textures are the same in any film
 BLENDS = (0.25, 0.5, 0.75)  # shares of the trained weights that are tried, besides none and all
 # The share that is made up for of what colours learnt by heart lack of colourfulness, since small
 # coloured things come out paler; all of it would make the others wrong. And by what, at most.
-LIVELINESS = 0.5
+LIVELINESS = 0.4
 LIVELIEST = 1.1
 
 Batch = tuple[Tensor, Tensor]  # luma (B, 1, H, W) and R'G'B' (B, 3, H, W), both in [0, 1]
