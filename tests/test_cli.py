@@ -636,6 +636,7 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
         "blend": False,
         "weight_decay": 0.01,
         "colorfulness_weight": 0.03,
+        "liveliness": 0.0,
     }
 
 
