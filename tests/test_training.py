@@ -1218,7 +1218,7 @@ def test_checkpoint_holds_its_options_and_history_in_the_open(interrupted: Path)
         "blend": False,
         "weight_decay": 0.01,
         "colorfulness_weight": 0.03,
-            "liveliness": 0.0,
+        "liveliness": 0.0,
     }
     assert begun_with.items() >= options_and_arch.items()
     assert begun_with.keys() - options_and_arch.keys() == {
