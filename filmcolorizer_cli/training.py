@@ -116,8 +116,8 @@ class TrainingOptions:
         blend: keep what does best between the first weights and the trained ones, not only of both.
         weight_decay: of `film` (AdamW's).
         colorfulness_weight: of a unit of colourfulness too much or too little, in `film_loss`.
-        liveliness: of `film`; the share of what colours lack of colourfulness on the validation
-            part, by which they are multiplied at last.
+        liveliness: of `film`; the share that is made up for, once it is trained, of what colours
+            lack of colourfulness on the validation part.
     """
 
     epochs: int
