@@ -6,6 +6,7 @@ wrong options answer at once.
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
 import shlex
@@ -151,7 +152,7 @@ def _exact_rate(text: str, forms: str) -> Fraction:
         )
     rate = rate.limit_denominator(MOST_TICKS)
     ntsc = Fraction(round(rate) * 1000, 1001)  # 23.976, 29.97 and 59.94 stand for these
-    return ntsc if rate != ntsc and abs(rate - ntsc) < Fraction(1, 100) else rate
+    return ntsc if rate.denominator > 1 and abs(rate - ntsc) < Fraction(1, 100) else rate
 
 
 def _parse_split(text: str) -> tuple[float, ...] | None:
@@ -982,7 +983,9 @@ def colorize(
                 f"size: {source.width}x{source.height} grows to even sides, which"
                 f" {CODECS[codec].name} needs; --codec av1, prores or ffv1 keeps it"
             )
-    frames = _colorize(source, target, network, options, where, workers)
+    frames = _colorize(
+        source, target, network, options, where, overwrite=overwrite, workers=workers
+    )
     if as_json:
         console.json({"output": str(target), "frames": frames, "model": chosen.name})
         return
@@ -1233,13 +1236,17 @@ def demo(
     where = pick_device(device)
     film = output / "filmcolorizer-sample.mp4"
     target, picture = _default_target(film), film.with_suffix(".png")
-    for path in (film, target, picture):
+    # An interrupted demo has left the film, and goes on.
+    is_there = film.is_file() and filecmp.cmp(film, SAMPLE_FILM, shallow=False)
+    for path in (target, picture) if is_there else (film, target, picture):
         _check_target(path, [SAMPLE_FILM], overwrite, what="folder")
-    with replacing(film) as temporary:
-        shutil.copyfile(SAMPLE_FILM, temporary)
+    if not is_there:
+        with replacing(film) as temporary:
+            shutil.copyfile(SAMPLE_FILM, temporary)
     chosen = weights.find_model(weights.DEFAULT_MODEL)
     source = probe(film)
-    frames = _colorize(source, target, weights.load(chosen), ColorizeOptions(), where)
+    network = weights.load(chosen)
+    frames = _colorize(source, target, network, ColorizeOptions(), where, overwrite=overwrite)
     report.save_before_after(source, probe(target), DEMO_MOMENTS_SECONDS, picture)
     console.say(f"wrote {film}: the black-and-white sample, {source.duration_seconds:.0f} s")
     console.say(f"wrote {target}: its {frames} frames in colour, by the model {chosen.name}")
@@ -1259,14 +1266,21 @@ def _encoder_on_card(encoding: Encoding, target: Path) -> str | None:
 
 
 def _colorize(
-    film: Film, target: Path, network: Network, options: Any, device: Any, workers: int = 1
+    film: Film,
+    target: Path,
+    network: Network,
+    options: Any,
+    device: Any,
+    *,
+    overwrite: bool,
+    workers: int = 1,
 ) -> int:
     from filmcolorizer_cli import colorizing
     from filmcolorizer_cli.segments import parts_folder
 
     frames = colorizing.colorize(
         film, target, network, options, device,
-        workers=workers, note=console.note, track=console.track,
+        workers=workers, overwrite=overwrite, note=console.note, track=console.track,
     )  # fmt: skip
     total = options.sampling().frame_count(film)
     try:
@@ -1527,11 +1541,7 @@ def _made_by(model: Model, device: str, options: Mapping[str, object]) -> MadeBy
     facts = {
         "model": str(model.path),
         "network": ", ".join(f"{name} {value}" for name, value in model.config.items()),
-        **{
-            topic.replace("_", " "): str(model.about[topic])
-            for topic in about
-            if topic in model.about
-        },
+        **about,
         **{name: str(value) for name, value in options.items() if value is not None},
         "device": device,
         "filmcolorizer": __version__,

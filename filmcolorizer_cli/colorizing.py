@@ -39,6 +39,7 @@ from filmcolorizer_cli.video import (
     Film,
     Sampling,
     Spans,
+    check_part,
     find_damage,
     read_coded_luma,
     read_pictures,
@@ -106,6 +107,7 @@ def colorize(
     device: torch.device,
     *,
     workers: int = 1,
+    overwrite: bool = False,
     note: Callable[[str], object] = lambda text: None,
     track: Track = lambda frames, total, label: frames,
 ) -> Generator[int, None, None]:
@@ -117,6 +119,7 @@ def colorize(
 
     Args:
         workers: how many segments are rendered at once; the result is the same.
+        overwrite: start anew where an interrupted rendering was begun with other options.
         note: is told what was found in the film, and when an interrupted rendering is taken up or
             gives way.
         track: wraps the frames that are looked through, given their number and a label.
@@ -128,7 +131,8 @@ def colorize(
     Raises:
         OptionError: the film ends before ``start_seconds``, not a single frame is wanted, all of
             the film is in colour already, or the encoder cannot be used.
-        FilmColorizerError: the target or its parts cannot be written.
+        FilmColorizerError: the target or its parts cannot be written, or the parts are of another
+            rendering.
         VideoError: the film cannot be read, or the target cannot be written; no target is left.
     """
     sampling = options.sampling()
@@ -141,14 +145,13 @@ def colorize(
     if options.encoding.encoder is not None:
         check_encoder(options.encoding)
     ending = CODECS[options.encoding.codec].endings[0]
-    parts = Parts(target, _begun_with(film, network, options), ending)
+    parts = Parts(target, _begun_with(film, network, options), ending, overwrite=overwrite)
     if parts.discarded:
         note(f"starting anew: the interrupted rendering was begun with {parts.discarded}")
     elif parts.frames_done:
         note(f"going on after the {parts.frames_done} frames that an interrupted rendering left")
     try:
-        all_ticks = uneven_ticks(film)
-        ticks = _part_of(film, all_ticks, options) if options.keeps_times else None
+        ticks = _part_of(film, options) if options.keeps_times else None
         if not parts.segments:
             damage = _find_damage(film, track, note) if options.skips_damage else None
             found = survey(
@@ -173,7 +176,6 @@ def colorize(
             _frame_numbers(film, found.cuts, ticks, options),
             _dissolves(film, found, ticks, options),
             parts.known["damage"],
-            all_ticks,
             ticks,
             BatchSize(note=note),
         )
@@ -196,24 +198,6 @@ def colorize(
         raise
     finally:
         parts.close()
-
-
-def check_part(film: Film, sampling: Sampling) -> None:
-    """Refuse a part of a film without a frame.
-
-    Raises:
-        OptionError: the film ends before the part begins, or the part is shorter than a frame.
-    """
-    if sampling.start_seconds >= film.duration_seconds:
-        raise OptionError(
-            f"{film.path} ends at {film.duration_seconds:.2f} s, before the start at"
-            f" {sampling.start_seconds:g} s; give a smaller --start"
-        )
-    if sampling.duration_seconds is not None and not sampling.frames_in(sampling.duration_seconds):
-        raise OptionError(
-            f"a duration of {sampling.duration_seconds:g} s is shorter than a frame; give a longer"
-            " --duration"
-        )
 
 
 def no_picture(film: Film, start_seconds: float) -> FilmColorizerError:
@@ -243,8 +227,12 @@ def _no_room(target: Path, parts: Parts, frames: int, reason: str) -> FilmColori
     )
 
 
-def _part_of(film: Film, ticks: list[int] | None, options: ColorizeOptions) -> list[int] | None:
-    """The times of the frames that are wanted, from the one on that is shown at the start."""
+def _part_of(film: Film, options: ColorizeOptions) -> list[int] | None:
+    """The times of the frames that are wanted, from the one on that is shown at the start.
+
+    None where frames are evenly spaced.
+    """
+    ticks = uneven_ticks(film)
     if ticks is None:
         return None
     half_frame = 1 / (2 * film.frame_rate)
@@ -322,7 +310,7 @@ def _plan(
     rate = options.encoding.frame_rate if ticks is None else film.frame_rate
     frames = round(found.seconds * rate) if ticks is None else len(ticks)
     cuts = _frame_numbers(film, found.cuts, ticks, options)
-    usual_frames = round(SEGMENT_SECONDS * rate)
+    usual_frames = max(round(SEGMENT_SECONDS * rate), 1)
     # What is carried from one segment to the next is the same as without a border between them.
     step = CHUNK_FRAMES if options.temporal else None
     return plan_segments(frames, usual_frames, cuts, step=step)
@@ -359,8 +347,8 @@ class _Job:
     Attributes:
         cuts: the numbers of the frames that shots begin with, ascending.
         dissolves: of the first frames in dissolves, and of those behind them.
-        all_ticks: the times of the film's frames, where they are not evenly spaced.
-        ticks: of those that are written, where they keep them.
+        ticks: the times of the frames that are written, where they are not evenly spaced and keep
+            them.
     """
 
     film: Film
@@ -371,7 +359,6 @@ class _Job:
     cuts: Sequence[int]
     dissolves: Sequence[tuple[int, int]]
     damage: Spans | None
-    all_ticks: Sequence[int] | None
     ticks: Sequence[int] | None
     batch_size: BatchSize
 
@@ -392,17 +379,6 @@ class _Job:
         """When a frame of this time is shown in the film that is written."""
         start = round(Fraction(self.options.start_seconds) / self.film.time_base)
         return max(tick - self.film.first_tick - start, 0)
-
-    def held_from(self, seconds: float) -> float:
-        """When the frame begins, in the film, that is shown at this time of it."""
-        if self.all_ticks is not None:
-            tick = self.film.first_tick + round(seconds / float(self.film.time_base))
-            shown = self.all_ticks[max(bisect_right(self.all_ticks, tick) - 1, 0)]
-            seconds = min(seconds, float((shown - self.film.first_tick) * self.film.time_base))
-        for begin, end in self.damage or ():
-            if begin <= seconds < end:
-                return max(begin - float(1 / self.film.frame_rate), 0.0)
-        return seconds
 
     def is_colored(self, number: int) -> bool:
         """Whether a frame has colours of its own, which it keeps."""
@@ -444,13 +420,7 @@ class _Job:
         if segment.planned_frames is not None:
             duration = float(segment.planned_frames / sampling.frame_rate)
         start = self.options.start_seconds + float(begin)
-        held_from = self.held_from(start)
-        return replace(
-            sampling,
-            start_seconds=start,
-            duration_seconds=duration,
-            held_from_seconds=held_from,
-        )
+        return replace(sampling, start_seconds=start, duration_seconds=duration)
 
     def timeline(self, parts: Parts) -> Timeline:
         """Of all frames, once they are rendered."""
@@ -461,8 +431,9 @@ class _Job:
         if self.options.duration_seconds is not None:
             end = min(end, self.options.start_seconds + self.options.duration_seconds)
         end_tick = self.film.first_tick + round(end / float(self.film.time_base))
-        first, *others = map(self.written_tick, ticks)
-        return Timeline(self.film.time_base, [min(first, 0), *others], self.written_tick(end_tick))
+        # Where damage comes first, the first picture after it is shown from the start on.
+        written = [0, *map(self.written_tick, ticks[1:])]
+        return Timeline(self.film.time_base, written, self.written_tick(end_tick))
 
 
 def _render(parts: Parts, job: _Job, workers: int) -> Iterator[int]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from filmcolorizer_cli import metrics
 from filmcolorizer_cli.color import chroma_from_codes, luma_from_codes, resize, ycbcr_to_rgb
-from filmcolorizer_cli.colorizing import check_part, frame_number_at
+from filmcolorizer_cli.colorizing import frame_number_at
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.motion import is_reliable, optical_flow, warp
 from filmcolorizer_cli.networks import Network
@@ -30,6 +30,7 @@ from filmcolorizer_cli.video import (
     Film,
     Plane,
     Sampling,
+    check_part,
     read_pictures,
 )
 
@@ -174,7 +175,6 @@ def evaluate_film(
         frame_rate=sampling.frame_rate,
         track=track,
     )
-    size = sampling.width or film.width, sampling.height or film.height
     _check_fitness(film, found, sampling)
     rows: list[tuple[float, ...]] = []
     shots: list[ShotEvaluation] = []

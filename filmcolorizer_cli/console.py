@@ -72,7 +72,7 @@ def track(
         status: tells of each item what the bar shows, instead.
     """
     progress = Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
         RateColumn(unit),
@@ -114,7 +114,7 @@ def table(
     left: int = 1,
 ) -> None:
     """Print a table whose sections are ruled off; the first ``left`` columns are left-aligned."""
-    grid = Table(title=title, title_justify="left", title_style="bold")
+    grid = Table(title=Text(title, style="bold"), title_justify="left")
     for number, column in enumerate(columns):
         grid.add_column(column, justify="left" if number < left else "right", overflow="fold")
     for section in sections:

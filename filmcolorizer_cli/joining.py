@@ -17,7 +17,7 @@ import ffmpeg
 from filmcolorizer_cli.encoding import cannot_write_film
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.ffmpeg import ONLY_THE_FILE, Process, local_file, open_input
-from filmcolorizer_cli.files import cannot_write, check_folder, put_in_place, temporary_beside
+from filmcolorizer_cli.files import cannot_write, check_folder, put_in_place
 from filmcolorizer_cli.video import (
     MPEG_STREAMS,
     UNKNOWN_CODEC,
@@ -156,8 +156,8 @@ def join_film(
     holds them.
 
     Args:
-        parts: in order, made with the same encoding; the joined pictures lie beside the first for
-            a while.
+        parts: in order, made with the same encoding; what becomes the film lies beside the first
+            until it is whole, so that nobody has to clear up after a crash but whoever keeps them.
         timeline: of all their pictures.
         target: appears when it is whole; its ending is a key of ``CONTAINERS``.
         source: whose sound and all else goes along.
@@ -168,7 +168,7 @@ def join_film(
         VideoError: ffmpeg cannot write the film; its last words are in the message.
     """
     check_folder(target.parent)
-    joined, temporary = parts[0].with_stem("joined"), temporary_beside(target)
+    joined, temporary = parts[0].with_stem("joined"), parts[0].with_stem("whole")
     attached_folder = parts[0].with_name("attached")
     try:
         part = _part(source, start_seconds, duration_seconds)

@@ -295,7 +295,7 @@ def read_pairs(folder: Path) -> Pairs:
             for entry in index["pairs"]
         ]
         shape = float(index["aspect_ratio"]), int(index["width"]), int(index["height"])
-        every = int(index["every"])
+        every, film = int(index["every"]), dict(index["bw"])
         if every < 1:
             raise ValueError(f"a still of every {every} frames")
     except (OSError, KeyError, TypeError, ValueError) as error:
@@ -320,7 +320,7 @@ def read_pairs(folder: Path) -> Pairs:
     pairs = tuple(pair for pair in listed if pair.name in present["bw"])
     if not pairs:
         raise PairsError(f"{folder} holds no pairs; make some with `filmcolorizer extract`")
-    return Pairs(folder, *shape, every, pairs, dict(index["bw"]))
+    return Pairs(folder, *shape, every, pairs, film)
 
 
 def split_by_time(pairs: Sequence[Pair], sizes: tuple[float, ...] = DEFAULT_SPLIT) -> TimeSplit:
@@ -468,7 +468,7 @@ def _read_still(path: Path, mode: str) -> Image.Image:
     try:
         with Image.open(path) as image:
             return image.convert(mode)
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise PairsError(
             f"{path} cannot be read as a picture ({error}); replace it or delete the pair"
         ) from None

@@ -15,12 +15,7 @@ import torch
 from PIL import Image
 
 from filmcolorizer_cli import survey as surveying
-from filmcolorizer_cli.colorizing import (
-    ColorizeOptions,
-    check_part,
-    in_color_already,
-    no_picture,
-)
+from filmcolorizer_cli.colorizing import ColorizeOptions, in_color_already, no_picture
 from filmcolorizer_cli.networks import Network
 from filmcolorizer_cli.painting import colorize_frames
 from filmcolorizer_cli.survey import Area, survey
@@ -32,6 +27,7 @@ from filmcolorizer_cli.video import (
     Film,
     Plane,
     Sampling,
+    check_part,
     picture_to_rgb,
     read_pictures,
 )
@@ -110,9 +106,10 @@ def preview(
         area=area,
         vividness=options.vividness,
     )
-    all_colored, when = not options.recolor, None
+    is_colored, all_colored, when = False, not options.recolor, None
     for when, shot in _shots(film, start, seconds, field_order, frames):
-        is_colored = not options.recolor and _is_colored(shot)
+        if len(shot) > 1 and not options.recolor:  # a last frame alone does not tell
+            is_colored = _is_colored(shot)
         all_colored &= is_colored
         luma, own_chroma = shot[0]
         pictures = {GREY: _displayed(film, luma, np.full_like(own_chroma, NEUTRAL))}

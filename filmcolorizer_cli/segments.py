@@ -84,6 +84,7 @@ class Parts:
         target: the film that will be written; the folder is ``<target>.parts``.
         begun_with: plain values that decide what the segments look like, by name.
         ending: of the segments' files, with its dot.
+        overwrite: let another rendering give way of which segments are done.
 
     Attributes:
         discarded: what another rendering was begun with, where its folder had to give way.
@@ -91,7 +92,8 @@ class Parts:
         known: plain values that were found out about the film when they were planned, by name.
 
     Raises:
-        FilmColorizerError: the folder cannot be written, or holds something else.
+        FilmColorizerError: the folder cannot be written, holds something else, or holds segments of
+            another rendering.
     """
 
     def __init__(
@@ -99,6 +101,8 @@ class Parts:
         target: Path,
         begun_with: dict[str, Any],
         ending: str = ".mp4",
+        *,
+        overwrite: bool = False,
     ) -> None:
         self.folder = parts_folder(target)
         self.ending = ending
@@ -107,10 +111,14 @@ class Parts:
         self.segments: list[Segment] = []
         self.known: dict[str, Any] = {}
         check_folder(target.parent)
-        if not self._read():
+        if not self._read(overwrite):
             self._make_folder()
             self._lock = _lock(self.folder)
-            self._write()
+            try:
+                self._write()
+            except FilmColorizerError:
+                self.close()
+                raise
         for segment in self.segments:  # a file may have been lost, or cut short with the power
             if segment.frames and count_pictures(self.file_of(segment)) != segment.frames:
                 segment.frames = None
@@ -193,8 +201,8 @@ class Parts:
         """Delete the folder, once the film is written."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _read(self) -> bool:
-        """Take up the same rendering, if it was begun; anything of another is deleted."""
+    def _read(self, overwrite: bool) -> bool:
+        """Take up the same rendering, if it was begun; what may be of another is deleted."""
         if not self.folder.exists():
             return False
         try:
@@ -223,6 +231,13 @@ class Parts:
                 return True
             name = differing[0]
             self.discarded = f"{name} {begun_with.get(name)}, not {self.begun_with[name]}"
+        if self._holds_pictures() and not overwrite:
+            if self._lock is not None:
+                self._lock.close()
+            raise FilmColorizerError(
+                f"{self.folder} keeps what is done of a rendering that was begun with"
+                f" {self.discarded}; go on with that, or give --overwrite to start anew"
+            )
         self.remove()
         if self._lock is not None:
             self._lock.close()
@@ -234,6 +249,10 @@ class Parts:
             path.name != _LOCK and not path.name.startswith(f".{_MANIFEST}.")
             for path in self.folder.iterdir()
         )
+
+    def _holds_pictures(self) -> bool:
+        """Whether a segment, or part of one, is lost with the folder."""
+        return any(path.suffix == self.ending for path in self.folder.iterdir())
 
     def _make_folder(self) -> None:
         try:
@@ -318,5 +337,6 @@ def check_unchanged(film: Film, begun_with: dict[str, Any]) -> None:
     if any(begun_with[name] != value for name, value in identity.items()):
         raise VideoError(
             f"{film.path} was changed while it was being read; put the former file back and give"
-            " the same command again, which goes on from there, or start anew with this one"
+            " the same command again, which goes on from there, or start anew with this one by"
+            " --overwrite"
         )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from filmcolorizer_cli.encoding import Encoding, PictureWriter
-from filmcolorizer_cli.errors import OptionError, VideoError
+from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import cannot_write, check_folder, temporary_beside
 from filmcolorizer_cli.joining import Timeline, join_film
 from filmcolorizer_cli.video import (
@@ -25,6 +25,7 @@ from filmcolorizer_cli.video import (
     Film,
     Plane,
     Sampling,
+    check_part,
     picture_to_rgb,
     read_pictures,
 )
@@ -128,18 +129,15 @@ def frame_count(first: Film, second: Film, options: CompareOptions) -> int:
     """About how many frames are going to be written.
 
     Raises:
-        OptionError: a film ends before its start.
+        OptionError: a film ends before its start, or the part is shorter than a frame.
     """
-    seconds = options.duration_seconds or float("inf")
+    rate, counts = frame_rate(first, second), []
     starts = (options.start_seconds, "--start"), (options.other_start_seconds, "--other-start")
     for film, (start, name) in zip((first, second), starts, strict=True):
-        if start >= film.duration_seconds:
-            raise OptionError(
-                f"{film.path} ends at {film.duration_seconds:.2f} s, before the start at"
-                f" {start:g} s; give a smaller {name}"
-            )
-        seconds = min(seconds, film.duration_seconds - start)
-    return max(round(seconds * frame_rate(first, second)), 1)
+        part = Sampling(None, None, rate, start, options.duration_seconds)
+        check_part(film, part, name)
+        counts.append(part.frame_count(film))
+    return max(min(counts), 1)
 
 
 def _write(
@@ -159,12 +157,19 @@ def _write(
         closing(_read(second, size, Sampling(None, None, rate, starts[1], seconds))) as theirs,
         PictureWriter(target, shape, Encoding(frame_rate=rate)) as writer,
     ):
-        for number, (mine, other) in enumerate(zip(ours, theirs, strict=False)):
+        last: tuple[int, tuple[Picture, Picture]] | None = None
+        for number, both in enumerate(zip(ours, theirs, strict=False)):
+            last = number, both
             if number in kept:
-                pictures = _to_rgb(mine), _to_rgb(other)
-                stills.append(Still(starts[0] + float(number / rate), pictures))
-            writer.write(*join(mine, other))
+                stills.append(_still(starts[0] + float(number / rate), both))
+            writer.write(*join(*both))
             yield number + 1
+        if last and not stills:  # the pictures ended before what the files say
+            stills.append(_still(starts[0] + float(last[0] / rate), last[1]))
+
+
+def _still(seconds: float, both: tuple[Picture, Picture]) -> Still:
+    return Still(seconds, (_to_rgb(both[0]), _to_rgb(both[1])))
 
 
 def _panel_size(film: Film, widest: int) -> tuple[int, int]:

@@ -639,12 +639,22 @@ def history_file(output: Path) -> Path:
 
 
 def read_history(output: Path) -> list[Epoch]:
-    """The epochs that led to these weights."""
-    with history_file(output).open(newline="") as file:
-        return [
-            Epoch(int(row.pop("epoch")), **{name: float(value) for name, value in row.items()})
-            for row in csv.DictReader(file)
-        ]
+    """The epochs that led to these weights.
+
+    Raises:
+        TrainingError: the file holds something else.
+    """
+    path = history_file(output)
+    with path.open(newline="") as file:
+        try:
+            return [
+                Epoch(int(row.pop("epoch")), **{name: float(value) for name, value in row.items()})
+                for row in csv.DictReader(file)
+            ]
+        except (KeyError, TypeError, ValueError, csv.Error):
+            raise TrainingError(
+                f"{path} is no history of a training, which it should be by its name; move it away"
+            ) from None
 
 
 def _write_history(history: list[Epoch], path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.ffmpeg import (
     ONLY_THE_FILE,
     Process,
@@ -61,10 +61,10 @@ _FULL_RANGE_TAG = 2  # libav's AVCOL_RANGE_JPEG
 _LIMITED_UNLESS_TOLD = frozenset({"h264", "hevc", "libdav1d", "av1", "vp9"})
 CODE_DEPTHS = (8, 10, 12, 16)  # bits that planes are read with; what lies between takes the next
 _FFMPEG_MATRIX = {"bt601": "smpte170m", "bt709": "bt709", "bt2020": "bt2020"}
-# Names, in ffmpeg, of containers whose time may jump: ffmpeg counts it from the start of the first
-# stream that it reads, rather than from the container's, unless it seeks beyond.
 # Bare streams, in which nothing can be found but from their beginning.
 _WITHOUT_TIMES = frozenset({"h261", "h263", "h264", "hevc", "mpegvideo", "obu", "vc1", "vvc"})
+# Names, in ffmpeg, of containers whose time may jump: ffmpeg counts it from the start of the first
+# stream that it reads, rather than from the container's, unless it seeks beyond.
 MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
 # Which field of a frame comes first: as measured, or as each frame is flagged.
 FieldOrder = Literal["progressive", "top", "bottom", "flagged"]
@@ -518,8 +518,6 @@ class Sampling:
             them, whatever the rate and times above.
         ticks_file: a file into which the times of these frames are written; see `read_ticks`.
         field_order: the order of the fields that frames are woven of, to make whole pictures of.
-        held_from_seconds: when the frame begins that is shown at the start, where that may be long
-            before.
         damage: what of the film is left out, so that the frame before stands for it, as
             `find_damage` gives it; None to raise at what cannot be decoded.
         hardware: what decodes on a graphics card, as `find_hardware_decoder` names it, if anything.
@@ -536,7 +534,6 @@ class Sampling:
     ticks: tuple[int, int | None] | None = None
     ticks_file: Path | None = None
     field_order: FieldOrder = "progressive"
-    held_from_seconds: float | None = None
     damage: Spans | None = None
     hardware: str | None = None
 
@@ -549,6 +546,27 @@ class Sampling:
     def frames_in(self, seconds: float) -> int:
         """How many frames are kept of so many seconds of film."""
         return math.ceil(round(seconds / self.rate * self.frame_rate) / self.every)
+
+
+def check_part(film: Film, sampling: Sampling, option: str = "--start") -> None:
+    """Refuse a part of a film without a frame.
+
+    Args:
+        option: what the user gives the part's begin by.
+
+    Raises:
+        OptionError: the film ends before the part begins, or the part is shorter than a frame.
+    """
+    if sampling.start_seconds >= film.duration_seconds:
+        raise OptionError(
+            f"{film.path} ends at {film.duration_seconds:.2f} s, before the start at"
+            f" {sampling.start_seconds:g} s; give a smaller {option}"
+        )
+    if sampling.duration_seconds is not None and not sampling.frames_in(sampling.duration_seconds):
+        raise OptionError(
+            f"a duration of {sampling.duration_seconds:g} s is shorter than a frame; give a longer"
+            " --duration"
+        )
 
 
 @dataclass(frozen=True)
@@ -716,7 +734,9 @@ def uneven_ticks(film: Film) -> list[int] | None:
         return None
     with opened(film) as container:
         packets = container.demux(container.streams[film.stream_index])
-        ticks = [packet.pts for packet in packets if packet.size]
+        ticks: list[Any] = []
+        with suppress(av.FFmpegError):  # damaged: what follows cannot be told
+            ticks.extend(packet.pts for packet in packets if packet.size)
     if not ticks or None in ticks:
         return None
     ticks.sort()
@@ -965,8 +985,7 @@ def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tupl
 
     Both are in seconds from the container's start.
     """
-    if sampling.held_from_seconds is not None:
-        start = min(start, film.start_seconds + sampling.held_from_seconds)
+    start = film.start_seconds + _shown_since(film, start - film.start_seconds, sampling.damage)
     if film.container in MPEG_STREAMS:
         seek = max(start - MPEG_SEEK_MARGIN_SECONDS, 0.0)
         origin = max(seek, film.start_seconds)
@@ -984,6 +1003,35 @@ def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tupl
         parity = {"top": "tff", "bottom": "bff", "flagged": "auto"}[sampling.field_order]
         stream = stream.filter("bwdif", mode="send_frame", parity=parity, deint="all")
     return stream, origin
+
+
+def _shown_since(film: Film, seconds: float, damage: Spans | None) -> float:
+    """When the frame begins, or one before it, that is shown at a time of the film.
+
+    That may be long before, as of slides and title cards. Where nothing can be looked up it is
+    taken for the time itself.
+    """
+    for begin, end in damage or ():
+        if begin <= seconds < end:
+            seconds = max(begin - float(1 / film.frame_rate), 0.0)
+    if film.first_number is not None:
+        return math.floor(seconds * film.frame_rate) / float(film.frame_rate)
+    if seconds <= 0 or film.container in MPEG_STREAMS | _WITHOUT_TIMES:
+        return seconds
+    tick = film.first_tick + math.floor(seconds / film.time_base)
+    shown = film.first_tick
+    with opened(film) as container:
+        stream = container.streams[film.stream_index]
+        try:
+            container.seek(tick, stream=stream)  # to what can be decoded alone, then or before
+            for packet in container.demux(stream):
+                if packet.pts is None or (packet.dts or packet.pts) > tick:
+                    break
+                if packet.pts <= tick:
+                    shown = max(shown, packet.pts)
+        except av.FFmpegError:
+            return seconds
+    return min(float((shown - film.first_tick) * film.time_base), seconds)
 
 
 def _read_raw(

@@ -416,13 +416,6 @@ def planted_wrong(seed: int, data: Path, cache: Path) -> Planted:
     return load(folder)
 
 
-def film_source(path: Path, size: tuple[int, int] = SIZE) -> Source:
-    """A whole file as a source."""
-    with av.open(path) as container:
-        count = sum(1 for packet in container.demux(video=0) if packet.size)
-    return Source((Piece(path, 0, count),), size)
-
-
 def shown_seconds(path: Path) -> Floats:
     """(frames,): the presentation times of a file's frames, counted from its first."""
     with av.open(path) as container:

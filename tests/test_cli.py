@@ -941,6 +941,21 @@ def test_eval_writes_a_report(pairs: Pairs, vivid_weights: Path) -> None:
     )
 
 
+def test_eval_report_tells_of_the_training(pairs: Pairs) -> None:
+    folder = Path("x[/old]")  # what rich would take for markup
+    folder.parent.mkdir()
+    shutil.copytree(pairs.folder, folder)
+    about = {"best_epoch": 3, "trained_share": 0.75}
+    weights.save(build(TINY), Path("film.safetensors"), about=about)
+    some = ("eval", folder, "--model", "film.safetensors", "--report", "report", "--overwrite")
+    assert succeed(*some).startswith(f"{folder}, network film: ")
+    page = Path("report/index.html").read_text()
+    for name, value in (("best epoch", "3"), ("trained share", "0.75")):
+        assert re.search(f">{name}</t[hd]>\\s*<td>{value}</td>", page), page[-3000:]
+    Path("film.csv").write_text("name,price\nbread,2\n")
+    assert fail(*some).startswith("film.csv is no history of a training, ")
+
+
 def test_eval_of_films_writes_a_report(moving_film: Path, vivid_weights: Path) -> None:
     film = copy_here(moving_film, "a & b.mkv")
     some = ("eval", film, "--model", vivid_weights, "--json", "--report", "report")
@@ -1143,10 +1158,10 @@ def quick(film: Path, model: Path, *more: object) -> Film:
 
 
 @pytest.mark.parametrize(
-    ("fps", "rate"),
+    ("text", "rate"),
     [
         ("24", Fraction(24)),
-        ("source", Fraction(25)),
+        ("source", None),
         ("24000/1001", Fraction(24000, 1001)),
         ("23.976", Fraction(24000, 1001)),
         ("23.98", Fraction(24000, 1001)),
@@ -1154,7 +1169,17 @@ def quick(film: Path, model: Path, *more: object) -> Film:
         ("59.94", Fraction(60000, 1001)),
         ("12.5", Fraction(25, 2)),
         ("60", Fraction(60)),
+        ("10", Fraction(10)),  # which 10000/1001 is near to
+        ("9.99", Fraction(10000, 1001)),
+        ("1", Fraction(1)),
     ],
+)
+def test_frame_rates_are_exact(text: str, rate: Fraction | None) -> None:
+    assert cli._parse_frame_rate(text) == rate
+
+
+@pytest.mark.parametrize(
+    ("fps", "rate"), [("source", Fraction(25)), ("24000/1001", Fraction(24000, 1001))]
 )
 def test_colorize_takes_a_frame_rate(
     fps: str, rate: Fraction, plain_clip: Path, vivid_weights: Path
@@ -1486,10 +1511,12 @@ def test_demo_makes_a_coloured_film_and_a_picture() -> None:
     assert np.ptp(after, axis=2).mean() > 3, "after, there is colour"
     assert np.abs(before.mean(axis=2) - after.mean(axis=2)).mean() < 12, "of the same picture"
     assert fail("demo") == (
-        "filmcolorizer-sample.mp4 exists already; name another folder with -o, or give --overwrite"
+        "filmcolorizer-sample-color.mp4 exists already; name another folder with -o, or give"
+        " --overwrite"
     )
     assert fail("demo", "-o", "nowhere").startswith("the folder nowhere does not exist; ")
     Path("there").mkdir()
+    shutil.copy(SAMPLE_FILM, "there/filmcolorizer-sample.mp4")  # as an interrupted one leaves it
     succeed("demo", "-o", "there")
     assert files_in(Path("there")) == files_in(Path())[:-1]
 

@@ -61,12 +61,12 @@ def run_colorize(
     network: Network | None = None,
     note: Callable[[str], object] = print,
     workers: int = 1,
+    overwrite: bool = False,
     **options: Any,
 ) -> Iterator[int]:
     chosen = ColorizeOptions(**{"encoding": QUICK, "recolor": True, **options})
-    return colorize(
-        film, target, network or vivid_network(), chosen, CPU, workers=workers, note=note
-    )
+    how = {"workers": workers, "overwrite": overwrite, "note": note}
+    return colorize(film, target, network or vivid_network(), chosen, CPU, **how)
 
 
 def test_colorize_to_24_fps_goes_by_time(numbered_clip: Path, tmp_path: Path) -> None:
@@ -300,18 +300,22 @@ def test_colorize_makes_a_damaged_segment_anew(
     assert decoded(target) == whole
 
 
-def test_colorize_with_other_options_starts_anew(
+def test_colorize_with_other_options_starts_anew_only_where_it_may(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path
 ) -> None:
     target, notes = tmp_path / "color.mp4", list[str]()
     interrupt(numbered_clip, target)
-    list(run_colorize(probe(numbered_clip), target, vividness=0.0, note=notes.append))
-    start = "starting anew: the interrupted rendering was begun with "
-    assert notes == [f"{start}vividness 1.0, not 0.0"]
+    film, reason = probe(numbered_clip), "begun with vividness 1.0, not 0.0"
+    with pytest.raises(FilmColorizerError, match=f"{reason}; go on with that, or give --overwrite"):
+        next(run_colorize(film, target, vividness=0.0))
+    options = {"overwrite": True, "note": notes.append}
+    list(run_colorize(film, target, vividness=0.0, **options))
+    start = "starting anew: the interrupted rendering was "
+    assert notes == [f"{start}{reason}"]
     assert decoded(target) != whole
     interrupt(numbered_clip, target)
-    list(run_colorize(probe(numbered_clip), target, network=build(TINY), note=notes.append))
-    assert notes[1].startswith(f"{start}checksum of the weights ")
+    list(run_colorize(film, target, network=build(TINY), **options))
+    assert notes[1].startswith(f"{start}begun with checksum of the weights ")
 
 
 def test_colorize_of_a_changed_source_starts_anew(
@@ -321,7 +325,7 @@ def test_colorize_of_a_changed_source_starts_anew(
     shutil.copy(numbered_clip, source)
     interrupt(source, target)
     os.utime(source, (1, 1))
-    list(run_colorize(probe(source), target, note=notes.append))
+    list(run_colorize(probe(source), target, overwrite=True, note=notes.append))
     [told] = notes
     assert told.startswith(
         "starting anew: the interrupted rendering was begun with source's time of change "
@@ -350,7 +354,7 @@ def test_colorize_notices_a_source_that_changes_while_it_is_read(
         list(frames)
     reason = (
         "was changed while it was being read; put the former file back and give the same command"
-        " again, which goes on from there, or start anew with this one"
+        " again, which goes on from there, or start anew with this one by --overwrite"
     )
     if what.startswith("gone"):
         reason = (

@@ -315,6 +315,18 @@ def test_frames_that_are_held_long(recipe: Path, vivid_weights: Path, short_part
     np.testing.assert_array_equal(luma_of(own.path), expected)
 
 
+def test_slides(recipe: Path, vivid_weights: Path, short_parts: None) -> None:
+    """A picture every 4 s, of which no seek may leave out the one that is shown."""
+    slow = "scale=64:48,fps=2,setpts=4*N/TB,fps=1/4"
+    film = make("film.mkv", *X264, "-qp", 0, filters=slow, sound=False)
+    assert probe(film).frame_rate == Fraction(1, 4)
+    for rate in (24, "source"):
+        whole = luma_of(film, filters=f"fps={rate}:start_time=0" if rate == 24 else "null")
+        options = ("--codec", "ffv1", "--fps", rate, "--overwrite")
+        output = colorized(film, vivid_weights, *options, output="out.mkv")
+        np.testing.assert_array_equal(luma_of(output.path), whole)
+
+
 def test_last_frame_is_held_as_long(recipe: Path, vivid_weights: Path) -> None:
     uneven = "settb=1/90000,select='lt(n,12)+eq(n,20)',scale=64:48"
     film = make("film.mp4", *X264, "-fps_mode", "vfr", "-enc_time_base", "1/90000", filters=uneven)

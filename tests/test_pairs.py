@@ -521,6 +521,7 @@ def test_read_pairs_refuses_what_is_no_folder_of_pairs(plain_clip: Path, tmp_pat
         ({"width": "wide"}, "invalid literal for int()"),
         ({"aspect_ratio": None}, "NoneType"),
         ({"every": 0}, "a still of every 0 frames"),
+        ({"bw": None}, "'NoneType' object is not iterable"),
     ],
 )
 def test_read_pairs_refuses_a_broken_index(
@@ -582,12 +583,17 @@ def test_read_refuses_a_grey_still_of_another_size(own_pairs: Pairs) -> None:
 
 
 @pytest.mark.parametrize("side", ["bw", "color"])
-@pytest.mark.parametrize("damage", ["half", "text", "empty"])
+@pytest.mark.parametrize("damage", ["half", "text", "empty", "a chunk"])
 def test_read_refuses_a_damaged_still(side: str, damage: str, own_pairs: Pairs) -> None:
     path = own_pairs.folder / side / "000002.png"
     data = path.read_bytes()
     path.write_bytes(
-        {"half": data[: len(data) // 2], "text": b"not a picture", "empty": b""}[damage]
+        {
+            "half": data[: len(data) // 2],
+            "text": b"not a picture",
+            "empty": b"",
+            "a chunk": data.replace(b"IDAT", b"\0\0\0\0"),
+        }[damage]
     )
     with pytest.raises(PairsError) as caught:
         own_pairs.read(own_pairs.pairs[1])

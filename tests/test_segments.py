@@ -17,7 +17,7 @@ from filmcolorizer_cli.segments import (
     plan_segments,
 )
 from filmcolorizer_cli.video import probe
-from tests.conftest import files_in
+from tests.conftest import file_size_limit, files_in
 
 BEGUN_WITH = {"crf": 18, "duration": None}
 
@@ -27,8 +27,14 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "film.mp4"
 
 
-def opened(target: Path, frames: int = 25, begun_with: dict[str, object] = BEGUN_WITH) -> Parts:
-    parts = Parts(target, begun_with)
+def opened(
+    target: Path,
+    frames: int = 25,
+    begun_with: dict[str, object] = BEGUN_WITH,
+    *,
+    overwrite: bool = False,
+) -> Parts:
+    parts = Parts(target, begun_with, overwrite=overwrite)
     if not parts.segments:
         parts.begin(plan_segments(frames, 10), {"found": [1, 2]})
     return parts
@@ -111,32 +117,50 @@ def test_parts_without_a_segment_leave_nothing(target: Path, tmp_path: Path) -> 
     assert files_in(tmp_path) == []
 
 
-def test_parts_of_another_rendering_give_way(target: Path, plain_clip: Path) -> None:
+@pytest.mark.parametrize(
+    ("of_another_version", "reason"),
+    [(False, "crf 18, not 20"), (True, "another version of this program")],
+)
+def test_parts_of_another_rendering_give_way_only_where_they_may(
+    of_another_version: bool, reason: str, target: Path, plain_clip: Path
+) -> None:
     parts = opened(target)
     [first, *_] = parts.missing()
     shutil.copy(plain_clip, parts.file_of(first))
     parts.finish(first, 50)
     parts.close()
+    if of_another_version:
+        manifest = parts_folder(target) / "manifest.json"
+        manifest.write_text('{"format": "filmcolorizer-parts/1", "frames": 50}')
+    begun_with: dict[str, object] = {**BEGUN_WITH, "crf": 20}
+    for _ in range(2):  # the first leaves no lock
+        with pytest.raises(FilmColorizerError, match=f"begun with {reason}; go on with that, or"):
+            opened(target, begun_with=begun_with)
+    assert (parts_folder(target) / "000001.mp4").exists()
+    other = opened(target, begun_with=begun_with, overwrite=True)
+    assert other.discarded == reason
+    assert other.frames_done == 0
+    assert not (parts_folder(target) / "000001.mp4").exists()
+    other.close()
+
+
+def test_parts_of_another_rendering_give_way_before_a_segment_is_done(target: Path) -> None:
+    parts = opened(target)
+    shutil.copytree(parts_folder(target), kept := target.with_name("kept"))
+    parts.close()
+    kept.rename(parts_folder(target))  # as a kill leaves it
     other = opened(target, begun_with={**BEGUN_WITH, "crf": 20})
     assert other.discarded == "crf 18, not 20"
-    assert other.frames_done == 0
-    assert not (parts_folder(target) / "000001.mp4").exists()
     other.close()
 
 
-def test_parts_of_another_version_give_way(target: Path, plain_clip: Path) -> None:
-    parts = opened(target)
-    [first, *_] = parts.missing()
-    shutil.copy(plain_clip, parts.file_of(first))
-    parts.finish(first, 50)
-    parts.close()
-    manifest = parts_folder(target) / "manifest.json"
-    manifest.write_text('{"format": "filmcolorizer-parts/1", "frames": 50}')
-    other = opened(target)
-    assert other.discarded == "another version of this program"
-    assert other.frames_done == 0
-    assert not (parts_folder(target) / "000001.mp4").exists()
-    other.close()
+def test_parts_without_room_for_the_manifest_leave_nothing(target: Path, tmp_path: Path) -> None:
+    with (
+        file_size_limit(0),
+        pytest.raises(FilmColorizerError, match=r"cannot write .* \(File too la"),
+    ):
+        opened(target)
+    assert files_in(tmp_path) == []
 
 
 def test_parts_are_one_process_s_own(target: Path) -> None:

@@ -173,3 +173,16 @@ def test_compare_beyond_the_end(counted: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="before the start at 4 s; give a smaller --start"):
         list(compare(film, film, tmp_path / "c.mp4", options))
     assert files_in(tmp_path) == []
+
+
+def test_compare_of_a_part_without_a_frame(counted: Path, tmp_path: Path) -> None:
+    film, options = probe(counted), CompareOptions(LABELS, duration_seconds=0.0)
+    with pytest.raises(OptionError, match="a duration of 0 s is shorter than a frame; give a"):
+        list(compare(film, film, tmp_path / "c.mp4", options))
+
+
+def test_compare_keeps_a_still_where_the_pictures_end_early(counted: Path, tmp_path: Path) -> None:
+    film = replace(probe(counted), duration_seconds=60.0)  # as one whose sound is longer
+    *_, stills = compare(film, film, tmp_path / "c.mp4", CompareOptions(LABELS, stills=1))
+    assert isinstance(stills, list)
+    assert [frame_number(still.pictures[0][..., 1]) for still in stills] == [99]

@@ -24,7 +24,6 @@ from tests.conftest import (
     run_ffmpeg,
 )
 
-SAMPLE_SIZE = (480, 360)
 LETTERBOXED = "scale=640:272,pad=640:360:0:44"
 LETTERBOX = Area(0, 44, 640, 272)
 NOISY = "noise=c{plane}s={strength}:c{plane}f=t+u"

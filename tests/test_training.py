@@ -269,7 +269,8 @@ def test_pair_source_augmented_shows_no_luma_beyond_black_and_white(
     red = rgb[:, :1].double()
     expected = np.clip(red.numpy() * 2 - 0.5, 0, 1)
     np.testing.assert_allclose(luma, expected, atol=1e-5)
-    assert ((luma == 0).float().mean(), (luma == 1).float().mean()) > (0.01, 0.01)
+    assert (luma == 0).float().mean() > 0.01
+    assert (luma == 1).float().mean() > 0.01
     torch.testing.assert_close(rgb[:, 0] + rgb[:, 1], torch.ones_like(rgb[:, 0]))
 
 
@@ -743,7 +744,10 @@ def test_finish_blends_as_does_best_on_the_validation_part(
     torch.testing.assert_close(state["head.bias"], torch.tensor((-said / 8, 0.0)))
     if blend < 1:  # counts of batches cannot be blended
         assert state["encoder.stem.1.num_batches_tracked"] == 0
-    assert_same_tensors({**state, **trainer.best_state}, {**first, **trainer.best_state})
+    for name, tensor in first.items():
+        if tensor.is_floating_point():
+            between = tensor + blend * (trainer.best_state[name] - tensor)
+            torch.testing.assert_close(state[name], between)
     # Codes of 8 bits are near enough.
     errors = [np.mean((2 * np.subtract(blueless(1), blueless(s))) ** 2) for s in (said, 0.0)]
     assert outcome.validation_mse == pytest.approx(errors[0], rel=0.03, abs=1e-3)
