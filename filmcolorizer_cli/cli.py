@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 FIND = "find"  # what --offset without a value stands for
 HIGHEST_FRAME_RATE = 240
+MOST_LINES = 8640  # of stills
+FRAME_RATE = re.compile(r"\d{1,9}(\.\d{1,9}|/\d{1,9})?")
 MOST_TICKS = 100_000  # for a number of seconds, in an exact frame rate
 LONGEST_SECONDS = 1e7
 STOPPED = "stopped; no unfinished file was left behind"
@@ -143,7 +145,7 @@ def _parse_input_rate(text: str) -> Fraction:
 
 def _exact_rate(text: str, forms: str) -> Fraction:
     try:
-        rate = Fraction(text)
+        rate = Fraction(text if FRAME_RATE.fullmatch(text) else "")
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 1 <= rate <= HIGHEST_FRAME_RATE:
@@ -389,6 +391,7 @@ def sync(
         Path | None,
         typer.Option("-o", "--output", help="The map.", show_default="sync.json"),
     ] = None,
+    input_fps: InputFps = None,
     preview: Preview = None,
     render: Render = None,
     overwrite: Overwrite = False,
@@ -401,11 +404,10 @@ def sync(
         raise typer.BadParameter(f"{offset!r} is no number of frames", param_hint="--offset")
 
     from filmcolorizer_cli import sync as syncing
-    from filmcolorizer_cli.video import probe
 
     writes = offset != FIND or output is not None
     target = output or Path("sync.json")
-    bw_film, color_film = probe(bw), probe(color)
+    bw_film, color_film = _probe_versions([bw, color], input_fps)
     if writes:
         _check_target(target, [bw, color], overwrite)
     _check_pictures(preview, render, [bw, color], overwrite, target if writes else None)
@@ -535,8 +537,12 @@ def extract(
     ),
     every: Annotated[int, typer.Option(min=1, help="One still of so many frames at 24 fps.")] = 24,
     size: Annotated[
-        int, typer.Option(min=16, help="64: squares of 64x64, as in 2020; else the short side.")
+        int,
+        typer.Option(
+            min=16, max=MOST_LINES, help="64: squares of 64x64, as in 2020; else the short side."
+        ),
     ] = 192,
+    input_fps: InputFps = None,
     start: Start = 0.0,
     duration: Duration = None,
     preview: Preview = None,
@@ -552,10 +558,9 @@ def extract(
 
     from filmcolorizer_cli import pairs as pairing
     from filmcolorizer_cli import sync as syncing
-    from filmcolorizer_cli.video import probe
 
-    bw_film = probe(bw)
-    color_film = bw_film if color is None else probe(color)
+    bw_film, *others = _probe_versions([bw] if color is None else [bw, color], input_fps)
+    color_film = others[0] if others else bw_film
     _check_folder_target(output, overwrite)
     sources = [film.path for film in (bw_film, color_film)]
     _check_pictures(preview, render, sources, overwrite, output)
@@ -607,7 +612,7 @@ def train(
         typer.Option(
             min=1,
             help="Rounds over the training pairs; a few of them are seen more often in each.",
-            show_default="what makes 16,000 pictures, 30,000 where --split is interleaved,"
+            show_default="what makes 16,000 pictures, 18,000 where --split is interleaved,"
             " 20 for classic",
         ),
     ] = None,
@@ -634,7 +639,7 @@ def train(
         typer.Option(
             min=16,
             help="Short side that the network works in.",
-            show_default="that of the stills, 64 for classic",
+            show_default="that of the stills, less if interleaved, 64 for classic",
         ),
     ] = None,
     split: Annotated[
@@ -646,7 +651,12 @@ def train(
         ),
     ] = "70,15,15",
     seed: Annotated[
-        int, typer.Option(help="Decides all that is random; the same one gives the same weights.")
+        int,
+        typer.Option(
+            min=0,
+            max=2**63 - 1,
+            help="Decides all that is random; the same one gives the same weights.",
+        ),
     ] = 0,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
@@ -683,11 +693,12 @@ def train(
     _check_training_targets(written, checkpoint, resume, overwrite)
     for part in PARTS:
         folder.part(part, parts)  # raises where it is empty, before any work is done
-    short_side = size or (64 if arch == "classic" else min(folder.width, folder.height))
+    shows_all = sizes is None
+    short_side = size or training.default_size(arch, folder, shows_all=shows_all)
     network, is_pretrained = _first_network(arch, init, short_side, seed)
     count = len(folder.part("train", parts))
     defaults = training.default_options(
-        arch, count, is_pretrained=is_pretrained, shows_all=sizes is None
+        arch, count, is_pretrained=is_pretrained, shows_all=shows_all
     )
     options = replace(
         defaults,
@@ -1071,7 +1082,18 @@ def preview(
     summary = f"{count}, grey and as coloured by {', '.join(networks)}"
     report.save_contact_sheet(slides, f"{film.name}: {summary}", sheet)
     motion = "To see a shot in motion, put the time below its picture in place of T:"
-    command = ["filmcolorizer", "colorize", str(film), "--start", "T", "--duration", "20"]
+    name = f"./{film}" if str(film).startswith("-") else str(film)  # no option
+    command = ["filmcolorizer", "colorize", name, "--start", "T", "--duration", "20"]
+    if input_fps is not None:
+        command += ["--input-fps", str(input_fps)]
+    if vividness != 1:
+        command += ["--vividness", f"{vividness:g}"]
+    if deinterlace != "auto":
+        command += ["--deinterlace", deinterlace]
+    if recolor:
+        command += ["--recolor"]
+    if models and len(models) == 1:
+        command += ["--model", models[0]]
     shown = pages.Page(
         film.name, (summary, motion), shlex.join(command), [pages.Section(slides=slides)]
     )
@@ -1112,6 +1134,7 @@ def compare(
     stills: Annotated[
         int, typer.Option(min=1, max=200, help="How many frames the sheet shows.")
     ] = 12,
+    input_fps: InputFps = None,
     start: Start = 0.0,
     other_start: Annotated[
         float | None,
@@ -1133,7 +1156,7 @@ def compare(
     from filmcolorizer_cli.pages import Slide
     from filmcolorizer_cli.video import probe
 
-    films = probe(first), probe(second)
+    before, after = _probe_versions([first, second], input_fps)
     target = output or _beside(first, "-compare.mp4")
     _check_ending(target, *CONTAINERS)
     sheet = target.with_suffix(".png")
@@ -1143,8 +1166,8 @@ def compare(
     options = splitscreen.CompareOptions(
         names, layout, start, start if other_start is None else other_start, duration, stills
     )
-    written = splitscreen.compare(*films, target, options)
-    total = splitscreen.frame_count(*films, options)
+    written = splitscreen.compare(before, after, target, options)
+    total = splitscreen.frame_count(before, after, options)
     *_, frames, kept = console.track(written, total, "comparing")
     assert isinstance(kept, list)
     left, right = names if names[0] != names[1] else (f"A {names[0]}", f"B {names[1]}")
@@ -1352,6 +1375,16 @@ def _probe_source(film: Path, input_fps: Fraction | None) -> Film:
     return probe(film, sequence_rate=input_fps)
 
 
+def _probe_versions(films: list[Path], input_fps: Fraction | None) -> list[Film]:
+    """Films of which some may be numbered pictures; the rate must be of one of them."""
+    from filmcolorizer_cli.video import is_sequence
+
+    sequences = [film for film in films if is_sequence(film)]
+    if not sequences:
+        return [_probe_source(film, input_fps) for film in films]
+    return [_probe_source(film, input_fps if film in sequences else None) for film in films]
+
+
 def _default_target(film: Path, ending: str = ".mp4") -> Path:
     return _beside(film, f"-color{ending}")
 
@@ -1379,12 +1412,20 @@ def _check_target(
         raise FilmColorizerError(f"{target} is a folder; name a file with {option}")
     if not target.exists():
         return
-    if any(source.exists() and target.samefile(source) for source in sources):
+    if any(source.exists() and target.samefile(source) for source in _files_of(sources)):
         raise FilmColorizerError(f"{target} is the source itself; name another file with {option}")
     if not overwrite:
         raise FilmColorizerError(
             f"{target} exists already; name another {what} with {option}, or give --overwrite"
         )
+
+
+def _files_of(sources: list[Path]) -> Iterator[Path]:
+    """The files that sources consist of, each numbered picture for itself."""
+    from filmcolorizer_cli.video import is_sequence, sequence_files
+
+    for source in sources:
+        yield from sequence_files(source).values() if is_sequence(source) else [source]
 
 
 def _check_ending(target: Path, *endings: str, option: str = "-o") -> None:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from filmcolorizer_cli import metrics, weights
-from filmcolorizer_cli.augmentation import random_square, vary_tone
+from filmcolorizer_cli.augmentation import random_part, vary_tone
 from filmcolorizer_cli.color import half_size, resize, rgb_to_ycbcr, ycbcr_to_rgb
 from filmcolorizer_cli.errors import TrainingError
 from filmcolorizer_cli.files import replacing
@@ -48,7 +48,7 @@ COLORFULNESS_FLOOR = 0.01  # where it begins to count, squared
 
 # A film's own training: minutes on two cores, however many pairs there are.
 FILM_PICTURES = 16_000  # that a training sees where later shots are foreign to it
-WHOLE_FILM_PICTURES = 30_000  # and where it sees all shots, and is to learn them by heart
+WHOLE_FILM_PICTURES = 18_000  # and where it sees all shots, and is to learn them by heart
 FEWEST_EPOCHS = 4
 PICTURES_PER_EPOCH = 512  # or more, so that the batch norms of a few pairs see many of their parts
 FROZEN_STAGES = 2  # of the encoder: edges and textures are the same in any film
@@ -78,15 +78,18 @@ class BatchSource(Protocol):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Which random squares of the stills training sees, and how they vary.
+    """Which random parts of the stills training sees, and how they vary.
 
     Attributes:
-        least_crop: the smallest square, as a share of a still's short side.
-        early_scale, scale: what squares are scaled to, as shares of the network's size: small and
+        squares: whether they are squares; else they have the shape of the film's picture.
+        least_crop: the smallest part, as a share of the largest of its shape.
+        early_scale, scale: what parts are scaled to, as shares of the network's size: small and
             cheap ones at first, larger ones once the learning rate cools down.
-        tone_share: of the squares, seen in another tone.
-        mirrors: whether half of the squares are mirrored.
+        tone_share: of the parts, seen in another tone.
+        mirrors: whether half of the parts are mirrored.
     """
+
+    squares: bool
 
     least_crop: float
     early_scale: float
@@ -95,13 +98,15 @@ class Augmentation:
     mirrors: bool
 
 
-# For shots that are foreign to the network, and for those that it is to learn by heart.
+# For shots that are foreign to the network, and for those that it is to learn by heart: as they are
+# looked at later, since what is learnt so is known in this size and place alone.
 TO_GENERALIZE = Augmentation(
-    least_crop=0.35, early_scale=5 / 6, scale=5 / 6, tone_share=0.5, mirrors=True
+    squares=True, least_crop=0.35, early_scale=5 / 6, scale=5 / 6, tone_share=0.5, mirrors=True
 )
 BY_HEART = Augmentation(
-    least_crop=0.9, early_scale=1 / 2, scale=5 / 6, tone_share=0.0, mirrors=False
+    squares=False, least_crop=0.9, early_scale=0.6, scale=1.0, tone_share=0.0, mirrors=False
 )
+BY_HEART_SIZE = 5 / 6  # of the stills' size; more takes longer than it is worth
 
 
 @dataclass(frozen=True)
@@ -157,6 +162,18 @@ def default_options(
     )
 
 
+def default_size(arch: str, pairs: Pairs, *, shows_all: bool) -> int:
+    """The short side, in pixels, of the picture that a network looks at which learns these pairs.
+
+    Args:
+        shows_all: as in `default_options`.
+    """
+    if arch == ClassicConfig.arch:
+        return ClassicConfig.size
+    side = min(pairs.width, pairs.height)
+    return _multiple_of_16(side * BY_HEART_SIZE) if shows_all else side
+
+
 @dataclass(frozen=True)
 class Epoch:
     """One line of a training's history; losses are means over the part."""
@@ -204,7 +221,7 @@ class PairSource:
     """The training and validation parts of a folder of pairs, kept decoded as uint8 in memory.
 
     Args:
-        height, width: what the stills are resized to, the size that the network works in.
+        height, width: the size that the network works in.
 
     Raises:
         PairsError: a still cannot be read, or a part is empty.
@@ -222,8 +239,11 @@ class PairSource:
     ) -> None:
         self.options = options
         self.early_epochs = early_epochs(options.epochs)
-        self.training = _load_stills(pairs, pairs.part("train", split), height, width)
-        self.validation = _load_stills(pairs, pairs.part("validation", split), height, width)
+        self.size = height, width
+        # Parts are scaled once.
+        size = (pairs.height, pairs.width) if options.augmentation else self.size
+        self.training = _load_stills(pairs, pairs.part("train", split), *size)
+        self.validation = _load_stills(pairs, pairs.part("validation", split), *self.size)
         if len(self.training[0]) < 2:
             raise TrainingError(
                 f"the train part of the pairs in {pairs.folder} holds a single pair, and training"
@@ -248,32 +268,37 @@ class PairSource:
             if self.options.augmentation is None:
                 yield _to_unit((luma[chosen], rgb[chosen]))
             else:
-                yield self._squares(chosen, self.options.augmentation, epoch, dice)
+                yield self._parts(chosen, self.options.augmentation, epoch, dice)
 
-    def _squares(
+    def _parts(
         self, chosen: Tensor, augmentation: Augmentation, epoch: int, dice: random.Random
     ) -> Batch:
         luma, rgb = self.training
         is_early = epoch <= self.early_epochs
         scale = augmentation.early_scale if is_early else augmentation.scale
-        # Of whole multiples of 16, so that the deepest features, at a 32nd, cut off little.
-        size = max(round(min(luma.shape[-2:]) * scale / 16), 1) * 16
+        height, width = (min(self.size),) * 2 if augmentation.squares else self.size
+        size = _multiple_of_16(height * scale), _multiple_of_16(width * scale)
         batch = []
         for index in chosen.tolist():
             both = torch.cat((luma[index], rgb[index]))  # (4, H, W)
-            square = random_square(
+            part = random_part(
                 both, size, dice, least=augmentation.least_crop, mirrors=augmentation.mirrors
             )
             if dice.random() < augmentation.tone_share:
-                square[:1] = vary_tone(square[:1], dice).clamp(0, 1)
-            batch.append(square)
-        squares = torch.stack(batch)
-        return squares[:, :1], squares[:, 1:]
+                part[:1] = vary_tone(part[:1], dice).clamp(0, 1)
+            batch.append(part)
+        parts = torch.stack(batch)
+        return parts[:, :1], parts[:, 1:]
 
     def validation_batches(self) -> Iterator[Batch]:
         yield from map(
             _to_unit, zip(*(p.split(self.options.batch_size) for p in self.validation), strict=True)
         )
+
+
+def _multiple_of_16(pixels: float) -> int:
+    """So that the deepest features, at a 32nd, cut off little."""
+    return max(round(pixels / 16), 1) * 16
 
 
 def early_epochs(epochs: int) -> int:

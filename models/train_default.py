@@ -26,7 +26,7 @@ from rich.console import Console
 from torch import Tensor
 
 from filmcolorizer_cli import weights
-from filmcolorizer_cli.augmentation import scaled_square
+from filmcolorizer_cli.augmentation import scaled_part
 from filmcolorizer_cli.color import rgb_to_ycbcr
 from filmcolorizer_cli.networks import FilmConfig, FilmNetwork, build, load_imagenet_encoder
 from filmcolorizer_cli.training import Batch, Trainer, TrainingOptions, early_epochs
@@ -107,7 +107,8 @@ class PhotoSource:
 def _centre(photo: Tensor) -> Tensor:
     height, width = photo.shape[-2:]
     side = min(height, width)
-    return scaled_square(photo, (height - side) // 2, (width - side) // 2, side, CROP)
+    top, left = (height - side) // 2, (width - side) // 2
+    return scaled_part(photo, top, left, (side, side), (CROP, CROP))
 
 
 def imagenet_weights(encoder: str) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from filmcolorizer_cli.augmentation import random_square, scaled_square, vary_tone
+from filmcolorizer_cli.augmentation import random_part, scaled_part, vary_tone
 
 
 def places(height: int, width: int) -> torch.Tensor:
@@ -34,12 +34,15 @@ def squares(
 ) -> torch.Tensor:
     dice = random.Random(0)
     return torch.stack(
-        [random_square(picture, size, dice, least=least, mirrors=mirrors) for _ in range(count)]
+        [
+            random_part(picture, (size, size), dice, least=least, mirrors=mirrors)
+            for _ in range(count)
+        ]
     )
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 60), (60, 40), (48, 48)])
-def test_random_square_shows_all_places_in_all_sizes(height: int, width: int) -> None:
+def test_random_part_shows_all_places_in_all_sizes(height: int, width: int) -> None:
     found = squares(places(height, width), 16, 0.5)
     assert found.shape == (400, 2, 16, 16)
     sides, tops, lefts, rights, bottoms = [], [], [], [], []
@@ -63,14 +66,27 @@ def test_random_square_shows_all_places_in_all_sizes(height: int, width: int) ->
     assert max(rights) == pytest.approx(width, abs=0.5)
 
 
-def test_random_square_mirrors_half_of_the_time_or_never() -> None:
+@pytest.mark.parametrize(("height", "width"), [(40, 60), (60, 40)])
+def test_random_part_has_the_shape_that_it_is_scaled_to(height: int, width: int) -> None:
+    dice, wholes = random.Random(0), []
+    for _ in range(100):
+        part = random_part(places(height, width), (16, 32), dice, least=0.8, mirrors=False)
+        assert part.shape == (2, 16, 32)
+        (top, bottom, _), (left, right, _) = bounds(part[0], 0), bounds(part[1], 1)
+        assert (right - left) == pytest.approx(2 * (bottom - top), abs=2)
+        wholes.append(right - left)
+    assert 0.8 * width - 1 <= min(wholes) < 0.83 * width
+    assert 0.97 * width < max(wholes) <= width + 0.3
+
+
+def test_random_part_mirrors_half_of_the_time_or_never() -> None:
     mirrored = [bounds(columns, 1)[2] for _, columns in squares(places(40, 60), 16, 0.6)]
     assert 160 <= sum(mirrored) <= 240  # of 400: four standard deviations to either side
     unmirrored = squares(places(40, 60), 16, 0.6, mirrors=False)
     assert not any(bounds(columns, 1)[2] for _, columns in unmirrored)
 
 
-def test_random_square_of_the_whole_is_the_picture() -> None:
+def test_random_part_of_the_whole_is_the_picture() -> None:
     picture = torch.randint(0, 256, (3, 32, 32), generator=torch.Generator().manual_seed(0))
     expected = picture / 255
     found = squares(picture.byte(), 32, 1.0, count=20)
@@ -80,21 +96,21 @@ def test_random_square_of_the_whole_is_the_picture() -> None:
         assert torch.equal(square, expected.flip(-1) if mirrored else expected)
 
 
-def test_random_square_depends_on_the_dice_alone() -> None:
+def test_random_part_depends_on_the_dice_alone() -> None:
     picture = places(40, 60)
     results = []
     for seed in (1, 1, 2):
         torch.rand(3), random.random()  # what else was drawn before does not matter
-        results.append(random_square(picture, 16, random.Random(seed), least=0.5, mirrors=True))
+        results.append(random_part(picture, (16, 16), random.Random(seed), least=0.5, mirrors=True))
     assert torch.equal(results[0], results[1])
     assert not torch.equal(results[0], results[2])
 
 
 @pytest.mark.parametrize("size", [8, 20, 33])
-def test_scaled_square_agrees_with_pillow(size: int) -> None:
+def test_scaled_part_agrees_with_pillow(size: int) -> None:
     generator = torch.Generator().manual_seed(0)
     picture = torch.randint(0, 256, (2, 30, 50), generator=generator).byte()
-    square = scaled_square(picture, 7, 24, 20, size)
+    square = scaled_part(picture, 7, 24, (20, 20), (size, size))
     assert square.shape == (2, size, size)
     for plane, found in zip(picture.float(), square, strict=True):
         part = Image.fromarray(plane.numpy()).crop((24, 7, 44, 27))
@@ -102,10 +118,10 @@ def test_scaled_square_agrees_with_pillow(size: int) -> None:
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_scaled_square_leaves_the_picture_as_it_was() -> None:
+def test_scaled_part_leaves_the_picture_as_it_was() -> None:
     picture = places(20, 20)
     before = picture.clone()
-    scaled_square(picture, 0, 0, 20, 20).zero_()
+    scaled_part(picture, 0, 0, (20, 20), (20, 20)).zero_()
     assert torch.equal(picture, before)
 
 

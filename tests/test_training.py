@@ -57,6 +57,7 @@ from filmcolorizer_cli.training import (
     checkpoint_file,
     classic_loss,
     default_options,
+    default_size,
     film_loss,
     history_file,
     loss_of,
@@ -71,7 +72,9 @@ from tests.conftest import TINY, file_size_limit, files_in
 CPU = torch.device("cpu")
 CLASSIC = ClassicConfig(size=32)
 CONFIGS = pytest.mark.parametrize("config", [TINY, CLASSIC], ids=["film", "classic"])
-SQUARES = Augmentation(least_crop=0.6, early_scale=1 / 2, scale=1 / 2, tone_share=0.5, mirrors=True)
+SQUARES = Augmentation(
+    squares=True, least_crop=0.6, early_scale=1 / 2, scale=1 / 2, tone_share=0.5, mirrors=True
+)
 GROWING = replace(SQUARES, scale=1.0)
 STEPS_PER_EPOCH = 2  # with 8 training pairs in batches of 4
 
@@ -251,6 +254,24 @@ def test_pair_source_augmented_shows_the_same_part_of_both_stills(telling_pairs:
     is_toned = (luma[:, 0] - red).abs().amax(dim=(1, 2)) > 1e-5
     for tone, still in zip(luma[is_toned].flatten(1), red[is_toned].flatten(1), strict=True):
         assert (tone[still.argsort()].diff() >= -1e-6).all()
+
+
+def test_pair_source_augmented_shows_parts_of_the_films_shape(telling_pairs: Pairs) -> None:
+    changes = {"squares": False, "scale": 1.0, "early_scale": 0.5}
+    early, late = (augmented(telling_pairs, epoch, **changes) for epoch in (1, 9))
+    for (luma, rgb), (height, width) in ((early, (16, 16)), (late, (32, 48))):  # of 32x43
+        assert luma.shape == (256, 1, height, width)
+        torch.testing.assert_close(rgb[:, 0] + rgb[:, 1], torch.ones_like(rgb[:, 0]))
+
+
+@pytest.mark.parametrize(
+    ("arch", "shows_all", "size"), [("film", False, 32), ("film", True, 32), ("classic", True, 64)]
+)
+def test_default_size(arch: str, shows_all: bool, size: int, pairs: Pairs) -> None:
+    assert default_size(arch, pairs, shows_all=shows_all) == size
+    larger = replace(pairs, width=341, height=192)
+    sizes = {False: 192, True: 160} if arch == "film" else {True: 64}
+    assert default_size(arch, larger, shows_all=shows_all) == sizes[shows_all]
 
 
 def test_pair_source_augmented_varies_the_tone_of_some(telling_pairs: Pairs) -> None:
