@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
@@ -141,6 +142,8 @@ def _memory() -> Finding:
 def _disk(folder: Path) -> Finding:
     try:
         free_bytes = shutil.disk_usage(folder).free
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     except OSError as error:
         found = f"{folder} cannot be looked at ({error.strerror})"
         return Finding("disk", found, "name a folder that is there")

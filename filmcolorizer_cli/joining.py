@@ -29,7 +29,7 @@ from filmcolorizer_cli.video import (
     opened,
 )
 
-SOUND_BITRATE_KBPS = 192  # of what has to be re-encoded to AAC
+SOUND_BITRATE_KBPS = 96  # of each channel of what has to be re-encoded to AAC
 PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "xsub"})
 # Metadata that tells of the file that it stands in, not of the film.
 _OF_THE_FILE = frozenset(
@@ -338,7 +338,8 @@ def _tracks(
         if container.keeps(sound):
             codecs[f"c:a:{number}"] = "copy"
         else:
-            codecs |= {f"c:a:{number}": "aac", f"b:a:{number}": f"{SOUND_BITRATE_KBPS}k"}
+            bitrate = SOUND_BITRATE_KBPS * max(sound.channels, 1)
+            codecs |= {f"c:a:{number}": "aac", f"b:a:{number}": f"{bitrate}k"}
     for number, subtitle in enumerate(subtitles):
         is_held = subtitle.codec in {*container.text_codecs, *PICTURE_SUBTITLES}
         codecs[f"c:s:{number}"] = "copy" if is_held else container.text_codecs[0]

@@ -44,6 +44,7 @@ SQUARE_SIZE = 64  # pixels; stills of this size are squares, as in 2020
 DEFAULT_SIZE = 192  # pixels, the short side that the shipped network looks at
 DEFAULT_SPLIT = (0.70, 0.15, 0.15)
 SAVERS = 2  # threads that write stills, which takes as long as decoding the film
+MIN_CHROMA = 1.0  # code values, of the mean over a still: less is noise of a grey film
 SHAPE_TOLERANCE = 0.03  # by which a hand-painted still's aspect ratio may be off
 _FORMAT = "filmcolorizer-pairs/1"
 
@@ -237,10 +238,11 @@ def extract(
         The number of pairs taken so far, after each; the last ones are still being written.
 
     Raises:
-        OptionError: the part holds no still.
+        OptionError: the part holds no still, or none with colours.
         FilmColorizerError: the folder cannot be written.
         VideoError: a film cannot be read.
     """
+    folder = folder.resolve()  # a link stays one
     check_folder(folder.parent)
     temporary = temporary_beside(folder)
     try:
@@ -249,14 +251,21 @@ def extract(
         cuts_file = temporary / "cuts.txt"
         size = still_size(options.size, shared_aspect_ratio(sync_map, bw or color))
         stills: list[tuple[str, float, float]] = []
+        has_color = False
         read = _read_stills(bw, color, sync_map, options, size, cuts_file)
         for name, still in _save_stills(read, color.coding.matrix, temporary):
             stills.append((name, still.bw_seconds, still.color_seconds))
+            has_color = has_color or _has_color(still)
             yield len(stills)
         if not stills:
             raise OptionError(
                 "there is no still in this part of the films; give another --start, --duration or"
                 " a smaller --every"
+            )
+        if not has_color:
+            raise OptionError(
+                f"{color.path} shows no colours in these stills; give a coloured film"
+                + (", after the black-and-white one" if bw else "")
             )
         pairs = _number_shots(stills, read_cuts(cuts_file))
         cuts_file.unlink(missing_ok=True)
@@ -380,6 +389,12 @@ def _read_stills(
         yield AlignedPicture(seconds, seconds, ycbcr[..., 0], ycbcr)
 
 
+def _has_color(still: AlignedPicture) -> bool:
+    """Whether a coloured still, or a tinted one, is more than noise around grey."""
+    small = cv2.resize(still.ycbcr[..., 1:], (16, 16), interpolation=cv2.INTER_AREA)
+    return float(np.abs(small.astype(float) - 128).mean()) > MIN_CHROMA
+
+
 def _number_shots(stills: list[tuple[str, float, float]], cuts: list[float]) -> list[Pair]:
     """Turn names and times into pairs; cuts count from the first still."""
     begin = stills[0][1]
@@ -467,6 +482,8 @@ def _describe_split(pairs: list[Pair]) -> dict[str, float] | None:
 def _read_still(path: Path, mode: str) -> Image.Image:
     try:
         with Image.open(path) as image:
+            if image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255:
+                raise OSError("it has transparent parts; export it with all its layers")
             return image.convert(mode)
     except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise PairsError(

@@ -17,13 +17,14 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from torch import Tensor
 
 from filmcolorizer_cli.aligned import Moments, read_aligned, shared_aspect_ratio
 from filmcolorizer_cli.errors import SyncError
 from filmcolorizer_cli.evaluation import predict_rgb, read_batch
 from filmcolorizer_cli.files import replacing
+from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Slide
 from filmcolorizer_cli.pairs import PARTS, Pairs, Split
@@ -38,6 +39,7 @@ PREVIEW_MOMENTS = 8  # of two films that line up
 PREVIEW_HEIGHT = 132  # pixels of a picture of theirs
 CHECKS = 6  # squares across and down in a checkerboard of both
 LABEL_HEIGHT = 22  # pixels
+LETTERS = 13  # pixels
 SHEET_WIDTH = 1800  # pixels, more or less, of a contact sheet
 SHEET_STILL_WIDTH = 288  # pixels of a picture on it
 # Of drawings on pages, which are light or dark.
@@ -223,8 +225,9 @@ def save_contact_sheet(slides: Sequence[Slide], title: str, path: Path) -> None:
     rows = math.ceil(len(cells) / columns)
     size = columns * width + GAP, LABEL_HEIGHT + rows * height + GAP
     sheet = Image.new("RGB", size, BACKGROUND)
-    font = ImageFont.load_default(13)
-    ImageDraw.Draw(sheet).text((GAP, 3), title, fill=INK, font=font)
+    font = load_font(LETTERS)
+    short = shortened(title, font, size[0] - 2 * GAP)
+    ImageDraw.Draw(sheet).text((GAP, 3), short, fill=INK, font=font)
     for number, cell in enumerate(cells):
         down, across = divmod(number, columns)
         sheet.paste(cell, (GAP + across * width, LABEL_HEIGHT + down * height))
@@ -233,13 +236,14 @@ def save_contact_sheet(slides: Sequence[Slide], title: str, path: Path) -> None:
 
 def _cell(slide: Slide) -> Image.Image:
     """The versions of a slide side by side, below what they are called."""
-    font = ImageFont.load_default(13)
+    font = load_font(LETTERS)
     stills = [_fitted(picture) for picture in slide.pictures.values()]
     step, height = stills[0].width + GAP, stills[0].height
     cell = Image.new("RGB", (len(stills) * step, LABEL_HEIGHT + height), BACKGROUND)
     draw = ImageDraw.Draw(cell)
     for number, (name, still) in enumerate(zip(slide.pictures, stills, strict=True)):
-        label = name if number else f"{slide.label}   {name}"
+        label = "" if number else f"{slide.label}   "
+        label += shortened(name, font, stills[0].width - font.getlength(label))
         draw.text((number * step, 3), label, fill=INK, font=font)
         cell.paste(still, (number * step, LABEL_HEIGHT))
     return cell
@@ -310,7 +314,7 @@ def _triple(bw: Film, color: Film, sync_map: SyncMap, seconds: float) -> Plane |
     pictures = np.hstack((grey, gap, rgb, gap, checkerboard, gap))
     label = f"{clock(picture.bw_seconds)}   in colour {clock(picture.color_seconds)}"
     sheet = Image.new("RGB", (pictures.shape[1], height + LABEL_HEIGHT), BACKGROUND)
-    ImageDraw.Draw(sheet).text((GAP, 3), label, fill=INK, font=ImageFont.load_default(13))
+    ImageDraw.Draw(sheet).text((GAP, 3), label, fill=INK, font=load_font(LETTERS))
     sheet.paste(Image.fromarray(pictures), (0, LABEL_HEIGHT))
     return np.asarray(sheet)
 
@@ -388,7 +392,7 @@ def _stack(rows: list[tuple[str, Image.Image]]) -> Image.Image:
     sheet = Image.new("RGB", (width, len(rows) * step), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     for index, (label, strip) in enumerate(rows):
-        draw.text((GAP, index * step + 3), label, fill=INK, font=ImageFont.load_default(13))
+        draw.text((GAP, index * step + 3), label, fill=INK, font=load_font(LETTERS))
         sheet.paste(strip, (0, index * step + LABEL_HEIGHT))
     return sheet
 

@@ -12,12 +12,13 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from filmcolorizer_cli.encoding import Encoding, PictureWriter
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import cannot_write, check_folder, temporary_beside
 from filmcolorizer_cli.joining import Timeline, join_film
+from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.video import (
     PLAIN,
     TIMELINE_FRAME_RATE,
@@ -251,7 +252,8 @@ def _label(text: str, letters: int, room: tuple[int, int]) -> NDArray[np.float32
     Args:
         room: width and height that the box is not to exceed.
     """
-    font = ImageFont.load_default(letters)
+    font = load_font(letters)
+    text = shortened(text, font, room[0] - letters)
     left, _, right, _ = font.getbbox(text)
     width = max(min(_even(right - left + letters), room[0] // 2 * 2), 2)
     height = max(min(_even(1.6 * letters), room[1] // 2 * 2), 2)

@@ -43,6 +43,7 @@ CONTAINER_ROUNDING_SECONDS = 0.0011  # Matroska counts in milliseconds
 MAX_STEP_FRAMES = 1.6  # from one frame to the next, where none between is missing
 MAX_MISSING_END_SECONDS = 0.5  # by which containers may be wrong
 SD_HEIGHT = 576  # untagged pictures up to this height are taken for BT.601, as players do
+SCALING = "area+accurate_rnd+full_chroma_int"  # flags of ffmpeg's scaler
 SEQUENCE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot begins
 
@@ -259,8 +260,7 @@ def probe(path: Path, *, sequence_rate: Fraction = TIMELINE_FRAME_RATE) -> Film:
         return _probe_sequence(path, sequence_rate)
     try:
         if not path.is_file():
-            what = "is a folder" if path.is_dir() else "does not exist"
-            raise VideoError(f"{path} {what}; give a film file")
+            raise VideoError(f"{path} {_what_is_no_film(path)}")
         with av.open(local_file(path), options=ONLY_THE_FILE) as container:
             return _probe_container(path, container)
     except (av.FFmpegError, OSError) as error:
@@ -270,6 +270,17 @@ def probe(path: Path, *, sequence_rate: Fraction = TIMELINE_FRAME_RATE) -> Film:
         raise VideoError(
             f"{path} cannot be read as a video ({reason}); give a film file such as an mp4 or mkv"
         ) from None
+
+
+def _what_is_no_film(path: Path) -> str:
+    """What is there instead of a file, and what to give."""
+    if path.is_dir():
+        return "is a folder; give a film file, or numbered pictures such as frames/%05d.png"
+    if path.exists():
+        return "is no regular file; give a film file"
+    if _NUMBER.fullmatch(path.name):
+        return f"names no pictures that can be read; give {', '.join(SEQUENCE_ENDINGS)}"
+    return "does not exist; give a film file"
 
 
 def _probe_sequence(pattern: Path, frame_rate: Fraction) -> Film:
@@ -292,6 +303,15 @@ def _open_film(film: Film, **options: Any) -> Any:
     if film.first_number is None:
         return open_input(film.path, **options)
     return open_sequence(film.path, film.first_number, film.frame_rate, **options)
+
+
+def _stream(film: Film, **options: Any) -> Any:
+    """A film's pictures as an ffmpeg-python stream, all of the film's size and pixel format.
+
+    Should they change midway, ffmpeg would begin all filters anew, which lose count of time then.
+    """
+    stream = _open_film(film, reinit_filter="0", **options)[str(film.stream_index)]
+    return stream.filter("scale", film.width, film.height, flags=SCALING)
 
 
 def find_hardware_decoder(film: Film) -> str | None:
@@ -650,8 +670,7 @@ def read_every_frame(
     Raises:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
     """
-    stream = _open_film(film, xerror=None)[str(film.stream_index)]
-    stream = stream.filter("settb", "1/1000000")
+    stream = _stream(film, xerror=None).filter("settb", "1/1000000")
     stream = stream.filter(
         "scale",
         width,
@@ -911,7 +930,7 @@ def _scaled(film: Film, stream: Any, width: int, height: int, coding: Coding) ->
         "scale",
         width,
         height,
-        flags="area+accurate_rnd+full_chroma_int",
+        flags=SCALING,
         in_color_matrix=_FFMPEG_MATRIX[film.coding.matrix],
         out_color_matrix=_FFMPEG_MATRIX[coding.matrix],
         in_range=before,
@@ -997,8 +1016,7 @@ def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tupl
     # A damaged packet or frame ends the reading, or is left out, and does not become grey mush.
     on_damage = {"xerror": None} if sampling.damage is None else {"max_error_rate": "1"}
     on_card = {"hwaccel": sampling.hardware} if sampling.hardware else {}
-    stream = _open_film(film, **on_damage, **on_card, **seeking, **options)
-    stream = stream[str(film.stream_index)]
+    stream = _stream(film, **on_damage, **on_card, **seeking, **options)
     if sampling.field_order != "progressive":
         parity = {"top": "tff", "bottom": "bff", "flagged": "auto"}[sampling.field_order]
         stream = stream.filter("bwdif", mode="send_frame", parity=parity, deint="all")

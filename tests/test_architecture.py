@@ -32,7 +32,7 @@ LIBRARIES = {
     "rich": {"cli", "console"},
     "cv2": {"dissolves", "motion", "painting", "pairs", "propagation", "upsampling"},
     "jinja2": {"pages"},
-    "matplotlib": {"report"},
+    "matplotlib": {"lettering", "report"},
     "psutil": {"doctor"},
     "safetensors": {"weights"},
     "pickle": set(),

@@ -1112,7 +1112,8 @@ def test_eval_tells_pairs_from_films(pairs: Pairs, moving_film: Path) -> None:
     )
     assert fail("eval", "none.mp4") == "none.mp4 does not exist; give a film file"
     said = fail("eval", moving_film, pairs.folder)
-    assert said == f"{pairs.folder} is a folder; give a film file"
+    hint = "give a film file, or numbered pictures such as frames/%05d.png"
+    assert said == f"{pairs.folder} is a folder; {hint}"
 
 
 def test_eval_refuses_a_film_without_colours() -> None:
@@ -1397,7 +1398,7 @@ def test_preview_writes_a_page_and_a_sheet(vivid_weights: Path) -> None:
     ]  # fmt: skip
     page = Path("an <old> film-preview.html").read_text()
     assert "<h1>an &lt;old&gt; film.mp4</h1>" in page
-    command = "filmcolorizer colorize &#39;an &lt;old&gt; film.mp4&#39; --start T --duration 20"
+    command = "filmcolorizer colorize &#39;an &lt;old&gt; film.mp4&#39; --start T --duration 20<"
     assert command in page
     labels = re.findall(r"<b>(0:00:0\d\.\d\d)</b>", page)
     assert len(labels) == 3
@@ -1550,7 +1551,8 @@ NO_VIDEOS = {
     " give a film file such as an mp4 or mkv",
     "head.mp4": "head.mp4 cannot be read as a video (Invalid data found when processing input);"
     " give a film file such as an mp4 or mkv",
-    "folder.mp4": "folder.mp4 is a folder; give a film file",
+    "folder.mp4": "folder.mp4 is a folder; give a film file, or numbered pictures such as"
+    " frames/%05d.png",
     "missing.mp4": "missing.mp4 does not exist; give a film file",
     "sound.m4a": "sound.m4a has no pictures, only sound or data; give a file with a film in it",
     "cover.mp3": "cover.mp3 has no pictures, only sound or data; give a file with a film in it",

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from filmcolorizer_cli import colorizing, segments
 from filmcolorizer_cli.files import SAMPLE_FILM
@@ -346,3 +347,23 @@ def test_tiny_and_large(recipe: Path, vivid_weights: Path) -> None:
         output = colorized(film, vivid_weights, "--overwrite")
         assert (output.width, output.height) == size
         assert_looks_the_same(film, output.path)
+
+
+@pytest.mark.parametrize("what", ["size", "format"])
+def test_pictures_that_change_midway(
+    what: str, recipe: Path, vivid_weights: Path, short_parts: None
+) -> None:
+    """One scan of another size or kind loses neither its own place nor that of those after it."""
+    Path("scans").mkdir()
+    make("scans/%03d.png", "-frames:v", 20, filters="scale=64:48,format=gray", sound=False)
+    change = {"size": "scale=66:50", "format": "format=rgba"}[what]
+    run_ffmpeg("-i", "scans/009.png", "-vf", change, "changed.png")
+    expected = np.stack([np.asarray(Image.open(f"scans/{n:03d}.png")) for n in range(1, 21)])
+    Path("changed.png").replace("scans/009.png")
+    for rate in (24, "source"):
+        options = ("--codec", "ffv1", "--fps", rate, "--overwrite")
+        output = colorized(Path("scans/%03d.png"), vivid_weights, *options, output="out.mkv")
+        found = luma_of(output.path).astype(float)
+        assert len(found) == 20
+        assert np.abs(found - expected).mean() < 3
+        np.testing.assert_array_equal(np.delete(found, 8, 0), np.delete(expected, 8, 0))

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from filmcolorizer_cli import pairs as pairing
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, PairsError
 from filmcolorizer_cli.networks import FilmConfig
 from filmcolorizer_cli.pairs import (
@@ -46,6 +47,12 @@ from tests.conftest import (
 
 NUMBERED_FRAMES = 144  # at 24 fps
 ORANGE = (204, 102, 51)  # one that web palettes have
+
+
+@pytest.fixture(autouse=True)
+def grey_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let pairs be taken of numbered frames, which have no colours."""
+    monkeypatch.setattr(pairing, "MIN_CHROMA", -1.0)
 
 
 @pytest.fixture(scope="module")
@@ -359,6 +366,32 @@ def test_extract_registers_the_colour_picture(
     assert (rgb[outside] == 0).all()
 
 
+def test_extract_through_a_link_keeps_the_link(numbered: Film, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    link, folder = tmp_path / "pairs", tmp_path / "disk" / "pairs"
+    link.symlink_to(folder)
+    for every in (6, 12):
+        extract_all(None, numbered, alone(numbered), link, every=every)
+        assert link.is_symlink()
+        assert read_pairs(folder).every == every
+    assert files_in(tmp_path) == ["disk", "pairs"]
+    assert files_in(folder.parent) == ["pairs"]
+
+
+def test_extract_refuses_a_film_without_colors(
+    numbered: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    options = ExtractOptions(every=24)
+    for bw, more in ((None, ""), (numbered, ", after the black-and-white one")):
+        with pytest.raises(OptionError) as caught:
+            list(extract(bw, numbered, alone(numbered), tmp_path / "pairs", options))
+        assert str(caught.value) == (
+            f"{numbered.path} shows no colours in these stills; give a coloured film{more}"
+        )
+    assert files_in(tmp_path) == []
+
+
 def test_extract_replaces_an_older_folder(numbered: Film, tmp_path: Path) -> None:
     folder = tmp_path / "pairs"
     extract_all(None, numbered, alone(numbered), folder, every=12)
@@ -397,6 +430,7 @@ def test_extract_stopped_while_it_replaces_a_folder_leaves_one(
     program = f"""
 import os, signal
 from pathlib import Path
+from filmcolorizer_cli import pairs as pairing
 from filmcolorizer_cli.pairs import ExtractOptions, extract
 from filmcolorizer_cli.stopping import heed_signals
 from filmcolorizer_cli.sync import constant_offset
@@ -410,6 +444,7 @@ class Interrupted(type(Path())):
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests ignored
 heed_signals()
+pairing.MIN_CHROMA = -1.0  # the film has no colours
 film = probe(Path({str(numbered.path)!r}))
 try:
     folder, itself = Interrupted({str(folder)!r}), constant_offset(film, film, 0, 1.0)
@@ -538,6 +573,18 @@ def test_read_pairs_refuses_half_an_index(own_pairs: Pairs) -> None:
     index = own_pairs.folder / "pairs.json"
     index.write_text(index.read_text()[:-100])
     assert "is no folder of pairs (pairs.json: " in refusal(own_pairs.folder)
+
+
+def test_read_refuses_a_still_with_transparent_parts(own_pairs: Pairs) -> None:
+    path = own_pairs.folder / "color" / "000002.png"
+    with Image.open(path) as still:
+        layer = still.convert("RGBA")
+    layer.save(path)
+    own_pairs.read(own_pairs.pairs[1])
+    layer.putpixel((3, 3), (0, 0, 0, 0))
+    layer.save(path)
+    with pytest.raises(PairsError, match="transparent parts; export it with all its layers"):
+        own_pairs.read(own_pairs.pairs[1])
 
 
 def paint(pairs: Pairs, side: str, size: tuple[int, int], *, mode: str = "RGB") -> Pair:

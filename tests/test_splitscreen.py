@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from filmcolorizer_cli.errors import OptionError, VideoError
+from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.splitscreen import GAP, LINE, CompareOptions, Still, compare, frame_count
 from filmcolorizer_cli.video import probe
 from tests.conftest import (
@@ -173,6 +175,20 @@ def test_compare_beyond_the_end(counted: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="before the start at 4 s; give a smaller --start"):
         list(compare(film, film, tmp_path / "c.mp4", options))
     assert files_in(tmp_path) == []
+
+
+def test_compare_labels_are_shortened_in_their_middle(tmp_path: Path) -> None:
+    film = make_clip(tmp_path / "Броненосец.mp4", size=(320, 180), seconds=0.2)
+    names = ("The General (1926) 1080p BluRay x264.mp4", "The General (1926) 1080p-color.mp4")
+    *_, stills = compare(probe(film), probe(film), tmp_path / "c.mp4", CompareOptions(names))
+    assert isinstance(stills, list)
+    font = load_font(13)
+    assert shortened("Броненосец", font, 1000) == "Броненосец"
+    assert len({font.getmask(letter).getbbox() for letter in "БрЮ"}) == 3, "letters, not boxes"
+    short = shortened(names[0], font, 150)
+    assert font.getlength(short) <= 150 < font.getlength(names[0])
+    assert re.fullmatch(r"The Gen.*….*x264\.mp4", short)
+    assert shortened("abc", font, 1) == "…"
 
 
 def test_compare_of_a_part_without_a_frame(counted: Path, tmp_path: Path) -> None:

@@ -333,7 +333,8 @@ def test_probe_refuses_a_missing_file(tmp_path: Path) -> None:
 def test_probe_refuses_a_folder(tmp_path: Path) -> None:
     with pytest.raises(VideoError) as caught:
         probe(tmp_path)
-    assert str(caught.value) == f"{tmp_path} is a folder; give a film file"
+    hint = "give a film file, or numbered pictures such as frames/%05d.png"
+    assert str(caught.value) == f"{tmp_path} is a folder; {hint}"
 
 
 @pytest.mark.parametrize("layout", ["yuv420p", "yuv422p", "yuv444p"])
@@ -847,7 +848,9 @@ def test_probe_tells_when_there_are_no_numbered_pictures(tmp_path: Path) -> None
             f"no file is called like {pattern}; give the pattern of numbered pictures, as in"
             " frames/%05d.png for frames/00001.png"
         )
-    for name in ("%d.mp4", "%s.png", "%d%d.png", "%%d.png"):
+    with pytest.raises(VideoError, match=r"names no pictures that can be read; give \.png, "):
+        probe(tmp_path / "%d.dpx")
+    for name in ("%s.png", "%d%d.png", "%%d.png"):
         with pytest.raises(VideoError, match="does not exist; give a film file"):
             probe(tmp_path / name)
 
