@@ -21,7 +21,7 @@ from filmcolorizer_cli import __version__
 from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter, check_encoder
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.joining import Timeline, join_film
-from filmcolorizer_cli.networks import Network, config_to_dict
+from filmcolorizer_cli.networks import Network, config_to_dict, for_inference
 from filmcolorizer_cli.painting import CHUNK_FRAMES, BatchSize, colorize_frames, leave_processors
 from filmcolorizer_cli.propagation import Propagator
 from filmcolorizer_cli.segments import (
@@ -169,7 +169,7 @@ def colorize(
         found = Survey.of(parts.known["survey"])
         job = _Job(
             film,
-            network,
+            for_inference(network, device),
             options,
             device,
             found,

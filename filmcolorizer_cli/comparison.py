@@ -19,7 +19,7 @@ from filmcolorizer_cli.color import chroma_from_codes, luma_from_codes, resize, 
 from filmcolorizer_cli.colorizing import frame_number_at
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.motion import is_reliable, optical_flow, warp
-from filmcolorizer_cli.networks import Network
+from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.painting import colorize_frames
 from filmcolorizer_cli.propagation import Propagator
 from filmcolorizer_cli.survey import MAX_FRAME_RATE, Area, Survey, Track, survey
@@ -176,6 +176,7 @@ def evaluate_film(
         track=track,
     )
     _check_fitness(film, found, sampling)
+    network = for_inference(network, device)
     rows: list[tuple[float, ...]] = []
     shots: list[ShotEvaluation] = []
     total = _Sums()
@@ -230,8 +231,9 @@ def paint_frame(
     )
     with closing(_read(film, result.found, sampling)) as pictures:
         propagator = Propagator() if options.temporal else None
+        ready = for_inference(network, device)
         *_, painted = _colorize(
-            pictures, begin, film, result.found, sampling, network, device, propagator
+            pictures, begin, film, result.found, sampling, ready, device, propagator
         )
     return painted
 

@@ -20,7 +20,7 @@ from filmcolorizer_cli.color import (
     luma_from_codes,
     resize,
 )
-from filmcolorizer_cli.networks import FilmConfig, Network, autocast, for_inference
+from filmcolorizer_cli.networks import FilmConfig, Network, autocast
 from filmcolorizer_cli.propagation import MAX_GAP, Floats, Propagator
 from filmcolorizer_cli.survey import Area
 from filmcolorizer_cli.upsampling import Upsampler
@@ -94,6 +94,7 @@ def colorize_frames(
 
     Args:
         lumas: (H, W) each, all of one size.
+        network: as `for_inference` makes it for the device.
         pixel_aspect_ratio: width of a pixel over its height; `film` sees the picture undistorted,
             `classic` a square.
         coding: of luma and chroma.
@@ -109,7 +110,7 @@ def colorize_frames(
     Yields:
         The same luma plane, and chroma (2, ceil(H/2), ceil(W/2)).
     """
-    eye = _Eye(for_inference(network, device), device, batch_size or BatchSize())
+    eye = _Eye(network, device, batch_size or BatchSize())
     most_frames = BATCH_SIZE if propagator is None else CHUNK_FRAMES
     upsampler: Upsampler | None = None
     borders = {*cuts, *(chain.from_iterable(dissolves) if propagator else ())}

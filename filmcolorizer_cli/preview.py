@@ -16,7 +16,7 @@ from PIL import Image
 
 from filmcolorizer_cli import survey as surveying
 from filmcolorizer_cli.colorizing import ColorizeOptions, in_color_already, no_picture
-from filmcolorizer_cli.networks import Network
+from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.painting import colorize_frames
 from filmcolorizer_cli.survey import Area, survey
 from filmcolorizer_cli.video import (
@@ -106,6 +106,7 @@ def preview(
         area=area,
         vividness=options.vividness,
     )
+    ready = {name: for_inference(network, device) for name, network in networks.items()}
     is_colored, all_colored, when = False, not options.recolor, None
     for when, shot in _shots(film, start, seconds, field_order, frames):
         if len(shot) > 1 and not options.recolor:  # a last frame alone does not tell
@@ -113,7 +114,7 @@ def preview(
         all_colored &= is_colored
         luma, own_chroma = shot[0]
         pictures = {GREY: _displayed(film, luma, np.full_like(own_chroma, NEUTRAL))}
-        for name, network in networks.items():
+        for name, network in ready.items():
             chroma = own_chroma if is_colored else next(paint([luma], network))[1]
             pictures[name] = _displayed(film, luma, chroma)
         yield Moment(when, is_colored, pictures)

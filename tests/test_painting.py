@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,8 @@ from torch import nn
 
 from filmcolorizer_cli import painting
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, Network, build
-from filmcolorizer_cli.painting import BATCH_SIZE, CHUNK_FRAMES, BatchSize, colorize_frames
+from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, Network, build, for_inference
+from filmcolorizer_cli.painting import BATCH_SIZE, CHUNK_FRAMES, BatchSize
 from filmcolorizer_cli.propagation import Propagator
 from filmcolorizer_cli.video import Sampling, probe, read_luma
 from filmcolorizer_cli.weights import find_model, load
@@ -27,6 +27,12 @@ def random_lumas(height: int, width: int, count: int = 3) -> list[np.ndarray]:
     """Luma planes with all codes that 8 bits have, also those beyond black and white."""
     generator = np.random.default_rng(0)
     return list(generator.integers(0, 256, (count, height, width), np.uint8))
+
+
+def colorize_frames(
+    lumas: Iterable[np.ndarray], network: Network, device: torch.device, **more: Any
+) -> Iterator[Any]:
+    return painting.colorize_frames(lumas, for_inference(network, device), device, **more)
 
 
 def colorized(lumas: list[np.ndarray], network: Network, **more: Any) -> list[Any]:
