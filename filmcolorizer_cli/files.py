@@ -20,6 +20,11 @@ def models_folder() -> Path:
     return installed if installed.is_dir() else Path(__file__).parents[1] / "models"
 
 
+def followed(path: Path) -> Path:
+    """Where a link leads, so that it stays one when that is written."""
+    return path.resolve() if path.is_symlink() else path
+
+
 def temporary_beside(path: Path) -> Path:
     """A hidden name in the same folder, for what will be renamed to ``path`` once it is whole."""
     return path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -39,6 +44,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         FilmColorizerError: the file cannot be written; ``path`` is as it was before.
     """
+    path = followed(path)
     temporary = temporary_beside(path)
     try:
         yield temporary

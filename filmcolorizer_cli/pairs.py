@@ -27,7 +27,7 @@ from filmcolorizer_cli.aligned import (
 )
 from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
 from filmcolorizer_cli.errors import OptionError, PairsError
-from filmcolorizer_cli.files import cannot_write, check_folder, temporary_beside
+from filmcolorizer_cli.files import cannot_write, check_folder, followed, temporary_beside
 from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.sync import SyncMap, film_identity
 from filmcolorizer_cli.video import (
@@ -242,7 +242,7 @@ def extract(
         FilmColorizerError: the folder cannot be written.
         VideoError: a film cannot be read.
     """
-    folder = folder.resolve()  # a link stays one
+    folder = followed(folder)
     check_folder(folder.parent)
     temporary = temporary_beside(folder)
     try:

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from filmcolorizer_cli.encoding import Encoding, PictureWriter
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.files import cannot_write, check_folder, temporary_beside
+from filmcolorizer_cli.files import cannot_write, check_folder, followed, temporary_beside
 from filmcolorizer_cli.joining import Timeline, join_film
 from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.video import (
@@ -92,6 +92,7 @@ def compare(
         OptionError: a film ends before its start.
         VideoError: a film cannot be read, or the target cannot be written; no target is left.
     """
+    target = followed(target)
     check_folder(target.parent)
     folder = temporary_beside(target.with_name(f"{target.name}-pictures"))
     stills: list[Still] = []

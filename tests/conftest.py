@@ -142,6 +142,14 @@ def decode_planes(path: Path, layout: str, size: tuple[int, int]) -> list[np.nda
     return [luma.reshape(-1, height, width), *(c.reshape(-1, *chroma_shape) for c in (cb, cr))]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk() -> Iterator[None]:
+    """What tests write need not survive a power cut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @contextmanager
 def file_size_limit(size_bytes: int) -> Iterator[None]:
     """Let no file grow beyond this size, as a full disk or quota does; ffmpeg inherits it."""

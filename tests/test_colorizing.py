@@ -215,6 +215,10 @@ def test_colorize_that_is_stopped_early_leaves_nothing(plain_clip: Path, tmp_pat
 @pytest.fixture
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """A segment is half a second, so the numbered clip of four seconds has eight of twelve."""
+    shorten_segments(monkeypatch)
+
+
+def shorten_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(colorizing, "SEGMENT_SECONDS", 0.5)
     monkeypatch.setattr(segments, "NEAR", 0)  # wherever shots begin
     for module in (colorizing, painting):
@@ -229,15 +233,23 @@ def decoded(path: Path) -> list[bytes]:
 
 
 @pytest.fixture
-def whole(numbered_clip: Path, short_segments: None, tmp_path: Path) -> list[bytes]:
+def whole(short_segments: None, frames_of_the_whole: list[bytes]) -> list[bytes]:
     """The decoded frames of an uninterrupted rendering of the numbered clip."""
-    target = tmp_path / "whole.mp4"
-    assert list(run_colorize(probe(numbered_clip), target)) == list(range(1, 97))
-    assert files_in(tmp_path) == ["whole.mp4"]
-    frames = decoded(target)
-    assert len(frames) == 96
-    target.unlink()
-    return frames
+    return frames_of_the_whole
+
+
+@pytest.fixture(scope="module")
+def frames_of_the_whole(
+    numbered_clip: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[bytes]:
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        shorten_segments(patch)
+        frames = list(run_colorize(probe(numbered_clip), folder / "whole.mp4"))
+    assert frames == list(range(1, 97))
+    assert files_in(folder) == ["whole.mp4"]
+    assert len(decoded(folder / "whole.mp4")) == 96
+    return decoded(folder / "whole.mp4")
 
 
 def test_colorize_in_segments_shows_the_frames_of_one_piece(
@@ -298,6 +310,18 @@ def test_colorize_makes_a_damaged_segment_anew(
     first, *_ = run_colorize(probe(numbered_clip), target)
     assert first == 24  # the one before is made anew as well, for the colours that it leaves
     assert decoded(target) == whole
+
+
+def test_colorize_through_a_link_keeps_the_link(
+    numbered_clip: Path, whole: list[bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "color.mp4"
+    link.symlink_to(tmp_path / "disk" / "film.mp4")
+    list(run_colorize(probe(numbered_clip), link))
+    assert link.is_symlink()
+    assert decoded(tmp_path / "disk" / "film.mp4") == whole
+    assert files_in(tmp_path / "disk") == ["film.mp4"]
 
 
 def test_colorize_with_other_options_starts_anew_only_where_it_may(

@@ -147,3 +147,14 @@ def test_check_folder_refuses_one_that_may_not_be_written() -> None:
 
 def test_sample_film_ships_and_is_small() -> None:
     assert 100_000 < SAMPLE_FILM.stat().st_size < 500_000
+
+
+def test_replacing_through_a_link_keeps_the_link(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "link.txt"
+    link.symlink_to(tmp_path / "disk" / "film.txt")
+    for text in ("first", "second"):
+        with replacing(link) as temporary:
+            temporary.write_text(text)
+        assert link.is_symlink()
+        assert (tmp_path / "disk" / "film.txt").read_text() == text
