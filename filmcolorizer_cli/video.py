@@ -1037,19 +1037,18 @@ def _shown_since(film: Film, seconds: float, damage: Spans | None) -> float:
     if seconds <= 0 or film.container in MPEG_STREAMS | _WITHOUT_TIMES:
         return seconds
     tick = film.first_tick + math.floor(seconds / film.time_base)
-    shown = film.first_tick
-    with opened(film) as container:
+    begun = []
+    with opened(film) as container, suppress(av.FFmpegError):  # beyond damage nothing is told
         stream = container.streams[film.stream_index]
-        try:
-            container.seek(tick, stream=stream)  # to what can be decoded alone, then or before
-            for packet in container.demux(stream):
-                if packet.pts is None or (packet.dts or packet.pts) > tick:
-                    break
-                if packet.pts <= tick:
-                    shown = max(shown, packet.pts)
-        except av.FFmpegError:
-            return seconds
-    return min(float((shown - film.first_tick) * film.time_base), seconds)
+        container.seek(tick, stream=stream)  # to what can be decoded alone, then or before
+        for packet in container.demux(stream):
+            if packet.pts is None or (packet.dts or packet.pts) > tick:
+                break
+            if packet.pts <= tick:
+                begun.append(packet.pts)
+    if not begun:
+        return seconds
+    return min(max(float((max(begun) - film.first_tick) * film.time_base), 0.0), seconds)
 
 
 def _read_raw(
