@@ -1622,8 +1622,8 @@ def test_commands_refuse_stills_that_do_not_match(command: str, own_pairs: Pairs
     )
 
 
-def test_train_refuses_pairs_of_too_few_shots(numbered_clip: Path) -> None:
-    succeed("extract", numbered_clip, "--duration", "2", "--every", "48", "--size", "32")
+def test_train_refuses_pairs_of_too_few_shots(color_film: Path) -> None:
+    succeed("extract", color_film, "--duration", "2", "--every", "48", "--size", "32")
     assert fail("train") == (
         "the pairs show only 1 shot(s), and training, validation and test need one each; extract"
         " a longer part of the film, or more stills with --every, or"

@@ -122,9 +122,9 @@ def test_preview_leaves_what_is_in_color_already(tmp_path: Path) -> None:
     own = taken[5].pictures["plain"].astype(int)
     assert (np.ptp(own, axis=2) > 150).any(), "a colour that the network does not make"
     assert not any(moment.is_colored for moment in moments(both, 6, recolor=True))
-    for count in (3, 200):  # the last of which have but one frame left
+    for start in (0.0, 5.0):  # of the last moment hardly more than one frame is left
         with pytest.raises(OptionError, match="is in colour already; give --recolor"):
-            moments(colored, count)
+            moments(colored, 6, start_seconds=start)
 
 
 def test_preview_keeps_bars_black(tmp_path: Path) -> None:
