@@ -20,7 +20,6 @@ import torch
 from filmcolorizer_cli import __version__
 from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter, check_encoder
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
-from filmcolorizer_cli.files import followed
 from filmcolorizer_cli.joining import Timeline, join_film
 from filmcolorizer_cli.networks import Network, config_to_dict, for_inference
 from filmcolorizer_cli.painting import CHUNK_FRAMES, BatchSize, colorize_frames, leave_processors
@@ -136,7 +135,7 @@ def colorize(
             rendering.
         VideoError: the film cannot be read, or the target cannot be written; no target is left.
     """
-    sampling, target = options.sampling(), followed(target)
+    sampling = options.sampling()
     check_part(film, sampling)
     if film.path.resolve().is_relative_to(parts_folder(target).resolve()):
         raise OptionError(

@@ -27,6 +27,7 @@ def followed(path: Path) -> Path:
 
 def temporary_beside(path: Path) -> Path:
     """A hidden name in the same folder, for what will be renamed to ``path`` once it is whole."""
+    path = followed(path)
     return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
@@ -34,7 +35,7 @@ def put_in_place(temporary: Path, path: Path) -> None:
     """Rename a file that is whole, once the disk has it, so that no power cut leaves it empty."""
     with temporary.open("rb+") as file:
         os.fsync(file.fileno())
-    temporary.replace(path)
+    temporary.replace(followed(path))
 
 
 @contextmanager
@@ -44,7 +45,6 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         FilmColorizerError: the file cannot be written; ``path`` is as it was before.
     """
-    path = followed(path)
     temporary = temporary_beside(path)
     try:
         yield temporary

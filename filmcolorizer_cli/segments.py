@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from filmcolorizer_cli.errors import FilmColorizerError, VideoError
-from filmcolorizer_cli.files import cannot_write, check_folder, replacing
+from filmcolorizer_cli.files import cannot_write, check_folder, followed, replacing
 from filmcolorizer_cli.video import Film, count_pictures, sequence_files
 
 _FORMAT_NAME = "filmcolorizer-parts/"
@@ -252,7 +252,7 @@ class Parts:
 
     def _holds_pictures(self) -> bool:
         """Whether a segment, or part of one, is lost with the folder."""
-        return any(path.suffix == self.ending for path in self.folder.iterdir())
+        return any(path.stem.isdigit() for path in self.folder.iterdir())  # whatever their codec
 
     def _make_folder(self) -> None:
         try:
@@ -295,7 +295,8 @@ def _lock(folder: Path) -> IO[str] | None:
 
 def parts_folder(target: Path) -> Path:
     """Where the parts of a film gather that is being rendered."""
-    return target.with_name(f"{target.name}.parts")
+    film = followed(target)
+    return film.with_name(f"{film.name}.parts")
 
 
 def identity_of(film: Film) -> dict[str, Any]:

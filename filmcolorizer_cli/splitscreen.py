@@ -92,9 +92,9 @@ def compare(
         OptionError: a film ends before its start.
         VideoError: a film cannot be read, or the target cannot be written; no target is left.
     """
-    target = followed(target)
-    check_folder(target.parent)
-    folder = temporary_beside(target.with_name(f"{target.name}-pictures"))
+    film = followed(target)
+    check_folder(film.parent)
+    folder = temporary_beside(film.with_name(f"{film.name}-pictures"))
     stills: list[Still] = []
     try:
         folder.mkdir()

@@ -90,7 +90,6 @@ class Augmentation:
     """
 
     squares: bool
-
     least_crop: float
     early_scale: float
     scale: float

@@ -1846,6 +1846,27 @@ def quick_from(pictures: Path, model: Path, *more: object) -> Film:
     return probe(Path("o.mp4"))
 
 
+def test_preview_of_numbered_pictures_tells_a_command_that_shows_the_same(
+    vivid_weights: Path,
+) -> None:
+    pictures = numbered_pictures("-scans", 3)
+    options = ("--input-fps", 12, "--vividness", 2, "--recolor", "--model", vivid_weights)
+    succeed("preview", "--frames", 1, *options, "-o", "p.html", "--", pictures)
+    told = " ".join(map(str, options[:4])), f"--recolor --model {vivid_weights}"
+    command = f"filmcolorizer colorize ./-scans/%05d.png --start T --duration 20 {' '.join(told)}"
+    assert command in Path("p.html").read_text()
+    sheet = ("--frames", 1, "-o", "-scans/00011.html", "--overwrite", "--", pictures)
+    assert fail("preview", *sheet) == (
+        "-scans/00011.png is the source itself; name another file with -o"
+    )
+
+
+def test_compare_takes_numbered_pictures_at_their_rate(plain_clip: Path) -> None:
+    pictures = numbered_pictures("scans", 6)
+    succeed("compare", pictures, plain_clip, "--input-fps", 3, "-o", "c.mp4")
+    assert probe(Path("c.mp4")).duration_seconds == pytest.approx(2.0, abs=0.05)
+
+
 def test_colorize_refuses_an_input_rate_of_a_film(plain_clip: Path) -> None:
     sentence = (
         f"--input-fps is for numbered pictures such as frames/%05d.png, which {plain_clip} is not;"

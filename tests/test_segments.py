@@ -129,6 +129,8 @@ def test_parts_of_another_rendering_give_way_only_where_they_may(
     shutil.copy(plain_clip, parts.file_of(first))
     parts.finish(first, 50)
     parts.close()
+    with pytest.raises(FilmColorizerError, match="go on with that"):
+        Parts(target, {**BEGUN_WITH, "crf": 20}, ".mkv")  # of another codec
     if of_another_version:
         manifest = parts_folder(target) / "manifest.json"
         manifest.write_text('{"format": "filmcolorizer-parts/1", "frames": 50}')
