@@ -407,7 +407,7 @@ def sync(
 
     writes = offset != FIND or output is not None
     target = output or Path("sync.json")
-    bw_film, color_film = _probe_versions([bw, color], input_fps)
+    bw_film, color_film = _probe_films([bw, color], input_fps)
     if writes:
         _check_target(target, [bw, color], overwrite)
     _check_pictures(preview, render, [bw, color], overwrite, target if writes else None)
@@ -559,7 +559,7 @@ def extract(
     from filmcolorizer_cli import pairs as pairing
     from filmcolorizer_cli import sync as syncing
 
-    bw_film, *others = _probe_versions([bw] if color is None else [bw, color], input_fps)
+    bw_film, *others = _probe_films([bw] if color is None else [bw, color], input_fps)
     color_film = others[0] if others else bw_film
     _check_folder_target(output, overwrite)
     sources = [film.path for film in (bw_film, color_film)]
@@ -746,7 +746,7 @@ def evaluate(
         list[Path] | None,
         typer.Argument(
             metavar="[PAIRS|FILM...]",
-            help="A folder of pairs, or colour films.",
+            help="A folder of pairs, or colour films (numbered pictures too).",
             show_default="pairs",
         ),
     ] = None,
@@ -772,6 +772,7 @@ def evaluate(
             show_default="what the network was trained with, 70,15,15 for others",
         ),
     ] = None,
+    input_fps: InputFps = None,
     start: Start = 0.0,
     duration: Duration = None,
     no_temporal: NoTemporal = False,
@@ -798,6 +799,7 @@ def evaluate(
     paths = sources or [Path("pairs")]
     is_pairs = _is_pairs(paths)
     for hint, value in (
+        ("--input-fps", input_fps),
         ("--start", start or None),
         ("--duration", duration),
         ("--no-temporal", no_temporal or None),
@@ -810,7 +812,6 @@ def evaluate(
     from filmcolorizer_cli import comparison, evaluation, weights
     from filmcolorizer_cli.networks import pick_device
     from filmcolorizer_cli.pairs import read_pairs
-    from filmcolorizer_cli.video import probe
 
     where = pick_device(device)
     if report is not None:
@@ -834,7 +835,7 @@ def evaluate(
                 save_pairs_page(result, folder, parts, network, where, page, made_by)
         _show_evaluation(result, chosen, paths[0], with_baseline=baseline, as_json=as_json)
         return
-    films = [probe(path) for path in paths]
+    films = _probe_films(paths, input_fps)
     chosen = weights.find_model(model)
     network = weights.load(chosen)
     options = comparison.FilmOptions(
@@ -1156,7 +1157,7 @@ def compare(
     from filmcolorizer_cli.pages import Slide
     from filmcolorizer_cli.video import probe
 
-    before, after = _probe_versions([first, second], input_fps)
+    before, after = _probe_films([first, second], input_fps)
     target = output or _beside(first, "-compare.mp4")
     _check_ending(target, *CONTAINERS)
     sheet = target.with_suffix(".png")
@@ -1375,8 +1376,8 @@ def _probe_source(film: Path, input_fps: Fraction | None) -> Film:
     return probe(film, sequence_rate=input_fps)
 
 
-def _probe_versions(films: list[Path], input_fps: Fraction | None) -> list[Film]:
-    """Films of which some may be numbered pictures; the rate must be of one of them."""
+def _probe_films(films: list[Path], input_fps: Fraction | None) -> list[Film]:
+    """Films of which some may be numbered pictures; the rate must be of one of them at least."""
     from filmcolorizer_cli.video import is_sequence
 
     sequences = [film for film in films if is_sequence(film)]

@@ -1867,6 +1867,18 @@ def test_compare_takes_numbered_pictures_at_their_rate(plain_clip: Path) -> None
     assert probe(Path("c.mp4")).duration_seconds == pytest.approx(2.0, abs=0.05)
 
 
+def test_eval_takes_numbered_pictures_at_their_rate(vivid_weights: Path) -> None:
+    Path("frames").mkdir()
+    colors = np.random.default_rng(1).integers(40, 200, (6, 8, 3), np.uint8)
+    picture = Image.fromarray(colors).resize((64, 48), Image.Resampling.NEAREST)
+    for number in range(12):
+        picture.save(f"frames/{number:05d}.png")
+    rated = ("--input-fps", 6, "--model", vivid_weights, "--json")
+    [film] = json.loads(succeed("eval", "frames/%05d.png", *rated))["films"]
+    assert (film["frame_rate"], film["frames"]) == ("6", 12)
+    assert film["shots"][-1]["end_seconds"] == pytest.approx(2.0)
+
+
 def test_colorize_refuses_an_input_rate_of_a_film(plain_clip: Path) -> None:
     sentence = (
         f"--input-fps is for numbered pictures such as frames/%05d.png, which {plain_clip} is not;"
