@@ -60,7 +60,7 @@ def plain_training(
     for epoch in range(1, options.epochs + 1):
         network.train()
         training, validation = [], []
-        for luma, rgb in source.training_batches(epoch):
+        for luma, rgb, _ in source.training_batches(epoch):
             optimizer.zero_grad()
             loss = loss_of(luma, rgb)
             loss.backward()
@@ -68,7 +68,7 @@ def plain_training(
             training.append(loss.item())
         network.eval()
         with torch.no_grad():
-            for luma, rgb in source.validation_batches():
+            for luma, rgb, _ in source.validation_batches():
                 validation += [loss_of(luma, rgb).item()] * len(luma)
         yield statistics.mean(training), statistics.mean(validation)
 

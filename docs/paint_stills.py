@@ -26,7 +26,7 @@ def main(folder: Annotated[Path, typer.Argument(help="The folder of pairs.")]) -
     """Paint the colour stills of pairs of the sample film."""
     pairs = read_pairs(folder)
     for pair in pairs.pairs:
-        grey, _ = pairs.read(pair)
+        grey, _, _ = pairs.read(pair)
         photograph = view_at(round(pair.bw_seconds * TIMELINE_FRAME_RATE))
         painting = photograph.resize((pairs.width, pairs.height), Image.Resampling.BICUBIC)
         rgb = torch.from_numpy(np.array(painting)).permute(2, 0, 1).float() / 255  # (3, H, W)

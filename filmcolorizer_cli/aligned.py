@@ -1,4 +1,4 @@
-"""Pictures of two versions of a film at the same moments, of the part that both show."""
+"""Pictures of two versions of a film at the same moments, upon each other."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from filmcolorizer_cli.video import (
 OVERSAMPLING = 2  # pixels that are read a side for one that comes out, where pictures are moved
 ROUNDING = 0.05  # frames, by which times may be off
 BLACK = (16, 128, 128)  # Y', Cb and Cr, limited range
-_WHOLE = np.eye(2, 3)
+WHOLE: Area = (0.0, 0.0, 1.0, 1.0)
+_UNMOVED = np.eye(2, 3)
 
 Affine = NDArray[np.float64]  # (2, 3)
 
@@ -41,13 +42,16 @@ class AlignedPicture:
     Attributes:
         bw_seconds, color_seconds: the moment, from the first frame of each film.
         luma: (H, W) of the black-and-white film, uint8, limited range.
-        ycbcr: (H, W, 3) of the coloured film, uint8, limited range.
+        ycbcr: (H, W, 3) of the coloured film, uint8, limited range; black outside of ``shown``.
+        shown: left, top, right and bottom of the part of the picture, in [0, 1], that the coloured
+            film shows.
     """
 
     bw_seconds: float
     color_seconds: float
     luma: Plane
     ycbcr: Plane
+    shown: Area = WHOLE
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,12 @@ def shared_aspect_ratio(sync_map: SyncMap, bw: Film) -> float:
     return bw.aspect_ratio * (right - left) / (bottom - top)
 
 
+def whole_aspect_ratio(sync_map: SyncMap, bw: Film) -> float:
+    """Width over height, as displayed, of the black-and-white picture without its bars."""
+    left, top, right, bottom = sync_map.longest.picture
+    return bw.aspect_ratio * (right - left) / (bottom - top)
+
+
 def fit_area(area: Area, shape: float) -> Area:
     """The middle of an area that is ``shape`` times as wide as high, in [0, 1] coordinates."""
     left, top, right, bottom = area
@@ -103,16 +113,18 @@ def read_aligned(
     moments: Moments,
     size: tuple[int, int],
     *,
+    whole: bool = False,
     matrix: str | None = None,
     cuts_file: Path | None = None,
 ) -> Iterator[AlignedPicture]:
     """Yield both films' pictures of each moment that lies in a segment, in order.
 
-    The black-and-white film is read in one go, the coloured one segment by segment. Segments that
-    share another shape of the picture than the longest are trimmed to it.
+    The black-and-white film is read in one go, the coloured one segment by segment.
 
     Args:
         size: width and height of the pictures.
+        whole: show all of the black-and-white picture, without its bars, as in the longest segment.
+            Otherwise pictures show what both films do, trimmed to the shape of that in the longest.
         matrix: of Cb and Cr, a key of ``color.MATRICES``; the coloured film's own if not given.
         cuts_file: see `Sampling`; times count from the first moment.
 
@@ -124,19 +136,25 @@ def read_aligned(
     if not chosen:
         return
     first, last = chosen[0][0], chosen[-1][0]
-    left, top, right, bottom = sync_map.longest.area
-    shape = (right - left) / (bottom - top)
-    areas = [_area_affine(fit_area(s.area, shape)) for s in sync_map.segments]
+    if whole:
+        pictures = [sync_map.longest.picture for _ in sync_map.segments]
+    else:
+        left, top, right, bottom = sync_map.longest.area
+        shape = (right - left) / (bottom - top)
+        pictures = [fit_area(segment.area, shape) for segment in sync_map.segments]
+    affines = [_area_affine(picture) for picture in pictures]
     bw_sampling = Sampling(
-        *_reading_size(bw, size, areas),
+        *_reading_size(bw, size, affines),
         start_seconds=first * moments.step_seconds + _half_frames_apart(bw, 1.0),
         duration_seconds=(last + 1 - first) * moments.step_seconds,
         every=moments.every,
         cuts_file=cuts_file,
     )
     lumas = enumerate(read_luma(bw, bw_sampling), first)
-    for segment, part, area in zip(sync_map.segments, numbers, areas, strict=True):
-        onto_color = _compose(np.array(segment.matrix), area)
+    for segment, part, picture, onto_bw in zip(
+        sync_map.segments, numbers, pictures, affines, strict=True
+    ):
+        onto_color = _compose(np.array(segment.matrix), onto_bw)
         begin = segment.color_seconds(part.start * moments.step_seconds)
         sampling = Sampling(
             *_reading_size(color, size, [onto_color]),
@@ -155,8 +173,9 @@ def read_aligned(
             yield AlignedPicture(
                 seconds,
                 segment.color_seconds(seconds),
-                cut_out(luma, area, size),
+                cut_out(luma, onto_bw, size),
                 cut_out(ycbcr, onto_color, size),
+                _part_of(picture, segment.area),
             )
     for _ in lumas:  # to its end, so that ffmpeg has written all cuts
         pass
@@ -200,6 +219,18 @@ def render(
             )
 
 
+def _part_of(picture: Area, area: Area) -> Area:
+    """An area, in [0, 1] of the frame, in [0, 1] of a picture in it; what is beyond is left out."""
+    left, top, right, bottom = picture
+    width, height = right - left, bottom - top
+    return (
+        max((area[0] - left) / width, 0.0),
+        max((area[1] - top) / height, 0.0),
+        min((area[2] - left) / width, 1.0),
+        min((area[3] - top) / height, 1.0),
+    )
+
+
 def _even(pixels: float) -> int:
     return max(round(pixels / 2) * 2, 2)
 
@@ -212,7 +243,7 @@ def cut_out(picture: Plane, affine: Affine, size: tuple[int, int]) -> Plane:
         size: width and height of what comes out.
     """
     height, width = picture.shape[:2]
-    if np.array_equal(affine, _WHOLE) and (width, height) == size:
+    if np.array_equal(affine, _UNMOVED) and (width, height) == size:
         return picture
     density = min(abs(affine[0, 0]) * width / size[0], abs(affine[1, 1]) * height / size[1])
     finer = OVERSAMPLING if density > 1.5 else 1
@@ -251,7 +282,7 @@ def _compose(after: Affine, before: Affine) -> Affine:
 
 def _reading_size(film: Film, size: tuple[int, int], affines: list[Affine]) -> tuple[int, int]:
     """How large a film's frames are read so that parts of them can come out at this size."""
-    if all(np.array_equal(affine, _WHOLE) for affine in affines):
+    if all(np.array_equal(affine, _UNMOVED) for affine in affines):
         return size
     across = min(float(np.hypot(*affine[:, 0])) for affine in affines)
     down = min(float(np.hypot(*affine[:, 1])) for affine in affines)

@@ -125,12 +125,14 @@ def evaluate(
     done = 0
     for part, chosen in members.items():
         for start in range(0, len(chosen), BATCH_SIZE):
-            luma, truth = read_batch(pairs, chosen[start : start + BATCH_SIZE])
+            luma, truth, known = read_batch(pairs, chosen[start : start + BATCH_SIZE])
             output = predict_rgb(folded, luma, pairs.aspect_ratio, device)
             if size is not None:
                 width, height = still_size(size, pairs.aspect_ratio)
-                luma, output, truth = (resize(p, height, width) for p in (luma, output, truth))
-            rows[part].append(_measure(luma, output, truth))
+                luma, output, truth, known = (
+                    resize(p, height, width) for p in (luma, output, truth, known)
+                )
+            rows[part].append(_measure(luma, output, truth, known))
             for _ in truth:
                 done += 1
                 yield done
@@ -175,24 +177,24 @@ def predict_rgb(
     return ycbcr_to_rgb(torch.cat((luma, resize(chroma, height, width)), dim=1)).clamp(0, 1)
 
 
-def read_batch(pairs: Pairs, chosen: list[Pair]) -> tuple[Tensor, Tensor]:
-    """Luma (B, 1, H, W) and R'G'B' (B, 3, H, W), in [0, 1], of pairs whose stills share a size."""
-    stills = [pairs.read(pair) for pair in chosen]
-    luma = torch.from_numpy(np.stack([grey for grey, _ in stills]))[:, None]
-    rgb = torch.from_numpy(np.stack([color for _, color in stills])).permute(0, 3, 1, 2)
-    return luma.float() / 255, rgb.float() / 255
+def read_batch(pairs: Pairs, chosen: list[Pair]) -> tuple[Tensor, Tensor, Tensor]:
+    """Luma (B, 1, H, W), R'G'B' (B, 3, H, W) and where that is known (B, 1, H, W), in [0, 1]."""
+    grey, color, known = (np.stack(planes) for planes in zip(*map(pairs.read, chosen), strict=True))
+    planes = (grey[..., None], color, known[..., None])
+    luma, rgb, where = (torch.from_numpy(p).permute(0, 3, 1, 2).float() / 255 for p in planes)
+    return luma, rgb, where
 
 
-def _measure(luma: Tensor, output: Tensor, truth: Tensor) -> Tensor:
-    """What `PairScore` holds of each pair, (B, 6)."""
+def _measure(luma: Tensor, output: Tensor, truth: Tensor, known: Tensor) -> Tensor:
+    """What `PairScore` holds of each pair, (B, 6), where colours are known."""
     grey = luma.expand(-1, 3, -1, -1)
     columns = (
-        metrics.mse(output, truth),
-        metrics.psnr(output, truth),
-        metrics.colorfulness(output),
-        metrics.mse(grey, truth),
-        metrics.psnr(grey, truth),
-        metrics.colorfulness(truth),
+        metrics.mse(output, truth, known),
+        metrics.psnr(output, truth, known),
+        metrics.colorfulness(output, known),
+        metrics.mse(grey, truth, known),
+        metrics.psnr(grey, truth, known),
+        metrics.colorfulness(truth, known),
     )
     return torch.stack(columns, dim=1)
 

@@ -255,7 +255,7 @@ def _stills(
 def _slide(
     score: PairScore, rank: str, pairs: Pairs, ready: Network, device: torch.device
 ) -> Slide:
-    luma, truth = read_batch(pairs, [score.pair])
+    luma, truth, _ = read_batch(pairs, [score.pair])
     output = predict_rgb(ready, luma, pairs.aspect_ratio, device)
     pictures = [
         _displayed(picture, pairs.aspect_ratio)

@@ -11,14 +11,34 @@ HIGHEST_PSNR = 100.0  # dB, for pictures that are the same
 CDC_STEPS = (1, 2, 4)  # frames from one histogram to the one that it is held against
 
 
-def mse(output: Tensor, truth: Tensor) -> Tensor:
-    """Mean squared error of each picture on R'G'B' scaled to [-1, 1], as in 2020; (B,)."""
-    return ((output - truth) * 2).square().mean(dim=(1, 2, 3))
+def mean(values: Tensor, known: Tensor | None = None) -> Tensor:
+    """The mean of each picture (B, C, H, W), over all channels; (B,).
+
+    Args:
+        known: (B, 1, H, W), by how much each pixel counts; all count alike without it.
+    """
+    if known is None:
+        return values.mean(dim=(1, 2, 3))
+    total = (values * known).sum(dim=(1, 2, 3))
+    return total / (known.sum(dim=(1, 2, 3)) * values.shape[1]).clamp_min(1e-6)
 
 
-def psnr(output: Tensor, truth: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio of each picture in dB, in float over all channels; (B,)."""
-    return psnr_of_error((output - truth).square().mean(dim=(1, 2, 3)))
+def mse(output: Tensor, truth: Tensor, known: Tensor | None = None) -> Tensor:
+    """Mean squared error of each picture on R'G'B' scaled to [-1, 1], as in 2020; (B,).
+
+    Args:
+        known: as in `mean`.
+    """
+    return mean(((output - truth) * 2).square(), known)
+
+
+def psnr(output: Tensor, truth: Tensor, known: Tensor | None = None) -> Tensor:
+    """Peak signal-to-noise ratio of each picture in dB, in float over all channels; (B,).
+
+    Args:
+        known: as in `mean`.
+    """
+    return psnr_of_error(mean((output - truth).square(), known))
 
 
 def psnr_of_error(error: Tensor) -> Tensor:
@@ -26,21 +46,22 @@ def psnr_of_error(error: Tensor) -> Tensor:
     return (-10 * torch.log10(error.clamp_min(1e-12))).clamp_max(HIGHEST_PSNR)
 
 
-def colorfulness(rgb: Tensor, *, floor: float = 0.0) -> Tensor:
+def colorfulness(rgb: Tensor, known: Tensor | None = None, *, floor: float = 0.0) -> Tensor:
     """Colourfulness of each picture; (B,), 0 for grey, about 33 moderate, above 80 strong.
 
     Source: Hasler and Suesstrunk, "Measuring colourfulness in natural images", SPIE 2003, metric
     M^(3), on R'G'B' scaled to [0, 255], with signed opponent axes.
 
     Args:
+        known: as in `mean`.
         floor: added under both roots, so that a grey picture has a gradient.
     """
-    red, green, blue = (rgb * 255).unbind(1)
-    rg = (red - green).flatten(1)
-    yb = ((red + green) / 2 - blue).flatten(1)
-    deviation = torch.sqrt(rg.var(1, correction=0) + yb.var(1, correction=0) + floor)
-    mean = torch.sqrt(rg.mean(1).square() + yb.mean(1).square() + floor)
-    return deviation + 0.3 * mean
+    red, green, blue = (rgb * 255).split(1, dim=1)
+    axes = (red - green, (red + green) / 2 - blue)
+    rg, yb = (mean(axis, known)[:, None, None, None] for axis in axes)
+    distances = (axes[0] - rg).square() + (axes[1] - yb).square()
+    deviation = torch.sqrt(mean(distances, known) + floor)
+    return deviation + 0.3 * torch.sqrt(rg.square() + yb.square() + floor).flatten()
 
 
 def flicker(chroma: Tensor, carried: Tensor, reliable: Tensor) -> Tensor:

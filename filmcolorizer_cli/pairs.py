@@ -20,16 +20,17 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from filmcolorizer_cli.aligned import (
+    WHOLE,
     AlignedPicture,
     Moments,
     read_aligned,
-    shared_aspect_ratio,
+    whole_aspect_ratio,
 )
 from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
 from filmcolorizer_cli.errors import OptionError, PairsError
 from filmcolorizer_cli.files import cannot_write, check_folder, followed, temporary_beside
 from filmcolorizer_cli.stopping import held_signals
-from filmcolorizer_cli.sync import SyncMap, film_identity
+from filmcolorizer_cli.sync import Area, SyncMap, film_identity
 from filmcolorizer_cli.video import (
     TIMELINE_FRAME_RATE,
     Film,
@@ -46,6 +47,8 @@ DEFAULT_SPLIT = (0.70, 0.15, 0.15)
 SAVERS = 2  # threads that write stills, which takes as long as decoding the film
 MIN_CHROMA = 1.0  # code values, of the mean over a still: less is noise of a grey film
 SHAPE_TOLERANCE = 0.03  # by which a hand-painted still's aspect ratio may be off
+OPAQUE = 255  # alpha of a colour that is known
+RIM = 1  # pixel, at the edge of what a cropped copy shows, that its surroundings show through
 _FORMAT = "filmcolorizer-pairs/1"
 
 Part = Literal["train", "validation", "test"]
@@ -133,8 +136,8 @@ class Pairs:
     """A folder of pairs.
 
     Attributes:
-        aspect_ratio: width over height, as displayed, of the part of the picture that the stills
-            show; they may be squeezed into squares.
+        aspect_ratio: width over height, as displayed, of the black-and-white picture without its
+            bars; the stills may be squeezed into squares.
         width, height: of the stills.
         every: of how many frames of the 24 fps timeline a still was taken.
         film: what identifies the black-and-white film (see `sync.film_identity`).
@@ -163,14 +166,20 @@ class Pairs:
             )
         return chosen
 
-    def read(self, pair: Pair) -> tuple[Plane, Plane]:
-        """A pair's grey still (H, W) and its colour still (H, W, 3), R'G'B', both uint8.
+    def read(self, pair: Pair) -> tuple[Plane, Plane, Plane]:
+        """A pair's grey still (H, W), its colour still (H, W, 3), R'G'B', and where that is known.
+
+        Where the colour still is transparent, such as where the coloured film is cropped, colours
+        are unknown; it is grey there.
+
+        Returns:
+            Three planes of uint8; the last (H, W) is 255 where colours are known, and else 0.
 
         Raises:
-            PairsError: a still cannot be read, or has another shape than the others.
+            PairsError: a still cannot be read, has another shape than the others, or no colours.
         """
         grey = _read_still(self.folder / "bw" / f"{pair.name}.png", "L")
-        color = _read_still(self.folder / "color" / f"{pair.name}.png", "RGB")
+        color = _read_still(self.folder / "color" / f"{pair.name}.png", "RGBA")
         if grey.size != (self.width, self.height):
             raise PairsError(
                 f"the grey still of pair {pair.name} in {self.folder} is {grey.width}x"
@@ -185,8 +194,17 @@ class Pairs:
                     f" {grey.width}x{grey.height} and colour {color.width}x{color.height};"
                     " crop the colour one or delete the pair"
                 )
-            color = color.resize(grey.size, Image.Resampling.BICUBIC, reducing_gap=2.0)
-        return np.asarray(grey), np.asarray(color)
+            # Sharper filters would mix some of what is transparent into what is opaque.
+            color = color.resize(grey.size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+        luma, rgba = np.asarray(grey), np.asarray(color)
+        known = rgba[..., 3] == OPAQUE
+        if not known.any():
+            raise PairsError(
+                f"the colour still of pair {pair.name} in {self.folder} is transparent all over;"
+                " export it with all its layers, or delete the pair"
+            )
+        rgb = np.where(known[..., None], rgba[..., :3], luma[..., None])
+        return luma, rgb, known * np.uint8(OPAQUE)
 
 
 @dataclass(frozen=True)
@@ -249,7 +267,7 @@ def extract(
         (temporary / "bw").mkdir(parents=True)
         (temporary / "color").mkdir()
         cuts_file = temporary / "cuts.txt"
-        size = still_size(options.size, shared_aspect_ratio(sync_map, bw or color))
+        size = still_size(options.size, whole_aspect_ratio(sync_map, bw or color))
         stills: list[tuple[str, float, float]] = []
         has_color = False
         read = _read_stills(bw, color, sync_map, options, size, cuts_file)
@@ -371,7 +389,7 @@ def _read_stills(
 ) -> Iterator[AlignedPicture]:
     moments = options.moments
     if bw is not None:
-        yield from read_aligned(bw, color, sync_map, moments, size, cuts_file=cuts_file)
+        yield from read_aligned(bw, color, sync_map, moments, size, whole=True, cuts_file=cuts_file)
         return
     numbers = moments.numbers(sync_map.longest)
     sampling = Sampling(
@@ -430,13 +448,36 @@ def _save_stills(
 
 
 def _save_pair(still: AlignedPicture, matrix: str, folder: Path, name: str) -> None:
-    _save_still(_to_grey(still.luma), folder / "bw" / f"{name}.png")
-    _save_still(to_rgb(still.ycbcr, matrix), folder / "color" / f"{name}.png")
+    grey, rgb = _to_grey(still.luma), to_rgb(still.ycbcr, matrix)
+    if still.shown != WHOLE:
+        rgb = _cropped(rgb, grey, still.shown)
+    _save_still(grey, folder / "bw" / f"{name}.png")
+    _save_still(rgb, folder / "color" / f"{name}.png")
+
+
+def _cropped(rgb: Plane, grey: Plane, shown: Area) -> Plane:
+    """A colour still (H, W, 4) that is transparent, and grey, outside of what its film shows."""
+    height, width = grey.shape
+    left, top, right, bottom = shown
+    rows = slice(*_inner_pixels(top, bottom, height))
+    columns = slice(*_inner_pixels(left, right, width))
+    rgba = np.dstack((grey, grey, grey, np.zeros_like(grey)))
+    rgba[rows, columns, :3] = rgb[rows, columns]
+    rgba[rows, columns, 3] = OPAQUE
+    return rgba
+
+
+def _inner_pixels(begin: float, end: float, side: int) -> tuple[int, int]:
+    """From which to before which pixel a part of a side of so many shows nothing from beyond it."""
+    first = math.ceil(begin * side) + RIM if begin > 0 else 0
+    return first, math.floor(end * side) - RIM if end < 1 else side
 
 
 def _save_still(pixels: Plane, path: Path) -> None:
+    if pixels.ndim == 3:  # OpenCV's order of channels
+        pixels = pixels[..., [2, 1, 0, *range(3, pixels.shape[2])]]
     # In less than half of the time that Pillow takes for files of this size.
-    _, png = cv2.imencode(".png", pixels[..., ::-1] if pixels.ndim == 3 else pixels)
+    _, png = cv2.imencode(".png", pixels)
     path.write_bytes(png.data)
 
 
@@ -455,7 +496,7 @@ def _write_index(
     pairs: list[Pair],
 ) -> None:
     master = bw or color
-    aspect_ratio = shared_aspect_ratio(sync_map, master)
+    aspect_ratio = whole_aspect_ratio(sync_map, master)
     width, height = still_size(options.size, aspect_ratio)
     content = {
         "format": _FORMAT,
@@ -482,8 +523,6 @@ def _describe_split(pairs: list[Pair]) -> dict[str, float] | None:
 def _read_still(path: Path, mode: str) -> Image.Image:
     try:
         with Image.open(path) as image:
-            if image.has_transparency_data and image.convert("RGBA").getextrema()[3][0] < 255:
-                raise OSError("it has transparent parts; export it with all its layers")
             return image.convert(mode)
     except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise PairsError(

@@ -45,6 +45,7 @@ AVERAGING_SHARE = 0.05  # of the steps, that the moving average of the weights r
 GOOD_LOSS = 0.02
 COLORFULNESS_WEIGHT = 0.03  # of a unit of colourfulness too much or too little
 COLORFULNESS_FLOOR = 0.01  # where it begins to count, squared
+WHOLLY_KNOWN = 0.99  # of a pixel of chroma, whose colour is else mixed with what is unknown
 
 # A film's own training: minutes on two cores, however many pairs there are.
 FILM_PICTURES = 16_000  # that a training sees where later shots are foreign to it
@@ -58,7 +59,8 @@ BLENDS = (0.25, 0.5, 0.75)  # shares of the trained weights that are tried, besi
 LIVELINESS = 0.4
 LIVELIEST = 1.1
 
-Batch = tuple[Tensor, Tensor]  # luma (B, 1, H, W) and R'G'B' (B, 3, H, W), both in [0, 1]
+# Luma (B, 1, H, W), R'G'B' (B, 3, H, W), and where that is known (B, 1, H, W); all in [0, 1].
+Batch = tuple[Tensor, Tensor, Tensor]
 
 
 class BatchSource(Protocol):
@@ -259,35 +261,34 @@ class PairSource:
     def training_batches(self, epoch: int) -> Iterator[Batch]:
         seed = self.options.seed * 1_000_003 + epoch
         generator, dice = torch.Generator().manual_seed(seed), random.Random(seed)
-        luma, rgb = self.training
+        luma, rgb, known = self.training
         passes = math.ceil(pictures_per_epoch(len(luma), self.options) / len(luma))
         order = torch.cat([torch.randperm(len(luma), generator=generator) for _ in range(passes)])
         ends = [self.options.batch_size * step for step in range(1, self.steps_per_epoch)]
         for chosen in order.tensor_split(ends):
             if self.options.augmentation is None:
-                yield _to_unit((luma[chosen], rgb[chosen]))
+                yield _to_unit((luma[chosen], rgb[chosen], known[chosen]))
             else:
                 yield self._parts(chosen, self.options.augmentation, epoch, dice)
 
     def _parts(
         self, chosen: Tensor, augmentation: Augmentation, epoch: int, dice: random.Random
     ) -> Batch:
-        luma, rgb = self.training
         is_early = epoch <= self.early_epochs
         scale = augmentation.early_scale if is_early else augmentation.scale
         height, width = (min(self.size),) * 2 if augmentation.squares else self.size
         size = _multiple_of_16(height * scale), _multiple_of_16(width * scale)
         batch = []
         for index in chosen.tolist():
-            both = torch.cat((luma[index], rgb[index]))  # (4, H, W)
+            stills = torch.cat([planes[index] for planes in self.training])  # (5, H, W)
             part = random_part(
-                both, size, dice, least=augmentation.least_crop, mirrors=augmentation.mirrors
+                stills, size, dice, least=augmentation.least_crop, mirrors=augmentation.mirrors
             )
             if dice.random() < augmentation.tone_share:
                 part[:1] = vary_tone(part[:1], dice).clamp(0, 1)
             batch.append(part)
-        parts = torch.stack(batch)
-        return parts[:, :1], parts[:, 1:]
+        luma, rgb, known = torch.stack(batch).split((1, 3, 1), dim=1)
+        return luma, rgb, known
 
     def validation_batches(self) -> Iterator[Batch]:
         yield from map(
@@ -327,6 +328,7 @@ def film_loss(
     network: FilmNetwork,
     luma: Tensor,
     rgb: Tensor,
+    known: Tensor,
     colorfulness_weight: float = COLORFULNESS_WEIGHT,
 ) -> Tensor:
     """Smooth L1 on chroma at half size, weighted by saturation, as a mean of logarithms.
@@ -334,37 +336,44 @@ def film_loss(
     A pixel counts by the saturation of the truth, a picture by the logarithm of its loss: what can
     have any colour does not outweigh what can be known. What is left to guess would come out grey,
     the mean of all guesses; so the colourfulness of each picture is held to that of the truth.
+    A picture of which less is known counts less.
     """
     truth = half_size(rgb_to_ycbcr(rgb)[:, 1:])
     output = network(luma).float()
-    error = F.smooth_l1_loss(output, truth, beta=CHROMA_LOSS_BETA, reduction="none").sum(dim=1)
-    weight = 1 + SATURATION_WEIGHT * truth.square().sum(dim=1).sqrt()
-    losses = ((error * weight).mean(dim=(1, 2)) / GOOD_LOSS).log1p()
-    excess = _colorfulness(output) - _colorfulness(truth)
-    return (losses + colorfulness_weight * excess.abs()).mean()
+    error = F.smooth_l1_loss(output, truth, beta=CHROMA_LOSS_BETA, reduction="none")
+    error = error.sum(dim=1, keepdim=True)
+    weight = 1 + SATURATION_WEIGHT * truth.square().sum(dim=1, keepdim=True).sqrt()
+    where = (half_size(known) > WHOLLY_KNOWN).float()
+    losses = (metrics.mean(error * weight, where) / GOOD_LOSS).log1p()
+    excess = _colorfulness(output, where) - _colorfulness(truth, where)
+    losses = losses + colorfulness_weight * excess.abs()
+    shares = where.mean(dim=(1, 2, 3))
+    return (losses * shares).sum() / shares.sum().clamp_min(1e-6)
 
 
-def _colorfulness(chroma: Tensor) -> Tensor:
+def _colorfulness(chroma: Tensor, known: Tensor) -> Tensor:
     """Of each picture (B,), which its luma has no part in."""
     picture = F.pad(chroma, (0, 0, 0, 0, 1, 0))  # luma 0 before both planes of chroma
-    return metrics.colorfulness(ycbcr_to_rgb(picture), floor=COLORFULNESS_FLOOR)
+    return metrics.colorfulness(ycbcr_to_rgb(picture), known, floor=COLORFULNESS_FLOOR)
 
 
-def classic_loss(network: ClassicNetwork, luma: Tensor, rgb: Tensor) -> Tensor:
+def classic_loss(network: ClassicNetwork, luma: Tensor, rgb: Tensor, known: Tensor) -> Tensor:
     """Mean squared error on RGB in [-1, 1], as in 2020."""
-    return F.mse_loss(network(luma.expand(-1, 3, -1, -1) * 2 - 1).float(), rgb * 2 - 1)
+    error = (network(luma.expand(-1, 3, -1, -1) * 2 - 1).float() - (rgb * 2 - 1)).square()
+    return (error * known).sum() / (known.sum() * 3).clamp_min(1e-6)
 
 
 def loss_of(
     network: Network,
     luma: Tensor,
     rgb: Tensor,
+    known: Tensor,
     colorfulness_weight: float = COLORFULNESS_WEIGHT,
 ) -> Tensor:
     """The network's own loss; only that of `film` heeds the weight."""
     if isinstance(network, FilmNetwork):
-        return film_loss(network, luma, rgb, colorfulness_weight)
-    return classic_loss(network, luma, rgb)
+        return film_loss(network, luma, rgb, known, colorfulness_weight)
+    return classic_loss(network, luma, rgb, known)
 
 
 class Trainer:
@@ -411,16 +420,16 @@ class Trainer:
         for number in range(len(self.history) + 1, self.options.epochs + 1):
             started = time.monotonic()
             losses: list[float] = []
-            for luma, rgb in self.source.training_batches(number):
+            for batch in self.source.training_batches(number):
                 self._set_learning_rate((number - 1) * self.source.steps_per_epoch + len(losses))
-                losses.append(self._step(luma, rgb))
+                losses.append(self._step(batch))
                 if not math.isfinite(losses[-1]):
                     raise TrainingError(
                         f"the loss became {losses[-1]} in epoch {number}; start again with a lower"
                         f" --lr than {self.options.learning_rate:g}"
                     )
                 if len(losses) < self.source.steps_per_epoch:
-                    yield Step(number, losses[-1], len(luma))
+                    yield Step(number, losses[-1], len(batch[0]))
             epoch = Epoch(
                 epoch=number,
                 training_loss=sum(losses) / len(losses),
@@ -432,7 +441,7 @@ class Trainer:
             if self.best is epoch:
                 self.best_state = _snapshot(self.averaged)
             self.save_checkpoint()
-            yield Step(number, losses[-1], len(luma), epoch, self.averaged)
+            yield Step(number, losses[-1], len(batch[0]), epoch, self.averaged)
 
     def finish(self) -> tuple[dict[str, Tensor], Outcome]:
         """The weights to keep, once all epochs are done: those nearest to the validation part.
@@ -552,11 +561,11 @@ class Trainer:
         module: Any = self.average.module
         return module
 
-    def _step(self, luma: Tensor, rgb: Tensor) -> float:
+    def _step(self, batch: Batch) -> float:
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
         with autocast(self.device):
-            loss = loss_of(self.network, *self._move(luma, rgb), self.options.colorfulness_weight)
+            loss = loss_of(self.network, *self._move(batch), self.options.colorfulness_weight)
         loss.backward()
         self.optimizer.step()
         self.average.update_parameters(self.network)
@@ -566,36 +575,39 @@ class Trainer:
     def _validation_loss(self, network: Network) -> float:
         network = for_inference(network.eval(), self.device)
         total, count = 0.0, 0
-        for luma, rgb in self.source.validation_batches():
+        for batch in self.source.validation_batches():
             with autocast(self.device):
-                loss = loss_of(network, *self._move(luma, rgb), self.options.colorfulness_weight)
-                total += loss.item() * len(luma)
-            count += len(luma)
+                loss = loss_of(network, *self._move(batch), self.options.colorfulness_weight)
+            total += loss.item() * len(batch[0])
+            count += len(batch[0])
         return total / count
 
     def _validation_mse(self, network: Network) -> float:
-        errors = [metrics.mse(output, rgb) for output, rgb in self._validation_outputs(network)]
+        errors = [metrics.mse(*outcome) for outcome in self._validation_outputs(network)]
         return torch.cat(errors).mean().item()
 
     def _liveliness(self, network: Network) -> float:
         """By what chroma is to be multiplied, for some of the colourfulness that it lacks."""
-        outputs = self._validation_outputs(network)
-        both = [torch.stack([metrics.colorfulness(rgb) for rgb in batch]) for batch in outputs]
+        both = [
+            torch.stack([metrics.colorfulness(rgb, known) for rgb in (output, truth)])
+            for output, truth, known in self._validation_outputs(network)
+        ]
         found, true = torch.cat(both, dim=1).mean(dim=1).clamp(min=COLORFULNESS_FLOOR).tolist()
         return min(max(1 + self.options.liveliness * (true / found - 1), 1.0), LIVELIEST)
 
     @torch.no_grad()
-    def _validation_outputs(self, network: Network) -> Iterator[tuple[Tensor, Tensor]]:
-        """R'G'B' of the validation part, batch by batch: what the network makes, and the truth."""
+    def _validation_outputs(self, network: Network) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """R'G'B' of the validation part: what the network makes, the truth, where it is known."""
         network = for_inference(network.eval(), self.device)
-        for luma, rgb in self.source.validation_batches():
+        for luma, rgb, known in self.source.validation_batches():
             with autocast(self.device):
                 output = network.predict_rgb(luma.to(self.device))
-            yield output.cpu(), rgb
+            yield output.cpu(), rgb, known
 
-    def _move(self, luma: Tensor, rgb: Tensor) -> Batch:
+    def _move(self, batch: Batch) -> Batch:
+        luma, rgb, known = batch
         luma = luma.to(self.device, memory_format=torch.channels_last)
-        return luma, rgb.to(self.device)
+        return luma, rgb.to(self.device), known.to(self.device)
 
 
 def train(
@@ -727,14 +739,16 @@ def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _load_stills(pairs: Pairs, chosen: list[Pair], height: int, width: int) -> Batch:
-    """Luma (N, 1, height, width) and R'G'B' (N, 3, height, width), both uint8."""
-    luma = torch.empty(len(chosen), 1, height, width, dtype=torch.uint8)
-    rgb = torch.empty(len(chosen), 3, height, width, dtype=torch.uint8)
+    """A `Batch` of all, of uint8."""
+    luma, rgb, known = (
+        torch.empty(len(chosen), planes, height, width, dtype=torch.uint8) for planes in (1, 3, 1)
+    )
     for index, pair in enumerate(chosen):
-        grey, color = (torch.from_numpy(np.array(still)) for still in pairs.read(pair))
+        grey, color, where = (torch.from_numpy(np.array(still)) for still in pairs.read(pair))
         luma[index] = resize(grey[None, None], height, width)[0]
         rgb[index] = resize(color.permute(2, 0, 1)[None], height, width)[0]
-    return luma, rgb
+        known[index] = resize(where[None, None], height, width)[0]
+    return luma, rgb, known
 
 
 def _checksum(*pictures: Tensor) -> int:
@@ -745,5 +759,5 @@ def _checksum(*pictures: Tensor) -> int:
 
 
 def _to_unit(batch: Batch) -> Batch:
-    luma, rgb = batch
-    return luma.float() / 255, rgb.float() / 255
+    luma, rgb, known = (planes.float() / 255 for planes in batch)
+    return luma, rgb, known

@@ -95,13 +95,15 @@ class PhotoSource:
             chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
             rgb = self.album.random_squares(chosen, side, least=LEAST_CROP, generator=generator)
             rgb = wear.stage(rgb)
-            yield wear.film(rgb), rgb
+            luma = wear.film(rgb)
+            yield luma, rgb, torch.ones_like(luma)
 
     def validation_batches(self) -> Iterator[Batch]:
         for start in range(0, len(self.held_out), self.batch_size):
             photos = self.held_out[start : start + self.batch_size]
             rgb = torch.stack([_centre(photo) for photo in photos])
-            yield rgb_to_ycbcr(rgb)[:, :1], rgb
+            luma = rgb_to_ycbcr(rgb)[:, :1]
+            yield luma, rgb, torch.ones_like(luma)
 
 
 def _centre(photo: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from filmcolorizer_cli.aligned import (
+    BLACK,
     AlignedPicture,
     Moments,
     cut_out,
@@ -18,9 +19,10 @@ from filmcolorizer_cli.aligned import (
     read_aligned,
     render,
     shared_aspect_ratio,
+    whole_aspect_ratio,
 )
 from filmcolorizer_cli.sync import Segment, SyncMap
-from filmcolorizer_cli.video import Film, probe, read_cuts
+from filmcolorizer_cli.video import Film, Sampling, probe, read_cuts, read_luma
 from tests.conftest import (
     NUMBERED_SIZE,
     decode_planes,
@@ -245,6 +247,31 @@ def test_read_aligned_takes_a_part(
     moments = Moments(1, start, duration)
     pictures = list(read_aligned(numbered, color, sync_map, moments, NUMBERED_SIZE))
     assert shown(pictures) == [(number, number) for number in expected]
+
+
+def test_read_aligned_shows_the_whole_picture_and_what_the_coloured_film_does(
+    numbered: Film, tmp_path: Path
+) -> None:
+    """The coloured film lacks the left quarter; the black-and-white one has bars in its frame."""
+    color = version(numbered, tmp_path / "color.mp4", "crop=96:32:32:0")
+    matrix = ((128 / 96, 0.0, -32 / 96), (0.0, 1.0, 0.0))
+    places = {"matrix": matrix, "area": (0.25, 0.0, 0.95, 1.0), "picture": (0.05, 0.0, 0.95, 1.0)}
+    sync_map = map_of(segment(0, 144, 0, **places))
+    size = round(128 * 0.9), 32
+    assert whole_aspect_ratio(sync_map, numbered) == pytest.approx(128 * 0.9 / 32)
+    pictures = list(read_aligned(numbered, color, sync_map, Moments(37), size, whole=True))
+    frames = list(read_luma(numbered, Sampling(*NUMBERED_SIZE, every=37)))
+    assert len(pictures) == 4
+    for picture, frame in zip(pictures, frames, strict=True):
+        assert picture.shown == pytest.approx((0.2 / 0.9, 0, 1, 1))
+        edge = round(size[0] * picture.shown[0])
+        seen = slice(edge + 2, None)
+        # Black and white as it is; in colour the same, and black where it shows nothing.
+        difference = picture.ycbcr[:, seen, 0].astype(int) - picture.luma[:, seen]
+        assert np.abs(difference).mean() < 8
+        assert (picture.ycbcr[:, : edge - 2] == BLACK).all()
+        assert np.abs(picture.luma.astype(int) - frame[:, 6 : 6 + size[0]]).mean() < 8
+    assert np.ptp(pictures[-1].luma) > 100
 
 
 def test_read_aligned_follows_scenes_in_another_order(numbered: Film, tmp_path: Path) -> None:

@@ -93,6 +93,22 @@ def test_evaluate_tells_what_was_measured_of_each_pair(pairs: Pairs) -> None:
         assert [pair.grey_mse for pair in its] == pytest.approx(errors, rel=1e-4)
 
 
+def test_evaluate_counts_only_where_colours_are_known(own_pairs: Pairs) -> None:
+    """The stills of a coloured film that is cropped to its upper left."""
+    for pair in own_pairs.pairs:
+        path = own_pairs.folder / "color" / f"{pair.name}.png"
+        with Image.open(path) as still:
+            cropped = Image.new("RGBA", still.size)
+            cropped.paste(still.convert("RGBA").crop((0, 0, 20, 16)))
+        cropped.save(path)
+    found = evaluated(own_pairs, build(TINY).eval())
+    for score in found.pairs:
+        grey, color, _ = own_pairs.read(score.pair)
+        error = (grey[:16, :20, None].astype(float) - color[:16, :20]) / 255
+        assert score.grey_mse == pytest.approx(4 * np.square(error).mean(), rel=1e-4)
+        assert score.mse == pytest.approx(score.grey_mse, rel=1e-3)
+
+
 def test_evaluate_of_an_untrained_film_network_is_the_baseline(pairs: Pairs) -> None:
     torch.manual_seed(0)
     result = evaluated(pairs, build(TINY))

@@ -119,7 +119,7 @@ def test_save_pairs_page_shows_the_best_the_median_and_the_worst(
             assert f"pair {score.pair.name}: MSE {score.mse:.4f}" in caption
             shown = page.pictures[9 * number + 3 * place :][:3]
             assert [alt.partition(",")[0] for alt, _ in shown] == ["output", "grey", "truth"]
-            grey, truth = pairs.read(score.pair)
+            grey, truth, _ = pairs.read(score.pair)
             for picture, still in ((shown[1][1], np.dstack([grey] * 3)), (shown[2][1], truth)):
                 small = Image.fromarray(picture).resize((43, 32), Image.Resampling.BOX)
                 assert np.abs(np.asarray(small).astype(int) - still).mean() < 8

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -160,6 +161,29 @@ def test_colorfulness_of_nearly_grey_grows_with_its_colour() -> None:
 def test_colorfulness_of_grey_is_none() -> None:
     grey = as_batch(photograph("coffee")).mean(dim=1, keepdim=True).expand(-1, 3, -1, -1)
     assert colorfulness(grey).item() == pytest.approx(0, abs=1e-3)
+
+
+@pytest.mark.parametrize("metric", [mse, psnr])
+def test_metrics_of_two_pictures_count_what_is_known(metric: Callable[..., torch.Tensor]) -> None:
+    """As those of the known part alone, whatever lies beyond it."""
+    photo, other = (as_batch(photograph(name)) for name in ("chelsea", "chelsea"))
+    other = other * 0.8
+    known = torch.zeros_like(photo[:, :1])
+    known[..., 20:80, 30:200] = 1
+    part = (..., slice(20, 80), slice(30, 200))
+    expected = metric(other[part], photo[part])
+    torch.testing.assert_close(metric(other, photo, known), expected)
+    torch.testing.assert_close(metric(other, photo, 0 * known + 1), metric(other, photo))
+    assert metric(other, photo).item() != pytest.approx(expected.item(), rel=1e-2)
+
+
+def test_colorfulness_counts_what_is_known() -> None:
+    photo = as_batch(photograph("chelsea"))
+    known = torch.zeros_like(photo[:, :1])
+    known[..., 20:80, 30:200] = 1
+    expected = colorfulness(photo[..., 20:80, 30:200])
+    torch.testing.assert_close(colorfulness(photo, known), expected, rtol=1e-4, atol=0)
+    assert colorfulness(photo).item() != pytest.approx(expected.item(), rel=1e-2)
 
 
 def test_psnr_of_error_is_that_of_pictures() -> None:

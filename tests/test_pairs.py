@@ -83,7 +83,7 @@ def alone(film: Film) -> SyncMap:
 def shown(pairs: Pairs) -> list[tuple[int, int]]:
     """The numbers of the frames that grey and colour stills show."""
     stills = [pairs.read(pair) for pair in pairs.pairs]
-    return [(frame_number(grey), frame_number(color[..., 1])) for grey, color in stills]
+    return [(frame_number(grey), frame_number(color[..., 1])) for grey, color, _ in stills]
 
 
 def times(pairs: Pairs) -> list[float]:
@@ -208,7 +208,8 @@ def test_extract_of_one_film_takes_the_grey_from_its_luma(color_film: Path, tmp_
     assert (pairs.width, pairs.height) == (96, 72)
     luma, _, _ = decode_planes(color_film, "yuv420p", (96, 72))
     for pair, codes in zip(pairs.pairs, luma[::36], strict=True):
-        grey, color = pairs.read(pair)
+        grey, color, known = pairs.read(pair)
+        assert known.all()
         expected = ((codes.astype(float) - 16) * 255 / 219).round().clip(0, 255)
         np.testing.assert_array_equal(grey, expected)
         # The colour still has that luma, by BT.709-6 item 3.2, where nothing was clipped.
@@ -285,34 +286,57 @@ def test_extract_begins_shots_at_cuts_not_at_borders_of_segments(
         assert pair.shot == 1 + int(pair.bw_seconds >= 2) + int(pair.bw_seconds >= 4)
 
 
-def test_extract_takes_the_part_of_the_picture_that_both_show(
+def test_extract_knows_colours_where_both_films_show_the_picture(
     color_film: Path, tmp_path: Path
 ) -> None:
-    """The coloured version is cropped: 72x54 of 96x72, and a pixel stays a pixel."""
+    """The coloured version is cropped: 72x54 of 96x72, and a pixel stays a pixel.
+
+    Stills show the whole of the black-and-white picture, as `colorize` will.
+    """
     bw = probe(color_film)
     cropped = graded_film(tmp_path / "c.mp4", "crop=72:54:16:12", source=color_film, crf=4)
     matrix = ((96 / 72, 0.0, -16 / 72), (0.0, 72 / 54, -12 / 54))
     area = (16 / 96, 12 / 72, 88 / 96, 66 / 72)
     sync_map = SyncMap({}, {}, (Segment(0.0, 6.0, 0.0, 1.0, 1.0, matrix, area),))
     folder = tmp_path / "pairs"
-    pairs = extract_all(bw, probe(cropped), sync_map, folder, every=18, size=54)
-    assert (pairs.width, pairs.height) == (72, 54)
+    pairs = extract_all(bw, probe(cropped), sync_map, folder, every=18, size=72)
+    assert (pairs.width, pairs.height) == (96, 72)
     assert pairs.aspect_ratio == pytest.approx(4 / 3)
     luma, _, _ = decode_planes(color_film, "yuv420p", (96, 72))
     for pair, whole in zip(pairs.pairs, luma[::18], strict=True):
-        grey, color = pairs.read(pair)
-        expected = (whole[12:66, 16:88].astype(float) - 16) * 255 / 219
+        grey, color, known = pairs.read(pair)
+        expected = (whole.astype(float) - 16) * 255 / 219
         assert np.abs(grey - expected.clip(0, 255)).max() <= 2
+        assert known[13:65, 17:87].all()
+        assert known.sum() == 255 * 52 * 70, "all but a rim of a pixel"
         # By BT.709-6 item 3.2; where colours were clipped it is off.
         of_color = color @ np.array([0.2126, 0.7152, 0.0722])
-        inside = (color > 0).all(axis=2) & (color < 255).all(axis=2)
+        inside = (color > 0).all(axis=2) & (color < 255).all(axis=2) & (known > 0)
         assert np.abs(of_color - grey)[inside].mean() < 3
 
 
-def test_extract_takes_the_shape_of_what_both_films_show(color_film: Path, tmp_path: Path) -> None:
+def test_extract_follows_the_area_of_each_segment(color_film: Path, tmp_path: Path) -> None:
+    """Squares as well."""
+    film = probe(color_film)
+    wide, narrow = (0.0, 0.25, 1.0, 0.75), (0.25, 0.0, 0.75, 1.0)
+    segments = (
+        Segment(0.0, 2.0, 0.0, 1.0, 1.0, area=wide),
+        Segment(2.0, 6.0, 2.0, 1.0, 1.0, area=narrow),
+    )
+    folder = tmp_path / "pairs"
+    pairs = extract_all(film, film, SyncMap({}, {}, segments), folder, every=72, size=64)
+    shown = [pairs.read(pair)[2] > 0 for pair in pairs.pairs]
+    assert shown[0][17:47, :].all() and shown[0].sum() == 30 * 64
+    assert shown[1][:, 17:47].all() and shown[1].sum() == 30 * 64
+
+
+def test_extract_takes_the_shape_of_the_black_and_white_picture(
+    color_film: Path, tmp_path: Path
+) -> None:
     """A letterboxed film's stills have no bars."""
     film = probe(color_film)
-    segment = Segment(0.0, 6.0, 0.0, 1.0, 1.0, area=(0.0, 0.125, 1.0, 0.875))
+    letterbox = (0.0, 0.125, 1.0, 0.875)
+    segment = Segment(0.0, 6.0, 0.0, 1.0, 1.0, area=letterbox, picture=letterbox)
     sync_map = SyncMap({}, {}, (segment,))
     pairs = extract_all(film, film, sync_map, tmp_path / "pairs", every=72, size=54)
     assert (pairs.width, pairs.height, pairs.aspect_ratio) == (96, 54, pytest.approx(16 / 9))
@@ -351,7 +375,7 @@ def test_extract_registers_the_colour_picture(
     sync_map = SyncMap({}, {}, (Segment(0.0, 0.5, 0.0, 1.0, 1.0, matrix),))
     pairs = extract_all(bw, color, sync_map, tmp_path / "pairs", size=48)
     assert (pairs.width, pairs.height) == (64, 48)
-    _, rgb = pairs.read(pairs.pairs[0])
+    _, rgb, _ = pairs.read(pairs.pairs[0])
     # The point (x, y) of the black-and-white picture is where the matrix says in the colour one.
     y, x = np.mgrid[:48, :64]
     x, y = (x + 0.5) / 64, (y + 0.5) / 48
@@ -575,16 +599,44 @@ def test_read_pairs_refuses_half_an_index(own_pairs: Pairs) -> None:
     assert "is no folder of pairs (pairs.json: " in refusal(own_pairs.folder)
 
 
-def test_read_refuses_a_still_with_transparent_parts(own_pairs: Pairs) -> None:
+@pytest.mark.parametrize("beneath", [(0, 0, 0, 0), (255, 0, 255, 0), (255, 0, 255, 254)])
+def test_read_knows_no_colours_where_a_still_is_transparent(
+    beneath: tuple[int, ...], own_pairs: Pairs
+) -> None:
+    """Whatever lies beneath; a person painted the coat alone."""
     path = own_pairs.folder / "color" / "000002.png"
-    with Image.open(path) as still:
-        layer = still.convert("RGBA")
-    layer.save(path)
-    own_pairs.read(own_pairs.pairs[1])
-    layer.putpixel((3, 3), (0, 0, 0, 0))
-    layer.save(path)
-    with pytest.raises(PairsError, match="transparent parts; export it with all its layers"):
+    painted = Image.new("RGBA", (43, 32), beneath)
+    painted.paste((*ORANGE, 255), (10, 5, 30, 25))
+    painted.save(path)
+    grey, color, known = own_pairs.read(own_pairs.pairs[1])
+    coat = np.zeros((32, 43), bool)
+    coat[5:25, 10:30] = True
+    np.testing.assert_array_equal(known, coat * 255)
+    assert (color[coat] == ORANGE).all()
+    np.testing.assert_array_equal(color[~coat], np.stack([grey[~coat]] * 3, axis=1))
+
+
+def test_read_knows_no_colours_where_a_larger_still_is_transparent(own_pairs: Pairs) -> None:
+    """What a pixel shows in part is unknown, and what it shows wholly is unmixed."""
+    painted = Image.new("RGBA", (86, 64), (0, 0, 0, 0))
+    painted.paste((*ORANGE, 255), (21, 11, 60, 50))
+    painted.save(own_pairs.folder / "color" / "000002.png")
+    _, color, known = own_pairs.read(own_pairs.pairs[1])
+    assert (known[8:23, 13:28] == 255).all()
+    assert not known[:5].any() and not known[26:].any()
+    assert not known[:, :10].any() and not known[:, 31:].any()
+    assert np.abs(color[known == 255].astype(int) - ORANGE).max() <= 1
+
+
+def test_read_refuses_a_still_that_is_transparent_all_over(own_pairs: Pairs) -> None:
+    layer = Image.new("RGBA", (43, 32), (255, 128, 0, 128))
+    layer.save(own_pairs.folder / "color" / "000002.png")
+    with pytest.raises(PairsError) as caught:
         own_pairs.read(own_pairs.pairs[1])
+    assert str(caught.value) == (
+        f"the colour still of pair 000002 in {own_pairs.folder} is transparent all over; export it"
+        " with all its layers, or delete the pair"
+    )
 
 
 def paint(pairs: Pairs, side: str, size: tuple[int, int], *, mode: str = "RGB") -> Pair:
@@ -599,8 +651,9 @@ def paint(pairs: Pairs, side: str, size: tuple[int, int], *, mode: str = "RGB") 
 def test_read_takes_a_hand_painted_still_of_any_size(
     size: tuple[int, int], mode: str, own_pairs: Pairs
 ) -> None:
-    grey_before, _ = own_pairs.read(own_pairs.pairs[1])
-    grey, color = own_pairs.read(paint(own_pairs, "color", size, mode=mode))
+    grey_before, _, _ = own_pairs.read(own_pairs.pairs[1])
+    grey, color, known = own_pairs.read(paint(own_pairs, "color", size, mode=mode))
+    assert known.shape == (32, 43) and (known == 255).all()
     np.testing.assert_array_equal(grey, grey_before)
     assert color.shape == (32, 43, 3)
     assert (color == np.array(ORANGE)).all()

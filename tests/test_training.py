@@ -46,6 +46,7 @@ from filmcolorizer_cli.training import (
     FILM_PICTURES,
     GOOD_LOSS,
     WHOLE_FILM_PICTURES,
+    WHOLLY_KNOWN,
     Augmentation,
     Batch,
     Epoch,
@@ -123,7 +124,8 @@ class Noise:
         generator = torch.Generator().manual_seed(epoch)
         for _ in range(self.steps_per_epoch):
             both = torch.rand(4, 4, 32, 32, generator=generator)
-            yield both[:, :1], both[:, 1:] * torch.tensor([1.0, 0.6, 0.2]).view(3, 1, 1)
+            orange = both[:, 1:] * torch.tensor([1.0, 0.6, 0.2]).view(3, 1, 1)
+            yield both[:, :1], orange, torch.ones(4, 1, 32, 32)
 
     def validation_batches(self) -> Iterator[Batch]:
         yield next(self.training_batches(0))
@@ -167,9 +169,9 @@ def test_pair_source_gives_each_training_pair_once_an_epoch(pairs: Pairs) -> Non
     orders = []
     for epoch in (1, 2):
         batches = list(source(pairs).training_batches(epoch))
-        assert [len(luma) for luma, _ in batches] == [4, 4]
-        order = indices(torch.cat([luma for luma, _ in batches]), grey)
-        assert indices(torch.cat([rgb for _, rgb in batches]), color) == order
+        assert [len(luma) for luma, _, _ in batches] == [4, 4]
+        order = indices(torch.cat([luma for luma, _, _ in batches]), grey)
+        assert indices(torch.cat([rgb for _, rgb, _ in batches]), color) == order
         assert sorted(order) == list(range(8))
         orders.append(order)
     assert orders[0] != orders[1]
@@ -183,7 +185,7 @@ def test_pair_source_leaves_no_pair_alone_in_a_batch(
     batch_size: int, sizes: list[int], pairs: Pairs
 ) -> None:
     chosen = source(pairs, batch_size=batch_size)
-    assert [len(luma) for luma, _ in chosen.training_batches(1)] == sizes
+    assert [len(luma) for luma, _, _ in chosen.training_batches(1)] == sizes
     assert chosen.steps_per_epoch == len(sizes)
 
 
@@ -197,9 +199,12 @@ def test_pair_source_refuses_a_single_training_pair(pairs: Pairs) -> None:
 
 
 def test_pair_source_validates_on_the_second_part_in_order(pairs: Pairs) -> None:
-    luma, rgb = (torch.cat(part) for part in zip(*source(pairs).validation_batches(), strict=True))
+    luma, rgb, known = (
+        torch.cat(part) for part in zip(*source(pairs).validation_batches(), strict=True)
+    )
     assert torch.equal(luma, stills(pairs, "bw", range(9, 17)))
     assert torch.equal(rgb, stills(pairs, "color", range(9, 17)))
+    assert torch.equal(known, torch.ones_like(luma))
 
 
 @pytest.mark.parametrize("augmentation", [None, SQUARES])
@@ -209,7 +214,7 @@ def test_pair_source_depends_on_seed_and_epoch_alone(
     def batches(epoch: int, seed: int) -> torch.Tensor:
         torch.rand(3), random.random()  # what else was drawn before does not matter
         chosen = source(pairs, augmentation=augmentation, seed=seed, batch_size=64)
-        return torch.cat([luma for luma, _ in chosen.training_batches(epoch)])
+        return torch.cat([luma for luma, _, _ in chosen.training_batches(epoch)])
 
     assert torch.equal(batches(3, 7), batches(3, 7))
     assert not torch.equal(batches(3, 7), batches(3, 8))
@@ -230,17 +235,18 @@ def telling_pairs(own_pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> Pairs:
 
 
 def augmented(pairs: Pairs, epoch: int = 1, **changes: Any) -> Batch:
-    """All luma and all R'G'B' of an epoch of augmented pictures."""
+    """All luma, all R'G'B' and where it is known, of an epoch of augmented pictures."""
     augmentation = replace(SQUARES, **changes)
     batches = source(pairs, augmentation=augmentation).training_batches(epoch)
-    luma, rgb = zip(*batches, strict=True)
-    return torch.cat(luma), torch.cat(rgb)
+    luma, rgb, known = (torch.cat(planes) for planes in zip(*batches, strict=True))
+    return luma, rgb, known
 
 
 def test_pair_source_augmented_shows_the_same_part_of_both_stills(telling_pairs: Pairs) -> None:
-    luma, rgb = augmented(telling_pairs)
-    assert luma.shape == (256, 1, 16, 16)
+    luma, rgb, known = augmented(telling_pairs)
+    assert luma.shape == known.shape == (256, 1, 16, 16)
     assert rgb.shape == (256, 3, 16, 16)
+    torch.testing.assert_close(known, torch.ones_like(known))
     red, green, blue = rgb.unbind(1)
     torch.testing.assert_close(red + green, torch.ones_like(red))
     assert red.std() > 0.1
@@ -256,10 +262,30 @@ def test_pair_source_augmented_shows_the_same_part_of_both_stills(telling_pairs:
         assert (tone[still.argsort()].diff() >= -1e-6).all()
 
 
+def test_pair_source_augmented_shows_where_colours_are_known(telling_pairs: Pairs) -> None:
+    """The red of each still is its luma; where it is transparent it is grey, so green is as well.
+
+    Parts are enlarged or reduced, so that in between both mix.
+    """
+    for pair in telling_pairs.pairs:
+        path = telling_pairs.folder / "color" / f"{pair.name}.png"
+        with Image.open(path) as still:
+            painted = still.convert("RGBA")
+        painted.paste((0, 0, 0, 0), (0, 0, 20, 32))
+        painted.save(path)
+    _, rgb, known = augmented(telling_pairs)
+    red, green, _ = rgb.unbind(1)
+    is_known, is_unknown = known[:, 0] > WHOLLY_KNOWN, known[:, 0] < 1 - WHOLLY_KNOWN
+    assert is_known.float().mean() > 0.3 < is_unknown.float().mean()
+    assert (is_known | is_unknown).float().mean() > 0.8
+    assert ((red + green)[is_known] - 1).abs().max() < 0.02
+    assert (red - green)[is_unknown].abs().max() < 0.02
+
+
 def test_pair_source_augmented_shows_parts_of_the_films_shape(telling_pairs: Pairs) -> None:
     changes = {"squares": False, "scale": 1.0, "early_scale": 0.5}
     early, late = (augmented(telling_pairs, epoch, **changes) for epoch in (1, 9))
-    for (luma, rgb), (height, width) in ((early, (16, 16)), (late, (32, 48))):  # of 32x43
+    for (luma, rgb, _), (height, width) in ((early, (16, 16)), (late, (32, 48))):  # of 32x43
         assert luma.shape == (256, 1, height, width)
         torch.testing.assert_close(rgb[:, 0] + rgb[:, 1], torch.ones_like(rgb[:, 0]))
 
@@ -276,7 +302,7 @@ def test_default_size(arch: str, shows_all: bool, size: int, pairs: Pairs) -> No
 
 def test_pair_source_augmented_varies_the_tone_of_some(telling_pairs: Pairs) -> None:
     for share in (0.0, 0.5, 1.0):
-        luma, rgb = augmented(telling_pairs, tone_share=share)
+        luma, rgb, _ = augmented(telling_pairs, tone_share=share)
         is_toned = (luma - rgb[:, :1]).abs().amax(dim=(1, 2, 3)) > 1e-5
         assert is_toned.float().mean() == pytest.approx(share, abs=0.1)
 
@@ -286,7 +312,7 @@ def test_pair_source_augmented_shows_no_luma_beyond_black_and_white(
 ) -> None:
     """Tones may go beyond; there the luma stays black or white, and the colours as they were."""
     monkeypatch.setattr(training, "vary_tone", lambda luma, dice: luma * 2 - 0.5)
-    luma, rgb = augmented(telling_pairs, tone_share=1.0)
+    luma, rgb, _ = augmented(telling_pairs, tone_share=1.0)
     red = rgb[:, :1].double()
     expected = np.clip(red.numpy() * 2 - 0.5, 0, 1)
     np.testing.assert_allclose(luma, expected, atol=1e-5)
@@ -297,7 +323,7 @@ def test_pair_source_augmented_shows_no_luma_beyond_black_and_white(
 
 def test_pair_source_augmented_validates_on_whole_stills(pairs: Pairs) -> None:
     chosen = source(pairs, augmentation=SQUARES)
-    luma, rgb = (torch.cat(part) for part in zip(*chosen.validation_batches(), strict=True))
+    luma, rgb, _ = (torch.cat(part) for part in zip(*chosen.validation_batches(), strict=True))
     assert torch.equal(luma, stills(pairs, "bw", range(9, 17)))
     assert torch.equal(rgb, stills(pairs, "color", range(9, 17)))
 
@@ -315,7 +341,7 @@ def test_pair_source_augmented_shows_squares_of_whole_cells(
         height=height,
         width=width,
     )
-    luma, rgb = next(chosen.training_batches(1))
+    luma, rgb, _ = next(chosen.training_batches(1))
     assert (luma.shape, rgb.shape) == ((4, 1, crop, crop), (4, 3, crop, crop))
 
 
@@ -361,9 +387,9 @@ def test_steps_per_epoch_is_what_pair_source_gives(
     chosen = options(batch_size=batch_size, augmentation=SQUARES)
     sizes = [
         len(luma)
-        for luma, _ in source(pairs, batch_size=batch_size, augmentation=SQUARES).training_batches(
-            1
-        )
+        for luma, _, _ in source(
+            pairs, batch_size=batch_size, augmentation=SQUARES
+        ).training_batches(1)
     ]
     assert len(sizes) == steps_per_epoch(8, chosen)
     assert set(sizes[:-1]) == {batch_size}
@@ -373,7 +399,7 @@ def test_steps_per_epoch_is_what_pair_source_gives(
 
 def test_pair_source_keeps_stills_as_bytes(pairs: Pairs) -> None:
     for part in (source(pairs).training, source(pairs).validation):
-        assert [tensor.dtype for tensor in part] == [torch.uint8, torch.uint8]
+        assert [tensor.dtype for tensor in part] == [torch.uint8] * 3
 
 
 Color = tuple[float, float, float]
@@ -416,6 +442,13 @@ def flat(color: Color, width: int = 32) -> torch.Tensor:
     return torch.tensor(color)[:, None, None].expand(-1, 32, width)
 
 
+def batch_of(*pictures: torch.Tensor) -> Batch:
+    """Pictures (3, H, W) that are known all over, behind any luma."""
+    rgb = torch.stack(pictures)
+    luma = torch.rand(len(rgb), 1, *rgb.shape[-2:])
+    return luma, rgb, torch.ones_like(luma)
+
+
 def film_network_of(output: Color) -> FilmNetwork:
     """A network that paints everything in this colour, whatever its luma."""
     network = fresh(TINY).eval()
@@ -432,16 +465,16 @@ def test_film_loss_by_hand() -> None:
     assert of_pixels[1] == 0 < of_pixels[2] < 0.01 < 0.1 < of_pixels[0]
     expected = [film_loss_by_hand([color], [NEUTRAL]) for color in colors]
     pictures = torch.stack([flat(color) for color in colors])
-    losses = [film_loss(network, torch.rand(1, 1, 32, 32), p[None]).item() for p in pictures]
+    losses = [film_loss(network, *batch_of(picture)).item() for picture in pictures]
     assert losses == pytest.approx(expected, rel=1e-4, abs=1e-4)
-    together = film_loss(network, torch.rand(3, 1, 32, 32), pictures)
+    together = film_loss(network, *batch_of(*pictures))
     assert together.item() == pytest.approx(sum(expected) / 3, rel=1e-4)
 
 
 def test_film_loss_takes_the_logarithm_of_a_whole_picture() -> None:
     left, right = (0.9, 0.3, 0.2), (0.3, 0.35, 0.4)
-    picture = torch.cat((flat(left, 16), flat(right, 16)), dim=2)[None]
-    loss = film_loss(fresh(TINY).eval(), torch.rand(1, 1, 32, 32), picture)
+    picture = torch.cat((flat(left, 16), flat(right, 16)), dim=2)
+    loss = film_loss(fresh(TINY).eval(), *batch_of(picture))
     expected = film_loss_by_hand([left, right], [NEUTRAL, NEUTRAL])
     assert loss.item() == pytest.approx(expected, rel=1e-4)
     apart = [film_loss_by_hand([color], [NEUTRAL]) for color in (left, right)]
@@ -461,15 +494,15 @@ def test_film_loss_takes_the_logarithm_of_a_whole_picture() -> None:
 def test_film_loss_counts_colours_that_are_too_strong_or_too_weak(
     output: Color, truth: Color
 ) -> None:
-    loss = film_loss(film_network_of(output), torch.rand(1, 1, 32, 32), flat(truth)[None])
+    loss = film_loss(film_network_of(output), *batch_of(flat(truth)))
     assert loss.item() == pytest.approx(film_loss_by_hand([truth], [output]), rel=1e-3, abs=1e-4)
 
 
 def test_film_loss_of_halves_that_one_colour_cannot_match() -> None:
     """What is painted flat lacks the deviation of the truth, not its mean alone."""
     left, right, output = (0.7, 0.5, 0.4), (0.4, 0.5, 0.65), (0.6, 0.5, 0.5)
-    picture = torch.cat((flat(left, 16), flat(right, 16)), dim=2)[None]
-    loss = film_loss(film_network_of(output), torch.rand(1, 1, 32, 32), picture)
+    picture = torch.cat((flat(left, 16), flat(right, 16)), dim=2)
+    loss = film_loss(film_network_of(output), *batch_of(picture))
     expected = film_loss_by_hand([left, right], [output, output])
     assert loss.item() == pytest.approx(expected, rel=1e-3)
 
@@ -477,18 +510,47 @@ def test_film_loss_of_halves_that_one_colour_cannot_match() -> None:
 def test_film_loss_measures_the_colourfulness_of_each_picture() -> None:
     """One too strong does not make up for one too weak."""
     strong, weak, output = (0.8, 0.5, 0.3), (0.52, 0.5, 0.48), (0.65, 0.5, 0.4)
-    pictures = torch.stack((flat(strong), flat(weak)))
-    loss = film_loss(film_network_of(output), torch.rand(2, 1, 32, 32), pictures)
+    loss = film_loss(film_network_of(output), *batch_of(flat(strong), flat(weak)))
     apart = [film_loss_by_hand([color], [output]) for color in (strong, weak)]
     assert loss.item() == pytest.approx(sum(apart) / 2, rel=1e-3)
 
 
+def test_film_loss_counts_only_what_is_known() -> None:
+    left, right, output = (0.8, 0.5, 0.3), (0.1, 0.5, 0.9), (0.65, 0.5, 0.4)
+    luma, rgb, known = batch_of(torch.cat((flat(left, 16), flat(right, 16)), dim=2))
+    known[..., 16:] = 0
+    known[..., 15] = 0.5  # a pixel that is known in part is none
+    loss = film_loss(film_network_of(output), luma, rgb, known)
+    assert loss.item() == pytest.approx(film_loss_by_hand([left], [output]), rel=1e-3)
+
+
+def test_film_loss_counts_a_picture_by_how_much_of_it_is_known() -> None:
+    strong, weak, output = (0.8, 0.5, 0.3), (0.52, 0.5, 0.48), (0.65, 0.5, 0.4)
+    luma, rgb, known = batch_of(flat(strong), flat(weak), flat(strong))
+    known[1, :, 8:] = 0
+    known[2] = 0
+    loss = film_loss(film_network_of(output), luma, rgb, known)
+    apart = [film_loss_by_hand([color], [output]) for color in (strong, weak)]
+    assert loss.item() == pytest.approx((apart[0] + apart[1] / 4) / 1.25, rel=1e-3)
+
+
+def test_film_loss_of_what_is_not_known_at_all_teaches_nothing() -> None:
+    """A random part of a still that was painted in one corner."""
+    network = film_network_of((0.65, 0.5, 0.4))
+    luma, rgb, known = batch_of(flat((0.8, 0.5, 0.3)))
+    loss = film_loss(network, luma, rgb, torch.zeros_like(known))
+    loss.backward()
+    assert loss.item() == 0
+    gradients = [p.grad for p in network.parameters()]
+    assert all(gradient is None or not gradient.any() for gradient in gradients)
+
+
 def test_film_loss_does_not_depend_on_luma() -> None:
     """Neither on that which is seen, here, nor on that of the truth, even beyond white."""
-    network, truth = film_network_of((0.7, 0.5, 0.4)), flat((0.6, 0.4, 0.45))[None]
+    network, truth = film_network_of((0.7, 0.5, 0.4)), flat((0.6, 0.4, 0.45))
     expected = film_loss_by_hand([(0.6, 0.4, 0.45)], [(0.7, 0.5, 0.4)])
-    for shade in (-0.35, 0.0, 0.39, torch.rand(1, 1, 32, 32) - 0.4):
-        loss = film_loss(network, torch.rand(1, 1, 32, 32), truth + shade)
+    for shade in (-0.35, 0.0, 0.39, torch.rand(1, 32, 32) - 0.4):
+        loss = film_loss(network, *batch_of(truth + shade))
         assert loss.item() == pytest.approx(expected, rel=2e-3)
 
 
@@ -497,10 +559,9 @@ def test_film_loss_does_not_depend_on_luma() -> None:
 def test_film_loss_has_a_gradient_where_all_is_grey(truth: Color, training_mode: bool) -> None:
     """An untrained network says 0 of everything, and the truth may be grey as well."""
     network = fresh(TINY).train(training_mode)
-    luma = torch.rand(2, 1, 32, 32)
-    assert not network(luma).any()
-    loss = film_loss(network, luma, torch.stack((flat(truth), flat(NEUTRAL))))
-    loss.backward()
+    batch = batch_of(flat(truth), flat(NEUTRAL))
+    assert not network(batch[0]).any()
+    film_loss(network, *batch).backward()
     gradients = {name: p.grad for name, p in network.named_parameters()}
     assert all(g is not None and g.isfinite().all() for g in gradients.values())
     bias = gradients["head.bias"]
@@ -516,8 +577,17 @@ def test_classic_loss_by_hand() -> None:
     network.head.bias = torch.nn.Parameter(torch.tensor([0.5, 0.0, -0.5]))
     rgb = torch.tensor([1.0, 0.5, 0.0])[None, :, None, None].expand(2, -1, 32, 32)
     # On [-1, 1] the truth is 1, 0, -1 and the output 0.5, 0, -0.5.
-    loss = classic_loss(network, torch.rand(2, 1, 32, 32), rgb)
+    loss = classic_loss(network, *batch_of(*rgb))
     assert loss.item() == pytest.approx((0.25 + 0 + 0.25) / 3)
+
+
+def test_classic_loss_counts_only_what_is_known() -> None:
+    network = fresh(CLASSIC)
+    torch.nn.init.zeros_(network.head.weight)
+    torch.nn.init.zeros_(network.head.bias)
+    luma, rgb, known = batch_of(torch.cat((flat((1.0, 0.5, 0.0)), flat((1.0, 1.0, 1.0))), dim=2))
+    known[..., 32:] = 0
+    assert classic_loss(network, luma, rgb, known).item() == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("is_pretrained", [False, True])
@@ -591,7 +661,7 @@ def test_default_options_of_film_show_few_pairs_often(count: int, pairs: Pairs) 
     chosen = default_options("film", count, is_pretrained=True, shows_all=False)
     few = replace(pairs, pairs=(*pairs.pairs[:count], pairs.pairs[8], pairs.pairs[16]))
     found = PairSource(few, TimeSplit(2.0, 4.0), chosen, height=32, width=43)
-    sizes = [len(luma) for luma, _ in found.training_batches(1)]
+    sizes = [len(luma) for luma, _, _ in found.training_batches(1)]
     assert 512 <= sum(sizes) < 512 + count
     assert len(sizes) == found.steps_per_epoch
     assert FILM_PICTURES / 1.5 < sum(sizes) * chosen.epochs < FILM_PICTURES * 1.5
@@ -829,11 +899,14 @@ def test_train_validates_the_weights_as_they_will_be_used(
     height, width = config.working_size(pairs.aspect_ratio)
     luma, rgb = (resize(planes * 255, height, width).round() / 255 for planes in (luma, rgb))
     networks = [network.eval() for network in (load(read_model(output)), fresh(config))]
-    pictures = list(zip(luma[:, None], rgb[:, None], strict=True))
+    known = torch.ones_like(luma)
+    pictures = list(zip(luma[:, None], rgb[:, None], known[:, None], strict=True))
     with torch.inference_mode(), autocast(CPU):
         loss = sum(loss_of(networks[0], *picture).item() for picture in pictures) / 8
         kept, first = (
-            np.mean([4 * (network.predict_rgb(a) - b).square().mean().item() for a, b in pictures])
+            np.mean(
+                [4 * (network.predict_rgb(a) - b).square().mean().item() for a, b, _ in pictures]
+            )
             for network in networks
         )
     assert min(e.validation_loss for e in read_history(output)) == pytest.approx(loss, rel=2e-3)
@@ -1027,7 +1100,7 @@ def squared_errors(pairs: Pairs, chosen: list[Pair], network: Network) -> np.nda
     """Of each picture as the network colours it, on R'G'B' in [0, 1]."""
     errors = []
     for begin in range(0, len(chosen), 32):
-        luma, truth = read_batch(pairs, chosen[begin : begin + 32])
+        luma, truth, _ = read_batch(pairs, chosen[begin : begin + 32])
         output = predict_rgb(network.eval(), luma, pairs.aspect_ratio, CPU)
         errors.append(np.square(output.numpy() - truth.numpy()).mean(axis=(1, 2, 3)))
     return np.concatenate(errors)
@@ -1225,7 +1298,7 @@ def test_train_tells_of_a_damaged_still(own_pairs: Pairs, tmp_path: Path) -> Non
 
 def test_train_follows_a_hand_painted_still(own_pairs: Pairs) -> None:
     Image.new("RGB", (86, 64), (255, 0, 0)).save(own_pairs.folder / "color" / "000001.png")
-    _, rgb = source(own_pairs).training
+    _, rgb, _ = source(own_pairs).training
     assert rgb[0].float().mean(dim=(1, 2)).tolist() == [255, 0, 0]
 
 
