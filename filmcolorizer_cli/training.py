@@ -276,8 +276,10 @@ class PairSource:
     ) -> Batch:
         is_early = epoch <= self.early_epochs
         scale = augmentation.early_scale if is_early else augmentation.scale
-        height, width = (min(self.size),) * 2 if augmentation.squares else self.size
-        size = _multiple_of_16(height * scale), _multiple_of_16(width * scale)
+        height, width = (round(side * scale) for side in self.size)
+        size = (
+            (_multiple_of_16(min(height, width)),) * 2 if augmentation.squares else (height, width)
+        )
         batch = []
         for index in chosen.tolist():
             stills = torch.cat([planes[index] for planes in self.training])  # (5, H, W)
