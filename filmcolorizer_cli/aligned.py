@@ -16,7 +16,7 @@ from PIL import Image
 from filmcolorizer_cli.color import WORKING_MATRIX, half_size
 from filmcolorizer_cli.encoding import Encoding, PictureWriter
 from filmcolorizer_cli.errors import SyncError
-from filmcolorizer_cli.sync import Area, Segment, SyncMap
+from filmcolorizer_cli.sync import WHOLE, Area, Segment, SyncMap
 from filmcolorizer_cli.video import (
     TIMELINE_FRAME_RATE,
     Film,
@@ -29,7 +29,6 @@ from filmcolorizer_cli.video import (
 OVERSAMPLING = 2  # pixels that are read a side for one that comes out, where pictures are moved
 ROUNDING = 0.05  # frames, by which times may be off
 BLACK = (16, 128, 128)  # Y', Cb and Cr, limited range
-WHOLE: Area = (0.0, 0.0, 1.0, 1.0)
 _UNMOVED = np.eye(2, 3)
 
 Affine = NDArray[np.float64]  # (2, 3)
@@ -88,14 +87,13 @@ class Moments:
 
 def shared_aspect_ratio(sync_map: SyncMap, bw: Film) -> float:
     """Width over height, as displayed, of the part of the picture that both films show."""
-    left, top, right, bottom = sync_map.longest.area
-    return bw.aspect_ratio * (right - left) / (bottom - top)
+    return area_aspect_ratio(bw, sync_map.longest.area)
 
 
-def whole_aspect_ratio(sync_map: SyncMap, bw: Film) -> float:
-    """Width over height, as displayed, of the black-and-white picture without its bars."""
-    left, top, right, bottom = sync_map.longest.picture
-    return bw.aspect_ratio * (right - left) / (bottom - top)
+def area_aspect_ratio(film: Film, area: Area) -> float:
+    """Width over height, as displayed, of a part of a film's picture."""
+    left, top, right, bottom = area
+    return film.aspect_ratio * (right - left) / (bottom - top)
 
 
 def fit_area(area: Area, shape: float) -> Area:
@@ -113,7 +111,7 @@ def read_aligned(
     moments: Moments,
     size: tuple[int, int],
     *,
-    whole: bool = False,
+    picture: Area | None = None,
     matrix: str | None = None,
     cuts_file: Path | None = None,
 ) -> Iterator[AlignedPicture]:
@@ -123,8 +121,8 @@ def read_aligned(
 
     Args:
         size: width and height of the pictures.
-        whole: show all of the black-and-white picture, without its bars, as in the longest segment.
-            Otherwise pictures show what both films do, trimmed to the shape of that in the longest.
+        picture: the part of the black-and-white film's frames to show. Without it, pictures show
+            what both films do, trimmed to the shape of that in the longest segment.
         matrix: of Cb and Cr, a key of ``color.MATRICES``; the coloured film's own if not given.
         cuts_file: see `Sampling`; times count from the first moment.
 
@@ -136,28 +134,25 @@ def read_aligned(
     if not chosen:
         return
     first, last = chosen[0][0], chosen[-1][0]
-    if whole:
-        pictures = [sync_map.longest.picture for _ in sync_map.segments]
-    else:
-        left, top, right, bottom = sync_map.longest.area
-        shape = (right - left) / (bottom - top)
-        pictures = [fit_area(segment.area, shape) for segment in sync_map.segments]
-    affines = [_area_affine(picture) for picture in pictures]
+    left, top, right, bottom = sync_map.longest.area
+    shape = (right - left) / (bottom - top)
+    areas = [picture or fit_area(segment.area, shape) for segment in sync_map.segments]
+    affines = [area_affine(area) for area in areas]
     bw_sampling = Sampling(
-        *_reading_size(bw, size, affines),
+        *reading_size(bw, size, affines),
         start_seconds=first * moments.step_seconds + _half_frames_apart(bw, 1.0),
         duration_seconds=(last + 1 - first) * moments.step_seconds,
         every=moments.every,
         cuts_file=cuts_file,
     )
     lumas = enumerate(read_luma(bw, bw_sampling), first)
-    for segment, part, picture, onto_bw in zip(
-        sync_map.segments, numbers, pictures, affines, strict=True
+    for segment, part, area, onto_bw in zip(
+        sync_map.segments, numbers, areas, affines, strict=True
     ):
         onto_color = _compose(np.array(segment.matrix), onto_bw)
         begin = segment.color_seconds(part.start * moments.step_seconds)
         sampling = Sampling(
-            *_reading_size(color, size, [onto_color]),
+            *reading_size(color, size, [onto_color]),
             start_seconds=begin + _half_frames_apart(color, segment.rate),
             duration_seconds=len(part) * moments.step_seconds * segment.rate,
             rate=segment.rate,
@@ -175,7 +170,7 @@ def read_aligned(
                 segment.color_seconds(seconds),
                 cut_out(luma, onto_bw, size),
                 cut_out(ycbcr, onto_color, size),
-                _part_of(picture, segment.area),
+                _within(area, segment.area),
             )
     for _ in lumas:  # to its end, so that ffmpeg has written all cuts
         pass
@@ -219,16 +214,16 @@ def render(
             )
 
 
-def _part_of(picture: Area, area: Area) -> Area:
-    """An area, in [0, 1] of the frame, in [0, 1] of a picture in it; what is beyond is left out."""
-    left, top, right, bottom = picture
+def _within(outer: Area, area: Area) -> Area:
+    """Where an area lies in another one, in [0, 1] of that; what is beyond is left out."""
+    left, top, right, bottom = outer
     width, height = right - left, bottom - top
-    return (
-        max((area[0] - left) / width, 0.0),
-        max((area[1] - top) / height, 0.0),
-        min((area[2] - left) / width, 1.0),
-        min((area[3] - top) / height, 1.0),
+    across = ((edge - left) / width for edge in (area[0], area[2]))
+    down = ((edge - top) / height for edge in (area[1], area[3]))
+    (begin, end), (first, last) = (
+        (min(max(edge, 0.0), 1.0) for edge in edges) for edges in (across, down)
     )
+    return begin, first, end, last
 
 
 def _even(pixels: float) -> int:
@@ -269,7 +264,7 @@ def _half_frames_apart(film: Film, rate: float) -> float:
     return float((1 / film.frame_rate - Fraction(rate) / TIMELINE_FRAME_RATE) / 2)
 
 
-def _area_affine(area: Area) -> Affine:
+def area_affine(area: Area) -> Affine:
     """What takes points of an area, in [0, 1] of its own, to the whole picture."""
     left, top, right, bottom = area
     return np.array(((right - left, 0, left), (0, bottom - top, top)))
@@ -280,7 +275,7 @@ def _compose(after: Affine, before: Affine) -> Affine:
     return np.asarray(after @ np.vstack((before, (0, 0, 1))))
 
 
-def _reading_size(film: Film, size: tuple[int, int], affines: list[Affine]) -> tuple[int, int]:
+def reading_size(film: Film, size: tuple[int, int], affines: list[Affine]) -> tuple[int, int]:
     """How large a film's frames are read so that parts of them can come out at this size."""
     if all(np.array_equal(affine, _UNMOVED) for affine in affines):
         return size

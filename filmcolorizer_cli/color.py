@@ -40,6 +40,8 @@ MATRICES: dict[str, Matrix] = {
 # The one matrix that networks see.
 WORKING_MATRIX = "bt709"
 
+LEAST_KNOWN = 0.05  # of a pixel, below which its colour drowns in rounding errors
+
 
 def rgb_to_ycbcr(rgb: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
     """Turn R'G'B' into Y'CbCr.
@@ -88,6 +90,24 @@ def change_matrix(chroma: Tensor, before: str, after: str) -> Tensor:
     no_luma = torch.zeros_like(chroma[..., :1, :, :])
     rgb = ycbcr_to_rgb(torch.cat((no_luma, chroma), dim=-3), before)
     return rgb_to_ycbcr(rgb, after)[..., 1:, :, :]
+
+
+def unmixed(rgb: Tensor, known: Tensor) -> Tensor:
+    """The colours of what is known of each pixel, where resizing has mixed it with what is grey.
+
+    Luma stays as it is.
+
+    Args:
+        rgb: (B, 3, H, W) in [0, 1].
+        known: (B, 1, H, W), the share of each pixel that is not grey for want of knowledge; where
+            it is below ``LEAST_KNOWN``, colours stay paler than they are.
+    """
+    if bool((known == 1).all()):
+        return rgb
+    ycbcr = rgb_to_ycbcr(rgb)
+    chroma = ycbcr[:, 1:] / known.clamp_min(LEAST_KNOWN)
+    colors = ycbcr_to_rgb(torch.cat((ycbcr[:, :1], chroma), dim=1)).clamp(0, 1)
+    return torch.where(known < 1, colors, rgb)
 
 
 def half_size(planes: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from filmcolorizer_cli import metrics
-from filmcolorizer_cli.color import resize, ycbcr_to_rgb
+from filmcolorizer_cli.color import resize, unmixed, ycbcr_to_rgb
 from filmcolorizer_cli.errors import PairsError, WeightsError
 from filmcolorizer_cli.networks import ClassicNetwork, Network, autocast, for_inference
 from filmcolorizer_cli.pairs import (
@@ -33,6 +33,8 @@ BATCH_SIZE = 32
 @dataclass(frozen=True)
 class Score:
     """How one way of colouring does on one part of the pairs; means over the pictures.
+
+    Each picture is measured where its colours are known, and counts alike however much that is.
 
     Attributes:
         mse: on R'G'B' in [-1, 1], as in 2020.
@@ -132,6 +134,7 @@ def evaluate(
                 luma, output, truth, known = (
                     resize(p, height, width) for p in (luma, output, truth, known)
                 )
+                truth = unmixed(truth, known)
             rows[part].append(_measure(luma, output, truth, known))
             for _ in truth:
                 done += 1

@@ -255,11 +255,11 @@ def _stills(
 def _slide(
     score: PairScore, rank: str, pairs: Pairs, ready: Network, device: torch.device
 ) -> Slide:
-    luma, truth, _ = read_batch(pairs, [score.pair])
+    luma, truth, known = read_batch(pairs, [score.pair])
     output = predict_rgb(ready, luma, pairs.aspect_ratio, device)
     pictures = [
         _displayed(picture, pairs.aspect_ratio)
-        for picture in (output, luma.expand(-1, 3, -1, -1), truth)
+        for picture in (output, luma.expand(-1, 3, -1, -1), truth * known)
     ]
     label = f"{rank}, {clock(score.pair.bw_seconds)}"
     note = f"pair {score.pair.name}: MSE {score.mse:.4f}, of grey {score.grey_mse:.4f}"

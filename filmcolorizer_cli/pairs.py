@@ -20,17 +20,20 @@ import torch
 from PIL import Image, UnidentifiedImageError
 
 from filmcolorizer_cli.aligned import (
-    WHOLE,
     AlignedPicture,
     Moments,
+    area_affine,
+    area_aspect_ratio,
+    cut_out,
     read_aligned,
-    whole_aspect_ratio,
+    reading_size,
 )
 from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
 from filmcolorizer_cli.errors import OptionError, PairsError
 from filmcolorizer_cli.files import cannot_write, check_folder, followed, temporary_beside
 from filmcolorizer_cli.stopping import held_signals
-from filmcolorizer_cli.sync import Area, SyncMap, film_identity
+from filmcolorizer_cli.survey import glance
+from filmcolorizer_cli.sync import WHOLE, Area, SyncMap, film_identity
 from filmcolorizer_cli.video import (
     TIMELINE_FRAME_RATE,
     Film,
@@ -200,8 +203,8 @@ class Pairs:
         known = rgba[..., 3] == OPAQUE
         if not known.any():
             raise PairsError(
-                f"the colour still of pair {pair.name} in {self.folder} is transparent all over;"
-                " export it with all its layers, or delete the pair"
+                f"the colour still of pair {pair.name} in {self.folder} is opaque nowhere; merge"
+                " all its layers at full opacity, or delete the pair"
             )
         rgb = np.where(known[..., None], rgba[..., :3], luma[..., None])
         return luma, rgb, known * np.uint8(OPAQUE)
@@ -267,10 +270,12 @@ def extract(
         (temporary / "bw").mkdir(parents=True)
         (temporary / "color").mkdir()
         cuts_file = temporary / "cuts.txt"
-        size = still_size(options.size, whole_aspect_ratio(sync_map, bw or color))
+        picture = _picture(bw or color, sync_map)
+        aspect_ratio = area_aspect_ratio(bw or color, picture)
+        size = still_size(options.size, aspect_ratio)
         stills: list[tuple[str, float, float]] = []
         has_color = False
-        read = _read_stills(bw, color, sync_map, options, size, cuts_file)
+        read = _read_stills(bw, color, sync_map, options, picture, size, cuts_file)
         for name, still in _save_stills(read, color.coding.matrix, temporary):
             stills.append((name, still.bw_seconds, still.color_seconds))
             has_color = has_color or _has_color(still)
@@ -287,7 +292,7 @@ def extract(
             )
         pairs = _number_shots(stills, read_cuts(cuts_file))
         cuts_file.unlink(missing_ok=True)
-        _write_index(temporary, bw, color, sync_map, options, pairs)
+        _write_index(temporary, bw or color, color, aspect_ratio, size, options.every, pairs)
         replaced = temporary_beside(folder.with_name(f"{folder.name}-replaced"))
         with held_signals():  # between the two there would be neither the older nor the new one
             if folder.exists():
@@ -384,16 +389,21 @@ def _read_stills(
     color: Film,
     sync_map: SyncMap,
     options: ExtractOptions,
+    picture: Area,
     size: tuple[int, int],
     cuts_file: Path,
 ) -> Iterator[AlignedPicture]:
     moments = options.moments
     if bw is not None:
-        yield from read_aligned(bw, color, sync_map, moments, size, whole=True, cuts_file=cuts_file)
+        stills = read_aligned(
+            bw, color, sync_map, moments, size, picture=picture, cuts_file=cuts_file
+        )
+        yield from (still for still in stills if _shown_pixels(still.shown, size))
         return
+    onto_frame = area_affine(picture)
     numbers = moments.numbers(sync_map.longest)
     sampling = Sampling(
-        *size,
+        *reading_size(color, size, [onto_frame]),
         start_seconds=numbers.start * moments.step_seconds,
         duration_seconds=len(numbers) * moments.step_seconds,
         every=moments.every,
@@ -404,12 +414,29 @@ def _read_stills(
     # The pictures come first in zip, so that ffmpeg is read to its end and has written all cuts.
     for ycbcr, number in zip(read_ycbcr(color, sampling), numbers, strict=False):
         seconds = number * moments.step_seconds
-        yield AlignedPicture(seconds, seconds, ycbcr[..., 0], ycbcr)
+        still = cut_out(ycbcr, onto_frame, size)
+        yield AlignedPicture(seconds, seconds, still[..., 0], still)
+
+
+def _picture(master: Film, sync_map: SyncMap) -> Area:
+    """The part of the frame inside its bars, which is what `colorize` looks at."""
+    begin, end = sync_map.segments[0].bw_start_seconds, sync_map.segments[-1].bw_end_seconds
+    area, _ = glance(master, begin, end - begin)
+    return (
+        area.left / master.width,
+        area.top / master.height,
+        (area.left + area.width) / master.width,
+        (area.top + area.height) / master.height,
+    )
 
 
 def _has_color(still: AlignedPicture) -> bool:
     """Whether a coloured still, or a tinted one, is more than noise around grey."""
-    small = cv2.resize(still.ycbcr[..., 1:], (16, 16), interpolation=cv2.INTER_AREA)
+    height, width = still.luma.shape
+    shown = _shown_pixels(still.shown, (width, height))
+    if shown is None:
+        return False
+    small = cv2.resize(still.ycbcr[shown][..., 1:], (16, 16), interpolation=cv2.INTER_AREA)
     return float(np.abs(small.astype(float) - 128).mean()) > MIN_CHROMA
 
 
@@ -449,28 +476,30 @@ def _save_stills(
 
 def _save_pair(still: AlignedPicture, matrix: str, folder: Path, name: str) -> None:
     grey, rgb = _to_grey(still.luma), to_rgb(still.ycbcr, matrix)
-    if still.shown != WHOLE:
-        rgb = _cropped(rgb, grey, still.shown)
+    shown = _shown_pixels(still.shown, grey.shape[::-1])
+    if shown is not None and still.shown != WHOLE:
+        rgba = np.dstack((grey, grey, grey, np.zeros_like(grey)))
+        rgba[shown] = np.dstack((rgb, np.full_like(grey, OPAQUE)))[shown]
+        rgb = rgba
     _save_still(grey, folder / "bw" / f"{name}.png")
     _save_still(rgb, folder / "color" / f"{name}.png")
 
 
-def _cropped(rgb: Plane, grey: Plane, shown: Area) -> Plane:
-    """A colour still (H, W, 4) that is transparent, and grey, outside of what its film shows."""
-    height, width = grey.shape
+def _shown_pixels(shown: Area, size: tuple[int, int]) -> tuple[slice, slice] | None:
+    """The rows and columns that show nothing from beyond an area in [0, 1]; None without any.
+
+    Args:
+        size: width and height of the picture.
+    """
     left, top, right, bottom = shown
-    rows = slice(*_inner_pixels(top, bottom, height))
-    columns = slice(*_inner_pixels(left, right, width))
-    rgba = np.dstack((grey, grey, grey, np.zeros_like(grey)))
-    rgba[rows, columns, :3] = rgb[rows, columns]
-    rgba[rows, columns, 3] = OPAQUE
-    return rgba
-
-
-def _inner_pixels(begin: float, end: float, side: int) -> tuple[int, int]:
-    """From which to before which pixel a part of a side of so many shows nothing from beyond it."""
-    first = math.ceil(begin * side) + RIM if begin > 0 else 0
-    return first, math.floor(end * side) - RIM if end < 1 else side
+    rows, columns = (
+        slice(
+            math.ceil(begin * side) + RIM if begin > 0 else 0,
+            math.floor(end * side) - RIM if end < 1 else side,
+        )
+        for begin, end, side in ((top, bottom, size[1]), (left, right, size[0]))
+    )
+    return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
 
 
 def _save_still(pixels: Plane, path: Path) -> None:
@@ -489,23 +518,21 @@ def _to_grey(luma: Plane) -> Plane:
 
 def _write_index(
     folder: Path,
-    bw: Film | None,
+    master: Film,
     color: Film,
-    sync_map: SyncMap,
-    options: ExtractOptions,
+    aspect_ratio: float,
+    size: tuple[int, int],
+    every: int,
     pairs: list[Pair],
 ) -> None:
-    master = bw or color
-    aspect_ratio = whole_aspect_ratio(sync_map, master)
-    width, height = still_size(options.size, aspect_ratio)
     content = {
         "format": _FORMAT,
         "bw": film_identity(master),
         "color": film_identity(color),
         "aspect_ratio": aspect_ratio,
-        "width": width,
-        "height": height,
-        "every": options.every,
+        "width": size[0],
+        "height": size[1],
+        "every": every,
         "split": _describe_split(pairs),
         "pairs": [asdict(pair) for pair in pairs],
     }
@@ -523,6 +550,8 @@ def _describe_split(pairs: list[Pair]) -> dict[str, float] | None:
 def _read_still(path: Path, mode: str) -> Image.Image:
     try:
         with Image.open(path) as image:
+            if mode == "L" and image.convert("RGBA").getextrema()[3][0] < OPAQUE:
+                raise OSError("it has transparent parts")
             return image.convert(mode)
     except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise PairsError(

@@ -5,7 +5,6 @@ The film is not decoded: it is sought in, some seconds here and there.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,7 +17,7 @@ from filmcolorizer_cli import survey as surveying
 from filmcolorizer_cli.colorizing import ColorizeOptions, in_color_already, no_picture
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.painting import colorize_frames
-from filmcolorizer_cli.survey import Area, survey
+from filmcolorizer_cli.survey import glance
 from filmcolorizer_cli.video import (
     TIMELINE_FRAME_RATE,
     Coding,
@@ -35,10 +34,6 @@ from filmcolorizer_cli.video import (
 GREY = "grey"
 NEUTRAL = 128  # chroma code of no colour
 STILL_WIDTH, STILL_HEIGHT = 640, 480  # pixels at most, of the pictures that are shown
-
-LOOKS = 6  # short parts of a film that are looked through for bars and fields
-LOOK_SECONDS = 1.0
-MIN_LOOKS_INTERLACED = 2  # where fields must be found, of which still pictures have none
 
 # Where in its share of the film each next frame is looked for: by the golden ratio, at no pace that
 # the film itself may have, and then in two other places, if there is nothing new to see.
@@ -96,7 +91,7 @@ def preview(
     check_part(film, options.sampling())
     start, seconds = options.start_seconds, film.duration_seconds - options.start_seconds
     seconds = min(seconds, options.duration_seconds or seconds)
-    area, found_order = _look(film, start, seconds)
+    area, found_order = glance(film, start, seconds)
     field_order = options.field_order(found_order)
     paint = partial(
         colorize_frames,
@@ -122,31 +117,6 @@ def preview(
         raise no_picture(film, start)
     if all_colored:
         raise in_color_already(film)
-
-
-def _look(film: Film, start: float, seconds: float) -> tuple[Area, FieldOrder]:
-    """The picture inside its bars and the order of fields, by some short parts of a film."""
-    if seconds <= LOOKS * LOOK_SECONDS:
-        found = survey(film, start_seconds=start, duration_seconds=seconds)
-        return found.area, found.field_order
-    looks = [
-        survey(
-            film,
-            start_seconds=start + (number + 0.5) * seconds / LOOKS,
-            duration_seconds=LOOK_SECONDS,
-        )
-        for number in range(LOOKS)
-    ]
-    # What is picture in one place is picture everywhere.
-    left, top = min(look.area.left for look in looks), min(look.area.top for look in looks)
-    right = max(look.area.left + look.area.width for look in looks)
-    bottom = max(look.area.top + look.area.height for look in looks)
-    area = Area(left, top, right - left, bottom - top)
-    orders = Counter(look.field_order for look in looks if look.field_order != "progressive")
-    for order, count in orders.most_common(1):
-        if count >= MIN_LOOKS_INTERLACED:
-            return area, order
-    return area, "progressive"
 
 
 def _shots(

@@ -190,9 +190,9 @@ def draw_samples(pairs: Pairs, split: Split, network: Network, device: torch.dev
     for part in PARTS:
         members = pairs.part(part, split)
         spread = np.linspace(0, len(members) - 1, min(SAMPLES_PER_PART, len(members)))
-        luma, truth, _ = read_batch(pairs, [members[round(float(index))] for index in spread])
+        luma, truth, known = read_batch(pairs, [members[round(float(index))] for index in spread])
         output = predict_rgb(ready, luma, pairs.aspect_ratio, device)
-        for label, pictures in (("grey", luma), ("output", output), ("truth", truth)):
+        for label, pictures in (("grey", luma), ("output", output), ("truth", truth * known)):
             rows.append((f"{part}: {label}", _strip(pictures, pairs.aspect_ratio)))
     return _stack(rows)
 

@@ -69,6 +69,10 @@ MAX_BAR = 0.3
 MAX_LONE_BAR = 0.04
 MIN_BAR_OF_OTHER = 0.5
 
+LOOKS = 6  # short parts of a film that `glance` looks through
+LOOK_SECONDS = 1.0
+MIN_LOOKS_INTERLACED = 2  # where fields must be found, of which still pictures have none
+
 Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
 Floats = NDArray[np.float32]
 
@@ -220,6 +224,35 @@ def survey(
             area=find_area(*read_strips(film, bursts)),
             field_order=find_field_order(read_fields(files[1]), bursts.every_seconds),
         )
+
+
+def glance(film: Film, start: float, seconds: float) -> tuple[Area, FieldOrder]:
+    """The picture inside its bars and the order of fields, by some short looks at a part of a film.
+
+    Raises:
+        VideoError: the film is broken or cut short.
+    """
+    if seconds <= LOOKS * LOOK_SECONDS:
+        found = survey(film, start_seconds=start, duration_seconds=seconds)
+        return found.area, found.field_order
+    looks = [
+        survey(
+            film,
+            start_seconds=start + (number + 0.5) * seconds / LOOKS,
+            duration_seconds=LOOK_SECONDS,
+        )
+        for number in range(LOOKS)
+    ]
+    # What is picture in one place is picture everywhere.
+    left, top = min(look.area.left for look in looks), min(look.area.top for look in looks)
+    right = max(look.area.left + look.area.width for look in looks)
+    bottom = max(look.area.top + look.area.height for look in looks)
+    area = Area(left, top, right - left, bottom - top)
+    orders = Counter(look.field_order for look in looks if look.field_order != "progressive")
+    for order, count in orders.most_common(1):
+        if count >= MIN_LOOKS_INTERLACED:
+            return area, order
+    return area, "progressive"
 
 
 def _run_distance(seconds: float) -> float:

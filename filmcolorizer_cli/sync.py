@@ -20,7 +20,6 @@ from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.registration import (
     Comparison,
     Placement,
-    Rectangle,
     find_content,
     find_placement,
     split_by_picture,
@@ -46,7 +45,7 @@ NOT_MOVED = 0.0015  # parts of the picture; less is within what is measured, and
 DIGITS = 6  # of times and places in a map
 _FORMAT = "filmcolorizer-sync/2"
 _IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
-_WHOLE = (0.0, 0.0, 1.0, 1.0)
+WHOLE = (0.0, 0.0, 1.0, 1.0)
 _CORNERS = np.array(((0, 1, 0, 1), (0, 0, 1, 1), (1, 1, 1, 1)))
 
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -67,7 +66,6 @@ class Segment:
             [0, 1] coordinates, from the top left.
         area: left, top, right and bottom of the part of the black-and-white picture that both
             show, without bars, in the same coordinates.
-        picture: of all of the black-and-white picture, without bars.
     """
 
     bw_start_seconds: float
@@ -76,8 +74,7 @@ class Segment:
     rate: float
     confidence: float
     matrix: Matrix = _IDENTITY
-    area: Area = _WHOLE
-    picture: Area = _WHOLE
+    area: Area = WHOLE
 
     @property
     def duration_seconds(self) -> float:
@@ -358,6 +355,7 @@ def _segment_of(stretch: Stretch, bw: Signatures) -> Segment:
     if np.abs((placement.matrix() - _IDENTITY) @ _CORNERS).max() < NOT_MOVED:
         placement = placement.moved(np.array(_IDENTITY))
     (a, b, x), (c, d, y) = placement.matrix().round(DIGITS).tolist()
+    area = placement.area()
     return Segment(
         round(begin, DIGITS),
         round(end, DIGITS),
@@ -366,16 +364,13 @@ def _segment_of(stretch: Stretch, bw: Signatures) -> Segment:
         stretch.rate,
         round(stretch.confidence, 3),
         ((a, b, x), (c, d, y)),
-        _rounded(placement.area()),
-        _rounded(placement.bw_content),
+        (
+            round(area.left, DIGITS),
+            round(area.top, DIGITS),
+            round(area.right, DIGITS),
+            round(area.bottom, DIGITS),
+        ),
     )
-
-
-def _rounded(part: Rectangle) -> Area:
-    left, top, right, bottom = (
-        round(edge, DIGITS) for edge in (part.left, part.top, part.right, part.bottom)
-    )
-    return left, top, right, bottom
 
 
 def constant_offset(bw: Film, color: Film, offset: int, confidence: float) -> SyncMap:
@@ -484,29 +479,23 @@ def _check_map(sync_map: SyncMap) -> None:
             raise ValueError(f"a segment's matrix scales by {a:g} and {d:g}, not by 0.2 to 5")
         if max(abs(b), abs(c)) > LOWEST_SCALE:
             raise ValueError("a segment's matrix turns the picture by more than a little")
-        for name, area in (("area", segment.area), ("picture", segment.picture)):
-            left, top, right, bottom = area
-            if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-                raise ValueError(f"a segment's {name} {area} is no part of a picture")
+        left, top, right, bottom = segment.area
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+            raise ValueError(f"a segment's area {segment.area} is no part of a picture")
         end = segment.bw_end_seconds
 
 
 def _segment(values: Any) -> Segment:
     fields: dict[str, Any] = dict(values)
     matrix = fields.pop("matrix", _IDENTITY)
-    area, picture = (_area(fields.pop(name, _WHOLE)) for name in ("area", "picture"))
+    area = fields.pop("area", WHOLE)
     (a, b, x), (c, d, y) = (map(_number, row) for row in matrix)
+    left, top, right, bottom = map(_number, area)
     return Segment(
         **{name: _number(value) for name, value in fields.items()},
         matrix=((a, b, x), (c, d, y)),
-        area=area,
-        picture=picture,
+        area=(left, top, right, bottom),
     )
-
-
-def _area(values: Any) -> Area:
-    left, top, right, bottom = map(_number, values)
-    return left, top, right, bottom
 
 
 def _number(value: Any) -> float:

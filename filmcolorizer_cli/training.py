@@ -22,7 +22,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from filmcolorizer_cli import metrics, weights
 from filmcolorizer_cli.augmentation import random_part, vary_tone
-from filmcolorizer_cli.color import half_size, resize, rgb_to_ycbcr, ycbcr_to_rgb
+from filmcolorizer_cli.color import (
+    LEAST_KNOWN,
+    half_size,
+    resize,
+    rgb_to_ycbcr,
+    unmixed,
+    ycbcr_to_rgb,
+)
 from filmcolorizer_cli.errors import TrainingError
 from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.networks import (
@@ -45,7 +52,6 @@ AVERAGING_SHARE = 0.05  # of the steps, that the moving average of the weights r
 GOOD_LOSS = 0.02
 COLORFULNESS_WEIGHT = 0.03  # of a unit of colourfulness too much or too little
 COLORFULNESS_FLOOR = 0.01  # where it begins to count, squared
-WHOLLY_KNOWN = 0.99  # of a pixel of chroma, whose colour is else mixed with what is unknown
 
 # A film's own training: minutes on two cores, however many pairs there are.
 FILM_PICTURES = 16_000  # that a training sees where later shots are foreign to it
@@ -290,7 +296,7 @@ class PairSource:
                 part[:1] = vary_tone(part[:1], dice).clamp(0, 1)
             batch.append(part)
         luma, rgb, known = torch.stack(batch).split((1, 3, 1), dim=1)
-        return luma, rgb, known
+        return luma, unmixed(rgb, known), known
 
     def validation_batches(self) -> Iterator[Batch]:
         yield from map(
@@ -340,17 +346,17 @@ def film_loss(
     the mean of all guesses; so the colourfulness of each picture is held to that of the truth.
     A picture of which less is known counts less.
     """
-    truth = half_size(rgb_to_ycbcr(rgb)[:, 1:])
+    share = half_size(known)
+    truth = half_size(rgb_to_ycbcr(rgb)[:, 1:] * known) / share.clamp_min(LEAST_KNOWN)
     output = network(luma).float()
     error = F.smooth_l1_loss(output, truth, beta=CHROMA_LOSS_BETA, reduction="none")
     error = error.sum(dim=1, keepdim=True)
     weight = 1 + SATURATION_WEIGHT * truth.square().sum(dim=1, keepdim=True).sqrt()
-    where = (half_size(known) > WHOLLY_KNOWN).float()
-    losses = (metrics.mean(error * weight, where) / GOOD_LOSS).log1p()
-    excess = _colorfulness(output, where) - _colorfulness(truth, where)
+    losses = (metrics.mean(error * weight, share) / GOOD_LOSS).log1p()
+    excess = _colorfulness(output, share) - _colorfulness(truth, share)
     losses = losses + colorfulness_weight * excess.abs()
-    shares = where.mean(dim=(1, 2, 3))
-    return (losses * shares).sum() / shares.sum().clamp_min(1e-6)
+    counts = share.sum(dim=(1, 2, 3))
+    return (losses * counts).sum() / counts.sum().clamp_min(1)
 
 
 def _colorfulness(chroma: Tensor, known: Tensor) -> Tensor:
@@ -576,13 +582,14 @@ class Trainer:
     @torch.no_grad()
     def _validation_loss(self, network: Network) -> float:
         network = for_inference(network.eval(), self.device)
-        total, count = 0.0, 0
+        total, count = 0.0, 0.0
         for batch in self.source.validation_batches():
             with autocast(self.device):
                 loss = loss_of(network, *self._move(batch), self.options.colorfulness_weight)
-            total += loss.item() * len(batch[0])
-            count += len(batch[0])
-        return total / count
+            known = batch[2].sum().item()
+            total += loss.item() * known
+            count += known
+        return total / max(count, 1.0)
 
     def _validation_mse(self, network: Network) -> float:
         errors = [metrics.mse(*outcome) for outcome in self._validation_outputs(network)]
@@ -746,10 +753,11 @@ def _load_stills(pairs: Pairs, chosen: list[Pair], height: int, width: int) -> B
         torch.empty(len(chosen), planes, height, width, dtype=torch.uint8) for planes in (1, 3, 1)
     )
     for index, pair in enumerate(chosen):
-        grey, color, where = (torch.from_numpy(np.array(still)) for still in pairs.read(pair))
+        grey, color, mask = (torch.from_numpy(np.array(still)) for still in pairs.read(pair))
         luma[index] = resize(grey[None, None], height, width)[0]
-        rgb[index] = resize(color.permute(2, 0, 1)[None], height, width)[0]
-        known[index] = resize(where[None, None], height, width)[0]
+        known[index] = resize(mask[None, None], height, width)[0]
+        resized = resize(color.permute(2, 0, 1)[None], height, width)
+        rgb[index] = (unmixed(resized / 255, known[index] / 255) * 255).round()[0]
     return luma, rgb, known
 
 

@@ -14,12 +14,12 @@ from filmcolorizer_cli.aligned import (
     BLACK,
     AlignedPicture,
     Moments,
+    area_aspect_ratio,
     cut_out,
     fit_area,
     read_aligned,
     render,
     shared_aspect_ratio,
-    whole_aspect_ratio,
 )
 from filmcolorizer_cli.sync import Segment, SyncMap
 from filmcolorizer_cli.video import Film, Sampling, probe, read_cuts, read_luma
@@ -255,11 +255,11 @@ def test_read_aligned_shows_the_whole_picture_and_what_the_coloured_film_does(
     """The coloured film lacks the left quarter; the black-and-white one has bars in its frame."""
     color = version(numbered, tmp_path / "color.mp4", "crop=96:32:32:0")
     matrix = ((128 / 96, 0.0, -32 / 96), (0.0, 1.0, 0.0))
-    places = {"matrix": matrix, "area": (0.25, 0.0, 0.95, 1.0), "picture": (0.05, 0.0, 0.95, 1.0)}
-    sync_map = map_of(segment(0, 144, 0, **places))
+    inside = (0.05, 0.0, 0.95, 1.0)
+    sync_map = map_of(segment(0, 144, 0, matrix=matrix, area=(0.25, 0.0, 1.0, 1.0)))
     size = round(128 * 0.9), 32
-    assert whole_aspect_ratio(sync_map, numbered) == pytest.approx(128 * 0.9 / 32)
-    pictures = list(read_aligned(numbered, color, sync_map, Moments(37), size, whole=True))
+    assert area_aspect_ratio(numbered, inside) == pytest.approx(128 * 0.9 / 32)
+    pictures = list(read_aligned(numbered, color, sync_map, Moments(37), size, picture=inside))
     frames = list(read_luma(numbered, Sampling(*NUMBERED_SIZE, every=37)))
     assert len(pictures) == 4
     for picture, frame in zip(pictures, frames, strict=True):

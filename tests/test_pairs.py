@@ -330,21 +330,45 @@ def test_extract_follows_the_area_of_each_segment(color_film: Path, tmp_path: Pa
     assert shown[1][:, 17:47].all() and shown[1].sum() == 30 * 64
 
 
-def test_extract_takes_the_shape_of_the_black_and_white_picture(
+def test_extract_leaves_out_what_the_coloured_film_does_not_show(
     color_film: Path, tmp_path: Path
 ) -> None:
-    """A letterboxed film's stills have no bars."""
+    """By a map that a person wrote: a strip narrower than a pixel, and then all of it."""
     film = probe(color_film)
-    letterbox = (0.0, 0.125, 1.0, 0.875)
-    segment = Segment(0.0, 6.0, 0.0, 1.0, 1.0, area=letterbox, picture=letterbox)
-    sync_map = SyncMap({}, {}, (segment,))
-    pairs = extract_all(film, film, sync_map, tmp_path / "pairs", every=72, size=54)
-    assert (pairs.width, pairs.height, pairs.aspect_ratio) == (96, 54, pytest.approx(16 / 9))
-    index = json.loads((pairs.folder / "pairs.json").read_text())
-    assert (index["width"], index["height"]) == (96, 54)
-    squares = extract_all(film, film, sync_map, tmp_path / "squares", every=72, size=64)
+    segments = (
+        Segment(0.0, 3.0, 0.0, 1.0, 1.0, area=(0.5, 0.0, 0.505, 1.0)),
+        Segment(3.0, 6.0, 3.0, 1.0, 1.0),
+    )
+    folder = tmp_path / "pairs"
+    list(extract(film, film, SyncMap({}, {}, segments), folder, ExtractOptions(every=24, size=64)))
+    assert times(read_pairs(folder)) == [3.0, 4.0, 5.0]
+    nothing = SyncMap({}, {}, segments[:1])
+    with pytest.raises(OptionError, match="there is no still in this part of the films"):
+        list(extract(film, film, nothing, tmp_path / "none", ExtractOptions(every=24, size=64)))
+    assert files_in(tmp_path) == ["pairs"]
+
+
+@pytest.mark.parametrize("films", [1, 2])
+def test_extract_takes_the_shape_of_the_black_and_white_picture(
+    films: int, color_film: Path, tmp_path: Path
+) -> None:
+    """A letterboxed film's stills have no bars, to the row, as `colorize` sees it."""
+    letterbox = "crop=96:56:0:8,pad=96:72:0:8"
+    film = probe(graded_film(tmp_path / "wide.mp4", letterbox, source=color_film, crf=4))
+    sync_map = alone(film)
+    bw = film if films == 2 else None
+    pairs = extract_all(bw, film, sync_map, tmp_path / "pairs", every=72, size=56)
+    assert (pairs.width, pairs.height, pairs.aspect_ratio) == (96, 56, pytest.approx(96 / 56))
+    luma, _, _ = decode_planes(film.path, "yuv420p", (96, 72))
+    for pair, whole in zip(pairs.pairs, luma[::72], strict=True):
+        grey, color, known = pairs.read(pair)
+        expected = (whole[8:64].astype(float) - 16) * 255 / 219
+        assert np.abs(grey - expected.clip(0, 255)).mean() < 1
+        assert known.all()
+        assert np.ptp(color.astype(int), axis=2).max() > 20
+    squares = extract_all(bw, film, sync_map, tmp_path / "squares", every=72, size=64)
     assert (squares.width, squares.height) == (64, 64)
-    assert squares.aspect_ratio == pytest.approx(16 / 9)
+    assert squares.aspect_ratio == pairs.aspect_ratio
 
 
 def ramp(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -486,7 +510,7 @@ except KeyboardInterrupt:
 def test_extract_on_a_full_disk_leaves_nothing(color_film: Path, tmp_path: Path) -> None:
     film, folder = probe(color_film), tmp_path / "pairs"
     stills = extract(None, film, alone(film), folder, ExtractOptions(every=6))
-    with file_size_limit(1000), pytest.raises(FilmColorizerError) as caught:
+    with file_size_limit(20_000), pytest.raises(FilmColorizerError) as caught:
         list(stills)
     assert str(caught.value) == (
         f"cannot write {folder} (File too large); make room there, or choose another place with -o"
@@ -628,14 +652,26 @@ def test_read_knows_no_colours_where_a_larger_still_is_transparent(own_pairs: Pa
     assert np.abs(color[known == 255].astype(int) - ORANGE).max() <= 1
 
 
-def test_read_refuses_a_still_that_is_transparent_all_over(own_pairs: Pairs) -> None:
+def test_read_refuses_a_grey_still_with_transparent_parts(own_pairs: Pairs) -> None:
+    path = own_pairs.folder / "bw" / "000002.png"
+    with Image.open(path) as still:
+        erased = still.convert("LA")
+    erased.save(path)
+    own_pairs.read(own_pairs.pairs[1])
+    erased.putpixel((3, 3), (0, 0))
+    erased.save(path)
+    with pytest.raises(PairsError, match=r"\(it has transparent parts\); replace it or delete"):
+        own_pairs.read(own_pairs.pairs[1])
+
+
+def test_read_refuses_a_colour_still_that_is_opaque_nowhere(own_pairs: Pairs) -> None:
     layer = Image.new("RGBA", (43, 32), (255, 128, 0, 128))
     layer.save(own_pairs.folder / "color" / "000002.png")
     with pytest.raises(PairsError) as caught:
         own_pairs.read(own_pairs.pairs[1])
     assert str(caught.value) == (
-        f"the colour still of pair 000002 in {own_pairs.folder} is transparent all over; export it"
-        " with all its layers, or delete the pair"
+        f"the colour still of pair 000002 in {own_pairs.folder} is opaque nowhere; merge all its"
+        " layers at full opacity, or delete the pair"
     )
 
 

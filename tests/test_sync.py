@@ -58,7 +58,6 @@ MAP = {
             "confidence": 0.9,
             "matrix": [[0.9, 0.0, 0.05], [0.01, 1.1, -0.02]],
             "area": [0.0, 0.125, 1.0, 0.875],
-            "picture": [0.0, 0.1, 1.0, 0.9],
         },
         {
             "bw_start_seconds": 14.0,
@@ -68,7 +67,6 @@ MAP = {
             "confidence": 1.0,
             "matrix": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
             "area": [0.0, 0.0, 1.0, 1.0],
-            "picture": [0.0, 0.0, 1.0, 1.0],
         },
     ],
 }
@@ -182,7 +180,6 @@ def test_align_leaves_bars_out(bw: str, color: str, matrix: Any, area: Box, tmp_
     left, top, right, bottom = segment.area
     assert left >= area[0] - 0.002 and right <= area[2] + 0.002
     assert top >= area[1] - 0.002 and bottom <= area[3] + 0.002
-    assert np.abs(np.array(segment.picture) - area).max() < 0.03, "nor in what is colorized"
 
 
 ALL = (0, SAMPLE_FRAMES)
@@ -512,7 +509,6 @@ def test_write_map_writes_the_format_of_the_documentation(
                 "confidence": 0.875,
                 "matrix": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]],
                 "area": [0.0, 0.0, 1.0, 1.0],
-                "picture": [0.0, 0.0, 1.0, 1.0],
             }
         ],
     }
@@ -528,7 +524,7 @@ def test_read_map_reads_what_a_person_wrote(tmp_path: Path) -> None:
         bw=MAP["bw"],
         color=MAP["color"],
         segments=(
-            Segment(2.0, 12.5, 0.5, 0.96, 0.9, matrix, area, (0.0, 0.1, 1.0, 0.9)),
+            Segment(2.0, 12.5, 0.5, 0.96, 0.9, matrix, area),
             Segment(14.0, 60.0, 10.0, 1.0, 1.0),
         ),
     )
@@ -539,9 +535,8 @@ def test_read_map_reads_what_a_person_wrote(tmp_path: Path) -> None:
 def test_read_map_takes_the_whole_picture_where_none_is_told(tmp_path: Path) -> None:
     path = tmp_path / "sync.json"
     segments: Any = MAP["segments"]
-    places = ("matrix", "area", "picture")
     kept = [
-        {name: value for name, value in segment.items() if name not in places}
+        {name: value for name, value in segment.items() if name not in ("matrix", "area")}
         for segment in segments
     ]
     path.write_text(changed(segments=kept))
@@ -601,7 +596,6 @@ def changed_segment(**changes: Any) -> str:
         (changed_segment(matrix=None), "'NoneType'"),
         (changed_segment(matrix=[[1, 0, float("inf")], [0, 1, 0]]), "inf is no finite number"),
         (changed_segment(area=[0, 0, 1]), "not enough values"),
-        (changed_segment(picture=[0, 0, 1]), "not enough values"),
         (changed_segment(area=["left", 0, 1, 1]), "could not convert string to float: 'left'"),
         (changed(segments=[5]), "'int' object is not iterable"),
         (changed(segments=[{"bw_start_seconds": 0}]), "missing 4 required"),
@@ -662,10 +656,6 @@ EMPTY = " s is empty, or begins before the one before it ends"
         (
             changed_segment(area=[0, 0, 1, 1.5]),
             "a segment's area (0.0, 0.0, 1.0, 1.5) is no part of a picture",
-        ),
-        (
-            changed_segment(picture=[0, 0, 1, 1.5]),
-            "a segment's picture (0.0, 0.0, 1.0, 1.5) is no part of a picture",
         ),
         (
             changed_segment(area=[-0.5, 0, 1, 1]),

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from filmcolorizer_cli import training
-from filmcolorizer_cli.color import resize
+from filmcolorizer_cli.color import resize, rgb_to_ycbcr
 from filmcolorizer_cli.errors import FilmColorizerError, TrainingError, WeightsError
 from filmcolorizer_cli.evaluation import predict_rgb, read_batch
 from filmcolorizer_cli.networks import (
@@ -46,7 +46,6 @@ from filmcolorizer_cli.training import (
     FILM_PICTURES,
     GOOD_LOSS,
     WHOLE_FILM_PICTURES,
-    WHOLLY_KNOWN,
     Augmentation,
     Batch,
     Epoch,
@@ -275,11 +274,33 @@ def test_pair_source_augmented_shows_where_colours_are_known(telling_pairs: Pair
         painted.save(path)
     _, rgb, known = augmented(telling_pairs)
     red, green, _ = rgb.unbind(1)
-    is_known, is_unknown = known[:, 0] > WHOLLY_KNOWN, known[:, 0] < 1 - WHOLLY_KNOWN
+    is_known, is_unknown = known[:, 0] > 0.99, known[:, 0] < 1e-6
     assert is_known.float().mean() > 0.3 < is_unknown.float().mean()
     assert (is_known | is_unknown).float().mean() > 0.8
     assert ((red + green)[is_known] - 1).abs().max() < 0.02
     assert (red - green)[is_unknown].abs().max() < 0.02
+
+
+@pytest.mark.parametrize("augmentation", [None, SQUARES])
+def test_pair_source_knows_the_colours_of_thin_strokes(
+    augmentation: Augmentation | None, own_pairs: Pairs
+) -> None:
+    """A person painted lines of a pixel; smaller ones keep their colours, and count for less."""
+    orange = (230, 130, 60)
+    for pair in own_pairs.pairs:
+        path = own_pairs.folder / "bw" / f"{pair.name}.png"
+        Image.new("L", (43, 32), 100).save(path)
+        painted = Image.new("RGBA", (43, 32), (0, 0, 0, 0))
+        for x in range(3, 43, 8):
+            painted.paste((*orange, 255), (x, 0, x + 1, 32))
+        painted.save(own_pairs.folder / "color" / path.name)
+    batches = source(own_pairs, augmentation=augmentation, height=24, width=32)
+    truth = rgb_to_ycbcr(torch.tensor(orange)[:, None, None] / 255)[1:]
+    for _, rgb, known in (*batches.training_batches(1), *batches.validation_batches()):
+        assert 0.05 < known.mean() < 0.25
+        chroma = rgb_to_ycbcr(rgb)[:, 1:].movedim(1, -1)[known[:, 0] > 0.2]
+        assert len(chroma) > 100
+        assert (chroma - truth.flatten()).abs().max() < 0.03
 
 
 def test_pair_source_augmented_shows_parts_of_the_films_shape(telling_pairs: Pairs) -> None:
@@ -517,9 +538,8 @@ def test_film_loss_measures_the_colourfulness_of_each_picture() -> None:
 
 def test_film_loss_counts_only_what_is_known() -> None:
     left, right, output = (0.8, 0.5, 0.3), (0.1, 0.5, 0.9), (0.65, 0.5, 0.4)
-    luma, rgb, known = batch_of(torch.cat((flat(left, 16), flat(right, 16)), dim=2))
-    known[..., 16:] = 0
-    known[..., 15] = 0.5  # a pixel that is known in part is none
+    luma, rgb, known = batch_of(torch.cat((flat(left, 15), flat(right, 17)), dim=2))
+    known[..., 15:] = 0  # a pixel of chroma is known by half
     loss = film_loss(film_network_of(output), luma, rgb, known)
     assert loss.item() == pytest.approx(film_loss_by_hand([left], [output]), rel=1e-3)
 
@@ -913,6 +933,30 @@ def test_train_validates_the_weights_as_they_will_be_used(
     assert kept < 0.99 * first
     assert outcome.validation_mse == pytest.approx(kept, rel=2e-3)
     assert outcome.first_validation_mse == pytest.approx(first, rel=2e-3)
+
+
+def test_finish_validates_where_colours_are_known(tmp_path: Path) -> None:
+    """What the network makes of a flat picture is flat, so what is not known could be cut off."""
+    network = film_network_of((0.6, 0.5, 0.45))
+    orange, blue = flat((0.62, 0.5, 0.44)), flat((0.1, 0.5, 0.9))
+    _, *whole = batch_of(orange, orange)
+    _, *half = batch_of(*[torch.cat((orange, blue), dim=2)] * 2)
+    half[1][..., 32:] = 0
+    found = []
+    for rgb, known in (whole, half):
+        batches = Noise(steps_per_epoch=1)
+        grey = torch.full_like(known, 0.5)
+        batches.validation_batches = lambda batch=(grey, rgb, known): iter([batch])  # type: ignore[method-assign]
+        trainer = trainer_of(network, batches, options(1, liveliness=0.4), tmp_path)
+        found.append(
+            (
+                trainer._validation_loss(network),
+                trainer._validation_mse(network),
+                trainer._liveliness(network),
+            )
+        )
+    assert found[1] == pytest.approx(found[0], rel=2e-3)
+    assert 1.02 < found[0][2] < 1.1
 
 
 def test_run_validates_and_keeps_the_average_of_the_last_weights(
