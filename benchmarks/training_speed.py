@@ -2,10 +2,9 @@
 
     python -m benchmarks.training_speed PAIRS [--epochs 5] [--rounds 3]
 
-PAIRS is a folder of pairs, of a coloured film that is not cropped. Both train the network of 2020 at
-64x64 from the same first weights, on
-the same pictures in the same order, 64 at a time. Prints the median ratio of pictures a second, and
-the losses after the last epoch.
+PAIRS is a folder of pairs, of a coloured film that is not cropped. Both train the network of 2020
+at 64x64 from the same first weights, on the same pictures in the same order, 64 at a time. Prints
+the median ratio of pictures a second, and the losses after the last epoch.
 """
 
 from __future__ import annotations
