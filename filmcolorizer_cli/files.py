@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from filmcolorizer_cli.errors import FilmColorizerError
 
@@ -26,8 +30,18 @@ def followed(path: Path) -> Path:
 
 
 def temporary_beside(path: Path) -> Path:
-    """A hidden name in the same folder, for what will be renamed to ``path`` once it is whole."""
+    """A hidden name in the same folder, for what will be renamed to ``path`` once it is whole.
+
+    What a program that was killed has left there is removed.
+    """
     path = followed(path)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        process = left.name.removesuffix(".part").rpartition(".")[2]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
     return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 

@@ -33,7 +33,7 @@ LIBRARIES = {
     "cv2": {"dissolves", "motion", "painting", "pairs", "propagation", "upsampling"},
     "jinja2": {"pages"},
     "matplotlib": {"lettering", "report"},
-    "psutil": {"doctor"},
+    "psutil": {"doctor", "files"},
     "safetensors": {"weights"},
     "pickle": set(),
     "shelve": set(),

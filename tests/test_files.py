@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,24 @@ def test_replacing_tells_when_the_block_wrote_nothing(tmp_path: Path) -> None:
     with pytest.raises(FilmColorizerError, match=r"No such file or directory"), replacing(path):
         pass
     assert files_in(tmp_path) == []
+
+
+def test_temporary_beside_removes_what_a_killed_program_left(tmp_path: Path) -> None:
+    """Of the same file or folder alone, and not what a living one writes."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    target = tmp_path / "pairs[1]"
+    left = tmp_path / f".pairs[1].{ended.pid}.part"
+    (left / "bw").mkdir(parents=True)
+    (left / "bw" / "000001.png").touch()
+    kept = {f".pairs[1].{os.getppid()}.part", f".pairs1.{ended.pid}.part", ".pairs[1].x.part"}
+    for name in kept:
+        (tmp_path / name).touch()
+    assert temporary_beside(target).name == f".pairs[1].{os.getpid()}.part"
+    assert set(files_in(tmp_path)) == kept
+    left.touch()
+    temporary_beside(target)
+    assert set(files_in(tmp_path)) == kept
 
 
 def test_temporary_beside_differs_between_processes(tmp_path: Path) -> None:
