@@ -27,6 +27,7 @@ from filmcolorizer_cli.ffmpeg import (
     open_sequence,
     sequence_options,
 )
+from filmcolorizer_cli.files import lack_of_room
 
 TIMELINE_FRAME_RATE = Fraction(24)  # of films we write and of the stills we take
 SEEK_MARGIN_SECONDS = 1.0  # a seek lands so much earlier; the exact frame is then found by its time
@@ -1081,6 +1082,14 @@ def _read_raw(
             count += 1
             yield data
         if not process.wait() or got:
+            reason = lack_of_room(process.last_words())
+            if reason and sampling.cuts_file:
+                sentence = VideoError(
+                    f"cannot write in {sampling.cuts_file.parents[1]} what is noted of"
+                    f" {film.path} ({reason}); make room there"
+                )
+                sentence.lack_of_room = reason
+                raise sentence
             read = count * sampling.every / float(sampling.frame_rate) * sampling.rate
             raise VideoError(
                 f"{film.path} is damaged or cut short and could not be read beyond"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from tests.conftest import (
     BUNNY_FRAMES,
     SAMPLE_FRAMES,
     X264,
+    file_size_limit,
+    files_in,
     frames_only,
     graded_film,
     make_clip,
@@ -74,6 +77,20 @@ def test_survey_finds_the_cuts_of_the_sample() -> None:
     found = surveyed(SAMPLE_FILM)
     assert found.seconds == SAMPLE_FRAMES / 24
     assert found.cuts == pytest.approx((2.0, 4.0), abs=1e-3)
+
+
+def test_survey_tells_where_there_is_no_room_for_what_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And does not blame the film."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with file_size_limit(1000), pytest.raises(VideoError) as caught:
+        surveyed(SAMPLE_FILM)
+    assert str(caught.value) == (
+        f"cannot write in {tmp_path} what is noted of {SAMPLE_FILM} (File too large); make room"
+        " there"
+    )
+    assert files_in(tmp_path) == []
 
 
 def test_survey_finds_the_cuts_of_a_real_film(bunny: Path) -> None:
