@@ -41,7 +41,7 @@ class AlignedPicture:
     Attributes:
         bw_seconds, color_seconds: the moment, from the first frame of each film.
         luma: (H, W) of the black-and-white film, uint8, limited range.
-        ycbcr: (H, W, 3) of the coloured film, uint8, limited range; black outside of ``shown``.
+        ycbcr: (H, W, 3) of the coloured film, uint8, limited range; means nothing beyond ``shown``.
         shown: left, top, right and bottom of the part of the picture, in [0, 1], that the coloured
             film shows.
     """

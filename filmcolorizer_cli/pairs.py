@@ -398,7 +398,7 @@ def _read_stills(
         stills = read_aligned(
             bw, color, sync_map, moments, size, picture=picture, cuts_file=cuts_file
         )
-        yield from (still for still in stills if _shown_pixels(still.shown, size))
+        yield from (still for still in stills if still.luma[_shown_pixels(still)].size)
         return
     onto_frame = area_affine(picture)
     numbers = moments.numbers(sync_map.longest)
@@ -432,11 +432,8 @@ def _picture(master: Film, sync_map: SyncMap) -> Area:
 
 def _has_color(still: AlignedPicture) -> bool:
     """Whether a coloured still, or a tinted one, is more than noise around grey."""
-    height, width = still.luma.shape
-    shown = _shown_pixels(still.shown, (width, height))
-    if shown is None:
-        return False
-    small = cv2.resize(still.ycbcr[shown][..., 1:], (16, 16), interpolation=cv2.INTER_AREA)
+    chroma = still.ycbcr[_shown_pixels(still)][..., 1:]
+    small = cv2.resize(chroma, (16, 16), interpolation=cv2.INTER_AREA)
     return float(np.abs(small.astype(float) - 128).mean()) > MIN_CHROMA
 
 
@@ -476,8 +473,8 @@ def _save_stills(
 
 def _save_pair(still: AlignedPicture, matrix: str, folder: Path, name: str) -> None:
     grey, rgb = _to_grey(still.luma), to_rgb(still.ycbcr, matrix)
-    shown = _shown_pixels(still.shown, grey.shape[::-1])
-    if shown is not None and still.shown != WHOLE:
+    if still.shown != WHOLE:
+        shown = _shown_pixels(still)
         rgba = np.dstack((grey, grey, grey, np.zeros_like(grey)))
         rgba[shown] = np.dstack((rgb, np.full_like(grey, OPAQUE)))[shown]
         rgb = rgba
@@ -485,21 +482,17 @@ def _save_pair(still: AlignedPicture, matrix: str, folder: Path, name: str) -> N
     _save_still(rgb, folder / "color" / f"{name}.png")
 
 
-def _shown_pixels(shown: Area, size: tuple[int, int]) -> tuple[slice, slice] | None:
-    """The rows and columns that show nothing from beyond an area in [0, 1]; None without any.
+def _shown_pixels(still: AlignedPicture) -> tuple[slice, slice]:
+    """The rows and columns that show nothing from beyond what the coloured film shows."""
+    left, top, right, bottom = still.shown
+    height, width = still.luma.shape
+    return _inner_pixels(top, bottom, height), _inner_pixels(left, right, width)
 
-    Args:
-        size: width and height of the picture.
-    """
-    left, top, right, bottom = shown
-    rows, columns = (
-        slice(
-            math.ceil(begin * side) + RIM if begin > 0 else 0,
-            math.floor(end * side) - RIM if end < 1 else side,
-        )
-        for begin, end, side in ((top, bottom, size[1]), (left, right, size[0]))
-    )
-    return (rows, columns) if rows.start < rows.stop and columns.start < columns.stop else None
+
+def _inner_pixels(begin: float, end: float, side: int) -> slice:
+    first = math.ceil(begin * side) + RIM if begin > 0 else 0
+    last = math.floor(end * side) - RIM if end < 1 else side
+    return slice(first, max(last, first))
 
 
 def _save_still(pixels: Plane, path: Path) -> None:
