@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from filmcolorizer_cli.color import WORKING_MATRIX, half_size
 from filmcolorizer_cli.encoding import Encoding, PictureWriter
@@ -243,17 +243,25 @@ def cut_out(picture: Plane, affine: Affine, size: tuple[int, int]) -> Plane:
     density = min(abs(affine[0, 0]) * width / size[0], abs(affine[1, 1]) * height / size[1])
     finer = OVERSAMPLING if density > 1.5 else 1
     wide, high = size[0] * finer, size[1] * finer
-    (a, b, x), (c, d, y) = affine
-    pixels = (a * width / wide, b * width / high, x * width,
-              c * height / wide, d * height / high, y * height)  # fmt: skip
-    moved = Image.fromarray(picture).transform(
-        (wide, high),
-        Image.Transform.AFFINE,
-        pixels,
-        Image.Resampling.BICUBIC,
-        fillcolor=BLACK if picture.ndim == 3 else BLACK[0],
+    matrix = np.diag((width, height)) @ affine / (wide, high, 1)  # in pixels
+    # OpenCV counts from the middle of the first pixel.
+    matrix[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5
+    moved = _resampled(picture, matrix, (wide, high), cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
+    inside = np.ones((height, width), np.uint8)
+    is_inside = _resampled(inside, matrix, (wide, high), cv2.INTER_NEAREST, cv2.BORDER_CONSTANT)
+    moved[is_inside == 0] = BLACK if picture.ndim == 3 else BLACK[0]
+    if finer == 1:
+        return moved
+    return np.asarray(cv2.resize(moved, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _resampled(
+    picture: Plane, matrix: Affine, size: tuple[int, int], interpolation: int, border: int
+) -> Plane:
+    flags = interpolation | cv2.WARP_INVERSE_MAP
+    return np.asarray(
+        cv2.warpAffine(picture, matrix, size, flags=flags, borderMode=border), np.uint8
     )
-    return np.array(moved.reduce(finer) if finer > 1 else moved)
 
 
 def _half_frames_apart(film: Film, rate: float) -> float:

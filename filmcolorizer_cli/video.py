@@ -914,13 +914,21 @@ def _sampled(film: Film, sampling: Sampling, stream: Any, coding: Coding) -> Any
     rate = sampling.frame_rate
     stream = stream.filter("fps", fps=f"{rate.numerator}/{rate.denominator}", start_time=0)
     width, height = sampling.width or film.width, sampling.height or film.height
-    stream = _scaled(film, stream, width, height, coding)
-    if sampling.cuts_file is not None:
-        stream = stream.filter("scdet", threshold=CUT_THRESHOLD)
-        stream = stream.filter(
-            "metadata", mode="print", key="lavfi.scd.time", file=local_file(sampling.cuts_file)
-        )
-    return stream
+    if sampling.every == 1:  # small frames are looked through for cuts in less time
+        return _with_cuts(sampling, _scaled(film, stream, width, height, coding))
+    # Scaling what is left out takes longer than looking for cuts in full size.
+    stream = _with_cuts(sampling, stream).filter("select", f"not(mod(n,{sampling.every}))")
+    return _scaled(film, stream, width, height, coding)
+
+
+def _with_cuts(sampling: Sampling, stream: Any) -> Any:
+    """The same frames; the times of changes of shot are written where these are wanted."""
+    if sampling.cuts_file is None:
+        return stream
+    stream = stream.filter("scdet", threshold=CUT_THRESHOLD)
+    return stream.filter(
+        "metadata", mode="print", key="lavfi.scd.time", file=local_file(sampling.cuts_file)
+    )
 
 
 def _scaled(film: Film, stream: Any, width: int, height: int, coding: Coding) -> Any:
@@ -1066,8 +1074,6 @@ def _read_raw(
     Args:
         outputs: what ffmpeg writes elsewhere meanwhile.
     """
-    if sampling.every > 1:
-        stream = stream.filter("select", f"not(mod(n,{sampling.every}))")
     options = {"format": "rawvideo", "pix_fmt": layout, "fps_mode": "passthrough"}
     if sampling.duration_seconds is not None:
         options["frames:v"] = str(sampling.frames_in(sampling.duration_seconds))

@@ -30,7 +30,7 @@ LIBRARIES = {
     "av": {"joining", "video"},
     "typer": {"cli", "console"},
     "rich": {"cli", "console"},
-    "cv2": {"dissolves", "motion", "painting", "pairs", "propagation", "upsampling"},
+    "cv2": {"aligned", "dissolves", "motion", "painting", "pairs", "propagation", "upsampling"},
     "jinja2": {"pages"},
     "matplotlib": {"lettering", "report"},
     "psutil": {"doctor", "files"},
