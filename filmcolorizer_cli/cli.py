@@ -211,9 +211,14 @@ def _complete_init(incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
 
 
-def _use_ffmpeg(binary: str | None) -> None:
-    if binary is not None:
-        os.environ["FILMCOLORIZER_FFMPEG"] = binary
+def _use_ffmpeg(context: typer.Context, binary: str | None) -> None:
+    if binary is None or context.resilient_parsing:
+        return
+    os.environ["FILMCOLORIZER_FFMPEG"] = binary
+    if context.command.name != "doctor":  # which tells by itself
+        from filmcolorizer_cli.ffmpeg import version
+
+        version()  # another program would be taken for one that finds all films damaged
 
 
 FilmArgument = Annotated[Path, typer.Argument(metavar="FILM", help="A film file.")]

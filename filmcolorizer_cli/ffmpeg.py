@@ -62,11 +62,16 @@ def version() -> str:
     """The version that ffmpeg says it is.
 
     Raises:
-        VideoError: there is none, or it does not run.
+        VideoError: there is none, it does not run, or it is another program.
     """
     said = _ask("-version")
-    found = re.match(r"ffmpeg version (\S+)", said)
-    return found[1] if found else said.partition("\n")[0]
+    found = re.search(r"^ffmpeg version (\S+)", said, re.MULTILINE)
+    if found is None:
+        first_line = said.partition("\n")[0]
+        raise _cannot_run(
+            find_binary(), f"it is no ffmpeg: asked for its version, it says {first_line!r}"
+        )
+    return found[1]
 
 
 def encoder_names() -> set[str]:
@@ -103,7 +108,9 @@ def _ask(*arguments: str) -> str:
     except OSError as error:
         raise _cannot_run(binary, str(error)) from None
     if done.returncode:
-        raise _cannot_run(binary, f"exit code {done.returncode}: {done.stderr.strip()[-200:]}")
+        raise _cannot_run(
+            binary, f"exit code {done.returncode}: {' '.join(done.stderr.split())[-200:]}"
+        )
     return done.stdout
 
 

@@ -1337,6 +1337,21 @@ def test_colorize_takes_the_ffmpeg_it_is_told(plain_clip: Path, vivid_weights: P
     assert Path("used").exists()
 
 
+@pytest.mark.parametrize("command", [["colorize"], ["preview"], ["extract"], ["sync"]])
+def test_a_program_that_is_no_ffmpeg_is_refused_before_it_sees_the_film(
+    command: list[str], plain_clip: Path
+) -> None:
+    """It would be taken for an ffmpeg that finds the film damaged, or empty."""
+    other = Path("other-program").absolute()
+    other.write_text("#!/bin/sh\necho cat 9.4\n")
+    other.chmod(0o755)
+    films = [plain_clip] * (2 if command == ["sync"] else 1)
+    assert fail(*command, *films, "--ffmpeg", other) == (
+        f"cannot run {other} (it is no ffmpeg: asked for its version, it says 'cat 9.4'); name an"
+        " ffmpeg with --ffmpeg"
+    )
+
+
 def test_colorize_tells_when_the_named_ffmpeg_is_none(
     plain_clip: Path, vivid_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
