@@ -31,6 +31,10 @@ from filmcolorizer_cli.video import (
 
 SOUND_BITRATE_KBPS = 96  # of each channel of what has to be re-encoded to AAC
 PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "xsub"})
+_MP4_TEXT = frozenset({"mov_text"})
+_MATROSKA_SUBTITLES = frozenset(
+    {"ass", "dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "subrip", "webvtt"}
+)
 # Metadata that tells of the file that it stands in, not of the film.
 _OF_THE_FILE = frozenset(
     {"compatible_brands", "encoder", "major_brand", "minor_version", "timecode"}
@@ -169,6 +173,7 @@ def join_film(
     """
     check_folder(target.parent)
     joined, temporary = parts[0].with_stem("joined"), parts[0].with_stem("whole")
+    subtitles_file = parts[0].with_name("subtitles")
     attached_folder = parts[0].with_name("attached")
     try:
         part = _part(source, start_seconds, duration_seconds)
@@ -179,7 +184,7 @@ def join_film(
         delay = 0.0 if start_seconds else source.start_seconds
         pictures = open_input(joined, itsoffset=f"{delay:.6f}")
         container = CONTAINERS[target.suffix.lower()]
-        tracks, track_options = _tracks(source, container, part)
+        tracks, track_options = _tracks(source, container, part, subtitles_file)
         attached, attached_options = _attached(source, container, attached_folder)
         output = ffmpeg.output(
             pictures["v"],
@@ -209,6 +214,7 @@ def join_film(
         raise cannot_write_film(target, str(problem)) from None
     finally:
         joined.unlink(missing_ok=True)
+        subtitles_file.unlink(missing_ok=True)
         shutil.rmtree(attached_folder, ignore_errors=True)
         temporary.unlink(missing_ok=True)
 
@@ -314,9 +320,14 @@ def _told(source: Film, part: tuple[float, float | None]) -> tuple[dict[str, str
 
 
 def _tracks(
-    source: Film, container: Container, part: tuple[float, float | None]
+    source: Film, container: Container, part: tuple[float, float | None], subtitles_file: Path
 ) -> tuple[list[Any], dict[str, str]]:
-    """The source's sound and subtitles, and for each whether it is copied or re-encoded."""
+    """The source's sound and subtitles, and for each whether it is copied or re-encoded.
+
+    Args:
+        subtitles_file: made where the part does not begin with the film: ffmpeg leaves out what
+            began before it, or shows that and all after it late.
+    """
     subtitles = [subtitle for subtitle in source.subtitles if container.holds(subtitle)]
     if not source.sounds and not subtitles:
         return [], {}
@@ -343,8 +354,49 @@ def _tracks(
     for number, subtitle in enumerate(subtitles):
         is_held = subtitle.codec in {*container.text_codecs, *PICTURE_SUBTITLES}
         codecs[f"c:s:{number}"] = "copy" if is_held else container.text_codecs[0]
-    indices = [sound.index for sound in source.sounds] + [s.index for s in subtitles]
-    return [stream[str(index)] for index in indices], codecs
+    sounds = [stream[str(sound.index)] for sound in source.sounds]
+    cut = _cut_subtitles(source, subtitles, part, subtitles_file) if begin else {}
+    return sounds + [cut.get(s.index, stream[str(s.index)]) for s in subtitles], codecs
+
+
+def _cut_subtitles(
+    source: Film, subtitles: Sequence[Subtitle], part: tuple[float, float | None], target: Path
+) -> dict[int, Any]:
+    """Write the subtitles that are shown in a part of a film, at times that count from its begin.
+
+    Returns:
+        ffmpeg's streams of what was written, by the index of that in the source; kinds of subtitles
+        that no file could hold meanwhile are left out.
+    """
+    begin, duration = part
+    end = math.inf if duration is None else begin + duration
+    is_text_of_mp4 = any(subtitle.codec in _MP4_TEXT for subtitle in subtitles)
+    muxer, held = ("mp4", _MP4_TEXT) if is_text_of_mp4 else ("matroska", _MATROSKA_SUBTITLES)
+    indices = [subtitle.index for subtitle in subtitles if subtitle.codec in held]
+    if not indices:
+        return {}
+    with opened(source) as film, av.open(local_file(target), "w", format=muxer) as cut:
+        origin = (film.start_time or 0) / av.time_base
+        streams = {index: cut.add_stream_from_template(film.streams[index]) for index in indices}
+        for index, stream in streams.items():
+            stream.metadata.update(film.streams[index].metadata)
+        for packet in film.demux([film.streams[index] for index in indices]):
+            if packet.pts is None:
+                continue
+            unit = packet.time_base
+            first = float(packet.pts * unit) - origin
+            last = first + float((packet.duration or 0) * unit)  # pictures last until others come
+            if not (begin <= first < end or first < begin < last):
+                continue
+            shown_from = max(first, begin)
+            packet.stream = streams[packet.stream.index]
+            packet.time_base = unit
+            packet.pts = packet.dts = round((shown_from - begin) / unit)
+            if packet.duration:
+                packet.duration = round((min(last, end) - shown_from) / unit)
+            cut.mux(packet)
+    written = open_input(target)
+    return {index: written[str(number)] for number, index in enumerate(indices)}
 
 
 def _marks(kind: str, tracks: Sequence[Sound | Subtitle], first: int, muxer: str) -> dict[str, str]:

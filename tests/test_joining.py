@@ -333,7 +333,33 @@ def test_join_film_of_a_part_shifts_chapters_and_subtitles(rich_clip: Path, tmp_
     part = {"start_seconds": 0.5, "duration_seconds": 1.0}
     write_film(target, source, grey(source, **part), **part)
     assert chapters_of(target) == [(0, 0.3, "Evening"), (0.3, 1, "Night")]
-    assert (pytest.approx(0.7, abs=0.01), "Good night") in said_in(target)
+    assert said_in(target) == [(0, "Good evening"), (pytest.approx(0.7, abs=0.01), "Good night")]
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("source_ending", [".mp4", ".mkv"])
+def test_join_film_of_a_part_shows_subtitles_that_began_before_it(
+    source_ending: str, ending: str, rich_clip: Path, tmp_path: Path
+) -> None:
+    """ffmpeg, asked for a part, leaves them out of mkv, and makes all that follow late in mp4."""
+    clip = tmp_path / f"said{source_ending}"
+    text = {".mp4": "mov_text", ".mkv": "copy"}[source_ending]
+    marks = ("-disposition:s:0", "forced", "-metadata:s:s:0", "title=Signs")
+    run_ffmpeg("-i", rich_clip, "-map", 0, "-c", "copy", "-c:s", text, *marks, clip)
+    source, target = probe(clip), tmp_path / f"out{ending}"
+    part = {"start_seconds": 0.7, "duration_seconds": 1.0}
+    write_film(target, source, grey(source, **part), **part)
+    assert said_in(target) == [(0, "Good evening"), (pytest.approx(0.5, abs=0.01), "Good night")]
+    found = probe(target).subtitles
+    assert [(s.language, s.title) for s in found] == [("spa", "Signs")]
+    with av.open(str(target)) as container:
+        packets = [p for p in container.demux(subtitles=0) if p.size > 2]  # mp4's gaps are empty
+        times = [(float(p.pts * p.time_base), float(p.duration * p.time_base)) for p in packets]
+    assert times == [
+        (0, pytest.approx(0.3, abs=0.01)),
+        (pytest.approx(0.5, abs=0.01), pytest.approx(0.5, abs=0.01)),
+    ]
+    assert not list(tmp_path.glob("**/subtitles"))
 
 
 MARKS = ["eng Main default", "eng Commentary comment", "deu For the blind visual_impaired"]
