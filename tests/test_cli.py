@@ -876,6 +876,7 @@ def test_train_has_nothing_to_resume(pairs: Pairs) -> None:
     )
 
 
+@pytest.mark.slow
 def test_train_resumed_after_a_kill_is_identical(pairs: Pairs) -> None:
     some = ("--arch", "classic", "--epochs", 6, *SMALL)
     program = start("train", pairs.folder, *some)
@@ -899,6 +900,7 @@ def test_train_resumed_after_a_kill_is_identical(pairs: Pairs) -> None:
     assert len(histories[0]) == 6
 
 
+@pytest.mark.slow
 def test_train_stopped_by_ctrl_c_says_how_to_go_on(pairs: Pairs) -> None:
     program = start("train", pairs.folder, *LONG_TRAINING)
     wait_for(lambda: Path("film.csv").exists(), program)
@@ -1510,6 +1512,7 @@ def test_doctor_fails_where_no_film_can_be_colorized() -> None:
         )
 
 
+@pytest.mark.slow
 def test_demo_makes_a_coloured_film_and_a_picture() -> None:
     assert succeed("demo") == (
         "wrote filmcolorizer-sample.mp4: the black-and-white sample, 6 s\n"
@@ -2135,6 +2138,7 @@ def processes_naming(text: str) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code", "sentence"),
     [
@@ -2158,6 +2162,7 @@ def test_colorize_stopped_early_by_a_signal_leaves_nothing(
     assert processes_naming(here) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_colorize_stopped_later_goes_on_from_there(
     number: signal.Signals, vivid_weights: Path
@@ -2186,6 +2191,7 @@ def test_colorize_stopped_later_goes_on_from_there(
     assert len(frames) == probe(film).frame_count()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_colorize_of_a_large_film_stops_at_once(
     number: signal.Signals, vivid_weights: Path

@@ -340,6 +340,7 @@ def test_y4m(recipe: Path, vivid_weights: Path) -> None:
     assert_looks_the_same(film, colorized(film, vivid_weights).path)
 
 
+@pytest.mark.slow
 def test_tiny_and_large(recipe: Path, vivid_weights: Path) -> None:
     for size in ((64, 64), (3840, 2160)):
         scale = f"scale={size[0]}:{size[1]}"

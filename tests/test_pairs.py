@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -816,9 +815,9 @@ def test_split_by_time_refuses_too_few_shots(shots: list[int], count: int) -> No
     )
 
 
-def regular(count: int, step: Fraction, begin: Fraction = Fraction(0)) -> list[Pair]:
-    """Pairs at equal steps, their moments written to the microsecond, as `extract` writes them."""
-    moments = [round(float(begin + index * step), 6) for index in range(count)]
+def regular(count: int, every: int, first: int = 0) -> list[Pair]:
+    """Pairs of every so many frames, their moments in microseconds, as `extract` writes them."""
+    moments = [round(number * every / 24, 6) for number in range(first, first + count)]
     return [Pair(f"{i:06d}", moment, moment, 1) for i, moment in enumerate(moments, start=1)]
 
 
@@ -827,7 +826,7 @@ def regular(count: int, step: Fraction, begin: Fraction = Fraction(0)) -> list[P
 def test_parts_interleaved_take_moments_by_turns(every: int, first: int) -> None:
     """However long the film, and though no 24th of a second has an end in decimals."""
     turns = ["train", "validation", "train", "test"]
-    pairs = regular(200_000, Fraction(every, 24), Fraction(first * every, 24))
+    pairs = regular(200_000, every, first)
     expected = [turns[(first + index) % 4] for index in range(200_000)]
     assert InterleavedSplit(every).parts(pairs) == expected
 
