@@ -7,8 +7,6 @@ wrong options answer at once.
 from __future__ import annotations
 
 import filecmp
-import os
-import re
 import shlex
 import shutil
 from collections.abc import Iterator, Mapping
@@ -19,15 +17,64 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from filmcolorizer_cli import __version__, console
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, WeightsError
-from filmcolorizer_cli.files import SAMPLE_FILM, check_folder, models_folder, replacing
+from filmcolorizer_cli.files import SAMPLE_FILM, replacing
+from filmcolorizer_cli.options import (
+    FIND,
+    SPLIT_METAVAR,
+    Deinterlace,
+    Device,
+    Duration,
+    Ffmpeg,
+    FilmOrPicturesArgument,
+    InputFps,
+    Json,
+    ModelOption,
+    NoTemporal,
+    OffsetCommand,
+    Overwrite,
+    PairsArgument,
+    Preview,
+    Recolor,
+    Render,
+    Start,
+    Vividness,
+    complete_init,
+    complete_model,
+    is_whole_number,
+    parse_frame_rate,
+    parse_seconds,
+    parse_split,
+)
 from filmcolorizer_cli.stopping import INTERRUPTED, TERMINATED
+from filmcolorizer_cli.targets import (
+    beside,
+    check_ending,
+    check_folder_target,
+    check_pictures,
+    check_report,
+    check_target,
+    check_training_targets,
+    default_target,
+    render_targets,
+)
+from filmcolorizer_cli.wording import (
+    describe_more,
+    describe_outcome,
+    describe_rate,
+    describe_size,
+    describe_sounds,
+    describe_split,
+    describe_time,
+    film_evaluation_as_json,
+    score_rows,
+)
 
 if TYPE_CHECKING:
-    from filmcolorizer_cli.comparison import FilmEvaluation, FilmScore
+    from filmcolorizer_cli.comparison import FilmEvaluation
     from filmcolorizer_cli.encoding import Encoding
     from filmcolorizer_cli.evaluation import Evaluation
     from filmcolorizer_cli.evaluation_page import MadeBy
@@ -35,17 +82,11 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.pairs import Pairs, Split
     from filmcolorizer_cli.sync import SyncMap
     from filmcolorizer_cli.training import Outcome, Step
-    from filmcolorizer_cli.video import Attachment, Film, Sound, Subtitle
+    from filmcolorizer_cli.video import Film
     from filmcolorizer_cli.weights import Model
 
-FIND = "find"  # what --offset without a value stands for
-HIGHEST_FRAME_RATE = 240
 MOST_LINES = 8640  # of stills
-FRAME_RATE = re.compile(r"\d{1,9}(\.\d{1,9}|/\d{1,9})?")
-MOST_TICKS = 100_000  # for a number of seconds, in an exact frame rate
-LONGEST_SECONDS = 1e7
 STOPPED = "stopped; no unfinished file was left behind"
-SPLIT_METAVAR = "SHARES|COUNTS|interleaved"
 DEMO_MOMENTS_SECONDS = (1.0, 3.0, 5.0)  # of the sample film, one of each shot
 
 
@@ -81,25 +122,6 @@ class Commands(TyperGroup):
             raise
 
 
-class OffsetCommand(TyperCommand):
-    """Lets --offset stand alone, anywhere in the line, or be followed by a number of frames."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        joined: list[str] = []
-        rest = iter(args)
-        for word in rest:
-            if word != "--offset":
-                joined.append(word)
-                continue
-            following = next(rest, None)
-            if following is not None and _is_whole_number(following):
-                joined.append(f"--offset={following}")
-            else:
-                joined.append(f"--offset={FIND}")
-                joined += [] if following is None else [following]
-        return super().parse_args(ctx, joined)
-
-
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
@@ -109,211 +131,11 @@ app = typer.Typer(
 )
 
 
-def _is_whole_number(text: str) -> bool:
-    return re.fullmatch(r"[+-]?[0-9]{1,9}", text) is not None
-
-
-def _parse_seconds(text: str) -> float:
-    """Seconds, or [hours:]minutes:seconds."""
-    try:
-        parts = [float(part) for part in str(text).split(":")]
-    except ValueError:
-        parts = []
-    largest, *smaller = parts or [-1.0]
-    is_time = 0 <= largest < LONGEST_SECONDS and all(0 <= part < 60 for part in smaller)
-    if not is_time or len(smaller) > 2:
-        raise typer.BadParameter(
-            f"{text!r} is no time; write seconds, or hours:minutes:seconds, the last two under 60"
-        )
-    seconds = 0.0
-    for part in parts:
-        seconds = seconds * 60 + part
-    return seconds
-
-
-def _parse_frame_rate(text: str) -> Fraction | None:
-    """A number or fraction of frames a second; None for the source's own."""
-    if text == "source":
-        return None
-    return _exact_rate(text, "a number such as 24, a fraction such as 24000/1001, or source")
-
-
-def _parse_input_rate(text: str) -> Fraction:
-    """A number or fraction of frames a second."""
-    return _exact_rate(str(text), "a number such as 18, or a fraction such as 24000/1001")
-
-
-def _exact_rate(text: str, forms: str) -> Fraction:
-    try:
-        rate = Fraction(text if FRAME_RATE.fullmatch(text) else "")
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 1 <= rate <= HIGHEST_FRAME_RATE:
-        raise typer.BadParameter(
-            f"{text!r} is no frame rate from 1 to {HIGHEST_FRAME_RATE}; write {forms}"
-        )
-    rate = rate.limit_denominator(MOST_TICKS)
-    ntsc = Fraction(round(rate) * 1000, 1001)  # 23.976, 29.97 and 59.94 stand for these
-    return ntsc if rate.denominator > 1 and abs(rate - ntsc) < Fraction(1, 100) else rate
-
-
-def _parse_split(text: str) -> tuple[float, ...] | None:
-    """Two counts, as in 2020, or three shares; None for the interleaved split."""
-    if text == "interleaved":
-        return None
-    try:
-        sizes = tuple(float(size) for size in text.split(","))
-    except ValueError:
-        sizes = ()
-    is_counts = len(sizes) == 2 and all(size >= 1 and size.is_integer() for size in sizes)
-    is_shares = len(sizes) == 3 and all(0 < size < float("inf") for size in sizes)
-    if is_shares:
-        sizes = tuple(size / sum(sizes) for size in sizes)
-    if not (is_counts or is_shares):
-        raise typer.BadParameter(
-            f"{text!r} is no split; write three shares such as 70,15,15, the numbers of training"
-            " and validation pairs such as 4000,1000, or interleaved"
-        )
-    return sizes
-
-
-def _describe_split(split: Split) -> str:
-    """The parts of pairs, in words."""
-    from filmcolorizer_cli.pairs import InterleavedSplit
-
-    if isinstance(split, InterleavedSplit):
-        return "interleaved"
-    return (
-        f"by time: validation from {split.validation_from_seconds:g} s, test from"
-        f" {split.test_from_seconds:g} s"
-    )
-
-
 def _choose_split(folder: Pairs, sizes: tuple[float, ...] | None) -> Split:
-    """The split that `_parse_split` understood."""
+    """The split that `parse_split` understood."""
     from filmcolorizer_cli.pairs import InterleavedSplit, split_by_time
 
     return split_by_time(folder.pairs, sizes) if sizes else InterleavedSplit(folder.every)
-
-
-def _complete_model(incomplete: str) -> list[str]:
-    names = [path.stem for path in models_folder().glob("*.safetensors")]
-    names += [
-        str(path)
-        for path in Path().glob("*.safetensors")
-        if not path.name.endswith(".checkpoint.safetensors")
-    ]
-    return sorted(name for name in names if name.startswith(incomplete))
-
-
-def _complete_init(incomplete: str) -> list[str]:
-    names = ["none", *_complete_model(incomplete)]
-    return [name for name in names if name.startswith(incomplete)]
-
-
-def _use_ffmpeg(context: typer.Context, binary: str | None) -> None:
-    if binary is None or context.resilient_parsing:
-        return
-    os.environ["FILMCOLORIZER_FFMPEG"] = binary
-    if context.command.name != "doctor":  # which tells by itself
-        from filmcolorizer_cli.ffmpeg import version
-
-        version()  # another program would be taken for one that finds all films damaged
-
-
-FilmArgument = Annotated[Path, typer.Argument(metavar="FILM", help="A film file.")]
-FilmOrPicturesArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="FILM", help="A film file, or numbered pictures: frames/%05d.png and the like."
-    ),
-]
-InputFps = Annotated[
-    Fraction | None,
-    typer.Option(
-        parser=_parse_input_rate,
-        metavar="N",
-        help="Frames a second of numbered pictures.",
-        show_default="24",
-    ),
-]
-PairsArgument = Annotated[Path, typer.Argument(metavar="PAIRS", help="A folder of pairs.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
-Ffmpeg = Annotated[
-    str | None,
-    typer.Option(
-        envvar="FILMCOLORIZER_FFMPEG",
-        callback=_use_ffmpeg,
-        metavar="PROGRAM",
-        help="An ffmpeg to use instead of the one that was installed along.",
-    ),
-]
-Device = Annotated[
-    Literal["auto", "cpu", "cuda", "mps"],
-    typer.Option(help="Where the network runs; auto takes a GPU when there is one."),
-]
-ModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        metavar="NAME|FILE",
-        autocompletion=_complete_model,
-        help="A shipped model or a weights file.",
-        show_default="./film.safetensors, else default",
-    ),
-]
-Start = Annotated[
-    float,
-    typer.Option(
-        parser=_parse_seconds,
-        metavar="T",
-        help="Begin there, in seconds or H:MM:SS.",
-        show_default="0",
-    ),
-]
-Duration = Annotated[
-    float | None,
-    typer.Option(
-        parser=_parse_seconds,
-        metavar="T",
-        help="Take so much, in seconds or H:MM:SS.",
-        show_default="all",
-    ),
-]
-Vividness = Annotated[
-    float, typer.Option(min=0.0, max=4.0, help="More colour, or less; 0 leaves the film grey.")
-]
-Recolor = Annotated[
-    bool, typer.Option("--recolor", help="Colorize shots that are in colour already as well.")
-]
-Deinterlace = Annotated[
-    Literal["auto", "on", "off"],
-    typer.Option(help="Make whole pictures of fields: where they are found, always or never."),
-]
-
-
-NoTemporal = Annotated[
-    bool,
-    typer.Option("--no-temporal", help="Look at each frame alone; colours may flicker."),
-]
-Preview = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE.png",
-        help="Also write matched frames side by side, and a plot of the segments.",
-        show_default=False,
-    ),
-]
-Render = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Also write both films aligned, to DIR/bw.mp4 and DIR/color.mp4: all that both show,"
-        " at 24 fps, without sound.",
-        show_default=False,
-    ),
-]
 
 
 def _print_version(wanted: bool) -> None:
@@ -345,7 +167,7 @@ def info(film: FilmOrPicturesArgument, input_fps: InputFps = None, as_json: Json
         model, plan = weights.find_model().name, ""
     except WeightsError as error:  # what the film is can be told all the same
         model, plan = None, f"not with the weights there are: {error}"
-    target = _default_target(film)
+    target = default_target(film)
     frames = source.frame_count(TIMELINE_FRAME_RATE)
     if as_json:
         facts = asdict(source) | {
@@ -360,16 +182,16 @@ def info(film: FilmOrPicturesArgument, input_fps: InputFps = None, as_json: Json
     console.facts(
         [
             ("film", f"{source.path} ({source.container})"),
-            ("picture", f"{_describe_size(source)}{rotation}, {source.codec}"),
-            ("frame rate", f"{_describe_rate(source.frame_rate)} frames a second"),
+            ("picture", f"{describe_size(source)}{rotation}, {source.codec}"),
+            ("frame rate", f"{describe_rate(source.frame_rate)} frames a second"),
             ("length", f"{source.duration_seconds:.2f} s, about {source.frame_count()} frames"),
             (
                 "colour tags",
                 f"{matrix}{'' if source.is_matrix_tagged else ' (guessed)'},"
                 f" {source.coding.range} range, {source.pixel_format}",
             ),
-            ("sound", "; ".join(_describe_sounds(source, target)) or "none"),
-            *_describe_more(source, target),
+            ("sound", "; ".join(describe_sounds(source, target)) or "none"),
+            *describe_more(source, target),
             (
                 "colorize",
                 plan
@@ -404,7 +226,7 @@ def sync(
     ffmpeg: Ffmpeg = None,
 ) -> None:
     """Line up a black-and-white film and its coloured version."""
-    is_number = offset is not None and _is_whole_number(offset)
+    is_number = offset is not None and is_whole_number(offset)
     if offset not in (None, FIND) and not is_number:
         raise typer.BadParameter(f"{offset!r} is no number of frames", param_hint="--offset")
 
@@ -414,8 +236,8 @@ def sync(
     target = output or Path("sync.json")
     bw_film, color_film = _probe_films([bw, color], input_fps)
     if writes:
-        _check_target(target, [bw, color], overwrite)
-    _check_pictures(preview, render, [bw, color], overwrite, target if writes else None)
+        check_target(target, [bw, color], overwrite)
+    check_pictures(preview, render, [bw, color], overwrite, target if writes else None)
     if is_number:
         sync_map = syncing.constant_offset(bw_film, color_film, int(str(offset)), 1.0)
     else:
@@ -446,37 +268,6 @@ def sync(
     console.say(f"wrote {target}: {shared}" if writes else shared)
 
 
-def _check_pictures(
-    preview: Path | None,
-    render: Path | None,
-    sources: list[Path],
-    overwrite: bool,
-    output: Path | None,
-) -> None:
-    """Refuse what --preview and --render may not write, before anything is done."""
-    targets = [target.resolve() for target in (output, preview) if target is not None]
-    if preview is not None:
-        _check_ending(preview, ".png", option="--preview")
-        _check_target(preview, sources, overwrite, "--preview")
-    if render is not None:
-        check_folder(render.parent)
-        if render.exists() and not render.is_dir():
-            raise FilmColorizerError(f"{render} is a file; name a folder with --render")
-        targets += [target.resolve() for target in _render_targets(render)]
-        for target in _render_targets(render) if render.is_dir() else ():
-            _check_target(target, sources, overwrite, "--render")
-    for target in targets:
-        if targets.count(target) > 1 or (target != targets[0] and targets[0] in target.parents):
-            raise OptionError(
-                f"{target} would be written twice; name different files with -o, --preview and"
-                " --render"
-            )
-
-
-def _render_targets(folder: Path) -> tuple[Path, Path]:
-    return folder / "bw.mp4", folder / "color.mp4"
-
-
 def _write_pictures(
     bw: Film, color: Film, sync_map: SyncMap, preview: Path | None, render: Path | None
 ) -> None:
@@ -491,7 +282,7 @@ def _write_pictures(
 
         is_new = not render.exists()
         render.mkdir(exist_ok=True)
-        targets = _render_targets(render)
+        targets = render_targets(render)
         written = aligned.render(bw, color, sync_map, *targets)
         total = aligned.Moments().count(sync_map)
         try:
@@ -505,9 +296,9 @@ def _write_pictures(
 def _print_segments(sync_map: SyncMap, frame_rate: Fraction) -> None:
     rows = [
         (
-            _describe_time(segment.bw_start_seconds),
-            _describe_time(segment.bw_end_seconds),
-            _describe_time(segment.color_start_seconds),
+            describe_time(segment.bw_start_seconds),
+            describe_time(segment.bw_end_seconds),
+            describe_time(segment.color_start_seconds),
             f"{segment.offset_seconds * frame_rate:+.1f}",
             f"{segment.rate:.5f}",
             f"{segment.confidence:.2f}",
@@ -517,12 +308,6 @@ def _print_segments(sync_map: SyncMap, frame_rate: Fraction) -> None:
     columns = ("from", "to", "colour from", "offset", "rate", "confidence")
     title = f"{len(rows)} segments that both films show; offsets in frames of the first"
     console.table(title, columns, [rows], left=0)
-
-
-def _describe_time(seconds: float, *, digits: int = 3) -> str:
-    minutes, rest = divmod(round(seconds, digits), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02d}:{rest:0{digits + 3}.{digits}f}"
 
 
 @app.command()
@@ -566,9 +351,9 @@ def extract(
 
     bw_film, *others = _probe_films([bw] if color is None else [bw, color], input_fps)
     color_film = others[0] if others else bw_film
-    _check_folder_target(output, overwrite)
+    check_folder_target(output, overwrite)
     sources = [film.path for film in (bw_film, color_film)]
-    _check_pictures(preview, render, sources, overwrite, output)
+    check_pictures(preview, render, sources, overwrite, output)
     if sync_file is not None:
         sync_map = syncing.read_map(sync_file)
         syncing.check_films(sync_map, bw_film, color_film)
@@ -607,7 +392,7 @@ def train(
         str | None,
         typer.Option(
             metavar="default|none|FILE",
-            autocompletion=_complete_init,
+            autocompletion=complete_init,
             help="The weights to start from: the shipped ones, random ones, or a file's.",
             show_default="default for film, none for classic",
         ),
@@ -680,7 +465,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a network for one film on the pairs taken from it."""
-    sizes = _parse_split(split)
+    sizes = parse_split(split)
 
     from filmcolorizer_cli import training, weights
     from filmcolorizer_cli.networks import pick_device
@@ -695,7 +480,7 @@ def train(
     history = training.read_history(output) if resume and history_file.exists() else []
     watcher = Watcher(folder, parts, output, history, device=where, board=tensorboard)
     written = [output, history_file, watcher.loss_figure, watcher.samples]
-    _check_training_targets(written, checkpoint, resume, overwrite)
+    check_training_targets(written, checkpoint, resume, overwrite)
     for part in PARTS:
         folder.part(part, parts)  # raises where it is empty, before any work is done
     shows_all = sizes is None
@@ -741,7 +526,7 @@ def train(
         f"best of {len(history)} epochs: {best.epoch}, training loss {best.training_loss:.4f},"
         f" validation loss {best.validation_loss:.4f}"
     )
-    console.say(_describe_outcome(outcome))
+    console.say(describe_outcome(outcome))
     console.say(f"wrote {', '.join(str(path) for path in written)}")
 
 
@@ -800,7 +585,7 @@ def evaluate(
     Films are made grey, colorized, and compared with themselves. Flicker is how much colours change
     along the motion, 1.00 as much as the true ones; CDC is how much those of the whole picture do.
     """
-    sizes = _parse_split(split) if split else None
+    sizes = parse_split(split) if split else None
     paths = sources or [Path("pairs")]
     is_pairs = _is_pairs(paths)
     for hint, value in (
@@ -820,7 +605,7 @@ def evaluate(
 
     where = pick_device(device)
     if report is not None:
-        _check_report(report, overwrite)
+        check_report(report, overwrite)
     if is_pairs:
         folder = read_pairs(paths[0])
         chosen = weights.find_model(model)
@@ -834,7 +619,7 @@ def evaluate(
         if report is not None:
             from filmcolorizer_cli.evaluation_page import save_pairs_page
 
-            told = {"pairs": paths[0], "size": size, "split": _describe_split(parts)}
+            told = {"pairs": paths[0], "size": size, "split": describe_split(parts)}
             made_by = _made_by(chosen, where.type, told)
             with _report_page(report) as page:
                 save_pairs_page(result, folder, parts, network, where, page, made_by)
@@ -935,7 +720,7 @@ def colorize(
     ffmpeg: Ffmpeg = None,
 ) -> None:
     """Colorize a black-and-white film, with its sound."""
-    frame_rate = _parse_frame_rate(fps)
+    frame_rate = parse_frame_rate(fps)
 
     from filmcolorizer_cli.encoding import CODECS, HARDWARE, Encoding
 
@@ -945,14 +730,14 @@ def colorize(
     from filmcolorizer_cli.video import find_hardware_decoder, probe
 
     source = _probe_source(film, input_fps)
-    target = output or _default_target(film, CODECS[codec].endings[0])
-    _check_ending(target, *CONTAINERS)
+    target = output or default_target(film, CODECS[codec].endings[0])
+    check_ending(target, *CONTAINERS)
     if target.suffix.lower() not in CODECS[codec].endings:
         raise OptionError(
             f"{target} does not hold {CODECS[codec].name}; give it the ending"
             f" {' or '.join(CODECS[codec].endings)} with -o, or choose another --codec"
         )
-    _check_target(target, [film], overwrite)
+    check_target(target, [film], overwrite)
 
     # What is wrong with the files is said before torch is loaded, which takes seconds.
     from filmcolorizer_cli import weights
@@ -988,7 +773,7 @@ def colorize(
             is_on_card = str(encoding.encoder).endswith(HARDWARE)
             encodes = f"encodes by {encoding.encoder}" if is_on_card else "none encodes"
             console.note(f"graphics card: {decodes}, {encodes}; the processor does the rest")
-        for what, fate in _describe_more(source, target, encoding.frame_rate, start):
+        for what, fate in describe_more(source, target, encoding.frame_rate, start):
             console.note(f"{what}: {fate}")
         if coding.bit_depth < source.coding.bit_depth:
             console.note(
@@ -1006,11 +791,11 @@ def colorize(
     if as_json:
         console.json({"output": str(target), "frames": frames, "model": chosen.name})
         return
-    sounds = "; ".join(_describe_sounds(source, target)) or "the source has none"
+    sounds = "; ".join(describe_sounds(source, target)) or "the source has none"
     written = probe(target)
     console.say(
         f"wrote {target}: {frames} frames, {written.duration_seconds:.2f} s at"
-        f" {_describe_rate(encoding.frame_rate)} frames a second, {_describe_size(written)};"
+        f" {describe_rate(encoding.frame_rate)} frames a second, {describe_size(written)};"
         f" sound: {sounds}"
     )
 
@@ -1026,7 +811,7 @@ def preview(
         typer.Option(
             "--model",
             metavar="NAME|FILE",
-            autocompletion=_complete_model,
+            autocompletion=complete_model,
             help="A shipped model or a weights file; once for each that is to be compared.",
             show_default="./film.safetensors, else default",
         ),
@@ -1060,11 +845,11 @@ def preview(
 
     where = pick_device(device)
     source = _probe_source(film, input_fps)
-    page = output or _beside(film, "-preview.html")
-    _check_ending(page, ".html")
+    page = output or beside(film, "-preview.html")
+    check_ending(page, ".html")
     sheet = page.with_suffix(".png")
     for target in (page, sheet):
-        _check_target(target, [film], overwrite)
+        check_target(target, [film], overwrite)
     named = [weights.find_model(name) for name in models] if models else [weights.find_model()]
     networks = {model.name: weights.load(model) for model in named}
     options = ColorizeOptions(
@@ -1078,7 +863,7 @@ def preview(
     moments = list(console.track(taken, frames, "looking at the film"))
     slides = [
         pages.Slide(
-            _describe_time(moment.seconds, digits=2),
+            describe_time(moment.seconds, digits=2),
             moment.pictures,
             "in colour already, and stays so" if moment.is_colored else "",
         )
@@ -1145,7 +930,7 @@ def compare(
     other_start: Annotated[
         float | None,
         typer.Option(
-            parser=_parse_seconds,
+            parser=parse_seconds,
             metavar="T",
             help="Begin there in B, where it shows a part of A alone.",
             show_default="the same as --start",
@@ -1163,11 +948,11 @@ def compare(
     from filmcolorizer_cli.video import probe
 
     before, after = _probe_films([first, second], input_fps)
-    target = output or _beside(first, "-compare.mp4")
-    _check_ending(target, *CONTAINERS)
+    target = output or beside(first, "-compare.mp4")
+    check_ending(target, *CONTAINERS)
     sheet = target.with_suffix(".png")
     for path in (target, sheet):
-        _check_target(path, [first, second], overwrite)
+        check_target(path, [first, second], overwrite)
     names = labels or (first.name, second.name)
     options = splitscreen.CompareOptions(
         names, layout, start, start if other_start is None else other_start, duration, stills
@@ -1179,7 +964,7 @@ def compare(
     left, right = names if names[0] != names[1] else (f"A {names[0]}", f"B {names[1]}")
     slides = [
         Slide(
-            _describe_time(still.seconds, digits=2),
+            describe_time(still.seconds, digits=2),
             dict(zip((left, right), still.pictures, strict=True)),
         )
         for still in kept
@@ -1191,7 +976,7 @@ def compare(
     shown = probe(target)
     console.say(
         f"wrote {target}: {frames} frames, {shown.duration_seconds:.2f} s at"
-        f" {_describe_rate(shown.frame_rate)} frames a second, {_describe_size(shown)}"
+        f" {describe_rate(shown.frame_rate)} frames a second, {describe_size(shown)}"
     )
     console.say(f"wrote {sheet}: {len(slides)} of them on one sheet")
 
@@ -1264,11 +1049,11 @@ def demo(
 
     where = pick_device(device)
     film = output / "filmcolorizer-sample.mp4"
-    target, picture = _default_target(film), film.with_suffix(".png")
+    target, picture = default_target(film), film.with_suffix(".png")
     # An interrupted demo has left the film, and goes on.
     is_there = film.is_file() and filecmp.cmp(film, SAMPLE_FILM, shallow=False)
     for path in (target, picture) if is_there else (film, target, picture):
-        _check_target(path, [SAMPLE_FILM], overwrite, what="folder")
+        check_target(path, [SAMPLE_FILM], overwrite, what="folder")
     if not is_there:
         with replacing(film) as temporary:
             shutil.copyfile(SAMPLE_FILM, temporary)
@@ -1355,19 +1140,6 @@ def _first_network(arch: str, init: str | None, short_side: int, seed: int) -> t
     return network, True
 
 
-def _describe_outcome(outcome: Outcome) -> str:
-    errors = (
-        f"validation MSE {outcome.validation_mse:.4f}, before training"
-        f" {outcome.first_validation_mse:.4f}"
-    )
-    if outcome.trained_share == 0:
-        return f"nothing beat the first weights on the validation part, so they are kept: {errors}"
-    if outcome.trained_share == 1:
-        return f"kept the trained weights: {errors}"
-    share = f"{outcome.trained_share:.0%}"
-    return f"kept weights {share} of the way from the first to the trained ones: {errors}"
-
-
 def _probe_source(film: Path, input_fps: Fraction | None) -> Film:
     from filmcolorizer_cli.video import is_sequence, probe
 
@@ -1389,175 +1161,6 @@ def _probe_films(films: list[Path], input_fps: Fraction | None) -> list[Film]:
     if not sequences:
         return [_probe_source(film, input_fps) for film in films]
     return [_probe_source(film, input_fps if film in sequences else None) for film in films]
-
-
-def _default_target(film: Path, ending: str = ".mp4") -> Path:
-    return _beside(film, f"-color{ending}")
-
-
-def _beside(film: Path, ending: str) -> Path:
-    """A file beside a film, or beside the folder of numbered pictures, named after it."""
-    from filmcolorizer_cli.video import is_sequence
-
-    if is_sequence(film):
-        folder = film.parent if film.parent.name.strip(".") else film.parent.resolve()
-        return folder.with_name(f"{folder.name}{ending}")
-    return film.with_name(f"{film.stem}{ending}")
-
-
-def _check_target(
-    target: Path, sources: list[Path], overwrite: bool, option: str = "-o", what: str = "file"
-) -> None:
-    """Refuse to write over a source, ever, or over anything else unasked.
-
-    Args:
-        what: the option names.
-    """
-    check_folder(target.parent)
-    if target.is_dir():
-        raise FilmColorizerError(f"{target} is a folder; name a file with {option}")
-    if not target.exists():
-        return
-    if any(source.exists() and target.samefile(source) for source in _files_of(sources)):
-        raise FilmColorizerError(f"{target} is the source itself; name another file with {option}")
-    if not overwrite:
-        raise FilmColorizerError(
-            f"{target} exists already; name another {what} with {option}, or give --overwrite"
-        )
-
-
-def _files_of(sources: list[Path]) -> Iterator[Path]:
-    """The files that sources consist of, each numbered picture for itself."""
-    from filmcolorizer_cli.video import is_sequence, sequence_files
-
-    for source in sources:
-        yield from sequence_files(source).values() if is_sequence(source) else [source]
-
-
-def _check_ending(target: Path, *endings: str, option: str = "-o") -> None:
-    if target.suffix.lower() not in endings:
-        *others, last = endings
-        listed = f"{', '.join(others)} or {last}" if others else last
-        raise OptionError(f"{target} does not end in {listed}; name a file that does with {option}")
-
-
-def _check_folder_target(folder: Path, overwrite: bool) -> None:
-    """Refuse to replace a folder unasked, and one that holds anything but pairs ever."""
-    check_folder(folder.parent)
-    if not folder.exists():
-        return
-    if not (folder / "pairs.json").is_file():
-        raise FilmColorizerError(
-            f"{folder} exists and is no folder of pairs; name another folder with -o"
-        )
-    ours = {folder / "bw", folder / "color", folder / "pairs.json"}
-    stills = {path for side in ("bw", "color") for path in (folder / side).glob("*.png")}
-    foreign = sorted(set(folder.rglob("*")) - ours - stills)
-    if foreign or folder.resolve() == Path.cwd():
-        reason = f"holds more than pairs ({foreign[0]})" if foreign else "is the current folder"
-        raise FilmColorizerError(f"{folder} {reason}; name another folder with -o")
-    if not overwrite:
-        raise FilmColorizerError(
-            f"{folder} exists already; name another folder with -o, or give --overwrite"
-        )
-
-
-def _check_training_targets(
-    outputs: list[Path], checkpoint: Path, resume: bool, overwrite: bool
-) -> None:
-    """Refuse to lose trained weights, what stands beside them, or an interrupted training."""
-    _check_ending(outputs[0], ".safetensors")
-    check_folder(outputs[0].parent)
-    for output in outputs:
-        if output.is_dir():
-            raise FilmColorizerError(f"{output} is a folder; name a file with -o")
-    if resume or overwrite:
-        return
-    if checkpoint.exists():
-        raise FilmColorizerError(
-            f"an interrupted training is kept in {checkpoint}; go on with --resume, or start anew"
-            " with --overwrite"
-        )
-    for output in outputs:
-        if output.exists():
-            raise FilmColorizerError(
-                f"{output} exists already; name another file with -o, or give --overwrite"
-            )
-
-
-def _describe_size(film: Film) -> str:
-    size = f"{film.width}x{film.height}"
-    if film.sample_aspect_ratio != 1:
-        shape = f"{film.sample_aspect_ratio.numerator}:{film.sample_aspect_ratio.denominator}"
-        return f"{size} with pixels of {shape}"
-    return size
-
-
-def _describe_rate(rate: Fraction) -> str:
-    return str(rate) if rate.denominator == 1 else f"{rate} ({float(rate):.3f})"
-
-
-def _describe_sounds(film: Film, target: Path) -> list[str]:
-    from filmcolorizer_cli.joining import CONTAINERS
-
-    container = CONTAINERS[target.suffix.lower()]
-    return [
-        f"{_describe_track(sound)} {'copied' if container.keeps(sound) else 'to AAC'}"
-        for sound in film.sounds
-    ]
-
-
-def _describe_more(
-    film: Film, target: Path, frame_rate: Fraction = Fraction(24), start_seconds: float = 0.0
-) -> list[tuple[str, str]]:
-    """What else a film holds, and what becomes of it."""
-    from filmcolorizer_cli.joining import CONTAINERS, keeps_time_code
-
-    ending = target.suffix.lower()
-    lost = f"left out, since {ending[1:]} cannot hold them"
-    if ending != ".mkv":
-        lost += " (an mkv holds all that are known)"
-    facts = []
-    if film.subtitles:
-        subtitles = (
-            f"{_describe_track(s)} {'kept' if CONTAINERS[ending].holds(s) else lost}"
-            for s in film.subtitles
-        )
-        facts.append(("subtitles", "; ".join(subtitles)))
-    if film.chapters:
-        facts.append(("chapters", f"{film.chapters} kept"))
-    if film.attachments:
-        attachments = (
-            f"{_describe_attachment(a)} {'kept' if CONTAINERS[ending].attaches(a) else lost}"
-            for a in film.attachments
-        )
-        facts.append(("attachments", "; ".join(attachments)))
-    if film.time_code:
-        is_kept = keeps_time_code(film, frame_rate, start_seconds)
-        fate = "kept" if is_kept else "left out, since it counts other frames"
-        facts.append(("time code", f"{film.time_code} {fate}"))
-    if film.other_pictures:
-        facts.append(("more pictures", f"{'; '.join(film.other_pictures)} left out"))
-    return facts
-
-
-def _describe_track(track: Sound | Subtitle) -> str:
-    return f"{track.codec} ({track.language})" if track.language else track.codec
-
-
-def _describe_attachment(attachment: Attachment) -> str:
-    if attachment.codec:
-        return f"cover ({attachment.codec})"
-    return attachment.name or "a file without a name"
-
-
-def _check_report(folder: Path, overwrite: bool) -> None:
-    """Refuse what --report may not write, before anything is done."""
-    check_folder(folder.parent)
-    if folder.exists() and not folder.is_dir():
-        raise FilmColorizerError(f"{folder} is a file; name a folder with --report")
-    if folder.exists():
-        _check_target(folder / "index.html", [], overwrite, "--report")
 
 
 @contextmanager
@@ -1648,7 +1251,7 @@ def _show_film_evaluations(
     means = {way: mean_score([getattr(result, way) for _, result in results]) for way in WAYS}
     if as_json:
         ways = [way for way in WAYS if with_baseline or way != "baseline"]
-        films = [_film_evaluation_as_json(film, result, ways) for film, result in results]
+        films = [film_evaluation_as_json(film, result, ways) for film, result in results]
         mean = {way: asdict(means[way]) for way in ways}
         console.json({"model": model.name, "films": films, "mean": mean})
         return
@@ -1658,7 +1261,7 @@ def _show_film_evaluations(
     if len(results) > 1:
         scores.append((f"mean of {len(results)} films", means))
     sections = [
-        [(name, "", "", "", "", ""), *_score_rows(ways, model, with_baseline=with_baseline)]
+        [(name, "", "", "", "", ""), *score_rows(ways, model, with_baseline=with_baseline)]
         for name, ways in scores
     ]
     columns = ("", "PSNR, dB", "over grey", "colourfulness", "flicker", "CDC")
@@ -1666,50 +1269,3 @@ def _show_film_evaluations(
         f"network {model.config['arch']}: means over the frames, flicker as a ratio to the truth's"
     )
     console.table(title, columns, sections)
-
-
-def _film_evaluation_as_json(
-    film: Film, result: FilmEvaluation, ways: list[str]
-) -> dict[str, object]:
-    """What scripts get; the numbers of single frames are left to the library."""
-    return {
-        "film": str(film.path),
-        "width": result.width,
-        "height": result.height,
-        "frame_rate": str(result.frame_rate),
-        "frames": result.frames,
-        **{way: asdict(getattr(result, way)) for way in ways},
-        "shots": [
-            {
-                "begin_seconds": shot.begin_seconds,
-                "end_seconds": shot.end_seconds,
-                "frames": shot.frames,
-                **{way: asdict(getattr(shot, way)) for way in ways},
-            }
-            for shot in result.shots
-        ],
-    }
-
-
-def _score_rows(
-    scores: dict[str, FilmScore], model: Model, *, with_baseline: bool
-) -> list[tuple[str, ...]]:
-    """A row of a table for each way of colouring."""
-    grey = scores["baseline"]
-    named = {"naive baseline": grey} if with_baseline else {}
-    named |= {model.name: scores["network"], "truth": scores["truth"]}
-    rows = []
-    for name, score in named.items():
-        gain = None
-        if score.psnr is not None and grey.psnr is not None:
-            gain = score.psnr - grey.psnr
-        shown = (
-            (score.psnr, ".2f"),
-            (gain, "+.2f"),
-            (score.colorfulness, ".1f"),
-            (score.flicker_ratio, ".2f"),
-            (score.cdc, ".5f"),
-        )
-        numbers = ("-" if number is None else format(number, form) for number, form in shown)
-        rows.append((f" {name}", *numbers))
-    return rows

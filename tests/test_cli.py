@@ -44,7 +44,7 @@ from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM, models_folder
 from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, build
 from filmcolorizer_cli.pairs import ExtractOptions, Pairs, read_pairs, split_by_time
-from filmcolorizer_cli.video import Film, Subtitle, probe
+from filmcolorizer_cli.video import Film, probe
 from tests.conftest import (
     LOSSLESS,
     TINY,
@@ -670,13 +670,6 @@ def test_train_tells_when_nothing_beats_the_first_weights(own_pairs: Pairs) -> N
         assert torch.equal(before, after)
 
 
-def test_describe_outcome_tells_how_far_a_blend_goes() -> None:
-    assert cli._describe_outcome(training.Outcome(0.75, 0.12344, 1.5)) == (
-        "kept weights 75% of the way from the first to the trained ones: validation MSE 0.1234,"
-        " before training 1.5000"
-    )
-
-
 def test_help_tells_the_defaults_that_there_are() -> None:
     program: Any = typer.main.get_command(cli.app)
     shown = {
@@ -1163,27 +1156,6 @@ def quick(film: Path, model: Path, *more: object) -> Film:
         "model": str(model),
     }
     return target
-
-
-@pytest.mark.parametrize(
-    ("text", "rate"),
-    [
-        ("24", Fraction(24)),
-        ("source", None),
-        ("24000/1001", Fraction(24000, 1001)),
-        ("23.976", Fraction(24000, 1001)),
-        ("23.98", Fraction(24000, 1001)),
-        ("29.97", Fraction(30000, 1001)),
-        ("59.94", Fraction(60000, 1001)),
-        ("12.5", Fraction(25, 2)),
-        ("60", Fraction(60)),
-        ("10", Fraction(10)),  # which 10000/1001 is near to
-        ("9.99", Fraction(10000, 1001)),
-        ("1", Fraction(1)),
-    ],
-)
-def test_frame_rates_are_exact(text: str, rate: Fraction | None) -> None:
-    assert cli._parse_frame_rate(text) == rate
 
 
 @pytest.mark.parametrize(
@@ -1820,19 +1792,6 @@ def test_colorize_tells_first_what_goes_along(
     told = succeed("info", film_with_subtitles)
     assert "subtitles    subrip (eng) kept" in told
     assert "chapters     1 kept" in told
-    # The same film, were its subtitles pictures; ffmpeg makes none from text.
-    pictures = (Subtitle(1, "dvd_subtitle", "eng"),)
-    film = replace(probe(film_with_subtitles), subtitles=pictures)
-    assert cli._describe_more(film, Path("o.mp4"))[0] == (
-        "subtitles",
-        "dvd_subtitle (eng) left out, since mp4 cannot hold them (an mkv holds all that are known)",
-    )
-    assert cli._describe_more(film, Path("o.mkv"))[0] == ("subtitles", "dvd_subtitle (eng) kept")
-    strange = replace(film, subtitles=(Subtitle(1, "unknown", None),))
-    assert cli._describe_more(strange, Path("o.mkv"))[0] == (
-        "subtitles",
-        "unknown left out, since mkv cannot hold them",
-    )
 
 
 def numbered_pictures(folder: str, count: int = 9) -> Path:

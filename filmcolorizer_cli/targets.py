@@ -1,0 +1,146 @@
+"""What a command is going to write: where that is by default, and whether it may.
+
+Like `options`, it answers at once: what is slow is imported where it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from filmcolorizer_cli.errors import FilmColorizerError, OptionError
+from filmcolorizer_cli.files import check_folder
+
+
+def default_target(film: Path, ending: str = ".mp4") -> Path:
+    return beside(film, f"-color{ending}")
+
+
+def beside(film: Path, ending: str) -> Path:
+    """A file beside a film, or beside the folder of numbered pictures, named after it."""
+    from filmcolorizer_cli.video import is_sequence
+
+    if is_sequence(film):
+        folder = film.parent if film.parent.name.strip(".") else film.parent.resolve()
+        return folder.with_name(f"{folder.name}{ending}")
+    return film.with_name(f"{film.stem}{ending}")
+
+
+def render_targets(folder: Path) -> tuple[Path, Path]:
+    return folder / "bw.mp4", folder / "color.mp4"
+
+
+def check_target(
+    target: Path, sources: list[Path], overwrite: bool, option: str = "-o", what: str = "file"
+) -> None:
+    """Refuse to write over a source, ever, or over anything else unasked.
+
+    Args:
+        what: the option names.
+    """
+    check_folder(target.parent)
+    if target.is_dir():
+        raise FilmColorizerError(f"{target} is a folder; name a file with {option}")
+    if not target.exists():
+        return
+    if any(source.exists() and target.samefile(source) for source in _files_of(sources)):
+        raise FilmColorizerError(f"{target} is the source itself; name another file with {option}")
+    if not overwrite:
+        raise FilmColorizerError(
+            f"{target} exists already; name another {what} with {option}, or give --overwrite"
+        )
+
+
+def _files_of(sources: list[Path]) -> Iterator[Path]:
+    """The files that sources consist of, each numbered picture for itself."""
+    from filmcolorizer_cli.video import is_sequence, sequence_files
+
+    for source in sources:
+        yield from sequence_files(source).values() if is_sequence(source) else [source]
+
+
+def check_ending(target: Path, *endings: str, option: str = "-o") -> None:
+    if target.suffix.lower() not in endings:
+        *others, last = endings
+        listed = f"{', '.join(others)} or {last}" if others else last
+        raise OptionError(f"{target} does not end in {listed}; name a file that does with {option}")
+
+
+def check_folder_target(folder: Path, overwrite: bool) -> None:
+    """Refuse to replace a folder unasked, and one that holds anything but pairs ever."""
+    check_folder(folder.parent)
+    if not folder.exists():
+        return
+    if not (folder / "pairs.json").is_file():
+        raise FilmColorizerError(
+            f"{folder} exists and is no folder of pairs; name another folder with -o"
+        )
+    ours = {folder / "bw", folder / "color", folder / "pairs.json"}
+    stills = {path for side in ("bw", "color") for path in (folder / side).glob("*.png")}
+    foreign = sorted(set(folder.rglob("*")) - ours - stills)
+    if foreign or folder.resolve() == Path.cwd():
+        reason = f"holds more than pairs ({foreign[0]})" if foreign else "is the current folder"
+        raise FilmColorizerError(f"{folder} {reason}; name another folder with -o")
+    if not overwrite:
+        raise FilmColorizerError(
+            f"{folder} exists already; name another folder with -o, or give --overwrite"
+        )
+
+
+def check_training_targets(
+    outputs: list[Path], checkpoint: Path, resume: bool, overwrite: bool
+) -> None:
+    """Refuse to lose trained weights, what stands beside them, or an interrupted training."""
+    check_ending(outputs[0], ".safetensors")
+    check_folder(outputs[0].parent)
+    for output in outputs:
+        if output.is_dir():
+            raise FilmColorizerError(f"{output} is a folder; name a file with -o")
+    if resume or overwrite:
+        return
+    if checkpoint.exists():
+        raise FilmColorizerError(
+            f"an interrupted training is kept in {checkpoint}; go on with --resume, or start anew"
+            " with --overwrite"
+        )
+    for output in outputs:
+        if output.exists():
+            raise FilmColorizerError(
+                f"{output} exists already; name another file with -o, or give --overwrite"
+            )
+
+
+def check_pictures(
+    preview: Path | None,
+    render: Path | None,
+    sources: list[Path],
+    overwrite: bool,
+    output: Path | None,
+) -> None:
+    """Refuse what --preview and --render may not write, before anything is done."""
+    targets = [target.resolve() for target in (output, preview) if target is not None]
+    if preview is not None:
+        check_ending(preview, ".png", option="--preview")
+        check_target(preview, sources, overwrite, "--preview")
+    if render is not None:
+        check_folder(render.parent)
+        if render.exists() and not render.is_dir():
+            raise FilmColorizerError(f"{render} is a file; name a folder with --render")
+        targets += [target.resolve() for target in render_targets(render)]
+        for target in render_targets(render) if render.is_dir() else ():
+            check_target(target, sources, overwrite, "--render")
+    for target in targets:
+        if targets.count(target) > 1 or (target != targets[0] and targets[0] in target.parents):
+            raise OptionError(
+                f"{target} would be written twice; name different files with -o, --preview and"
+                " --render"
+            )
+
+
+def check_report(folder: Path, overwrite: bool) -> None:
+    """Refuse what --report may not write, before anything is done."""
+    check_folder(folder.parent)
+    if folder.exists() and not folder.is_dir():
+        raise FilmColorizerError(f"{folder} is a file; name a folder with --report")
+    if folder.exists():
+        check_target(folder / "index.html", [], overwrite, "--report")

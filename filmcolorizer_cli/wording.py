@@ -1,0 +1,162 @@
+"""Films and results in words, in rows of tables, and in plain values for scripts.
+
+Like `options`, it answers at once: what is slow is imported where it is needed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from filmcolorizer_cli.comparison import FilmEvaluation, FilmScore
+    from filmcolorizer_cli.pairs import Split
+    from filmcolorizer_cli.training import Outcome
+    from filmcolorizer_cli.video import Attachment, Film, Sound, Subtitle
+    from filmcolorizer_cli.weights import Model
+
+
+def describe_split(split: Split) -> str:
+    """The parts of pairs, in words."""
+    from filmcolorizer_cli.pairs import InterleavedSplit
+
+    if isinstance(split, InterleavedSplit):
+        return "interleaved"
+    return (
+        f"by time: validation from {split.validation_from_seconds:g} s, test from"
+        f" {split.test_from_seconds:g} s"
+    )
+
+
+def describe_time(seconds: float, *, digits: int = 3) -> str:
+    minutes, rest = divmod(round(seconds, digits), 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{hours}:{minutes:02d}:{rest:0{digits + 3}.{digits}f}"
+
+
+def describe_outcome(outcome: Outcome) -> str:
+    errors = (
+        f"validation MSE {outcome.validation_mse:.4f}, before training"
+        f" {outcome.first_validation_mse:.4f}"
+    )
+    if outcome.trained_share == 0:
+        return f"nothing beat the first weights on the validation part, so they are kept: {errors}"
+    if outcome.trained_share == 1:
+        return f"kept the trained weights: {errors}"
+    share = f"{outcome.trained_share:.0%}"
+    return f"kept weights {share} of the way from the first to the trained ones: {errors}"
+
+
+def describe_size(film: Film) -> str:
+    size = f"{film.width}x{film.height}"
+    if film.sample_aspect_ratio != 1:
+        shape = f"{film.sample_aspect_ratio.numerator}:{film.sample_aspect_ratio.denominator}"
+        return f"{size} with pixels of {shape}"
+    return size
+
+
+def describe_rate(rate: Fraction) -> str:
+    return str(rate) if rate.denominator == 1 else f"{rate} ({float(rate):.3f})"
+
+
+def describe_sounds(film: Film, target: Path) -> list[str]:
+    from filmcolorizer_cli.joining import CONTAINERS
+
+    container = CONTAINERS[target.suffix.lower()]
+    return [
+        f"{_describe_track(sound)} {'copied' if container.keeps(sound) else 'to AAC'}"
+        for sound in film.sounds
+    ]
+
+
+def describe_more(
+    film: Film, target: Path, frame_rate: Fraction = Fraction(24), start_seconds: float = 0.0
+) -> list[tuple[str, str]]:
+    """What else a film holds, and what becomes of it."""
+    from filmcolorizer_cli.joining import CONTAINERS, keeps_time_code
+
+    ending = target.suffix.lower()
+    lost = f"left out, since {ending[1:]} cannot hold them"
+    if ending != ".mkv":
+        lost += " (an mkv holds all that are known)"
+    facts = []
+    if film.subtitles:
+        subtitles = (
+            f"{_describe_track(s)} {'kept' if CONTAINERS[ending].holds(s) else lost}"
+            for s in film.subtitles
+        )
+        facts.append(("subtitles", "; ".join(subtitles)))
+    if film.chapters:
+        facts.append(("chapters", f"{film.chapters} kept"))
+    if film.attachments:
+        attachments = (
+            f"{_describe_attachment(a)} {'kept' if CONTAINERS[ending].attaches(a) else lost}"
+            for a in film.attachments
+        )
+        facts.append(("attachments", "; ".join(attachments)))
+    if film.time_code:
+        is_kept = keeps_time_code(film, frame_rate, start_seconds)
+        fate = "kept" if is_kept else "left out, since it counts other frames"
+        facts.append(("time code", f"{film.time_code} {fate}"))
+    if film.other_pictures:
+        facts.append(("more pictures", f"{'; '.join(film.other_pictures)} left out"))
+    return facts
+
+
+def _describe_track(track: Sound | Subtitle) -> str:
+    return f"{track.codec} ({track.language})" if track.language else track.codec
+
+
+def _describe_attachment(attachment: Attachment) -> str:
+    if attachment.codec:
+        return f"cover ({attachment.codec})"
+    return attachment.name or "a file without a name"
+
+
+def film_evaluation_as_json(
+    film: Film, result: FilmEvaluation, ways: list[str]
+) -> dict[str, object]:
+    """What scripts get; the numbers of single frames are left to the library."""
+    return {
+        "film": str(film.path),
+        "width": result.width,
+        "height": result.height,
+        "frame_rate": str(result.frame_rate),
+        "frames": result.frames,
+        **{way: asdict(getattr(result, way)) for way in ways},
+        "shots": [
+            {
+                "begin_seconds": shot.begin_seconds,
+                "end_seconds": shot.end_seconds,
+                "frames": shot.frames,
+                **{way: asdict(getattr(shot, way)) for way in ways},
+            }
+            for shot in result.shots
+        ],
+    }
+
+
+def score_rows(
+    scores: dict[str, FilmScore], model: Model, *, with_baseline: bool
+) -> list[tuple[str, ...]]:
+    """A row of a table for each way of colouring."""
+    grey = scores["baseline"]
+    named = {"naive baseline": grey} if with_baseline else {}
+    named |= {model.name: scores["network"], "truth": scores["truth"]}
+    rows = []
+    for name, score in named.items():
+        gain = None
+        if score.psnr is not None and grey.psnr is not None:
+            gain = score.psnr - grey.psnr
+        shown = (
+            (score.psnr, ".2f"),
+            (gain, "+.2f"),
+            (score.colorfulness, ".1f"),
+            (score.flicker_ratio, ".2f"),
+            (score.cdc, ".5f"),
+        )
+        numbers = ("-" if number is None else format(number, form) for number, form in shown)
+        rows.append((f" {name}", *numbers))
+    return rows

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from filmcolorizer_cli.errors import FilmColorizerError, OptionError
+from filmcolorizer_cli.targets import beside, check_ending, check_target, default_target
+
+
+@pytest.mark.parametrize(
+    ("film", "target"),
+    [
+        ("old.film.avi", "old.film-color.mp4"),
+        ("reels/one.mkv", "reels/one-color.mp4"),
+        ("frames/%05d.png", "frames-color.mp4"),
+        ("reels/one/f%d.tif", "reels/one-color.mp4"),
+    ],
+)
+def test_default_target_lies_beside_the_film(film: str, target: str) -> None:
+    assert default_target(Path(film)) == Path(target)
+
+
+def test_beside_pictures_of_the_current_folder_is_named_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "reel"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert beside(Path("%05d.png"), "-preview.html") == tmp_path / "reel-preview.html"
+
+
+def test_check_target_never_lets_a_source_be_written_over(tmp_path: Path) -> None:
+    source, link = tmp_path / "film.mp4", tmp_path / "link.mp4"
+    source.touch()
+    link.symlink_to(source)
+    picture = tmp_path / "001.png"
+    picture.touch()
+    for sources, target in (([source], source), ([source], link), ([link], source)):
+        with pytest.raises(FilmColorizerError, match="is the source itself; name another file"):
+            check_target(target, sources, overwrite=True)
+    with pytest.raises(FilmColorizerError, match=r"001\.png is the source itself"):
+        check_target(picture, [tmp_path / "%03d.png"], overwrite=True)
+    check_target(tmp_path / "other.mp4", [source], overwrite=False)
+
+
+def test_check_target_lets_others_be_written_over_where_told(tmp_path: Path) -> None:
+    target = tmp_path / "o.mp4"
+    target.touch()
+    with pytest.raises(FilmColorizerError, match="exists already; name another file with --render"):
+        check_target(target, [], overwrite=False, option="--render")
+    check_target(target, [], overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("endings", "listed"), [((".png",), ".png"), ((".mp4", ".mov", ".mkv"), ".mp4, .mov or .mkv")]
+)
+def test_check_ending_lists_what_may_be(endings: tuple[str, ...], listed: str) -> None:
+    check_ending(Path(f"film{endings[-1].upper()}"), *endings)
+    with pytest.raises(OptionError, match=f"film.gif does not end in {listed}; name a file"):
+        check_ending(Path("film.gif"), *endings)

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.training import Outcome
+from filmcolorizer_cli.video import Subtitle, probe
+from filmcolorizer_cli.wording import describe_more, describe_outcome, describe_size, describe_time
+
+
+def test_describe_outcome_tells_how_far_a_blend_goes() -> None:
+    assert describe_outcome(Outcome(0.75, 0.12344, 1.5)) == (
+        "kept weights 75% of the way from the first to the trained ones: validation MSE 0.1234,"
+        " before training 1.5000"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0:00:00.000"), (59.9996, "0:01:00.000"), (3661.25, "1:01:01.250")],
+)
+def test_describe_time_carries_what_is_rounded_up(seconds: float, text: str) -> None:
+    assert describe_time(seconds) == text
+
+
+def test_describe_size_tells_of_pixels_that_are_no_squares() -> None:
+    film = replace(probe(SAMPLE_FILM), width=720, height=576)
+    assert describe_size(film) == "720x576"
+    wide = replace(film, sample_aspect_ratio=Fraction(64, 45))
+    assert describe_size(wide) == "720x576 with pixels of 64:45"
+
+
+@pytest.mark.parametrize(
+    ("codec", "language", "target", "fate"),
+    [
+        (
+            "dvd_subtitle",
+            "eng",
+            "o.mp4",
+            "dvd_subtitle (eng) left out, since mp4 cannot hold them (an mkv holds all that are"
+            " known)",
+        ),
+        ("dvd_subtitle", "eng", "o.mkv", "dvd_subtitle (eng) kept"),
+        ("unknown", None, "o.mkv", "unknown left out, since mkv cannot hold them"),
+    ],
+)
+def test_describe_more_tells_of_subtitles_that_no_file_holds(
+    codec: str, language: str | None, target: str, fate: str
+) -> None:
+    """As of a film that had them; ffmpeg makes no pictures of text."""
+    film = replace(probe(SAMPLE_FILM), subtitles=(Subtitle(1, codec, language),))
+    assert describe_more(film, Path(target))[0] == ("subtitles", fate)
