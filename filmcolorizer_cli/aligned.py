@@ -80,6 +80,11 @@ class Moments:
         frames = (float(seconds * TIMELINE_FRAME_RATE) - ROUNDING for seconds in (begin, end))
         return range(*(math.ceil(frame / self.every) for frame in frames))
 
+    def first_seconds(self, sync_map: SyncMap) -> float:
+        """The time of the first one in any segment; there must be one."""
+        numbers = map(self.numbers, sync_map.segments)
+        return min(part.start for part in numbers if part) * self.step_seconds
+
     def count(self, sync_map: SyncMap) -> int:
         """How many there are in all segments."""
         return sum(len(self.numbers(segment)) for segment in sync_map.segments)

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from filmcolorizer_cli.errors import FilmColorizerError
+from filmcolorizer_cli.stopping import held_signals
 
 SAMPLE_FILM = Path(__file__).parent / "sample.mp4"  # made by docs/make_sample.py
 CHECKSUMS_FILE = "SHA256SUMS"  # of the shipped weights, beside them, as sha256sum writes it
@@ -35,14 +36,26 @@ def temporary_beside(path: Path) -> Path:
     What a program that was killed has left there is removed.
     """
     path = followed(path)
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        process = left.name.removesuffix(".part").rpartition(".")[2]
-        if process.isdecimal() and not psutil.pid_exists(int(process)):
-            if left.is_dir():
-                shutil.rmtree(left, ignore_errors=True)
-            else:
-                left.unlink(missing_ok=True)
+    for left in _left_beside(path, "part"):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
     return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def _left_beside(path: Path, ending: str) -> list[Path]:
+    """What programs that were killed have left there under hidden names, made as below.
+
+    Our own number may have been that of one before, as in a container.
+    """
+    left = []
+    for hidden in sorted(path.parent.glob(f".{glob.escape(path.name)}.*.{ending}")):
+        process = hidden.name.removesuffix(f".{ending}").rpartition(".")[2]
+        if process.isdecimal():
+            is_dead = int(process) == os.getpid() or not psutil.pid_exists(int(process))
+            left += [hidden] if is_dead else []
+    return left
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
@@ -67,6 +80,44 @@ def replacing(path: Path) -> Iterator[Path]:
         raise cannot_write(path, error) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder to fill, which becomes ``path`` when the block ends well.
+
+    A folder that is there already makes way only then.
+
+    Raises:
+        FilmColorizerError: the folder cannot be written; ``path`` is as it was before.
+    """
+    path = followed(path)
+    put_back(path)
+    temporary = temporary_beside(path)
+    older = path.with_name(f".{path.name}.{os.getpid()}.old")
+    try:
+        temporary.mkdir()
+        yield temporary
+        with held_signals():  # between the two there would be neither the older nor the new one
+            if path.exists():
+                path.replace(older)
+            temporary.replace(path)
+            shutil.rmtree(older, ignore_errors=True)
+    except OSError as error:
+        raise cannot_write(path, error) from None
+    finally:
+        with held_signals():
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def put_back(path: Path) -> None:
+    """Put an older folder back in its place, whose replacement was killed half-way."""
+    path = followed(path)
+    for older in _left_beside(path, "old"):
+        if path.exists():
+            shutil.rmtree(older, ignore_errors=True)
+        else:
+            older.replace(path)
 
 
 def cannot_write(path: Path, error: OSError) -> FilmColorizerError:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import bisect
 import json
 import math
-import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -29,8 +28,8 @@ from filmcolorizer_cli.aligned import (
     reading_size,
 )
 from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
-from filmcolorizer_cli.errors import OptionError, PairsError
-from filmcolorizer_cli.files import cannot_write, check_folder, followed, temporary_beside
+from filmcolorizer_cli.errors import OptionError, PairsError, VideoError
+from filmcolorizer_cli.files import check_folder, followed, replacing_folder
 from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.survey import glance
 from filmcolorizer_cli.sync import WHOLE, Area, SyncMap, film_identity
@@ -79,6 +78,7 @@ class Pair:
 class TimeSplit:
     """Which times of a film train, validate and test; each part begins with a new shot."""
 
+    measured: ClassVar = PARTS
     validation_from_seconds: float
     test_from_seconds: float
 
@@ -102,6 +102,7 @@ class InterleavedSplit:
         every: a moment comes after so many frames of the 24 fps timeline.
     """
 
+    measured: ClassVar = PARTS
     every: int
 
     def parts(self, pairs: Sequence[Pair]) -> list[Part]:
@@ -115,7 +116,22 @@ class InterleavedSplit:
         return {"every": self.every}
 
 
-Split = TimeSplit | InterleavedSplit
+@dataclass(frozen=True)
+class Undivided:
+    """All pairs train, and the same ones tell when it is enough; there are none to test.
+
+    For a handful of stills painted by hand, of which none is to be held back.
+    """
+
+    measured: ClassVar[tuple[Part, ...]] = ("train",)
+
+    def describe(self) -> dict[str, bool]:
+        """Plain values, of which `read_split` makes a split again."""
+        return {"undivided": True}
+
+
+# Each tells, as ``measured``, of which parts a network's scores mean something.
+Split = TimeSplit | InterleavedSplit | Undivided
 
 
 def read_split(description: Any) -> Split:
@@ -125,6 +141,8 @@ def read_split(description: Any) -> Split:
         ValueError: they describe none.
     """
     with suppress(AttributeError, OverflowError, TypeError):  # OverflowError of huge integers
+        if description == Undivided().describe():
+            return Undivided()
         if "every" in description:
             interleaved = InterleavedSplit(**description)
             if type(interleaved.every) is int and interleaved.every > 0:  # True is an int as well
@@ -160,6 +178,8 @@ class Pairs:
         Raises:
             PairsError: there are none.
         """
+        if isinstance(split, Undivided):
+            return list(self.pairs)
         parts = split.parts(self.pairs)
         chosen = [pair for pair, its in zip(self.pairs, parts, strict=True) if its == part]
         if not chosen:
@@ -263,14 +283,14 @@ def extract(
         FilmColorizerError: the folder cannot be written.
         VideoError: a film cannot be read.
     """
-    folder = followed(folder)
-    check_folder(folder.parent)
-    temporary = temporary_beside(folder)
-    try:
-        (temporary / "bw").mkdir(parents=True)
+    check_folder(followed(folder).parent)
+    if not count_stills(sync_map, options):
+        raise _no_stills()
+    with replacing_folder(folder) as temporary:
+        (temporary / "bw").mkdir()
         (temporary / "color").mkdir()
         cuts_file = temporary / "cuts.txt"
-        picture = _picture(bw or color, sync_map)
+        picture = _picture(bw or color, sync_map, options)
         aspect_ratio = area_aspect_ratio(bw or color, picture)
         size = still_size(options.size, aspect_ratio)
         stills: list[tuple[str, float, float]] = []
@@ -281,29 +301,24 @@ def extract(
             has_color = has_color or _has_color(still)
             yield len(stills)
         if not stills:
-            raise OptionError(
-                "there is no still in this part of the films; give another --start, --duration or"
-                " a smaller --every"
-            )
+            raise _no_stills()
         if not has_color:
             raise OptionError(
                 f"{color.path} shows no colours in these stills; give a coloured film"
                 + (", after the black-and-white one" if bw else "")
             )
-        pairs = _number_shots(stills, read_cuts(cuts_file))
+        first_seconds = options.moments.first_seconds(sync_map)
+        pairs = _number_shots(stills, read_cuts(cuts_file), first_seconds)
         cuts_file.unlink(missing_ok=True)
         _write_index(temporary, bw or color, color, aspect_ratio, size, options.every, pairs)
-        replaced = temporary_beside(folder.with_name(f"{folder.name}-replaced"))
-        with held_signals():  # between the two there would be neither the older nor the new one
-            if folder.exists():
-                folder.replace(replaced)
-            temporary.replace(folder)
-            shutil.rmtree(replaced, ignore_errors=True)
-    except OSError as error:
-        raise cannot_write(folder, error) from None
-    finally:
-        with held_signals():
-            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _no_stills() -> OptionError:
+    """The sentence for a part that is too short for a single still."""
+    return OptionError(
+        "there is no still in this part of the films; give another --start, --duration or a"
+        " smaller --every"
+    )
 
 
 def count_stills(sync_map: SyncMap, options: ExtractOptions) -> int:
@@ -326,7 +341,12 @@ def read_pairs(folder: Path) -> Pairs:
             Pair(*(entry[key] for key in ("name", "bw_seconds", "color_seconds", "shot")))
             for entry in index["pairs"]
         ]
+        for pair in listed:
+            if not all(map(math.isfinite, (pair.bw_seconds, pair.color_seconds))):
+                raise ValueError(f"the times of pair {pair.name} are no numbers")
         shape = float(index["aspect_ratio"]), int(index["width"]), int(index["height"])
+        if not (0 < shape[0] < math.inf and min(shape[1:]) > 0):
+            raise ValueError(f"stills of {shape[1]}x{shape[2]} with an aspect ratio of {shape[0]}")
         every, film = int(index["every"]), dict(index["bw"])
         if every < 1:
             raise ValueError(f"a still of every {every} frames")
@@ -375,7 +395,8 @@ def split_by_time(pairs: Sequence[Pair], sizes: tuple[float, ...] = DEFAULT_SPLI
         raise PairsError(
             f"the pairs show only {len(starts) + 1} shot(s), and training, validation and test"
             " need one each; extract a longer part of the film, or more stills with --every, or"
-            " give --split interleaved, which has no foreign shots to test"
+            " give --split interleaved, which has no foreign shots to test, or --split none for a"
+            " few painted stills"
         )
     first = min(starts[:-1], key=lambda start: abs(start - ideals[0]))
     second = min(
@@ -418,10 +439,16 @@ def _read_stills(
         yield AlignedPicture(seconds, seconds, still[..., 0], still)
 
 
-def _picture(master: Film, sync_map: SyncMap) -> Area:
+def _picture(master: Film, sync_map: SyncMap, options: ExtractOptions) -> Area:
     """The part of the frame inside its bars, which is what `colorize` looks at."""
     begin, end = sync_map.segments[0].bw_start_seconds, sync_map.segments[-1].bw_end_seconds
-    area, _ = glance(master, begin, end - begin)
+    try:
+        area, _ = glance(master, begin, end - begin)
+    except VideoError:  # damaged elsewhere, perhaps; less of it tells bars from dark sets less well
+        first = max(begin, options.start_seconds)
+        if options.duration_seconds is not None:
+            end = min(end, options.start_seconds + options.duration_seconds)
+        area, _ = glance(master, first, end - first)
     return (
         area.left / master.width,
         area.top / master.height,
@@ -437,9 +464,10 @@ def _has_color(still: AlignedPicture) -> bool:
     return float(np.abs(small.astype(float) - 128).mean()) > MIN_CHROMA
 
 
-def _number_shots(stills: list[tuple[str, float, float]], cuts: list[float]) -> list[Pair]:
-    """Turn names and times into pairs; cuts count from the first still."""
-    begin = stills[0][1]
+def _number_shots(
+    stills: list[tuple[str, float, float]], cuts: list[float], begin: float
+) -> list[Pair]:
+    """Turn names and times into pairs; cuts count from ``begin``, in seconds."""
     return [
         Pair(
             name=name,
@@ -526,18 +554,9 @@ def _write_index(
         "width": size[0],
         "height": size[1],
         "every": every,
-        "split": _describe_split(pairs),
         "pairs": [asdict(pair) for pair in pairs],
     }
     (folder / "pairs.json").write_text(json.dumps(content, indent=1) + "\n")
-
-
-def _describe_split(pairs: list[Pair]) -> dict[str, float] | None:
-    """The parts that training will use unless told otherwise; None where shots are too few."""
-    try:
-        return split_by_time(pairs).describe()
-    except PairsError:
-        return None
 
 
 def _read_still(path: Path, mode: str) -> Image.Image:
@@ -545,6 +564,8 @@ def _read_still(path: Path, mode: str) -> Image.Image:
         with Image.open(path) as image:
             if mode == "L" and image.convert("RGBA").getextrema()[3][0] < OPAQUE:
                 raise OSError("it has transparent parts")
+            if image.mode.startswith(("I", "F")):  # which Pillow would cut off at 255
+                raise OSError("it has more than 8 bits; save it with 8")
             return image.convert(mode)
     except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise PairsError(

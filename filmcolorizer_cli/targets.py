@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError
-from filmcolorizer_cli.files import check_folder
+from filmcolorizer_cli.files import check_folder, put_back
 
 
 def default_target(film: Path, ending: str = ".mp4") -> Path:
@@ -69,6 +69,7 @@ def check_ending(target: Path, *endings: str, option: str = "-o") -> None:
 def check_folder_target(folder: Path, overwrite: bool) -> None:
     """Refuse to replace a folder unasked, and one that holds anything but pairs ever."""
     check_folder(folder.parent)
+    put_back(folder)
     if not folder.exists():
         return
     if not (folder / "pairs.json").is_file():
@@ -84,6 +85,13 @@ def check_folder_target(folder: Path, overwrite: bool) -> None:
     if not overwrite:
         raise FilmColorizerError(
             f"{folder} exists already; name another folder with -o, or give --overwrite"
+        )
+    extracted = (folder / "pairs.json").stat().st_mtime  # the last file that extract writes
+    painted = sorted(still for still in stills if still.stat().st_mtime > extracted)
+    if painted:
+        raise FilmColorizerError(
+            f"{painted[0]} was changed since it was extracted, as by painting it by hand; name"
+            f" another folder with -o, or delete {folder} if nothing in it is worth keeping"
         )
 
 

@@ -13,7 +13,9 @@ from filmcolorizer_cli.files import (
     cannot_write,
     check_folder,
     lack_of_room,
+    put_back,
     replacing,
+    replacing_folder,
     temporary_beside,
 )
 from tests.conftest import file_size_limit, files_in, ordinary_user
@@ -105,6 +107,39 @@ def test_temporary_beside_removes_what_a_killed_program_left(tmp_path: Path) -> 
     left.touch()
     temporary_beside(target)
     assert set(files_in(tmp_path)) == kept
+    own = tmp_path / f".pairs[1].{os.getpid()}.part"  # of one that had our number, in a container
+    own.mkdir()
+    assert temporary_beside(target) == own
+    assert set(files_in(tmp_path)) == kept
+
+
+def test_replacing_folder_that_was_killed_half_way_is_undone(tmp_path: Path) -> None:
+    """Between the two steps there is neither the older nor the new one under its name."""
+    target, older = tmp_path / "pairs", tmp_path / f".pairs.{os.getpid()}.old"
+    older.mkdir()
+    (older / "painted.png").touch()
+    put_back(target)
+    assert files_in(tmp_path) == ["pairs"]
+    assert files_in(target) == ["painted.png"]
+    older.mkdir()
+    put_back(target)  # what is there has taken its place already
+    assert files_in(tmp_path) == ["pairs"]
+    assert files_in(target) == ["painted.png"]
+
+
+def test_replacing_folder_leaves_the_older_one_where_the_block_fails(tmp_path: Path) -> None:
+    target = tmp_path / "pairs"
+    with replacing_folder(target) as temporary:
+        (temporary / "first.png").touch()
+    with pytest.raises(KeyError), replacing_folder(target) as temporary:
+        (temporary / "second.png").touch()
+        raise KeyError
+    assert files_in(tmp_path) == ["pairs"]
+    assert files_in(target) == ["first.png"]
+    with replacing_folder(target) as temporary:
+        (temporary / "second.png").touch()
+    assert files_in(tmp_path) == ["pairs"]
+    assert files_in(target) == ["second.png"]
 
 
 def test_temporary_beside_differs_between_processes(tmp_path: Path) -> None:

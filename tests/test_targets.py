@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError
-from filmcolorizer_cli.targets import beside, check_ending, check_target, default_target
+from filmcolorizer_cli.targets import (
+    beside,
+    check_ending,
+    check_folder_target,
+    check_target,
+    default_target,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,6 +57,33 @@ def test_check_target_lets_others_be_written_over_where_told(tmp_path: Path) -> 
     with pytest.raises(FilmColorizerError, match="exists already; name another file with --render"):
         check_target(target, [], overwrite=False, option="--render")
     check_target(target, [], overwrite=True)
+
+
+def pairs_folder(folder: Path) -> Path:
+    """What extract writes, its index last."""
+    for side in ("bw", "color"):
+        (folder / side).mkdir(parents=True)
+        (folder / side / "000001.png").touch()
+    (folder / "pairs.json").touch()
+    return folder
+
+
+def test_check_folder_target_keeps_what_was_painted_by_hand(tmp_path: Path) -> None:
+    folder = pairs_folder(tmp_path / "pairs")
+    with pytest.raises(FilmColorizerError, match="pairs exists already; name another folder"):
+        check_folder_target(folder, overwrite=False)
+    check_folder_target(folder, overwrite=True)
+    still = folder / "color" / "000001.png"
+    later = folder.joinpath("pairs.json").stat().st_mtime + 60
+    os.utime(still, (later, later))
+    with pytest.raises(FilmColorizerError, match=f"{still} was changed since it was extracted"):
+        check_folder_target(folder, overwrite=True)
+
+
+def test_check_folder_target_finds_what_a_kill_left_aside(tmp_path: Path) -> None:
+    pairs_folder(tmp_path / f".pairs.{os.getpid()}.old")
+    with pytest.raises(FilmColorizerError, match="pairs exists already; name another folder"):
+        check_folder_target(tmp_path / "pairs", overwrite=False)
 
 
 @pytest.mark.parametrize(
