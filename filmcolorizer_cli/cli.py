@@ -131,11 +131,13 @@ app = typer.Typer(
 )
 
 
-def _choose_split(folder: Pairs, sizes: tuple[float, ...] | None) -> Split:
+def _choose_split(folder: Pairs, wanted: tuple[float, ...] | str) -> Split:
     """The split that `parse_split` understood."""
-    from filmcolorizer_cli.pairs import InterleavedSplit, split_by_time
+    from filmcolorizer_cli.pairs import InterleavedSplit, Undivided, split_by_time
 
-    return split_by_time(folder.pairs, sizes) if sizes else InterleavedSplit(folder.every)
+    if isinstance(wanted, tuple):
+        return split_by_time(folder.pairs, wanted)
+    return InterleavedSplit(folder.every) if wanted == "interleaved" else Undivided()
 
 
 def _print_version(wanted: bool) -> None:
@@ -386,7 +388,10 @@ def extract(
 def train(
     pairs: PairsArgument = Path("pairs"),
     arch: Annotated[
-        Literal["film", "classic"], typer.Option(help="The product's network, or that of 2020.")
+        Literal["film", "classic"],
+        typer.Option(
+            help="The network: film, or classic, the small one of a student project of 2020."
+        ),
     ] = "film",
     init: Annotated[
         str | None,
@@ -401,7 +406,8 @@ def train(
         int | None,
         typer.Option(
             min=1,
-            help="Rounds over the training pairs; a few of them are seen more often in each.",
+            help="Rounds over the training pairs; where these are few, a round shows each several"
+            " times.",
             show_default="what makes 16,000 pictures, 18,000 where --split is interleaved,"
             " 20 for classic",
         ),
@@ -437,7 +443,8 @@ def train(
         typer.Option(
             metavar=SPLIT_METAVAR,
             help="By time, in shares or in numbers of training and validation pairs (4000,1000);"
-            " or every other pair, for a copy that covers the whole film.",
+            " or every other pair, for a copy that covers the whole film; or none, to learn all of"
+            " a few painted stills.",
         ),
     ] = "70,15,15",
     seed: Annotated[
@@ -465,7 +472,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a network for one film on the pairs taken from it."""
-    sizes = parse_split(split)
+    wanted = parse_split(split)
 
     from filmcolorizer_cli import training, weights
     from filmcolorizer_cli.networks import pick_device
@@ -474,7 +481,7 @@ def train(
 
     where = pick_device(device)
     folder = read_pairs(pairs)
-    parts = _choose_split(folder, sizes)
+    parts = _choose_split(folder, wanted)
     history_file = training.history_file(output)
     checkpoint = training.checkpoint_file(output)
     history = training.read_history(output) if resume and history_file.exists() else []
@@ -483,7 +490,7 @@ def train(
     check_training_targets(written, checkpoint, resume, overwrite)
     for part in PARTS:
         folder.part(part, parts)  # raises where it is empty, before any work is done
-    shows_all = sizes is None
+    shows_all = wanted == "interleaved"
     short_side = size or training.default_size(arch, folder, shows_all=shows_all)
     network, is_pretrained = _first_network(arch, init, short_side, seed)
     count = len(folder.part("train", parts))
@@ -510,7 +517,7 @@ def train(
     watched = watcher.follow(steps, training.steps_per_epoch(count, options), note=console.log)
     try:
         *_, outcome = console.track(watched, total, "training", unit="pairs", status=status)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit):
         if checkpoint.exists():
             console.note("the finished epochs are kept: go on with the same command and --resume")
         raise
@@ -585,7 +592,7 @@ def evaluate(
     Films are made grey, colorized, and compared with themselves. Flicker is how much colours change
     along the motion, 1.00 as much as the true ones; CDC is how much those of the whole picture do.
     """
-    sizes = parse_split(split) if split else None
+    wanted = parse_split(split) if split else None
     paths = sources or [Path("pairs")]
     is_pairs = _is_pairs(paths)
     for hint, value in (
@@ -611,7 +618,7 @@ def evaluate(
         chosen = weights.find_model(model)
         network = weights.load(chosen)
         parts = (
-            _choose_split(folder, sizes) if split else evaluation.split_for(folder, chosen.about)
+            _choose_split(folder, wanted) if wanted else evaluation.split_for(folder, chosen.about)
         )
         progress = evaluation.evaluate(folder, parts, network, where, size=size)
         *_, result = console.track(progress, len(folder.pairs), "comparing", unit="pairs")

@@ -15,7 +15,6 @@ from filmcolorizer_cli.color import resize, unmixed, ycbcr_to_rgb
 from filmcolorizer_cli.errors import PairsError, WeightsError
 from filmcolorizer_cli.networks import ClassicNetwork, Network, autocast, for_inference
 from filmcolorizer_cli.pairs import (
-    PARTS,
     InterleavedSplit,
     Pair,
     Pairs,
@@ -121,8 +120,8 @@ def evaluate(
     Raises:
         PairsError: a part has no pairs, or a still cannot be read.
     """
-    members = {part: pairs.part(part, split) for part in PARTS}
-    rows: dict[Part, list[Tensor]] = {part: [] for part in PARTS}
+    members = {part: pairs.part(part, split) for part in split.measured}
+    rows: dict[Part, list[Tensor]] = {part: [] for part in members}
     folded = for_inference(network, device)
     done = 0
     for part, chosen in members.items():
@@ -139,13 +138,13 @@ def evaluate(
             for _ in truth:
                 done += 1
                 yield done
-    measured = {part: torch.cat(rows[part]) for part in PARTS}
+    measured = {part: torch.cat(rows[part]) for part in members}
     yield Evaluation(
-        baseline={part: _score(measured[part], is_baseline=True) for part in PARTS},
-        network={part: _score(measured[part], is_baseline=False) for part in PARTS},
+        baseline={part: _score(measured[part], is_baseline=True) for part in members},
+        network={part: _score(measured[part], is_baseline=False) for part in members},
         pairs=tuple(
             PairScore(pair, part, *row)
-            for part in PARTS
+            for part in members
             for pair, row in zip(members[part], measured[part].tolist(), strict=True)
         ),
     )

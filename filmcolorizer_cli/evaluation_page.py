@@ -15,7 +15,7 @@ from filmcolorizer_cli.comparison import FilmEvaluation, FilmOptions, paint_fram
 from filmcolorizer_cli.evaluation import Evaluation, PairScore, predict_rgb, read_batch
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Page, Plot, Section, Slide, Table, save_page
-from filmcolorizer_cli.pairs import PARTS, InterleavedSplit, Pairs, Split
+from filmcolorizer_cli.pairs import Pairs, Split, TimeSplit
 from filmcolorizer_cli.report import clock, plot_losses, plot_over_time, plot_shots
 from filmcolorizer_cli.training import Epoch
 from filmcolorizer_cli.video import Film, Plane, picture_to_rgb
@@ -183,9 +183,11 @@ def _film_slide(
 
 
 def _scores(result: Evaluation, name: str) -> Table:
-    rows: list[list[str]] = [["", *(f"{part} ({result.network[part].pairs})" for part in PARTS)]]
+    rows: list[list[str]] = [
+        ["", *(f"{part} ({result.network[part].pairs})" for part in result.network)]
+    ]
     for way, scores in (("naive baseline", result.baseline), (name, result.network)):
-        parts = [scores[part] for part in PARTS]
+        parts = list(scores.values())
         ratios = ("-" if score.mse_ratio is None else f"{score.mse_ratio:.2f}" for score in parts)
         rows += [
             [f"{way}: MSE", *(f"{score.mse:.4f}" for score in parts)],
@@ -193,7 +195,7 @@ def _scores(result: Evaluation, name: str) -> Table:
             [f"{way}: PSNR, dB", *(f"{score.psnr:.2f}" for score in parts)],
             [f"{way}: colourfulness", *(f"{score.colorfulness:.1f}" for score in parts)],
         ]
-    truth = (f"{result.network[part].true_colorfulness:.1f}" for part in PARTS)
+    truth = (f"{score.true_colorfulness:.1f}" for score in result.network.values())
     rows.append(["truth: colourfulness", *truth])
     return Table("means over the pairs of each part; MSE on RGB in [-1, 1]", rows)
 
@@ -214,8 +216,8 @@ def _over_time(result: Evaluation, split: Split) -> Section:
     scores = sorted(result.pairs, key=lambda score: score.pair.bw_seconds)
     seconds = [score.pair.bw_seconds for score in scores]
     begins: list[tuple[float, str]] = []
-    if not isinstance(split, InterleavedSplit):
-        for part in PARTS:
+    if isinstance(split, TimeSplit):
+        for part in split.measured:
             first = next(score for score in result.pairs if score.part == part)
             begins.append((first.pair.bw_seconds, part))
     error = {"output": [s.mse for s in scores], "naive baseline": [s.grey_mse for s in scores]}
@@ -242,7 +244,7 @@ def _stills(
     """The best, the median and the worst still of each part."""
     ready = for_inference(network, device)
     sections = []
-    for part in PARTS:
+    for part in result.network:
         scores = [score for score in result.pairs if score.part == part]
         ranked = _ranked([-score.mse for score in scores])
         slides = [

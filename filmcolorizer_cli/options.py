@@ -21,7 +21,8 @@ HIGHEST_FRAME_RATE = 240
 FRAME_RATE = re.compile(r"\d{1,9}(\.\d{1,9}|/\d{1,9})?")
 MOST_TICKS = 100_000  # for a number of seconds, in an exact frame rate
 LONGEST_SECONDS = 1e7
-SPLIT_METAVAR = "SHARES|COUNTS|interleaved"
+SPLIT_METAVAR = "SHARES|COUNTS|interleaved|none"
+NAMED_SPLITS = ("interleaved", "none")
 
 
 class OffsetCommand(TyperCommand):
@@ -91,10 +92,10 @@ def _exact_rate(text: str, forms: str) -> Fraction:
     return ntsc if rate.denominator > 1 and abs(rate - ntsc) < Fraction(1, 100) else rate
 
 
-def parse_split(text: str) -> tuple[float, ...] | None:
-    """Two counts, as in 2020, or three shares; None for the interleaved split."""
-    if text == "interleaved":
-        return None
+def parse_split(text: str) -> tuple[float, ...] | str:
+    """Two counts, as in 2020, three shares, or one of ``NAMED_SPLITS``."""
+    if text in NAMED_SPLITS:
+        return text
     try:
         sizes = tuple(float(size) for size in text.split(","))
     except ValueError:
@@ -106,7 +107,7 @@ def parse_split(text: str) -> tuple[float, ...] | None:
     if not (is_counts or is_shares):
         raise typer.BadParameter(
             f"{text!r} is no split; write three shares such as 70,15,15, the numbers of training"
-            " and validation pairs such as 4000,1000, or interleaved"
+            " and validation pairs such as 4000,1000, interleaved, or none"
         )
     return sizes
 

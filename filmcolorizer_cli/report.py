@@ -27,7 +27,7 @@ from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Slide
-from filmcolorizer_cli.pairs import PARTS, Pairs, Split
+from filmcolorizer_cli.pairs import Pairs, Split
 from filmcolorizer_cli.sync import SyncMap
 from filmcolorizer_cli.training import Epoch
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, Plane, Sampling, read_rgb, to_rgb
@@ -187,7 +187,7 @@ def draw_samples(pairs: Pairs, split: Split, network: Network, device: torch.dev
     """
     ready = for_inference(network, device)
     rows = []
-    for part in PARTS:
+    for part in split.measured:
         members = pairs.part(part, split)
         spread = np.linspace(0, len(members) - 1, min(SAMPLES_PER_PART, len(members)))
         luma, truth, known = read_batch(pairs, [members[round(float(index))] for index in spread])

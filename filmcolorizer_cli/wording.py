@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 def describe_split(split: Split) -> str:
     """The parts of pairs, in words."""
-    from filmcolorizer_cli.pairs import InterleavedSplit
+    from filmcolorizer_cli.pairs import InterleavedSplit, Undivided
 
     if isinstance(split, InterleavedSplit):
         return "interleaved"
+    if isinstance(split, Undivided):
+        return "none: all pairs were trained on"
     return (
         f"by time: validation from {split.validation_from_seconds:g} s, test from"
         f" {split.test_from_seconds:g} s"

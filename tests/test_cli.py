@@ -786,6 +786,26 @@ def test_train_and_eval_take_every_other_pair(pairs: Pairs) -> None:
     }
 
 
+def test_train_learns_all_of_a_few_painted_stills(own_pairs: Pairs) -> None:
+    for pair in own_pairs.pairs[2:]:
+        for side in ("bw", "color"):
+            (own_pairs.folder / side / f"{pair.name}.png").unlink()
+    assert fail("train", own_pairs.folder, *QUICK_TRAINING) == (
+        "the pairs show only 1 shot(s), and training, validation and test need one each; extract a"
+        " longer part of the film, or more stills with --every, or give --split interleaved, which"
+        " has no foreign shots to test, or --split none for a few painted stills"
+    )
+    some = ("--arch", "classic", *QUICK_TRAINING, "--epochs", 1, "--split", "none")
+    succeed("train", own_pairs.folder, *some)
+    about = weights.find_model("film.safetensors").about
+    assert (about["split"], about["pairs"]) == ({"undivided": True}, 2)
+    said = json.loads(succeed("eval", own_pairs.folder, "--json", "--report", "page"))
+    assert {part: score["pairs"] for part, score in said["network"].items()} == {"train": 2}
+    assert "Stills of the train part" in Path("page/index.html").read_text()
+    assert "Stills of the test part" not in Path("page/index.html").read_text()
+    assert table_cells(succeed("eval", own_pairs.folder))[0][2] == "train (2)"
+
+
 @pytest.mark.parametrize(
     "split",
     [
@@ -805,7 +825,7 @@ def test_train_refuses_what_is_no_split(split: str, pairs: Pairs) -> None:
     said = misuse("train", pairs.folder, f"--split={split}")
     assert (
         f"{split!r} is no split; write three shares such as 70,15,15, the numbers of training and"
-        " validation pairs such as 4000,1000, or interleaved" in said
+        " validation pairs such as 4000,1000, interleaved, or none" in said
     )
 
 
@@ -894,16 +914,19 @@ def test_train_resumed_after_a_kill_is_identical(pairs: Pairs) -> None:
 
 
 @pytest.mark.slow
-def test_train_stopped_by_ctrl_c_says_how_to_go_on(pairs: Pairs) -> None:
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_train_stopped_says_how_to_go_on(
+    number: signal.Signals, expected: int, pairs: Pairs
+) -> None:
     program = start("train", pairs.folder, *LONG_TRAINING)
     wait_for(lambda: Path("film.csv").exists(), program)
     wait_for(lambda: Path("film-samples.png").exists(), program)
-    code, said = finish(program, signal.SIGINT)
+    code, said = finish(program, number)
     *epochs, kept, stopped = said.splitlines()
     assert all(line.startswith(f"epoch {n}: training loss") for n, line in enumerate(epochs, 1))
     assert kept == "the finished epochs are kept: go on with the same command and --resume"
     assert stopped == "filmcolorizer: stopped; no unfinished file was left behind"
-    assert code == 130
+    assert code == expected
     pictures = ["film-loss.png", "film-samples.png"]
     assert files_in(Path()) == [*pictures, "film.checkpoint.safetensors", "film.csv"]
     assert fail("train", pairs.folder, *LONG_TRAINING, "--seed", 1, "--resume") == (
@@ -1622,7 +1645,8 @@ def test_train_refuses_pairs_of_too_few_shots(color_film: Path) -> None:
     assert fail("train") == (
         "the pairs show only 1 shot(s), and training, validation and test need one each; extract"
         " a longer part of the film, or more stills with --every, or"
-        " give --split interleaved, which has no foreign shots to test"
+        " give --split interleaved, which has no foreign shots to test, or --split none for a few"
+        " painted stills"
     )
 
 

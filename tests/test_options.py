@@ -49,11 +49,15 @@ def test_parse_seconds_refuses_what_is_no_time(text: str) -> None:
         ("70,15,15", (0.7, 0.15, 0.15)),
         ("2,1,1", (0.5, 0.25, 0.25)),
         ("4000,1000", (4000, 1000)),
-        ("interleaved", None),
     ],
 )
-def test_parse_split_takes_shares_and_counts(text: str, sizes: tuple[float, ...] | None) -> None:
-    assert parse_split(text) == (None if sizes is None else pytest.approx(sizes))
+def test_parse_split_takes_shares_and_counts(text: str, sizes: tuple[float, ...]) -> None:
+    assert parse_split(text) == pytest.approx(sizes)
+
+
+@pytest.mark.parametrize("text", ["interleaved", "none"])
+def test_parse_split_takes_names(text: str) -> None:
+    assert parse_split(text) == text
 
 
 @pytest.mark.parametrize("text", ["", "70", "70,30,0", "0.5,1000", "1,1,inf", "1,1,1,1", "all"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from filmcolorizer_cli.pairs import (
     Pairs,
     Split,
     TimeSplit,
+    Undivided,
     count_stills,
     extract,
     read_pairs,
@@ -183,7 +185,6 @@ def test_extract_writes_an_index(color_film: Path, tmp_path: Path) -> None:
         "width": 43,
         "height": 32,
         "every": 12,
-        "split": {"validation_from_seconds": 2.0, "test_from_seconds": 4.0},
         "pairs": [
             {"name": f"{number:06d}", "bw_seconds": time, "color_seconds": time, "shot": shot}
             for number, (time, shot) in enumerate(moments, start=1)
@@ -193,11 +194,6 @@ def test_extract_writes_an_index(color_film: Path, tmp_path: Path) -> None:
 
 def test_extract_counts_shots(pairs: Pairs) -> None:
     assert [pair.shot for pair in pairs.pairs] == [1] * 8 + [2] * 8 + [3] * 8
-
-
-def test_extract_names_no_split_where_shots_are_too_few(numbered: Film, tmp_path: Path) -> None:
-    pairs = extract_all(None, numbered, alone(numbered), tmp_path / "pairs", every=144)
-    assert json.loads((pairs.folder / "pairs.json").read_text())["split"] is None
 
 
 def test_extract_of_one_film_takes_the_grey_from_its_luma(color_film: Path, tmp_path: Path) -> None:
@@ -539,10 +535,26 @@ def test_extract_refuses_a_missing_parent_folder(numbered: Film, tmp_path: Path)
     assert files_in(tmp_path) == []
 
 
+PAIR = {"name": "000001", "bw_seconds": 0.0, "color_seconds": 0.0, "shot": 1}
+
+
 def refusal(folder: Path) -> str:
     with pytest.raises(PairsError) as caught:
         read_pairs(folder)
     return str(caught.value)
+
+
+@pytest.mark.parametrize("side", ["bw", "color"])
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_read_refuses_stills_of_more_than_8_bits(side: str, mode: str, own_pairs: Pairs) -> None:
+    """Pillow would make all but their darkest pixels white."""
+    path = own_pairs.folder / side / "000002.png"
+    kinds = {"I;16": np.uint16, "I": np.int32, "F": np.float32}
+    still = Image.fromarray(np.full((32, 43), 40_000).astype(kinds[mode]))
+    assert still.mode == mode
+    still.save(path, "TIFF")
+    with pytest.raises(PairsError, match="it has more than 8 bits; save it with 8"):
+        own_pairs.read(own_pairs.pairs[1])
 
 
 def test_read_pairs_leaves_out_a_deleted_pair(own_pairs: Pairs) -> None:
@@ -603,6 +615,10 @@ def test_read_pairs_refuses_what_is_no_folder_of_pairs(plain_clip: Path, tmp_pat
         ({"width": "wide"}, "invalid literal for int()"),
         ({"aspect_ratio": None}, "NoneType"),
         ({"every": 0}, "a still of every 0 frames"),
+        ({"aspect_ratio": 0}, "stills of 43x32 with an aspect ratio of 0.0"),
+        ({"height": -32}, "stills of 43x-32 with an aspect ratio of"),
+        ({"pairs": [PAIR | {"bw_seconds": "1.0"}]}, "must be real number, not str"),
+        ({"pairs": [PAIR | {"color_seconds": math.nan}]}, "the times of pair 000001 are no"),
         ({"bw": None}, "'NoneType' object is not iterable"),
     ],
 )
@@ -811,7 +827,8 @@ def test_split_by_time_refuses_too_few_shots(shots: list[int], count: int) -> No
     assert str(caught.value) == (
         f"the pairs show only {count} shot(s), and training, validation and test need one each;"
         " extract a longer part of the film, or more stills with --every, or"
-        " give --split interleaved, which has no foreign shots to test"
+        " give --split interleaved, which has no foreign shots to test, or --split none for a few"
+        " painted stills"
     )
 
 
@@ -876,11 +893,17 @@ def test_parts_of_time_begin_at_their_very_moments() -> None:
     assert TimeSplit(2.0, 5.0).parts(pairs) == ["train"] * 2 + ["validation"] * 3 + ["test"] * 2
 
 
+def test_part_of_undivided_pairs_is_all_of_them(pairs: Pairs) -> None:
+    for part in PARTS:
+        assert pairs.part(part, Undivided()) == list(pairs.pairs)
+
+
 @pytest.mark.parametrize(
     ("split", "description"),
     [
         (TimeSplit(1.25, 4.5), {"validation_from_seconds": 1.25, "test_from_seconds": 4.5}),
         (InterleavedSplit(12), {"every": 12}),
+        (Undivided(), {"undivided": True}),
     ],
 )
 def test_read_split_undoes_describe(split: Split, description: Any) -> None:
@@ -905,6 +928,8 @@ def test_read_split_undoes_describe(split: Split, description: Any) -> None:
         {"every": None},
         {"every": "6"},
         {"every": 6, "test_from_seconds": 2},
+        {"undivided": False},
+        {"undivided": True, "every": 6},
         {"x": 1},
         {"validation_from_seconds": 1},
         {"validation_from_seconds": None, "test_from_seconds": 2},
