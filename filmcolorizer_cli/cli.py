@@ -327,7 +327,9 @@ def extract(
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder of pairs.")] = Path(
         "pairs"
     ),
-    every: Annotated[int, typer.Option(min=1, help="One still of so many frames at 24 fps.")] = 24,
+    every: Annotated[
+        int, typer.Option(min=1, help="One still every so many frames, of 24 a second.")
+    ] = 24,
     size: Annotated[
         int,
         typer.Option(
@@ -542,7 +544,7 @@ def evaluate(
     sources: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[PAIRS|FILM...]",
+            metavar="PAIRS|FILM",
             help="A folder of pairs, or colour films (numbered pictures too).",
             show_default="pairs",
         ),
@@ -658,13 +660,18 @@ def colorize(
             "-o",
             "--output",
             help="The coloured film.",
-            show_default="FILM-color.mp4; of pictures FOLDER-color.mp4, beside their folder",
+            show_default="FILM-color.mp4, .mov of prores, .mkv of ffv1; of pictures FOLDER-color,"
+            " beside their folder",
         ),
     ] = None,
     model: ModelOption = None,
     input_fps: InputFps = None,
     fps: Annotated[
-        str, typer.Option(metavar="24|source|N", help="Frames a second that are written.")
+        str,
+        typer.Option(
+            metavar="24|source|N",
+            help="Frames a second that are written: the film's own, or from 1 to 240.",
+        ),
     ] = "24",
     codec: Annotated[
         Literal["h264", "hevc", "av1", "prores", "ffv1"],
@@ -683,7 +690,7 @@ def colorize(
         typer.Option(
             min=0,
             max=63,
-            help="The quality: lower is better and larger.",
+            help="The quality: lower is better and larger; 0 to 51, of av1 to 63.",
             show_default="18 of h264, 20 of hevc, 24 of av1",
         ),
     ] = None,
@@ -699,7 +706,7 @@ def colorize(
             "slower",
             "veryslow",
         ],
-        typer.Option(help="The encoder's preset: slower is smaller."),
+        typer.Option(help="The preset of h264, hevc and av1: slower is smaller."),
     ] = "medium",
     hwaccel: Annotated[
         Literal["none", "auto"],
@@ -939,7 +946,7 @@ def compare(
         typer.Option(
             parser=parse_seconds,
             metavar="T",
-            help="Begin there in B, where it shows a part of A alone.",
+            help="Begin there in B, where its times are others than A's.",
             show_default="the same as --start",
         ),
     ] = None,

@@ -183,7 +183,7 @@ Start = Annotated[
     typer.Option(
         parser=parse_seconds,
         metavar="T",
-        help="Begin there, in seconds or H:MM:SS.",
+        help="Begin there, in seconds, M:SS or H:MM:SS.",
         show_default="0",
     ),
 ]
@@ -192,7 +192,7 @@ Duration = Annotated[
     typer.Option(
         parser=parse_seconds,
         metavar="T",
-        help="Take so much, in seconds or H:MM:SS.",
+        help="Take so much, in seconds, M:SS or H:MM:SS.",
         show_default="all",
     ),
 ]

@@ -151,4 +151,4 @@ def check_report(folder: Path, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise FilmColorizerError(f"{folder} is a file; name a folder with --report")
     if folder.exists():
-        check_target(folder / "index.html", [], overwrite, "--report")
+        check_target(folder / "index.html", [], overwrite, "--report", what="folder")

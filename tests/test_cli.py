@@ -953,7 +953,7 @@ def test_eval_writes_a_report(pairs: Pairs, vivid_weights: Path) -> None:
     for score in told["network"].values():
         assert f"<td>{score['mse']:.4f}</td>" in page
     sentence = (
-        "report/index.html exists already; name another file with --report, or give --overwrite"
+        "report/index.html exists already; name another folder with --report, or give --overwrite"
     )
     assert fail(*some, "--report", "report") == sentence
     assert run(*some, "--report", "report", "--overwrite").exit_code == 0
