@@ -154,6 +154,8 @@ def read_aligned(
     for segment, part, area, onto_bw in zip(
         sync_map.segments, numbers, areas, affines, strict=True
     ):
+        if not part:
+            continue
         onto_color = _compose(np.array(segment.matrix), onto_bw)
         begin = segment.color_seconds(part.start * moments.step_seconds)
         sampling = Sampling(
@@ -163,8 +165,6 @@ def read_aligned(
             rate=segment.rate,
             every=moments.every,
         )
-        if not part:
-            continue
         for wanted, ycbcr in zip(part, read_ycbcr(color, sampling, matrix=matrix), strict=False):
             luma = next((plane for number, plane in lumas if number == wanted), None)
             if luma is None:

@@ -62,6 +62,7 @@ from filmcolorizer_cli.targets import (
     render_targets,
 )
 from filmcolorizer_cli.wording import (
+    counted,
     describe_more,
     describe_outcome,
     describe_rate,
@@ -382,7 +383,8 @@ def extract(
         console.json({"output": str(output), "pairs": count, "shots": shots})
         return
     console.say(
-        f"wrote {output}: {count} pairs of {folder.width}x{folder.height} stills from {shots} shots"
+        f"wrote {output}: {counted(count, 'pair')} of {folder.width}x{folder.height} stills from"
+        f" {counted(shots, 'shot')}"
     )
 
 
@@ -486,16 +488,15 @@ def train(
     parts = _choose_split(folder, wanted)
     history_file = training.history_file(output)
     checkpoint = training.checkpoint_file(output)
-    history = training.read_history(output) if resume and history_file.exists() else []
+    history = training.interrupted_history(output) if resume else []
     watcher = Watcher(folder, parts, output, history, device=where, board=tensorboard)
     written = [output, history_file, watcher.loss_figure, watcher.samples]
     check_training_targets(written, checkpoint, resume, overwrite)
-    for part in PARTS:
-        folder.part(part, parts)  # raises where it is empty, before any work is done
+    # Raises where one is empty, before any work is done.
+    count, *others = (len(folder.part(part, parts)) for part in PARTS)
     shows_all = wanted == "interleaved"
     short_side = size or training.default_size(arch, folder, shows_all=shows_all)
     network, is_pretrained = _first_network(arch, init, short_side, seed)
-    count = len(folder.part("train", parts))
     defaults = training.default_options(
         arch, count, is_pretrained=is_pretrained, shows_all=shows_all
     )
@@ -506,6 +507,9 @@ def train(
         learning_rate=defaults.learning_rate if learning_rate is None else learning_rate,
         seed=seed,
     )
+    if not as_json:
+        rest = f"; {others[0]} for validation, {others[1]} to test" if wanted != "none" else ""
+        console.note(f"learning from {counted(count, 'pair')}{rest}")
     steps = training.train(network, folder, parts, options, output, device=where, resume=resume)
     total = (options.epochs - len(history)) * training.pictures_per_epoch(count, options)
 
@@ -808,7 +812,7 @@ def colorize(
     sounds = "; ".join(describe_sounds(source, target)) or "the source has none"
     written = probe(target)
     console.say(
-        f"wrote {target}: {frames} frames, {written.duration_seconds:.2f} s at"
+        f"wrote {target}: {counted(frames, 'frame')}, {written.duration_seconds:.2f} s at"
         f" {describe_rate(encoding.frame_rate)} frames a second, {describe_size(written)};"
         f" sound: {sounds}"
     )
@@ -974,6 +978,7 @@ def compare(
     written = splitscreen.compare(before, after, target, options)
     total = splitscreen.frame_count(before, after, options)
     *_, frames, kept = console.track(written, total, "comparing")
+    assert isinstance(frames, int)
     assert isinstance(kept, list)
     left, right = names if names[0] != names[1] else (f"A {names[0]}", f"B {names[1]}")
     slides = [
@@ -989,7 +994,7 @@ def compare(
         return
     shown = probe(target)
     console.say(
-        f"wrote {target}: {frames} frames, {shown.duration_seconds:.2f} s at"
+        f"wrote {target}: {counted(frames, 'frame')}, {shown.duration_seconds:.2f} s at"
         f" {describe_rate(shown.frame_rate)} frames a second, {describe_size(shown)}"
     )
     console.say(f"wrote {sheet}: {len(slides)} of them on one sheet")

@@ -160,6 +160,7 @@ def colorize(
                 duration_seconds=options.duration_seconds,
                 frame_rate=sampling.frame_rate,
                 damage=damage,
+                fields_to_be=options.field_order,
                 track=track,
             )
             _tell(found, film, options, note)

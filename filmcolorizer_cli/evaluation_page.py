@@ -16,9 +16,10 @@ from filmcolorizer_cli.evaluation import Evaluation, PairScore, predict_rgb, rea
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Page, Plot, Section, Slide, Table, save_page
 from filmcolorizer_cli.pairs import Pairs, Split, TimeSplit
-from filmcolorizer_cli.report import clock, plot_losses, plot_over_time, plot_shots
+from filmcolorizer_cli.report import plot_losses, plot_over_time, plot_shots
 from filmcolorizer_cli.training import Epoch
 from filmcolorizer_cli.video import Film, Plane, picture_to_rgb
+from filmcolorizer_cli.wording import describe_time
 
 STILL_HEIGHT = 360  # pixels, of small stills that are shown larger
 NEUTRAL = 128  # chroma code of no colour
@@ -178,7 +179,7 @@ def _film_slide(
     ]
     series = result.series
     note = f"PSNR {series.psnr[number]:.2f} dB, of grey {series.baseline_psnr[number]:.2f} dB"
-    label = f"{rank}, {clock(series.seconds[number])}"
+    label = f"{rank}, {describe_time(series.seconds[number])}"
     return Slide(label, dict(zip(VERSIONS, pictures, strict=True)), note)
 
 
@@ -263,7 +264,7 @@ def _slide(
         _displayed(picture, pairs.aspect_ratio)
         for picture in (output, luma.expand(-1, 3, -1, -1), truth * known)
     ]
-    label = f"{rank}, {clock(score.pair.bw_seconds)}"
+    label = f"{rank}, {describe_time(score.pair.bw_seconds)}"
     note = f"pair {score.pair.name}: MSE {score.mse:.4f}, of grey {score.grey_mse:.4f}"
     return Slide(label, dict(zip(VERSIONS, pictures, strict=True)), note)
 

@@ -136,18 +136,21 @@ def lack_of_room(reason: str) -> str | None:
     return next((os.strerror(code) for code in codes if os.strerror(code) in reason), None)
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, option: str = "-o") -> None:
     """Make sure that files can be made in a folder, before hours are spent on one.
+
+    Args:
+        option: that names the folder, or what is in it.
 
     Raises:
         FilmColorizerError: the folder is missing or may not be written to.
     """
     if not folder.is_dir():
         raise FilmColorizerError(
-            f"the folder {folder} does not exist; make it, or choose another place with -o"
+            f"the folder {folder} does not exist; make it, or choose another place with {option}"
         )
     if not os.access(folder, os.W_OK):
         raise FilmColorizerError(
             f"the folder {folder} may not be written to; change its permissions, or choose another"
-            " place with -o"
+            f" place with {option}"
         )

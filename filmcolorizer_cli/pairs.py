@@ -385,9 +385,14 @@ def split_by_time(pairs: Sequence[Pair], sizes: tuple[float, ...] = DEFAULT_SPLI
         sizes: three shares that add up to 1, or two counts (training and validation).
 
     Raises:
-        PairsError: there are too few shots for three parts.
+        PairsError: there are too few pairs or shots for three parts.
     """
     total = len(pairs)
+    if len(sizes) == 2 and sum(sizes) >= total:
+        raise PairsError(
+            f"there are {total} pairs, too few for {sizes[0]:g} of training, {sizes[1]:g} of"
+            " validation and some to test; give smaller numbers, or three shares such as 70,15,15"
+        )
     counts = [size * total for size in sizes] if len(sizes) == 3 else list(sizes)
     ideals = (counts[0], counts[0] + counts[1])
     starts = [i for i in range(1, total) if pairs[i].shot != pairs[i - 1].shot]

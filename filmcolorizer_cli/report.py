@@ -31,6 +31,7 @@ from filmcolorizer_cli.pairs import Pairs, Split
 from filmcolorizer_cli.sync import SyncMap
 from filmcolorizer_cli.training import Epoch
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, Plane, Sampling, read_rgb, to_rgb
+from filmcolorizer_cli.wording import describe_time
 
 SAMPLES_PER_PART = 6
 SAMPLE_HEIGHT = 128  # pixels of a still in the samples picture
@@ -312,7 +313,9 @@ def _triple(bw: Film, color: Film, sync_map: SyncMap, seconds: float) -> Plane |
     checkerboard = np.where(is_color[..., None], rgb, grey)
     gap = np.full((height, GAP, 3), BACKGROUND, np.uint8)
     pictures = np.hstack((grey, gap, rgb, gap, checkerboard, gap))
-    label = f"{clock(picture.bw_seconds)}   in colour {clock(picture.color_seconds)}"
+    label = (
+        f"{describe_time(picture.bw_seconds)}   in colour {describe_time(picture.color_seconds)}"
+    )
     sheet = Image.new("RGB", (pictures.shape[1], height + LABEL_HEIGHT), BACKGROUND)
     ImageDraw.Draw(sheet).text((GAP, 3), label, fill=INK, font=load_font(LETTERS))
     sheet.paste(Image.fromarray(pictures), (0, LABEL_HEIGHT))
@@ -361,12 +364,6 @@ def _between(ranges: list[tuple[float, float]], end: float) -> list[tuple[float,
             left_out.append((covered, begin))
         covered = max(covered, until)
     return left_out
-
-
-def clock(seconds: float) -> str:
-    """Minutes and seconds, as commands take them."""
-    minutes, rest = divmod(round(seconds, 3), 60)
-    return f"{int(minutes)}:{rest:06.3f}"
 
 
 def _frame_at(film: Film, seconds: float) -> Plane:

@@ -11,7 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -173,19 +173,43 @@ def survey(
     duration_seconds: float | None = None,
     frame_rate: Fraction = TIMELINE_FRAME_RATE,
     damage: Spans | None = None,
+    fields_to_be: Callable[[FieldOrder], FieldOrder] = lambda found: found,
     track: Track = lambda frames, total, label: frames,
 ) -> Survey:
-    """Look through a film, or a part of one, in one pass.
+    """Look through a film, or a part of one, in one pass; in two where its frames are of fields.
+
+    A cut may lie between the two fields of a frame. Whole pictures made of them show what the first
+    one does, so that the first ones alone tell where the cut will be.
 
     Args:
         start_seconds, duration_seconds: the part to look at; to the film's end when not given.
         frame_rate: frames a second that are looked at for cuts.
         damage: what is left out, as in a `Sampling`.
+        fields_to_be: the order of fields of which whole pictures will be made, by what is found.
         track: wraps the frames, given their number and a label, to show progress.
 
     Raises:
         VideoError: the film is broken or cut short.
     """
+    part = start_seconds, duration_seconds
+    found = _look(film, *part, frame_rate, damage, "progressive", track)
+    order = fields_to_be(found.field_order)
+    if order == "progressive":
+        return found
+    by_first_fields = _look(film, *part, frame_rate, damage, order, track)
+    return replace(by_first_fields, field_order=found.field_order)
+
+
+def _look(
+    film: Film,
+    start_seconds: float,
+    duration_seconds: float | None,
+    frame_rate: Fraction,
+    damage: Spans | None,
+    first_fields: FieldOrder,
+    track: Track,
+) -> Survey:
+    """One pass, at frames as they are stored, or at their first fields."""
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / name for name in ("cuts", "fields", "rows", "columns")]
         sampling = Sampling(
@@ -195,6 +219,7 @@ def survey(
             start_seconds=start_seconds,
             duration_seconds=duration_seconds,
             cuts_file=files[0],
+            first_fields=first_fields,
             damage=damage,
         )
         total = sampling.frame_count(film)
@@ -240,6 +265,7 @@ def glance(film: Film, start: float, seconds: float) -> tuple[Area, FieldOrder]:
             film,
             start_seconds=start + (number + 0.5) * seconds / LOOKS,
             duration_seconds=LOOK_SECONDS,
+            fields_to_be=lambda found: "progressive",
         )
         for number in range(LOOKS)
     ]

@@ -38,7 +38,7 @@ def check_target(
     Args:
         what: the option names.
     """
-    check_folder(target.parent)
+    check_folder(target.parent, option)
     if target.is_dir():
         raise FilmColorizerError(f"{target} is a folder; name a file with {option}")
     if not target.exists():
@@ -131,7 +131,7 @@ def check_pictures(
         check_ending(preview, ".png", option="--preview")
         check_target(preview, sources, overwrite, "--preview")
     if render is not None:
-        check_folder(render.parent)
+        check_folder(render.parent, "--render")
         if render.exists() and not render.is_dir():
             raise FilmColorizerError(f"{render} is a file; name a folder with --render")
         targets += [target.resolve() for target in render_targets(render)]
@@ -147,7 +147,7 @@ def check_pictures(
 
 def check_report(folder: Path, overwrite: bool) -> None:
     """Refuse what --report may not write, before anything is done."""
-    check_folder(folder.parent)
+    check_folder(folder.parent, "--report")
     if folder.exists() and not folder.is_dir():
         raise FilmColorizerError(f"{folder} is a file; name a folder with --report")
     if folder.exists():

@@ -423,7 +423,7 @@ class Trainer:
 
         Raises:
             TrainingError: the loss is no longer a number.
-            WeightsError: the checkpoint cannot be written.
+            FilmColorizerError: the checkpoint cannot be written.
         """
         for number in range(len(self.history) + 1, self.options.epochs + 1):
             started = time.monotonic()
@@ -509,7 +509,7 @@ class Trainer:
             self.average.load_state_dict(_with_prefix(tensors, "average."))
             self.first_state = _with_prefix(tensors, "first.")
             self.best_state = _with_prefix(tensors, "best.")
-            self.history = [Epoch(**epoch) for epoch in json.loads(metadata["history"])]
+            self.history = _epochs_of(metadata)
             self._load_optimizer(_with_prefix(tensors, "optimizer."))
         except (KeyError, RuntimeError, TypeError, ValueError):
             raise TrainingError(
@@ -644,7 +644,7 @@ def train(
         PairsError: a still cannot be read, or a part is empty.
         TrainingError: training cannot be resumed, there is only one pair to train on, or the loss
             is no longer a number.
-        WeightsError: weights or checkpoint cannot be written.
+        FilmColorizerError: weights or checkpoint cannot be written.
     """
     height, width = network.config.working_size(pairs.aspect_ratio)
     source = PairSource(pairs, split, options, height=height, width=width)
@@ -700,6 +700,22 @@ def read_history(output: Path) -> list[Epoch]:
             raise TrainingError(
                 f"{path} is no history of a training, which it should be by its name; move it away"
             ) from None
+
+
+def interrupted_history(output: Path) -> list[Epoch]:
+    """The epochs that an interrupted training has finished; none where there is no such training.
+
+    Raises:
+        WeightsError: its checkpoint is damaged.
+    """
+    checkpoint = checkpoint_file(output)
+    if not checkpoint.is_file():
+        return []
+    return _epochs_of(weights.read_metadata(checkpoint))
+
+
+def _epochs_of(metadata: dict[str, str]) -> list[Epoch]:
+    return [Epoch(**epoch) for epoch in json.loads(metadata["history"])]
 
 
 def _write_history(history: list[Epoch], path: Path) -> None:

@@ -268,9 +268,10 @@ def probe(path: Path, *, sequence_rate: Fraction = TIMELINE_FRAME_RATE) -> Film:
         reason = error.strerror or str(error)
         if isinstance(error, av.ArgumentError):
             reason = "a playlist, or another kind of file without pictures of its own"
-        raise VideoError(
-            f"{path} cannot be read as a video ({reason}); give a film file such as an mp4 or mkv"
-        ) from None
+        wanted = "a film file such as an mp4 or mkv"
+        if path.suffix.lower() in SEQUENCE_ENDINGS:
+            wanted = "the pattern of numbered pictures, such as frames/%05d.png"
+        raise VideoError(f"{path} cannot be read as a video ({reason}); give {wanted}") from None
 
 
 def _what_is_no_film(path: Path) -> str:
@@ -281,6 +282,8 @@ def _what_is_no_film(path: Path) -> str:
         return "is no regular file; give a film file"
     if _NUMBER.fullmatch(path.name):
         return f"names no pictures that can be read; give {', '.join(SEQUENCE_ENDINGS)}"
+    if path.suffix.lower() in SEQUENCE_ENDINGS:
+        return "does not exist; give the pattern of numbered pictures, such as frames/%05d.png"
     return "does not exist; give a film file"
 
 
@@ -539,6 +542,7 @@ class Sampling:
             them, whatever the rate and times above.
         ticks_file: a file into which the times of these frames are written; see `read_ticks`.
         field_order: the order of the fields that frames are woven of, to make whole pictures of.
+        first_fields: the same, to read of each frame the field that was taken first, and no other.
         damage: what of the film is left out, so that the frame before stands for it, as
             `find_damage` gives it; None to raise at what cannot be decoded.
         hardware: what decodes on a graphics card, as `find_hardware_decoder` names it, if anything.
@@ -555,6 +559,7 @@ class Sampling:
     ticks: tuple[int, int | None] | None = None
     ticks_file: Path | None = None
     field_order: FieldOrder = "progressive"
+    first_fields: FieldOrder = "progressive"
     damage: Spans | None = None
     hardware: str | None = None
 
@@ -913,6 +918,8 @@ def _sampled(film: Film, sampling: Sampling, stream: Any, coding: Coding) -> Any
     """The frames of the wanted times, size, range and matrix, of those of `_timed`."""
     rate = sampling.frame_rate
     stream = stream.filter("fps", fps=f"{rate.numerator}/{rate.denominator}", start_time=0)
+    if sampling.first_fields in ("top", "bottom"):
+        stream = stream.filter("field", type=sampling.first_fields)
     width, height = sampling.width or film.width, sampling.height or film.height
     if sampling.every == 1:  # small frames are looked through for cuts in less time
         return _with_cuts(sampling, _scaled(film, stream, width, height, coding))

@@ -102,7 +102,7 @@ class Watcher:
 
 def _open_board(folder: Path) -> Any:
     """What writes to a folder that TensorBoard shows, as a context manager."""
-    check_folder(folder.parent)
+    check_folder(folder.parent, "--tensorboard")
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"{folder} is a file; name a folder with --tensorboard")
     try:

@@ -32,7 +32,13 @@ def describe_split(split: Split) -> str:
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """So many of them, in the singular or in the plural."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def describe_time(seconds: float, *, digits: int = 3) -> str:
+    """Hours, minutes and seconds, as commands take them."""
     minutes, rest = divmod(round(seconds, digits), 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02d}:{rest:0{digits + 3}.{digits}f}"

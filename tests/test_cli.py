@@ -121,7 +121,7 @@ def fail(*arguments: object, code: int = 1) -> str:
     assert result.exit_code == code, result.stderr
     assert result.stdout == ""
     *notes, sentence = result.stderr.splitlines()
-    assert all(note.startswith(("colorizing ", "lined up ")) for note in notes)
+    assert all(note.startswith(("colorizing ", "learning from ", "lined up ")) for note in notes)
     assert files_in(Path()) == before
     return sentence.removeprefix("filmcolorizer: ")
 
@@ -865,7 +865,8 @@ def test_train_says_a_line_an_epoch_without_a_terminal(pairs: Pairs) -> None:
     assert result.exit_code == 0
     history = training.read_history(Path("film.safetensors"))
     best = min(history, key=lambda epoch: epoch.validation_loss).epoch
-    first, second = result.stderr.splitlines()
+    parts, first, second = result.stderr.splitlines()
+    assert parts == "learning from 8 pairs; 8 for validation, 8 to test"
     assert first.startswith(f"epoch 1: training loss {history[0].training_loss:.4f}, ")
     assert first.endswith("; best epoch 1")
     assert f"validation loss {history[1].validation_loss:.4f}, " in second
@@ -922,7 +923,8 @@ def test_train_stopped_says_how_to_go_on(
     wait_for(lambda: Path("film.csv").exists(), program)
     wait_for(lambda: Path("film-samples.png").exists(), program)
     code, said = finish(program, number)
-    *epochs, kept, stopped = said.splitlines()
+    parts, *epochs, kept, stopped = said.splitlines()
+    assert parts == "learning from 8 pairs; 8 for validation, 8 to test"
     assert all(line.startswith(f"epoch {n}: training loss") for n, line in enumerate(epochs, 1))
     assert kept == "the finished epochs are kept: go on with the same command and --resume"
     assert stopped == "filmcolorizer: stopped; no unfinished file was left behind"
@@ -960,7 +962,7 @@ def test_eval_writes_a_report(pairs: Pairs, vivid_weights: Path) -> None:
     Path("file").touch()
     assert fail(*some, "--report", "file") == "file is a file; name a folder with --report"
     assert fail(*some, "--report", "missing/report") == (
-        "the folder missing does not exist; make it, or choose another place with -o"
+        "the folder missing does not exist; make it, or choose another place with --report"
     )
 
 

@@ -115,7 +115,7 @@ def test_save_pairs_page_shows_the_best_the_median_and_the_worst(
             zip(("best", "median", "worst"), chosen, strict=True)
         ):
             caption = captions[3 * number + place]
-            assert caption.startswith(f"{rank}, 0:{score.pair.bw_seconds:06.3f} pair")
+            assert caption.startswith(f"{rank}, 0:00:{score.pair.bw_seconds:06.3f} pair")
             assert f"pair {score.pair.name}: MSE {score.mse:.4f}" in caption
             shown = page.pictures[9 * number + 3 * place :][:3]
             assert [alt.partition(",")[0] for alt, _ in shown] == ["output", "grey", "truth"]

@@ -807,6 +807,13 @@ def test_split_by_time_by_counts_as_in_2020() -> None:
     assert part_sizes(pairs, split_by_time(pairs, (4000, 1000))) == [3990, 1005, 1005]
 
 
+@pytest.mark.parametrize("counts", [(50, 50), (90, 10), (200, 1)])
+def test_split_by_time_refuses_counts_that_there_are_not(counts: tuple[int, int]) -> None:
+    """50,50 may be meant as shares."""
+    with pytest.raises(PairsError, match=f"there are 100 pairs, too few for {counts[0]} of train"):
+        split_by_time(make_pairs([25] * 4), counts)
+
+
 def test_split_by_time_never_divides_a_shot() -> None:
     numbers = random.Random(0)
     for _ in range(200):

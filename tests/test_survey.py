@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -414,6 +415,21 @@ def test_survey_measures_the_field_order(
 def test_survey_of_a_still_title_is_progressive(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "still.mp4", picture="smptebars=size=720x576:rate=25:duration=3")
     assert surveyed(clip).field_order == "progressive"
+
+
+def test_survey_finds_cuts_between_the_fields_of_a_frame(shared_data: Path, tmp_path: Path) -> None:
+    """Frame 20 has a field of either shot, and shows the first one's once it is made whole."""
+    clip = tmp_path / "fields.mkv"
+    fields = "fps=60000/1001,trim=start_frame=1,setpts=PTS-STARTPTS"
+    filters = f"hue=s=0,scale=720:480,{fields},interlace=scan=tff"
+    film = shared_data / "film" / "big_buck_bunny_360p.mp4"
+    run_ffmpeg("-ss", 60, "-t", 2, "-i", film, "-an", "-vf", filters, *X264, "-qp", 12, clip)
+    rate = Fraction(30000, 1001)
+    found = survey(probe(clip), frame_rate=rate)
+    assert found.field_order == "top"
+    assert [round(cut * rate) for cut in found.cuts] == [21]
+    woven = survey(probe(clip), frame_rate=rate, fields_to_be=lambda found: "progressive")
+    assert [round(cut * rate) for cut in woven.cuts] != [21]
 
 
 @pytest.mark.parametrize(

@@ -851,8 +851,18 @@ def test_probe_tells_when_there_are_no_numbered_pictures(tmp_path: Path) -> None
     with pytest.raises(VideoError, match=r"names no pictures that can be read; give \.png, "):
         probe(tmp_path / "%d.dpx")
     for name in ("%s.png", "%d%d.png", "%%d.png"):
-        with pytest.raises(VideoError, match="does not exist; give a film file"):
+        with pytest.raises(VideoError, match="does not exist; give the pattern of numbered pic"):
             probe(tmp_path / name)
+
+
+def test_probe_of_one_picture_tells_of_patterns(tmp_path: Path) -> None:
+    picture = tmp_path / "00001.png"
+    Image.new("L", (64, 48)).save(picture)
+    pattern = "give the pattern of numbered pictures, such as frames/%05d.png"
+    with pytest.raises(VideoError, match=re.escape(pattern)):
+        probe(picture)
+    with pytest.raises(VideoError, match=re.escape(f"*.png does not exist; {pattern}")):
+        probe(tmp_path / "*.png")
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
