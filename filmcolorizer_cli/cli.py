@@ -49,7 +49,7 @@ from filmcolorizer_cli.options import (
     parse_seconds,
     parse_split,
 )
-from filmcolorizer_cli.stopping import INTERRUPTED, TERMINATED
+from filmcolorizer_cli.stopping import INTERRUPTED, TERMINATED, check_signals
 from filmcolorizer_cli.targets import (
     beside,
     check_ending,
@@ -96,7 +96,9 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            check_signals()
+            return result
         except FilmColorizerError as error:
             console.fail(str(error))
             raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None

@@ -23,12 +23,14 @@ def heed_signals() -> None:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as under nohup
         signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
+    sys.unraisablehook = _tell_unraisable
 
 
 def check_signals() -> None:
     """Raise again what a signal raised.
 
-    An exception that comes while a finalizer runs is lost, so work that takes long asks.
+    An exception that comes while a finalizer runs is lost, so work that takes long asks, and so
+    does a command at its end.
     """
     if _stopped_by is not None:
         _raise(_stopped_by)
@@ -53,6 +55,12 @@ def held_signals() -> Iterator[None]:
         if _waiting and not _holds:
             _waiting = False
             check_signals()
+
+
+def _tell_unraisable(lost: sys.UnraisableHookArgs) -> None:
+    """Say what was lost in a finalizer, but for what `check_signals` raises again."""
+    if not issubclass(lost.exc_type, KeyboardInterrupt | SystemExit):
+        sys.__unraisablehook__(lost)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
