@@ -24,6 +24,7 @@ from filmcolorizer_cli.errors import FilmColorizerError, OptionError, WeightsErr
 from filmcolorizer_cli.files import SAMPLE_FILM, replacing
 from filmcolorizer_cli.options import (
     FIND,
+    NAMED_SPLITS,
     SPLIT_METAVAR,
     Deinterlace,
     Device,
@@ -415,7 +416,7 @@ def train(
             help="Rounds over the training pairs; where these are few, a round shows each several"
             " times.",
             show_default="what makes 16,000 pictures, 18,000 where --split is interleaved,"
-            " 20 for classic",
+            " 6,000 where it is none; 20 for classic",
         ),
     ] = None,
     batch_size: Annotated[
@@ -433,7 +434,8 @@ def train(
             min=0.0,
             max=1.0,
             help="The learning rate, at its highest.",
-            show_default="0.0005 for film, 0.003 where --split is interleaved, 0.0001 for classic",
+            show_default="0.0005 for film, 0.003 where --split is interleaved or none,"
+            " 0.0001 for classic",
         ),
     ] = None,
     size: Annotated[
@@ -441,7 +443,7 @@ def train(
         typer.Option(
             min=16,
             help="Short side that the network works in.",
-            show_default="that of the stills, less if interleaved, 64 for classic",
+            show_default="that of the stills, less if interleaved or none, 64 for classic",
         ),
     ] = None,
     split: Annotated[
@@ -496,11 +498,15 @@ def train(
     check_training_targets(written, checkpoint, resume, overwrite)
     # Raises where one is empty, before any work is done.
     count, *others = (len(folder.part(part, parts)) for part in PARTS)
-    shows_all = wanted == "interleaved"
+    shows_all, is_painted = wanted in NAMED_SPLITS, wanted == "none"
     short_side = size or training.default_size(arch, folder, shows_all=shows_all)
     network, is_pretrained = _first_network(arch, init, short_side, seed)
     defaults = training.default_options(
-        arch, count, is_pretrained=is_pretrained, shows_all=shows_all
+        arch,
+        count,
+        is_pretrained=is_pretrained,
+        shows_all=shows_all,
+        is_painted=is_painted,
     )
     options = replace(
         defaults,
@@ -510,7 +516,7 @@ def train(
         seed=seed,
     )
     if not as_json:
-        rest = f"; {others[0]} for validation, {others[1]} to test" if wanted != "none" else ""
+        rest = "" if is_painted else f"; {others[0]} for validation, {others[1]} to test"
         console.note(f"learning from {counted(count, 'pair')}{rest}")
     steps = training.train(network, folder, parts, options, output, device=where, resume=resume)
     total = (options.epochs - len(history)) * training.pictures_per_epoch(count, options)

@@ -681,11 +681,12 @@ def test_help_tells_the_defaults_that_there_are() -> None:
     )
     assert shown["epochs"] == (
         f"what makes {training.FILM_PICTURES:,} pictures, {training.WHOLE_FILM_PICTURES:,} where"
-        f" --split is interleaved, {classic.epochs} for classic"
+        f" --split is interleaved, {training.PAINTED_PICTURES:,} where it is none;"
+        f" {classic.epochs} for classic"
     )
     assert shown["learning_rate"] == (
-        f"{film.learning_rate:g} for film, {by_heart.learning_rate:g} where --split is interleaved,"
-        f" {classic.learning_rate:.4f} for classic"
+        f"{film.learning_rate:g} for film, {by_heart.learning_rate:g} where --split is interleaved"
+        f" or none, {classic.learning_rate:.4f} for classic"
     )
     assert shown["batch_size"] == str(film.batch_size) == str(classic.batch_size)
     [size] = [p for p in program.commands["extract"].params if p.name == "size"]

@@ -45,6 +45,7 @@ from filmcolorizer_cli.training import (
     COLORFULNESS_WEIGHT,
     FILM_PICTURES,
     GOOD_LOSS,
+    PAINTED_PICTURES,
     WHOLE_FILM_PICTURES,
     Augmentation,
     Batch,
@@ -61,6 +62,7 @@ from filmcolorizer_cli.training import (
     film_loss,
     history_file,
     loss_of,
+    pictures_per_epoch,
     read_history,
     steps_per_epoch,
     train,
@@ -673,6 +675,19 @@ def test_default_options_of_film_show_as_many_pictures_whatever_the_count(
         chosen = default_options("film", pairs, is_pretrained=is_pretrained, shows_all=shows_all)
         seen = chosen.epochs * steps_per_epoch(pairs, chosen) * chosen.batch_size
         assert pictures / 1.5 < seen < pictures * 1.5, f"{seen} pictures of {pairs} pairs"
+
+
+@pytest.mark.parametrize("pairs", [2, 8, 50])
+def test_default_options_of_a_few_painted_stills_learn_them_by_heart_in_less_time(
+    pairs: int,
+) -> None:
+    painted, by_heart = (
+        default_options("film", pairs, is_pretrained=True, shows_all=True, is_painted=painted)
+        for painted in (True, False)
+    )
+    assert painted == replace(by_heart, epochs=painted.epochs)
+    assert painted.epochs * pictures_per_epoch(pairs, painted) > PAINTED_PICTURES / 1.5
+    assert painted.epochs * 2 < by_heart.epochs
 
 
 @pytest.mark.parametrize("count", [2, 3, 8])
