@@ -194,7 +194,7 @@ def survey(
     part = start_seconds, duration_seconds
     found = _look(film, *part, frame_rate, damage, "progressive", track)
     order = fields_to_be(found.field_order)
-    if order not in ("top", "bottom"):  # as the film is flagged: so it is read as well
+    if order not in ("top", "bottom"):  # "flagged" names no first field
         return found
     by_first_fields = _look(film, *part, frame_rate, damage, order, track)
     return replace(by_first_fields, field_order=found.field_order)
