@@ -60,6 +60,29 @@ _NOBODY = 65534
 X264 = ("-c:v", "libx264", "-preset", "ultrafast")
 LOSSLESS = (*X264, "-qp", "0")
 TINY = FilmConfig(size=32, decoder_widths=(16, 16, 8, 8, 8))
+SUBTITLES = """1
+00:00:00,500 --> 00:00:01,000
+Good evening
+
+2
+00:00:01,200 --> 00:00:01,800
+Good night
+"""
+CHAPTERS = """;FFMETADATA1
+title=The Kid
+artist=Chaplin
+notes=from the attic
+[CHAPTER]
+TIMEBASE=1/1000
+START=0
+END=800
+title=Evening
+[CHAPTER]
+TIMEBASE=1/1000
+START=800
+END=2000
+title=Night
+"""
 
 
 def run_ffmpeg(*arguments: object, stdin: bytes = b"") -> bytes:
@@ -254,6 +277,24 @@ def long_film(clip_folder: Path) -> Path:
     """The sample film, then left and right swapped, then upside down: 240x180, 18 s, 24 fps."""
     thrice = "split=3[a][b][c];[b]hflip[d];[c]vflip[e];[a][d][e]concat=n=3"
     return graded_film(clip_folder / "long-film.mp4", f"scale=240:180,{thrice}", crf=16)
+
+
+@pytest.fixture
+def rich_clip(tmp_path: Path) -> Path:
+    """Two seconds with two sounds, subtitles of text and of pictures, chapters and metadata."""
+    (tmp_path / "said.srt").write_text(SUBTITLES)
+    (tmp_path / "told.txt").write_text(CHAPTERS)
+    plain = make_clip(tmp_path / "plain.mkv", sound="aac")
+    clip = tmp_path / "rich.mkv"
+    run_ffmpeg(
+        "-i", plain, "-i", tmp_path / "said.srt", "-i", tmp_path / "told.txt",
+        "-map", "0:v", "-map", "0:a", "-map", "0:a", "-map", "1", "-map_metadata", 2,
+        "-map_chapters", 2, "-c", "copy", "-c:a:1", "flac", "-c:s", "subrip",
+        "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=fra",
+        "-metadata:s:a:1", "title=Commentary", "-metadata:s:s:0", "language=spa",
+        "-disposition:a:0", 0, "-disposition:a:1", "default", clip,
+    )  # fmt: skip
+    return clip
 
 
 @pytest.fixture(scope="session")

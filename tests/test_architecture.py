@@ -27,7 +27,7 @@ LIBRARIES = {
     "multiprocessing": set(),
     "imageio_ffmpeg": {"ffmpeg"},
     "ffmpeg": {"encoding", "ffmpeg", "joining", "video"},
-    "av": {"joining", "video"},
+    "av": {"joining", "subtitles", "video"},
     "typer": {"cli", "console", "options"},
     "rich": {"cli", "console"},
     "cv2": {"aligned", "dissolves", "motion", "painting", "pairs", "propagation", "upsampling"},

@@ -1,0 +1,142 @@
+"""Subtitles of a part of a film, cut by their packets.
+
+ffmpeg, asked for a part, leaves out what began before it, or shows that and all after it late, and
+may go on behind the part's end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import av
+
+from filmcolorizer_cli.encoding import cannot_write_film
+from filmcolorizer_cli.ffmpeg import ONLY_THE_FILE, local_file, open_input
+from filmcolorizer_cli.video import Film, Subtitle, opened
+
+LONGEST_SUBTITLE_SECONDS = 60.0  # that may be shown at the begin of a part, and began before it
+STRAY_SECONDS = 10.0  # by which what belongs together may lie apart in a file
+_MP4_TEXT = frozenset({"mov_text"})
+_MP4_GAP = b"\0\0"  # how a text of no characters begins, of which mp4 makes its gaps
+_MATROSKA_SUBTITLES = frozenset(
+    {"ass", "dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "subrip", "webvtt"}
+)
+
+
+def cut_subtitles(
+    source: Film,
+    subtitles: Sequence[tuple[Subtitle, Any]],
+    part: tuple[float, float | None],
+    target: Path,
+) -> list[tuple[Subtitle, Any]]:
+    """Subtitles of a part of a film, at times that count from its begin.
+
+    Args:
+        subtitles: with ffmpeg's streams of them, which stand for kinds that cannot be cut.
+        target: is written where there is anything to cut.
+
+    Returns:
+        Those that show anything, and ffmpeg's streams of them.
+
+    Raises:
+        VideoError: the film cannot be read any more, or the target cannot be written.
+    """
+    begin, duration = part
+    end = math.inf if duration is None else begin + duration
+    is_text_of_mp4 = any(subtitle.codec in _MP4_TEXT for subtitle, _ in subtitles)
+    muxer, held = ("mp4", _MP4_TEXT) if is_text_of_mp4 else ("matroska", _MATROSKA_SUBTITLES)
+    indices = [subtitle.index for subtitle, _ in subtitles if subtitle.codec in held]
+    if not indices:
+        return list(subtitles)
+    with opened(source) as film:
+        origin = (film.start_time or 0) / av.time_base
+        between = origin + begin, origin + end
+        packets = _shown_between(
+            _packets_around(film, source.stream_index, indices, *between), *between
+        )
+        shown = [index for index in indices if any(p.stream.index == index for p in packets)]
+        if shown:
+            _write_packets(packets, [film.streams[index] for index in shown], target, muxer)
+    cut = _open_cut(target) if shown else {}
+    numbers = {index: str(number) for number, index in enumerate(shown)}
+    return [
+        (subtitle, cut[numbers[subtitle.index]] if subtitle.codec in held else plain)
+        for subtitle, plain in subtitles
+        if subtitle.codec not in held or subtitle.index in numbers
+    ]
+
+
+def _packets_around(
+    film: Any, pictures: int, subtitles: Sequence[int], begin: float, end: float
+) -> Iterator[Any]:
+    """The packets of streams of these indices, from before a part of a film until behind it.
+
+    All of a long film is not read for a part of it, which tracks of few words would make us do.
+    """
+    with suppress(av.FFmpegError):  # where nothing can be sought, it is read from its beginning
+        film.seek(round(max(begin - LONGEST_SUBTITLE_SECONDS, 0) * av.time_base))
+    for packet in film.demux([film.streams[index] for index in (pictures, *subtitles)]):
+        if packet.stream.index != pictures:
+            yield packet
+        elif packet.dts is not None and float(packet.dts * packet.time_base) > end + STRAY_SECONDS:
+            return
+
+
+def _open_cut(path: Path) -> Any:
+    """ffmpeg's input of a file whose times are to be taken as they are."""
+    with av.open(local_file(path), options=ONLY_THE_FILE) as container:
+        late = (container.start_time or 0) / av.time_base  # which ffmpeg would take off
+    return open_input(path, itsoffset=f"{late:.6f}")
+
+
+def _shown_between(packets: Iterable[Any], begin: float, end: float) -> list[Any]:
+    """The packets of subtitles that are shown between two times, which then count from the first.
+
+    Text tells how long it is shown. Pictures often are shown until the next packet of their stream,
+    which may be an empty one.
+    """
+    shown, begun = [], {}
+    for packet in packets:
+        if packet.pts is None or bytes(packet)[:2] == _MP4_GAP:
+            continue
+        unit = packet.time_base
+        first = float(packet.pts * unit)
+        last = first + float((packet.duration or 0) * unit)
+        is_open = not packet.duration
+        if is_open and first <= begin:
+            begun[packet.stream] = packet
+        elif first < end and last > begin:
+            shown_from = max(first, begin)
+            packet.pts = packet.dts = round((shown_from - begin) / unit)
+            packet.duration = 0 if is_open else round((min(last, end) - shown_from) / unit)
+            shown.append(packet)
+    for packet in begun.values():
+        packet.pts = packet.dts = 0
+    return [*begun.values(), *shown]
+
+
+def _write_packets(
+    packets: Sequence[Any], streams: Sequence[Any], target: Path, muxer: str
+) -> None:
+    """Write packets of some streams of a film, and nothing else of it.
+
+    Raises:
+        VideoError: the target cannot be written.
+    """
+    try:
+        with av.open(local_file(target), "w", format=muxer) as container:
+            written = {}
+            for stream in streams:
+                written[stream] = container.add_stream_from_template(stream)
+                written[stream].metadata.update(stream.metadata)
+            for packet in packets:
+                unit = packet.time_base
+                packet.stream = written[packet.stream]
+                packet.time_base = unit
+                container.mux(packet)
+    except (av.FFmpegError, OSError) as problem:
+        raise cannot_write_film(target, str(problem)) from None
