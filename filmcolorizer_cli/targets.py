@@ -1,6 +1,6 @@
 """What a command is going to write: where that is by default, and whether it may.
 
-Like `options`, it answers at once: what is slow is imported where it is needed.
+Commands import it before they know their options, so what is slow is imported where it is needed.
 """
 
 from __future__ import annotations

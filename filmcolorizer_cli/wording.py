@@ -1,14 +1,15 @@
 """Films and results in words, in rows of tables, and in plain values for scripts.
 
-Like `options`, it answers at once: what is slow is imported where it is needed.
+Commands import it before they know their options, so what is slow is imported where it is needed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from filmcolorizer_cli.comparison import FilmEvaluation, FilmScore
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.training import Outcome
     from filmcolorizer_cli.video import Attachment, Film, Sound, Subtitle
     from filmcolorizer_cli.weights import Model
+
+T = TypeVar("T")
 
 
 def describe_split(split: Split) -> str:
@@ -89,21 +92,20 @@ def describe_more(
     lost = f"left out, since {ending[1:]} cannot hold them"
     if ending != ".mkv":
         lost += " (an mkv holds all that are known)"
-    facts = []
+    container, facts = CONTAINERS[ending], []
+
+    def fates(
+        things: Iterable[T], describe: Callable[[T], str], is_held: Callable[[T], bool]
+    ) -> str:
+        return "; ".join(f"{describe(it)} {'kept' if is_held(it) else lost}" for it in things)
+
     if film.subtitles:
-        subtitles = (
-            f"{_describe_track(s)} {'kept' if CONTAINERS[ending].holds(s) else lost}"
-            for s in film.subtitles
-        )
-        facts.append(("subtitles", "; ".join(subtitles)))
+        facts.append(("subtitles", fates(film.subtitles, _describe_track, container.holds)))
     if film.chapters:
         facts.append(("chapters", f"{film.chapters} kept"))
     if film.attachments:
-        attachments = (
-            f"{_describe_attachment(a)} {'kept' if CONTAINERS[ending].attaches(a) else lost}"
-            for a in film.attachments
-        )
-        facts.append(("attachments", "; ".join(attachments)))
+        kept = fates(film.attachments, _describe_attachment, container.attaches)
+        facts.append(("attachments", kept))
     if film.time_code:
         is_kept = keeps_time_code(film, frame_rate, start_seconds)
         fate = "kept" if is_kept else "left out, since it counts other frames"

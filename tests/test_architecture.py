@@ -28,7 +28,7 @@ LIBRARIES = {
     "imageio_ffmpeg": {"ffmpeg"},
     "ffmpeg": {"encoding", "ffmpeg", "joining", "video"},
     "av": {"joining", "subtitles", "video"},
-    "typer": {"cli", "console", "options"},
+    "typer": {"cli", "console"},
     "rich": {"cli", "console"},
     "cv2": {"aligned", "dissolves", "motion", "painting", "pairs", "propagation", "upsampling"},
     "jinja2": {"pages"},
