@@ -32,7 +32,7 @@ MAX_LOST = 0.3  # of the picture, that a key frame may not explain of the frames
 # Key frames that the mean of colours reaches back over, or so; and that the first sight of a thing
 # counts as, so that its colour does not swing before the mean has settled.
 MAX_AGE = 48.0
-FIRST_AGE = 8.0
+FIRST_AGE = 7.0
 
 # Dense inverse search (Kroeger et al. 2016) begins at small copies of the pictures and ends at one
 # half of their size, which is as fine as chroma needs.
@@ -40,7 +40,7 @@ FINEST_SCALE = 1
 PATCH_STRIDE = 6  # of patches of 8 pixels; with 4 it takes half as long again
 # What lowers the trust in a motion to 1/e: the distance, in pixels, by which the way there and back
 # misses where it began, and the change of luma along it, in code values.
-RETURN_PIXELS = 2.0
+RETURN_PIXELS = 3.0
 LUMA_CODES = 14.0
 CHANGED_CODES = 10.0  # the same from one key frame to the next, which counts less colours there
 LEVEL_RADIUS = 10  # pixels around a pixel, whose common change of luma is one of exposure
@@ -66,7 +66,8 @@ RECALL_RADIUS = 10  # pixels around a pixel
 RECALL_CHROMA = 0.08  # of difference, which lowers the trust to 1/e
 
 MAX_GAIN = 1.33  # of chroma, for what the mean of differing colours has lost of colourfulness
-GAIN_SHARE = 0.35  # by which a key frame decides on the gain; all at once, saturation would pump
+MAX_GAIN_BETWEEN = 1.1  # the same, for what two key frames lose when they are mixed
+GAIN_SHARE = 0.5  # by which a key frame decides on the gain; all at once, saturation would pump
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,13 @@ class Trail:
         return cls(_places(shape), np.ones(shape, np.float32))
 
     def on(self, further: Trail) -> Trail:
-        """This trail, followed by that of the frame that it leads to."""
+        """This trail, followed by that of the frame that it leads to.
+
+        It is trusted as its least trusted step: were the steps multiplied, nobody who walks would
+        keep the colour of the coat from one key frame to the next.
+        """
         places = look_up(further.places, self.places)
-        return Trail(places, self.trust * look_up(further.trust, self.places))
+        return Trail(places, np.minimum(self.trust, look_up(further.trust, self.places)))
 
 
 @dataclass(frozen=True)
@@ -276,7 +281,10 @@ class Propagator:
                 )
                 self._remember(self.colors)
             motions_between = motions[first + 1 : key + 1]
-            chroma += _between(self.colors, colors, trails[first:key], motions_between)
+            between = _between(self.colors, colors, trails[first:key], motions_between)
+            if not dissolves:  # which go through grey
+                between = _as_colorful(between, self.colors.painted(), colors.painted())
+            chroma += between
             chroma.append(colors.painted())
             self.colors = colors
         return chroma
@@ -356,6 +364,14 @@ def _between(
         earlier, later = look_up(from_first, back.places), look_up(from_last, forth.places)
         chroma.append((later + (earlier - later) * weight[..., None]).astype(np.float32))
     return chroma[::-1]
+
+
+def _as_colorful(mixed: Sequence[Floats], first: Floats, last: Floats) -> list[Floats]:
+    """The chroma of frames between two key frames, about as colourful again as these are."""
+    strengths = np.linspace(_colorfulness(first), _colorfulness(last), len(mixed) + 2)[1:-1]
+    lost = [s / max(_colorfulness(m), 1e-6) for s, m in zip(strengths, mixed, strict=True)]
+    gains = np.clip(lost, 1.0, MAX_GAIN_BETWEEN).astype(np.float32)
+    return [chroma * gain for chroma, gain in zip(mixed, gains, strict=True)]
 
 
 def _trail(luma: Plane, other: Plane, flow: Floats, flow_back: Floats) -> Trail:

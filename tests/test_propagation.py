@@ -76,12 +76,15 @@ def test_motion_trusts_none_between_unrelated_pictures() -> None:
 def test_trails_join_to_the_sum_of_their_ways() -> None:
     still = Trail.still((20, 30))
     step = Trail(still.places + np.array([1.5, 0.25], np.float32), still.trust * np.float32(0.5))
-    both = step.on(step)
+    surer = Trail(step.places, still.trust * np.float32(0.75))
+    both = step.on(surer)
     inner = (slice(2, 15), slice(2, 20))
     expected = np.broadcast_to([3.0, 0.5], (13, 18, 2))
     # OpenCV looks pictures up at steps of a 32nd of a pixel.
     np.testing.assert_allclose((both.places - still.places)[inner], expected, atol=1 / 32)
-    np.testing.assert_allclose(both.trust[inner], 0.25, atol=1e-6)
+    # A chain is as strong as its weakest link.
+    np.testing.assert_allclose(both.trust[inner], 0.5, atol=1e-6)
+    np.testing.assert_allclose(surer.on(step).trust[inner], 0.5, atol=1e-6)
 
 
 def test_carry_takes_colours_along_a_pan(picture: tuple[np.ndarray, np.ndarray]) -> None:
@@ -122,6 +125,29 @@ def test_carry_keeps_colours_through_a_flicker_of_exposure(
     found, _ = carried(lumas, seen)
     before, after = (np.abs(found[1] - colors).mean() for colors in seen)
     assert before < after
+
+
+def test_carry_keeps_the_colours_of_what_moves_under_grain(
+    picture: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """No step of the way is quite certain, but each of them well enough."""
+    luma, chroma = picture
+    generator = np.random.default_rng(0)
+    count = 2 * MAX_GAP
+    lumas = [
+        np.clip(window(luma, number) + grain, 0, 255).astype(np.uint8)
+        for number, grain in enumerate(generator.normal(0, 4, (count, HEIGHT, WIDTH)))
+    ]
+    seen = [window(chroma, number) for number in range(count)]
+    truth = seen[-1]
+    seen[-1] = -truth  # the network takes it all for something else at last
+    propagator = Propagator()
+    _, looked_at_first = carried(lumas[:MAX_GAP], seen[:MAX_GAP], propagator)
+    found, looked_at_later = carried(lumas[MAX_GAP:], seen[MAX_GAP:], propagator)
+    assert len(looked_at_first) + len(looked_at_later) <= 5
+    known = np.s_[:, : WIDTH // 2]  # what has been in sight for long
+    before, after = (np.abs(found[-1] - colors)[known].mean() for colors in (truth, -truth))
+    assert before < 0.5 * after
 
 
 def test_carry_leaves_no_ghost_of_what_was_dissolved(
