@@ -452,11 +452,14 @@ def _spread(planes: Floats, weight: Floats, luma: Plane) -> tuple[Floats, Floats
     for _ in range(GRID_BLURS):
         for axis in (0, 1, 2):
             grid = _blurred(grid, axis)
-    layers = np.stack([cv2.resize(layer, (width, height)) for layer in grid])  # (T, H, W, C + 2)
-    found = np.take_along_axis(layers, tone[None, ..., None], axis=0)[0]
+    # Where each pixel lies among the cells of its own tone, which are as many rows as above.
+    places = (_places(luma.shape) + 0.5) / (width / columns, height / rows) - 0.5
+    places = np.clip(places, 0, (columns - 1, rows - 1))
+    places[..., 1] += tone * rows
+    found = look_up(grid.reshape(TONES * rows, columns, -1), places.astype(np.float32))
     weights, pixels = found[..., -2], np.maximum(found[..., -1], 1e-6)
     means = found[..., :-2] / np.maximum(weights, 1e-6)[..., None]
-    return means, np.minimum(weights / pixels, 1.0)
+    return np.asarray(means, np.float32), np.minimum(weights / pixels, 1.0, dtype=np.float32)
 
 
 def _blurred(grid: Floats, axis: int) -> Floats:
