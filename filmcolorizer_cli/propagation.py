@@ -32,7 +32,7 @@ MAX_LOST = 0.3  # of the picture, that a key frame may not explain of the frames
 # Key frames that the mean of colours reaches back over, or so; and that the first sight of a thing
 # counts as, so that its colour does not swing before the mean has settled.
 MAX_AGE = 48.0
-FIRST_AGE = 7.0
+FIRST_AGE = 8.0
 
 # Dense inverse search (Kroeger et al. 2016) begins at small copies of the pictures and ends at one
 # half of their size, which is as fine as chroma needs.
@@ -40,7 +40,7 @@ FINEST_SCALE = 1
 PATCH_STRIDE = 6  # of patches of 8 pixels; with 4 it takes half as long again
 # What lowers the trust in a motion to 1/e: the distance, in pixels, by which the way there and back
 # misses where it began, and the change of luma along it, in code values.
-RETURN_PIXELS = 3.0
+RETURN_PIXELS = 2.0
 LUMA_CODES = 14.0
 CHANGED_CODES = 10.0  # the same from one key frame to the next, which counts less colours there
 LEVEL_RADIUS = 10  # pixels around a pixel, whose common change of luma is one of exposure
@@ -67,7 +67,7 @@ RECALL_CHROMA = 0.08  # of difference, which lowers the trust to 1/e
 
 MAX_GAIN = 1.33  # of chroma, for what the mean of differing colours has lost of colourfulness
 MAX_GAIN_BETWEEN = 1.1  # the same, for what two key frames lose when they are mixed
-GAIN_SHARE = 0.5  # by which a key frame decides on the gain; all at once, saturation would pump
+GAIN_SHARE = 0.6  # by which a key frame decides on the gain; all at once, saturation would pump
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,9 @@ class Trail:
     def on(self, further: Trail) -> Trail:
         """This trail, followed by that of the frame that it leads to.
 
-        It is trusted as its least trusted step: were the steps multiplied, nobody who walks would
-        keep the colour of the coat from one key frame to the next.
+        It is trusted as its least trusted step. Were the steps multiplied, nothing would be left
+        after a second under grain or of somebody who walks, whose coat would be coloured anew in
+        each key frame. The price: small misses of the way add up unseen, to a pixel or so at edges.
         """
         places = look_up(further.places, self.places)
         return Trail(places, np.minimum(self.trust, look_up(further.trust, self.places)))
@@ -282,7 +283,7 @@ class Propagator:
                 self._remember(self.colors)
             motions_between = motions[first + 1 : key + 1]
             between = _between(self.colors, colors, trails[first:key], motions_between)
-            if not dissolves:  # which go through grey
+            if not dissolves:  # in which colours may go through grey
                 between = _as_colorful(between, self.colors.painted(), colors.painted())
             chroma += between
             chroma.append(colors.painted())
@@ -452,8 +453,8 @@ def _spread(planes: Floats, weight: Floats, luma: Plane) -> tuple[Floats, Floats
     for _ in range(GRID_BLURS):
         for axis in (0, 1, 2):
             grid = _blurred(grid, axis)
-    # Where each pixel lies among the cells of its own tone, which are as many rows as above.
-    places = (_places(luma.shape) + 0.5) / (width / columns, height / rows) - 0.5
+    # The tones' layers lie below each other, ``rows`` cells each.
+    places = (_places(luma.shape) + 0.5) / CELL_PIXELS - 0.5
     places = np.clip(places, 0, (columns - 1, rows - 1))
     places[..., 1] += tone * rows
     found = look_up(grid.reshape(TONES * rows, columns, -1), places.astype(np.float32))

@@ -51,17 +51,9 @@ class Upsampler:
         self._planes = np.empty((2, 2, height, width), np.float32)
         self._strip = np.empty((2, self._strip_rows, width), np.float32)
         self._scratch = np.empty((4, self._strip_rows, width), np.float32)
-        generator = np.random.default_rng(0)
-        self._noise = generator.random((2, height, width), np.float32) - np.float32(0.5)
 
     def fit(
-        self,
-        luma: Floats,
-        chroma: Floats,
-        small_luma: Floats,
-        matrix: str = WORKING_MATRIX,
-        *,
-        noise: float = 0.0,
+        self, luma: Floats, chroma: Floats, small_luma: Floats, matrix: str = WORKING_MATRIX
     ) -> Iterator[tuple[slice, Floats]]:
         """Yield strips of rows of chroma, enlarged along the edges and limited to the gamut.
 
@@ -74,17 +66,12 @@ class Upsampler:
             chroma: (2, h, w), in [-0.5, 0.5], of any size.
             small_luma: (h, w).
             matrix: what they are in, a key of ``MATRICES``.
-            noise: how wide the noise is that is added before the colours are limited, evenly
-                spread around 0 and the same in each frame.
 
         Yields:
             Which rows, and their chroma (2, rows, W), to be changed at will; it is overwritten when
             the next strip is asked for.
         """
         for rows, strip in self.enlarge(luma, chroma, small_luma):
-            if noise:
-                np.multiply(self._noise[:, rows], noise, out=self._scratch[:2, : strip.shape[1]])
-                strip += self._scratch[:2, : strip.shape[1]]
             self._limit_to_gamut(luma[rows], strip, matrix)
             yield rows, strip
 
@@ -98,18 +85,12 @@ class Upsampler:
         bit_depth: int = 8,
         matrix: str = WORKING_MATRIX,
     ) -> Codes:
-        """What `fit` yields, (2, H, W), as integer codes, uint8 (uint16 above 8 bits).
-
-        They are dithered, by noise as wide as a code: what is all of one colour is not rounded all
-        at once to the next code as that colour slowly changes, and the mean of many pixels is
-        right. What is a code already, such as neutral, stays so. Source: Lipshitz, Wannamaker and
-        Vanderkooy, "Quantization and dither: a theoretical survey", JAES 1992.
-        """
+        """What `fit` yields, (2, H, W), as integer codes, uint8 (uint16 above 8 bits)."""
         scale = chroma_code_scale(range, bit_depth)
         add: Any = cv2.add  # whose stubs know no numbers
         kind, depth = (np.uint8, cv2.CV_8U) if bit_depth == 8 else (np.uint16, cv2.CV_16U)
         codes = np.empty((2, self.height, self.width), kind)
-        for rows, strip in self.fit(luma, chroma, small_luma, matrix, noise=1 / scale.span):
+        for rows, strip in self.fit(luma, chroma, small_luma, matrix):
             strip *= scale.span
             np.minimum(strip, scale.highest - scale.offset, out=strip)
             for plane, part in zip(codes, strip, strict=True):

@@ -8,12 +8,17 @@ import pytest
 
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.propagation import (
+    MAX_GAIN_BETWEEN,
     MAX_GAP,
     MAX_REMEMBERED,
     Colors,
     Motion,
     Propagator,
     Trail,
+    _as_colorful,
+    _between,
+    _colorfulness,
+    _spread,
 )
 from filmcolorizer_cli.video import Sampling, probe, read_rgb
 
@@ -326,3 +331,38 @@ def test_carry_keeps_a_fast_limbs_colours_in_key_frames() -> None:
     found, looked_at = carried(lumas, seen)
     for number in looked_at:
         assert np.median(found[number][limbs[number]][:, :, 1]) > 0.06
+
+
+def test_frames_between_are_as_colourful_as_the_key_frames_beside_them() -> None:
+    """Two looks that disagree on hues are paler when they are mixed."""
+    luma = np.tile(np.linspace(40, 200, WIDTH), (HEIGHT, 1)).astype(np.uint8)
+    first, last = (np.full((HEIGHT, WIDTH, 2), c, np.float32) for c in ((0.1, 0), (0.08, 0.06)))
+    for chroma in (first, last):
+        chroma[:, WIDTH // 2 :] *= -1
+    still = Trail.still(luma.shape)
+    [middle] = mixed = _between(
+        Colors.first(luma, first), Colors.first(luma, last), [still], [Motion(luma, luma)]
+    )
+    [given_back] = _as_colorful(mixed, first, last)
+    wanted = (_colorfulness(first) + _colorfulness(last)) / 2
+    assert _colorfulness(middle) < 0.97 * wanted
+    assert _colorfulness(given_back) == pytest.approx(wanted, rel=1e-3)
+    [limited] = _as_colorful([middle / 4], first, last)
+    np.testing.assert_allclose(limited, middle / 4 * MAX_GAIN_BETWEEN, rtol=1e-6)
+    [grey] = _as_colorful([np.zeros_like(middle)], first, last)
+    assert not grey.any()
+    assert _as_colorful([], first, last) == []
+
+
+@pytest.mark.parametrize("height", [96, 90])
+def test_spread_keeps_tones_and_places_apart(height: int) -> None:
+    """Of two tones, in turn from column to column, each takes over its own."""
+    columns = np.arange(WIDTH)
+    luma = np.tile(np.where(columns % 2, 200, 40), (height, 1)).astype(np.uint8)
+    slope = np.tile(columns / np.float32(WIDTH), (height, 1))
+    planes = np.dstack((luma / 255, slope)).astype(np.float32)
+    means, nearness = _spread(planes, np.full(luma.shape, 0.5, np.float32), luma)
+    np.testing.assert_allclose(means[..., 0], planes[..., 0], atol=1e-5)
+    inner = np.s_[:, 40:-40]
+    np.testing.assert_allclose(means[inner][..., 1], slope[inner], atol=0.01)
+    np.testing.assert_allclose(nearness, 0.5, atol=1e-5)
