@@ -282,11 +282,11 @@ class Propagator:
                 )
                 self._remember(self.colors)
             motions_between = motions[first + 1 : key + 1]
-            between = _between(self.colors, colors, trails[first:key], motions_between)
+            earlier, later = self.colors.painted(), colors.painted()
+            between = _between(earlier, later, trails[first:key], motions_between)
             if not dissolves:  # in which colours may go through grey
-                between = _as_colorful(between, self.colors.painted(), colors.painted())
-            chroma += between
-            chroma.append(colors.painted())
+                between = _as_colorful(between, earlier, later)
+            chroma += [*between, later]
             self.colors = colors
         return chroma
 
@@ -347,22 +347,22 @@ def _recall(
 
 
 def _between(
-    first: Colors, last: Colors, trails: Sequence[Trail], motions: Sequence[Motion]
+    first: Floats, last: Floats, trails: Sequence[Trail], motions: Sequence[Motion]
 ) -> list[Floats]:
     """The chroma of the frames between two key frames.
 
     Args:
+        first, last: the chroma (H, W, 2) of these.
         trails: of these frames in the first one.
         motions: from each of them to the next.
     """
-    chroma, forth = [], Trail.still(last.luma.shape)
-    from_first, from_last = first.painted(), last.painted()
+    chroma, forth = [], Trail.still(last.shape[:2])
     for number in reversed(range(len(trails))):
         back, forth = trails[number], motions[number].forth.on(forth)
         share = (number + 1) / (len(trails) + 1)
         weight = (back.trust + LEAST_TRUST) * (1 - share)
         weight = weight / (weight + (forth.trust + LEAST_TRUST) * share)
-        earlier, later = look_up(from_first, back.places), look_up(from_last, forth.places)
+        earlier, later = look_up(first, back.places), look_up(last, forth.places)
         chroma.append((later + (earlier - later) * weight[..., None]).astype(np.float32))
     return chroma[::-1]
 

@@ -340,9 +340,7 @@ def test_frames_between_are_as_colourful_as_the_key_frames_beside_them() -> None
     for chroma in (first, last):
         chroma[:, WIDTH // 2 :] *= -1
     still = Trail.still(luma.shape)
-    [middle] = mixed = _between(
-        Colors.first(luma, first), Colors.first(luma, last), [still], [Motion(luma, luma)]
-    )
+    [middle] = mixed = _between(first, last, [still], [Motion(luma, luma)])
     [given_back] = _as_colorful(mixed, first, last)
     wanted = (_colorfulness(first) + _colorfulness(last)) / 2
     assert _colorfulness(middle) < 0.97 * wanted
