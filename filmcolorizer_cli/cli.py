@@ -38,6 +38,8 @@ from filmcolorizer_cli.targets import (
 )
 from filmcolorizer_cli.wording import (
     counted,
+    describe_card,
+    describe_losses,
     describe_more,
     describe_outcome,
     describe_rate,
@@ -50,15 +52,19 @@ from filmcolorizer_cli.wording import (
 )
 
 if TYPE_CHECKING:
-    from filmcolorizer_cli.comparison import FilmEvaluation
+    import torch
+
+    from filmcolorizer_cli.colorizing import ColorizeOptions
+    from filmcolorizer_cli.comparison import FilmEvaluation, FilmOptions
     from filmcolorizer_cli.encoding import Encoding
     from filmcolorizer_cli.evaluation import Evaluation
     from filmcolorizer_cli.evaluation_page import MadeBy
     from filmcolorizer_cli.networks import Network
     from filmcolorizer_cli.pairs import Pairs, Split
     from filmcolorizer_cli.sync import SyncMap
-    from filmcolorizer_cli.training import Outcome, Step
+    from filmcolorizer_cli.training import Outcome, Step, TrainingOptions
     from filmcolorizer_cli.video import Film
+    from filmcolorizer_cli.watching import Watcher
     from filmcolorizer_cli.weights import Model
 
 FIND = "find"  # what --offset without a value stands for
@@ -695,23 +701,12 @@ def train(
         rest = "" if is_painted else f"; {others[0]} for validation, {others[1]} to test"
         console.note(f"learning from {counted(count, 'pair')}{rest}")
     steps = training.train(network, folder, parts, options, output, device=where, resume=resume)
-    total = (options.epochs - len(history)) * training.pictures_per_epoch(count, options)
-
-    def status(step: Step | Outcome) -> console.Status:
-        if isinstance(step, training.Outcome):
-            return console.Status(0, "training", "")
-        best = f", best {watcher.best.epoch}" if watcher.best else ""
-        label = f"epoch {step.epoch}/{options.epochs}"
-        return console.Status(step.pictures, label, f"loss {step.loss:.4f}{best}")
-
-    watched = watcher.follow(steps, training.steps_per_epoch(count, options), note=console.log)
     try:
-        *_, outcome = console.track(watched, total, "training", unit="pairs", status=status)
+        outcome = _follow_training(steps, watcher, options, count, len(history))
     except (KeyboardInterrupt, SystemExit):
         if checkpoint.exists():
             console.note("the finished epochs are kept: go on with the same command and --resume")
         raise
-    assert isinstance(outcome, training.Outcome)
     history = training.read_history(output)
     watcher.show(history, weights.load(weights.read_model(output)))
     best = min(history, key=lambda epoch: epoch.validation_loss)
@@ -796,46 +791,21 @@ def evaluate(
     if not is_pairs and split is not None:
         raise typer.BadParameter("it is for a folder of pairs, not for films", param_hint="--split")
 
-    from filmcolorizer_cli import comparison, evaluation, weights
+    from filmcolorizer_cli import comparison
     from filmcolorizer_cli.networks import pick_device
-    from filmcolorizer_cli.pairs import read_pairs
 
     where = pick_device(device)
     if report is not None:
         check_report(report, overwrite)
     if is_pairs:
-        folder = read_pairs(paths[0])
-        chosen = weights.find_model(model)
-        network = weights.load(chosen)
-        parts = (
-            _choose_split(folder, wanted) if wanted else evaluation.split_for(folder, chosen.about)
-        )
-        progress = evaluation.evaluate(folder, parts, network, where, size=size)
-        *_, result = console.track(progress, len(folder.pairs), "comparing", unit="pairs")
-        assert isinstance(result, evaluation.Evaluation)
-        if report is not None:
-            from filmcolorizer_cli.evaluation_page import save_pairs_page
-
-            told = {"pairs": paths[0], "size": size, "split": describe_split(parts)}
-            made_by = _made_by(chosen, where.type, told)
-            with _report_page(report) as page:
-                save_pairs_page(result, folder, parts, network, where, page, made_by)
+        result, chosen = _evaluate_pairs(paths[0], wanted, model, where, size, report)
         _show_evaluation(result, chosen, paths[0], with_baseline=baseline, as_json=as_json)
         return
     films = _probe_films(paths, input_fps)
-    chosen = weights.find_model(model)
-    network = weights.load(chosen)
     options = comparison.FilmOptions(
         size or comparison.SIZE, start, duration, temporal=not no_temporal
     )
-    results = [(film, _evaluate_film(film, network, options, where)) for film in films]
-    if report is not None:
-        from filmcolorizer_cli.evaluation_page import save_films_page
-
-        named = {"films": ", ".join(map(str, paths)), **asdict(options)}
-        made_by = _made_by(chosen, where.type, named)
-        with _report_page(report) as page:
-            save_films_page(results, network, options, where, page, made_by)
+    results, chosen = _evaluate_films(films, model, options, where, report)
     _show_film_evaluations(results, chosen, with_baseline=baseline, as_json=as_json)
 
 
@@ -924,7 +894,7 @@ def colorize(
     """Colorize a black-and-white film, with its sound."""
     frame_rate = _parse_frame_rate(fps)
 
-    from filmcolorizer_cli.encoding import CODECS, HARDWARE, Encoding
+    from filmcolorizer_cli.encoding import CODECS, Encoding
 
     encoding = Encoding(crf=crf, preset=preset, codec=codec, encoder=encoder)
 
@@ -949,8 +919,11 @@ def colorize(
     where = pick_device(device)
     chosen = weights.find_model(model)
     network = weights.load(chosen)
-    coding = CODECS[codec].coding_of(source)
-    encoding = replace(encoding, frame_rate=frame_rate or source.frame_rate, coding=coding)
+    encoding = replace(
+        encoding,
+        frame_rate=frame_rate or source.frame_rate,
+        coding=CODECS[codec].coding_of(source),
+    )
     decoder = None
     if hwaccel == "auto" and not skip_damaged:  # cards may hide damage
         decoder = find_hardware_decoder(source)
@@ -970,23 +943,11 @@ def colorize(
     )
     if not as_json:
         console.note(f"colorizing {film} with the model {chosen.name} on {where.type}")
-        if hwaccel == "auto":
-            decodes = f"decodes by {decoder}" if decoder else "none here decodes this"
-            is_on_card = str(encoding.encoder).endswith(HARDWARE)
-            encodes = f"encodes by {encoding.encoder}" if is_on_card else "none encodes"
-            console.note(f"graphics card: {decodes}, {encodes}; the processor does the rest")
-        for what, fate in describe_more(source, target, encoding.frame_rate, start):
+        facts = describe_card(decoder, encoding) if hwaccel == "auto" else []
+        facts += describe_more(source, target, encoding.frame_rate, start, duration)
+        facts += describe_losses(source, encoding)
+        for what, fate in facts:
             console.note(f"{what}: {fate}")
-        if coding.bit_depth < source.coding.bit_depth:
-            console.note(
-                f"luma: {source.coding.bit_depth} bits become the {coding.bit_depth} that"
-                f" {CODECS[codec].name} has; --codec ffv1 keeps them all"
-            )
-        if (source.width % 2 or source.height % 2) and not CODECS[codec].holds_odd_sizes:
-            console.note(
-                f"size: {source.width}x{source.height} grows to even sides, which"
-                f" {CODECS[codec].name} needs; --codec av1, prores or ffv1 keeps it"
-            )
     frames = _colorize(
         source, target, network, options, where, overwrite=overwrite, workers=workers
     )
@@ -1075,21 +1036,9 @@ def preview(
     summary = f"{count}, grey and as coloured by {', '.join(networks)}"
     report.save_contact_sheet(slides, f"{film.name}: {summary}", sheet)
     motion = "To see a shot in motion, put the time below its picture in place of T:"
-    name = f"./{film}" if str(film).startswith("-") else str(film)  # no option
-    command = ["filmcolorizer", "colorize", name, "--start", "T", "--duration", "20"]
-    if input_fps is not None:
-        command += ["--input-fps", str(input_fps)]
-    if vividness != 1:
-        command += ["--vividness", f"{vividness:g}"]
-    if deinterlace != "auto":
-        command += ["--deinterlace", deinterlace]
-    if recolor:
-        command += ["--recolor"]
-    if models and len(models) == 1:
-        command += ["--model", models[0]]
-    shown = pages.Page(
-        film.name, (summary, motion), shlex.join(command), [pages.Section(slides=slides)]
-    )
+    chosen_by_hand = models[0] if models and len(models) == 1 else None
+    command = _colorize_command(film, options, chosen_by_hand, input_fps)
+    shown = pages.Page(film.name, (summary, motion), command, [pages.Section(slides=slides)])
     pages.save_page(shown, page)
     if as_json:
         told = [{"seconds": m.seconds, "in_color_already": m.is_colored} for m in moments]
@@ -1306,14 +1255,105 @@ def _colorize(
         raise
 
 
-def _evaluate_film(film: Film, network: Network, options: Any, device: Any) -> FilmEvaluation:
-    from filmcolorizer_cli import comparison
+def _colorize_command(
+    film: Path, options: ColorizeOptions, model: str | None, input_fps: Fraction | None
+) -> str:
+    """What to type for twenty seconds of a film, from a time T on, as these options show it."""
+    name = f"./{film}" if str(film).startswith("-") else str(film)  # no option
+    command = ["filmcolorizer", "colorize", name, "--start", "T", "--duration", "20"]
+    if input_fps is not None:
+        command += ["--input-fps", str(input_fps)]
+    if options.vividness != 1:
+        command += ["--vividness", f"{options.vividness:g}"]
+    if options.deinterlace != "auto":
+        command += ["--deinterlace", options.deinterlace]
+    if options.recolor:
+        command += ["--recolor"]
+    if model is not None:
+        command += ["--model", model]
+    return shlex.join(command)
 
-    frames = comparison.evaluate_film(film, network, options, device, track=console.track)
-    total = options.sampling(film).frame_count(film)
-    *_, result = console.track(frames, total, f"comparing {film.path.name}")
-    assert isinstance(result, comparison.FilmEvaluation)
-    return result
+
+def _evaluate_pairs(
+    pairs: Path,
+    wanted: tuple[float, ...] | str | None,
+    name: str | None,
+    device: torch.device,
+    size: int | None,
+    report: Path | None,
+) -> tuple[Evaluation, Model]:
+    """Compare what a model makes of pairs with their truth, and write the page of a report."""
+    from filmcolorizer_cli import evaluation, weights
+    from filmcolorizer_cli.pairs import read_pairs
+
+    folder = read_pairs(pairs)
+    model = weights.find_model(name)
+    network = weights.load(model)
+    parts = _choose_split(folder, wanted) if wanted else evaluation.split_for(folder, model.about)
+    progress = evaluation.evaluate(folder, parts, network, device, size=size)
+    *_, result = console.track(progress, len(folder.pairs), "comparing", unit="pairs")
+    assert isinstance(result, evaluation.Evaluation)
+    if report is not None:
+        from filmcolorizer_cli.evaluation_page import save_pairs_page
+
+        told = {"pairs": pairs, "size": size, "split": describe_split(parts)}
+        made_by = _made_by(model, device.type, told)
+        with _report_page(report) as page:
+            save_pairs_page(result, folder, parts, network, device, page, made_by)
+    return result, model
+
+
+def _evaluate_films(
+    films: list[Film],
+    name: str | None,
+    options: FilmOptions,
+    device: torch.device,
+    report: Path | None,
+) -> tuple[list[tuple[Film, FilmEvaluation]], Model]:
+    """Compare what a model makes of grey films with the films; else as `_evaluate_pairs`."""
+    from filmcolorizer_cli import comparison, weights
+
+    model = weights.find_model(name)
+    network = weights.load(model)
+    results = []
+    for film in films:
+        frames = comparison.evaluate_film(film, network, options, device, track=console.track)
+        total = options.sampling(film).frame_count(film)
+        *_, result = console.track(frames, total, f"comparing {film.path.name}")
+        assert isinstance(result, comparison.FilmEvaluation)
+        results.append((film, result))
+    if report is not None:
+        from filmcolorizer_cli.evaluation_page import save_films_page
+
+        told = {"films": ", ".join(str(film.path) for film in films), **asdict(options)}
+        made_by = _made_by(model, device.type, told)
+        with _report_page(report) as page:
+            save_films_page(results, network, options, device, page, made_by)
+    return results, model
+
+
+def _follow_training(
+    steps: Iterator[Step | Outcome],
+    watcher: Watcher,
+    options: TrainingOptions,
+    pairs: int,
+    epochs_done: int,
+) -> Outcome:
+    """Show how the training on so many pairs goes on, and give what came of it."""
+    from filmcolorizer_cli import training
+
+    def status(step: Step | Outcome) -> console.Status:
+        if isinstance(step, training.Outcome):
+            return console.Status(0, "training", "")
+        best = f", best {watcher.best.epoch}" if watcher.best else ""
+        label = f"epoch {step.epoch}/{options.epochs}"
+        return console.Status(step.pictures, label, f"loss {step.loss:.4f}{best}")
+
+    total = (options.epochs - epochs_done) * training.pictures_per_epoch(pairs, options)
+    watched = watcher.follow(steps, training.steps_per_epoch(pairs, options), note=console.log)
+    *_, outcome = console.track(watched, total, "training", unit="pairs", status=status)
+    assert isinstance(outcome, training.Outcome)
+    return outcome
 
 
 def _first_network(arch: str, init: str | None, short_side: int, seed: int) -> tuple[Network, bool]:

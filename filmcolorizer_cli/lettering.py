@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import matplotlib
+from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
 
+ELLIPSIS = "…"
 
-def load_font(size: float) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which comes with matplotlib: Latin, Greek, Cyrillic and some others.
+
+def load_font(size: float, text: str = "") -> ImageFont.FreeTypeFont:
+    """A font for a text: DejaVu Sans, which comes with matplotlib, where it has all its letters.
+
+    It has those of Latin, Greek, Cyrillic and some others. For Chinese, Japanese and the like the
+    machine's first font is taken that has them; where none has, they come out as boxes.
 
     Args:
         size: in pixels.
     """
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    own = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
+    wanted = set(map(ord, "".join(text.split()) + ELLIPSIS))
+    path = own
+    if not wanted <= _letters_of(own):
+        from matplotlib.font_manager import findSystemFonts  # which may take seconds to import
+
+        fonts = (font for font in sorted(findSystemFonts()) if wanted <= _letters_of(font))
+        path = next(fonts, own)
     return ImageFont.truetype(path, size)
+
+
+@cache
+def _letters_of(font: str) -> frozenset[int]:
+    """The code points that a font file has a picture of; none of a file that is no such font."""
+    with suppress(OSError, RuntimeError):
+        return frozenset(FT2Font(font).get_charmap())
+    return frozenset()
 
 
 def shortened(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
@@ -27,5 +50,5 @@ def shortened(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
     short = text
     while font.getlength(short) > room and kept:
         kept -= 1
-        short = f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
+        short = f"{text[: (kept + 1) // 2]}{ELLIPSIS}{text[len(text) - kept // 2 :]}"
     return short

@@ -226,7 +226,7 @@ def save_contact_sheet(slides: Sequence[Slide], title: str, path: Path) -> None:
     rows = math.ceil(len(cells) / columns)
     size = columns * width + GAP, LABEL_HEIGHT + rows * height + GAP
     sheet = Image.new("RGB", size, BACKGROUND)
-    font = load_font(LETTERS)
+    font = load_font(LETTERS, title)
     short = shortened(title, font, size[0] - 2 * GAP)
     ImageDraw.Draw(sheet).text((GAP, 3), short, fill=INK, font=font)
     for number, cell in enumerate(cells):
@@ -237,7 +237,7 @@ def save_contact_sheet(slides: Sequence[Slide], title: str, path: Path) -> None:
 
 def _cell(slide: Slide) -> Image.Image:
     """The versions of a slide side by side, below what they are called."""
-    font = load_font(LETTERS)
+    font = load_font(LETTERS, "".join((slide.label, *slide.pictures)))
     stills = [_fitted(picture) for picture in slide.pictures.values()]
     step, height = stills[0].width + GAP, stills[0].height
     cell = Image.new("RGB", (len(stills) * step, LABEL_HEIGHT + height), BACKGROUND)

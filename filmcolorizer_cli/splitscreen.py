@@ -253,7 +253,7 @@ def _label(text: str, letters: int, room: tuple[int, int]) -> NDArray[np.float32
     Args:
         room: width and height that the box is not to exceed.
     """
-    font = load_font(letters)
+    font = load_font(letters, text)
     text = shortened(text, font, room[0] - letters)
     left, _, right, _ = font.getbbox(text)
     width = max(min(_even(right - left + letters), room[0] // 2 * 2), 2)

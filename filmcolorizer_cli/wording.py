@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from filmcolorizer_cli.comparison import FilmEvaluation, FilmScore
+    from filmcolorizer_cli.encoding import Encoding
     from filmcolorizer_cli.pairs import Split
     from filmcolorizer_cli.training import Outcome
     from filmcolorizer_cli.video import Attachment, Film, Sound, Subtitle
@@ -83,9 +84,13 @@ def describe_sounds(film: Film, target: Path) -> list[str]:
 
 
 def describe_more(
-    film: Film, target: Path, frame_rate: Fraction = Fraction(24), start_seconds: float = 0.0
+    film: Film,
+    target: Path,
+    frame_rate: Fraction = Fraction(24),
+    start_seconds: float = 0.0,
+    duration_seconds: float | None = None,
 ) -> list[tuple[str, str]]:
-    """What else a film holds, and what becomes of it."""
+    """What else a film holds, and what becomes of it in the coloured film, or in a part of it."""
     from filmcolorizer_cli.joining import CONTAINERS, keeps_time_code
 
     ending = target.suffix.lower()
@@ -102,7 +107,9 @@ def describe_more(
     if film.subtitles:
         facts.append(("subtitles", fates(film.subtitles, _describe_track, container.holds)))
     if film.chapters:
-        facts.append(("chapters", f"{film.chapters} kept"))
+        is_whole = start_seconds == 0 and duration_seconds is None
+        of_part = "" if is_whole else ", as far as they lie in this part"
+        facts.append(("chapters", f"{film.chapters} kept{of_part}"))
     if film.attachments:
         kept = fates(film.attachments, _describe_attachment, container.attaches)
         facts.append(("attachments", kept))
@@ -113,6 +120,36 @@ def describe_more(
     if film.other_pictures:
         facts.append(("more pictures", f"{'; '.join(film.other_pictures)} left out"))
     return facts
+
+
+def describe_losses(film: Film, encoding: Encoding) -> list[tuple[str, str]]:
+    """What of a film's own luma an encoding does not hold as it is."""
+    from filmcolorizer_cli.encoding import CODECS
+
+    codec, facts = CODECS[encoding.codec], []
+    if encoding.coding.bit_depth < film.coding.bit_depth:
+        fate = (
+            f"{film.coding.bit_depth} bits become the {encoding.coding.bit_depth} that"
+            f" {codec.name} has; --codec ffv1 keeps them all"
+        )
+        facts.append(("luma", fate))
+    if (film.width % 2 or film.height % 2) and not codec.holds_odd_sizes:
+        fate = (
+            f"{film.width}x{film.height} grows to even sides, which {codec.name} needs;"
+            " --codec av1, prores or ffv1 keeps it"
+        )
+        facts.append(("size", fate))
+    return facts
+
+
+def describe_card(decoder: str | None, encoding: Encoding) -> list[tuple[str, str]]:
+    """What a graphics card does of the decoding and encoding."""
+    from filmcolorizer_cli.encoding import HARDWARE
+
+    decodes = f"decodes by {decoder}" if decoder else "none here decodes this"
+    is_on_card = str(encoding.encoder).endswith(HARDWARE)
+    encodes = f"encodes by {encoding.encoder}" if is_on_card else "none encodes"
+    return [("graphics card", f"{decodes}, {encodes}; the processor does the rest")]
 
 
 def _describe_track(track: Sound | Subtitle) -> str:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 
@@ -189,6 +190,19 @@ def test_compare_labels_are_shortened_in_their_middle(tmp_path: Path) -> None:
     assert font.getlength(short) <= 150 < font.getlength(names[0])
     assert re.fullmatch(r"The Gen.*….*x264\.mp4", short)
     assert shortened("abc", font, 1) == "…"
+
+
+def test_load_font_looks_for_letters_among_the_fonts_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    (broken := tmp_path / "broken.ttf").write_text("no font")
+    found = [str(fonts / "cmr10.ttf"), str(fonts / "STIXGeneral.ttf"), str(broken)]
+    monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", lambda: found)
+    only_stix = "\u2315"  # which DejaVu and cmr10 lack
+    assert load_font(13, "Броненосец 1925.mp4").getname()[0] == "DejaVu Sans"
+    assert load_font(13, only_stix).getname()[0] == "STIXGeneral"
+    assert load_font(13, f"{only_stix} \u0531").getname()[0] == "DejaVu Sans", "no font has both"
 
 
 def test_compare_of_a_part_without_a_frame(counted: Path, tmp_path: Path) -> None:

@@ -54,3 +54,12 @@ def test_describe_more_tells_of_subtitles_that_no_file_holds(
     """As of a film that had them; ffmpeg makes no pictures of text."""
     film = replace(probe(SAMPLE_FILM), subtitles=(Subtitle(1, codec, language),))
     assert describe_more(film, Path(target))[0] == ("subtitles", fate)
+
+
+@pytest.mark.parametrize(
+    ("part", "fate"),
+    [((0.0, None), "12 kept"), ((0.0, 9.0), "12 kept, as far as they lie in this part")],
+)
+def test_describe_more_counts_chapters(part: tuple[float, float | None], fate: str) -> None:
+    film = replace(probe(SAMPLE_FILM), chapters=12)
+    assert describe_more(film, Path("o.mkv"), Fraction(24), *part) == [("chapters", fate)]
