@@ -25,7 +25,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 def command(film: Path, target: Path) -> list[str]:
     """Rendering by the shipped model, as a user would."""
     program = [sys.executable, "-m", "filmcolorizer_cli", "colorize", str(film), "-o", str(target)]
-    return [*program, "--model", "default", "--preset", "ultrafast"]
+    return [*program, "--model", "default", "--preset", "ultrafast", "--recolor"]
 
 
 def frames_of(film: Path) -> str:
