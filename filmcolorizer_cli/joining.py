@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import ffmpeg
@@ -32,6 +32,7 @@ from filmcolorizer_cli.video import (
 
 SOUND_BITRATE_KBPS = 96  # of each channel of what has to be re-encoded to AAC
 PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "xsub"})
+SoundEncoder = Literal["copy", "aac", "flac"]
 # Metadata that tells of the file that it stands in, not of the film.
 _OF_THE_FILE = frozenset(
     {"compatible_brands", "encoder", "major_brand", "minor_version", "timecode"}
@@ -44,27 +45,34 @@ class Container:
 
     Attributes:
         muxer: ffmpeg's name for it.
-        sound_codecs: of the sound that it holds as it is; None for all.
+        sound_codecs: of the sound that it holds as it is.
         text_codecs: of the subtitles of text that it holds as they are; others become the first.
-        holds_picture_subtitles: such as those of DVDs.
+        picture_codecs: of the subtitles of pictures that it holds, such as those of DVDs.
         options: ffmpeg's, with which it is written.
     """
 
     muxer: str
-    sound_codecs: frozenset[str] | None
+    sound_codecs: frozenset[str]
     text_codecs: tuple[str, ...]
-    holds_picture_subtitles: bool
+    picture_codecs: frozenset[str]
     options: dict[str, str]
 
-    def keeps(self, sound: Sound) -> bool:
-        """Whether a sound track goes along as it is; otherwise it is re-encoded to AAC."""
-        return self.sound_codecs is None or sound.codec in self.sound_codecs
+    def sound_encoder(self, sound: Sound) -> SoundEncoder | None:
+        """What a sound track goes along by: as it is where that can be; None if it cannot at all.
+
+        What is not compressed becomes FLAC, which loses nothing, where the container holds that.
+        """
+        if sound.codec == UNKNOWN_CODEC:
+            return None
+        if sound.codec in self.sound_codecs:
+            return "copy"
+        return "flac" if "flac" in self.sound_codecs and sound.codec.startswith("pcm_") else "aac"
 
     def holds(self, subtitle: Subtitle) -> bool:
         """Whether subtitles go along at all."""
         if subtitle.codec == UNKNOWN_CODEC:
             return False
-        return self.holds_picture_subtitles or subtitle.codec not in PICTURE_SUBTITLES
+        return subtitle.codec in self.picture_codecs or subtitle.codec not in PICTURE_SUBTITLES
 
     def attaches(self, attachment: Attachment) -> bool:
         """Whether a cover or another attached file goes along."""
@@ -94,11 +102,21 @@ _INDEX_FIRST = {"movflags": "+faststart"}
 _MP4_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "opus"})
 _MOV_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "pcm_s16be", "pcm_s16le",
                         "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le"})  # fmt: skip
+# What ffmpeg knows a tag for, Matroska's own or one of Windows.
+_MKV_SOUND = frozenset({
+    "aac", "ac3", "adpcm_g722", "adpcm_g726", "adpcm_ima_wav", "adpcm_ms", "adpcm_yamaha", "alac",
+    "amr_nb", "cook", "dts", "eac3", "flac", "mlp", "mp1", "mp2", "mp3", "opus", "pcm_alaw",
+    "pcm_f32le", "pcm_f64le", "pcm_mulaw", "pcm_s16be", "pcm_s16le", "pcm_s24be", "pcm_s24le",
+    "pcm_s32be", "pcm_s32le", "pcm_u8", "qdm2", "sipr", "truehd", "tta", "vorbis", "wavpack",
+    "wmapro", "wmav1", "wmav2",
+})  # fmt: skip
+# Without edit lists what was copied from before a part's start would come before its pictures.
+_NO_EDITS = {"copypriorss": "0"}
+_MKV_TEXT = ("subrip", "ass", "webvtt")
 CONTAINERS = {
-    ".mp4": Container("mp4", _MP4_SOUND, ("mov_text",), False, _INDEX_FIRST),
-    ".mov": Container("mov", _MOV_SOUND, ("mov_text",), False, _INDEX_FIRST),
-    # Without edit lists what was copied from before a part's start would come before its pictures.
-    ".mkv": Container("matroska", None, ("subrip", "ass", "webvtt"), True, {"copypriorss": "0"}),
+    ".mp4": Container("mp4", _MP4_SOUND, ("mov_text",), frozenset(), _INDEX_FIRST),
+    ".mov": Container("mov", _MOV_SOUND, ("mov_text",), frozenset(), _INDEX_FIRST),
+    ".mkv": Container("matroska", _MKV_SOUND, _MKV_TEXT, PICTURE_SUBTITLES - {"xsub"}, _NO_EDITS),
 }
 
 
@@ -324,15 +342,17 @@ def _tracks(
     Args:
         subtitles_file: is made where the part is not all of the film.
     """
+    encoders = {sound: container.sound_encoder(sound) for sound in source.sounds}
+    sounds = [sound for sound, encoder in encoders.items() if encoder]
     subtitles = [subtitle for subtitle in source.subtitles if container.holds(subtitle)]
-    if not source.sounds and not subtitles:
+    if not sounds and not subtitles:
         return [], {}
     begin, duration = part
     options: dict[str, str] = {}
     if begin:
         options["ss"] = f"{begin:.6f}"
-    if source.container in MPEG_STREAMS and source.sounds:
-        first = min(sound.start_seconds for sound in source.sounds)
+    if source.container in MPEG_STREAMS and sounds:
+        first = min(sound.start_seconds for sound in sounds)
         options["itsoffset"] = f"{max(first - begin, 0.0):.6f}"
     if duration is not None:
         options["t"] = f"{duration:.6f}"
@@ -342,20 +362,18 @@ def _tracks(
         said = cut_subtitles(source, said, part, subtitles_file)
     subtitles = [subtitle for subtitle, _ in said]
     codecs = {
-        **_marks("a", source.sounds, 1, container.muxer),
-        **_marks("s", subtitles, 1 + len(source.sounds), container.muxer),
+        **_marks("a", sounds, 1, container.muxer),
+        **_marks("s", subtitles, 1 + len(sounds), container.muxer),
     }
-    for number, sound in enumerate(source.sounds):
-        if container.keeps(sound):
-            codecs[f"c:a:{number}"] = "copy"
-        else:
-            bitrate = SOUND_BITRATE_KBPS * max(sound.channels, 1)
-            codecs |= {f"c:a:{number}": "aac", f"b:a:{number}": f"{bitrate}k"}
+    for number, sound in enumerate(sounds):
+        codecs[f"c:a:{number}"] = str(encoders[sound])
+        if encoders[sound] == "aac":
+            codecs[f"b:a:{number}"] = f"{SOUND_BITRATE_KBPS * max(sound.channels, 1)}k"
     for number, subtitle in enumerate(subtitles):
-        is_held = subtitle.codec in {*container.text_codecs, *PICTURE_SUBTITLES}
+        is_held = subtitle.codec in {*container.text_codecs, *container.picture_codecs}
         codecs[f"c:s:{number}"] = "copy" if is_held else container.text_codecs[0]
-    sounds = [stream[str(sound.index)] for sound in source.sounds]
-    return [*sounds, *(track for _, track in said)], codecs
+    heard = [stream[str(sound.index)] for sound in sounds]
+    return [*heard, *(track for _, track in said)], codecs
 
 
 def _marks(kind: str, tracks: Sequence[Sound | Subtitle], first: int, muxer: str) -> dict[str, str]:

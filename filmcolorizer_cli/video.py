@@ -41,7 +41,7 @@ HARDWARE_DECODERS = {
 }  # fmt: skip
 RGB_MATRIX = "bt709"  # that ffmpeg is told to turn R'G'B' films to Y'CbCr by
 CONTAINER_ROUNDING_SECONDS = 0.0011  # Matroska counts in milliseconds
-MAX_STEP_FRAMES = 1.6  # from one frame to the next, where none between is missing
+MAX_GAP_FRAMES = 0.6  # after a frame has been shown, where none is missing
 MAX_MISSING_END_SECONDS = 0.5  # by which containers may be wrong
 SD_HEIGHT = 576  # untagged pictures up to this height are taken for BT.601, as players do
 SCALING = "area+accurate_rnd+full_chroma_int"  # flags of ffmpeg's scaler
@@ -340,7 +340,11 @@ def _probe_container(path: Path, container: Any) -> Film:
         raise VideoError(
             f"{path} has no pictures, only sound or data; give a file with a film in it"
         )
-    stream = pictures[0]
+    stream = next((s for s in pictures if s.codec_context), None)
+    if stream is None:
+        raise VideoError(
+            f"{path} has pictures in a codec that nothing here decodes; write it anew in another"
+        )
     # PyAV tells a stream's rotation and true shape with its first frame only.
     frame = next(container.decode(stream), None)
     if frame is None or not stream.guessed_rate:
@@ -382,13 +386,19 @@ def _probe_container(path: Path, container: Any) -> Film:
         chapters=len(container.chapters()),
         attachments=tuple(_attachment(s) for s in container.streams if _is_attached(s)),
         time_code=_time_code(container),
-        other_pictures=tuple(s.codec_context.codec.canonical_name for s in pictures[1:]),
+        other_pictures=tuple(_codec_name(s) for s in pictures if s is not stream),
     )
 
 
 def _pictures(container: Any) -> list[Any]:
     """The streams of moving pictures; neither covers nor the thumbnails of chapters."""
     return [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+
+
+def _codec_name(stream: Any) -> str:
+    """``UNKNOWN_CODEC`` for what libav has no decoder for, such as teletext."""
+    context = stream.codec_context
+    return str(context.codec.canonical_name) if context else UNKNOWN_CODEC
 
 
 def _is_attached(stream: Any) -> bool:
@@ -403,7 +413,7 @@ def _attachment(stream: Any) -> Attachment:
     told = {key.lower(): value for key, value in stream.metadata.items()}
     return Attachment(
         index=stream.index,
-        codec=stream.codec_context.codec.canonical_name if is_cover else None,
+        codec=_codec_name(stream) if is_cover else None,
         name=told.get("filename"),
         mime_type=told.get("mimetype"),
     )
@@ -490,9 +500,9 @@ def _sound(stream: Any) -> Sound:
     context = stream.codec_context
     return Sound(
         index=stream.index,
-        codec=context.codec.canonical_name,
-        channels=context.channels,
-        sample_rate=context.sample_rate or 0,
+        codec=_codec_name(stream),
+        channels=context.channels if context else 0,
+        sample_rate=(context.sample_rate or 0) if context else 0,
         language=_language(stream),
         start_seconds=_start_seconds(stream, stream.start_time or 0),
         title=_title(stream),
@@ -501,9 +511,8 @@ def _sound(stream: Any) -> Sound:
 
 
 def _subtitle(stream: Any) -> Subtitle:
-    context = stream.codec_context  # none for what libav does not know, such as teletext
-    codec = context.codec.canonical_name if context else UNKNOWN_CODEC
-    return Subtitle(stream.index, codec, _language(stream), _title(stream), _dispositions(stream))
+    marks = _language(stream), _title(stream), _dispositions(stream)
+    return Subtitle(stream.index, _codec_name(stream), *marks)
 
 
 def _language(stream: Any) -> str | None:
@@ -695,8 +704,9 @@ def read_every_frame(
 def find_damage(film: Film) -> Generator[float, None, Spans]:
     """Find what of a film cannot be decoded, in seconds from its first frame.
 
-    It begins with a frame that is missing or broken, and ends with the next key frame: what is
-    decoded between is made from what is broken.
+    It begins with a frame that is broken, or with a gap before it, and ends with the next key
+    frame: what is decoded between is made from what is broken. A gap alone is a frame that is held,
+    as a title card is.
 
     Yields:
         How far it has come, in seconds, after each frame.
@@ -704,32 +714,45 @@ def find_damage(film: Film) -> Generator[float, None, Spans]:
     frame_seconds = float(1 / film.frame_rate)
     first = float(film.first_tick * film.time_base)
     spans: list[tuple[float, float]] = []
-    last, broken_from = -frame_seconds, math.inf
-    for seconds, kind in _decoded(film):
-        now = last + frame_seconds if seconds is None else seconds - first
-        if kind == "broken":
+    last_end, gap_from, broken_from = 0.0, math.inf, math.inf
+    for frame in _decoded(film):
+        now = last_end if frame.seconds is None else frame.seconds - first
+        if frame.kind == "broken":
             broken_from = min(broken_from, now)
             continue
-        if now - last > MAX_STEP_FRAMES * frame_seconds:
-            broken_from = min(broken_from, last + frame_seconds)
-        if kind == "key" and now > broken_from:
-            spans.append((broken_from, now))
-            broken_from = math.inf
-        last = max(last, now)
+        if now - last_end > MAX_GAP_FRAMES * frame_seconds:
+            gap_from = min(gap_from, last_end)
+        if frame.kind == "key":
+            if now > broken_from:
+                spans.append((min(gap_from, broken_from), now))
+                broken_from = math.inf
+            gap_from = math.inf
+        last_end = max(last_end, now + max(frame.duration_seconds, frame_seconds))
         yield max(now, 0.0)
     end = film.duration_seconds
-    if end - last > MAX_MISSING_END_SECONDS:
-        broken_from = min(broken_from, last + frame_seconds)
+    if end - last_end > MAX_MISSING_END_SECONDS:
+        broken_from = min(broken_from, last_end)
     if broken_from < end:
-        spans.append((broken_from, end))
+        spans.append((min(gap_from, broken_from), end))
     return tuple(spans)
 
 
-def _decoded(film: Film) -> Iterator[tuple[float | None, str]]:
-    """The times of a film's frames as the container has them, where it tells, and how they are.
+@dataclass(frozen=True)
+class _Decoded:
+    """A frame as the container and the decoder tell of it.
 
-    That is ``key`` for a key frame, ``whole``, or ``broken``.
+    Attributes:
+        seconds: its time, if that is told.
+        duration_seconds: for how long it is shown; 0 where that is not told.
     """
+
+    seconds: float | None
+    duration_seconds: float
+    kind: Literal["key", "whole", "broken"]
+
+
+def _decoded(film: Film) -> Iterator[_Decoded]:
+    """The frames of a film, and what is broken of it, in the order that the decoder has."""
     with opened(film) as container:
         stream = container.streams[film.stream_index]
         stream.thread_type = "AUTO"
@@ -741,12 +764,16 @@ def _decoded(film: Film) -> Iterator[tuple[float | None, str]]:
                 return
             if packet is None:
                 return
+            seconds = None if packet.pts is None else float(packet.pts * film.time_base)
+            if packet.is_corrupt:  # something is missing before it
+                yield _Decoded(seconds, 0.0, "broken")
             try:
                 for frame in packet.decode():
-                    kind = "key" if frame.key_frame else "whole"
-                    yield frame.time, "broken" if frame.is_corrupt else kind
+                    kind: Literal["key", "whole"] = "key" if frame.key_frame else "whole"
+                    shown = float((frame.duration or 0) * film.time_base)
+                    yield _Decoded(frame.time, shown, "broken" if frame.is_corrupt else kind)
             except av.FFmpegError:
-                yield None if packet.pts is None else float(packet.pts * film.time_base), "broken"
+                yield _Decoded(seconds, 0.0, "broken")
 
 
 def uneven_ticks(film: Film) -> list[int] | None:
@@ -761,7 +788,7 @@ def uneven_ticks(film: Film) -> list[int] | None:
         packets = container.demux(container.streams[film.stream_index])
         ticks: list[Any] = []
         with suppress(av.FFmpegError):  # damaged: what follows cannot be told
-            ticks.extend(packet.pts for packet in packets if packet.size)
+            ticks.extend(packet.pts for packet in packets if _is_shown(packet, film.codec))
     if not ticks or None in ticks:
         return None
     ticks.sort()
@@ -772,6 +799,16 @@ def uneven_ticks(film: Film) -> list[int] | None:
     if drift.max() <= rounding or np.diff(ticks).min() <= 0:
         return None
     return ticks
+
+
+def _is_shown(packet: Any, codec: str) -> bool:
+    """Whether a packet holds a picture to show.
+
+    Some of VP8 are only there for others to refer to (RFC 6386, section 9.1: the fifth bit).
+    """
+    if not packet.size:
+        return False
+    return codec != "vp8" or bool(memoryview(packet)[0] & 0x10)
 
 
 def read_ticks(path: Path) -> list[int]:

@@ -77,9 +77,14 @@ def describe_sounds(film: Film, target: Path) -> list[str]:
     from filmcolorizer_cli.joining import CONTAINERS
 
     container = CONTAINERS[target.suffix.lower()]
+    fates = {
+        "copy": "copied",
+        "aac": "to AAC",
+        "flac": "to FLAC",
+        None: "left out, since nothing here decodes it",
+    }
     return [
-        f"{_describe_track(sound)} {'copied' if container.keeps(sound) else 'to AAC'}"
-        for sound in film.sounds
+        f"{_describe_track(sound)} {fates[container.sound_encoder(sound)]}" for sound in film.sounds
     ]
 
 

@@ -26,6 +26,7 @@ from filmcolorizer_cli.video import (
     probe,
     read_luma,
 )
+from filmcolorizer_cli.wording import describe_sounds
 from tests.conftest import (
     SUBTITLES,
     decode_planes,
@@ -203,6 +204,65 @@ def test_join_film_re_encodes_what_mp4_does_not_hold(
     assert [sound.codec for sound in film.sounds] == ["aac"]
     onset, start, end = sound_of(target)
     assert (onset, start, end) == pytest.approx((1, 0, 2), abs=0.05)
+
+
+def samples_of(path: Path) -> np.ndarray:
+    """What is heard of a film, as 16 bits."""
+    pcm = run_ffmpeg("-i", path, "-map", "0:a:0", "-f", "s16le", "pipe:1")
+    return np.frombuffer(pcm, np.int16)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "encoder", "found"),
+    [
+        ("m2ts", "pcm_bluray", "flac"),
+        ("mov", "pcm_f32be", "flac"),
+        ("mov", "pcm_s8", "flac"),
+        ("mov", "adpcm_ima_qt", "aac"),
+    ],
+)
+def test_join_film_re_encodes_what_mkv_does_not_hold(
+    suffix: str, encoder: str, found: str, tmp_path: Path
+) -> None:
+    extra = ("-ac", "2", "-ar", "48000")
+    clip = make_clip(tmp_path / f"clip.{suffix}", sound=encoder, extra=extra)
+    source, target = probe(clip), tmp_path / "out.mkv"
+    assert [sound.codec for sound in source.sounds] == [encoder]
+    film = write_film(target, source, grey(source))
+    assert [sound.codec for sound in film.sounds] == [found]
+    if encoder == "pcm_bluray":
+        np.testing.assert_array_equal(samples_of(target), samples_of(clip))
+
+
+def test_mkv_holds_the_sound_that_it_says(tmp_path: Path) -> None:
+    """Of what this ffmpeg encodes; the others are taken from its tags of Matroska and Windows."""
+    encoders = {
+        "aac", "ac3", "adpcm_ima_wav", "adpcm_ms", "adpcm_yamaha", "alac", "eac3", "flac", "mp2",
+        "pcm_alaw", "pcm_f32le", "pcm_f64le", "pcm_mulaw", "pcm_s16be", "pcm_s16le", "pcm_s24be",
+        "pcm_s24le", "pcm_s32be", "pcm_s32le", "pcm_u8", "tta", "wavpack", "wmav1", "wmav2",
+    }  # fmt: skip
+    assert encoders <= CONTAINERS[".mkv"].sound_codecs
+    for encoder in sorted(encoders):
+        film = tmp_path / f"{encoder}.mkv"
+        run_ffmpeg("-f", "lavfi", "-i", "sine=duration=0.2", "-c:a", encoder, film)
+        assert len(run_ffmpeg("-i", film, "-f", "s16le", "pipe:1")) > 15_000
+
+
+def test_join_film_leaves_out_sound_that_nothing_decodes(tmp_path: Path) -> None:
+    """As of a codec that is newer than this ffmpeg."""
+    tracks = ("-map", "0", "-map", "1", "-map", "1", "-c:a:1", "flac")
+    clip = make_clip(tmp_path / "clip.mkv", sound="aac", extra=tracks)
+    data = clip.read_bytes()
+    assert data.count(b"A_FLAC") == 1
+    clip.write_bytes(data.replace(b"A_FLAC", b"A_XLAC"))
+    source, target = probe(clip), tmp_path / "out.mkv"
+    assert [sound.codec for sound in source.sounds] == ["aac", "unknown"]
+    assert describe_sounds(source, target) == [
+        "aac copied",
+        "unknown left out, since nothing here decodes it",
+    ]
+    film = write_film(target, source)
+    assert [sound.codec for sound in film.sounds] == ["aac"]
 
 
 def test_join_film_takes_all_sound_tracks_along(tmp_path: Path) -> None:

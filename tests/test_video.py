@@ -18,6 +18,7 @@ from PIL import Image
 from filmcolorizer_cli import ffmpeg as our_ffmpeg
 from filmcolorizer_cli import video
 from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.joining import CONTAINERS
 from filmcolorizer_cli.video import (
     Coding,
@@ -25,6 +26,7 @@ from filmcolorizer_cli.video import (
     Sampling,
     Sound,
     count_pictures,
+    find_damage,
     find_hardware_decoder,
     probe,
     read_coded_luma,
@@ -32,10 +34,12 @@ from filmcolorizer_cli.video import (
     read_luma,
     read_pictures,
     read_ycbcr,
+    uneven_ticks,
 )
 from tests.conftest import (
     BT709_BARS_100,
     LOSSLESS,
+    X264,
     decode_planes,
     frame_number,
     make_clip,
@@ -172,7 +176,7 @@ def test_probe_tells_the_sounds_codec(
 ) -> None:
     (sound,) = probe(make_clip(tmp_path / f"clip.{suffix}", seconds=0.2, sound=encoder)).sounds
     assert (sound.codec, sound.channels) == (codec, 1)
-    assert CONTAINERS[".mp4"].keeps(sound) == is_kept
+    assert CONTAINERS[".mp4"].sound_encoder(sound) == ("copy" if is_kept else "aac")
 
 
 def test_probe_tells_all_sound_tracks(tmp_path: Path) -> None:
@@ -731,6 +735,18 @@ def test_probe_tells_of_subtitles_that_libav_does_not_know() -> None:
     assert not any(container.holds(subtitle) for container in CONTAINERS.values())
 
 
+def test_probe_of_pictures_that_nothing_decodes(tmp_path: Path) -> None:
+    """A further stream of them is told of, and a film of nothing else refused."""
+    extra = ("-map", "0", "-map", "0", "-c:v:1", "mpeg4")
+    clip = make_clip(tmp_path / "clip.mkv", seconds=0.2, extra=extra)
+    data = clip.read_bytes()
+    clip.write_bytes(data.replace(b"V_MPEG4/ISO/ASP", b"V_XPEG4/ISO/ASP"))
+    assert probe(clip).other_pictures == ("unknown",)
+    clip.write_bytes(data.replace(b"V_MPEG4", b"V_XPEG4"))
+    with pytest.raises(VideoError, match="in a codec that nothing here decodes; write it anew"):
+        probe(clip)
+
+
 def test_probe_tells_of_further_pictures(tmp_path: Path) -> None:
     extra = ("-map", "0", "-map", "0", "-c:v:1", "mpeg4")
     film = probe(make_clip(tmp_path / "clip.mkv", seconds=0.2, extra=extra))
@@ -886,3 +902,65 @@ def test_find_hardware_decoder_does_not_take_the_processor_for_a_card(
     methods = {"mine": "mine", "none": "yuv420p", "auto": "cuda"}
     monkeypatch.setattr("filmcolorizer_cli.video.HARDWARE_DECODERS", methods)
     assert find_hardware_decoder(probe(plain_clip)) is None
+
+
+def damage_of(path: Path) -> video.Spans:
+    search = find_damage(probe(path))
+    while True:
+        try:
+            next(search)
+        except StopIteration as end:
+            spans: video.Spans = end.value
+            return spans
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        ("film.mkv", X264),
+        ("film.mp4", X264),
+        ("film.mkv", ("-c:v", "mpeg4")),
+        ("film.avi", ("-c:v", "mpeg4")),
+        ("film.webm", ("-c:v", "libvpx", "-deadline", "realtime")),
+    ],
+)
+@pytest.mark.parametrize("left", ["mod(n\\,10)", "lt(n\\,12)+gte(n\\,44)"])
+def test_find_damage_finds_none_where_frames_are_held(
+    left: str, name: str, codec: tuple[str, ...], tmp_path: Path
+) -> None:
+    filters = f"select={left},scale=96:72"
+    film = tmp_path / name
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", filters, "-fps_mode", "vfr", *codec, film)
+    assert damage_of(film) == ()
+
+
+@pytest.mark.parametrize("codec", [("-c:v", "mpeg2video", "-bf", "2"), X264])
+def test_find_damage_of_a_recording_that_lacks_a_piece(
+    codec: tuple[str, ...], tmp_path: Path
+) -> None:
+    """It begins where frames are missing, and ends with the key frame after them."""
+    whole, cut = tmp_path / "whole.ts", tmp_path / "cut.ts"
+    options = ("-g", "24", "-sc_threshold", "0")
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", *codec, *options, whole)
+    packets = whole.read_bytes()
+    half = len(packets) // 188 // 2 * 188
+    cut.write_bytes(packets[:half] + packets[half + 6 * 188 :])
+    with av.open(str(whole)) as container:
+        keys = [float(f.time) for f in container.decode(video=0) if f.key_frame]
+    [(begin, end)] = damage_of(cut)
+    assert min(abs(key - keys[0] - end) for key in keys) < 0.01
+    assert 0.04 < end - begin <= 1.0
+
+
+def test_uneven_ticks_of_frames_that_are_never_shown(tmp_path: Path) -> None:
+    """VP8 of two passes refers to such frames, which come at the time of another one."""
+    film, notes = tmp_path / "film.webm", tmp_path / "pass"
+    vp8 = ("-c:v", "libvpx", "-b:v", "200k", "-auto-alt-ref", "1", "-lag-in-frames", "16")
+    uneven = ("-vf", "select=mod(n\\,10),scale=96:72", "-fps_mode", "vfr")
+    for number in (1, 2):
+        passes = ("-pass", number, "-passlogfile", notes)
+        run_ffmpeg("-y", "-i", SAMPLE_FILM, "-an", *uneven, *vp8, *passes, film)
+    with av.open(str(film)) as container:
+        shown = [frame.pts for frame in container.decode(video=0)]
+    assert count_pictures(film) > len(shown), "else the film shows nothing of this"
+    assert uneven_ticks(probe(film)) == shown
