@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -174,9 +175,9 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     Raises:
         WeightsError: the file is missing or damaged.
     """
+    metadata = read_metadata(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}
+        return metadata, load_tensors(path.read_bytes())
     except (OSError, SafetensorError) as error:
         raise _unreadable(path, error) from None
 
@@ -188,7 +189,7 @@ def read_metadata(path: Path) -> dict[str, str]:
         WeightsError: the file is missing or damaged.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:  # torch's takes no name that is not UTF-8
             return file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise _unreadable(path, error) from None

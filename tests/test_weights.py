@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +212,18 @@ def refusal_to_read(path: Path, capture: pytest.ExceptionInfo[WeightsError]) -> 
     assert message.startswith(start)
     assert message.endswith(end)
     return message[len(start) : -len(end)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_may_hold_any_bytes(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9") / os.fsdecode(b"\xff.safetensors")
+    path.parent.mkdir()
+    write_tensors(path, {"a": torch.arange(3)}, {"epoch": "3"})
+    metadata, tensors = read_tensors(path)
+    assert (metadata, tensors["a"].tolist()) == ({"epoch": "3"}, [0, 1, 2])
+    made = network()
+    save(made, path, about={})
+    assert_same(load(read_model(path)).state_dict(), made.state_dict())
 
 
 @pytest.mark.parametrize("read", [read_model, read_tensors, read_metadata])
