@@ -26,6 +26,7 @@ from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.stopping import held_signals
 
 BINARY_VARIABLE = "FILMCOLORIZER_FFMPEG"
+OLDEST_VERSION = 5, 1  # the first that knows -fps_mode
 PIPE_BYTES = 1 << 20  # the most that Linux gives to anyone
 LAST_WORDS_LINES = 4  # of ffmpeg's messages, kept for errors
 QUIT_SECONDS = 0.5  # that an ffmpeg may take to end; x264 would encode all that it looks ahead at
@@ -62,7 +63,8 @@ def version() -> str:
     """The version that ffmpeg says it is.
 
     Raises:
-        VideoError: there is none, it does not run, or it is another program.
+        VideoError: there is none, it does not run, it is another program, or older than
+            ``OLDEST_VERSION``.
     """
     said = _ask("-version")
     found = re.search(r"^ffmpeg version (\S+)", said, re.MULTILINE)
@@ -70,6 +72,13 @@ def version() -> str:
         first_line = said.partition("\n")[0]
         raise _cannot_run(
             find_binary(), f"it is no ffmpeg: asked for its version, it says {first_line!r}"
+        )
+    # Builds of a day, between versions, call themselves by numbers of other kinds.
+    numbers = re.match(r"n?(\d{1,2})\.(\d+)", found[1])
+    if numbers and tuple(map(int, numbers.groups())) < OLDEST_VERSION:
+        oldest = ".".join(map(str, OLDEST_VERSION))
+        raise _cannot_run(
+            find_binary(), f"it is ffmpeg {found[1]}, and {oldest} is the oldest that will do"
         )
     return found[1]
 

@@ -1410,6 +1410,33 @@ def test_a_program_that_is_no_ffmpeg_is_refused_before_it_sees_the_film(
     )
 
 
+@pytest.mark.parametrize(
+    ("version", "is_refused"),
+    [
+        ("4.4.2-0ubuntu0.22.04.1", True),
+        ("n5.0.1", True),
+        ("5.1.6-0+deb12u1", False),
+        ("N-118000-g1a2b3c", False),
+        ("2024-02-01-git-1a2b3c-full_build", False),
+    ],
+)
+def test_an_ffmpeg_that_is_too_old_is_refused_before_it_sees_the_film(
+    version: str, is_refused: bool, plain_clip: Path
+) -> None:
+    """It would not know our options, and be taken for one that finds the film damaged."""
+    old = Path("old-ffmpeg").absolute()
+    told = f"ffmpeg version {version} Copyright (c) 2000-2024"
+    real = f'exec "{find_binary()}" "$@"'
+    old.write_text(f'#!/bin/sh\ncase "$*" in *-version) echo "{told}";; *) {real};; esac\n')
+    old.chmod(0o755)
+    said = run("extract", plain_clip, "--ffmpeg", old).stderr
+    sentence = (
+        f"cannot run {old} (it is ffmpeg {version}, and 5.1 is the oldest that will do); name an"
+        " ffmpeg with --ffmpeg"
+    )
+    assert sentence in said if is_refused else "shows no colours in these stills" in said
+
+
 def test_colorize_tells_when_the_named_ffmpeg_is_none(
     plain_clip: Path, vivid_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
