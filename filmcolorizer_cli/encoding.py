@@ -274,6 +274,7 @@ class PictureWriter:
         self._sample_type = encoding.coding.sample_type
         check_folder(target.parent)
         rate, sar = encoding.frame_rate, source.sample_aspect_ratio
+        shape = f"{sar.numerator}/{sar.denominator}"
         pictures = ffmpeg.input(
             "pipe:",
             format="rawvideo",
@@ -283,7 +284,8 @@ class PictureWriter:
             **color_tags(encoding.coding),
         )
         self._output = ffmpeg.output(
-            pictures.video.filter("setsar", f"{sar.numerator}/{sar.denominator}"),
+            # Without a max, ffmpeg rounds to numbers of two digits.
+            pictures.video.filter("setsar", sar=shape, max=max(sar.as_integer_ratio())),
             local_file(self._temporary),
             format=codec.segment_muxer,
             **encoding.options,

@@ -40,6 +40,7 @@ BLACK, WHITE, NEUTRAL = 16, 235, 128  # codes of luma, and of chroma
 HIGHEST_FRAME_RATE = 60
 LABEL_SHARE = 1 / 22  # of a picture's height, that letters have
 SMALLEST_LETTERS = 11  # pixels
+WIDEST_STILL = 640  # pixels; more than a sheet shows, and 200 of both films take 400 MB
 LABEL_OPACITY = 0.6  # of the box behind the letters
 
 Picture = tuple[DeepPlane, DeepPlane]  # luma (H, W) and chroma (2, H / 2, W / 2), uint8
@@ -186,7 +187,7 @@ def _even(pixels: float) -> int:
 
 
 def _heard(first: Film, second: Film, options: CompareOptions) -> tuple[Film, float]:
-    """The film whose sound goes along, without all else that it holds, and where to begin."""
+    """The film whose sound goes along, with its chapters and title, and where to begin."""
     film, start = first, options.start_seconds
     if second.sounds and not first.sounds:
         film, start = second, options.other_start_seconds
@@ -278,4 +279,7 @@ def _put(
 
 def _to_rgb(picture: Picture) -> Plane:
     luma, chroma = picture
-    return picture_to_rgb(luma, chroma, PLAIN.matrix, (luma.shape[1], luma.shape[0]))
+    height, width = luma.shape
+    if width > WIDEST_STILL:
+        height, width = max(round(height * WIDEST_STILL / width), 1), WIDEST_STILL
+    return picture_to_rgb(luma, chroma, PLAIN.matrix, (width, height))

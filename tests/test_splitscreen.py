@@ -205,6 +205,13 @@ def test_load_font_looks_for_letters_among_the_fonts_of_the_machine(
     assert load_font(13, f"{only_stix} \u0531").getname()[0] == "DejaVu Sans", "no font has both"
 
 
+def test_compare_keeps_stills_no_larger_than_sheets_need(tmp_path: Path) -> None:
+    film = probe(make_clip(tmp_path / "wide.mp4", size=(1920, 800), seconds=0.2))
+    *_, stills = compare(film, film, tmp_path / "c.mp4", CompareOptions(LABELS, "split"))
+    assert isinstance(stills, list)
+    assert {picture.shape for still in stills for picture in still.pictures} == {(267, 640, 3)}
+
+
 def test_compare_of_a_part_without_a_frame(counted: Path, tmp_path: Path) -> None:
     film, options = probe(counted), CompareOptions(LABELS, duration_seconds=0.0)
     with pytest.raises(OptionError, match="a duration of 0 s is shorter than a frame; give a"):
