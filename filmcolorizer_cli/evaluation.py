@@ -20,6 +20,7 @@ from filmcolorizer_cli.pairs import (
     Pairs,
     Part,
     Split,
+    Undivided,
     read_split,
     split_by_time,
     still_size,
@@ -80,8 +81,11 @@ class Evaluation:
 def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
     """The split that a model was trained with on this film; 70/15/15 by time for other models.
 
+    One that was trained on all of a few painted stills is another model to more pairs of the film.
+
     Args:
-        about: the model's own description; training writes ``split`` and ``film`` into it.
+        about: the model's own description; training writes ``split``, ``film`` and ``pairs``, how
+            many it was trained on, into it.
 
     Raises:
         PairsError: the pairs show too few shots to be split, or not the moments of the split.
@@ -98,6 +102,8 @@ def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
             f"the weights tell of a split that is none ({about['split']}); they are damaged, so"
             " give others with --model"
         ) from None
+    if isinstance(split, Undivided) and len(pairs.pairs) > about.get("pairs", 0):
+        return split_by_time(pairs.pairs)
     if isinstance(split, InterleavedSplit) and split.every != pairs.every:
         raise PairsError(
             f"the network was trained on every other still of one in {split.every} frames, and"

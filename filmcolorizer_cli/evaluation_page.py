@@ -161,9 +161,13 @@ def _film_plots(result: FilmEvaluation) -> list[Plot]:
 
 
 def _ranked(scores: Sequence[float]) -> dict[int, str]:
-    """Which of these, the higher the better, is the best, the median and the worst."""
+    """Which of these, the higher the better, is the best, the median and the worst, in this order.
+
+    Of two, none is the median; one alone is the best.
+    """
     order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
-    return {order[0]: "best", order[len(order) // 2]: "median", order[-1]: "worst"}
+    ranks = {order[len(order) // 2]: "median", order[-1]: "worst", order[0]: "best"}
+    return {number: ranks[number] for number in order if number in ranks}
 
 
 def _film_slide(

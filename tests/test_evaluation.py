@@ -20,6 +20,7 @@ from filmcolorizer_cli.pairs import (
     Pairs,
     Split,
     TimeSplit,
+    Undivided,
     split_by_time,
 )
 from tests.conftest import TINY, EchoNetwork, vivid_network
@@ -260,6 +261,12 @@ def test_split_for_is_what_the_model_was_trained_with(pairs: Pairs) -> None:
     assert split_for(pairs, {"split": split, "film": pairs.film}) == TimeSplit(1.25, 4.5)
     split = {"every": 6}
     assert split_for(pairs, {"split": split, "film": pairs.film}) == InterleavedSplit(6)
+
+
+def test_split_for_more_pairs_than_all_that_were_painted_is_by_time(pairs: Pairs) -> None:
+    about = {"split": {"undivided": True}, "film": pairs.film}
+    assert split_for(pairs, about | {"pairs": 24}) == Undivided()
+    assert split_for(pairs, about | {"pairs": 8}) == TimeSplit(2.0, 4.0)
 
 
 def test_split_for_refuses_other_moments_than_those_that_were_split(pairs: Pairs) -> None:

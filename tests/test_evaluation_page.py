@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from filmcolorizer_cli import evaluation_page
 from filmcolorizer_cli.comparison import FilmEvaluation, FilmOptions, evaluate_film
 from filmcolorizer_cli.evaluation import Evaluation, evaluate
 from filmcolorizer_cli.evaluation_page import MadeBy, save_films_page, save_pairs_page
@@ -99,6 +100,19 @@ def test_save_pairs_page_tells_the_scores(pairs_page: Path, pairs_result: Evalua
     assert "Loss over 3 epochs; the best for the validation part is epoch 2, with 0.5000" in (
         page.captions
     )
+
+
+@pytest.mark.parametrize(
+    ("scores", "ranks"),
+    [
+        ([3.0], {0: "best"}),
+        ([3.0, 5.0], {1: "best", 0: "worst"}),
+        ([3.0, 5.0, 4.0], {1: "best", 2: "median", 0: "worst"}),
+        ([3.0, 5.0, 4.0, 1.0, 2.0], {1: "best", 0: "median", 3: "worst"}),
+    ],
+)
+def test_ranked(scores: list[float], ranks: dict[int, str]) -> None:
+    assert list(evaluation_page._ranked(scores).items()) == list(ranks.items())
 
 
 def test_save_pairs_page_shows_the_best_the_median_and_the_worst(
