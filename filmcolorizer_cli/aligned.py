@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from filmcolorizer_cli.color import WORKING_MATRIX, half_size
 from filmcolorizer_cli.encoding import Encoding, PictureWriter
-from filmcolorizer_cli.errors import SyncError
-from filmcolorizer_cli.sync import WHOLE, Area, Segment, SyncMap
+from filmcolorizer_cli.sync import WHOLE, Area, Segment, SyncMap, nothing_shared
 from filmcolorizer_cli.video import (
     TIMELINE_FRAME_RATE,
     Film,
@@ -213,10 +212,7 @@ def render(
             color_writer.write(picture.ycbcr[..., 0], chroma)
             yield number
         if not number:
-            raise SyncError(
-                f"{bw.path} and {color.path} share no moment by this map; make a new one with"
-                " `filmcolorizer sync BW COLOR`"
-            )
+            raise nothing_shared(bw, color)
 
 
 def _within(outer: Area, area: Area) -> Area:

@@ -553,7 +553,8 @@ def extract(
     else:
         sync_map = syncing.align(bw_film, color_film, track=console.track)
         console.note(
-            f"lined up {sync_map.shared_seconds:.1f} s in {len(sync_map.segments)} segment(s)"
+            f"lined up {sync_map.shared_seconds:.1f} s in"
+            f" {counted(len(sync_map.segments), 'segment')}"
         )
     options = pairing.ExtractOptions(every, size, start, duration)
     if color is not None and pairing.count_stills(sync_map, options):
@@ -1032,8 +1033,7 @@ def preview(
         )
         for moment in moments
     ]
-    count = "1 frame" if len(slides) == 1 else f"{len(slides)} frames"
-    summary = f"{count}, grey and as coloured by {', '.join(networks)}"
+    summary = f"{counted(len(slides), 'frame')}, grey and as coloured by {', '.join(networks)}"
     report.save_contact_sheet(slides, f"{film.name}: {summary}", sheet)
     motion = "To see a shot in motion, put the time below its picture in place of T:"
     chosen_by_hand = models[0] if models and len(models) == 1 else None

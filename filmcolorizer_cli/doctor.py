@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from filmcolorizer_cli import __version__
-from filmcolorizer_cli.encoding import CODECS, Encoding, check_encoder
+from filmcolorizer_cli.encoding import CODECS, HARDWARE, Encoding, check_encoder
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.ffmpeg import encoder_names, find_binary, version
 from filmcolorizer_cli.files import CHECKSUMS_FILE, models_folder
@@ -23,8 +23,6 @@ from filmcolorizer_cli.files import CHECKSUMS_FILE, models_folder
 if TYPE_CHECKING:
     import torch
 
-# By which an encoder's name tells that a graphics card does its work.
-HARDWARE_ENCODERS = ("_nvenc", "_qsv", "_amf", "_videotoolbox")
 MIN_FREE_MEMORY_BYTES = 1.5e9  # a rendering of 1080p takes about that
 # A two-hour film of 1080p at the default quality, and twice as much while its parts are joined.
 MIN_FREE_DISK_BYTES = 15e9
@@ -87,7 +85,7 @@ def _ffmpeg() -> Iterator[Finding]:
 def _runs_on_card(encoder: str) -> bool:
     """Whether an encoder is one of a graphics card that this machine has."""
     codec = encoder.partition("_")[0]
-    if codec not in CODECS or not encoder.endswith(HARDWARE_ENCODERS):
+    if codec not in CODECS or not encoder.endswith(HARDWARE):
         return False
     try:
         check_encoder(Encoding(codec=codec, encoder=encoder))

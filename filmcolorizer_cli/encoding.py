@@ -46,6 +46,7 @@ _MATRIX_TAGS = {"bt709": 1, "bt601": 6, "bt2020": 9}
 HARDWARE = ("nvenc", "qsv", "amf", "videotoolbox")
 TRIAL_SIDE = 256  # pixels of the picture that an encoder is tried with
 _RANGE_TAGS = {"limited": "tv", "full": "pc"}
+MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # ffmpeg's, by the file's ending
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Codec:
     @property
     def segment_muxer(self) -> str:
         """Of the files in which its pictures wait to be joined."""
-        return {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}[self.endings[0]]
+        return MUXERS[self.endings[0]]
 
     def coding_of(self, film: Film) -> Coding:
         """How a film's pictures are coded when they are written in this codec.

@@ -19,7 +19,7 @@ from filmcolorizer_cli.pairs import Pairs, Split, TimeSplit
 from filmcolorizer_cli.report import plot_losses, plot_over_time, plot_shots
 from filmcolorizer_cli.training import Epoch
 from filmcolorizer_cli.video import Film, Plane, picture_to_rgb
-from filmcolorizer_cli.wording import describe_time
+from filmcolorizer_cli.wording import counted, describe_time
 
 STILL_HEIGHT = 360  # pixels, of small stills that are shown larger
 NEUTRAL = 128  # chroma code of no colour
@@ -124,8 +124,8 @@ def _film_scores(result: FilmEvaluation, name: str) -> Table:
             ]
         )
     caption = (
-        f"means over {result.frames} frames in {len(result.shots)} shot(s), at {result.width}x"
-        f"{result.height}"
+        f"means over {result.frames} frames in {counted(len(result.shots), 'shot')},"
+        f" at {result.width}x{result.height}"
     )
     return Table(caption, rows)
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import av
 import ffmpeg
 
-from filmcolorizer_cli.encoding import cannot_write_film
+from filmcolorizer_cli.encoding import MUXERS, cannot_write_film
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.ffmpeg import ONLY_THE_FILE, Process, local_file, open_input
 from filmcolorizer_cli.files import cannot_write, check_folder, put_in_place
@@ -250,7 +250,7 @@ def _join_pictures(
     orders = [_display_order(part) for part in parts]
     # How far encoders keep pictures back that are shown before those that they are made from.
     delay = max(max(coded - shown for coded, shown in enumerate(order)) for order in orders)
-    muxer = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}[target.suffix]
+    muxer = MUXERS[target.suffix]
     # What mp4 has no place for goes into a place of its own, from where ffmpeg takes it again.
     options = {} if muxer == "matroska" else {"movflags": "use_metadata_tags"}
     with av.open(local_file(target), "w", format=muxer, container_options=options) as container:

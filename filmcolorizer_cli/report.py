@@ -21,17 +21,16 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from filmcolorizer_cli.aligned import Moments, read_aligned, shared_aspect_ratio
-from filmcolorizer_cli.errors import SyncError
 from filmcolorizer_cli.evaluation import predict_rgb, read_batch
 from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Slide
 from filmcolorizer_cli.pairs import Pairs, Split
-from filmcolorizer_cli.sync import SyncMap
+from filmcolorizer_cli.sync import SyncMap, nothing_shared
 from filmcolorizer_cli.training import Epoch
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, Plane, Sampling, read_rgb, to_rgb
-from filmcolorizer_cli.wording import describe_time
+from filmcolorizer_cli.wording import counted, describe_time
 
 SAMPLES_PER_PART = 6
 SAMPLE_HEIGHT = 128  # pixels of a still in the samples picture
@@ -271,10 +270,7 @@ def save_sync_preview(bw: Film, color: Film, sync_map: SyncMap, path: Path) -> N
     found = [_triple(bw, color, sync_map, seconds) for seconds in _spread(sync_map)]
     triples = [triple for triple in found if triple is not None]
     if not triples:
-        raise SyncError(
-            f"{bw.path} and {color.path} share no moment by this map; make a new one with"
-            " `filmcolorizer sync BW COLOR`"
-        )
+        raise nothing_shared(bw, color)
     rows = [np.hstack(triples[n : n + 2]) for n in range(0, len(triples), 2)]
     width = max(row.shape[1] for row in rows)
     pictures = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
@@ -344,8 +340,8 @@ def _time_plot(sync_map: SyncMap, bw_end: float, color_end: float, width: int) -
         ylim=(0, color_end),
         xlabel="black and white, seconds",
         ylabel="colour, seconds",
-        title=f"{len(sync_map.segments)} segment(s), {sync_map.shared_seconds:.1f} s that both"
-        " films show; what is shaded is in one of them only",
+        title=f"{counted(len(sync_map.segments), 'segment')}, {sync_map.shared_seconds:.1f} s that"
+        " both films show; what is shaded is in one of them only",
     )
     figure.colorbar(ScalarMappable(Normalize(0, 1), colors), ax=axes, label="confidence")
     canvas = FigureCanvasAgg(figure)

@@ -153,6 +153,14 @@ def align(bw: Film, color: Film, *, track: Track = lambda frames, total, label: 
     )
 
 
+def nothing_shared(bw: Film, color: Film) -> SyncError:
+    """The sentence for a map by which no moment is in both films."""
+    return SyncError(
+        f"{bw.path} and {color.path} share no moment by this map; make a new one with"
+        " `filmcolorizer sync BW COLOR`"
+    )
+
+
 def _check_visible(film: Film, signatures: Signatures) -> None:
     """Refuse a film in which nothing tells when it is."""
     how = "state the offset with `filmcolorizer sync --offset FRAMES`"

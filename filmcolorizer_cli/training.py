@@ -393,7 +393,8 @@ class Trainer:
     """Trains a network, keeps its best weights, and can go on after a kill as if nothing happened.
 
     After each epoch everything needed to go on lies in the checkpoint file. What an epoch does
-    depends on the seed and its number alone, so a resumed run equals an uninterrupted one.
+    depends on the seed and its number alone, so a resumed run equals an uninterrupted one; but for
+    which residuals of the network are left out, where some are (`FilmNetwork.drop_paths`).
     """
 
     def __init__(

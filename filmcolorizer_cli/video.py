@@ -1141,9 +1141,12 @@ def _read_raw(
                 sentence.lack_of_room = reason
                 raise sentence
             read = count * sampling.every / float(sampling.frame_rate) * sampling.rate
+            begin = sampling.start_seconds
+            if sampling.ticks is not None:
+                begin = float((sampling.ticks[0] - film.first_tick) * film.time_base)
             raise VideoError(
                 f"{film.path} is damaged or cut short and could not be read beyond"
-                f" {sampling.start_seconds + read:.1f} s (ffmpeg: {process.last_words()}); repair"
+                f" {begin + read:.1f} s (ffmpeg: {process.last_words()}); repair"
                 " it, take a part with --start and --duration, or colorize what can be read with"
                 " --skip-damaged"
             )

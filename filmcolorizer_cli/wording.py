@@ -138,6 +138,12 @@ def describe_losses(film: Film, encoding: Encoding) -> list[tuple[str, str]]:
             f" {codec.name} has; --codec ffv1 keeps them all"
         )
         facts.append(("luma", fate))
+    if encoding.coding.range != film.coding.range:
+        fate = (
+            f"the {film.coding.range} range becomes the {encoding.coding.range} one that"
+            f" {codec.name} has; any other --codec keeps it"
+        )
+        facts.append(("luma", fate))
     if (film.width % 2 or film.height % 2) and not codec.holds_odd_sizes:
         fate = (
             f"{film.width}x{film.height} grows to even sides, which {codec.name} needs;"

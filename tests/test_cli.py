@@ -421,7 +421,7 @@ def test_sync_refuses_a_film_that_runs_backwards(versions: tuple[Path, Path]) ->
 def test_extract_of_two_films_lines_them_up(versions: tuple[Path, Path]) -> None:
     result = run("extract", *versions, "--every", "12", "--size", "64")
     assert result.stdout == "wrote pairs: 8 pairs of 64x64 stills from 3 shots\n"
-    assert result.stderr == "lined up 4.0 s in 1 segment(s)\n"
+    assert result.stderr == "lined up 4.0 s in 1 segment\n"
     assert result.exit_code == 0
     pairs = read_pairs(Path("pairs"))
     assert [pair.bw_seconds for pair in pairs.pairs] == [1 + n / 2 for n in range(8)]

@@ -6,10 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from filmcolorizer_cli.encoding import CODECS, Encoding
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.training import Outcome
 from filmcolorizer_cli.video import Subtitle, probe
-from filmcolorizer_cli.wording import describe_more, describe_outcome, describe_size, describe_time
+from filmcolorizer_cli.wording import (
+    describe_losses,
+    describe_more,
+    describe_outcome,
+    describe_size,
+    describe_time,
+)
 
 
 def test_describe_outcome_tells_how_far_a_blend_goes() -> None:
@@ -63,3 +70,19 @@ def test_describe_more_tells_of_subtitles_that_no_file_holds(
 def test_describe_more_counts_chapters(part: tuple[float, float | None], fate: str) -> None:
     film = replace(probe(SAMPLE_FILM), chapters=12)
     assert describe_more(film, Path("o.mkv"), Fraction(24), *part) == [("chapters", fate)]
+
+
+def test_describe_losses_of_a_deep_film_of_full_range_in_prores() -> None:
+    film = probe(SAMPLE_FILM)
+    film = replace(film, width=853, coding=replace(film.coding, bit_depth=12, range="full"))
+    told = describe_losses(film, Encoding(codec="prores", coding=CODECS["prores"].coding_of(film)))
+    assert told == [
+        ("luma", "12 bits become the 10 that ProRes has; --codec ffv1 keeps them all"),
+        (
+            "luma",
+            "the full range becomes the limited one that ProRes has; any other --codec keeps it",
+        ),
+    ]
+    assert (
+        describe_losses(film, Encoding(codec="ffv1", coding=CODECS["ffv1"].coding_of(film))) == []
+    )
