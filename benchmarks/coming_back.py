@@ -18,7 +18,8 @@ import numpy as np
 import typer
 from imageio_ffmpeg import get_ffmpeg_exe
 
-from filmcolorizer_cli.video import Coding, Sampling, probe, read_pictures
+from filmcolorizer_cli.frames import Sampling, read_pictures
+from filmcolorizer_cli.video import Coding, probe
 
 NEUTRAL = 128
 

@@ -15,15 +15,9 @@ from numpy.typing import NDArray
 
 from filmcolorizer_cli.color import WORKING_MATRIX, half_size
 from filmcolorizer_cli.encoding import Encoding, PictureWriter
+from filmcolorizer_cli.frames import Sampling, read_luma, read_ycbcr
 from filmcolorizer_cli.sync import WHOLE, Area, Segment, SyncMap, nothing_shared
-from filmcolorizer_cli.video import (
-    TIMELINE_FRAME_RATE,
-    Film,
-    Plane,
-    Sampling,
-    read_luma,
-    read_ycbcr,
-)
+from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, Plane
 
 OVERSAMPLING = 2  # pixels that are read a side for one that comes out, where pictures are moved
 ROUNDING = 0.05  # frames, by which times may be off

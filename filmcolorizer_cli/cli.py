@@ -899,8 +899,9 @@ def colorize(
 
     encoding = Encoding(crf=crf, preset=preset, codec=codec, encoder=encoder)
 
+    from filmcolorizer_cli.frames import find_hardware_decoder
     from filmcolorizer_cli.joining import CONTAINERS
-    from filmcolorizer_cli.video import find_hardware_decoder, probe
+    from filmcolorizer_cli.video import probe
 
     source = _probe_source(film, input_fps)
     target = output or default_target(film, CODECS[codec].endings[0])
@@ -945,7 +946,7 @@ def colorize(
     if not as_json:
         console.note(f"colorizing {film} with the model {chosen.name} on {where.type}")
         facts = describe_card(decoder, encoding) if hwaccel == "auto" else []
-        facts += describe_more(source, target, encoding.frame_rate, start, duration)
+        facts += describe_more(source, target, frame_rate, start, duration)
         facts += describe_losses(source, encoding)
         for what, fate in facts:
             console.note(f"{what}: {fate}")

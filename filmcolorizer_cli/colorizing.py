@@ -20,8 +20,16 @@ import torch
 from filmcolorizer_cli import __version__
 from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter, check_encoder
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
+from filmcolorizer_cli.frames import (
+    Sampling,
+    check_part,
+    read_coded_luma,
+    read_pictures,
+    read_ticks,
+)
 from filmcolorizer_cli.joining import Timeline, join_film
 from filmcolorizer_cli.networks import Network, config_to_dict, for_inference
+from filmcolorizer_cli.packets import find_damage, uneven_ticks
 from filmcolorizer_cli.painting import CHUNK_FRAMES, BatchSize, colorize_frames, leave_processors
 from filmcolorizer_cli.propagation import Propagator
 from filmcolorizer_cli.segments import (
@@ -33,19 +41,7 @@ from filmcolorizer_cli.segments import (
     plan_segments,
 )
 from filmcolorizer_cli.survey import Survey, Track, survey
-from filmcolorizer_cli.video import (
-    DeepPlane,
-    FieldOrder,
-    Film,
-    Sampling,
-    Spans,
-    check_part,
-    find_damage,
-    read_coded_luma,
-    read_pictures,
-    read_ticks,
-    uneven_ticks,
-)
+from filmcolorizer_cli.video import DeepPlane, FieldOrder, Film, Spans
 from filmcolorizer_cli.weights import checksum, read_tensors, write_tensors
 
 SEGMENT_SECONDS = 10  # of film, more or less, that a crash costs
@@ -153,33 +149,9 @@ def colorize(
     try:
         ticks = _part_of(film, options) if options.keeps_times else None
         if not parts.segments:
-            damage = _find_damage(film, track, note) if options.skips_damage else None
-            found = survey(
-                film,
-                start_seconds=options.start_seconds,
-                duration_seconds=options.duration_seconds,
-                frame_rate=sampling.frame_rate,
-                damage=damage,
-                fields_to_be=options.field_order,
-                track=track,
-            )
-            _tell(found, film, options, note)
-            known = {"survey": asdict(found), "damage": damage}
-            parts.begin(_plan(film, found, ticks, options), known)
+            _begin(parts, film, ticks, options, note, track)
         leave_processors(device)
-        found = Survey.of(parts.known["survey"])
-        job = _Job(
-            film,
-            for_inference(network, device),
-            options,
-            device,
-            found,
-            _frame_numbers(film, found.cuts, ticks, options),
-            _dissolves(film, found, ticks, options),
-            parts.known["damage"],
-            ticks,
-            BatchSize(note=note),
-        )
+        job = _job(parts, film, ticks, network, options, device, note)
         yield from _render(parts, job, workers)
         if not parts.frames_done:
             raise no_picture(film, options.start_seconds)
@@ -199,6 +171,54 @@ def colorize(
         raise
     finally:
         parts.close()
+
+
+def _begin(
+    parts: Parts,
+    film: Film,
+    ticks: list[int] | None,
+    options: ColorizeOptions,
+    note: Callable[[str], object],
+    track: Track,
+) -> None:
+    """Look through a film, and plan its segments by what is found."""
+    damage = _find_damage(film, track, note) if options.skips_damage else None
+    found = survey(
+        film,
+        start_seconds=options.start_seconds,
+        duration_seconds=options.duration_seconds,
+        frame_rate=options.encoding.frame_rate,
+        damage=damage,
+        fields_to_be=options.field_order,
+        track=track,
+    )
+    _tell(found, film, options, note)
+    parts.begin(_plan(film, found, ticks, options), {"survey": asdict(found), "damage": damage})
+
+
+def _job(
+    parts: Parts,
+    film: Film,
+    ticks: list[int] | None,
+    network: Network,
+    options: ColorizeOptions,
+    device: torch.device,
+    note: Callable[[str], object],
+) -> _Job:
+    """What the rendering of a film needs to know, by what was found when it was begun."""
+    found = Survey.of(parts.known["survey"])
+    return _Job(
+        film,
+        for_inference(network, device),
+        options,
+        device,
+        found,
+        _frame_numbers(film, found.cuts, ticks, options),
+        _dissolves(film, found, ticks, options),
+        parts.known["damage"],
+        ticks,
+        BatchSize(note=note),
+    )
 
 
 def no_picture(film: Film, start_seconds: float) -> FilmColorizerError:

@@ -18,21 +18,13 @@ from filmcolorizer_cli import metrics
 from filmcolorizer_cli.color import chroma_from_codes, luma_from_codes, resize, ycbcr_to_rgb
 from filmcolorizer_cli.colorizing import frame_number_at
 from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
 from filmcolorizer_cli.motion import is_reliable, optical_flow, warp
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.painting import colorize_frames
 from filmcolorizer_cli.propagation import Propagator
 from filmcolorizer_cli.survey import MAX_FRAME_RATE, Area, Survey, Track, survey
-from filmcolorizer_cli.video import (
-    TIMELINE_FRAME_RATE,
-    Coding,
-    DeepPlane,
-    Film,
-    Plane,
-    Sampling,
-    check_part,
-    read_pictures,
-)
+from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Coding, DeepPlane, Film, Plane
 
 SIZE = 360  # lines that films are compared at unless told otherwise; motion is slow to find in more
 MIN_SIDE = 16  # pixels, for motion to be found in

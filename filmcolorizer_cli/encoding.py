@@ -20,13 +20,7 @@ from filmcolorizer_cli.files import (
     put_in_place,
     temporary_beside,
 )
-from filmcolorizer_cli.video import (
-    PLAIN,
-    TIMELINE_FRAME_RATE,
-    Coding,
-    DeepPlane,
-    Film,
-)
+from filmcolorizer_cli.video import PLAIN, TIMELINE_FRAME_RATE, Coding, DeepPlane, Film
 
 # x264's presets, which x265 has as well, and those of SVT-AV1 that come nearest.
 PRESETS = {

@@ -30,18 +30,11 @@ from filmcolorizer_cli.aligned import (
 from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
 from filmcolorizer_cli.errors import OptionError, PairsError, VideoError
 from filmcolorizer_cli.files import check_folder, followed, replacing_folder
+from filmcolorizer_cli.frames import Sampling, read_cuts, read_ycbcr, to_rgb
 from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.survey import glance
 from filmcolorizer_cli.sync import WHOLE, Area, SyncMap, film_identity
-from filmcolorizer_cli.video import (
-    TIMELINE_FRAME_RATE,
-    Film,
-    Plane,
-    Sampling,
-    read_cuts,
-    read_ycbcr,
-    to_rgb,
-)
+from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, Plane
 
 SQUARE_SIZE = 64  # pixels; stills of this size are squares, as in 2020
 DEFAULT_SIZE = 192  # pixels, the short side that the shipped network looks at

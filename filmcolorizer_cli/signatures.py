@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.video import Film, Plane, read_every_frame, read_times
+from filmcolorizer_cli.frames import read_every_frame, read_times
+from filmcolorizer_cli.video import Film, Plane
 
 WIDTH, HEIGHT = 32, 24  # pixels; 768 bytes a frame
 

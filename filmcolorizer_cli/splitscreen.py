@@ -17,19 +17,10 @@ from PIL import Image, ImageDraw
 from filmcolorizer_cli.encoding import Encoding, PictureWriter
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import cannot_write, check_folder, followed, temporary_beside
+from filmcolorizer_cli.frames import Sampling, check_part, picture_to_rgb, read_pictures
 from filmcolorizer_cli.joining import Timeline, join_film
 from filmcolorizer_cli.lettering import load_font, shortened
-from filmcolorizer_cli.video import (
-    PLAIN,
-    TIMELINE_FRAME_RATE,
-    DeepPlane,
-    Film,
-    Plane,
-    Sampling,
-    check_part,
-    picture_to_rgb,
-    read_pictures,
-)
+from filmcolorizer_cli.video import PLAIN, TIMELINE_FRAME_RATE, DeepPlane, Film, Plane
 
 Layout = Literal["side", "split"]
 

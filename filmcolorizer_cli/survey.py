@@ -21,20 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.dissolves import Dissolves
-from filmcolorizer_cli.video import (
-    TIMELINE_FRAME_RATE,
+from filmcolorizer_cli.frames import (
     Bursts,
-    DeepPlane,
-    FieldOrder,
-    Film,
-    Plane,
     Sampling,
-    Spans,
     read_cuts,
     read_fields,
     read_strips,
     read_ycbcr,
 )
+from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, DeepPlane, FieldOrder, Film, Plane, Spans
 
 WIDTH, HEIGHT = 128, 96  # pixels of the frames that are looked at for cuts and colour
 FRAMES_A_SECOND = 6  # that are looked at for colour and dissolves

@@ -91,12 +91,17 @@ def describe_sounds(film: Film, target: Path) -> list[str]:
 def describe_more(
     film: Film,
     target: Path,
-    frame_rate: Fraction = Fraction(24),
+    frame_rate: Fraction | None = Fraction(24),
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
 ) -> list[tuple[str, str]]:
-    """What else a film holds, and what becomes of it in the coloured film, or in a part of it."""
+    """What else a film holds, and what becomes of it in the coloured film, or in a part of it.
+
+    Args:
+        frame_rate: None for the frames that are stored, each at its own time.
+    """
     from filmcolorizer_cli.joining import CONTAINERS, keeps_time_code
+    from filmcolorizer_cli.packets import uneven_ticks
 
     ending = target.suffix.lower()
     lost = f"left out, since {ending[1:]} cannot hold them"
@@ -119,6 +124,8 @@ def describe_more(
         kept = fates(film.attachments, _describe_attachment, container.attaches)
         facts.append(("attachments", kept))
     if film.time_code:
+        if frame_rate is None and not uneven_ticks(film):
+            frame_rate = film.frame_rate
         is_kept = keeps_time_code(film, frame_rate, start_seconds)
         fate = "kept" if is_kept else "left out, since it counts other frames"
         facts.append(("time code", f"{film.time_code} {fate}"))

@@ -30,8 +30,9 @@ from train_default import SEED, hold_out, load_photos
 from filmcolorizer_cli import metrics, weights
 from filmcolorizer_cli.color import resize, rgb_to_ycbcr
 from filmcolorizer_cli.evaluation import predict_rgb
+from filmcolorizer_cli.frames import Sampling, read_rgb
 from filmcolorizer_cli.networks import Network, for_inference
-from filmcolorizer_cli.video import Film, Sampling, probe, read_rgb
+from filmcolorizer_cli.video import Film, probe
 
 EVERY = 4  # frames of a film between two that are measured
 SHEET_PICTURES, SHEET_COLUMNS, SHEET_SIDE = 24, 8, 160  # pictures, pictures, pixels

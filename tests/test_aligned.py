@@ -21,8 +21,9 @@ from filmcolorizer_cli.aligned import (
     render,
     shared_aspect_ratio,
 )
+from filmcolorizer_cli.frames import Sampling, read_cuts, read_luma
 from filmcolorizer_cli.sync import Segment, SyncMap
-from filmcolorizer_cli.video import Film, Sampling, probe, read_cuts, read_luma
+from filmcolorizer_cli.video import Film, probe
 from tests.conftest import (
     NUMBERED_SIZE,
     decode_planes,

@@ -17,15 +17,9 @@ from filmcolorizer_cli import ffmpeg as our_ffmpeg
 from filmcolorizer_cli.encoding import Encoding, PictureWriter
 from filmcolorizer_cli.errors import FilmColorizerError, VideoError
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE
+from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.joining import CONTAINERS, Timeline, join_film
-from filmcolorizer_cli.video import (
-    PLAIN,
-    Film,
-    Sampling,
-    count_pictures,
-    probe,
-    read_luma,
-)
+from filmcolorizer_cli.video import PLAIN, Film, count_pictures, probe
 from filmcolorizer_cli.wording import describe_sounds
 from tests.conftest import (
     SUBTITLES,

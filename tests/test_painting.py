@@ -12,10 +12,11 @@ from torch import nn
 
 from filmcolorizer_cli import painting
 from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, Network, build, for_inference
 from filmcolorizer_cli.painting import BATCH_SIZE, CHUNK_FRAMES, BatchSize
 from filmcolorizer_cli.propagation import Propagator
-from filmcolorizer_cli.video import Sampling, probe, read_luma
+from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.weights import find_model, load
 from tests.conftest import TINY, EchoNetwork, vivid_network
 

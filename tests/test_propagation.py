@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.frames import Sampling, read_rgb
 from filmcolorizer_cli.propagation import (
     MAX_GAIN_BETWEEN,
     MAX_GAP,
@@ -20,7 +21,7 @@ from filmcolorizer_cli.propagation import (
     _colorfulness,
     _spread,
 )
-from filmcolorizer_cli.video import Sampling, probe, read_rgb
+from filmcolorizer_cli.video import probe
 
 HEIGHT, WIDTH = 96, 128
 PIXELS_A_FRAME = 2  # that the window below moves on

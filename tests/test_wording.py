@@ -17,6 +17,7 @@ from filmcolorizer_cli.wording import (
     describe_size,
     describe_time,
 )
+from tests.conftest import run_ffmpeg
 
 
 def test_describe_outcome_tells_how_far_a_blend_goes() -> None:
@@ -86,3 +87,16 @@ def test_describe_losses_of_a_deep_film_of_full_range_in_prores() -> None:
     assert (
         describe_losses(film, Encoding(codec="ffv1", coding=CODECS["ffv1"].coding_of(film))) == []
     )
+
+
+@pytest.mark.parametrize(
+    ("select", "fate"),
+    [("1", "kept"), ("mod(n\\,10)", "left out, since it counts other frames")],
+)
+def test_describe_more_tells_of_a_time_code_at_the_films_own_times(
+    select: str, fate: str, tmp_path: Path
+) -> None:
+    uneven = ("-vf", f"select={select},scale=64:48", "-fps_mode", "vfr", "-timecode", "01:00:00:00")
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", *uneven, tmp_path / "film.mkv")
+    told = describe_more(probe(tmp_path / "film.mkv"), Path("o.mkv"), None)
+    assert told == [("time code", f"01:00:00:00 {fate}")]

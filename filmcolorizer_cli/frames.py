@@ -1,0 +1,603 @@
+"""Reading the frames of a film: which of them, how large, and as which planes."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import ffmpeg
+import numpy as np
+from PIL import Image
+
+from filmcolorizer_cli.errors import OptionError, VideoError
+from filmcolorizer_cli.ffmpeg import (
+    Process,
+    local_file,
+    open_input,
+    open_sequence,
+)
+from filmcolorizer_cli.files import lack_of_room
+from filmcolorizer_cli.video import (
+    PLAIN,
+    TIMELINE_FRAME_RATE,
+    Coding,
+    DeepPlane,
+    FieldOrder,
+    Film,
+    Plane,
+    Spans,
+    opened,
+)
+
+SEEK_MARGIN_SECONDS = 1.0  # a seek lands so much earlier; the exact frame is then found by its time
+# MPEG streams have no index, so that a seek lands up to a group of pictures late.
+MPEG_SEEK_MARGIN_SECONDS = 15.0
+# ffmpeg's names of the ways to decode on cards of NVIDIA, Intel, Apple, on Windows and on Linux,
+# and of the frames that lie on them then.
+HARDWARE_DECODERS = {
+    "cuda": "cuda", "qsv": "qsv", "videotoolbox": "videotoolbox_vld", "d3d11va": "d3d11",
+    "vaapi": "vaapi",
+}  # fmt: skip
+SCALING = "area+accurate_rnd+full_chroma_int"  # flags of ffmpeg's scaler
+CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot begins
+# ffmpeg's idet: how much better a field must fit to one neighbour's than to the other's.
+FIELD_THRESHOLD = 1.1
+STRIP_WIDTH, MIN_STRIPS = 64, 12  # pixels, and how many at least, of parts of rows and columns
+_FFMPEG_MATRIX = {"bt601": "smpte170m", "bt709": "bt709", "bt2020": "bt2020"}
+# Bare streams, in which nothing can be found but from their beginning.
+_WITHOUT_TIMES = frozenset({"h261", "h263", "h264", "hevc", "mpegvideo", "obu", "vc1", "vvc"})
+# Names, in ffmpeg, of containers whose time may jump: ffmpeg counts it from the start of the first
+# stream that it reads, rather than from the container's, unless it seeks beyond.
+MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
+
+
+def _open_film(film: Film, **options: Any) -> Any:
+    """An ffmpeg-python input that reads a film."""
+    if film.first_number is None:
+        return open_input(film.path, **options)
+    return open_sequence(film.path, film.first_number, film.frame_rate, **options)
+
+
+def _stream(film: Film, **options: Any) -> Any:
+    """A film's pictures as an ffmpeg-python stream, all of the film's size and pixel format.
+
+    Should they change midway, ffmpeg would begin all filters anew, which lose count of time then.
+    """
+    stream = _open_film(film, reinit_filter="0", **options)[str(film.stream_index)]
+    return stream.filter("scale", film.width, film.height, flags=SCALING)
+
+
+def find_hardware_decoder(film: Film) -> str | None:
+    """ffmpeg's name of what decodes a film's first frame on a graphics card here, if anything does.
+
+    Each is tried: ``-hwaccel auto`` ends some builds of ffmpeg where a driver is missing. Frames
+    that the processor decoded after all cannot be fetched from a card.
+    """
+    for method, frames in HARDWARE_DECODERS.items():
+        stream = _open_film(film, hwaccel=method, hwaccel_output_format=frames, xerror=None)
+        stream = stream[str(film.stream_index)].filter("hwdownload")
+        stream = stream.filter("format", "nv12|p010le|p012le|p016le")
+        with Process(stream.output("-", format="null", **{"frames:v": 1})) as process:
+            if process.wait():
+                return method
+    return None
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which frames of a film to read, and how large.
+
+    Times count from the film's first frame. The frame at a time is the last one that has begun by
+    then, to half a frame of ``frame_rate``, so frames are repeated or left out by time, never by
+    count.
+
+    Attributes:
+        width, height: of the frames; the film's own when not given.
+        frame_rate: frames a second.
+        start_seconds: the time of the first frame.
+        duration_seconds: how much of the film; to its end when not given.
+        rate: seconds of the film that pass in a second of ``frame_rate``.
+        every: keep one frame of so many.
+        cuts_file: a file into which the times of shot changes are written, in seconds from
+            ``start_seconds``; see `read_cuts`.
+        ticks: read the frames that are stored from the first of these times on and before the
+            second, where there is one, in ticks of the film's time base as `uneven_ticks` gives
+            them, whatever the rate and times above.
+        ticks_file: a file into which the times of these frames are written; see `read_ticks`.
+        field_order: the order of the fields that frames are woven of, to make whole pictures of.
+        first_fields: the same, to read of each frame the field that was taken first, and no other.
+        damage: what of the film is left out, so that the frame before stands for it, as
+            `find_damage` gives it; None to raise at what cannot be decoded.
+        hardware: what decodes on a graphics card, as `find_hardware_decoder` names it, if anything.
+    """
+
+    width: int | None = None
+    height: int | None = None
+    frame_rate: Fraction = TIMELINE_FRAME_RATE
+    start_seconds: float = 0.0
+    duration_seconds: float | None = None
+    rate: float = 1.0
+    every: int = 1
+    cuts_file: Path | None = None
+    ticks: tuple[int, int | None] | None = None
+    ticks_file: Path | None = None
+    field_order: FieldOrder = "progressive"
+    first_fields: FieldOrder = "progressive"
+    damage: Spans | None = None
+    hardware: str | None = None
+
+    def frame_count(self, film: Film) -> int:
+        """About how many frames will come."""
+        rest = max(film.duration_seconds - self.start_seconds, 0.0)
+        wanted = rest if self.duration_seconds is None else min(self.duration_seconds, rest)
+        return self.frames_in(wanted)
+
+    def frames_in(self, seconds: float) -> int:
+        """How many frames are kept of so many seconds of film."""
+        return math.ceil(round(seconds / self.rate * self.frame_rate) / self.every)
+
+
+def check_part(film: Film, sampling: Sampling, option: str = "--start") -> None:
+    """Refuse a part of a film without a frame.
+
+    Args:
+        option: what the user gives the part's begin by.
+
+    Raises:
+        OptionError: the film ends before the part begins, or the part is shorter than a frame.
+    """
+    if sampling.start_seconds >= film.duration_seconds:
+        raise OptionError(
+            f"{film.path} ends at {film.duration_seconds:.2f} s, before the start at"
+            f" {sampling.start_seconds:g} s; give a smaller {option}"
+        )
+    if sampling.duration_seconds is not None and not sampling.frames_in(sampling.duration_seconds):
+        raise OptionError(
+            f"a duration of {sampling.duration_seconds:g} s is shorter than a frame; give a longer"
+            " --duration"
+        )
+
+
+@dataclass(frozen=True)
+class Bursts:
+    """Short runs of consecutive frames, all over what is read, that are looked at in full size.
+
+    Only what ffmpeg finds in them is kept, in three files.
+
+    Attributes:
+        every_seconds: from the first frame of a run to that of the next.
+        run_seconds: how long a run is.
+        fields_file: for each frame, which of its two fields is the earlier; see `read_fields`.
+        rows_file, columns_file: of one frame a run, the mean luma of every row in parts of about
+            ``STRIP_WIDTH``, and of every column; see `read_strips`.
+    """
+
+    every_seconds: float
+    run_seconds: float
+    fields_file: Path
+    rows_file: Path
+    columns_file: Path
+
+
+def read_luma(film: Film, sampling: Sampling) -> Generator[Plane, None, None]:
+    """Yield luma planes (height, width), uint8, limited range (black 16, white 235).
+
+    At the film's own size an 8-bit limited-range luma comes bit for bit as it is stored.
+
+    Raises:
+        VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+    """
+    plain = replace(film.coding, bit_depth=8, range="limited")
+    for luma in read_coded_luma(film, sampling, plain):
+        yield luma.astype(np.uint8, copy=False)
+
+
+def read_coded_luma(
+    film: Film, sampling: Sampling, coding: Coding
+) -> Generator[DeepPlane, None, None]:
+    """Yield luma planes (height, width) in this depth and range.
+
+    At the film's own size, depth and range they come bit for bit as they are stored.
+
+    Raises:
+        VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+    """
+    shape = sampling.height or film.height, sampling.width or film.width
+    stored = film.pixel_format if _stores_luma(film, coding) else coding.pixel_format("yuv444p")
+    graph = _frames(film, sampling, coding).filter("format", stored).filter("extractplanes", "y")
+    layout = coding.pixel_format("gray")
+    for data in _read_raw(film, sampling, graph, layout, math.prod(shape), coding):
+        yield data.reshape(shape)
+
+
+def read_pictures(
+    film: Film, sampling: Sampling, coding: Coding
+) -> Generator[tuple[DeepPlane, DeepPlane], None, None]:
+    """Yield luma as `read_coded_luma` does, and chroma (2, ceil(height / 2), ceil(width / 2)).
+
+    Raises:
+        VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+    """
+    height, width = sampling.height or film.height, sampling.width or film.width
+    chroma_shape = 2, -(-height // 2), -(-width // 2)
+    layout = coding.pixel_format("yuv420p")
+    graph = _frames(film, sampling, coding).filter("format", layout)
+    samples = height * width + math.prod(chroma_shape)
+    for data in _read_raw(film, sampling, graph, layout, samples, coding):
+        luma, chroma = data[: height * width], data[height * width :]
+        yield luma.reshape(height, width), chroma.reshape(chroma_shape)
+
+
+def read_every_frame(
+    film: Film, width: int, height: int, times_file: Path
+) -> Generator[Plane, None, None]:
+    """Yield the luma (height, width) of each frame that is stored, uint8, full range.
+
+    Args:
+        times_file: a file into which the frames' times are written; see `read_times`.
+
+    Raises:
+        VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+    """
+    stream = _stream(film, xerror=None).filter("settb", "1/1000000")
+    stream = stream.filter(
+        "scale",
+        width,
+        height,
+        flags="area",
+        in_range=film.coding.range,
+        out_range="full",
+    ).filter("format", "gray")
+    # scdet gives every frame a score, without which metadata would print nothing of it
+    stream = stream.filter("scdet").filter("metadata", mode="print", file=local_file(times_file))
+    sampling = Sampling(frame_rate=film.frame_rate)
+    for data in _read_raw(film, sampling, stream, "gray", height * width):
+        yield data.reshape(height, width)
+
+
+def read_ticks(path: Path) -> list[int]:
+    """The times in a file that a reader wrote, ascending, in ticks of what it counted in.
+
+    That is the film's time base for the file that a `Sampling` named.
+    """
+    if not path.is_file():
+        return []
+    return [int(pts) for pts in re.findall(r"^frame:\S+\s+pts:(-?\d+)", path.read_text(), re.M)]
+
+
+def read_times(path: Path) -> list[float]:
+    """The presentation times that `read_every_frame` wrote, in seconds from the first frame."""
+    times = read_ticks(path)
+    return [(time - times[0]) / 1e6 for time in times]
+
+
+def read_ycbcr(
+    film: Film, sampling: Sampling, *, matrix: str | None = None, bursts: Bursts | None = None
+) -> Generator[Plane, None, None]:
+    """Yield pictures (height, width, 3) of Y', Cb and Cr, uint8, limited range.
+
+    Args:
+        matrix: a key of ``color.MATRICES`` to convert to; the film's own if not given.
+        bursts: what to look at in the same pass; its files are whole after the last picture.
+
+    Raises:
+        VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+    """
+    height, width = sampling.height or film.height, sampling.width or film.width
+    coding = Coding(matrix=matrix or film.coding.matrix)
+    timed = _timed(film, sampling)
+    outputs = []
+    if bursts is not None:
+        branches = timed.split()
+        timed, outputs = branches[0], _burst_outputs(film, sampling, bursts, branches[1])
+    graph = _sampled(film, sampling, timed, coding).filter("format", "yuv444p")
+    samples = 3 * height * width
+    for data in _read_raw(film, sampling, graph, "yuv444p", samples, PLAIN, outputs):
+        yield data.reshape(3, height, width).transpose(1, 2, 0)  # planes to (H, W, 3)
+
+
+def read_rgb(film: Film, sampling: Sampling) -> Iterator[Plane]:
+    """Yield pictures (height, width, 3) of R', G' and B', uint8.
+
+    Raises:
+        VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+    """
+    for ycbcr in read_ycbcr(film, sampling):
+        yield to_rgb(ycbcr, film.coding.matrix)
+
+
+def to_rgb(ycbcr: Plane, matrix: str) -> Plane:
+    """Y'CbCr (H, W, 3), limited range, in this matrix, to R'G'B' (H, W, 3); both uint8."""
+    # Here and not above: lining films up reads frames, but needs no torch, which loads slowly.
+    import torch
+
+    from filmcolorizer_cli.color import (
+        chroma_from_codes,
+        luma_from_codes,
+        luma_to_codes,
+        ycbcr_to_rgb,
+    )
+
+    codes = torch.from_numpy(np.ascontiguousarray(ycbcr.transpose(2, 0, 1)))  # (3, H, W)
+    luma = luma_from_codes(codes[:1], range="limited")
+    chroma = chroma_from_codes(codes[1:], range="limited")
+    rgb = ycbcr_to_rgb(torch.cat((luma, chroma)), matrix)
+    pixels: Plane = luma_to_codes(rgb, range="full").permute(1, 2, 0).contiguous().numpy()
+    return pixels
+
+
+def picture_to_rgb(luma: DeepPlane, chroma: DeepPlane, matrix: str, size: tuple[int, int]) -> Plane:
+    """Luma (H, W) and chroma (2, h, w), limited range, as R'G'B' (height, width, 3); all uint8.
+
+    Args:
+        matrix: of the picture, a key of ``color.MATRICES``.
+        size: width and height of what comes out.
+    """
+    planes = (Image.fromarray(plane) for plane in (luma, *chroma))
+    resized = [plane.resize(size, Image.Resampling.BICUBIC) for plane in planes]
+    return to_rgb(np.dstack([np.asarray(plane) for plane in resized]), matrix)
+
+
+def read_cuts(path: Path) -> list[float]:
+    """The times of shot changes in a file that a `Sampling` named, in seconds, ascending."""
+    if not path.is_file():  # ffmpeg makes it with the first cut it finds
+        return []
+    return [float(time) for time in re.findall(r"lavfi\.scd\.time=([\d.]+)", path.read_text())]
+
+
+def read_fields(path: Path) -> list[tuple[float, str]]:
+    """What `Bursts` found of the fields of each frame: seconds from ``start_seconds``, and a word.
+
+    The word is ``tff`` or ``bff`` where the top or bottom field is the earlier, else
+    ``progressive`` or ``undetermined``.
+    """
+    if not path.is_file():
+        return []
+    found = re.findall(
+        r"pts:(-?\d+) .*\nlavfi\.idet\.single\.current_frame=(\w+)", path.read_text()
+    )
+    return [(int(pts) / 1e6, word) for pts, word in found]
+
+
+def read_strips(film: Film, bursts: Bursts) -> tuple[Plane, Plane]:
+    """The mean luma of rows (N, height, parts) and columns (N, parts, width) that `Bursts` found.
+
+    uint8, limited range (black 16, white 235); N is 0 where there were no frames.
+    """
+    shapes = (film.height, _strips(film.width)), (_strips(film.height), film.width)
+    files = bursts.rows_file, bursts.columns_file
+    rows, columns = (
+        np.fromfile(file, np.uint8).reshape(-1, *shape)
+        for file, shape in zip(files, shapes, strict=True)
+    )
+    return rows, columns
+
+
+def _strips(side: int) -> int:
+    """Into how many parts a side of so many pixels is divided for `read_strips`."""
+    return max(-(-side // STRIP_WIDTH), min(side, MIN_STRIPS))
+
+
+def _stores_luma(film: Film, coding: Coding) -> bool:
+    """Whether the stored luma plane is what is wanted, so that ffmpeg need not touch it."""
+    layouts = ("yuv420p", "yuv422p", "yuv444p", "yuv440p", "yuv411p", "yuv410p", "gray")
+    stored = {coding.pixel_format(layout) for layout in layouts}
+    if coding.bit_depth == 8 and coding.range == "full":
+        stored |= {"yuvj420p", "yuvj422p", "yuvj444p", "yuvj440p", "yuvj411p"}
+    return film.pixel_format in stored and film.coding.range == coding.range
+
+
+def _frames(film: Film, sampling: Sampling, coding: Coding) -> Any:
+    """The filter graph up to frames of the wanted times, size, range and matrix."""
+    if sampling.ticks is not None:
+        stream = _as_stored(film, sampling, sampling.ticks)
+        return _scaled(film, stream, film.width, film.height, coding)
+    return _sampled(film, sampling, _timed(film, sampling), coding)
+
+
+def _sampled(film: Film, sampling: Sampling, stream: Any, coding: Coding) -> Any:
+    """The frames of the wanted times, size, range and matrix, of those of `_timed`."""
+    rate = sampling.frame_rate
+    stream = stream.filter("fps", fps=f"{rate.numerator}/{rate.denominator}", start_time=0)
+    if sampling.first_fields in ("top", "bottom"):
+        stream = stream.filter("field", type=sampling.first_fields)
+    width, height = sampling.width or film.width, sampling.height or film.height
+    if sampling.every == 1:  # small frames are looked through for cuts in less time
+        return _with_cuts(sampling, _scaled(film, stream, width, height, coding))
+    # Scaling what is left out takes longer than looking for cuts in full size.
+    stream = _with_cuts(sampling, stream).filter("select", f"not(mod(n,{sampling.every}))")
+    return _scaled(film, stream, width, height, coding)
+
+
+def _with_cuts(sampling: Sampling, stream: Any) -> Any:
+    """The same frames; the times of changes of shot are written where these are wanted."""
+    if sampling.cuts_file is None:
+        return stream
+    stream = stream.filter("scdet", threshold=CUT_THRESHOLD)
+    return stream.filter(
+        "metadata", mode="print", key="lavfi.scd.time", file=local_file(sampling.cuts_file)
+    )
+
+
+def _scaled(film: Film, stream: Any, width: int, height: int, coding: Coding) -> Any:
+    before, after = film.coding.range, coding.range
+    if film.pixel_format.startswith("gray") and before == after:
+        before = after = "full"  # which is all that ffmpeg's scaler knows of grey pictures
+    return stream.filter(
+        "scale",
+        width,
+        height,
+        flags=SCALING,
+        in_color_matrix=_FFMPEG_MATRIX[film.coding.matrix],
+        out_color_matrix=_FFMPEG_MATRIX[coding.matrix],
+        in_range=before,
+        out_range=after,
+    )
+
+
+def _burst_outputs(film: Film, sampling: Sampling, bursts: Bursts, stream: Any) -> list[Any]:
+    """The outputs by which ffmpeg writes what it finds in bursts."""
+    every, run = f"{bursts.every_seconds:.6f}", f"{bursts.run_seconds:.6f}"
+    if sampling.duration_seconds is not None:
+        stream = stream.filter("trim", end=f"{sampling.duration_seconds:.6f}")
+    # The first frame always: an output without a single one is an error.
+    in_runs = f"isnan(prev_selected_t)+gte(t,0)*lt(mod(t,{every}),{run})"
+    stream = stream.filter("select", in_runs)
+    stream = stream.filter("idet", intl_thres=FIELD_THRESHOLD)
+    stream = stream.filter(
+        "metadata",
+        mode="print",
+        key="lavfi.idet.single.current_frame",
+        file=local_file(bursts.fields_file),
+    )
+    one_a_run = f"isnan(prev_selected_t)+gte(t-prev_selected_t,{run})"
+    branches = stream.filter("select", one_a_run).split()
+    sizes = (_strips(film.width), film.height), (film.width, _strips(film.height))
+    files = bursts.rows_file, bursts.columns_file
+    outputs = []
+    for number, (size, file) in enumerate(zip(sizes, files, strict=True)):
+        strips = _scaled(film, branches[number], *size, PLAIN).filter("format", "yuv444p")
+        strips = strips.filter("extractplanes", "y")
+        options = {"format": "rawvideo", "pix_fmt": "gray", "fps_mode": "passthrough"}
+        outputs.append(strips.output(local_file(file), **options))
+    return outputs
+
+
+def _timed(film: Film, sampling: Sampling) -> Any:
+    """All frames that are stored, from before the start on; their times count from there."""
+    start = film.start_seconds + sampling.start_seconds
+    stream, origin = _from(film, start, sampling)
+    stream = _undamaged(stream, sampling.damage, film.start_seconds - origin)
+    stream = stream.filter("settb", "1/1000000")
+    return stream.filter("setpts", f"(PTS-{start - origin:.6f}/TB)/{sampling.rate!r}")
+
+
+def _as_stored(film: Film, sampling: Sampling, ticks: tuple[int, int | None]) -> Any:
+    """The film's pictures as they are stored, at their own times."""
+    begin, end = ticks
+    seconds = float((begin - film.first_tick) * film.time_base) + film.start_seconds
+    stream, _ = _from(film, seconds, sampling, copyts=None)
+    stream = _undamaged(stream, sampling.damage, float(film.first_tick * film.time_base))
+    stream = stream.filter("settb", f"{film.time_base.numerator}/{film.time_base.denominator}")
+    stream = stream.filter("trim", start_pts=begin, **({} if end is None else {"end_pts": end}))
+    if sampling.ticks_file is not None:
+        stream = stream.filter("metadata", mode="add", key="kept", value="1")
+        stream = stream.filter("metadata", mode="print", file=local_file(sampling.ticks_file))
+    return stream
+
+
+def _undamaged(stream: Any, damage: Spans | None, first_seconds: float) -> Any:
+    """The frames that are not in these spans, of which the film's first one has this time."""
+    if not damage:
+        return stream
+    # Half a millisecond to either side is what containers round by.
+    spans = ((first_seconds + begin - 5e-4, first_seconds + end - 5e-4) for begin, end in damage)
+    left_out = "+".join(f"gte(t,{begin:.6f})*lt(t,{end:.6f})" for begin, end in spans)
+    return stream.filter("select", f"not({left_out})")
+
+
+def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tuple[Any, float]:
+    """The film's whole pictures from some moment before ``start``, which they count time from.
+
+    Both are in seconds from the container's start.
+    """
+    start = film.start_seconds + _shown_since(film, start - film.start_seconds, sampling.damage)
+    if film.container in MPEG_STREAMS:
+        seek = max(start - MPEG_SEEK_MARGIN_SECONDS, 0.0)
+        origin = max(seek, film.start_seconds)
+    else:
+        origin = seek = max(start - SEEK_MARGIN_SECONDS, 0.0)
+    if film.container in _WITHOUT_TIMES:
+        origin = seek = 0.0
+    seeking = {"ss": f"{seek:.6f}"} if seek else {}
+    # A damaged packet or frame ends the reading, or is left out, and does not become grey mush.
+    on_damage = {"xerror": None} if sampling.damage is None else {"max_error_rate": "1"}
+    on_card = {"hwaccel": sampling.hardware} if sampling.hardware else {}
+    stream = _stream(film, **on_damage, **on_card, **seeking, **options)
+    if sampling.field_order != "progressive":
+        parity = {"top": "tff", "bottom": "bff", "flagged": "auto"}[sampling.field_order]
+        stream = stream.filter("bwdif", mode="send_frame", parity=parity, deint="all")
+    return stream, origin
+
+
+def _shown_since(film: Film, seconds: float, damage: Spans | None) -> float:
+    """When the frame begins, or one before it, that is shown at a time of the film.
+
+    That may be long before, as of slides and title cards. Where nothing can be looked up it is
+    taken for the time itself.
+    """
+    for begin, end in damage or ():
+        if begin <= seconds < end:
+            seconds = max(begin - float(1 / film.frame_rate), 0.0)
+    if film.first_number is not None:
+        return math.floor(seconds * film.frame_rate) / float(film.frame_rate)
+    if seconds <= 0 or film.container in MPEG_STREAMS | _WITHOUT_TIMES:
+        return seconds
+    tick = film.first_tick + math.floor(seconds / film.time_base)
+    begun = []
+    with opened(film) as container, suppress(av.FFmpegError):  # beyond damage nothing is told
+        stream = container.streams[film.stream_index]
+        container.seek(tick, stream=stream)  # to what can be decoded alone, then or before
+        for packet in container.demux(stream):
+            if packet.pts is None or (packet.dts or packet.pts) > tick:
+                break
+            if packet.pts <= tick:
+                begun.append(packet.pts)
+    if not begun:
+        return seconds
+    return min(max(float((max(begun) - film.first_tick) * film.time_base), 0.0), seconds)
+
+
+def _read_raw(
+    film: Film,
+    sampling: Sampling,
+    stream: Any,
+    layout: str,
+    samples: int,
+    coding: Coding = PLAIN,
+    outputs: Sequence[Any] = (),
+) -> Iterator[Any]:
+    """Yield what a frame is made of, (samples,), of ``coding.sample_type``.
+
+    Args:
+        outputs: what ffmpeg writes elsewhere meanwhile.
+    """
+    options = {"format": "rawvideo", "pix_fmt": layout, "fps_mode": "passthrough"}
+    if sampling.duration_seconds is not None:
+        options["frames:v"] = str(sampling.frames_in(sampling.duration_seconds))
+    count = 0
+    output = ffmpeg.merge_outputs(stream.output("pipe:", **options), *outputs)
+    with Process(output, writes_stdout=True) as process:
+        while True:
+            data = np.empty(samples, coding.sample_type)
+            got = process.stdout.readinto(data.view(np.uint8))  # type: ignore[attr-defined]
+            if got < data.nbytes:
+                break
+            count += 1
+            yield data
+        if not process.wait() or got:
+            reason = lack_of_room(process.last_words())
+            if reason and sampling.cuts_file:
+                sentence = VideoError(
+                    f"cannot write in {sampling.cuts_file.parents[1]} what is noted of"
+                    f" {film.path} ({reason}); make room there"
+                )
+                sentence.lack_of_room = reason
+                raise sentence
+            read = count * sampling.every / float(sampling.frame_rate) * sampling.rate
+            begin = sampling.start_seconds
+            if sampling.ticks is not None:
+                begin = float((sampling.ticks[0] - film.first_tick) * film.time_base)
+            raise VideoError(
+                f"{film.path} is damaged or cut short and could not be read beyond"
+                f" {begin + read:.1f} s (ffmpeg: {process.last_words()}); repair"
+                " it, take a part with --start and --duration, or colorize what can be read with"
+                " --skip-damaged"
+            )

@@ -1,0 +1,512 @@
+from __future__ import annotations
+
+import dataclasses
+import re
+import shutil
+import time
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from filmcolorizer_cli import ffmpeg as our_ffmpeg
+from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.frames import (
+    Sampling,
+    find_hardware_decoder,
+    read_coded_luma,
+    read_cuts,
+    read_luma,
+    read_pictures,
+    read_ycbcr,
+)
+from filmcolorizer_cli.video import Film, probe
+from tests.conftest import (
+    BT709_BARS_100,
+    LOSSLESS,
+    decode_planes,
+    frame_number,
+    make_clip,
+    make_numbered_clip,
+    make_raw_clip,
+    our_children,
+    run_ffmpeg,
+)
+from tests.test_video import FRAME, HOSTILE, ODD_NAMES, delay, make_pictures
+
+
+def numbers(film: Film, **sampling: Any) -> list[int]:
+    """The numbers of the frames that a sampling of a numbered clip picks."""
+    sampling.setdefault("frame_rate", film.frame_rate)
+    return [frame_number(luma) for luma in read_luma(film, Sampling(**sampling))]
+
+
+def all_luma(film: Film, **sampling: Any) -> np.ndarray:
+    sampling.setdefault("frame_rate", film.frame_rate)
+    return np.stack(list(read_luma(film, Sampling(**sampling))))
+
+
+def test_reading_opens_no_file_but_the_one_it_is_given(plain_clip: Path, tmp_path: Path) -> None:
+    """Nor when the film was swapped for a playlist once it was probed."""
+    shutil.copy(plain_clip, tmp_path / "other.mp4")
+    playlist = tmp_path / "film.mp4"
+    playlist.write_text(HOSTILE["ffconcat"].format(name="other.mp4"))
+    film = dataclasses.replace(probe(plain_clip), path=playlist)
+    with pytest.raises(VideoError, match=r"could not be read beyond 0\.0 s"):
+        list(read_luma(film, Sampling()))
+
+
+@pytest.mark.parametrize("layout", ["yuv420p", "yuv422p", "yuv444p"])
+def test_read_luma_is_the_stored_luma_bit_for_bit(layout: str, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", layout=layout)
+    expected = decode_planes(clip, layout, (64, 48))[0]
+    assert len(expected) == 50
+    np.testing.assert_array_equal(all_luma(probe(clip)), expected)
+
+
+@pytest.mark.parametrize("rotation", [90, 180])
+def test_read_luma_is_upright(rotation: int, plain_clip: Path, tmp_path: Path) -> None:
+    turned = tmp_path / "turned.mp4"
+    run_ffmpeg("-display_rotation", rotation, "-i", plain_clip, "-c", "copy", turned)
+    stored = decode_planes(plain_clip, "yuv420p", (64, 48))[0]
+    np.testing.assert_array_equal(
+        all_luma(probe(turned)), np.rot90(stored, rotation // 90, axes=(1, 2))
+    )
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_read_luma_takes_any_name(
+    name: str, numbered_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(numbered_clip.read_bytes())
+    assert numbers(probe(Path(name)), duration_seconds=0.12) == [0, 1, 2]
+
+
+def test_read_luma_gives_every_frame_once(numbered_clip: Path) -> None:
+    assert numbers(probe(numbered_clip)) == list(range(100))
+
+
+@pytest.mark.parametrize("first", [0, 1, 2, 7, 24, 25, 26, 49, 50, 51, 74, 98])
+def test_read_luma_starts_at_the_exact_frame(first: int, numbered_clip: Path) -> None:
+    film = probe(numbered_clip)
+    start = first * FRAME
+    assert numbers(film, start_seconds=start, duration_seconds=2 * FRAME) == [first, first + 1]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "sound", "codec"),
+    [
+        ("mkv", "libopus", "libx264"),
+        ("mov", "pcm_s16le", "libx264"),
+        ("ts", "aac", "libx264"),
+        ("mpg", "mp2", "mpeg2video"),
+        ("webm", "libopus", "libvpx"),
+    ],
+)
+@pytest.mark.parametrize("frame_rate", ["25", "24000/1001"])
+def test_read_luma_is_exact_in_any_container(
+    suffix: str, sound: str, codec: str, frame_rate: str, tmp_path: Path
+) -> None:
+    clip = make_numbered_clip(
+        tmp_path / f"clip.{suffix}",
+        seconds=4,
+        frame_rate=frame_rate,
+        codec=("-c:v", codec, "-g", "60", "-b:v", "2M"),
+        sound=sound,
+    )
+    film = probe(clip)
+    assert numbers(film)[:90] == list(range(90))
+    for first in (1, 40, 59, 60, 75):
+        part = {"start_seconds": float(first / film.frame_rate), "duration_seconds": 0.08}
+        assert numbers(film, **part) == [first, first + 1]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_read_luma_counts_time_from_a_late_first_frame(
+    suffix: str, numbered_clip: Path, tmp_path: Path
+) -> None:
+    film = probe(delay(numbered_clip, tmp_path / f"late.{suffix}", what="v"))
+    assert numbers(film, duration_seconds=0.12) == [0, 1, 2]
+    assert numbers(film, start_seconds=2.4, duration_seconds=0.12) == [60, 61, 62]
+
+
+@pytest.mark.parametrize("seconds", [0, 63, 300, 590])
+def test_read_luma_is_exact_deep_in_a_film(seconds: int, shared_data: Path) -> None:
+    film = probe(shared_data / "film" / "big_buck_bunny_360p.mp4")
+    with av.open(str(film.path)) as container:
+        stream = container.streams.video[0]
+        container.seek(int(seconds / stream.time_base), stream=stream)
+        expected = next(
+            frame.to_ndarray()[:360]
+            for frame in container.decode(stream)
+            if frame.time >= seconds - FRAME / 2
+        )
+    options = {"start_seconds": seconds, "duration_seconds": FRAME}
+    np.testing.assert_array_equal(all_luma(film, **options), [expected])
+
+
+@pytest.mark.parametrize("name", ["a-bomb_blast_effects_part.mp4", "chaplin.mp4"])
+def test_read_luma_gives_every_frame_of_an_old_film(name: str, shared_data: Path) -> None:
+    film = probe(shared_data / "old" / name)
+    with av.open(str(film.path)) as container:
+        count = sum(1 for _ in container.decode(video=0))
+    options = Sampling(width=16, height=16, frame_rate=film.frame_rate)
+    assert sum(1 for _ in read_luma(film, options)) == count
+
+
+def test_read_luma_every_keeps_one_frame_of_so_many(numbered_clip: Path) -> None:
+    film = probe(numbered_clip)
+    assert numbers(film, every=30) == [0, 30, 60, 90]
+    assert numbers(film, every=7, start_seconds=1, duration_seconds=0.6) == [25, 32, 39]
+
+
+def test_read_luma_leaves_frames_out_by_time(numbered_clip: Path) -> None:
+    shown = numbers(probe(numbered_clip), frame_rate=Fraction(24))
+    assert len(shown) == 96
+    # Frame k of 25 a second lies at k / 25; the one nearest to n / 24 is a tie at n = 12 + 24 i.
+    for n, k in enumerate(shown):
+        assert abs(k * 24 - n * 25) <= 12, (n, k)
+
+
+def test_read_luma_repeats_frames_by_time(tmp_path: Path) -> None:
+    film = probe(make_numbered_clip(tmp_path / "slow.mp4", frame_rate="12", seconds=1))
+    expected = [n // 2 for n in range(24)]
+    assert numbers(film, frame_rate=Fraction(24)) == expected
+
+
+def test_read_luma_at_another_rate_undoes_a_speed_up(numbered_clip: Path) -> None:
+    film = probe(numbered_clip)  # 24 frames a second, shown at 25
+    options = {"frame_rate": Fraction(24), "rate": 25 / 24}
+    slowed_down = {"frame_rate": Fraction(24), "rate": 24 / 25}
+    assert numbers(film, **slowed_down) == list(range(100))
+    assert numbers(film, **slowed_down, start_seconds=1.0, duration_seconds=0.2) == [*range(25, 30)]
+    assert len(numbers(film, **options)) == pytest.approx(100 * 24 * 24 / 25 / 25, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({"duration_seconds": 1.0}, 25),
+        ({"duration_seconds": 1.0, "frame_rate": Fraction(24)}, 24),
+        ({"duration_seconds": 1.0, "frame_rate": Fraction(24), "every": 10}, 3),
+        ({"duration_seconds": 1.0, "frame_rate": Fraction(24), "rate": 0.5}, 48),
+        ({"duration_seconds": 0.0}, 0),
+        ({"start_seconds": 3.6}, 10),
+        ({"start_seconds": 3.6, "duration_seconds": 5.0}, 10),
+        ({"start_seconds": 7.0}, 0),
+    ],
+)
+def test_sampling_foretells_how_many_frames_come(
+    options: dict[str, Any], count: int, numbered_clip: Path
+) -> None:
+    film = probe(numbered_clip)
+    options.setdefault("frame_rate", film.frame_rate)
+    sampling = Sampling(**options)
+    assert len(list(read_luma(film, sampling))) == count
+    assert sampling.frame_count(film) == count
+
+
+@pytest.mark.parametrize("layout", ["yuv420p", "yuv444p"])
+def test_read_luma_brings_full_range_to_limited(layout: str, tmp_path: Path) -> None:
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (2, 1))
+    chroma = np.full((2, 1, 128) if layout == "yuv420p" else (2, 2, 256), 128, np.uint8)
+    samples = np.concatenate((ramp.ravel(), chroma.ravel()))
+    clip = make_raw_clip(
+        tmp_path / "full.mp4",
+        samples,
+        size=(256, 2),
+        layout=layout,
+        extra=("-color_range", "pc"),
+    )
+    film = probe(clip)
+    assert film.coding.range == "full"
+    luma = all_luma(film)[0].astype(int)
+    expected = 16 + 219 * ramp.astype(float) / 255
+    assert np.abs(luma - expected).max() <= 1
+    assert luma[:, 0].tolist() == [16, 16]
+    assert luma[:, -1].tolist() == [235, 235]
+
+
+def samples_of(path: Path, layout: str) -> bytes:
+    """What an ffmpeg told nothing else decodes, in this layout."""
+    return run_ffmpeg(
+        "-i", path, "-map", "0:v:0", "-f", "rawvideo", "-pix_fmt", layout,
+        "-fps_mode", "passthrough", "pipe:1",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("layout", "bit_depth", "extra"),
+    [
+        ("yuv420p10le", 10, ()),
+        ("yuv422p10le", 10, ()),
+        ("yuv444p12le", 12, ()),
+        ("yuv420p10le", 10, ("-color_range", "pc")),
+        ("yuv420p", 8, ("-color_range", "pc")),
+        ("gray", 8, ()),
+        ("gray10le", 10, ()),
+        ("gray12le", 12, ()),
+        ("gray16le", 16, ()),
+        ("gray10le", 10, ("-color_range", "tv")),
+    ],
+)
+def test_read_coded_luma_is_the_stored_luma_bit_for_bit(
+    layout: str, bit_depth: int, extra: tuple[str, ...], tmp_path: Path
+) -> None:
+    size = width, height = 50, 30
+    codes = np.random.default_rng(0).integers(0, 2**bit_depth, (3, height, width), dtype=np.uint16)
+    samples = codes.astype(np.uint8 if bit_depth == 8 else "<u2")
+    if not layout.startswith("gray"):
+        down, across = {"420": (2, 2), "422": (1, 2), "444": (1, 1)}[layout[3:6]]
+        grey = np.full((3, 2 * (height // down) * (width // across)), 1 << (bit_depth - 1))
+        samples = np.hstack((samples.reshape(3, -1), grey.astype(samples.dtype)))
+    clip = make_raw_clip(
+        tmp_path / "deep.mkv", samples, size=size, layout=layout, codec=("-c:v", "ffv1"),
+        extra=extra,
+    )  # fmt: skip
+    film = probe(clip)
+    is_full = extra == ("-color_range", "pc") or (layout.startswith("gray") and not extra)
+    assert (film.coding.bit_depth, film.coding.range) == (
+        bit_depth, "full" if is_full else "limited",
+    )  # fmt: skip
+    sampling = Sampling(frame_rate=film.frame_rate)
+    luma = np.stack(list(read_coded_luma(film, sampling, film.coding)))
+    assert luma.dtype == (np.uint8 if bit_depth == 8 else np.uint16)
+    np.testing.assert_array_equal(luma, codes)
+    pictures = list(read_pictures(film, sampling, film.coding))
+    np.testing.assert_array_equal([luma for luma, _ in pictures], codes)
+    assert [chroma.shape for _, chroma in pictures] == [(2, 15, 25)] * 3
+    assert np.all([chroma == 1 << (bit_depth - 1) for _, chroma in pictures])
+
+
+@pytest.mark.parametrize("layout", ["nv12", "yuyv422", "gray10be"])
+def test_read_coded_luma_unpacks_luma_without_loss(layout: str, tmp_path: Path) -> None:
+    """Layouts that store luma among the chroma, or its bytes the other way round."""
+    clip = make_clip(
+        tmp_path / "packed.nut", layout=layout, seconds=0.2, codec=("-c:v", "rawvideo")
+    )
+    film = probe(clip)
+    stored = {"nv12": "yuv420p", "yuyv422": "yuv422p", "gray10be": "gray10le"}[layout]
+    data = np.frombuffer(samples_of(clip, stored), film.coding.sample_type)
+    frame = data.reshape(5, -1)[:, : 64 * 48].reshape(5, 48, 64)
+    luma = read_coded_luma(film, Sampling(frame_rate=film.frame_rate), film.coding)
+    np.testing.assert_array_equal(np.stack(list(luma)), frame)
+
+
+def test_read_coded_luma_of_eight_bits_at_ten_is_shifted(plain_clip: Path) -> None:
+    film = probe(plain_clip)
+    deep = dataclasses.replace(film.coding, bit_depth=10)
+    luma = np.stack(list(read_coded_luma(film, Sampling(frame_rate=film.frame_rate), deep)))
+    np.testing.assert_array_equal(luma, all_luma(film).astype(np.uint16) * 4)
+
+
+def test_read_luma_brings_ten_bits_to_eight(tmp_path: Path) -> None:
+    ramp = np.tile(np.arange(64, 941, 4, dtype=np.uint16)[:218], (2, 1))
+    samples = np.concatenate((ramp.ravel(), np.full(218, 512, np.uint16)))
+    clip = make_raw_clip(tmp_path / "ten.mp4", samples, size=(218, 2), layout="yuv420p10le")
+    film = probe(clip)
+    assert film.pixel_format == "yuv420p10le"
+    np.testing.assert_array_equal(all_luma(film)[0], ramp // 4)
+
+
+def test_read_luma_scaled_averages_areas(plain_clip: Path) -> None:
+    stored = decode_planes(plain_clip, "yuv420p", (64, 48))[0].astype(float)
+    scaled = all_luma(probe(plain_clip), width=32, height=12)
+    assert scaled.shape == (50, 12, 32)
+    expected = stored.reshape(50, 12, 4, 32, 2).mean(axis=(2, 4))
+    assert np.abs(scaled - expected).max() <= 1
+
+
+@pytest.mark.parametrize(("matrix", "tag"), [("bt709", "bt709"), ("bt601", "smpte170m")])
+def test_read_ycbcr_keeps_the_films_own_codes(matrix: str, tag: str, tmp_path: Path) -> None:
+    codes = (168, 44, 136)  # a yellow bar at 75 %, by BT.709
+    samples = np.repeat(np.array(codes, np.uint8), (64, 16, 16))
+    clip = make_raw_clip(
+        tmp_path / "bar.mp4", samples, size=(8, 8), layout="yuv420p", extra=("-colorspace", tag)
+    )
+    film = probe(clip)
+    assert film.coding.matrix == matrix
+    (picture,) = read_ycbcr(film, Sampling(frame_rate=film.frame_rate))
+    assert picture.shape == (8, 8, 3)
+    assert (picture == codes).all()
+
+
+def test_read_ycbcr_of_rgb_gives_published_colour_bars(tmp_path: Path) -> None:
+    bars = np.repeat(np.array([*BT709_BARS_100], np.uint8) * 255, 8, axis=0)  # (64, 3)
+    samples = np.tile(bars, (4, 1, 1))
+    clip = make_raw_clip(
+        tmp_path / "bars.mkv", samples, size=(64, 4), layout="rgb24",
+        codec=("-c:v", "ffv1", "-pix_fmt", "gbrp"),
+    )  # fmt: skip
+    film = probe(clip)
+    (picture,) = read_ycbcr(film, Sampling(frame_rate=film.frame_rate))
+    middles = picture[2, 4::8]
+    assert [tuple(middle) for middle in middles.tolist()] == [*BT709_BARS_100.values()]
+
+
+def test_read_ycbcr_holds_the_luma_of_read_luma(numbered_clip: Path) -> None:
+    film = probe(numbered_clip)
+    sampling = Sampling(frame_rate=film.frame_rate, start_seconds=1.0, duration_seconds=0.2)
+    lumas = [picture[..., 0] for picture in read_ycbcr(film, sampling)]
+    np.testing.assert_array_equal(lumas, list(read_luma(film, sampling)))
+
+
+@pytest.mark.parametrize("read", [read_luma, read_ycbcr])
+def test_reading_a_truncated_film_tells_ffmpegs_words(read: Any, tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "whole.mp4", extra=("-movflags", "+faststart"))
+    data = clip.read_bytes()
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(data[: len(data) * 6 // 10])
+    film = probe(cut)
+    frames = read(film, Sampling(frame_rate=film.frame_rate))
+    with pytest.raises(VideoError) as caught:
+        count = 0
+        for _ in frames:
+            count += 1
+    message = str(caught.value)
+    start = f"{cut} is damaged or cut short and could not be read beyond "
+    assert message.startswith(start)
+    told = re.match(r"(\d\.\d) s \(ffmpeg: ", message.removeprefix(start))
+    assert told is not None
+    assert float(told[1]) == pytest.approx(count / 25, abs=0.06)
+    assert "corrupt" in message
+    assert message.endswith(
+        "); repair it, take a part with --start and --duration, or colorize what can be read"
+        " with --skip-damaged"
+    )
+
+
+def test_reading_a_damaged_frame_is_no_grey_mush(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", extra=("-movflags", "+faststart"))
+    data = bytearray(clip.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 200] = bytes(200)
+    clip.write_bytes(data)
+    with pytest.raises(VideoError, match=re.escape(f"{clip} is damaged or cut short")):
+        all_luma(probe(clip))
+
+
+def test_reading_stopped_early_leaves_no_ffmpeg(
+    numbered_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(our_ffmpeg, "QUIT_SECONDS", 5.0)
+    film = probe(numbered_clip)
+    before = our_children()
+    frames = read_luma(film, Sampling(width=1280, height=720))
+    next(frames)
+    assert len(our_children() - before) == 1
+    began = time.monotonic()
+    frames.close()
+    assert our_children() == before
+    assert time.monotonic() - began < 2.5, "it had to be killed"
+
+
+def hard_cut(path: Path) -> Path:
+    """One second of testsrc2, then one of mandelbrot, at 25 frames a second."""
+    second = "mandelbrot=size=64x48:rate=25"
+    run_ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=1", "-f", "lavfi", "-i", second,
+        "-filter_complex", "concat=n=2", "-t", 2, *LOSSLESS, "-pix_fmt", "yuv420p", path,
+    )  # fmt: skip
+    return path
+
+
+@pytest.mark.parametrize(("start", "cut"), [(0.0, 1.0), (0.4, 0.6)])
+def test_read_cuts_finds_a_hard_cut(start: float, cut: float, tmp_path: Path) -> None:
+    film = probe(hard_cut(tmp_path / "cut.mp4"))
+    cuts_file = tmp_path / "cuts.txt"
+    frames = all_luma(film, start_seconds=start, cuts_file=cuts_file, every=2)
+    assert len(frames) == np.ceil((50 - start * 25) / 2)
+    assert read_cuts(cuts_file) == pytest.approx([cut])
+
+
+@pytest.mark.parametrize("name", [*ODD_NAMES, " blank first"])
+def test_read_cuts_takes_any_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    film = probe(hard_cut(tmp_path / "cut.mp4"))
+    all_luma(film, cuts_file=Path(name))
+    assert read_cuts(Path(name)) == [1.0]
+
+
+def test_read_cuts_finds_none_in_one_shot(plain_clip: Path, tmp_path: Path) -> None:
+    cuts_file = tmp_path / "cuts.txt"
+    cuts_file.write_text("lavfi.scd.time=7.5\n")  # of an earlier run
+    all_luma(probe(plain_clip), cuts_file=cuts_file)
+    assert read_cuts(cuts_file) == []
+    assert read_cuts(tmp_path / "missing.txt") == []
+
+
+def expected_luma(rgb: np.ndarray, red: float, blue: float) -> np.ndarray:
+    """Limited-range luma by ITU-R BT.601-7 or BT.709-6."""
+    luma = rgb @ np.array([red, 1 - red - blue, blue]) / 255
+    return 16 + 219 * luma
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "weights", "error"),
+    [
+        ("%05d.png", "L", (0.2126, 0.0722), 1),
+        ("scan-%d.png", "RGB", (0.2126, 0.0722), 1),
+        ("%05d.png", "I;16", (0.2126, 0.0722), 2),  # ffmpeg dithers 16 bits
+        ("100%% %03d.tif", "L", (0.2126, 0.0722), 1),
+        ("%04d.tiff", "I;16", (0.2126, 0.0722), 2),
+        ("%04d.TIF", "RGB", (0.2126, 0.0722), 1),
+        ("%04d.jpg", "L", (0.299, 0.114), 2),
+        ("%04d.jpg", "RGB", (0.299, 0.114), 3),
+    ],
+)
+def test_read_luma_of_numbered_pictures(
+    name: str, mode: str, weights: tuple[float, float], error: int, tmp_path: Path
+) -> None:
+    folder = tmp_path / "100%d sure"
+    folder.mkdir()
+    pictures = make_pictures(folder / name, first=8, count=5, mode=mode)
+    film = probe(folder / name, sequence_rate=Fraction(18))
+    assert (film.width, film.height, film.frame_rate) == (16, 12, 18)
+    assert (film.first_number, film.frame_count(), film.sounds) == (8, 5, ())
+    assert film.duration_seconds == pytest.approx(5 / 18)
+    for sampling, shown in (({}, pictures), ({"start_seconds": 2 / 18}, pictures[2:])):
+        luma = all_luma(film, **sampling).astype(float)
+        expected = np.stack([expected_luma(picture, *weights) for picture in shown])
+        assert luma.shape == expected.shape
+        assert np.abs(luma - expected).max() <= error
+
+
+def test_read_luma_of_many_numbered_pictures_starts_anywhere(
+    numbered_clip: Path, tmp_path: Path
+) -> None:
+    run_ffmpeg("-i", numbered_clip, "-start_number", 9990, tmp_path / "%d.png")
+    film = probe(tmp_path / "%d.png", sequence_rate=Fraction(24000, 1001))
+    assert (film.first_number, film.frame_count()) == (9990, 100)
+    for first in (0, 1, 23, 24, 25, 60, 99):
+        start = first * 1001 / 24000
+        assert numbers(film, start_seconds=start) == list(range(first, 100))
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_numbered_pictures_open_no_file_but_themselves(
+    kind: str, plain_clip: Path, tmp_path: Path
+) -> None:
+    content = HOSTILE[kind].format(name=plain_clip)
+    (tmp_path / "1.png").write_text(content)
+    with pytest.raises(VideoError, match=r"cannot be read as a picture|without a single picture"):
+        probe(tmp_path / "%d.png")
+    # A film whose own name is a pattern is that film, or nothing.
+    (tmp_path / "%d.png").write_text(content)
+    with pytest.raises(VideoError, match="cannot be read as a video"):
+        probe(tmp_path / "%d.png")
+
+
+def test_find_hardware_decoder_does_not_take_the_processor_for_a_card(
+    plain_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ffmpeg does silently, for what a card cannot decode."""
+    methods = {"mine": "mine", "none": "yuv420p", "auto": "cuda"}
+    monkeypatch.setattr("filmcolorizer_cli.frames.HARDWARE_DECODERS", methods)
+    assert find_hardware_decoder(probe(plain_clip)) is None
