@@ -25,6 +25,7 @@ from filmcolorizer_cli.ffmpeg import (
 )
 from filmcolorizer_cli.files import lack_of_room
 from filmcolorizer_cli.video import (
+    BARE_STREAMS,
     PLAIN,
     TIMELINE_FRAME_RATE,
     Coding,
@@ -51,8 +52,6 @@ CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot be
 FIELD_THRESHOLD = 1.1
 STRIP_WIDTH, MIN_STRIPS = 64, 12  # pixels, and how many at least, of parts of rows and columns
 _FFMPEG_MATRIX = {"bt601": "smpte170m", "bt709": "bt709", "bt2020": "bt2020"}
-# Bare streams, in which nothing can be found but from their beginning.
-_WITHOUT_TIMES = frozenset({"h261", "h263", "h264", "hevc", "mpegvideo", "obu", "vc1", "vvc"})
 # Names, in ffmpeg, of containers whose time may jump: ffmpeg counts it from the start of the first
 # stream that it reads, rather than from the container's, unless it seeks beyond.
 MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
@@ -514,7 +513,7 @@ def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tupl
         origin = max(seek, film.start_seconds)
     else:
         origin = seek = max(start - SEEK_MARGIN_SECONDS, 0.0)
-    if film.container in _WITHOUT_TIMES:
+    if film.container in BARE_STREAMS:
         origin = seek = 0.0
     seeking = {"ss": f"{seek:.6f}"} if seek else {}
     # A damaged packet or frame ends the reading, or is left out, and does not become grey mush.
@@ -538,7 +537,7 @@ def _shown_since(film: Film, seconds: float, damage: Spans | None) -> float:
             seconds = max(begin - float(1 / film.frame_rate), 0.0)
     if film.first_number is not None:
         return math.floor(seconds * film.frame_rate) / float(film.frame_rate)
-    if seconds <= 0 or film.container in MPEG_STREAMS | _WITHOUT_TIMES:
+    if seconds <= 0 or film.container in MPEG_STREAMS | BARE_STREAMS:
         return seconds
     tick = film.first_tick + math.floor(seconds / film.time_base)
     begun = []

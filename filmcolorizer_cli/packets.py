@@ -5,25 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import av
 import numpy as np
 
-from filmcolorizer_cli.video import Film, Spans, opened
+from filmcolorizer_cli.video import BARE_STREAMS, Film, Spans, opened
 
 CONTAINER_ROUNDING_SECONDS = 0.0011  # Matroska counts in milliseconds
-MAX_GAP_FRAMES = 0.6  # after a frame has been shown, where none is missing
+NEAR_FRAMES = 0.6  # by which the times of a packet and of its frame may differ
 MAX_MISSING_END_SECONDS = 0.5  # by which containers may be wrong
 
 
 def find_damage(film: Film) -> Generator[float, None, Spans]:
     """Find what of a film cannot be decoded, in seconds from its first frame.
 
-    It begins with a frame that is broken, or with a gap before it, and ends with the next key
-    frame: what is decoded between is made from what is broken. A gap alone is a frame that is held,
-    as a title card is.
+    It begins with a frame that is broken, and ends with the next key frame: what is decoded between
+    is made from what is broken. Where no frame is stored, one is held, as a title card is; but what
+    ends long before the film does, and before its sound, was cut off.
 
     Yields:
         How far it has come, in seconds, after each frame.
@@ -31,66 +30,86 @@ def find_damage(film: Film) -> Generator[float, None, Spans]:
     frame_seconds = float(1 / film.frame_rate)
     first = float(film.first_tick * film.time_base)
     spans: list[tuple[float, float]] = []
-    last_end, gap_from, broken_from = 0.0, math.inf, math.inf
-    for frame in _decoded(film):
-        now = last_end if frame.seconds is None else frame.seconds - first
-        if frame.kind == "broken":
-            broken_from = min(broken_from, now)
-            continue
-        if now - last_end > MAX_GAP_FRAMES * frame_seconds:
-            gap_from = min(gap_from, last_end)
-        if frame.kind == "key":
-            if now > broken_from:
-                spans.append((min(gap_from, broken_from), now))
-                broken_from = math.inf
-            gap_from = math.inf
-        last_end = max(last_end, now + max(frame.duration_seconds, frame_seconds))
-        yield max(now, 0.0)
+    shown_until = heard_until = 0.0
+    broken_from, broken_until = math.inf, -math.inf
+    for kind, seconds, duration in _decoded(film):
+        now = shown_until if seconds is None else seconds - first
+        if kind == "heard":
+            heard_until = max(heard_until, now)
+        elif kind == "broken":
+            if now >= 0:  # what comes before the first frame is made from what is not there
+                broken_from, broken_until = min(broken_from, now), max(broken_until, now)
+        else:
+            # Decoders look ahead, so that what is broken may be known long before.
+            if kind == "key" and broken_until < now:
+                if broken_from < now:
+                    spans.append((broken_from, now))
+                broken_from, broken_until = math.inf, -math.inf
+            shown_until = max(shown_until, now + max(duration, frame_seconds))
+            yield max(now, 0.0)
     end = film.duration_seconds
-    if end - last_end > MAX_MISSING_END_SECONDS:
-        broken_from = min(broken_from, last_end)
     if broken_from < end:
-        spans.append((min(gap_from, broken_from), end))
+        spans.append((broken_from, end))
+    elif end - max(shown_until, heard_until) > MAX_MISSING_END_SECONDS:
+        spans.append((shown_until, end))
     return tuple(spans)
 
 
-@dataclass(frozen=True)
-class _Decoded:
-    """A frame as the container and the decoder tell of it.
+Kind = Literal["key", "whole", "broken", "heard"]
 
-    Attributes:
-        seconds: its time, if that is told.
-        duration_seconds: for how long it is shown; 0 where that is not told.
+
+def _decoded(film: Film) -> Iterator[tuple[Kind, float | None, float]]:
+    """What comes of a film's packets: frames, broken ones among them, and sound, not decoded.
+
+    A packet of which no frame came is broken, whether the decoder says so or not. Several threads
+    say so only some packets later; one alone is asked where times do not tell.
+
+    Yields:
+        What it is, when in the container's time, if that is told, and for how long; 0 where that is
+        not told.
     """
-
-    seconds: float | None
-    duration_seconds: float
-    kind: Literal["key", "whole", "broken"]
-
-
-def _decoded(film: Film) -> Iterator[_Decoded]:
-    """The frames of a film, and what is broken of it, in the order that the decoder has."""
+    tells_times = film.container not in {"avi", *BARE_STREAMS}
+    near = NEAR_FRAMES / float(film.frame_rate)  # rounding, and the second field of a frame
+    expected: list[float] = []
+    is_suspect = False
     with opened(film) as container:
         stream = container.streams[film.stream_index]
-        stream.thread_type = "AUTO"
-        packets = container.demux(stream)
+        stream.thread_type = "AUTO" if tells_times else "SLICE"
+        packets = container.demux(stream, *container.streams.audio)
         while True:
             try:
                 packet = next(packets, None)
             except av.FFmpegError:  # what follows cannot even be found
                 return
             if packet is None:
-                return
-            seconds = None if packet.pts is None else float(packet.pts * film.time_base)
-            if packet.is_corrupt:  # something is missing before it
-                yield _Decoded(seconds, 0.0, "broken")
+                break
+            seconds = None if packet.pts is None else float(packet.pts * packet.time_base)
+            if packet.stream_index != film.stream_index:
+                yield "heard", seconds, 0.0
+                continue
+            if packet.size and not packet.is_discard:
+                # What is missing after a packet may be the begin of the next one.
+                if packet.is_corrupt or is_suspect:
+                    yield "broken", seconds, 0.0
+                is_suspect = packet.is_corrupt
+                if tells_times and seconds is not None and _is_shown(packet, film.codec):
+                    expected.append(seconds)
             try:
-                for frame in packet.decode():
-                    kind: Literal["key", "whole"] = "key" if frame.key_frame else "whole"
-                    shown = float((frame.duration or 0) * film.time_base)
-                    yield _Decoded(frame.time, shown, "broken" if frame.is_corrupt else kind)
+                frames = packet.decode()
             except av.FFmpegError:
-                yield _Decoded(seconds, 0.0, "broken")
+                frames = []
+                if not tells_times or seconds is None:
+                    yield "broken", seconds, 0.0
+            for frame in frames:
+                if frame.time is not None:
+                    for missed in (time for time in expected if time < frame.time - near):
+                        yield "broken", missed, 0.0
+                    expected = [time for time in expected if time > frame.time + near]
+                kind: Kind = "key" if frame.key_frame else "whole"
+                shown = float((frame.duration or 0) * film.time_base)
+                yield "broken" if frame.is_corrupt else kind, frame.time, shown
+        for missed in expected:
+            yield "broken", missed, 0.0
 
 
 def uneven_ticks(film: Film) -> list[int] | None:

@@ -27,6 +27,9 @@ RGB_MATRIX = "bt709"  # that ffmpeg is told to turn R'G'B' films to Y'CbCr by
 SD_HEIGHT = 576  # untagged pictures up to this height are taken for BT.601, as players do
 SEQUENCE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 UNKNOWN_CODEC = "unknown"
+# Names, in ffmpeg, of streams without a container, in which nothing can be found but from their
+# beginning.
+BARE_STREAMS = frozenset({"h261", "h263", "h264", "hevc", "mpegvideo", "obu", "vc1", "vvc"})
 # ITU-T H.273 MatrixCoefficients.
 _MATRIX_BY_TAG = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
 _UNSPECIFIED = 2  # in ITU-T H.273, of matrix, primaries and transfer

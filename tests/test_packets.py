@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 
+from filmcolorizer_cli import packets
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.packets import find_damage, uneven_ticks
-from filmcolorizer_cli.video import Spans, count_pictures, probe
+from filmcolorizer_cli.video import Film, Spans, count_pictures, opened, probe
 from tests.conftest import X264, run_ffmpeg
 
 
@@ -57,6 +61,72 @@ def test_find_damage_of_a_recording_that_lacks_a_piece(
     [(begin, end)] = damage_of(cut)
     assert min(abs(key - keys[0] - end) for key in keys) < 0.01
     assert 0.04 < end - begin <= 1.0
+
+
+def spoil(film: Path, numbers: set[int]) -> None:
+    """Overwrite these packets, in the order that they are stored in, as bad sectors do."""
+    data = bytearray(film.read_bytes())
+    with av.open(str(film)) as container:
+        stored = [bytes(packet) for packet in container.demux(video=0) if packet.size]
+    for number in numbers:
+        assert data.count(stored[number]) == 1
+        begin, size = data.find(stored[number]), len(stored[number])
+        data[begin : begin + size] = bytes(size)
+    film.write_bytes(data)
+
+
+@pytest.mark.parametrize("threads", [1, 8])
+@pytest.mark.parametrize(
+    ("name", "codec", "frames"),
+    [
+        ("film.mkv", ("-c:v", "ffv1", "-level", "3", "-g", "1"), (45, 46)),
+        ("film.mov", ("-c:v", "prores_ks"), (45, 46)),
+        ("film.mkv", (*X264, "-g", "24", "-bf", "0"), (45, 48)),
+        ("film.mkv", ("-c:v", "mpeg2video", "-g", "24", "-sc_threshold", "1000000000"), (45, 48)),
+    ],
+)
+def test_find_damage_of_one_frame(
+    name: str, codec: tuple[str, ...], frames: tuple[int, int], threads: int, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """However many threads decode, and whether the decoder complains or not."""
+    film = tmp_path / name
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-t", 3, *codec, film)
+    spoil(film, {45})
+
+    @contextmanager
+    def opened_for_threads(film: Film) -> Iterator[Any]:
+        with opened(film) as container:
+            container.streams[film.stream_index].codec_context.thread_count = threads
+            yield container
+
+    monkeypatch.setattr(packets, "opened", opened_for_threads)
+    begin, end = (number / 24 for number in frames)
+    assert damage_of(film) == (pytest.approx((begin, end), abs=0.002),)
+
+
+def test_find_damage_goes_on_where_damage_reaches_into_a_key_frame(tmp_path: Path) -> None:
+    film = tmp_path / "film.mkv"
+    codec = (*X264, "-g", "24", "-bf", "0", "-sc_threshold", "0")
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", *codec, film)
+    spoil(film, {45, 46, 47, 48})
+    assert damage_of(film) == (pytest.approx((45 / 24, 72 / 24), abs=0.002),)
+
+
+def test_find_damage_of_a_film_whose_sound_goes_on(tmp_path: Path) -> None:
+    """Its last picture stays; the container tells how long the sound is, not the picture."""
+    film = tmp_path / "film.flv"
+    sound = ("-f", "lavfi", "-i", "sine=duration=9", "-c:a", "aac")
+    run_ffmpeg("-i", SAMPLE_FILM, *sound, "-map", "0:v", "-map", "1:a", *X264, film)
+    assert probe(film).duration_seconds == pytest.approx(9, abs=0.1)
+    assert damage_of(film) == ()
+
+
+def test_find_damage_of_b_frames_in_avi(tmp_path: Path) -> None:
+    """Whose times are those of other frames."""
+    film = tmp_path / "film.avi"
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-c:v", "libx264", "-bf", 3, film)
+    assert damage_of(film) == ()
 
 
 def test_uneven_ticks_of_frames_that_are_never_shown(tmp_path: Path) -> None:
