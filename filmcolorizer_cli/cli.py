@@ -230,13 +230,8 @@ def _complete_init(incomplete: str) -> list[str]:
 
 
 def _use_ffmpeg(context: typer.Context, binary: str | None) -> None:
-    if binary is None or context.resilient_parsing:
-        return
-    os.environ["FILMCOLORIZER_FFMPEG"] = binary
-    if context.command.name != "doctor":  # which tells by itself
-        from filmcolorizer_cli.ffmpeg import version
-
-        version()  # another program would be taken for one that finds all films damaged
+    if binary is not None and not context.resilient_parsing:
+        os.environ["FILMCOLORIZER_FFMPEG"] = binary
 
 
 FilmOrPicturesArgument = Annotated[
@@ -1208,7 +1203,7 @@ def demo(
         with replacing(film) as temporary:
             shutil.copyfile(SAMPLE_FILM, temporary)
     chosen = weights.find_model(weights.DEFAULT_MODEL)
-    source = probe(film)
+    source = _probe_source(film)
     network = weights.load(chosen)
     frames = _colorize(source, target, network, ColorizeOptions(), where, overwrite=overwrite)
     report.save_before_after(source, probe(target), DEMO_MOMENTS_SECONDS, picture)
@@ -1381,9 +1376,12 @@ def _first_network(arch: str, init: str | None, short_side: int, seed: int) -> t
     return network, True
 
 
-def _probe_source(film: Path, input_fps: Fraction | None) -> Film:
+def _probe_source(film: Path, input_fps: Fraction | None = None) -> Film:
+    from filmcolorizer_cli.ffmpeg import came_along, version
     from filmcolorizer_cli.video import is_sequence, probe
 
+    if not came_along():
+        version()  # another program would be taken for one that finds all films damaged
     if input_fps is None:
         return probe(film)
     if not is_sequence(film):

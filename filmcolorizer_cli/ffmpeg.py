@@ -59,6 +59,15 @@ def find_binary() -> str:
         return on_path
 
 
+def came_along() -> bool:
+    """Whether the ffmpeg to run is the one of the imageio-ffmpeg wheel.
+
+    Raises:
+        VideoError: there is none, or the named one cannot be run.
+    """
+    return Path(find_binary()).is_relative_to(Path(imageio_ffmpeg.__file__).parent)
+
+
 def version() -> str:
     """The version that ffmpeg says it is.
 

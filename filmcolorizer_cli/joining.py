@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import av
 import ffmpeg
@@ -32,7 +32,7 @@ from filmcolorizer_cli.video import (
 
 SOUND_BITRATE_KBPS = 96  # of each channel of what has to be re-encoded to AAC
 PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "xsub"})
-SoundEncoder = Literal["copy", "aac", "flac"]
+MOST_AAC_CHANNELS = 8
 # Metadata that tells of the file that it stands in, not of the film.
 _OF_THE_FILE = frozenset(
     {"compatible_brands", "encoder", "major_brand", "minor_version", "timecode"}
@@ -57,16 +57,18 @@ class Container:
     picture_codecs: frozenset[str]
     options: dict[str, str]
 
-    def sound_encoder(self, sound: Sound) -> SoundEncoder | None:
-        """What a sound track goes along by: as it is where that can be; None if it cannot at all.
+    def sound_encoder(self, sound: Sound) -> str | None:
+        """What a sound track goes along by: ``copy`` where that can be; None if it cannot at all.
 
-        What is not compressed becomes FLAC, which loses nothing, where the container holds that.
+        What is not compressed stays so, in other words, where the container holds them.
         """
         if sound.codec == UNKNOWN_CODEC:
             return None
         if sound.codec in self.sound_codecs:
             return "copy"
-        return "flac" if "flac" in self.sound_codecs and sound.codec.startswith("pcm_") else "aac"
+        if (other_words := _pcm_like(sound.codec)) in self.sound_codecs:
+            return other_words
+        return "aac" if sound.channels <= MOST_AAC_CHANNELS else None
 
     def holds(self, subtitle: Subtitle) -> bool:
         """Whether subtitles go along at all."""
@@ -79,6 +81,19 @@ class Container:
         if self.muxer == "matroska":
             return bool(attachment.mime_type or attachment.codec in _COVER_FILES)
         return self.muxer == "mp4" and attachment.codec in _MP4_COVERS
+
+
+def _pcm_like(codec: str) -> str | None:
+    """The little-endian PCM that loses nothing of a codec which does not compress; else None."""
+    if not codec.startswith("pcm_") and codec != "s302m":
+        return None
+    form = re.match(r"pcm_([fsu])(\d+)", codec)
+    if form is None:  # of DVDs, of Blu-rays and the like
+        return "pcm_s24le"
+    bits = int(form[2])
+    if form[1] == "f":
+        return "pcm_f64le" if bits > 32 else "pcm_f32le"
+    return "pcm_u8" if bits == 8 else f"pcm_s{bits}le"
 
 
 _MP4_COVERS = frozenset({"bmp", "mjpeg", "png"})
@@ -104,11 +119,12 @@ _MOV_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "pcm_s16be",
                         "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le"})  # fmt: skip
 # What ffmpeg knows a tag for, Matroska's own or one of Windows.
 _MKV_SOUND = frozenset({
-    "aac", "ac3", "adpcm_g722", "adpcm_g726", "adpcm_ima_wav", "adpcm_ms", "adpcm_yamaha", "alac",
-    "amr_nb", "cook", "dts", "eac3", "flac", "mlp", "mp1", "mp2", "mp3", "opus", "pcm_alaw",
-    "pcm_f32le", "pcm_f64le", "pcm_mulaw", "pcm_s16be", "pcm_s16le", "pcm_s24be", "pcm_s24le",
-    "pcm_s32be", "pcm_s32le", "pcm_u8", "qdm2", "sipr", "truehd", "tta", "vorbis", "wavpack",
-    "wmapro", "wmav1", "wmav2",
+    "aac", "ac3", "adpcm_g722", "adpcm_g726", "adpcm_ima_wav", "adpcm_ms", "adpcm_swf",
+    "adpcm_yamaha", "alac", "amr_nb", "atrac3", "cook", "dts", "eac3", "flac", "g723_1", "mlp",
+    "mp1", "mp2", "mp3", "opus", "pcm_alaw", "pcm_f32le", "pcm_f64le", "pcm_mulaw", "pcm_s16be",
+    "pcm_s16le", "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le", "pcm_s64le", "pcm_u8",
+    "qdm2", "ra_144", "ra_288", "sipr", "speex", "truehd", "tta", "vorbis", "wavpack",
+    "wmalossless", "wmapro", "wmav1", "wmav2", "wmavoice",
 })  # fmt: skip
 # Without edit lists what was copied from before a part's start would come before its pictures.
 _NO_EDITS = {"copypriorss": "0"}

@@ -10,7 +10,8 @@ import matplotlib
 from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
 
-ELLIPSIS = "…"
+LAST_RESORT = "LastResort"  # Apple's font, which has a box for each letter
+ELLIPSIS, REPLACEMENT = "…", "\N{REPLACEMENT CHARACTER}"
 
 
 def load_font(size: float, text: str = "") -> ImageFont.FreeTypeFont:
@@ -23,13 +24,13 @@ def load_font(size: float, text: str = "") -> ImageFont.FreeTypeFont:
         size: in pixels.
     """
     own = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
-    wanted = set(map(ord, "".join(text.split()) + ELLIPSIS))
+    wanted = {ord(letter) for letter in text + ELLIPSIS if letter.isprintable()} - {ord(" ")}
     path = own
     if not wanted <= _letters_of(own):
         from matplotlib.font_manager import findSystemFonts  # which may take seconds to import
 
-        fonts = (font for font in sorted(findSystemFonts()) if wanted <= _letters_of(font))
-        path = next(fonts, own)
+        found = sorted(font for font in findSystemFonts() if LAST_RESORT not in font)
+        path = next((font for font in found if wanted <= _letters_of(font)), own)
     return ImageFont.truetype(path, size)
 
 
@@ -44,8 +45,10 @@ def _letters_of(font: str) -> frozenset[int]:
 def shortened(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
     """Text that takes no more than so many pixels; what is too much is left out in its middle.
 
-    There the names of versions of one film are the same.
+    There the names of versions of one film are the same. What cannot be drawn, such as the end of a
+    line in a file's name, is replaced.
     """
+    text = "".join(letter if letter.isprintable() else REPLACEMENT for letter in text)
     kept = len(text)
     short = text
     while font.getlength(short) > room and kept:

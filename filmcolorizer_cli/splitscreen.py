@@ -20,7 +20,14 @@ from filmcolorizer_cli.files import cannot_write, check_folder, followed, tempor
 from filmcolorizer_cli.frames import Sampling, check_part, picture_to_rgb, read_pictures
 from filmcolorizer_cli.joining import Timeline, join_film
 from filmcolorizer_cli.lettering import load_font, shortened
-from filmcolorizer_cli.video import PLAIN, TIMELINE_FRAME_RATE, DeepPlane, Film, Plane
+from filmcolorizer_cli.video import (
+    PLAIN,
+    TIMELINE_FRAME_RATE,
+    UNKNOWN_CODEC,
+    DeepPlane,
+    Film,
+    Plane,
+)
 
 Layout = Literal["side", "split"]
 
@@ -31,7 +38,7 @@ BLACK, WHITE, NEUTRAL = 16, 235, 128  # codes of luma, and of chroma
 HIGHEST_FRAME_RATE = 60
 LABEL_SHARE = 1 / 22  # of a picture's height, that letters have
 SMALLEST_LETTERS = 11  # pixels
-WIDEST_STILL = 640  # pixels; more than a sheet shows, and 200 of both films take 400 MB
+LARGEST_STILL = 640  # pixels; more than a sheet shows, and 200 of both films take 400 MB
 LABEL_OPACITY = 0.6  # of the box behind the letters
 
 Picture = tuple[DeepPlane, DeepPlane]  # luma (H, W) and chroma (2, H / 2, W / 2), uint8
@@ -180,9 +187,13 @@ def _even(pixels: float) -> int:
 def _heard(first: Film, second: Film, options: CompareOptions) -> tuple[Film, float]:
     """The film whose sound goes along, with its chapters and title, and where to begin."""
     film, start = first, options.start_seconds
-    if second.sounds and not first.sounds:
+    if _is_heard(second) and not _is_heard(first):
         film, start = second, options.other_start_seconds
     return replace(film, subtitles=(), attachments=(), time_code=None), start
+
+
+def _is_heard(film: Film) -> bool:
+    return any(sound.codec != UNKNOWN_CODEC for sound in film.sounds)
 
 
 def _read(film: Film, size: tuple[int, int], sampling: Sampling) -> Generator[Picture, None, None]:
@@ -270,7 +281,6 @@ def _put(
 
 def _to_rgb(picture: Picture) -> Plane:
     luma, chroma = picture
-    height, width = luma.shape
-    if width > WIDEST_STILL:
-        height, width = max(round(height * WIDEST_STILL / width), 1), WIDEST_STILL
+    scale = min(LARGEST_STILL / max(luma.shape), 1.0)
+    height, width = (max(round(side * scale), 1) for side in luma.shape)
     return picture_to_rgb(luma, chroma, PLAIN.matrix, (width, height))

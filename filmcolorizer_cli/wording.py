@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from filmcolorizer_cli.comparison import FilmEvaluation, FilmScore
     from filmcolorizer_cli.encoding import Encoding
+    from filmcolorizer_cli.joining import Container
     from filmcolorizer_cli.pairs import Split
     from filmcolorizer_cli.training import Outcome
     from filmcolorizer_cli.video import Attachment, Film, Sound, Subtitle
@@ -77,15 +78,20 @@ def describe_sounds(film: Film, target: Path) -> list[str]:
     from filmcolorizer_cli.joining import CONTAINERS
 
     container = CONTAINERS[target.suffix.lower()]
-    fates = {
-        "copy": "copied",
-        "aac": "to AAC",
-        "flac": "to FLAC",
-        None: "left out, since nothing here decodes it",
-    }
-    return [
-        f"{_describe_track(sound)} {fates[container.sound_encoder(sound)]}" for sound in film.sounds
-    ]
+    return [f"{_describe_track(sound)} {_fate_of_sound(sound, container)}" for sound in film.sounds]
+
+
+def _fate_of_sound(sound: Sound, container: Container) -> str:
+    from filmcolorizer_cli.video import UNKNOWN_CODEC
+
+    encoder = container.sound_encoder(sound)
+    if encoder == "copy":
+        return "copied"
+    if encoder is not None:
+        return f"to {encoder.partition('_')[0].upper()}"
+    if sound.codec == UNKNOWN_CODEC:
+        return "left out, since nothing here decodes it"
+    return f"left out, since AAC does not have its {sound.channels} channels"
 
 
 def describe_more(

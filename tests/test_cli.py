@@ -1410,6 +1410,7 @@ def test_a_program_that_is_no_ffmpeg_is_refused_before_it_sees_the_film(
     )
 
 
+@pytest.mark.parametrize("is_named", [True, False])
 @pytest.mark.parametrize(
     ("version", "is_refused"),
     [
@@ -1421,7 +1422,11 @@ def test_a_program_that_is_no_ffmpeg_is_refused_before_it_sees_the_film(
     ],
 )
 def test_an_ffmpeg_that_is_too_old_is_refused_before_it_sees_the_film(
-    version: str, is_refused: bool, plain_clip: Path
+    version: str,
+    is_refused: bool,
+    is_named: bool,
+    plain_clip: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It would not know our options, and be taken for one that finds the film damaged."""
     old = Path("old-ffmpeg").absolute()
@@ -1429,7 +1434,9 @@ def test_an_ffmpeg_that_is_too_old_is_refused_before_it_sees_the_film(
     real = f'exec "{find_binary()}" "$@"'
     old.write_text(f'#!/bin/sh\ncase "$*" in *-version) echo "{told}";; *) {real};; esac\n')
     old.chmod(0o755)
-    said = run("extract", plain_clip, "--ffmpeg", old).stderr
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(old))  # as on a machine without a wheel for it
+    named = ("--ffmpeg", old) if is_named else ()
+    said = run("extract", plain_clip, *named).stderr
     sentence = (
         f"cannot run {old} (it is ffmpeg {version}, and 5.1 is the oldest that will do); name an"
         " ffmpeg with --ffmpeg"

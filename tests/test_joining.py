@@ -210,31 +210,50 @@ def samples_of(path: Path) -> np.ndarray:
 @pytest.mark.parametrize(
     ("suffix", "encoder", "found"),
     [
-        ("m2ts", "pcm_bluray", "flac"),
-        ("mov", "pcm_f32be", "flac"),
-        ("mov", "pcm_s8", "flac"),
+        ("m2ts", "pcm_bluray", "pcm_s24le"),
+        ("mov", "pcm_f32be", "pcm_f32le"),
+        ("mov", "pcm_s8", "pcm_u8"),
+        ("ts", "s302m", "pcm_s24le"),
         ("mov", "adpcm_ima_qt", "aac"),
     ],
 )
 def test_join_film_re_encodes_what_mkv_does_not_hold(
     suffix: str, encoder: str, found: str, tmp_path: Path
 ) -> None:
-    extra = ("-ac", "2", "-ar", "48000")
+    extra = ("-ac", "2", "-ar", "48000", "-strict", "-2")
     clip = make_clip(tmp_path / f"clip.{suffix}", sound=encoder, extra=extra)
     source, target = probe(clip), tmp_path / "out.mkv"
     assert [sound.codec for sound in source.sounds] == [encoder]
     film = write_film(target, source, grey(source))
     assert [sound.codec for sound in film.sounds] == [found]
-    if encoder == "pcm_bluray":
+    if found != "aac":
         np.testing.assert_array_equal(samples_of(target), samples_of(clip))
+
+
+@pytest.mark.parametrize(
+    ("ending", "fate", "kept"),
+    [
+        (".mkv", "pcm_f32be to PCM", [("pcm_f32le", 16)]),
+        (".mp4", "pcm_f32be left out, since AAC does not have its 16 channels", []),
+    ],
+)
+def test_join_film_of_many_channels(
+    ending: str, fate: str, kept: list[tuple[str, int]], tmp_path: Path
+) -> None:
+    clip = make_clip(tmp_path / "clip.mov", sound="pcm_f32be", extra=("-ac", "16"))
+    source, target = probe(clip), tmp_path / f"out{ending}"
+    assert describe_sounds(source, target) == [fate]
+    film = write_film(target, source)
+    assert [(sound.codec, sound.channels) for sound in film.sounds] == kept
 
 
 def test_mkv_holds_the_sound_that_it_says(tmp_path: Path) -> None:
     """Of what this ffmpeg encodes; the others are taken from its tags of Matroska and Windows."""
     encoders = {
-        "aac", "ac3", "adpcm_ima_wav", "adpcm_ms", "adpcm_yamaha", "alac", "eac3", "flac", "mp2",
-        "pcm_alaw", "pcm_f32le", "pcm_f64le", "pcm_mulaw", "pcm_s16be", "pcm_s16le", "pcm_s24be",
-        "pcm_s24le", "pcm_s32be", "pcm_s32le", "pcm_u8", "tta", "wavpack", "wmav1", "wmav2",
+        "aac", "ac3", "adpcm_ima_wav", "adpcm_ms", "adpcm_swf", "adpcm_yamaha", "alac", "eac3",
+        "flac", "mp2", "pcm_alaw", "pcm_f32le", "pcm_f64le", "pcm_mulaw", "pcm_s16be", "pcm_s16le",
+        "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le", "pcm_s64le", "pcm_u8", "tta",
+        "wavpack", "wmav1", "wmav2",
     }  # fmt: skip
     assert encoders <= CONTAINERS[".mkv"].sound_codecs
     for encoder in sorted(encoders):

@@ -71,7 +71,7 @@ def spoil(film: Path, numbers: set[int]) -> None:
     for number in numbers:
         assert data.count(stored[number]) == 1
         begin, size = data.find(stored[number]), len(stored[number])
-        data[begin : begin + size] = bytes(size)
+        data[begin : begin + size] = b"\xee" * size
     film.write_bytes(data)
 
 

@@ -190,6 +190,7 @@ def test_compare_labels_are_shortened_in_their_middle(tmp_path: Path) -> None:
     assert font.getlength(short) <= 150 < font.getlength(names[0])
     assert re.fullmatch(r"The Gen.*….*x264\.mp4", short)
     assert shortened("abc", font, 1) == "…"
+    assert shortened("two\nlines", font, 1000) == "two\ufffdlines"
 
 
 def test_load_font_looks_for_letters_among_the_fonts_of_the_machine(
@@ -210,6 +211,14 @@ def test_compare_keeps_stills_no_larger_than_sheets_need(tmp_path: Path) -> None
     *_, stills = compare(film, film, tmp_path / "c.mp4", CompareOptions(LABELS, "split"))
     assert isinstance(stills, list)
     assert {picture.shape for still in stills for picture in still.pictures} == {(267, 640, 3)}
+
+
+def test_compare_takes_the_sound_that_can_be_heard(tmp_path: Path) -> None:
+    first = make_clip(tmp_path / "first.mkv", seconds=0.4, sound="flac")
+    first.write_bytes(first.read_bytes().replace(b"A_FLAC", b"A_XLAC"))
+    second = make_clip(tmp_path / "second.mkv", seconds=0.4, sound="aac")
+    list(compare(probe(first), probe(second), tmp_path / "c.mkv", CompareOptions(("a\nb", "c"))))
+    assert [sound.codec for sound in probe(tmp_path / "c.mkv").sounds] == ["aac"]
 
 
 def test_compare_of_a_part_without_a_frame(counted: Path, tmp_path: Path) -> None:
