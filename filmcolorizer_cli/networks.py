@@ -33,6 +33,11 @@ _LITE0_STAGES = (
 # By what the larger ones multiply the channels and the repeats.
 EFFICIENTNET_LITE = {"lite0": (1.0, 1.0), "lite2": (1.1, 1.2)}
 STEM_CHANNELS = 32
+# A picture is dim where no more than a hundredth of it is brighter than this luma.
+LIT_LUMA = 0.8
+BRIGHTEST_SHARE = 0.99
+LIGHT_PIXELS = 32  # of a picture's short side that are looked at for this, or up to twice as many
+LEAST_LIGHT = 0.1  # in darker ones there is too little to be seen
 SKIP_STAGES = (0, 1, 2, 4)  # the last stage at 1/2, 1/4, 1/8 and 1/16
 
 
@@ -268,12 +273,17 @@ class FilmNetwork(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, luma: Tensor) -> Tensor:
-        """Chroma (B, 2, ceil(H/2), ceil(W/2)) for luma (B, 1, H, W) in [0, 1]."""
-        *skips, x = self.encoder(luma)
+        """Chroma (B, 2, ceil(H/2), ceil(W/2)) for luma (B, 1, H, W) in [0, 1].
+
+        A dim picture, as in a fade, is seen as if it were lit, and its chroma is as dim again: what
+        fades R'G'B' fades luma and chroma alike.
+        """
+        light = _light(luma)
+        *skips, x = self.encoder((luma / light).clamp(0, 1))
         x = self.bottom(x)
         for block, skip in zip(self.decoder, reversed(skips), strict=True):
             x = block(_joined(x, skip))
-        chroma: Tensor = self.head(self.refine(x))
+        chroma: Tensor = self.head(self.refine(x)) * light
         return chroma
 
     def predict_chroma(self, luma: Tensor) -> Tensor:
@@ -285,6 +295,14 @@ class FilmNetwork(nn.Module):
         """R'G'B' (B, 3, H, W) in [0, 1] for luma (B, 1, H, W): the luma itself, coloured."""
         chroma = resize(self.predict_chroma(luma), *luma.shape[-2:])
         return ycbcr_to_rgb(torch.cat((luma, chroma), dim=1)).clamp(0, 1)
+
+
+def _light(luma: Tensor) -> Tensor:
+    """How much light is in pictures (B, 1, H, W): (B, 1, 1, 1), from ``LEAST_LIGHT`` to 1."""
+    stride = max(min(luma.shape[-2:]) // LIGHT_PIXELS, 1)
+    pixels = luma[..., ::stride, ::stride].flatten(1).float()
+    brightest = torch.quantile(pixels, BRIGHTEST_SHARE, dim=1)
+    return (brightest / LIT_LUMA).clamp(LEAST_LIGHT, 1)[:, None, None, None]
 
 
 def _joined(x: Tensor, skip: Tensor) -> Tensor:

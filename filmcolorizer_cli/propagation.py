@@ -132,7 +132,11 @@ class Colors:
         """
         worth = _worth(luma)
         age, correction = self._along(trail, seen)
-        age *= self._likeness(trail, luma)
+        likeness = self._likeness(trail, luma)
+        age *= likeness
+        # What comes out of the dark, as in a fade, is seen for the first time as far as it does.
+        gained = np.maximum(worth - look_up(_worth(self.luma), trail.places), 0)
+        worth_now = worth + (FIRST_AGE - 1) * gained * trail.trust * likeness
         fresh = 1 - np.minimum(age / (FRESH_AGE * worth), 1)
         if remembered and fresh.mean() > LEAST_FRESH:
             more, recalled = _recall(remembered, luma, seen, fresh)
@@ -143,13 +147,13 @@ class Colors:
         around, nearness = _spread(correction, age, luma)
         nearness *= CORRECTION_AGE * worth
         total = correction * age[..., None] + around * nearness[..., None]
-        chroma = seen + total / (age + nearness + worth)[..., None]
+        chroma = seen + total / (age + nearness + worth_now)[..., None]
         lost = _colorfulness(seen) / max(_colorfulness(chroma), 1e-6)
         gain = self.gain + GAIN_SHARE * (np.clip(lost, 1.0, MAX_GAIN) - self.gain)
         return Colors(
             luma,
             chroma,
-            np.clip(age + worth, FIRST_AGE * worth, MAX_AGE),
+            np.clip(age + worth_now, FIRST_AGE * worth, MAX_AGE),
             np.asarray(gain, np.float32),
         )
 

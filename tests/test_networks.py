@@ -213,9 +213,33 @@ def test_film_keeps_the_luma() -> None:
     network = build(TINY).eval()
     network.head.bias.data = torch.tensor([0.05, -0.08])
     luma = random_luma(9, 11) * 0.4 + 0.3  # with room for this chroma
+    luma[..., 0, :] = 0.8  # no dim picture
     luma_of_rgb = rgb_to_ycbcr(network.predict_rgb(luma))
     torch.testing.assert_close(luma_of_rgb[:, :1], luma)
     torch.testing.assert_close(luma_of_rgb[:, 1:].mean((0, 2, 3)), torch.tensor([0.05, -0.08]))
+
+
+@pytest.mark.parametrize("light", [0.8, 0.5, 0.15])
+def test_film_sees_a_dim_picture_as_if_it_were_lit(light: float) -> None:
+    """A fade multiplies R'G'B', and so luma and chroma, by the same number."""
+    network = seeded(TINY)
+    luma = random_luma(64, 96, batch=2) * 0.8
+    luma[..., ::8, :] = 0.8
+    with torch.inference_mode():
+        lit, dim = network.predict_chroma(luma), network.predict_chroma(luma * light)
+    assert lit.abs().max() > 1e-3
+    torch.testing.assert_close(dim, lit * light, atol=1e-5, rtol=1e-3)
+
+
+def test_film_sees_the_light_of_each_picture() -> None:
+    """Whatever else is in the batch."""
+    network = seeded(TINY)
+    luma = random_luma(64, 96, batch=1)
+    dim = random_luma(64, 96, batch=1) * 0.3
+    with torch.inference_mode():
+        alone = network.predict_chroma(luma)
+        together = network.predict_chroma(torch.cat((luma, dim)))
+    torch.testing.assert_close(together[:1], alone)
 
 
 def test_film_looks_at_the_picture() -> None:

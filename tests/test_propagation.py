@@ -317,6 +317,21 @@ def test_a_fade_from_black_takes_the_colours_that_are_seen_later(
     assert np.abs(found[-1] - chroma)[bright].mean() < 0.4 * np.abs(chroma)[bright].mean()
 
 
+def test_what_is_seen_in_the_dark_does_not_tint_what_is_lit(
+    picture: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """In a fade of two key frames the light comes with the second one, and counts as a first."""
+    luma, chroma = (window(plane, 0) for plane in picture)
+    strengths = np.linspace(0.4, 1.0, MAX_GAP + 1)
+    lumas = [(luma * strength).astype(np.uint8) for strength in strengths]
+    tinted = chroma + np.float32((-0.05, 0.1))
+    propagator, found = Propagator(), []
+    for part, seen in ((slice(0, 1), tinted), (slice(1, None), chroma)):
+        found += carried(lumas[part], [seen] * len(lumas[part]), propagator)[0]
+    bright = luma > 100
+    assert np.median((found[-1] - chroma)[bright][:, 1]) < 0.04  # else 0.069
+
+
 def test_carry_keeps_a_fast_limbs_colours_in_key_frames() -> None:
     """Its motion is missed, and it is not much brighter than the lawn: what is seen counts."""
     generator = np.random.default_rng(0)
