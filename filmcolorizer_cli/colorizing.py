@@ -29,7 +29,7 @@ from filmcolorizer_cli.frames import (
 )
 from filmcolorizer_cli.joining import Timeline, join_film
 from filmcolorizer_cli.networks import Network, config_to_dict, for_inference
-from filmcolorizer_cli.packets import find_damage, uneven_ticks
+from filmcolorizer_cli.packets import check_clock, find_damage, uneven_ticks
 from filmcolorizer_cli.painting import CHUNK_FRAMES, BatchSize, colorize_frames, leave_processors
 from filmcolorizer_cli.propagation import Propagator
 from filmcolorizer_cli.segments import (
@@ -132,6 +132,8 @@ def colorize(
         VideoError: the film cannot be read, or the target cannot be written; no target is left.
     """
     sampling = options.sampling()
+    if options.start_seconds or options.duration_seconds is not None or options.skips_damage:
+        check_clock(film)
     check_part(film, sampling)
     if film.path.resolve().is_relative_to(parts_folder(target).resolve()):
         raise OptionError(

@@ -26,6 +26,7 @@ from filmcolorizer_cli.ffmpeg import (
 from filmcolorizer_cli.files import lack_of_room
 from filmcolorizer_cli.video import (
     BARE_STREAMS,
+    MPEG_STREAMS,
     PLAIN,
     TIMELINE_FRAME_RATE,
     Coding,
@@ -52,9 +53,6 @@ CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot be
 FIELD_THRESHOLD = 1.1
 STRIP_WIDTH, MIN_STRIPS = 64, 12  # pixels, and how many at least, of parts of rows and columns
 _FFMPEG_MATRIX = {"bt601": "smpte170m", "bt709": "bt709", "bt2020": "bt2020"}
-# Names, in ffmpeg, of containers whose time may jump: ffmpeg counts it from the start of the first
-# stream that it reads, rather than from the container's, unless it seeks beyond.
-MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
 
 
 def _open_film(film: Film, **options: Any) -> Any:

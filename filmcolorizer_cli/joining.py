@@ -18,9 +18,9 @@ from filmcolorizer_cli.encoding import MUXERS, cannot_write_film
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.ffmpeg import ONLY_THE_FILE, Process, local_file, open_input
 from filmcolorizer_cli.files import cannot_write, check_folder, put_in_place
-from filmcolorizer_cli.frames import MPEG_STREAMS
 from filmcolorizer_cli.subtitles import cut_subtitles
 from filmcolorizer_cli.video import (
+    MPEG_STREAMS,
     UNKNOWN_CODEC,
     Attachment,
     Film,

@@ -10,11 +10,14 @@ from typing import Any, Literal
 import av
 import numpy as np
 
-from filmcolorizer_cli.video import BARE_STREAMS, Film, Spans, opened
+from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.video import BARE_STREAMS, MPEG_STREAMS, Film, Spans, opened
 
 CONTAINER_ROUNDING_SECONDS = 0.0011  # Matroska counts in milliseconds
 NEAR_FRAMES = 0.6  # by which the times of a packet and of its frame may differ
 MAX_MISSING_END_SECONDS = 0.5  # by which containers may be wrong
+# What ffmpeg takes for a jump of the clock: by its dts_delta_threshold onwards, by this backwards.
+MAX_CLOCK_STEP, CLOCK_JITTER_SECONDS = 10.0, 0.1
 
 
 def find_damage(film: Film) -> Generator[float, None, Spans]:
@@ -110,6 +113,32 @@ def _decoded(film: Film) -> Iterator[tuple[Kind, float | None, float]]:
                 yield "broken" if frame.is_corrupt else kind, frame.time, shown
         for missed in expected:
             yield "broken", missed, 0.0
+
+
+def check_clock(film: Film) -> None:
+    """Refuse a file of MPEG streams, joined of several, whose clock jumps.
+
+    Read as a whole, ffmpeg takes the jump out; but nothing can be found in it by its time. All of
+    the file is read, and nothing of it decoded.
+
+    Raises:
+        VideoError: the clock jumps.
+    """
+    if film.container not in MPEG_STREAMS:
+        return
+    before: float | None = None
+    with opened(film) as container, suppress(av.FFmpegError):  # which is told where it is decoded
+        for packet in container.demux(container.streams[film.stream_index]):
+            if packet.dts is None:
+                continue
+            now = float(packet.dts * film.time_base)
+            if before is not None and not -CLOCK_JITTER_SECONDS < now - before < MAX_CLOCK_STEP:
+                raise VideoError(
+                    f"{film.path} is joined of recordings whose clocks differ, so that no part of"
+                    " it can be found by its time; make one of it without loss, with `ffmpeg -i"
+                    " FILM -c:v ffv1 -c:a flac ONE.mkv`, and take that"
+                )
+            before = now
 
 
 def uneven_ticks(film: Film) -> list[int] | None:

@@ -20,6 +20,7 @@ from filmcolorizer_cli.files import cannot_write, check_folder, followed, tempor
 from filmcolorizer_cli.frames import Sampling, check_part, picture_to_rgb, read_pictures
 from filmcolorizer_cli.joining import Timeline, join_film
 from filmcolorizer_cli.lettering import load_font, shortened
+from filmcolorizer_cli.packets import check_clock
 from filmcolorizer_cli.video import (
     PLAIN,
     TIMELINE_FRAME_RATE,
@@ -91,6 +92,8 @@ def compare(
         OptionError: a film ends before its start.
         VideoError: a film cannot be read, or the target cannot be written; no target is left.
     """
+    for source in (first, second):
+        check_clock(source)
     film = followed(target)
     check_folder(film.parent)
     folder = temporary_beside(film.with_name(f"{film.name}-pictures"))

@@ -38,6 +38,9 @@ _FULL_RANGE_TAG = 2  # libav's AVCOL_RANGE_JPEG
 # have the full range, as those of still pictures.
 _LIMITED_UNLESS_TOLD = frozenset({"h264", "hevc", "libdav1d", "av1", "vp9"})
 CODE_DEPTHS = (8, 10, 12, 16)  # bits that planes are read with; what lies between takes the next
+# Names, in ffmpeg, of containers whose time may jump: ffmpeg counts it from the start of the first
+# stream that it reads, rather than from the container's, unless it seeks beyond.
+MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
 # Which field of a frame comes first: as measured, or as each frame is flagged.
 FieldOrder = Literal["progressive", "top", "bottom", "flagged"]
 Plane = NDArray[np.uint8]

@@ -9,8 +9,9 @@ import av
 import pytest
 
 from filmcolorizer_cli import packets
+from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.packets import find_damage, uneven_ticks
+from filmcolorizer_cli.packets import check_clock, find_damage, uneven_ticks
 from filmcolorizer_cli.video import Film, Spans, count_pictures, opened, probe
 from tests.conftest import X264, run_ffmpeg
 
@@ -127,6 +128,25 @@ def test_find_damage_of_b_frames_in_avi(tmp_path: Path) -> None:
     film = tmp_path / "film.avi"
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-c:v", "libx264", "-bf", 3, film)
     assert damage_of(film) == ()
+
+
+@pytest.mark.parametrize(("ending", "offset"), [("ts", 500), ("ts", -1), ("vob", 0), ("vob", 500)])
+def test_check_clock_refuses_what_is_joined(ending: str, offset: int, tmp_path: Path) -> None:
+    film = tmp_path / f"joined.{ending}"
+    codec = X264 if ending == "ts" else ("-c:v", "mpeg2video")
+    for number in range(2):
+        part = tmp_path / f"part.{ending}"
+        at = ("-output_ts_offset", 1 + number * offset)
+        run_ffmpeg("-y", "-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", *codec, *at, part)
+        check_clock(probe(part))
+        with film.open("ab") as joined:
+            joined.write(part.read_bytes())
+    with pytest.raises(VideoError, match="is joined of recordings whose clocks differ, so that no"):
+        check_clock(probe(film))
+    one = tmp_path / "one.mkv"
+    run_ffmpeg("-i", film, "-c:v", "ffv1", "-c:a", "flac", one)
+    check_clock(probe(one))
+    assert probe(one).duration_seconds == pytest.approx(12, abs=0.2)
 
 
 def test_uneven_ticks_of_frames_that_are_never_shown(tmp_path: Path) -> None:
