@@ -367,7 +367,10 @@ def info(film: FilmOrPicturesArgument, input_fps: InputFps = None, as_json: Json
             ("film", f"{source.path} ({source.container})"),
             ("picture", f"{describe_size(source)}{rotation}, {source.codec}"),
             ("frame rate", f"{describe_rate(source.frame_rate)} frames a second"),
-            ("length", f"{source.duration_seconds:.2f} s, about {source.frame_count()} frames"),
+            (
+                "length",
+                f"{source.duration_seconds:.2f} s, about {counted(source.frame_count(), 'frame')}",
+            ),
             (
                 "colour tags",
                 f"{matrix}{'' if source.is_matrix_tagged else ' (guessed)'},"
@@ -378,8 +381,8 @@ def info(film: FilmOrPicturesArgument, input_fps: InputFps = None, as_json: Json
             (
                 "colorize",
                 plan
-                or f"writes {target}: {frames} frames at 24 frames a second, H.264 in mp4, with the"
-                f" model {model}",
+                or f"writes {target}: {counted(frames, 'frame')} at 24 frames a second, H.264 in"
+                f" mp4, with the model {model}",
             ),
         ]
     )
@@ -896,6 +899,7 @@ def colorize(
 
     from filmcolorizer_cli.frames import find_hardware_decoder
     from filmcolorizer_cli.joining import CONTAINERS
+    from filmcolorizer_cli.packets import uneven_ticks
     from filmcolorizer_cli.video import probe
 
     source = _probe_source(film, input_fps)
@@ -953,10 +957,12 @@ def colorize(
         return
     sounds = "; ".join(describe_sounds(source, target)) or "the source has none"
     written = probe(target)
+    pace = f"at {describe_rate(encoding.frame_rate)} frames a second"
+    if frame_rate is None and uneven_ticks(written):
+        pace = "each at its own time"
     console.say(
-        f"wrote {target}: {counted(frames, 'frame')}, {written.duration_seconds:.2f} s at"
-        f" {describe_rate(encoding.frame_rate)} frames a second, {describe_size(written)};"
-        f" sound: {sounds}"
+        f"wrote {target}: {counted(frames, 'frame')}, {written.duration_seconds:.2f} s {pace},"
+        f" {describe_size(written)}; sound: {sounds}"
     )
 
 

@@ -23,6 +23,11 @@ from filmcolorizer_cli.stopping import check_signals
 
 QUIET_SECONDS = 1.5  # work that takes no longer shows no bar
 
+# Control characters, such as a file's name may hold, would recolour or rewrite a terminal's lines.
+HARMLESS = {
+    code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), 127) if chr(code) not in "\t\n"
+}
+
 T = TypeVar("T")
 
 
@@ -141,20 +146,20 @@ def facts(rows: Iterable[tuple[str, str]]) -> None:
 
 def say(text: str) -> None:
     """Print a line of result."""
-    out.print(text, markup=False)
+    out.print(text.translate(HARMLESS), markup=False)
 
 
 def note(text: str) -> None:
     """Print a line for the person at the terminal, beside the result."""
-    err.print(text, markup=False)
+    err.print(text.translate(HARMLESS), markup=False)
 
 
 def log(text: str) -> None:
     """Print a line of what a bar shows, where there is no terminal that could show one."""
     if not _draws_bars():
-        err.print(text, markup=False)
+        err.print(text.translate(HARMLESS), markup=False)
 
 
 def fail(text: str) -> None:
     """Print the one sentence that ends a command."""
-    err.print(f"filmcolorizer: {text}", markup=False)
+    err.print(f"filmcolorizer: {text.translate(HARMLESS)}", markup=False)

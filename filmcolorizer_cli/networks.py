@@ -33,6 +33,7 @@ _LITE0_STAGES = (
 # By what the larger ones multiply the channels and the repeats.
 EFFICIENTNET_LITE = {"lite0": (1.0, 1.0), "lite2": (1.1, 1.2)}
 STEM_CHANNELS = 32
+MOST_STRETCHED = 16  # times as long as wide
 # A picture is dim where no more than a hundredth of it is brighter than this luma.
 LIT_LUMA = 0.8
 BRIGHTEST_SHARE = 0.99
@@ -64,10 +65,13 @@ class FilmConfig:
             raise ValueError(f"the decoder has 5 widths, not {len(self.decoder_widths)}")
 
     def working_size(self, aspect_ratio: float) -> tuple[int, int]:
-        """Height and width that a picture of this display aspect ratio is looked at in."""
+        """Height and width that a picture of this display aspect ratio is looked at in.
+
+        Beyond ``MOST_STRETCHED`` it is squeezed, since it would take minutes a frame.
+        """
         if aspect_ratio >= 1:
-            return self.size, max(round(self.size * aspect_ratio), 1)
-        return max(round(self.size / aspect_ratio), 1), self.size
+            return self.size, round(self.size * min(aspect_ratio, MOST_STRETCHED))
+        return round(self.size * min(1 / aspect_ratio, MOST_STRETCHED)), self.size
 
 
 @dataclass(frozen=True)

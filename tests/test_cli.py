@@ -2364,3 +2364,18 @@ def test_colorize_tells_of_bits_that_get_lost(vivid_weights: Path, tmp_path: Pat
     assert result.exit_code == 0, result.stderr
     assert "luma: 12 bits become the 10 that H.264 has" in result.stderr
     assert probe(target).pixel_format == "yuv420p10le"
+
+
+def test_names_do_not_command_the_terminal(plain_clip: Path) -> None:
+    film = Path("\x1b[31mred\r.mp4")
+    shutil.copy(plain_clip, film)
+    said = fail("extract", film, code=2)
+    assert said.startswith("\ufffd[31mred\ufffd.mp4 shows no colours in these stills")
+
+
+def test_colorize_tells_of_uneven_times(vivid_weights: Path) -> None:
+    filters = ("-vf", "select=mod(n\\,10),scale=96:72", "-fps_mode", "vfr", "-t", 1)
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", *filters, "-c:v", "libx264", "film.mkv")
+    options = ("--fps", "source", "--model", vivid_weights, "-o", "o.mp4")
+    said = succeed("colorize", "film.mkv", *options)
+    assert re.search(r"^wrote o\.mp4: 21 frames, \d\.\d\d s each at its own time, 96x72;", said)

@@ -361,7 +361,14 @@ def test_fold_batch_norms_leaves_the_network_as_it_was() -> None:
 
 @pytest.mark.parametrize(
     ("aspect_ratio", "size"),
-    [(16 / 9, (192, 341)), (4 / 3, (192, 256)), (1, (192, 192)), (9 / 16, (341, 192))],
+    [
+        (16 / 9, (192, 341)),
+        (4 / 3, (192, 256)),
+        (1, (192, 192)),
+        (9 / 16, (341, 192)),
+        (320, (192, 3072)),
+        (1 / 320, (3072, 192)),
+    ],
 )
 def test_working_size_keeps_the_films_shape(aspect_ratio: float, size: tuple[int, int]) -> None:
     assert FilmConfig().working_size(aspect_ratio) == size
