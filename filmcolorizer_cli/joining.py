@@ -60,7 +60,7 @@ class Container:
     def sound_encoder(self, sound: Sound) -> str | None:
         """What a sound track goes along by: ``copy`` where that can be; None if it cannot at all.
 
-        What is not compressed stays so, in other words, where the container holds them.
+        Sound that is not compressed becomes PCM that the container holds, where there is some.
         """
         if sound.codec == UNKNOWN_CODEC:
             return None
