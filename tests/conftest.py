@@ -22,6 +22,7 @@ import skimage.data
 import torch
 from torch import nn
 
+from filmcolorizer_cli import networks
 from filmcolorizer_cli.color import half_size
 from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
@@ -215,6 +216,12 @@ def our_children() -> set[int]:
         if int(parent) == os.getpid():
             children.add(int(stat.parent.name))
     return children
+
+
+@pytest.fixture
+def all_lit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks take all pictures for lit ones, so that chroma that is set comes out as it is."""
+    monkeypatch.setattr(networks, "LEAST_LIGHT", 1.0)
 
 
 @pytest.fixture(scope="session")

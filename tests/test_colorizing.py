@@ -603,6 +603,7 @@ def test_colorize_refuses_a_film_that_is_in_colour(partly_colored: Path, tmp_pat
     assert files_in(tmp_path) == []
 
 
+@pytest.mark.usefixtures("all_lit")
 def test_colorize_leaves_nothing_of_what_a_dissolve_led_from(
     dissolving_film: Path, tmp_path: Path
 ) -> None:

@@ -136,6 +136,7 @@ def greys(own_pairs: Pairs) -> Pairs:
     return own_pairs
 
 
+@pytest.mark.usefixtures("all_lit")
 def test_evaluate_puts_the_colour_of_film_on_the_stills_own_luma(greys: Pairs) -> None:
     result = evaluated(greys, constant(build(TINY), CB, CR))
     for part in PARTS:
@@ -159,6 +160,7 @@ def shrunk(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     return np.stack(small, axis=-1)
 
 
+@pytest.mark.usefixtures("all_lit")
 @pytest.mark.parametrize(("size", "shape"), [(64, (64, 64)), (24, (32, 24)), (18, (24, 18))])
 def test_evaluate_compares_at_another_size(size: int, shape: tuple[int, int], greys: Pairs) -> None:
     result = evaluated(greys, constant(build(TINY), CB, CR), size=size)

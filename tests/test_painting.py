@@ -137,6 +137,7 @@ def saying(cb: float, cr: float) -> Network:
     return network
 
 
+@pytest.mark.usefixtures("all_lit")
 def test_colorize_frames_writes_the_networks_chroma() -> None:
     """A network that says Cb 1/16, Cr -1/8 of everything, on a grey that has room for both."""
     [(_, chroma)] = colorized([np.full((32, 40), 110, np.uint8)], saying(1 / 16, -1 / 8))
@@ -145,6 +146,7 @@ def test_colorize_frames_writes_the_networks_chroma() -> None:
     assert (chroma[1] == 128 - 224 // 8).all()
 
 
+@pytest.mark.usefixtures("all_lit")
 @pytest.mark.parametrize("vividness", [0, 0.5, 1, 2])
 def test_colorize_frames_multiplies_chroma_by_the_vividness(vividness: float) -> None:
     luma = np.full((90, 120), 110, np.uint8)
@@ -154,6 +156,7 @@ def test_colorize_frames_multiplies_chroma_by_the_vividness(vividness: float) ->
     assert (chroma[1] == 128 - round(28 * vividness)).all()
 
 
+@pytest.mark.usefixtures("all_lit")
 def test_colorize_frames_goes_no_further_than_the_gamut() -> None:
     """B' = Y' + 1.8556 Cb (ITU-R BT.709-6 item 3.3) is 1 at most."""
     luma = np.full((32, 40), 60, np.uint8)

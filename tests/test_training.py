@@ -855,6 +855,7 @@ def trained_to_say(share: float, pairs: Pairs, tmp_path: Path, **changes: Any) -
     return trainer
 
 
+@pytest.mark.usefixtures("all_lit")
 @pytest.mark.parametrize(
     ("share", "blend"), [(1, 1.0), (4 / 3, 0.75), (2, 0.5), (4, 0.25), (-1, 0.0), (0.9, 1.0)]
 )
@@ -880,6 +881,7 @@ def test_finish_blends_as_does_best_on_the_validation_part(
     assert outcome.first_validation_mse == pytest.approx(errors[1], rel=0.03)
 
 
+@pytest.mark.usefixtures("all_lit")
 @pytest.mark.parametrize(("share", "blend"), [(1.9, 1.0), (2.1, 0.0)])
 def test_finish_without_blending_takes_all_or_nothing(
     share: float, blend: float, own_pairs: Pairs, tmp_path: Path
@@ -890,6 +892,7 @@ def test_finish_without_blending_takes_all_or_nothing(
     assert_same_tensors(state, trainer.best_state if blend else trainer.first_state)
 
 
+@pytest.mark.usefixtures("all_lit")
 @pytest.mark.parametrize(
     ("share", "liveliness", "said"),
     [
@@ -913,6 +916,7 @@ def test_finish_makes_up_for_colourfulness(
     assert outcome.validation_mse == pytest.approx(error, rel=0.03, abs=1e-3)
 
 
+@pytest.mark.usefixtures("all_lit")
 def test_finish_makes_up_for_nothing_that_makes_colours_worse_than_at_first(
     own_pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -950,6 +954,7 @@ def test_train_validates_the_weights_as_they_will_be_used(
     assert outcome.first_validation_mse == pytest.approx(first, rel=2e-3)
 
 
+@pytest.mark.usefixtures("all_lit")
 def test_finish_validates_where_colours_are_known(tmp_path: Path) -> None:
     """What the network makes of a flat picture is flat, so what is not known could be cut off."""
     network = film_network_of((0.6, 0.5, 0.45))
