@@ -88,7 +88,7 @@ def track(
         disable=not _draws_bars(),
     )
     started = time.monotonic()
-    task = progress.add_task(label, total=total, note="")
+    task = progress.add_task(label.translate(HARMLESS), total=total, note="")
     try:
         for item in items:
             check_signals()
@@ -106,6 +106,11 @@ def track(
         progress.stop()
 
 
+def _plain(text: str, style: str = "") -> Text:
+    """Text that is printed as it stands, whatever a film is called."""
+    return Text(text.translate(HARMLESS), style)
+
+
 def _draws_bars() -> bool:
     """Whether there is a terminal in which lines can be drawn anew."""
     return err.is_terminal and not err.is_dumb_terminal
@@ -119,12 +124,12 @@ def table(
     left: int = 1,
 ) -> None:
     """Print a table whose sections are ruled off; the first ``left`` columns are left-aligned."""
-    grid = Table(title=Text(title, style="bold"), title_justify="left")
+    grid = Table(title=_plain(title, style="bold"), title_justify="left")
     for number, column in enumerate(columns):
         grid.add_column(column, justify="left" if number < left else "right", overflow="fold")
     for section in sections:
         for row in section:
-            grid.add_row(*(Text(cell) for cell in row))
+            grid.add_row(*map(_plain, row))
         grid.add_section()
     out.print(grid)
 
@@ -140,26 +145,26 @@ def facts(rows: Iterable[tuple[str, str]]) -> None:
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in rows:
-        grid.add_row(name, Text(value))
+        grid.add_row(name, _plain(value))
     out.print(grid)
 
 
 def say(text: str) -> None:
     """Print a line of result."""
-    out.print(text.translate(HARMLESS), markup=False)
+    out.print(_plain(text))
 
 
 def note(text: str) -> None:
     """Print a line for the person at the terminal, beside the result."""
-    err.print(text.translate(HARMLESS), markup=False)
+    err.print(_plain(text))
 
 
 def log(text: str) -> None:
     """Print a line of what a bar shows, where there is no terminal that could show one."""
     if not _draws_bars():
-        err.print(text.translate(HARMLESS), markup=False)
+        err.print(_plain(text))
 
 
 def fail(text: str) -> None:
     """Print the one sentence that ends a command."""
-    err.print(f"filmcolorizer: {text.translate(HARMLESS)}", markup=False)
+    err.print(_plain(f"filmcolorizer: {text}"))

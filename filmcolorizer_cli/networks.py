@@ -33,13 +33,14 @@ _LITE0_STAGES = (
 # By what the larger ones multiply the channels and the repeats.
 EFFICIENTNET_LITE = {"lite0": (1.0, 1.0), "lite2": (1.1, 1.2)}
 STEM_CHANNELS = 32
-MOST_STRETCHED = 16  # times as long as wide
+SKIP_STAGES = (0, 1, 2, 4)  # the last stage at 1/2, 1/4, 1/8 and 1/16
+
+MOST_STRETCHED = 16  # times as long as wide, that pictures are looked at
 # A picture is dim where no more than a hundredth of it is brighter than this luma.
 LIT_LUMA = 0.8
 BRIGHTEST_SHARE = 0.99
 LIGHT_PIXELS = 32  # of a picture's short side that are looked at for this, or up to twice as many
 LEAST_LIGHT = 0.1  # in darker ones there is too little to be seen
-SKIP_STAGES = (0, 1, 2, 4)  # the last stage at 1/2, 1/4, 1/8 and 1/16
 
 
 @dataclass(frozen=True)

@@ -2371,6 +2371,7 @@ def test_names_do_not_command_the_terminal(plain_clip: Path) -> None:
     shutil.copy(plain_clip, film)
     said = fail("extract", film, code=2)
     assert said.startswith("\ufffd[31mred\ufffd.mp4 shows no colours in these stills")
+    assert "\ufffd[31mred\ufffd.mp4" in succeed("info", film)
 
 
 def test_colorize_tells_of_uneven_times(vivid_weights: Path) -> None:
