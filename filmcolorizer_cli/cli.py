@@ -883,8 +883,14 @@ def colorize(
     start: Start = 0.0,
     duration: Duration = None,
     workers: Annotated[
-        int, typer.Option(min=1, max=64, help="Parts of the film that are rendered at once.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1,
+            max=64,
+            help="Parts of the film that are rendered at once.",
+            show_default="one for four processors, as far as memory goes",
+        ),
+    ] = None,
     device: Device = "auto",
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -914,7 +920,7 @@ def colorize(
 
     # What is wrong with the files is said before torch is loaded, which takes seconds.
     from filmcolorizer_cli import weights
-    from filmcolorizer_cli.colorizing import ColorizeOptions
+    from filmcolorizer_cli.colorizing import ColorizeOptions, usual_workers
     from filmcolorizer_cli.networks import pick_device
 
     where = pick_device(device)
@@ -950,8 +956,9 @@ def colorize(
         for what, fate in facts:
             console.note(f"{what}: {fate}")
     frames = _colorize(
-        source, target, network, options, where, overwrite=overwrite, workers=workers
-    )
+        source, target, network, options, where,
+        overwrite=overwrite, workers=workers or usual_workers(source, encoding),
+    )  # fmt: skip
     if as_json:
         console.json({"output": str(target), "frames": frames, "model": chosen.name})
         return

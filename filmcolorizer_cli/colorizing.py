@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -47,6 +48,8 @@ from filmcolorizer_cli.weights import checksum, read_tensors, write_tensors
 SEGMENT_SECONDS = 10  # of film, more or less, that a crash costs
 ROUNDING_FRAMES = 0.25  # by which times that were found and those of frames may differ
 MAX_GREY_OF_COLOR_FILM = 0.01  # its titles on black and the like
+PROCESSORS_OF_WORKER = 4  # that x264 keeps busy with what one segment's thread gives it
+PIXELS_AT_ONCE = 4 * 1920 * 1080  # of one frame of each worker; more would take gigabytes
 MAX_UNTOLD_SECONDS = 1.0  # by which pictures may end before what the file says, or before its sound
 
 
@@ -152,7 +155,7 @@ def colorize(
         ticks = _part_of(film, options) if options.keeps_times else None
         if not parts.segments:
             _begin(parts, film, ticks, options, note, track)
-        leave_processors(device)
+        leave_processors(workers)
         job = _job(parts, film, ticks, network, options, device, note)
         yield from _render(parts, job, workers)
         if not parts.frames_done:
@@ -173,6 +176,18 @@ def colorize(
         raise
     finally:
         parts.close()
+
+
+def usual_workers(film: Film, encoding: Encoding) -> int:
+    """How many segments are rendered at once, unless someone says so.
+
+    What a segment's thread does to each frame keeps few processors busy. Encoders other than x264
+    are slower than that thread, and graphics cards encode few films at a time.
+    """
+    if encoding.options["c:v"] != "libx264":
+        return 1
+    by_processors = (os.cpu_count() or 1) // PROCESSORS_OF_WORKER
+    return max(min(by_processors, PIXELS_AT_ONCE // (film.width * film.height)), 1)
 
 
 def _begin(

@@ -36,15 +36,19 @@ MOTION_SIZE = 192
 LEAST_MOTION_SIZE = 32
 
 
-def leave_processors(device: torch.device) -> None:
-    """Leave most of the processors to the encoder, where the network runs on them as well.
+def leave_processors(workers: int) -> None:
+    """Leave most of the processors to the encoder.
 
     Threads that share a small piece of work wait for each other; beside an encoder that keeps all
-    processors busy, they wait longer than one thread would work.
+    processors busy, they wait longer than one thread would work. So it is where the network runs on
+    a graphics card as well.
+
+    Args:
+        workers: how many threads call torch.
     """
-    if device.type == "cpu":
-        torch.set_num_threads(max((os.cpu_count() or 1) // PROCESSORS_OF_THREAD, 1))
-        cv2.setNumThreads(1)
+    processors = os.cpu_count() or 1
+    torch.set_num_threads(max(processors // PROCESSORS_OF_THREAD // workers, 1))
+    cv2.setNumThreads(1)
 
 
 @cache

@@ -1359,6 +1359,26 @@ def test_colorize_refuses_a_vividness_out_of_range(vividness: str, plain_clip: P
     assert "Invalid value for '--vividness': " in said
 
 
+@pytest.mark.parametrize(("chosen", "expected"), [((), 4), (("--workers", 3), 3)])
+def test_colorize_renders_as_much_at_once_as_the_processors_do(
+    chosen: tuple[object, ...],
+    expected: int,
+    plain_clip: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    rendering = colorizing.colorize
+
+    def watched(*arguments: Any, **more: Any) -> Any:
+        asked.append(more["workers"])
+        return rendering(*arguments, **more)
+
+    monkeypatch.setattr(colorizing, "colorize", watched)
+    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    succeed("colorize", plain_clip, "-o", "o.mp4", *chosen)
+    assert asked == [expected]
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the device")
 def test_colorize_refuses_a_device_that_is_not_there(plain_clip: Path) -> None:
     assert fail("colorize", plain_clip, "-o", "o.mp4", "--device", "cuda", code=2) == (

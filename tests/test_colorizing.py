@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from filmcolorizer_cli import colorizing, painting, segments
-from filmcolorizer_cli.colorizing import ColorizeOptions, colorize
+from filmcolorizer_cli.colorizing import ColorizeOptions, colorize, usual_workers
 from filmcolorizer_cli.encoding import Encoding
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE
@@ -488,6 +488,35 @@ def test_colorize_by_several_workers_tells_what_went_wrong(
     with pytest.raises(VideoError, match="gone is not a program that can be run"):
         list(frames)
     assert our_children() == before
+
+
+@pytest.mark.parametrize(
+    ("processors", "size", "encoding", "expected"),
+    [
+        (None, (640, 360), {}, 1),
+        (2, (640, 360), {}, 1),
+        (7, (640, 360), {}, 1),
+        (8, (640, 360), {}, 2),
+        (16, (1920, 1080), {}, 4),
+        (64, (1920, 1080), {}, 4),
+        (64, (1280, 720), {}, 9),
+        (64, (3840, 2160), {}, 1),
+        (64, (7680, 4320), {}, 1),
+        (16, (640, 360), {"encoder": "libx264"}, 4),
+        (16, (640, 360), {"encoder": "h264_nvenc"}, 1),
+        (16, (640, 360), {"codec": "hevc"}, 1),
+    ],
+)
+def test_usual_workers_keep_the_processors_busy_and_the_memory_free(
+    processors: int | None,
+    size: tuple[int, int],
+    encoding: dict[str, Any],
+    expected: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: processors)
+    film = replace(probe(SAMPLE_FILM), width=size[0], height=size[1])
+    assert usual_workers(film, Encoding(**encoding)) == expected
 
 
 @pytest.fixture(scope="module")
