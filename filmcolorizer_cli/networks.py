@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from filmcolorizer_cli.color import half_size, resize, rgb_to_ycbcr, ycbcr_to_rgb
@@ -273,6 +274,7 @@ class FilmNetwork(nn.Module):
         )
         self.refine = ConvNorm(widths[-1], widths[-1], 3, activation=nn.ReLU())
         self.head = nn.Conv2d(widths[-1], 2, 1)
+        self.feature_drop_rate = 0.0
         nn.init.zeros_(self.head.weight)  # an untrained network leaves the film grey
         assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
@@ -284,12 +286,28 @@ class FilmNetwork(nn.Module):
         fades R'G'B' fades luma and chroma alike.
         """
         light = _light(luma)
-        *skips, x = self.encoder((luma / light).clamp(0, 1))
-        x = self.bottom(x)
+        *fine, eighth, sixteenth, x = self.encoder((luma / light).clamp(0, 1))
+        skips = (*fine, self._thinned(eighth), self._thinned(sixteenth))
+        x = self.bottom(self._thinned(x))
         for block, skip in zip(self.decoder, reversed(skips), strict=True):
             x = block(_joined(x, skip))
         chroma: Tensor = self.head(self.refine(x)) * light
         return chroma
+
+    def drop_features(self, rate: float) -> None:
+        """Leave features at 1/8, 1/16 and 1/32 out at random in training, each in all its places.
+
+        Source: Tompson et al. 2015, "Efficient object localization using convolutional networks".
+
+        Args:
+            rate: how often.
+        """
+        self.feature_drop_rate = rate
+
+    def _thinned(self, features: Tensor) -> Tensor:
+        if not (self.training and self.feature_drop_rate):
+            return features
+        return F.dropout2d(features, self.feature_drop_rate)
 
     def predict_chroma(self, luma: Tensor) -> Tensor:
         """Chroma (B, 2, ceil(H/2), ceil(W/2)) in [-0.5, 0.5] for luma (B, 1, H, W)."""

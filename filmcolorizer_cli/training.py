@@ -46,7 +46,6 @@ CHROMA_LOSS_BETA = 0.05  # chroma error at which the film loss turns from square
 SATURATION_WEIGHT = 15.0  # a pixel of chroma c counts 1 + 15 |c| times, since most pixels are dull
 ENCODER_LEARNING_RATE_SHARE = 0.25  # the encoder comes pretrained and moves gently
 WARMUP_STEPS = 200
-COOLDOWN_SHARE = 0.4  # of the steps, at the end, over which the learning rate falls to nothing
 AVERAGING_SHARE = 0.05  # of the steps, that the moving average of the weights reaches back over
 # Up to about this a picture's loss counts in proportion, beyond it by its logarithm, as in PSNR.
 GOOD_LOSS = 0.02
@@ -133,6 +132,8 @@ class TrainingOptions:
         colorfulness_weight: of a unit of colourfulness too much or too little, in `film_loss`.
         liveliness: of `film`; the share that is made up for, once it is trained, of what colours
             lack of colourfulness on the validation part.
+        cooldown_share: of the steps of `film`, at the end, over which the learning rate falls to
+            nothing.
     """
 
     epochs: int
@@ -145,6 +146,12 @@ class TrainingOptions:
     weight_decay: float = 0.01
     colorfulness_weight: float = COLORFULNESS_WEIGHT
     liveliness: float = 0.0
+    cooldown_share: float = 0.4
+
+    @property
+    def early_epochs(self) -> int:
+        """How many epochs show small pictures: those before the learning rate cools down."""
+        return math.floor(self.epochs * (1 - self.cooldown_share))
 
 
 def default_options(
@@ -250,7 +257,6 @@ class PairSource:
         width: int,
     ) -> None:
         self.options = options
-        self.early_epochs = early_epochs(options.epochs)
         self.size = height, width
         # Parts are scaled once.
         size = (pairs.height, pairs.width) if options.augmentation else self.size
@@ -285,7 +291,7 @@ class PairSource:
     def _parts(
         self, chosen: Tensor, augmentation: Augmentation, epoch: int, dice: random.Random
     ) -> Batch:
-        is_early = epoch <= self.early_epochs
+        is_early = epoch <= self.options.early_epochs
         scale = augmentation.early_scale if is_early else augmentation.scale
         height, width = (round(side * scale) for side in self.size)
         size = (
@@ -312,11 +318,6 @@ class PairSource:
 def _multiple_of_16(pixels: float) -> int:
     """So that the deepest features, at a 32nd, cut off little."""
     return max(round(pixels / 16), 1) * 16
-
-
-def early_epochs(epochs: int) -> int:
-    """How many epochs show small pictures: those before the learning rate cools down."""
-    return math.floor(epochs * (1 - COOLDOWN_SHARE))
 
 
 def steps_per_epoch(pairs: int, options: TrainingOptions) -> int:
@@ -394,7 +395,8 @@ class Trainer:
 
     After each epoch everything needed to go on lies in the checkpoint file. What an epoch does
     depends on the seed and its number alone, so a resumed run equals an uninterrupted one; but for
-    which residuals of the network are left out, where some are (`FilmNetwork.drop_paths`).
+    which parts of the network are left out, where some are (`Encoder.drop_paths`,
+    `FilmNetwork.drop_features`).
     """
 
     def __init__(
@@ -553,7 +555,7 @@ class Trainer:
         if len(groups) == 1:
             return
         warmup = min(WARMUP_STEPS, self._steps // 10)
-        cooldown = max(round(self._steps * COOLDOWN_SHARE), 1)
+        cooldown = max(round(self._steps * self.options.cooldown_share), 1)
         rate *= min((step + 1) / (warmup + 1), (self._steps - step) / cooldown, 1.0)
         groups[0]["lr"] = rate * ENCODER_LEARNING_RATE_SHARE
         groups[1]["lr"] = rate

@@ -29,6 +29,11 @@ DIRT_SHARE = 0.2  # scratches and dust
 GRAIN_SHARE = 0.5
 COMPRESSED_SHARE = 0.2
 
+PATCHED_SHARE = 0.4  # of which a rectangle shows another picture
+TURNED_SHARE = 0.5
+
+STRETCH, MOST_STRETCH = 0.12, 0.3  # logarithm of width by height: standard deviation, most
+TURN, MOST_TURN = math.radians(5), math.radians(12)
 TITLES = 256  # rendered once, shown at random
 BLUR_RADIUS = 4  # pixels, to which Gaussian kernels reach
 # The luminance table of JPEG's quality 50 (ITU-T T.81, table K.1).
@@ -62,7 +67,10 @@ class Album:
     def random_squares(
         self, chosen: Tensor, side: int, *, least: float, generator: torch.Generator
     ) -> Tensor:
-        """A square part of each chosen photo, scaled to one size, mirrored half of the time.
+        """A part of each chosen photo, stretched a little, scaled to a square.
+
+        Half of them are mirrored, and half are turned a little; what lies beyond the photo is its
+        mirror image.
 
         Args:
             chosen: (B,) numbers of photos.
@@ -71,20 +79,33 @@ class Album:
         Returns:
             (B, 3, side, side).
         """
-        sizes = self.sizes[chosen].float()
-        dice = torch.rand(4, len(chosen), generator=generator, device=self.pixels.device)
-        part = sizes.amin(dim=1) * (least + (1 - least) * dice[0])
-        top, left = (sizes.T - part) * dice[1:3]
-        # Centres of the pixels of the part, in units of which the whole square has 2, around 0.
-        steps = (torch.arange(side, device=part.device) + 0.5) / side * part[:, None]
-        rows = (top[:, None] + steps) * 2 / self.pixels.shape[-2] - 1
-        columns = (left[:, None] + steps) * 2 / self.pixels.shape[-1] - 1
-        columns = torch.where(dice[3, :, None] < 0.5, columns.flip(1), columns)
-        grid = torch.stack(
-            (columns[:, None].expand(-1, side, -1), rows[:, :, None].expand(-1, -1, side)), dim=-1
-        )
+        device = self.pixels.device
+        sizes = self.sizes[chosen].float()  # height and width
+        dice = torch.rand(len(chosen), 5, generator=generator, device=device)
+        bells = torch.randn(len(chosen), 2, generator=generator, device=device)
+        stretch = torch.exp((bells[:, 0] * STRETCH).clamp(-MOST_STRETCH, MOST_STRETCH) / 2)
+        part = sizes.amin(dim=1) * (least + (1 - least) * dice[:, 0])
+        extent = torch.stack((part / stretch, part * stretch), dim=1).minimum(sizes)
+        centre = extent / 2 + (sizes - extent) * dice[:, 1:3]
+        angle = (bells[:, 1] * TURN).clamp(-MOST_TURN, MOST_TURN) * (dice[:, 3] < TURNED_SHARE)
+        # (B, side, 1) and (B, 1, side): where the pixels of the part lie, from its centre.
+        steps = (torch.arange(side, device=device) + 0.5) / side - 0.5
+        down = steps[:, None] * extent[:, :1, None]
+        across = steps * extent[:, 1:, None]
+        across = torch.where(dice[:, 4, None, None] < 0.5, across, -across)
+        cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None]
+        places = torch.stack((across * cosine - down * sine, across * sine + down * cosine), dim=-1)
+        places = _reflected(places + centre.flip(1)[:, None, None], sizes.flip(1)[:, None, None])
+        whole = torch.tensor([self.pixels.shape[-1], self.pixels.shape[-2]], device=device)
+        grid = places * 2 / whole - 1
         photos = self.pixels[chosen].float() / 255
         return F.grid_sample(photos, grid, padding_mode="border", align_corners=False)
+
+
+def _reflected(places: Tensor, sizes: Tensor) -> Tensor:
+    """Places on photos of these sizes; what is beyond an edge lies as far before it."""
+    inside = sizes - (sizes - places.abs()).abs()
+    return inside.clamp_min(0.5).minimum(sizes - 0.5)  # the outermost pixels' centres
 
 
 def title(side: int, dice: random.Random) -> Tensor:
@@ -120,6 +141,23 @@ class Wear:
     def __init__(self, generator: torch.Generator, titles: Tensor) -> None:
         self.generator = generator
         self.titles = titles
+
+    def patch(self, rgb: Tensor) -> Tensor:
+        """Show another picture in a rectangle of some, so that photos are not known by their whole.
+
+        Source: Yun et al. 2019, "CutMix".
+        """
+        count, _, height, width = rgb.shape
+        area = self._uniform(count, 0.1, 0.5)
+        shape = self._uniform(count, -1, 1).exp()
+        tall, wide = (area * shape).sqrt().clamp_max(1), (area / shape).sqrt().clamp_max(1)
+        top = self._noise(count, 1, 1, 1) * (1 - tall)
+        left = self._noise(count, 1, 1, 1) * (1 - wide)
+        rows = torch.linspace(0, 1, height, device=rgb.device)[:, None]
+        columns = torch.linspace(0, 1, width, device=rgb.device)
+        is_inside = (rows >= top) & (rows < top + tall)
+        is_inside = is_inside & (columns >= left) & (columns < left + wide)
+        return torch.where(self._with(PATCHED_SHARE, count) & is_inside, rgb.roll(1, dims=0), rgb)
 
     def stage(self, rgb: Tensor) -> Tensor:
         """Put titles and blanks in the place of some pictures, and bars around others."""

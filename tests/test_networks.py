@@ -180,6 +180,37 @@ def test_drop_paths_leaves_residuals_out_in_training_alone() -> None:
     assert 0 == rates[0] < rates[-1] < 0.2
 
 
+def test_drop_features_leaves_whole_features_out_in_training_alone() -> None:
+    """The coarse ones, with all their places; what is looked at with the network is not random."""
+    torch.manual_seed(0)
+    network = build(TINY).train()
+    assert isinstance(network, FilmNetwork)
+    seen: dict[str, torch.Tensor] = {}
+
+    def watch(name: str, module: torch.nn.Module) -> None:
+        module.register_forward_pre_hook(lambda _, inputs: seen.update({name: inputs[0]}))
+
+    watch("bottom", network.bottom)
+    for number, block in enumerate(network.decoder):
+        watch(f"decoder.{number}", block)
+    skips = {f"decoder.{n}": w for n, w in enumerate(network.config.decoder_widths[:-1])}
+    luma = random_luma(64, 64, batch=2)
+
+    def share_left_out() -> dict[str, float]:
+        network(luma)
+        planes = {name: x[:, skips.get(name, 0) :].flatten(2) for name, x in seen.items()}
+        return {name: float((x == 0).all(dim=2).float().mean()) for name, x in planes.items()}
+
+    before = share_left_out()
+    network.drop_features(0.5)
+    after = share_left_out()
+    coarse = {"bottom", "decoder.0", "decoder.1"}
+    assert all(0.35 < after[name] - before[name] < 0.65 for name in coarse)
+    assert all(after[name] == before[name] for name in set(after) - coarse)
+    network.eval()
+    assert torch.equal(network(luma), network(luma))
+
+
 def test_film_encoder_sees_black_as_minus_1_and_white_as_1() -> None:
     network = build(TINY).eval()
     assert isinstance(network, FilmNetwork)

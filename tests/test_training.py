@@ -1021,9 +1021,8 @@ def test_run_warms_up_holds_and_cools_the_rate_of_film(
 ) -> None:
     """Two steps of warm-up, of twenty, and eight of cooling down; a quarter for the encoder."""
     monkeypatch.setattr(training, "WARMUP_STEPS", 200)
-    monkeypatch.setattr(training, "COOLDOWN_SHARE", 0.4)
     monkeypatch.setattr(training, "ENCODER_LEARNING_RATE_SHARE", 0.25)
-    chosen = options(2, learning_rate=1e-3)
+    chosen = options(2, learning_rate=1e-3, cooldown_share=0.4)
     trainer = trainer_of(fresh(TINY), Noise(steps_per_epoch=10), chosen, tmp_path)
     rates, of_epochs = [], []
     for step in trainer.run():
@@ -1176,8 +1175,8 @@ def test_train_on_a_handful_of_stills_helps_and_does_not_ruin_the_rest(
 ) -> None:
     """Eight stills of as many shots, of two minutes of a film of ten; their colours are true.
 
-    A hand that paints stills leaves them so, and deletes the others. Four epochs of the 31 that are
-    the default already do it.
+    A hand that paints stills leaves them so, and deletes the others. Eight epochs of the 31 that
+    are the default already do it.
     """
     film = probe(shared_data / "film" / "big_buck_bunny_360p.mp4")
     every_still = ExtractOptions(every=48, size=96)
@@ -1207,7 +1206,7 @@ def test_train_on_a_handful_of_stills_helps_and_does_not_ruin_the_rest(
     network = build(replace(shipped.config, size=96))
     network.load_state_dict(shipped.state_dict())
     suitable = default_options("film", len(trained_shots), is_pretrained=True, shows_all=False)
-    chosen, output = replace(suitable, epochs=4), tmp_path / "film.safetensors"
+    chosen, output = replace(suitable, epochs=8), tmp_path / "film.safetensors"
     list(train(network, few, split, chosen, output, device=CPU))
     own = load(read_model(output))
 
@@ -1215,8 +1214,8 @@ def test_train_on_a_handful_of_stills_helps_and_does_not_ruin_the_rest(
     is_near = np.array([pair.shot in trained_shots for pair in others])
     assert is_near.sum() >= 8
     before, after = (squared_errors(everything, others, n) for n in (shipped, own))
-    assert after[is_near].mean() < 0.95 * before[is_near].mean()
-    assert after[~is_near].mean() < 1.02 * before[~is_near].mean()
+    assert after[is_near].mean() < 0.75 * before[is_near].mean()
+    assert after[~is_near].mean() < 0.95 * before[~is_near].mean()
 
 
 @pytest.mark.parametrize("augmentation", [None, SQUARES])
