@@ -273,9 +273,10 @@ def _label(text: str, letters: int, room: tuple[int, int]) -> NDArray[np.float32
 def _put(
     letters: NDArray[np.float32], luma: DeepPlane, chroma: DeepPlane, left: int, top: int
 ) -> None:
-    """Lay a label over a picture, in place."""
+    """Lay a label over a picture, in place; one of a few pixels has no room for it."""
     height, width = letters.shape
     area = luma[top : top + height, left : left + width]
+    letters = letters[: area.shape[0], : area.shape[1]]
     shaded = BLACK + (area - float(BLACK)) * (1 - LABEL_OPACITY)
     area[:] = np.round(shaded + letters * (WHITE - shaded))
     half = chroma[:, top // 2 : (top + height) // 2, left // 2 : (left + width) // 2]

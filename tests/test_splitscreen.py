@@ -213,6 +213,17 @@ def test_compare_keeps_stills_no_larger_than_sheets_need(tmp_path: Path) -> None
     assert {picture.shape for still in stills for picture in still.pictures} == {(267, 640, 3)}
 
 
+@pytest.mark.parametrize("size", [(2, 2), (2, 64), (16, 2)])
+@pytest.mark.parametrize("layout", ["side", "split"])
+def test_compare_of_pictures_without_room_for_labels(
+    layout: str, size: tuple[int, int], tmp_path: Path
+) -> None:
+    film = make_plain_clip(tmp_path / "small.mp4", "808080", size=size, seconds=0.2)
+    frames, _, (luma, _, _) = run(film, film, tmp_path / "c.mp4", layout=layout)
+    width = size[0] if layout == "split" else 2 * size[0] + GAP
+    assert luma.shape == (frames, size[1], width)
+
+
 def test_compare_takes_the_sound_that_can_be_heard(tmp_path: Path) -> None:
     first = make_clip(tmp_path / "first.mkv", seconds=0.4, sound="flac")
     first.write_bytes(first.read_bytes().replace(b"A_FLAC", b"A_XLAC"))
