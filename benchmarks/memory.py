@@ -66,7 +66,16 @@ def colorize_peak(film: str, minutes: int, folder: Path) -> int:
     """The peak of colorize on the first minutes of a film."""
     target = str(folder / f"{minutes}.mp4")
     length = str(60 * minutes)
-    program = [sys.executable, "-m", "filmcolorizer_cli", "colorize", film, "--recolor"]
+    program = [
+        sys.executable,
+        "-m",
+        "filmcolorizer_cli",
+        "colorize",
+        film,
+        "--recolor",
+        "--workers",
+        "1",
+    ]
     return run_watched([*program, "--preset", "ultrafast", "--duration", length, "-o", target])[1]
 
 

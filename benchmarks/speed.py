@@ -48,9 +48,9 @@ def floor_command(clip: Path, target: Path) -> list[str]:
 
 
 def colorize_command(clip: Path, target: Path, model: str) -> list[str]:
-    """The command as a user gives it, at the clip's own rate."""
+    """The command as a user gives it, at the clip's own rate and by one worker."""
     program = [sys.executable, "-m", "filmcolorizer_cli", "colorize", str(clip), "-o", str(target)]
-    return [*program, "--overwrite", "--fps", "source", "--model", model]
+    return [*program, "--overwrite", "--fps", "source", "--model", model, "--workers", "1"]
 
 
 def _run(command: list[str]) -> tuple[float, float, int]:

@@ -888,7 +888,7 @@ def colorize(
             min=1,
             max=64,
             help="Parts of the film that are rendered at once.",
-            show_default="one for four processors, as far as memory goes",
+            show_default="with x264 one for four processors, fewer of films beyond HD; else 1",
         ),
     ] = None,
     device: Device = "auto",

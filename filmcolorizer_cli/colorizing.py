@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -29,7 +28,12 @@ from filmcolorizer_cli.frames import (
     read_ticks,
 )
 from filmcolorizer_cli.joining import Timeline, join_film
-from filmcolorizer_cli.networks import Network, config_to_dict, for_inference
+from filmcolorizer_cli.networks import (
+    Network,
+    config_to_dict,
+    count_processors,
+    for_inference,
+)
 from filmcolorizer_cli.packets import check_clock, find_damage, uneven_ticks
 from filmcolorizer_cli.painting import CHUNK_FRAMES, BatchSize, colorize_frames, leave_processors
 from filmcolorizer_cli.propagation import Propagator
@@ -155,7 +159,7 @@ def colorize(
         ticks = _part_of(film, options) if options.keeps_times else None
         if not parts.segments:
             _begin(parts, film, ticks, options, note, track)
-        leave_processors(workers)
+        leave_processors(min(workers, max(len(parts.chains()), 1)))
         job = _job(parts, film, ticks, network, options, device, note)
         yield from _render(parts, job, workers)
         if not parts.frames_done:
@@ -186,7 +190,7 @@ def usual_workers(film: Film, encoding: Encoding) -> int:
     """
     if encoding.options["c:v"] != "libx264":
         return 1
-    by_processors = (os.cpu_count() or 1) // PROCESSORS_OF_WORKER
+    by_processors = count_processors() // PROCESSORS_OF_WORKER
     return max(min(by_processors, PIXELS_AT_ONCE // (film.width * film.height)), 1)
 
 

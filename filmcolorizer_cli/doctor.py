@@ -124,8 +124,9 @@ def _describe_precision(device: torch.device) -> str:
 
 
 def _cores() -> Finding:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Finding("cores", f"{usable} of {os.cpu_count()}")
+    from filmcolorizer_cli.networks import count_processors
+
+    return Finding("cores", f"{count_processors()} of {os.cpu_count()}")
 
 
 def _memory() -> Finding:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, islice
@@ -20,7 +21,7 @@ from filmcolorizer_cli.color import (
     luma_from_codes,
     resize,
 )
-from filmcolorizer_cli.networks import FilmConfig, Network, autocast
+from filmcolorizer_cli.networks import FilmConfig, Network, autocast, count_processors
 from filmcolorizer_cli.propagation import MAX_GAP, Floats, Propagator
 from filmcolorizer_cli.survey import Area
 from filmcolorizer_cli.upsampling import Upsampler
@@ -36,6 +37,11 @@ MOTION_SIZE = 192
 LEAST_MOTION_SIZE = 32
 
 
+# Apple's cards end the program where two threads call them, and memory that is too small for one
+# batch is too small for all.
+_CARD = threading.Lock()
+
+
 def leave_processors(workers: int) -> None:
     """Leave most of the processors to the encoder.
 
@@ -46,8 +52,7 @@ def leave_processors(workers: int) -> None:
     Args:
         workers: how many threads call torch.
     """
-    processors = os.cpu_count() or 1
-    torch.set_num_threads(max(processors // PROCESSORS_OF_THREAD // workers, 1))
+    torch.set_num_threads(max(count_processors() // PROCESSORS_OF_THREAD // workers, 1))
     cv2.setNumThreads(1)
 
 
@@ -231,6 +236,10 @@ class _Eye:
     def see(self, views: Sequence[_View], aspect_ratio: float) -> list[Floats]:
         """Chroma (2, h/2, w/2) in [-0.5, 0.5] of each, at the size (h, w) that it works in."""
         size = self.network.config.working_size(aspect_ratio)
+        with nullcontext() if self.device.type == "cpu" else _CARD:
+            return self._see(views, size)
+
+    def _see(self, views: Sequence[_View], size: tuple[int, int]) -> list[Floats]:
         chroma: list[Floats] = []
         while len(chroma) < len(views):
             batch = views[len(chroma) : len(chroma) + self.batch_size.frames]

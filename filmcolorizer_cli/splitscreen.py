@@ -247,7 +247,7 @@ class _Joiner:
         if self.is_split:
             luma[:, self.middle - LINE // 2 : self.middle + LINE // 2] = WHITE
         left, right = self.labels
-        beyond = self.width - self.margin - right.shape[1]
+        beyond = max(self.width - self.margin - right.shape[1], 0)
         _put(left, luma, chroma, self.margin, self.margin)
         _put(right, luma, chroma, beyond if self.is_split else self.middle + GAP, self.margin)
         return luma, chroma
@@ -273,7 +273,7 @@ def _label(text: str, letters: int, room: tuple[int, int]) -> NDArray[np.float32
 def _put(
     letters: NDArray[np.float32], luma: DeepPlane, chroma: DeepPlane, left: int, top: int
 ) -> None:
-    """Lay a label over a picture, in place; one of a few pixels has no room for it."""
+    """Lay a label over a picture, in place; what does not fit is cut off."""
     height, width = letters.shape
     area = luma[top : top + height, left : left + width]
     letters = letters[: area.shape[0], : area.shape[1]]

@@ -28,9 +28,8 @@ SOFT_SHARE = 0.4  # out of focus, or copied at a low resolution
 DIRT_SHARE = 0.2  # scratches and dust
 GRAIN_SHARE = 0.5
 COMPRESSED_SHARE = 0.2
-
-PATCHED_SHARE = 0.4  # of which a rectangle shows another picture
-TURNED_SHARE = 0.5
+PATCHED_SHARE = 0.4  # a rectangle shows another picture
+TURNED_SHARE = 0.5  # by a few degrees
 
 STRETCH, MOST_STRETCH = 0.12, 0.3  # logarithm of width by height: standard deviation, most
 TURN, MOST_TURN = math.radians(5), math.radians(12)
@@ -74,7 +73,7 @@ class Album:
 
         Args:
             chosen: (B,) numbers of photos.
-            least: the part's smallest side, as a share of the photo's short side.
+            least: of the part's side before it is stretched, as a share of the photo's short side.
 
         Returns:
             (B, 3, side, side).

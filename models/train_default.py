@@ -36,10 +36,10 @@ CROP = 192  # pixels, the square that training looks at once its rate cools down
 LEAST_CROP = 0.4  # of the short side, that the square shows
 EARLY_CROP = 128  # pixels, the square before that, at less than half the cost
 FROZEN_STAGES = 2  # of the encoder: edges and textures are the same in any picture
-# The photos are few, and learnt by heart soon: of the encoder's last residual, and of its features.
-DROP_RATE = 0.2
-FEATURE_DROP_RATE = 0.1
-COOLDOWN_SHARE = 0.18  # of the steps
+# The photos are few, and learnt by heart soon. So parts are left out at random:
+DROP_RATE = 0.2  # how often the encoder's last residual is, those before it less
+FEATURE_DROP_RATE = 0.1  # how often each of its coarse features is
+COOLDOWN_SHARE = 0.18  # of the steps, at the end, over which the learning rate falls to nothing
 EARLIER_SHARE = 0.25  # of the weights from before the rate fell, in those that ship
 WEIGHT_DECAY = 0.05
 COLORFULNESS_WEIGHT = 0.012  # a larger one asks for more colours than there are reasons for
@@ -71,10 +71,10 @@ def hold_out(photos: list[Tensor], seed: int) -> tuple[list[Tensor], list[Tensor
 
 
 class PhotoSource:
-    """Random square crops of photos, half of their lumas worn like old film; the truth stays clean.
+    """Random parts of photos, half of their lumas worn like old film; the truth stays clean.
 
     Args:
-        options: epochs of the cool-down see larger pictures.
+        options: those of the training; in its cool-down pictures are larger.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ def imagenet_weights(encoder: str) -> dict[str, Tensor]:
 def _keep_earlier(trainer: Trainer, path: Path) -> None:
     """Keep the weights from before the learning rate falls.
 
-    A share of them is mixed with the last ones, since both make mistakes of their own.
+    A share of them is mixed with the last ones, since the last ones alone paint drawn films worse.
     """
     if len(trainer.history) == trainer.options.early_epochs:
         weights.save(trainer.averaged, path, about={})

@@ -1374,7 +1374,7 @@ def test_colorize_renders_as_much_at_once_as_the_processors_do(
         return rendering(*arguments, **more)
 
     monkeypatch.setattr(colorizing, "colorize", watched)
-    monkeypatch.setattr("os.cpu_count", lambda: 16)
+    monkeypatch.setattr(colorizing, "count_processors", lambda: 16)
     succeed("colorize", plain_clip, "-o", "o.mp4", *chosen)
     assert asked == [expected]
 

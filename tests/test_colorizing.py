@@ -493,7 +493,7 @@ def test_colorize_by_several_workers_tells_what_went_wrong(
 @pytest.mark.parametrize(
     ("processors", "size", "encoding", "expected"),
     [
-        (None, (640, 360), {}, 1),
+        (1, (640, 360), {}, 1),
         (2, (640, 360), {}, 1),
         (7, (640, 360), {}, 1),
         (8, (640, 360), {}, 2),
@@ -508,13 +508,13 @@ def test_colorize_by_several_workers_tells_what_went_wrong(
     ],
 )
 def test_usual_workers_keep_the_processors_busy_and_the_memory_free(
-    processors: int | None,
+    processors: int,
     size: tuple[int, int],
     encoding: dict[str, Any],
     expected: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: processors)
+    monkeypatch.setattr(colorizing, "count_processors", lambda: processors)
     film = replace(probe(SAMPLE_FILM), width=size[0], height=size[1])
     assert usual_workers(film, Encoding(**encoding)) == expected
 

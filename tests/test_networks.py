@@ -185,6 +185,7 @@ def test_drop_features_leaves_whole_features_out_in_training_alone() -> None:
     torch.manual_seed(0)
     network = build(TINY).train()
     assert isinstance(network, FilmNetwork)
+    torch.nn.init.ones_(network.head.weight)
     seen: dict[str, torch.Tensor] = {}
 
     def watch(name: str, module: torch.nn.Module) -> None:
@@ -207,6 +208,7 @@ def test_drop_features_leaves_whole_features_out_in_training_alone() -> None:
     coarse = {"bottom", "decoder.0", "decoder.1"}
     assert all(0.35 < after[name] - before[name] < 0.65 for name in coarse)
     assert all(after[name] == before[name] for name in set(after) - coarse)
+    assert not torch.equal(network(luma), network(luma))
     network.eval()
     assert torch.equal(network(luma), network(luma))
 

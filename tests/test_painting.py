@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -339,3 +343,51 @@ def test_colorize_frames_goes_on_with_fewer_at_once_where_memory_is_short() -> N
 def test_colorize_frames_gives_up_where_one_frame_is_too_much() -> None:
     with pytest.raises(torch.OutOfMemoryError):
         colorized(random_lumas(30, 40), SmallDevice(0))
+
+
+class WatchedNetwork(EchoNetwork):
+    """Notes how many threads call it at once; what it gives lies on the processor."""
+
+    def __init__(self) -> None:
+        super().__init__(0.2)
+        self.callers, self.most = 0, 0
+        self.lock = threading.Lock()
+
+    def predict_chroma(self, luma: torch.Tensor) -> torch.Tensor:
+        with self.lock:
+            self.callers += 1
+            self.most = max(self.most, self.callers)
+        time.sleep(0.1)
+        with self.lock:
+            self.callers -= 1
+        return super().predict_chroma(torch.zeros(luma.shape))
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_colorize_frames_calls_a_graphics_card_by_one_thread_at_a_time(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch's device without memory stands in for the card."""
+    monkeypatch.setattr(painting, "autocast", lambda device: nullcontext())
+    network, lumas = WatchedNetwork(), random_lumas(30, 40, count=10)
+
+    def render(_: int) -> None:
+        list(painting.colorize_frames(lumas, network, torch.device(device)))
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(render, range(3)))
+    assert (network.most > 1) == (device == "cpu")
+
+
+@pytest.mark.parametrize(
+    ("processors", "workers", "expected"),
+    [(1, 1, 1), (2, 1, 1), (16, 1, 4), (16, 4, 1), (16, 9, 1)],
+)
+def test_leave_processors_shares_a_quarter_of_them(
+    processors: int, workers: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+    monkeypatch.setattr(painting, "count_processors", lambda: processors)
+    monkeypatch.setattr(torch, "set_num_threads", given.append)
+    painting.leave_processors(workers)
+    assert given == [expected]
