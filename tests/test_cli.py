@@ -642,6 +642,7 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
         "weight_decay": 0.01,
         "colorfulness_weight": 0.03,
         "liveliness": 0.0,
+        "cooldown_share": 0.4,
     }
 
 

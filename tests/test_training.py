@@ -755,6 +755,7 @@ def test_train_yields_each_step_and_writes_all_it_promises(
             "weight_decay": 0.01,
             "colorfulness_weight": 0.03,
             "liveliness": 0.0,
+            "cooldown_share": 0.4,
         },
         "best_epoch": best.epoch,
         "trained_share": outcome.trained_share,
@@ -1380,6 +1381,7 @@ def test_checkpoint_holds_its_options_and_history_in_the_open(interrupted: Path)
         "weight_decay": 0.01,
         "colorfulness_weight": 0.03,
         "liveliness": 0.0,
+        "cooldown_share": 0.4,
     }
     assert begun_with.items() >= options_and_arch.items()
     assert begun_with.keys() - options_and_arch.keys() == {
