@@ -28,12 +28,7 @@ from filmcolorizer_cli.frames import (
     read_ticks,
 )
 from filmcolorizer_cli.joining import Timeline, join_film
-from filmcolorizer_cli.networks import (
-    Network,
-    config_to_dict,
-    count_processors,
-    for_inference,
-)
+from filmcolorizer_cli.networks import Network, config_to_dict, count_processors, for_inference
 from filmcolorizer_cli.packets import check_clock, find_damage, uneven_ticks
 from filmcolorizer_cli.painting import CHUNK_FRAMES, BatchSize, colorize_frames, leave_processors
 from filmcolorizer_cli.propagation import Propagator
@@ -52,7 +47,7 @@ from filmcolorizer_cli.weights import checksum, read_tensors, write_tensors
 SEGMENT_SECONDS = 10  # of film, more or less, that a crash costs
 ROUNDING_FRAMES = 0.25  # by which times that were found and those of frames may differ
 MAX_GREY_OF_COLOR_FILM = 0.01  # its titles on black and the like
-PROCESSORS_OF_WORKER = 4  # that x264 keeps busy with what one segment's thread gives it
+PROCESSORS_OF_WORKER = 4  # that a segment's thread and its encoder keep busy, or nearly so
 PIXELS_AT_ONCE = 4 * 1920 * 1080  # of one frame of each worker; more would take gigabytes
 MAX_UNTOLD_SECONDS = 1.0  # by which pictures may end before what the file says, or before its sound
 
@@ -159,7 +154,6 @@ def colorize(
         ticks = _part_of(film, options) if options.keeps_times else None
         if not parts.segments:
             _begin(parts, film, ticks, options, note, track)
-        leave_processors(min(workers, max(len(parts.chains()), 1)))
         job = _job(parts, film, ticks, network, options, device, note)
         yield from _render(parts, job, workers)
         if not parts.frames_done:
@@ -484,7 +478,9 @@ def _render(parts: Parts, job: _Job, workers: int) -> Iterator[int]:
     if written:
         yield written
     chains = parts.chains()
-    if workers > 1 and len(chains) > 1:
+    workers = max(min(workers, len(chains)), 1)
+    leave_processors(workers)
+    if workers > 1:
         frames = _render_at_once(parts, chains, job, workers)
     else:
         frames = _render_in_turn(parts, chains, job)

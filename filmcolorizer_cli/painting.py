@@ -35,8 +35,6 @@ PROCESSORS_OF_THREAD = 4  # of which the network gets one thread; the encoder ne
 # chroma of `film` is, or the film's own where that is smaller; less shows no motion.
 MOTION_SIZE = 192
 LEAST_MOTION_SIZE = 32
-
-
 # Apple's cards end the program where two threads call them, and memory that is too small for one
 # batch is too small for all.
 _CARD = threading.Lock()
