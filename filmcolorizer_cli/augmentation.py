@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 
+import torch
 from torch import Tensor
 
 from filmcolorizer_cli.color import resize
@@ -11,23 +13,39 @@ from filmcolorizer_cli.color import resize
 Size = tuple[int, int]  # height and width, in pixels
 
 
+MOST_STRETCH = 0.4  # of the logarithm of width by height
+
+
 def random_part(
-    picture: Tensor, size: Size, dice: random.Random, *, least: float, mirrors: bool
+    picture: Tensor,
+    size: Size,
+    dice: random.Random,
+    *,
+    least: float,
+    mirrors: bool,
+    stretch: float = 0.0,
 ) -> Tensor:
-    """A part of a picture, of the shape that it is scaled to.
+    """A part of a picture, of about the shape that it is scaled to.
 
     Args:
         picture: (C, H, W), uint8.
         size: to which the part is scaled.
         least: the part's smallest size, as a share of the largest part of this shape.
         mirrors: whether half of the parts are mirrored.
+        stretch: by how much the part's shape is another one: the standard deviation of the
+            logarithm of how much its width by height differs.
 
     Returns:
         (C, *size), in [0, 1].
     """
     height, width = picture.shape[-2:]
     scale = min(height / size[0], width / size[1]) * dice.uniform(least, 1.0)
-    part = max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
+    bell = dice.gauss(0.0, stretch) if stretch else 0.0
+    wider = math.exp(max(min(bell, MOST_STRETCH), -MOST_STRETCH) / 2)
+    part = (
+        min(max(round(size[0] * scale / wider), 1), height),
+        min(max(round(size[1] * scale * wider), 1), width),
+    )
     top, left = dice.randint(0, height - part[0]), dice.randint(0, width - part[1])
     scaled = scaled_part(picture, top, left, part, size)
     return scaled.flip(-1) if mirrors and dice.random() < 0.5 else scaled
@@ -46,3 +64,28 @@ def vary_tone(luma: Tensor, dice: random.Random) -> Tensor:
     """
     low, high = dice.uniform(-0.15, 0.12), dice.uniform(0.8, 1.25)
     return luma.clamp(0, 1) ** dice.uniform(0.6, 1.6) * (high - low) + low
+
+
+def patched(pictures: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Pictures, a share of which show the one before them in a rectangle.
+
+    So none is known by its whole. Source: Yun et al. 2019, "CutMix".
+
+    Args:
+        pictures: (B, C, H, W).
+        generator: on their device.
+    """
+    count, _, height, width = pictures.shape
+    device = pictures.device
+
+    def dice() -> Tensor:
+        return torch.rand(count, 1, 1, 1, generator=generator, device=device)
+
+    area = 0.1 + 0.4 * dice()
+    shape = (2 * dice() - 1).exp()
+    tall, wide = (area * shape).sqrt().clamp_max(1), (area / shape).sqrt().clamp_max(1)
+    top, left = dice() * (1 - tall), dice() * (1 - wide)
+    rows = torch.linspace(0, 1, height, device=device)[:, None]
+    columns = torch.linspace(0, 1, width, device=device)
+    is_inside = (rows >= top) & (rows < top + tall) & (columns >= left) & (columns < left + wide)
+    return torch.where((dice() < share) & is_inside, pictures.roll(1, dims=0), pictures)

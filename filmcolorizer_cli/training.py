@@ -9,6 +9,7 @@ import math
 import random
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from filmcolorizer_cli import metrics, weights
-from filmcolorizer_cli.augmentation import random_part, vary_tone
+from filmcolorizer_cli.augmentation import patched, random_part, vary_tone
 from filmcolorizer_cli.color import (
     LEAST_KNOWN,
     half_size,
@@ -97,6 +98,8 @@ class Augmentation:
             cheap ones at first, larger ones once the learning rate cools down.
         tone_share: of the parts, seen in another tone.
         mirrors: whether half of the parts are mirrored.
+        stretch: by how much they differ in shape; see `augmentation.random_part`.
+        patched_share: of the parts, that show another one in a rectangle.
     """
 
     squares: bool
@@ -105,6 +108,8 @@ class Augmentation:
     scale: float
     tone_share: float
     mirrors: bool
+    stretch: float = 0.0
+    patched_share: float = 0.0
 
 
 # For shots that are foreign to the network, and for those that it is to learn by heart: as they are
@@ -134,6 +139,11 @@ class TrainingOptions:
             lack of colourfulness on the validation part.
         cooldown_share: of the steps of `film`, at the end, over which the learning rate falls to
             nothing.
+        path_drop_rate, feature_drop_rate: of `film`; how often parts of it are left out at random
+            (`Encoder.drop_paths`, `FilmNetwork.drop_features`).
+        shot_balance: how much the stills of long shots are shown less often: 0 shows each as often
+            as the others, 1 each shot, 0.5 is square-root sampling (Mahajan et al. 2018, "Exploring
+            the limits of weakly supervised pretraining").
     """
 
     epochs: int
@@ -147,6 +157,13 @@ class TrainingOptions:
     colorfulness_weight: float = COLORFULNESS_WEIGHT
     liveliness: float = 0.0
     cooldown_share: float = 0.4
+    path_drop_rate: float = 0.0
+    feature_drop_rate: float = 0.0
+    shot_balance: float = 0.0
+
+    def seed_of(self, epoch: int) -> int:
+        """What decides all that is random in an epoch."""
+        return self.seed * 1_000_003 + epoch
 
     @property
     def early_epochs(self) -> int:
@@ -260,7 +277,9 @@ class PairSource:
         self.size = height, width
         # Parts are scaled once.
         size = (pairs.height, pairs.width) if options.augmentation else self.size
-        self.training = _load_stills(pairs, pairs.part("train", split), *size)
+        chosen = pairs.part("train", split)
+        self.training = _load_stills(pairs, chosen, *size)
+        self.odds = _odds(chosen, options.shot_balance)
         self.validation = _load_stills(pairs, pairs.part("validation", split), *self.size)
         if len(self.training[0]) < 2:
             raise TrainingError(
@@ -276,20 +295,32 @@ class PairSource:
         }
 
     def training_batches(self, epoch: int) -> Iterator[Batch]:
-        seed = self.options.seed * 1_000_003 + epoch
+        seed = self.options.seed_of(epoch)
         generator, dice = torch.Generator().manual_seed(seed), random.Random(seed)
         luma, rgb, known = self.training
-        passes = math.ceil(pictures_per_epoch(len(luma), self.options) / len(luma))
-        order = torch.cat([torch.randperm(len(luma), generator=generator) for _ in range(passes)])
         ends = [self.options.batch_size * step for step in range(1, self.steps_per_epoch)]
-        for chosen in order.tensor_split(ends):
+        for chosen in self._order(generator).tensor_split(ends):
             if self.options.augmentation is None:
                 yield _to_unit((luma[chosen], rgb[chosen], known[chosen]))
             else:
-                yield self._parts(chosen, self.options.augmentation, epoch, dice)
+                yield self._parts(chosen, self.options.augmentation, epoch, dice, generator)
+
+    def _order(self, generator: torch.Generator) -> Tensor:
+        """The numbers of the stills that an epoch shows."""
+        count = len(self.odds)
+        pictures = pictures_per_epoch(count, self.options)
+        if self.options.shot_balance:
+            return self.odds.multinomial(pictures, replacement=True, generator=generator)
+        passes = range(pictures // count)
+        return torch.cat([torch.randperm(count, generator=generator) for _ in passes])
 
     def _parts(
-        self, chosen: Tensor, augmentation: Augmentation, epoch: int, dice: random.Random
+        self,
+        chosen: Tensor,
+        augmentation: Augmentation,
+        epoch: int,
+        dice: random.Random,
+        generator: torch.Generator,
     ) -> Batch:
         is_early = epoch <= self.options.early_epochs
         scale = augmentation.early_scale if is_early else augmentation.scale
@@ -301,12 +332,20 @@ class PairSource:
         for index in chosen.tolist():
             stills = torch.cat([planes[index] for planes in self.training])  # (5, H, W)
             part = random_part(
-                stills, size, dice, least=augmentation.least_crop, mirrors=augmentation.mirrors
+                stills,
+                size,
+                dice,
+                least=augmentation.least_crop,
+                mirrors=augmentation.mirrors,
+                stretch=augmentation.stretch,
             )
             if dice.random() < augmentation.tone_share:
                 part[:1] = vary_tone(part[:1], dice).clamp(0, 1)
             batch.append(part)
-        luma, rgb, known = torch.stack(batch).split((1, 3, 1), dim=1)
+        parts = torch.stack(batch)
+        if augmentation.patched_share:
+            parts = patched(parts, augmentation.patched_share, generator)
+        luma, rgb, known = parts.split((1, 3, 1), dim=1)
         return luma, unmixed(rgb, known), known
 
     def validation_batches(self) -> Iterator[Batch]:
@@ -394,9 +433,7 @@ class Trainer:
     """Trains a network, keeps its best weights, and can go on after a kill as if nothing happened.
 
     After each epoch everything needed to go on lies in the checkpoint file. What an epoch does
-    depends on the seed and its number alone, so a resumed run equals an uninterrupted one; but for
-    which parts of the network are left out, where some are (`Encoder.drop_paths`,
-    `FilmNetwork.drop_features`).
+    depends on the seed and its number alone, so a resumed run equals an uninterrupted one.
     """
 
     def __init__(
@@ -418,6 +455,8 @@ class Trainer:
         self.best_state = self.first_state
         if isinstance(network, FilmNetwork):
             network.encoder.freeze(options.frozen_stages)
+            network.encoder.drop_paths(options.path_drop_rate)
+            network.drop_features(options.feature_drop_rate)
         self.optimizer = _optimizer(network, options)
         self.average = self._moving_average()
 
@@ -436,6 +475,7 @@ class Trainer:
         for number in range(len(self.history) + 1, self.options.epochs + 1):
             started = time.monotonic()
             losses: list[float] = []
+            torch.manual_seed(self.options.seed_of(number))  # which parts are left out
             for batch in self.source.training_batches(number):
                 self._set_learning_rate((number - 1) * self.source.steps_per_epoch + len(losses))
                 losses.append(self._step(batch))
@@ -769,6 +809,12 @@ def _livelier(state: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
 
 def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _odds(chosen: list[Pair], balance: float) -> Tensor:
+    """How often each pair is shown, (N,), to be compared with each other only."""
+    lengths = Counter(pair.shot for pair in chosen)
+    return torch.tensor([lengths[pair.shot] ** -balance for pair in chosen])
 
 
 def _load_stills(pairs: Pairs, chosen: list[Pair], height: int, width: int) -> Batch:

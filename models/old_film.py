@@ -28,7 +28,6 @@ SOFT_SHARE = 0.4  # out of focus, or copied at a low resolution
 DIRT_SHARE = 0.2  # scratches and dust
 GRAIN_SHARE = 0.5
 COMPRESSED_SHARE = 0.2
-PATCHED_SHARE = 0.4  # a rectangle shows another picture
 TURNED_SHARE = 0.5  # by a few degrees
 
 STRETCH, MOST_STRETCH = 0.12, 0.3  # logarithm of width by height: standard deviation, most
@@ -140,23 +139,6 @@ class Wear:
     def __init__(self, generator: torch.Generator, titles: Tensor) -> None:
         self.generator = generator
         self.titles = titles
-
-    def patch(self, rgb: Tensor) -> Tensor:
-        """Show another picture in a rectangle of some, so that photos are not known by their whole.
-
-        Source: Yun et al. 2019, "CutMix".
-        """
-        count, _, height, width = rgb.shape
-        area = self._uniform(count, 0.1, 0.5)
-        shape = self._uniform(count, -1, 1).exp()
-        tall, wide = (area * shape).sqrt().clamp_max(1), (area / shape).sqrt().clamp_max(1)
-        top = self._noise(count, 1, 1, 1) * (1 - tall)
-        left = self._noise(count, 1, 1, 1) * (1 - wide)
-        rows = torch.linspace(0, 1, height, device=rgb.device)[:, None]
-        columns = torch.linspace(0, 1, width, device=rgb.device)
-        is_inside = (rows >= top) & (rows < top + tall)
-        is_inside = is_inside & (columns >= left) & (columns < left + wide)
-        return torch.where(self._with(PATCHED_SHARE, count) & is_inside, rgb.roll(1, dims=0), rgb)
 
     def stage(self, rgb: Tensor) -> Tensor:
         """Put titles and blanks in the place of some pictures, and bars around others."""

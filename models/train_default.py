@@ -26,7 +26,7 @@ from rich.console import Console
 from torch import Tensor
 
 from filmcolorizer_cli import weights
-from filmcolorizer_cli.augmentation import scaled_part
+from filmcolorizer_cli.augmentation import patched, scaled_part
 from filmcolorizer_cli.color import rgb_to_ycbcr
 from filmcolorizer_cli.networks import FilmConfig, FilmNetwork, build, load_imagenet_encoder
 from filmcolorizer_cli.training import Batch, Trainer, TrainingOptions
@@ -36,8 +36,9 @@ CROP = 192  # pixels, the square that training looks at once its rate cools down
 LEAST_CROP = 0.4  # of the short side, that the square shows
 EARLY_CROP = 128  # pixels, the square before that, at less than half the cost
 FROZEN_STAGES = 2  # of the encoder: edges and textures are the same in any picture
+PATCHED_SHARE = 0.4  # of pictures, that show another one in a rectangle
 # The photos are few, and learnt by heart soon. So parts are left out at random:
-DROP_RATE = 0.2  # how often the encoder's last residual is, those before it less
+PATH_DROP_RATE = 0.2  # how often the encoder's last residual is, those before it less
 FEATURE_DROP_RATE = 0.1  # how often each of its coarse features is
 COOLDOWN_SHARE = 0.18  # of the steps, at the end, over which the learning rate falls to nothing
 EARLIER_SHARE = 0.25  # of the weights from before the rate fell, in those that ship
@@ -89,8 +90,7 @@ class PhotoSource:
         self.identity = {"photos": len(kept)}
 
     def training_batches(self, epoch: int) -> Iterator[Batch]:
-        seed = self.options.seed * 1_000_003 + epoch
-        generator = torch.Generator(self.device).manual_seed(seed)
+        generator = torch.Generator(self.device).manual_seed(self.options.seed_of(epoch))
         order = torch.randperm(len(self.album.pixels), generator=generator, device=self.device)
         side = EARLY_CROP if epoch <= self.options.early_epochs else CROP
         wear = Wear(generator, self.titles[side])
@@ -98,7 +98,7 @@ class PhotoSource:
         for step in range(self.steps_per_epoch):
             chosen = order[step * size : (step + 1) * size]
             rgb = self.album.random_squares(chosen, side, least=LEAST_CROP, generator=generator)
-            rgb = wear.stage(wear.patch(rgb))
+            rgb = wear.stage(patched(rgb, PATCHED_SHARE, generator))
             luma = wear.film(rgb)
             yield luma, rgb, torch.ones_like(luma)
 
@@ -153,8 +153,6 @@ def main(
     network = build(FilmConfig(encoder=encoder))
     assert isinstance(network, FilmNetwork)
     load_imagenet_encoder(network, imagenet_weights(encoder))
-    network.encoder.drop_paths(DROP_RATE)
-    network.drop_features(FEATURE_DROP_RATE)
     options = TrainingOptions(
         epochs,
         batch_size,
@@ -164,6 +162,8 @@ def main(
         weight_decay=WEIGHT_DECAY,
         colorfulness_weight=COLORFULNESS_WEIGHT,
         cooldown_share=COOLDOWN_SHARE,
+        path_drop_rate=PATH_DROP_RATE,
+        feature_drop_rate=FEATURE_DROP_RATE,
     )
     source = PhotoSource(load_photos(photos, console), options, device)
     checkpoint = output.with_suffix(".checkpoint.safetensors")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from filmcolorizer_cli.augmentation import random_part, scaled_part, vary_tone
+from filmcolorizer_cli.augmentation import patched, random_part, scaled_part, vary_tone
 
 
 def places(height: int, width: int) -> torch.Tensor:
@@ -77,6 +77,20 @@ def test_random_part_has_the_shape_that_it_is_scaled_to(height: int, width: int)
         wholes.append(right - left)
     assert 0.8 * width - 1 <= min(wholes) < 0.83 * width
     assert 0.97 * width < max(wholes) <= width + 0.3
+
+
+def test_random_part_stretched_has_another_shape() -> None:
+    """Wider or taller than the square, by the same factor on both sides, and inside the picture."""
+    dice, logarithms = random.Random(0), []
+    for _ in range(400):
+        part = random_part(places(60, 60), (16, 16), dice, least=0.5, mirrors=False, stretch=0.15)
+        assert part.shape == (2, 16, 16)
+        (top, bottom, _), (left, right, _) = bounds(part[0], 0), bounds(part[1], 1)
+        assert -0.5 <= min(top, left) <= max(bottom, right) <= 60.5
+        logarithms.append(math.log((right - left) / (bottom - top)))
+    assert np.mean(logarithms) == pytest.approx(0, abs=0.03)
+    assert np.std(logarithms) == pytest.approx(0.15, abs=0.03)
+    assert max(np.abs(logarithms)) < 0.45
 
 
 def test_random_part_mirrors_half_of_the_time_or_never() -> None:
@@ -175,3 +189,17 @@ def test_vary_tone_leaves_the_luma_as_it_was() -> None:
     found = vary_tone(beyond, random.Random(1))
     assert found[0] == found[1]
     assert found[2] == found[3]
+
+
+def test_patched_shows_the_picture_before_in_a_rectangle() -> None:
+    count = 300
+    numbers = torch.arange(count).float()[:, None, None, None].expand(count, 3, 24, 24) / count
+    found = patched(numbers, 0.4, torch.Generator().manual_seed(0))
+    is_other = (found != numbers)[:, 0]
+    torch.testing.assert_close(found[:, 0][is_other], numbers.roll(1, 0)[:, 0][is_other])
+    share = is_other.flatten(1).float().mean(dim=1)
+    assert 0.3 < (share > 0).float().mean() < 0.5
+    assert share.max() < 0.6
+    for mask in is_other[share > 0]:
+        rows, columns = mask.any(dim=1), mask.any(dim=0)
+        assert torch.equal(mask, rows[:, None] & columns)

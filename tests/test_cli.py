@@ -643,6 +643,9 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
         "colorfulness_weight": 0.03,
         "liveliness": 0.0,
         "cooldown_share": 0.4,
+        "path_drop_rate": 0.0,
+        "feature_drop_rate": 0.0,
+        "shot_balance": 0.0,
     }
 
 

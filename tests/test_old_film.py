@@ -42,18 +42,3 @@ def test_random_squares_are_mirrored_turned_and_of_all_sizes() -> None:
     # Along a row that is not turned green stays.
     is_turned = (green[:, :, -1] - green[:, :, 0]).abs().mean(dim=1) > 1e-3
     assert 0.4 < is_turned.float().mean() < 0.6
-
-
-def test_patch_shows_the_picture_before_in_a_rectangle() -> None:
-    count = 300
-    numbers = torch.arange(count).float()[:, None, None, None].expand(count, 3, 24, 24) / count
-    wear = OLD_FILM["Wear"](generator(), torch.zeros(1, 3, 24, 24))
-    patched = wear.patch(numbers)
-    is_other = (patched != numbers)[:, 0]
-    torch.testing.assert_close(patched[:, 0][is_other], numbers.roll(1, 0)[:, 0][is_other])
-    share = is_other.flatten(1).float().mean(dim=1)
-    assert 0.3 < (share > 0).float().mean() < 0.5
-    assert share.max() < 0.6
-    for mask in is_other[share > 0]:
-        rows, columns = mask.any(dim=1), mask.any(dim=0)
-        assert torch.equal(mask, rows[:, None] & columns)

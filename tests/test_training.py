@@ -5,6 +5,7 @@ import json
 import math
 import random
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -261,6 +262,48 @@ def test_pair_source_augmented_shows_the_same_part_of_both_stills(telling_pairs:
     is_toned = (luma[:, 0] - red).abs().amax(dim=(1, 2)) > 1e-5
     for tone, still in zip(luma[is_toned].flatten(1), red[is_toned].flatten(1), strict=True):
         assert (tone[still.argsort()].diff() >= -1e-6).all()
+
+
+def test_pair_source_augmented_patches_luma_and_colours_alike(telling_pairs: Pairs) -> None:
+    """Red is luma and green its inverse, wherever they come from; blue tells from which pair."""
+    _, rgb, _ = augmented(telling_pairs, tone_share=0.0, patched_share=0.5)
+    red, green, blue = rgb.unbind(1)
+    torch.testing.assert_close(red + green, torch.ones_like(red))
+    numbers = (blue * 25.5).round().flatten(1)
+    is_of_two = (numbers != numbers[:, :1]).any(dim=1)
+    # Half are patched, and one in eight patches is of the same pair.
+    assert 0.3 < is_of_two.float().mean() < 0.6
+    assert all(len(picture.unique()) <= 2 for picture in numbers)
+
+
+@pytest.mark.parametrize(("balance", "expected"), [(0.0, 2.0), (0.5, 2**0.5), (1.0, 1.0)])
+def test_pair_source_shows_long_shots_less_often(
+    balance: float, expected: float, telling_pairs: Pairs
+) -> None:
+    """Of the eight pairs to train on, two are a shot of their own, and four another one."""
+    shots = {**dict.fromkeys((1, 2), 1), **dict.fromkeys((3, 4, 5, 6), 2), 7: 3, 8: 4}
+    pairs = replace(
+        telling_pairs,
+        pairs=tuple(
+            replace(pair, shot=shots.get(number, 9))
+            for number, pair in enumerate(telling_pairs.pairs, start=1)
+        ),
+    )
+    counts: Counter[int] = Counter()
+    chosen = PairSource(
+        pairs,
+        split_of(telling_pairs),
+        options(augmentation=SQUARES, shot_balance=balance),
+        height=32,
+        width=43,
+    )
+    for epoch in range(1, 13):
+        pictures = torch.cat([rgb for _, rgb, _ in chosen.training_batches(epoch)])
+        assert len(pictures) == 256
+        numbers = (pictures[:, 2, 8, 8] * 25.5).round().int().tolist()
+        counts.update(shots[number] for number in numbers)
+    assert counts[2] / counts[1] == pytest.approx(expected, rel=0.1)
+    assert counts[2] / counts[3] == pytest.approx(expected**2, rel=0.15)
 
 
 def test_pair_source_augmented_shows_where_colours_are_known(telling_pairs: Pairs) -> None:
@@ -756,6 +799,9 @@ def test_train_yields_each_step_and_writes_all_it_promises(
             "colorfulness_weight": 0.03,
             "liveliness": 0.0,
             "cooldown_share": 0.4,
+            "path_drop_rate": 0.0,
+            "feature_drop_rate": 0.0,
+            "shot_balance": 0.0,
         },
         "best_epoch": best.epoch,
         "trained_share": outcome.trained_share,
@@ -1086,7 +1132,18 @@ def assert_same_result(one: Path, other: Path) -> None:
 
 THREE_EPOCHS = {
     "film": (TINY, options(3)),
-    "film-own": (TINY, options(3, augmentation=GROWING, frozen_stages=2, blend=True)),
+    "film-own": (
+        TINY,
+        options(
+            3,
+            augmentation=replace(GROWING, stretch=0.2, patched_share=0.5),
+            frozen_stages=2,
+            blend=True,
+            path_drop_rate=0.2,
+            feature_drop_rate=0.2,
+            shot_balance=0.5,
+        ),
+    ),
     "classic": (CLASSIC, options(3)),
 }
 
@@ -1382,6 +1439,9 @@ def test_checkpoint_holds_its_options_and_history_in_the_open(interrupted: Path)
         "colorfulness_weight": 0.03,
         "liveliness": 0.0,
         "cooldown_share": 0.4,
+        "path_drop_rate": 0.0,
+        "feature_drop_rate": 0.0,
+        "shot_balance": 0.0,
     }
     assert begun_with.items() >= options_and_arch.items()
     assert begun_with.keys() - options_and_arch.keys() == {
