@@ -11,7 +11,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,24 +47,24 @@ CHROMA_LOSS_BETA = 0.05  # chroma error at which the film loss turns from square
 SATURATION_WEIGHT = 15.0  # a pixel of chroma c counts 1 + 15 |c| times, since most pixels are dull
 ENCODER_LEARNING_RATE_SHARE = 0.25  # the encoder comes pretrained and moves gently
 WARMUP_STEPS = 200
-AVERAGING_SHARE = 0.05  # of the steps, that the moving average of the weights reaches back over
 # Up to about this a picture's loss counts in proportion, beyond it by its logarithm, as in PSNR.
 GOOD_LOSS = 0.02
 COLORFULNESS_WEIGHT = 0.03  # of a unit of colourfulness too much or too little
 COLORFULNESS_FLOOR = 0.01  # where it begins to count, squared
 
 # A film's own training: minutes on two cores, however many pairs there are.
-FILM_PICTURES = 16_000  # that a training sees where later shots are foreign to it
+FILM_PICTURES = 8_000  # that a training sees where later shots are foreign to it
 WHOLE_FILM_PICTURES = 18_000  # and where it sees all shots, and is to learn them by heart
 # And where these are a few painted ones: of eight shots of Big Buck Bunny three times as many made
 # the error no less (0.18 of before), and that of all others more (0.94 of before instead of 0.91).
 PAINTED_PICTURES = 6_000
-FEWEST_EPOCHS = 4
+FEWEST_EPOCHS = 2  # however many pairs there are
+FEWEST_EPOCHS_BY_HEART = 4
 PICTURES_PER_EPOCH = 512  # or more, so that the batch norms of a few pairs see many of their parts
 FROZEN_STAGES = 2  # of the encoder: edges and textures are the same in any film
 BLENDS = (0.25, 0.5, 0.75)  # shares of the trained weights that are tried, besides none and all
-# The share that is made up for of what colours learnt by heart lack of colourfulness, since small
-# coloured things come out paler; all of it would make the others wrong. And by what, at most.
+# The share that is made up for of what colours lack of colourfulness, since small coloured things
+# come out paler, and foreign ones too; all of it would make the others wrong. And by what, at most.
 LIVELINESS = 0.4
 LIVELIEST = 1.1
 
@@ -115,7 +115,14 @@ class Augmentation:
 # For shots that are foreign to the network, and for those that it is to learn by heart: as they are
 # looked at later, since what is learnt so is known in this size and place alone.
 TO_GENERALIZE = Augmentation(
-    squares=True, least_crop=0.35, early_scale=5 / 6, scale=5 / 6, tone_share=0.5, mirrors=True
+    squares=True,
+    least_crop=0.35,
+    early_scale=5 / 6,
+    scale=5 / 6,
+    tone_share=0.5,
+    mirrors=True,
+    stretch=0.15,
+    patched_share=0.4,
 )
 BY_HEART = Augmentation(
     squares=False, least_crop=0.9, early_scale=0.6, scale=1.0, tone_share=0.0, mirrors=False
@@ -139,6 +146,8 @@ class TrainingOptions:
             lack of colourfulness on the validation part.
         cooldown_share: of the steps of `film`, at the end, over which the learning rate falls to
             nothing.
+        averaging_share: of the steps of `film`, that the moving average of the weights reaches
+            back over.
         path_drop_rate, feature_drop_rate: of `film`; how often parts of it are left out at random
             (`Encoder.drop_paths`, `FilmNetwork.drop_features`).
         shot_balance: how much the stills of long shots are shown less often: 0 shows each as often
@@ -157,6 +166,7 @@ class TrainingOptions:
     colorfulness_weight: float = COLORFULNESS_WEIGHT
     liveliness: float = 0.0
     cooldown_share: float = 0.4
+    averaging_share: float = 0.05
     path_drop_rate: float = 0.0
     feature_drop_rate: float = 0.0
     shot_balance: float = 0.0
@@ -185,16 +195,31 @@ def default_options(
         return TrainingOptions(epochs=20, batch_size=16, learning_rate=1e-4)
     pictures = WHOLE_FILM_PICTURES if shows_all else FILM_PICTURES
     pictures = PAINTED_PICTURES if is_painted else pictures
-    return TrainingOptions(
-        epochs=max(FEWEST_EPOCHS, round(pictures / (pairs * _passes(pairs)))),
+    fewest = FEWEST_EPOCHS_BY_HEART if shows_all else FEWEST_EPOCHS
+    options = TrainingOptions(
+        epochs=max(fewest, round(pictures / (pairs * _passes(pairs)))),
         batch_size=16,
-        learning_rate=3e-3 if shows_all else 5e-4,
-        augmentation=BY_HEART if shows_all else TO_GENERALIZE,
+        learning_rate=3e-3,
+        augmentation=BY_HEART,
         frozen_stages=FROZEN_STAGES if is_pretrained else 0,
         blend=is_pretrained,
-        # Nothing is left to guess in what is learnt by heart.
-        colorfulness_weight=0.0 if shows_all else COLORFULNESS_WEIGHT,
-        liveliness=LIVELINESS if shows_all else 0.0,
+        colorfulness_weight=0.0,  # what is lacking is made up for at last
+        liveliness=LIVELINESS,
+    )
+    if shows_all:
+        return options
+    # A film has few shots, and they are learnt by heart soon, which tells nothing of the others. So
+    # parts of them and of the network are left out at random, and no rate falls for long.
+    return replace(
+        options,
+        learning_rate=2e-3,
+        augmentation=TO_GENERALIZE,
+        weight_decay=0.05,
+        cooldown_share=0.1,
+        averaging_share=0.1,
+        path_drop_rate=0.2,
+        feature_drop_rate=0.15,
+        shot_balance=0.5,
     )
 
 
@@ -606,7 +631,11 @@ class Trainer:
 
     def _moving_average(self) -> AveragedModel:
         """What is validated and kept: the average of the last weights; for `classic` the last."""
-        reach = AVERAGING_SHARE * self._steps if isinstance(self.network, FilmNetwork) else 1.0
+        reach = (
+            self.options.averaging_share * self._steps
+            if isinstance(self.network, FilmNetwork)
+            else 1.0
+        )
         decay = 1 - 1 / max(reach, 1.0)
         average = get_ema_multi_avg_fn(decay)
         return AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)

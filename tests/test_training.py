@@ -681,8 +681,11 @@ def test_default_options_of_film_learn_by_heart_what_shows_all() -> None:
     assert everything.augmentation.tone_share < some.augmentation.tone_share
     assert some.augmentation.mirrors and not everything.augmentation.mirrors
     assert everything.epochs > some.epochs
-    assert everything.colorfulness_weight == 0 < some.colorfulness_weight
-    assert everything.liveliness > 0 == some.liveliness
+    assert everything.augmentation.patched_share == 0 < some.augmentation.patched_share
+    assert everything.feature_drop_rate == 0 < some.feature_drop_rate
+    assert everything.shot_balance == 0 < some.shot_balance
+    for chosen in (some, everything):
+        assert chosen.colorfulness_weight == 0 < chosen.liveliness
 
 
 @pytest.mark.parametrize(
@@ -799,6 +802,7 @@ def test_train_yields_each_step_and_writes_all_it_promises(
             "colorfulness_weight": 0.03,
             "liveliness": 0.0,
             "cooldown_share": 0.4,
+            "averaging_share": 0.05,
             "path_drop_rate": 0.0,
             "feature_drop_rate": 0.0,
             "shot_balance": 0.0,
@@ -833,15 +837,15 @@ def contrary(pairs: Pairs, validation: tuple[int, int, int]) -> Pairs:
 
 @CONFIGS
 def test_train_keeps_the_weights_of_the_best_epoch(
-    config: Config, own_pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: Config, own_pairs: Pairs, tmp_path: Path
 ) -> None:
     """What is validated is a faint orange, which training comes to first and then goes beyond."""
-    monkeypatch.setattr(training, "AVERAGING_SHARE", 0.0)  # the average is the network itself
     pairs = contrary(own_pairs, FAINT_ORANGE)
     output = tmp_path / "film.safetensors"
     network = fresh(config)
     states = []
-    chosen = options(8, learning_rate=5e-3)
+    # The average is the network itself.
+    chosen = options(8, learning_rate=5e-3, averaging_share=0.0)
     for step in train(network, pairs, split_of(pairs), chosen, output, device=CPU):
         if isinstance(step, Step) and step.finished:
             states.append(copied(network))
@@ -1027,12 +1031,12 @@ def test_finish_validates_where_colours_are_known(tmp_path: Path) -> None:
 
 
 def test_run_validates_and_keeps_the_average_of_the_last_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
     """Over two of eight steps back: each new one counts for half. Statistics are averaged too."""
-    monkeypatch.setattr(training, "AVERAGING_SHARE", 1 / 4)
     network, batches = fresh(TINY), Noise(steps_per_epoch=8)
-    trainer = trainer_of(network, batches, options(1, learning_rate=2e-2), tmp_path)
+    chosen = options(1, learning_rate=2e-2, averaging_share=1 / 4)
+    trainer = trainer_of(network, batches, chosen, tmp_path)
     states = []
     for _ in trainer.run():
         states.append(copied(network))
@@ -1053,12 +1057,9 @@ def test_run_validates_and_keeps_the_average_of_the_last_weights(
     assert trainer.history[-1].validation_loss == pytest.approx(of_average, rel=2e-4)
 
 
-def test_run_keeps_the_very_weights_of_classic(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(training, "AVERAGING_SHARE", 1 / 4)
-    network = fresh(CLASSIC)
-    trainer = trainer_of(network, Noise(steps_per_epoch=8), options(1), tmp_path)
+def test_run_keeps_the_very_weights_of_classic(tmp_path: Path) -> None:
+    network, chosen = fresh(CLASSIC), options(1, averaging_share=1 / 4)
+    trainer = trainer_of(network, Noise(steps_per_epoch=8), chosen, tmp_path)
     list(trainer.run())
     assert_same_tensors(trainer.best_state, network.state_dict())
 
@@ -1130,12 +1131,14 @@ def assert_same_result(one: Path, other: Path) -> None:
     assert histories[0] == histories[1]
 
 
+# Averaged over two of the six steps.
 THREE_EPOCHS = {
-    "film": (TINY, options(3)),
+    "film": (TINY, options(3, averaging_share=1 / 3)),
     "film-own": (
         TINY,
         options(
             3,
+            averaging_share=1 / 3,
             augmentation=replace(GROWING, stretch=0.2, patched_share=0.5),
             frozen_stages=2,
             blend=True,
@@ -1144,15 +1147,13 @@ THREE_EPOCHS = {
             shot_balance=0.5,
         ),
     ),
-    "classic": (CLASSIC, options(3)),
+    "classic": (CLASSIC, options(3, averaging_share=1 / 3)),
 }
 
 
 @contextmanager
-def two_steps_averaged() -> Iterator[None]:
-    """Average over a third of the six steps, and show eight small pictures in an epoch."""
+def eight_pictures_an_epoch() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "AVERAGING_SHARE", 1 / 3)
         patch.setattr(training, "PICTURES_PER_EPOCH", 8)
         yield
 
@@ -1164,7 +1165,7 @@ def whole(
     """An uninterrupted training of three epochs."""
     config, chosen = THREE_EPOCHS[request.param]
     output = tmp_path_factory.mktemp("whole") / "film.safetensors"
-    with two_steps_averaged():
+    with eight_pictures_an_epoch():
         _, outcome = run_to_end(config, pairs, output, chosen)
     return config, chosen, output, outcome
 
@@ -1178,7 +1179,7 @@ def test_train_resumed_is_identical_to_uninterrupted(
 ) -> None:
     config, chosen, uninterrupted, outcome = whole
     stopped = tmp_path / "film.safetensors"
-    with two_steps_averaged():
+    with eight_pictures_an_epoch():
         steps = run(config, pairs, stopped, chosen)
         for _ in range(stop_after):
             next(steps)
@@ -1196,11 +1197,8 @@ def test_train_resumed_is_identical_to_uninterrupted(
     assert files_in(tmp_path) == ["film.csv", "film.safetensors"]
 
 
-def test_load_checkpoint_takes_up_average_and_first_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(training, "AVERAGING_SHARE", 1 / 2)
-    chosen = options(2)
+def test_load_checkpoint_takes_up_average_and_first_weights(tmp_path: Path) -> None:
+    chosen = options(2, averaging_share=1 / 2)
     stopped = trainer_of(fresh(TINY), Noise(steps_per_epoch=4), chosen, tmp_path)
     for _ in zip(range(4), stopped.run(), strict=False):
         pass
@@ -1439,6 +1437,7 @@ def test_checkpoint_holds_its_options_and_history_in_the_open(interrupted: Path)
         "colorfulness_weight": 0.03,
         "liveliness": 0.0,
         "cooldown_share": 0.4,
+        "averaging_share": 0.05,
         "path_drop_rate": 0.0,
         "feature_drop_rate": 0.0,
         "shot_balance": 0.0,
