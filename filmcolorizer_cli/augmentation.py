@@ -14,6 +14,7 @@ Size = tuple[int, int]  # height and width, in pixels
 
 
 MOST_STRETCH = 0.4  # of the logarithm of width by height
+LEAST_PATCH, MOST_PATCH = 0.1, 0.5  # of the area of a picture
 
 
 def random_part(
@@ -81,7 +82,7 @@ def patched(pictures: Tensor, share: float, generator: torch.Generator) -> Tenso
     def dice() -> Tensor:
         return torch.rand(count, 1, 1, 1, generator=generator, device=device)
 
-    area = 0.1 + 0.4 * dice()
+    area = LEAST_PATCH + (MOST_PATCH - LEAST_PATCH) * dice()
     shape = (2 * dice() - 1).exp()
     tall, wide = (area * shape).sqrt().clamp_max(1), (area / shape).sqrt().clamp_max(1)
     top, left = dice() * (1 - tall), dice() * (1 - wide)

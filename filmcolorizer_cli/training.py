@@ -49,8 +49,7 @@ ENCODER_LEARNING_RATE_SHARE = 0.25  # the encoder comes pretrained and moves gen
 WARMUP_STEPS = 200
 # Up to about this a picture's loss counts in proportion, beyond it by its logarithm, as in PSNR.
 GOOD_LOSS = 0.02
-COLORFULNESS_WEIGHT = 0.03  # of a unit of colourfulness too much or too little
-COLORFULNESS_FLOOR = 0.01  # where it begins to count, squared
+COLORFULNESS_FLOOR = 0.01  # where colourfulness begins to count, squared
 
 # A film's own training: minutes on two cores, however many pairs there are.
 FILM_PICTURES = 8_000  # that a training sees where later shots are foreign to it
@@ -163,7 +162,7 @@ class TrainingOptions:
     frozen_stages: int = 0
     blend: bool = False
     weight_decay: float = 0.01
-    colorfulness_weight: float = COLORFULNESS_WEIGHT
+    colorfulness_weight: float = 0.0
     liveliness: float = 0.0
     cooldown_share: float = 0.4
     averaging_share: float = 0.05
@@ -203,7 +202,6 @@ def default_options(
         augmentation=BY_HEART,
         frozen_stages=FROZEN_STAGES if is_pretrained else 0,
         blend=is_pretrained,
-        colorfulness_weight=0.0,  # what is lacking is made up for at last
         liveliness=LIVELINESS,
     )
     if shows_all:
@@ -407,13 +405,13 @@ def film_loss(
     luma: Tensor,
     rgb: Tensor,
     known: Tensor,
-    colorfulness_weight: float = COLORFULNESS_WEIGHT,
+    colorfulness_weight: float = 0.0,
 ) -> Tensor:
     """Smooth L1 on chroma at half size, weighted by saturation, as a mean of logarithms.
 
     A pixel counts by the saturation of the truth, a picture by the logarithm of its loss: what can
     have any colour does not outweigh what can be known. What is left to guess would come out grey,
-    the mean of all guesses; so the colourfulness of each picture is held to that of the truth.
+    the mean of all guesses; so the colourfulness of each picture may be held to that of the truth.
     A picture of which less is known counts less.
     """
     share = half_size(known)
@@ -423,8 +421,9 @@ def film_loss(
     error = error.sum(dim=1, keepdim=True)
     weight = 1 + SATURATION_WEIGHT * truth.square().sum(dim=1, keepdim=True).sqrt()
     losses = (metrics.mean(error * weight, share) / GOOD_LOSS).log1p()
-    excess = _colorfulness(output, share) - _colorfulness(truth, share)
-    losses = losses + colorfulness_weight * excess.abs()
+    if colorfulness_weight:
+        excess = _colorfulness(output, share) - _colorfulness(truth, share)
+        losses = losses + colorfulness_weight * excess.abs()
     counts = share.sum(dim=(1, 2, 3))
     return (losses * counts).sum() / counts.sum().clamp_min(1)
 
@@ -446,7 +445,7 @@ def loss_of(
     luma: Tensor,
     rgb: Tensor,
     known: Tensor,
-    colorfulness_weight: float = COLORFULNESS_WEIGHT,
+    colorfulness_weight: float = 0.0,
 ) -> Tensor:
     """The network's own loss; only that of `film` heeds the weight."""
     if isinstance(network, FilmNetwork):
@@ -631,12 +630,8 @@ class Trainer:
 
     def _moving_average(self) -> AveragedModel:
         """What is validated and kept: the average of the last weights; for `classic` the last."""
-        reach = (
-            self.options.averaging_share * self._steps
-            if isinstance(self.network, FilmNetwork)
-            else 1.0
-        )
-        decay = 1 - 1 / max(reach, 1.0)
+        share = self.options.averaging_share if isinstance(self.network, FilmNetwork) else 0.0
+        decay = 1 - 1 / max(share * self._steps, 1.0)
         average = get_ema_multi_avg_fn(decay)
         return AveragedModel(self.network, multi_avg_fn=average, use_buffers=True)
 

@@ -640,7 +640,7 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
         "frozen_stages": 0,
         "blend": False,
         "weight_decay": 0.01,
-        "colorfulness_weight": 0.03,
+        "colorfulness_weight": 0.0,
         "liveliness": 0.0,
         "cooldown_share": 0.4,
         "averaging_share": 0.05,

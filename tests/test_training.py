@@ -43,7 +43,6 @@ from filmcolorizer_cli.pairs import (
 from filmcolorizer_cli.sync import constant_offset
 from filmcolorizer_cli.training import (
     COLORFULNESS_FLOOR,
-    COLORFULNESS_WEIGHT,
     FILM_PICTURES,
     GOOD_LOSS,
     PAINTED_PICTURES,
@@ -79,6 +78,7 @@ SQUARES = Augmentation(
     squares=True, least_crop=0.6, early_scale=1 / 2, scale=1 / 2, tone_share=0.5, mirrors=True
 )
 GROWING = replace(SQUARES, scale=1.0)
+COLORFULNESS_WEIGHT = 0.03  # in `film_loss`
 STEPS_PER_EPOCH = 2  # with 8 training pairs in batches of 4
 
 
@@ -503,6 +503,10 @@ def film_loss_by_hand(truth: list[Color], output: list[Color]) -> float:
     return logarithm + COLORFULNESS_WEIGHT * abs(excess)
 
 
+def weighed_film_loss(network: FilmNetwork, *batch: torch.Tensor) -> torch.Tensor:
+    return film_loss(network, *batch, colorfulness_weight=COLORFULNESS_WEIGHT)
+
+
 def flat(color: Color, width: int = 32) -> torch.Tensor:
     """A picture (3, 32, width) of one colour."""
     return torch.tensor(color)[:, None, None].expand(-1, 32, width)
@@ -531,16 +535,16 @@ def test_film_loss_by_hand() -> None:
     assert of_pixels[1] == 0 < of_pixels[2] < 0.01 < 0.1 < of_pixels[0]
     expected = [film_loss_by_hand([color], [NEUTRAL]) for color in colors]
     pictures = torch.stack([flat(color) for color in colors])
-    losses = [film_loss(network, *batch_of(picture)).item() for picture in pictures]
+    losses = [weighed_film_loss(network, *batch_of(picture)).item() for picture in pictures]
     assert losses == pytest.approx(expected, rel=1e-4, abs=1e-4)
-    together = film_loss(network, *batch_of(*pictures))
+    together = weighed_film_loss(network, *batch_of(*pictures))
     assert together.item() == pytest.approx(sum(expected) / 3, rel=1e-4)
 
 
 def test_film_loss_takes_the_logarithm_of_a_whole_picture() -> None:
     left, right = (0.9, 0.3, 0.2), (0.3, 0.35, 0.4)
     picture = torch.cat((flat(left, 16), flat(right, 16)), dim=2)
-    loss = film_loss(fresh(TINY).eval(), *batch_of(picture))
+    loss = weighed_film_loss(fresh(TINY).eval(), *batch_of(picture))
     expected = film_loss_by_hand([left, right], [NEUTRAL, NEUTRAL])
     assert loss.item() == pytest.approx(expected, rel=1e-4)
     apart = [film_loss_by_hand([color], [NEUTRAL]) for color in (left, right)]
@@ -560,7 +564,7 @@ def test_film_loss_takes_the_logarithm_of_a_whole_picture() -> None:
 def test_film_loss_counts_colours_that_are_too_strong_or_too_weak(
     output: Color, truth: Color
 ) -> None:
-    loss = film_loss(film_network_of(output), *batch_of(flat(truth)))
+    loss = weighed_film_loss(film_network_of(output), *batch_of(flat(truth)))
     assert loss.item() == pytest.approx(film_loss_by_hand([truth], [output]), rel=1e-3, abs=1e-4)
 
 
@@ -568,7 +572,7 @@ def test_film_loss_of_halves_that_one_colour_cannot_match() -> None:
     """What is painted flat lacks the deviation of the truth, not its mean alone."""
     left, right, output = (0.7, 0.5, 0.4), (0.4, 0.5, 0.65), (0.6, 0.5, 0.5)
     picture = torch.cat((flat(left, 16), flat(right, 16)), dim=2)
-    loss = film_loss(film_network_of(output), *batch_of(picture))
+    loss = weighed_film_loss(film_network_of(output), *batch_of(picture))
     expected = film_loss_by_hand([left, right], [output, output])
     assert loss.item() == pytest.approx(expected, rel=1e-3)
 
@@ -576,7 +580,7 @@ def test_film_loss_of_halves_that_one_colour_cannot_match() -> None:
 def test_film_loss_measures_the_colourfulness_of_each_picture() -> None:
     """One too strong does not make up for one too weak."""
     strong, weak, output = (0.8, 0.5, 0.3), (0.52, 0.5, 0.48), (0.65, 0.5, 0.4)
-    loss = film_loss(film_network_of(output), *batch_of(flat(strong), flat(weak)))
+    loss = weighed_film_loss(film_network_of(output), *batch_of(flat(strong), flat(weak)))
     apart = [film_loss_by_hand([color], [output]) for color in (strong, weak)]
     assert loss.item() == pytest.approx(sum(apart) / 2, rel=1e-3)
 
@@ -585,7 +589,7 @@ def test_film_loss_counts_only_what_is_known() -> None:
     left, right, output = (0.8, 0.5, 0.3), (0.1, 0.5, 0.9), (0.65, 0.5, 0.4)
     luma, rgb, known = batch_of(torch.cat((flat(left, 15), flat(right, 17)), dim=2))
     known[..., 15:] = 0  # a pixel of chroma is known by half
-    loss = film_loss(film_network_of(output), luma, rgb, known)
+    loss = weighed_film_loss(film_network_of(output), luma, rgb, known)
     assert loss.item() == pytest.approx(film_loss_by_hand([left], [output]), rel=1e-3)
 
 
@@ -594,7 +598,7 @@ def test_film_loss_counts_a_picture_by_how_much_of_it_is_known() -> None:
     luma, rgb, known = batch_of(flat(strong), flat(weak), flat(strong))
     known[1, :, 8:] = 0
     known[2] = 0
-    loss = film_loss(film_network_of(output), luma, rgb, known)
+    loss = weighed_film_loss(film_network_of(output), luma, rgb, known)
     apart = [film_loss_by_hand([color], [output]) for color in (strong, weak)]
     assert loss.item() == pytest.approx((apart[0] + apart[1] / 4) / 1.25, rel=1e-3)
 
@@ -603,7 +607,7 @@ def test_film_loss_of_what_is_not_known_at_all_teaches_nothing() -> None:
     """A random part of a still that was painted in one corner."""
     network = film_network_of((0.65, 0.5, 0.4))
     luma, rgb, known = batch_of(flat((0.8, 0.5, 0.3)))
-    loss = film_loss(network, luma, rgb, torch.zeros_like(known))
+    loss = weighed_film_loss(network, luma, rgb, torch.zeros_like(known))
     loss.backward()
     assert loss.item() == 0
     gradients = [p.grad for p in network.parameters()]
@@ -615,7 +619,7 @@ def test_film_loss_does_not_depend_on_luma() -> None:
     network, truth = film_network_of((0.7, 0.5, 0.4)), flat((0.6, 0.4, 0.45))
     expected = film_loss_by_hand([(0.6, 0.4, 0.45)], [(0.7, 0.5, 0.4)])
     for shade in (-0.35, 0.0, 0.39, torch.rand(1, 32, 32) - 0.4):
-        loss = film_loss(network, *batch_of(truth + shade))
+        loss = weighed_film_loss(network, *batch_of(truth + shade))
         assert loss.item() == pytest.approx(expected, rel=2e-3)
 
 
@@ -626,7 +630,7 @@ def test_film_loss_has_a_gradient_where_all_is_grey(truth: Color, training_mode:
     network = fresh(TINY).train(training_mode)
     batch = batch_of(flat(truth), flat(NEUTRAL))
     assert not network(batch[0]).any()
-    film_loss(network, *batch).backward()
+    weighed_film_loss(network, *batch).backward()
     gradients = {name: p.grad for name, p in network.named_parameters()}
     assert all(g is not None and g.isfinite().all() for g in gradients.values())
     bias = gradients["head.bias"]
@@ -799,7 +803,7 @@ def test_train_yields_each_step_and_writes_all_it_promises(
             "frozen_stages": 0,
             "blend": False,
             "weight_decay": 0.01,
-            "colorfulness_weight": 0.03,
+            "colorfulness_weight": 0.0,
             "liveliness": 0.0,
             "cooldown_share": 0.4,
             "averaging_share": 0.05,
@@ -1434,7 +1438,7 @@ def test_checkpoint_holds_its_options_and_history_in_the_open(interrupted: Path)
         "frozen_stages": 0,
         "blend": False,
         "weight_decay": 0.01,
-        "colorfulness_weight": 0.03,
+        "colorfulness_weight": 0.0,
         "liveliness": 0.0,
         "cooldown_share": 0.4,
         "averaging_share": 0.05,
