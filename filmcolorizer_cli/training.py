@@ -12,6 +12,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import product
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -252,11 +253,13 @@ class Outcome:
         trained_share: 1 for the trained weights, 0 for those it began with, between for a blend.
         validation_mse, first_validation_mse: of these weights, and of those it began with; on
             R'G'B' in [-1, 1] at the size that the network looks at.
+        epoch: after which the trained weights are those.
     """
 
     trained_share: float
     validation_mse: float
     first_validation_mse: float
+    epoch: int
 
 
 @dataclass(frozen=True)
@@ -533,21 +536,25 @@ class Trainer:
         some is made up for at last.
         """
         network = copy.deepcopy(self.network)
-        found = {}
-        for share in (0.0, *BLENDS, 1.0) if self.options.blend else (0.0, 1.0):
-            state = _blended(self.first_state, self.best_state, share)
-            network.load_state_dict(state)
-            found[share] = self._validation_mse(network), state
-        kept = min(found, key=lambda share: found[share][0])
-        mse, state = found[kept]
-        first_mse = found[0.0][0]
+        ends, shares = {self.best.epoch: self.best_state}, [1.0]
+        if self.options.blend:
+            # Of trained weights, the loss of which may be higher already, a blend is often better.
+            ends.setdefault(len(self.history), _snapshot(self.averaged))
+            shares = [*BLENDS, 1.0]
+        found: dict[tuple[float, int], float] = {}
+        for share, epoch in [(0.0, self.best.epoch), *product(shares, ends)]:
+            network.load_state_dict(_blended(self.first_state, ends[epoch], share))
+            found[share, epoch] = self._validation_mse(network)
+        first_mse = found[0.0, self.best.epoch]
+        kept, epoch = min(found, key=lambda way: found[way])
+        state, mse = _blended(self.first_state, ends[epoch], kept), found[kept, epoch]
         if kept and self.options.liveliness and isinstance(network, FilmNetwork):
             network.load_state_dict(state)
             livelier = _livelier(state, self._liveliness(network))
             network.load_state_dict(livelier)
             if (livelier_mse := self._validation_mse(network)) < first_mse:
                 mse, state = livelier_mse, livelier
-        return state, Outcome(kept, mse, first_validation_mse=first_mse)
+        return state, Outcome(kept, mse, first_mse, epoch)
 
     def save_checkpoint(self) -> None:
         """Write all state, in place of the checkpoint before."""
@@ -736,7 +743,7 @@ def train(
         "film": pairs.film,
         "split": split.describe(),
         "training": asdict(options),
-        "best_epoch": trainer.best.epoch,
+        "best_epoch": outcome.epoch,
         "trained_share": outcome.trained_share,
         "pairs": len(source.training[0]),
     }

@@ -625,7 +625,9 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
     best = min(epoch.validation_loss for epoch in training.read_history(Path("c.safetensors")))
     assert said["best"]["validation_loss"] == best
     model = weights.find_model("c.safetensors")
-    assert set(said["kept"]) == {"trained_share", "validation_mse", "first_validation_mse"}
+    measured = {"trained_share", "validation_mse", "first_validation_mse", "epoch"}
+    assert set(said["kept"]) == measured
+    assert said["kept"]["epoch"] == model.about["best_epoch"] == said["best"]["epoch"]
     first = said["kept"]["first_validation_mse"]
     assert said["kept"]["validation_mse"] == pytest.approx(min(best, first), rel=2e-3)
     assert said["kept"]["trained_share"] == model.about["trained_share"] == float(best <= first)

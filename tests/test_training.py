@@ -937,6 +937,25 @@ def test_finish_blends_as_does_best_on_the_validation_part(
 
 
 @pytest.mark.usefixtures("all_lit")
+@pytest.mark.parametrize(
+    ("last_share", "blends", "blend", "epoch"),
+    [(1, True, 1.0, 2), (2, True, 0.5, 2), (2.5, True, 0.75, 1), (1, False, 1.0, 1)],
+)
+def test_finish_blends_the_last_weights_as_well_as_the_best(
+    last_share: float, blends: bool, blend: float, epoch: int, own_pairs: Pairs, tmp_path: Path
+) -> None:
+    """The best ones by their loss say 1.3 times what is true; without blending these are kept."""
+    trainer = trained_to_say(1.3, own_pairs, tmp_path, blend=blends)
+    last = says(trainer.network, (-last_share / 8, 0.0))
+    trainer.averaged.load_state_dict(last)
+    trainer.history.append(Epoch(2, 0.0, trainer.best.validation_loss + 1, 1e-3, 1.0))
+    state, outcome = trainer.finish()
+    assert (outcome.trained_share, outcome.epoch) == (blend, epoch)
+    said = blend * (last_share if epoch == 2 else 1.3)
+    torch.testing.assert_close(state["head.bias"], torch.tensor((-said / 8, 0.0)))
+
+
+@pytest.mark.usefixtures("all_lit")
 @pytest.mark.parametrize(("share", "blend"), [(1.9, 1.0), (2.1, 0.0)])
 def test_finish_without_blending_takes_all_or_nothing(
     share: float, blend: float, own_pairs: Pairs, tmp_path: Path
