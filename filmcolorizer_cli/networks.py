@@ -219,6 +219,16 @@ class Encoder(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.frozen: tuple[nn.Module, ...] = ()
 
+    @property
+    def delicate(self) -> tuple[nn.Module, ...]:
+        """What computes in float32 always.
+
+        In bfloat16 the first depthwise convolution, with its batch norm folded into it, shifts the
+        chroma of all that is seen by a code and more: its rounded weights no longer sum up to what
+        they did. The film's error was a tenth larger so; and in float32 these take no longer.
+        """
+        return self.stem, self.stages[0]
+
     def freeze(self, stages: int) -> None:
         """Train neither so many stages nor the stem before them, batch norms included.
 
@@ -249,9 +259,12 @@ class Encoder(nn.Module):
 
     def forward(self, luma: Tensor) -> list[Tensor]:
         """Features at 1/2, 1/4, 1/8, 1/16 and 1/32 of (B, 1, H, W), sizes rounded up."""
-        x = self.stem(luma * 2 - 1)
-        features = []
-        for number, stage in enumerate(self.stages):
+        with torch.autocast(luma.device.type, enabled=False):
+            x = luma.float() * 2 - 1
+            for module in self.delicate:
+                x = module(x)
+        features = [x]
+        for number, stage in enumerate(self.stages[1:], start=1):
             x = stage(x)
             if number in SKIP_STAGES:
                 features.append(x)
@@ -486,11 +499,13 @@ def for_inference(network: Network, device: torch.device) -> Network:
     would turn them into it for each picture anew.
     """
     folded: Any = fold_batch_norms(network).to(device)
+    delicate = folded.encoder.delicate if isinstance(folded, FilmNetwork) else ()
+    in_float32 = {part for module in delicate for part in module.modules()}
     in_bfloat16 = computes_in_bfloat16(device)
     for module in folded.modules():
         if isinstance(module, nn.ReLU | nn.ReLU6):
             module.inplace = True
-        elif isinstance(module, nn.Conv2d) and in_bfloat16:
+        elif isinstance(module, nn.Conv2d) and in_bfloat16 and module not in in_float32:
             module.bfloat16()
     return folded.to(memory_format=torch.channels_last)
 
