@@ -14,7 +14,7 @@ Size = tuple[int, int]  # height and width, in pixels
 
 
 MOST_STRETCH = 0.4  # of the logarithm of width by height
-LEAST_PATCH, MOST_PATCH = 0.1, 0.5  # of the area of a picture
+SMALLEST_PATCH = 0.1  # of the area of a picture
 
 
 def random_part(
@@ -67,7 +67,9 @@ def vary_tone(luma: Tensor, dice: random.Random) -> Tensor:
     return luma.clamp(0, 1) ** dice.uniform(0.6, 1.6) * (high - low) + low
 
 
-def patched(pictures: Tensor, share: float, generator: torch.Generator) -> Tensor:
+def patched(
+    pictures: Tensor, share: float, generator: torch.Generator, *, largest: float
+) -> Tensor:
     """Pictures, a share of which show the one before them in a rectangle.
 
     So none is known by its whole. Source: Yun et al. 2019, "CutMix".
@@ -75,6 +77,7 @@ def patched(pictures: Tensor, share: float, generator: torch.Generator) -> Tenso
     Args:
         pictures: (B, C, H, W).
         generator: on their device.
+        largest: of the rectangles, as a share of the picture's area.
     """
     count, _, height, width = pictures.shape
     device = pictures.device
@@ -82,7 +85,7 @@ def patched(pictures: Tensor, share: float, generator: torch.Generator) -> Tenso
     def dice() -> Tensor:
         return torch.rand(count, 1, 1, 1, generator=generator, device=device)
 
-    area = LEAST_PATCH + (MOST_PATCH - LEAST_PATCH) * dice()
+    area = SMALLEST_PATCH + (largest - SMALLEST_PATCH) * dice()
     shape = (2 * dice() - 1).exp()
     tall, wide = (area * shape).sqrt().clamp_max(1), (area / shape).sqrt().clamp_max(1)
     top, left = dice() * (1 - tall), dice() * (1 - wide)

@@ -52,6 +52,8 @@ WARMUP_STEPS = 200
 GOOD_LOSS = 0.02
 COLORFULNESS_FLOOR = 0.01  # where colourfulness begins to count, squared
 
+LARGEST_PATCH = 0.3  # of the area of a part that another one is shown in
+
 # A film's own training: minutes on two cores, however many pairs there are.
 FILM_PICTURES = 8_000  # that a training sees where later shots are foreign to it
 WHOLE_FILM_PICTURES = 18_000  # and where it sees all shots, and is to learn them by heart
@@ -370,7 +372,7 @@ class PairSource:
             batch.append(part)
         parts = torch.stack(batch)
         if augmentation.patched_share:
-            parts = patched(parts, augmentation.patched_share, generator)
+            parts = patched(parts, augmentation.patched_share, generator, largest=LARGEST_PATCH)
         luma, rgb, known = parts.split((1, 3, 1), dim=1)
         return luma, unmixed(rgb, known), known
 
