@@ -34,15 +34,16 @@ def random_part(
         least: the part's smallest size, as a share of the largest part of this shape.
         mirrors: whether half of the parts are mirrored.
         stretch: by how much the part's shape is another one: the standard deviation of the
-            logarithm of how much its width by height differs.
+            logarithm of how much its width by height differs, before what exceeds the picture is
+            cut.
 
     Returns:
         (C, *size), in [0, 1].
     """
     height, width = picture.shape[-2:]
     scale = min(height / size[0], width / size[1]) * dice.uniform(least, 1.0)
-    bell = dice.gauss(0.0, stretch) if stretch else 0.0
-    wider = math.exp(max(min(bell, MOST_STRETCH), -MOST_STRETCH) / 2)
+    log_stretch = dice.gauss(0.0, stretch) if stretch else 0.0
+    wider = math.exp(max(min(log_stretch, MOST_STRETCH), -MOST_STRETCH) / 2)
     part = (
         min(max(round(size[0] * scale / wider), 1), height),
         min(max(round(size[1] * scale * wider), 1), width),
@@ -82,14 +83,14 @@ def patched(
     count, _, height, width = pictures.shape
     device = pictures.device
 
-    def dice() -> Tensor:
+    def uniform() -> Tensor:
         return torch.rand(count, 1, 1, 1, generator=generator, device=device)
 
-    area = SMALLEST_PATCH + (largest - SMALLEST_PATCH) * dice()
-    shape = (2 * dice() - 1).exp()
+    area = SMALLEST_PATCH + (largest - SMALLEST_PATCH) * uniform()
+    shape = (2 * uniform() - 1).exp()
     tall, wide = (area * shape).sqrt().clamp_max(1), (area / shape).sqrt().clamp_max(1)
-    top, left = dice() * (1 - tall), dice() * (1 - wide)
+    top, left = uniform() * (1 - tall), uniform() * (1 - wide)
     rows = torch.linspace(0, 1, height, device=device)[:, None]
     columns = torch.linspace(0, 1, width, device=device)
     is_inside = (rows >= top) & (rows < top + tall) & (columns >= left) & (columns < left + wide)
-    return torch.where((dice() < share) & is_inside, pictures.roll(1, dims=0), pictures)
+    return torch.where((uniform() < share) & is_inside, pictures.roll(1, dims=0), pictures)

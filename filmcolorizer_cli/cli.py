@@ -615,7 +615,7 @@ def train(
             min=0.0,
             max=1.0,
             help="The learning rate, at its highest.",
-            show_default="0.0005 for film, 0.003 where --split is interleaved or none,"
+            show_default="0.002 for film, 0.003 where --split is interleaved or none,"
             " 0.0001 for classic",
         ),
     ] = None,

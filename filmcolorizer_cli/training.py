@@ -51,7 +51,6 @@ WARMUP_STEPS = 200
 # Up to about this a picture's loss counts in proportion, beyond it by its logarithm, as in PSNR.
 GOOD_LOSS = 0.02
 COLORFULNESS_FLOOR = 0.01  # where colourfulness begins to count, squared
-
 LARGEST_PATCH = 0.3  # of the area of a part that another one is shown in
 
 # A film's own training: minutes on two cores, however many pairs there are.
@@ -141,7 +140,8 @@ class TrainingOptions:
         augmentation: None to show the stills themselves, whole.
         frozen_stages: so many of the encoder's first stages (and what comes before them) keep the
             weights they came with.
-        blend: keep what does best between the first weights and the trained ones, not only of both.
+        blend: keep what does best between the first weights and the trained ones, be it those with
+            the least loss or the last, and not only one of both.
         weight_decay: of `film` (AdamW's).
         colorfulness_weight: of a unit of colourfulness too much or too little, in `film_loss`.
         liveliness: of `film`; the share that is made up for, once it is trained, of what colours
@@ -153,7 +153,8 @@ class TrainingOptions:
         path_drop_rate, feature_drop_rate: of `film`; how often parts of it are left out at random
             (`Encoder.drop_paths`, `FilmNetwork.drop_features`).
         shot_balance: how much the stills of long shots are shown less often: 0 shows each as often
-            as the others, 1 each shot, 0.5 is square-root sampling (Mahajan et al. 2018, "Exploring
+            as the others, 1 each shot; beyond 0 they are drawn with replacement, so that an epoch
+            leaves some out. 0.5 is square-root sampling (Mahajan et al. 2018, "Exploring
             the limits of weakly supervised pretraining").
     """
 
@@ -175,7 +176,7 @@ class TrainingOptions:
 
     def seed_of(self, epoch: int) -> int:
         """What decides all that is random in an epoch."""
-        return self.seed * 1_000_003 + epoch
+        return (self.seed * 1_000_003 + epoch) % 2**63
 
     @property
     def early_epochs(self) -> int:
@@ -255,7 +256,7 @@ class Outcome:
         trained_share: 1 for the trained weights, 0 for those it began with, between for a blend.
         validation_mse, first_validation_mse: of these weights, and of those it began with; on
             R'G'B' in [-1, 1] at the size that the network looks at.
-        epoch: after which the trained weights are those.
+        epoch: whose trained weights have a share in these; of no meaning where that is 0.
     """
 
     trained_share: float
@@ -307,7 +308,7 @@ class PairSource:
         size = (pairs.height, pairs.width) if options.augmentation else self.size
         chosen = pairs.part("train", split)
         self.training = _load_stills(pairs, chosen, *size)
-        self.odds = _odds(chosen, options.shot_balance)
+        self.shot_weights = _shot_weights(chosen, options.shot_balance)
         self.validation = _load_stills(pairs, pairs.part("validation", split), *self.size)
         if len(self.training[0]) < 2:
             raise TrainingError(
@@ -319,7 +320,9 @@ class PairSource:
             "training pairs": len(self.training[0]),
             "validation pairs": len(self.validation[0]),
             "picture size": f"{width}x{height}",
-            "checksum of the pictures": _checksum(*self.training, *self.validation),
+            "checksum of the pictures": _checksum(
+                *self.training, *self.validation, self.shot_weights
+            ),
         }
 
     def training_batches(self, epoch: int) -> Iterator[Batch]:
@@ -335,12 +338,12 @@ class PairSource:
 
     def _order(self, generator: torch.Generator) -> Tensor:
         """The numbers of the stills that an epoch shows."""
-        count = len(self.odds)
+        count = len(self.training[0])
         pictures = pictures_per_epoch(count, self.options)
         if self.options.shot_balance:
-            return self.odds.multinomial(pictures, replacement=True, generator=generator)
-        passes = range(pictures // count)
-        return torch.cat([torch.randperm(count, generator=generator) for _ in passes])
+            return self.shot_weights.multinomial(pictures, replacement=True, generator=generator)
+        passes = pictures // count
+        return torch.cat([torch.randperm(count, generator=generator) for _ in range(passes)])
 
     def _parts(
         self,
@@ -388,7 +391,7 @@ def _multiple_of_16(pixels: float) -> int:
 
 
 def steps_per_epoch(pairs: int, options: TrainingOptions) -> int:
-    """How many batches show all pairs, as often as it takes.
+    """How many batches show so many pictures as `pictures_per_epoch` tells.
 
     A last one alone joins the batch before it, since batch norm cannot learn from one picture.
     """
@@ -533,9 +536,9 @@ class Trainer:
 
         Between weights that know much and those trained from them on little lie weights that know
         both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). What tells them apart
-        is the squared error that `eval` shows, not the loss, which trained weights are better at
-        for the colourfulness that it asks of them. Of the colourfulness that is lacking nonetheless
-        some is made up for at last.
+        is the squared error that `eval` shows, not the loss; so blends are made of the last weights
+        as well as of those with the least loss. Of the colourfulness that is lacking some is made
+        up for at last, which may cost a part of what the error has gained, but never all of it.
         """
         network = copy.deepcopy(self.network)
         ends, shares = {self.best.epoch: self.best_state}, [1.0]
@@ -844,7 +847,7 @@ def _with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
-def _odds(chosen: list[Pair], balance: float) -> Tensor:
+def _shot_weights(chosen: list[Pair], balance: float) -> Tensor:
     """How often each pair is shown, (N,), to be compared with each other only."""
     lengths = Counter(pair.shot for pair in chosen)
     return torch.tensor([lengths[pair.shot] ** -balance for pair in chosen])

@@ -25,6 +25,7 @@ from filmcolorizer_cli.networks import (
     ClassicConfig,
     Config,
     FilmNetwork,
+    InvertedResidual,
     Network,
     autocast,
     build,
@@ -266,8 +267,9 @@ def test_pair_source_augmented_shows_the_same_part_of_both_stills(telling_pairs:
 
 def test_pair_source_augmented_patches_luma_and_colours_alike(telling_pairs: Pairs) -> None:
     """Red is luma and green its inverse, wherever they come from; blue tells from which pair."""
-    _, rgb, _ = augmented(telling_pairs, tone_share=0.0, patched_share=0.5)
+    luma, rgb, _ = augmented(telling_pairs, tone_share=0.0, patched_share=0.5)
     red, green, blue = rgb.unbind(1)
+    torch.testing.assert_close(luma[:, 0], red)
     torch.testing.assert_close(red + green, torch.ones_like(red))
     numbers = (blue * 25.5).round().flatten(1)
     is_of_two = (numbers != numbers[:, :1]).any(dim=1)
@@ -306,7 +308,10 @@ def test_pair_source_shows_long_shots_less_often(
     assert counts[2] / counts[3] == pytest.approx(expected**2, rel=0.15)
 
 
-def test_pair_source_augmented_shows_where_colours_are_known(telling_pairs: Pairs) -> None:
+@pytest.mark.parametrize("patched_share", [0.0, 0.5])
+def test_pair_source_augmented_shows_where_colours_are_known(
+    patched_share: float, telling_pairs: Pairs
+) -> None:
     """The red of each still is its luma; where it is transparent it is grey, so green is as well.
 
     Parts are enlarged or reduced, so that in between both mix.
@@ -317,7 +322,7 @@ def test_pair_source_augmented_shows_where_colours_are_known(telling_pairs: Pair
             painted = still.convert("RGBA")
         painted.paste((0, 0, 0, 0), (0, 0, 20, 32))
         painted.save(path)
-    _, rgb, known = augmented(telling_pairs)
+    _, rgb, known = augmented(telling_pairs, patched_share=patched_share)
     red, green, _ = rgb.unbind(1)
     is_known, is_unknown = known[:, 0] > 0.99, known[:, 0] < 1e-6
     assert is_known.float().mean() > 0.3 < is_unknown.float().mean()
@@ -1080,6 +1085,16 @@ def test_run_validates_and_keeps_the_average_of_the_last_weights(
     assert trainer.history[-1].validation_loss == pytest.approx(of_average, rel=2e-4)
 
 
+def test_trainer_leaves_out_as_much_as_its_options_tell(tmp_path: Path) -> None:
+    network = fresh(TINY)
+    assert isinstance(network, FilmNetwork)
+    chosen = options(1, path_drop_rate=0.2, feature_drop_rate=0.1)
+    trainer_of(network, Noise(steps_per_epoch=1), chosen, tmp_path)
+    assert network.feature_drop_rate == 0.1
+    *_, last = (m for m in network.encoder.modules() if isinstance(m, InvertedResidual))
+    assert 0.15 < last.drop_rate < 0.2
+
+
 def test_run_keeps_the_very_weights_of_classic(tmp_path: Path) -> None:
     network, chosen = fresh(CLASSIC), options(1, averaging_share=1 / 4)
     trainer = trainer_of(network, Noise(steps_per_epoch=8), chosen, tmp_path)
@@ -1254,7 +1269,7 @@ def test_train_on_a_handful_of_stills_helps_and_does_not_ruin_the_rest(
 ) -> None:
     """Eight stills of as many shots, of two minutes of a film of ten; their colours are true.
 
-    A hand that paints stills leaves them so, and deletes the others. Eight epochs of the 31 that
+    A hand that paints stills leaves them so, and deletes the others. Eight epochs of the 16 that
     are the default already do it.
     """
     film = probe(shared_data / "film" / "big_buck_bunny_360p.mp4")
