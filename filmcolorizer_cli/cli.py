@@ -596,8 +596,8 @@ def train(
             min=1,
             help="Rounds over the training pairs; where these are few, a round shows each several"
             " times.",
-            show_default="what makes 8,000 pictures, 18,000 where --split is interleaved,"
-            " 6,000 where it is none; 20 for classic",
+            show_default="what makes 8,000 pictures, 16,000 where --init is none, 18,000 where"
+            " --split is interleaved, 6,000 where it is none; 20 for classic",
         ),
     ] = None,
     batch_size: Annotated[

@@ -51,10 +51,10 @@ WARMUP_STEPS = 200
 # Up to about this a picture's loss counts in proportion, beyond it by its logarithm, as in PSNR.
 GOOD_LOSS = 0.02
 COLORFULNESS_FLOOR = 0.01  # where colourfulness begins to count, squared
-LARGEST_PATCH = 0.3  # of the area of a part that another one is shown in
 
 # A film's own training: minutes on two cores, however many pairs there are.
 FILM_PICTURES = 8_000  # that a training sees where later shots are foreign to it
+SCRATCH_PICTURES = 16_000  # and where it begins with weights that know no colours
 WHOLE_FILM_PICTURES = 18_000  # and where it sees all shots, and is to learn them by heart
 # And where these are a few painted ones: of eight shots of Big Buck Bunny three times as many made
 # the error no less (0.18 of before), and that of all others more (0.94 of before instead of 0.91).
@@ -101,6 +101,7 @@ class Augmentation:
         mirrors: whether half of the parts are mirrored.
         stretch: by how much they differ in shape; see `augmentation.random_part`.
         patched_share: of the parts, that show another one in a rectangle.
+        largest_patch: of these rectangles, as a share of the part's area.
     """
 
     squares: bool
@@ -111,6 +112,7 @@ class Augmentation:
     mirrors: bool
     stretch: float = 0.0
     patched_share: float = 0.0
+    largest_patch: float = 0.0
 
 
 # For shots that are foreign to the network, and for those that it is to learn by heart: as they are
@@ -124,6 +126,7 @@ TO_GENERALIZE = Augmentation(
     mirrors=True,
     stretch=0.15,
     patched_share=0.4,
+    largest_patch=0.3,
 )
 BY_HEART = Augmentation(
     squares=False, least_crop=0.9, early_scale=0.6, scale=1.0, tone_share=0.0, mirrors=False
@@ -196,8 +199,12 @@ def default_options(
     """
     if arch == ClassicConfig.arch:
         return TrainingOptions(epochs=20, batch_size=16, learning_rate=1e-4)
-    pictures = WHOLE_FILM_PICTURES if shows_all else FILM_PICTURES
-    pictures = PAINTED_PICTURES if is_painted else pictures
+    if is_painted:
+        pictures = PAINTED_PICTURES
+    elif shows_all:
+        pictures = WHOLE_FILM_PICTURES
+    else:
+        pictures = FILM_PICTURES if is_pretrained else SCRATCH_PICTURES
     fewest = FEWEST_EPOCHS_BY_HEART if shows_all else FEWEST_EPOCHS
     options = TrainingOptions(
         epochs=max(fewest, round(pictures / (pairs * _passes(pairs)))),
@@ -375,7 +382,9 @@ class PairSource:
             batch.append(part)
         parts = torch.stack(batch)
         if augmentation.patched_share:
-            parts = patched(parts, augmentation.patched_share, generator, largest=LARGEST_PATCH)
+            parts = patched(
+                parts, augmentation.patched_share, generator, largest=augmentation.largest_patch
+            )
         luma, rgb, known = parts.split((1, 3, 1), dim=1)
         return luma, unmixed(rgb, known), known
 

@@ -687,8 +687,9 @@ def test_help_tells_the_defaults_that_there_are() -> None:
         for arch, shows_all in (("film", False), ("film", True), ("classic", False))
     )
     assert shown["epochs"] == (
-        f"what makes {training.FILM_PICTURES:,} pictures, {training.WHOLE_FILM_PICTURES:,} where"
-        f" --split is interleaved, {training.PAINTED_PICTURES:,} where it is none;"
+        f"what makes {training.FILM_PICTURES:,} pictures, {training.SCRATCH_PICTURES:,} where"
+        f" --init is none, {training.WHOLE_FILM_PICTURES:,} where --split is interleaved,"
+        f" {training.PAINTED_PICTURES:,} where it is none;"
         f" {classic.epochs} for classic"
     )
     assert shown["learning_rate"] == (

@@ -47,6 +47,7 @@ from filmcolorizer_cli.training import (
     FILM_PICTURES,
     GOOD_LOSS,
     PAINTED_PICTURES,
+    SCRATCH_PICTURES,
     WHOLE_FILM_PICTURES,
     Augmentation,
     Batch,
@@ -239,7 +240,7 @@ def telling_pairs(own_pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> Pairs:
 
 def augmented(pairs: Pairs, epoch: int = 1, **changes: Any) -> Batch:
     """All luma, all R'G'B' and where it is known, of an epoch of augmented pictures."""
-    augmentation = replace(SQUARES, **changes)
+    augmentation = replace(SQUARES, largest_patch=0.5, **changes)
     batches = source(pairs, augmentation=augmentation).training_batches(epoch)
     luma, rgb, known = (torch.cat(planes) for planes in zip(*batches, strict=True))
     return luma, rgb, known
@@ -720,9 +721,14 @@ def test_default_options_of_film_take_as_long_however_many_pairs(
 
 
 @pytest.mark.parametrize(
-    ("shows_all", "pictures"), [(False, FILM_PICTURES), (True, WHOLE_FILM_PICTURES)]
+    ("is_pretrained", "shows_all", "pictures"),
+    [
+        (True, False, FILM_PICTURES),
+        (False, False, SCRATCH_PICTURES),
+        (True, True, WHOLE_FILM_PICTURES),
+        (False, True, WHOLE_FILM_PICTURES),
+    ],
 )
-@pytest.mark.parametrize("is_pretrained", [False, True])
 def test_default_options_of_film_show_as_many_pictures_whatever_the_count(
     is_pretrained: bool, shows_all: bool, pictures: int
 ) -> None:
@@ -1177,7 +1183,7 @@ THREE_EPOCHS = {
         options(
             3,
             averaging_share=1 / 3,
-            augmentation=replace(GROWING, stretch=0.2, patched_share=0.5),
+            augmentation=replace(GROWING, stretch=0.2, patched_share=0.5, largest_patch=0.5),
             frozen_stages=2,
             blend=True,
             path_drop_rate=0.2,
