@@ -1354,6 +1354,8 @@ def _follow_training(
     def status(step: Step | Outcome) -> console.Status:
         if isinstance(step, training.Outcome):
             return console.Status(0, "training", "")
+        if step.finished and step.epoch == options.epochs:
+            return console.Status(step.pictures, "choosing weights", "")
         best = f", best {watcher.best.epoch}" if watcher.best else ""
         label = f"epoch {step.epoch}/{options.epochs}"
         return console.Status(step.pictures, label, f"loss {step.loss:.4f}{best}")
@@ -1438,7 +1440,7 @@ def _made_by(model: Model, device: str, options: Mapping[str, object]) -> MadeBy
     from filmcolorizer_cli import training
     from filmcolorizer_cli.evaluation_page import MadeBy
 
-    topics = ("description", "best_epoch", "trained_share", "data", "licence")
+    topics = ("description", "epoch", "trained_share", "data", "licence")
     about = {t.replace("_", " "): str(model.about[t]) for t in topics if t in model.about}
     facts = {
         "model": str(model.path),

@@ -757,7 +757,7 @@ def train(
         "film": pairs.film,
         "split": split.describe(),
         "training": asdict(options),
-        "best_epoch": outcome.epoch,
+        "epoch": outcome.epoch,
         "trained_share": outcome.trained_share,
         "pairs": len(source.training[0]),
     }

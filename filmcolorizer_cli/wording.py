@@ -57,9 +57,12 @@ def describe_outcome(outcome: Outcome) -> str:
     if outcome.trained_share == 0:
         return f"nothing beat the first weights on the validation part, so they are kept: {errors}"
     if outcome.trained_share == 1:
-        return f"kept the trained weights: {errors}"
+        return f"kept the weights of epoch {outcome.epoch}: {errors}"
     share = f"{outcome.trained_share:.0%}"
-    return f"kept weights {share} of the way from the first to the trained ones: {errors}"
+    return (
+        f"kept weights {share} of the way from the first ones to those of epoch {outcome.epoch}:"
+        f" {errors}"
+    )
 
 
 def describe_size(film: Film) -> str:

@@ -14,15 +14,17 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage.data
 import torch
+from rich.console import Console
 from torch import nn
 
-from filmcolorizer_cli import networks
+from filmcolorizer_cli import console, networks
 from filmcolorizer_cli.color import half_size
 from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
@@ -448,3 +450,13 @@ def vivid_weights(clip_folder: Path) -> Path:
     path = clip_folder / "vivid.safetensors"
     save(vivid_network(), path, about={"description": "strong colours"})
     return path
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> StringIO:
+    """What a person at a wide terminal sees on stderr."""
+    screen = StringIO()
+    monkeypatch.setattr(
+        console, "err", Console(file=screen, force_terminal=True, width=120, color_system=None)
+    )
+    return screen

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields, replace
 from fractions import Fraction
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from filmcolorizer_cli import (
     cli,
     colorizing,
     comparison,
+    console,
     evaluation,
     metrics,
     networks,
@@ -562,8 +564,8 @@ def kept_weights(said: str, history: list[training.Epoch]) -> float:
         f"best of {len(history)} epochs: {best.epoch}, training loss {best.training_loss:.4f},"
         f" validation loss {best.validation_loss:.4f}"
     )
-    pattern = r"kept the trained weights: validation MSE (\d\.\d{4}), before training (\d\.\d{4})"
-    found = re.fullmatch(pattern, second)
+    errors = r"validation MSE (\d\.\d{4}), before training (\d\.\d{4})"
+    found = re.fullmatch(f"kept the weights of epoch {best.epoch}: {errors}", second)
     assert found is not None, second
     assert float(found[1]) < float(found[2])
     return float(found[2])
@@ -627,7 +629,7 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
     model = weights.find_model("c.safetensors")
     measured = {"trained_share", "validation_mse", "first_validation_mse", "epoch"}
     assert set(said["kept"]) == measured
-    assert said["kept"]["epoch"] == model.about["best_epoch"] == said["best"]["epoch"]
+    assert said["kept"]["epoch"] == model.about["epoch"] == said["best"]["epoch"]
     first = said["kept"]["first_validation_mse"]
     assert said["kept"]["validation_mse"] == pytest.approx(min(best, first), rel=2e-3)
     assert said["kept"]["trained_share"] == model.about["trained_share"] == float(best <= first)
@@ -884,6 +886,25 @@ def test_train_says_a_line_an_epoch_without_a_terminal(pairs: Pairs) -> None:
     assert second.endswith(f"; best epoch {best}")
 
 
+def test_train_tells_a_terminal_that_it_chooses_the_weights(
+    pairs: Pairs, terminal: StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which takes a while after the last epoch."""
+    shown_before: list[str] = []
+    finish = training.Trainer.finish
+
+    def slowly(trainer: training.Trainer) -> Any:
+        time.sleep(0.5)  # the bar is drawn ten times a second
+        shown_before.append(terminal.getvalue())
+        return finish(trainer)
+
+    monkeypatch.setattr(console, "QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(training.Trainer, "finish", slowly)
+    succeed("train", pairs.folder, "--arch", "classic", *QUICK_TRAINING)
+    [shown] = shown_before
+    assert "choosing weights" in shown
+
+
 def test_train_logs_for_tensorboard(pairs: Pairs) -> None:
     pytest.importorskip("tensorboard")
     some = ("--arch", "classic", *QUICK_TRAINING)
@@ -981,12 +1002,12 @@ def test_eval_report_tells_of_the_training(pairs: Pairs) -> None:
     folder = Path("x[/old]")  # what rich would take for markup
     folder.parent.mkdir()
     shutil.copytree(pairs.folder, folder)
-    about = {"best_epoch": 3, "trained_share": 0.75}
+    about = {"epoch": 3, "trained_share": 0.75}
     weights.save(build(TINY), Path("film.safetensors"), about=about)
     some = ("eval", folder, "--model", "film.safetensors", "--report", "report", "--overwrite")
     assert succeed(*some).startswith(f"{folder}, network film: ")
     page = Path("report/index.html").read_text()
-    for name, value in (("best epoch", "3"), ("trained share", "0.75")):
+    for name, value in (("epoch", "3"), ("trained share", "0.75")):
         assert re.search(f">{name}</t[hd]>\\s*<td>{value}</td>", page), page[-3000:]
     Path("film.csv").write_text("name,price\nbread,2\n")
     assert fail(*some).startswith("film.csv is no history of a training, ")

@@ -18,16 +18,6 @@ from rich.console import Console
 from filmcolorizer_cli import console
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> StringIO:
-    """What a person at a wide terminal sees on stderr."""
-    screen = StringIO()
-    monkeypatch.setattr(
-        console, "err", Console(file=screen, force_terminal=True, width=120, color_system=None)
-    )
-    return screen
-
-
 def test_track_passes_everything_on() -> None:
     assert list(console.track(iter("abc"), 3, "letters")) == ["a", "b", "c"]
 

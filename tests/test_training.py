@@ -822,7 +822,7 @@ def test_train_yields_each_step_and_writes_all_it_promises(
             "feature_drop_rate": 0.0,
             "shot_balance": 0.0,
         },
-        "best_epoch": best.epoch,
+        "epoch": best.epoch,
         "trained_share": outcome.trained_share,
         "pairs": 8,
     }
@@ -868,7 +868,7 @@ def test_train_keeps_the_weights_of_the_best_epoch(
     best = losses.index(min(losses))
     assert best < 7, "the last epoch should do harm"
     about = read_model(output).about
-    assert (about["best_epoch"], about["trained_share"]) == (best + 1, 1)
+    assert (about["epoch"], about["trained_share"]) == (best + 1, 1)
     _, saved = read_tensors(output)
     assert_same_tensors(saved, states[best])
     assert not torch.equal(saved["head.weight"], states[-1]["head.weight"])
