@@ -57,7 +57,7 @@ FILM_PICTURES = 8_000  # that a training sees where later shots are foreign to i
 SCRATCH_PICTURES = 16_000  # and where it begins with weights that know no colours
 WHOLE_FILM_PICTURES = 18_000  # and where it sees all shots, and is to learn them by heart
 # And where these are a few painted ones: of eight shots of Big Buck Bunny three times as many made
-# the error no less (0.18 of before), and that of all others more (0.94 of before instead of 0.91).
+# the error no less, and that of all others more.
 PAINTED_PICTURES = 6_000
 FEWEST_EPOCHS = 2  # however many pairs there are
 FEWEST_EPOCHS_BY_HEART = 4
