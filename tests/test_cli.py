@@ -706,7 +706,7 @@ def test_help_tells_the_defaults_that_there_are() -> None:
 def test_train_film_takes_by_default_what_suits_the_pairs(
     pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = {"FILM_PICTURES": 48, "PICTURES_PER_EPOCH": 16, "FEWEST_EPOCHS": 1}
+    changes = {"SCRATCH_PICTURES": 48, "PICTURES_PER_EPOCH": 16, "FEWEST_EPOCHS": 1}
     for name, value in changes.items():
         monkeypatch.setattr(training, name, value)
     succeed("train", pairs.folder, "--init", "none", "--size", 32, "--device", "cpu")
