@@ -1353,7 +1353,7 @@ def _follow_training(
 
     def status(step: Step | Outcome) -> console.Status:
         if isinstance(step, training.Outcome):
-            return console.Status(0, "training", "")
+            return console.Status(0, "choosing weights", "")
         if step.finished and step.epoch == options.epochs:
             return console.Status(step.pictures, "choosing weights", "")
         best = f", best {watcher.best.epoch}" if watcher.best else ""
