@@ -111,6 +111,7 @@ def read_aligned(
     *,
     picture: Area | None = None,
     matrix: str | None = None,
+    quiets_chroma: bool = False,
     cuts_file: Path | None = None,
 ) -> Iterator[AlignedPicture]:
     """Yield both films' pictures of each moment that lies in a segment, in order.
@@ -122,7 +123,7 @@ def read_aligned(
         picture: the part of the black-and-white film's frames to show. Without it, pictures show
             what both films do, trimmed to the shape of that in the longest segment.
         matrix: of Cb and Cr, a key of ``color.MATRICES``; the coloured film's own if not given.
-        cuts_file: see `Sampling`; times count from the first moment.
+        quiets_chroma, cuts_file: see `Sampling`; times of cuts count from the first moment.
 
     Raises:
         VideoError: a film cannot be read.
@@ -157,6 +158,7 @@ def read_aligned(
             duration_seconds=len(part) * moments.step_seconds * segment.rate,
             rate=segment.rate,
             every=moments.every,
+            quiets_chroma=quiets_chroma,
         )
         for wanted, ycbcr in zip(part, read_ycbcr(color, sampling, matrix=matrix), strict=False):
             luma = next((plane for number, plane in lumas if number == wanted), None)

@@ -49,6 +49,13 @@ HARDWARE_DECODERS = {
 }  # fmt: skip
 SCALING = "area+accurate_rnd+full_chroma_int"  # flags of ffmpeg's scaler
 CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot begins
+# ffmpeg's noise reduction, for chroma: along time (atadenoise) a pixel is the mean of those in nine
+# frames, as far to either side as each differs from it by no more than the first limit, and all
+# together by no more than the second, as shares of the range; in the picture (vaguedenoiser)
+# wavelets lose so many codes of 8 bits.
+CHROMA_PLANES = 0b110
+STEADY_CHROMA, STEADY_CHROMA_IN_ALL = 0.04, 0.1
+CHROMA_NOISE = 2
 # ffmpeg's idet: how much better a field must fit to one neighbour's than to the other's.
 FIELD_THRESHOLD = 1.1
 STRIP_WIDTH, MIN_STRIPS = 64, 12  # pixels, and how many at least, of parts of rows and columns
@@ -110,6 +117,7 @@ class Sampling:
         ticks_file: a file into which the times of these frames are written; see `read_ticks`.
         field_order: the order of the fields that frames are woven of, to make whole pictures of.
         first_fields: the same, to read of each frame the field that was taken first, and no other.
+        quiets_chroma: whether noise is taken off the chroma.
         damage: what of the film is left out, so that the frame before stands for it, as
             `find_damage` gives it; None to raise at what cannot be decoded.
         hardware: what decodes on a graphics card, as `find_hardware_decoder` names it, if anything.
@@ -127,6 +135,7 @@ class Sampling:
     ticks_file: Path | None = None
     field_order: FieldOrder = "progressive"
     first_fields: FieldOrder = "progressive"
+    quiets_chroma: bool = False
     damage: Spans | None = None
     hardware: str | None = None
 
@@ -402,15 +411,23 @@ def _frames(film: Film, sampling: Sampling, coding: Coding) -> Any:
 def _sampled(film: Film, sampling: Sampling, stream: Any, coding: Coding) -> Any:
     """The frames of the wanted times, size, range and matrix, of those of `_timed`."""
     rate = sampling.frame_rate
+    if sampling.quiets_chroma:
+        limits = dict.fromkeys(("1a", "2a"), STEADY_CHROMA) | dict.fromkeys(
+            ("1b", "2b"), STEADY_CHROMA_IN_ALL
+        )
+        stream = stream.filter("atadenoise", p=CHROMA_PLANES, **limits)
     stream = stream.filter("fps", fps=f"{rate.numerator}/{rate.denominator}", start_time=0)
     if sampling.first_fields in ("top", "bottom"):
         stream = stream.filter("field", type=sampling.first_fields)
     width, height = sampling.width or film.width, sampling.height or film.height
-    if sampling.every == 1:  # small frames are looked through for cuts in less time
-        return _with_cuts(sampling, _scaled(film, stream, width, height, coding))
-    # Scaling what is left out takes longer than looking for cuts in full size.
-    stream = _with_cuts(sampling, stream).filter("select", f"not(mod(n,{sampling.every}))")
-    return _scaled(film, stream, width, height, coding)
+    if sampling.every > 1:
+        # Scaling what is left out takes longer than looking for cuts in full size.
+        stream = _with_cuts(sampling, stream).filter("select", f"not(mod(n,{sampling.every}))")
+    if sampling.quiets_chroma:
+        stream = stream.filter("vaguedenoiser", planes=CHROMA_PLANES, threshold=CHROMA_NOISE)
+    stream = _scaled(film, stream, width, height, coding)
+    # Small frames are looked through in less time.
+    return _with_cuts(sampling, stream) if sampling.every == 1 else stream
 
 
 def _with_cuts(sampling: Sampling, stream: Any) -> Any:

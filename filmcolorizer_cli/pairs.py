@@ -414,8 +414,16 @@ def _read_stills(
 ) -> Iterator[AlignedPicture]:
     moments = options.moments
     if bw is not None:
+        # Noise of a worn copy would be learnt by heart, as if it were the film's.
         stills = read_aligned(
-            bw, color, sync_map, moments, size, picture=picture, cuts_file=cuts_file
+            bw,
+            color,
+            sync_map,
+            moments,
+            size,
+            picture=picture,
+            quiets_chroma=True,
+            cuts_file=cuts_file,
         )
         yield from (still for still in stills if still.luma[_shown_pixels(still)].size)
         return

@@ -355,6 +355,46 @@ def test_read_ycbcr_holds_the_luma_of_read_luma(numbered_clip: Path) -> None:
     np.testing.assert_array_equal(lumas, list(read_luma(film, sampling)))
 
 
+def chroma_of(film: Film, **sampling: Any) -> np.ndarray:
+    pictures = list(read_ycbcr(film, Sampling(frame_rate=film.frame_rate, **sampling)))
+    return np.stack(pictures)[..., 1:].astype(float)
+
+
+@pytest.mark.parametrize("every", [1, 5])
+@pytest.mark.parametrize("layout", ["yuv420p", "yuv420p10le"])
+def test_read_ycbcr_takes_noise_off_chroma(
+    layout: str, every: int, mixed_film: Path, tmp_path: Path
+) -> None:
+    """Of things that stand still most of it; luma stays as it is."""
+    noise = "noise=c1s=12:c1f=t+u:c2s=12:c2f=t+u"
+    path = tmp_path / "noisy.mkv"
+    run_ffmpeg("-i", mixed_film, "-vf", f"{noise},format={layout}", "-c:v", "ffv1", path)
+    film = probe(path)
+    true = chroma_of(probe(mixed_film), every=every)
+    noisy = chroma_of(film, every=every)
+    quiet = chroma_of(film, every=every, quiets_chroma=True)
+    before, after = (np.abs(chroma - true).mean() for chroma in (noisy, quiet))
+    assert before > 1.5
+    assert after < 0.6 * before
+    plain, same = (
+        [picture[..., 0] for picture in read_ycbcr(film, Sampling(every=every, quiets_chroma=q))]
+        for q in (False, True)
+    )
+    np.testing.assert_array_equal(plain, same)
+
+
+def test_quieted_chroma_of_a_clean_film_stays(moving_film: Path) -> None:
+    """All of it moves, and no colour of the first shot comes into the second.
+
+    But for the last frames, behind which there is nothing to see where they move.
+    """
+    film = probe(moving_film)
+    true, quiet = chroma_of(film), chroma_of(film, quiets_chroma=True)
+    change = np.abs(quiet - true).mean(axis=(1, 2, 3))
+    assert change[:-2].max() < 1
+    assert np.abs(true[12] - true[11]).mean() > 10, "the shots have other colours"
+
+
 @pytest.mark.parametrize("read", [read_luma, read_ycbcr])
 def test_reading_a_truncated_film_tells_ffmpegs_words(read: Any, tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "whole.mp4", extra=("-movflags", "+faststart"))

@@ -215,6 +215,25 @@ def test_extract_of_one_film_takes_the_grey_from_its_luma(color_film: Path, tmp_
         assert np.abs(color[..., 0].astype(int) - color[..., 2]).max() > 50, "no colour at all"
 
 
+def test_extract_takes_noise_off_the_colours_of_a_copy(mixed_film: Path, tmp_path: Path) -> None:
+    """But not off those of a film that is its own truth."""
+    noise = "noise=c1s=12:c1f=t+u:c2s=12:c2f=t+u"
+    clean = probe(mixed_film)
+    noisy = probe(graded_film(tmp_path / "noisy.mp4", noise, source=mixed_film, crf=4))
+
+    def differences(bw: Film | None, color: Film, name: str) -> np.ndarray:
+        """R' - G' and B' - G', which luma has no part in, amid the stills."""
+        pairs = extract_all(bw, color, alone(color), tmp_path / name, every=6, size=96)
+        stills = np.stack([pairs.read(pair)[1][4:-4, 4:-4] for pair in pairs.pairs]).astype(int)
+        return stills[..., ::2] - stills[..., 1:2]
+
+    true = differences(None, clean, "true")
+    noise_of_film = np.abs(differences(None, noisy, "noisy") - true).mean()
+    noise_of_copy = np.abs(differences(clean, noisy, "quiet") - true).mean()
+    assert noise_of_film > 3
+    assert noise_of_copy < 0.7 * noise_of_film
+
+
 @pytest.mark.parametrize(
     ("first_bw", "first_color", "first_time"), [(0, 10, 0.5), (10, 0, 0.0), (25, 0, 0.0)]
 )
