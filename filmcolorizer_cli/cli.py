@@ -673,7 +673,8 @@ def train(
     parts = _choose_split(folder, wanted)
     history_file = training.history_file(output)
     checkpoint = training.checkpoint_file(output)
-    history = training.interrupted_history(output) if resume else []
+    interrupted = training.interrupted_history(output)
+    history = interrupted if resume else []
     watcher = Watcher(folder, parts, output, history, device=where, board=tensorboard)
     written = [output, history_file, watcher.loss_figure, watcher.samples]
     check_training_targets(written, checkpoint, resume, overwrite)
@@ -681,7 +682,8 @@ def train(
     count, *others = (len(folder.part(part, parts)) for part in PARTS)
     shows_all, is_painted = wanted in NAMED_SPLITS, wanted == "none"
     short_side = size or training.default_size(arch, folder, shows_all=shows_all)
-    network, is_pretrained = _first_network(arch, init, short_side, seed)
+    first = init or ("default" if arch == "film" else "none")
+    network, is_pretrained = _first_network(arch, first, short_side, seed)
     defaults = training.default_options(
         arch,
         count,
@@ -699,7 +701,9 @@ def train(
     if not as_json:
         rest = "" if is_painted else f"; {others[0]} for validation, {others[1]} to test"
         console.note(f"learning from {counted(count, 'pair')}{rest}")
-    steps = training.train(network, folder, parts, options, output, device=where, resume=resume)
+    steps = training.train(
+        network, folder, parts, options, output, device=where, init=first, resume=resume
+    )
     try:
         outcome = _follow_training(steps, watcher, options, count, len(history))
     except (KeyboardInterrupt, SystemExit):
@@ -1367,7 +1371,7 @@ def _follow_training(
     return outcome
 
 
-def _first_network(arch: str, init: str | None, short_side: int, seed: int) -> tuple[Network, bool]:
+def _first_network(arch: str, init: str, short_side: int, seed: int) -> tuple[Network, bool]:
     """The network that training starts from, and whether it knows colours already."""
     import torch
 
@@ -1375,8 +1379,6 @@ def _first_network(arch: str, init: str | None, short_side: int, seed: int) -> t
     from filmcolorizer_cli.networks import ARCHITECTURES, build
 
     torch.manual_seed(seed)
-    if init is None:
-        init = "default" if arch == "film" else "none"
     if init == "none":
         return build(ARCHITECTURES[arch][0](size=short_side)), False
     model = weights.find_model(init)
@@ -1453,9 +1455,7 @@ def _made_by(model: Model, device: str, options: Mapping[str, object]) -> MadeBy
         "python": platform.python_version(),
         "system": platform.platform(),
     }
-    has_history = training.history_file(model.path).is_file()
-    history = training.read_history(model.path) if has_history else []
-    return MadeBy(model.name, history, facts)
+    return MadeBy(model.name, training.read_history(model.path), facts)
 
 
 def _is_pairs(paths: list[Path]) -> bool:

@@ -208,7 +208,7 @@ def _scores(result: Evaluation, name: str) -> Table:
 
 def _losses(history: Sequence[Epoch]) -> Section:
     if not history:
-        return Section("Training", "No history of a training lies beside these weights.")
+        return Section("Training", "These weights do not tell how they were trained.")
     best = min(history, key=lambda epoch: epoch.validation_loss)
     caption = (
         f"Loss over {len(history)} epochs; the best for the validation part is epoch {best.epoch},"

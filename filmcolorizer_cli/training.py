@@ -32,7 +32,7 @@ from filmcolorizer_cli.color import (
     unmixed,
     ycbcr_to_rgb,
 )
-from filmcolorizer_cli.errors import TrainingError
+from filmcolorizer_cli.errors import TrainingError, WeightsError
 from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.networks import (
     ClassicConfig,
@@ -246,13 +246,18 @@ def default_size(arch: str, pairs: Pairs, *, shows_all: bool) -> int:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of a training's history; losses are means over the part."""
+    """One line of a training's history; losses are means over the part.
+
+    Attributes:
+        seconds: that it took; None by the history in weights, since the same training is to give
+            the same file.
+    """
 
     epoch: int
     training_loss: float
     validation_loss: float
     learning_rate: float
-    seconds: float
+    seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -475,6 +480,9 @@ class Trainer:
 
     After each epoch everything needed to go on lies in the checkpoint file. What an epoch does
     depends on the seed and its number alone, so a resumed run equals an uninterrupted one.
+
+    Args:
+        init: what the network's weights are called; none are resumed that began with others.
     """
 
     def __init__(
@@ -485,12 +493,14 @@ class Trainer:
         *,
         checkpoint: Path,
         device: torch.device,
+        init: str | None = None,
     ) -> None:
         self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.source = source
         self.options = options
         self.checkpoint = checkpoint
         self.device = device
+        self.init = init
         self.history: list[Epoch] = []
         self.first_state = _snapshot(network)
         self.best_state = self.first_state
@@ -520,17 +530,15 @@ class Trainer:
             for batch in self.source.training_batches(number):
                 self._set_learning_rate((number - 1) * self.source.steps_per_epoch + len(losses))
                 losses.append(self._step(batch))
-                if not math.isfinite(losses[-1]):
-                    raise TrainingError(
-                        f"the loss became {losses[-1]} in epoch {number}; start again with a lower"
-                        f" --lr than {self.options.learning_rate:g}"
-                    )
+                self._check_finite(losses[-1], number)
                 if len(losses) < self.source.steps_per_epoch:
                     yield Step(number, losses[-1], len(batch[0]))
+            validation_loss = self._validation_loss(self.averaged)
+            self._check_finite(validation_loss, number)
             epoch = Epoch(
                 epoch=number,
                 training_loss=sum(losses) / len(losses),
-                validation_loss=self._validation_loss(self.averaged),
+                validation_loss=validation_loss,
                 learning_rate=self.optimizer.param_groups[-1]["lr"],
                 seconds=time.monotonic() - started,
             )
@@ -539,6 +547,13 @@ class Trainer:
                 self.best_state = _snapshot(self.averaged)
             self.save_checkpoint()
             yield Step(number, losses[-1], len(batch[0]), epoch, self.averaged)
+
+    def _check_finite(self, loss: float, epoch: int) -> None:
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss became {loss} in epoch {epoch}; start again with a lower --lr than"
+                f" {self.options.learning_rate:g}"
+            )
 
     def finish(self) -> tuple[dict[str, Tensor], Outcome]:
         """The weights to keep, once all epochs are done: those nearest to the validation part.
@@ -602,7 +617,7 @@ class Trainer:
             self.average.load_state_dict(_with_prefix(tensors, "average."))
             self.first_state = _with_prefix(tensors, "first.")
             self.best_state = _with_prefix(tensors, "best.")
-            self.history = _epochs_of(metadata)
+            self.history = [Epoch(**epoch) for epoch in json.loads(metadata["history"])]
             self._load_optimizer(_with_prefix(tensors, "optimizer."))
         except (KeyError, RuntimeError, TypeError, ValueError):
             raise TrainingError(
@@ -612,9 +627,9 @@ class Trainer:
 
     def _begun_with(self) -> dict[str, Any]:
         """What a resumed training must have in common with the interrupted one, by name."""
+        # Options may follow from the pairs and the first weights, so that others are named first.
         arch = self.network.config.arch
-        # Options may follow from the pairs, so that other pairs are named first.
-        return {"arch": arch, **self.source.identity, **asdict(self.options)}
+        return {"arch": arch, **self.source.identity, "--init": self.init, **asdict(self.options)}
 
     def _check_options(self, begun_with: dict[str, Any]) -> None:
         for name, value in self._begun_with().items():
@@ -720,15 +735,17 @@ def train(
     output: Path,
     *,
     device: torch.device,
+    init: str | None = None,
     resume: bool = False,
 ) -> Iterator[Step | Outcome]:
     """Train a network on a film's pairs and write the weights that do best on its validation part.
 
-    Beside ``output`` stand its history (`history_file`) and, until the end, its checkpoint
-    (`checkpoint_file`).
+    Beside ``output`` stand its history, for people (`history_file`), and until the end its
+    checkpoint (`checkpoint_file`).
 
     Args:
-        resume: go on from the checkpoint.
+        init: what the network's weights are called.
+        resume: go on from the checkpoint, of a training that began with weights called so.
 
     Yields:
         After every step, so that progress can be shown; last of all the `Outcome`.
@@ -741,12 +758,13 @@ def train(
     """
     height, width = network.config.working_size(pairs.aspect_ratio)
     source = PairSource(pairs, split, options, height=height, width=width)
-    trainer = Trainer(network, source, options, checkpoint=checkpoint_file(output), device=device)
+    checkpoint = checkpoint_file(output)
+    trainer = Trainer(network, source, options, checkpoint=checkpoint, device=device, init=init)
     if resume:
         trainer.load_checkpoint()
         _write_history(trainer.history, history_file(output))  # the kill may have come before it
     else:  # a checkpoint of an earlier training must not be taken for this one's
-        checkpoint_file(output).unlink(missing_ok=True)
+        checkpoint.unlink(missing_ok=True)
     for step in trainer.run():
         if step.finished:
             _write_history(trainer.history, history_file(output))
@@ -760,9 +778,10 @@ def train(
         "epoch": outcome.epoch,
         "trained_share": outcome.trained_share,
         "pairs": len(source.training[0]),
+        "history": [asdict(replace(epoch, seconds=None)) for epoch in trainer.history],
     }
     weights.save(network, output, about=about, state=state)
-    checkpoint_file(output).unlink()
+    checkpoint.unlink()
     yield outcome
 
 
@@ -777,38 +796,37 @@ def history_file(output: Path) -> Path:
 
 
 def read_history(output: Path) -> list[Epoch]:
-    """The epochs that led to these weights.
+    """The epochs that led to these weights, as they tell themselves; none where they do not.
 
     Raises:
-        TrainingError: the file holds something else.
+        WeightsError: they cannot be read, or are damaged.
     """
-    path = history_file(output)
-    with path.open(newline="") as file:
-        try:
-            return [
-                Epoch(int(row.pop("epoch")), **{name: float(value) for name, value in row.items()})
-                for row in csv.DictReader(file)
-            ]
-        except (KeyError, TypeError, ValueError, csv.Error):
-            raise TrainingError(
-                f"{path} is no history of a training, which it should be by its name; move it away"
-            ) from None
+    try:
+        return [Epoch(**epoch) for epoch in weights.read_model(output).about.get("history", [])]
+    except TypeError:
+        raise WeightsError(
+            f"the weights in {output} tell of a training that is none; they are damaged, so give"
+            " others"
+        ) from None
 
 
 def interrupted_history(output: Path) -> list[Epoch]:
     """The epochs that an interrupted training has finished; none where there is no such training.
 
     Raises:
-        WeightsError: its checkpoint is damaged.
+        TrainingError: what has the name of its checkpoint is none, or is damaged.
     """
     checkpoint = checkpoint_file(output)
-    if not checkpoint.is_file():
+    if not checkpoint.exists():
         return []
-    return _epochs_of(weights.read_metadata(checkpoint))
-
-
-def _epochs_of(metadata: dict[str, str]) -> list[Epoch]:
-    return [Epoch(**epoch) for epoch in json.loads(metadata["history"])]
+    try:
+        history = json.loads(weights.read_metadata(checkpoint)["history"])
+        return [Epoch(**epoch) for epoch in history]
+    except (KeyError, TypeError, ValueError, WeightsError):
+        raise TrainingError(
+            f"{checkpoint}, the name of this training's checkpoint, is something else or damaged;"
+            " move it away, or name another file with -o"
+        ) from None
 
 
 def _write_history(history: list[Epoch], path: Path) -> None:

@@ -864,13 +864,55 @@ def test_train_keeps_trained_weights_unless_told(pairs: Pairs) -> None:
         "film.safetensors exists already; name another file with -o, or give --overwrite"
     )
     Path("film.safetensors").unlink()
-    Path("film.checkpoint.safetensors").write_text("half a night's work")
+    checkpoint = Path("film.checkpoint.safetensors")
+    weights.write_tensors(checkpoint, {"half": torch.zeros(1)}, {"history": "[]"})
     assert fail("train", pairs.folder) == (
         "an interrupted training is kept in film.checkpoint.safetensors; go on with --resume, or"
         " start anew with --overwrite"
     )
     succeed("train", pairs.folder, "--arch", "classic", *QUICK_TRAINING, "--overwrite")
     assert "film.checkpoint.safetensors" not in files_in(Path())
+
+
+@pytest.mark.parametrize("option", [None, "--overwrite", "--resume"])
+@pytest.mark.parametrize("kind", ["notes", "weights"])
+def test_train_keeps_what_has_the_name_of_its_checkpoint(
+    kind: str, option: str | None, pairs: Pairs
+) -> None:
+    other = Path("film.checkpoint.safetensors")
+    if kind == "notes":
+        other.write_text("my notes")
+    else:
+        weights.save(build(TINY), other, about={})
+    content = other.read_bytes()
+    assert fail("train", pairs.folder, *([option] if option else [])) == (
+        "film.checkpoint.safetensors, the name of this training's checkpoint, is something else or"
+        " damaged; move it away, or name another file with -o"
+    )
+    assert other.read_bytes() == content
+
+
+def test_train_refuses_to_resume_from_other_first_weights(pairs: Pairs) -> None:
+    some = ("train", pairs.folder, "--size", 32, "--batch-size", 4, "--epochs", 2)
+    weights.save(build(TINY), Path("own.safetensors"), about={})
+    usual = training.default_options("film", 8, is_pretrained=True, shows_all=False)
+    begun = training.train(
+        build(TINY),
+        pairs,
+        split_by_time(pairs.pairs),
+        replace(usual, epochs=2, batch_size=4),
+        Path("film.safetensors"),
+        device=torch.device("cpu"),
+        init="own.safetensors",
+    )
+    next(step for step in begun if isinstance(step, training.Step) and step.finished)
+    begun.close()
+    for option, name in ((["--init", "none"], "none"), ([], "default")):
+        assert fail(*some, *option, "--resume") == (
+            "the interrupted training in film.checkpoint.safetensors was started with --init"
+            f" own.safetensors, not {name}; resume it with the same pairs, --init and other"
+            " options, or start anew with --overwrite"
+        )
 
 
 def test_train_says_a_line_an_epoch_without_a_terminal(pairs: Pairs) -> None:
@@ -1009,8 +1051,22 @@ def test_eval_report_tells_of_the_training(pairs: Pairs) -> None:
     page = Path("report/index.html").read_text()
     for name, value in (("epoch", "3"), ("trained share", "0.75")):
         assert re.search(f">{name}</t[hd]>\\s*<td>{value}</td>", page), page[-3000:]
-    Path("film.csv").write_text("name,price\nbread,2\n")
-    assert fail(*some).startswith("film.csv is no history of a training, ")
+    assert "do not tell how they were trained" in page
+    epochs = [training.Epoch(n, 1 / n, loss, 1e-3, None) for n, loss in ((1, 0.75), (2, 0.5))]
+    about["history"] = [asdict(epoch) for epoch in epochs]
+    weights.save(build(TINY), Path("film.safetensors"), about=about)
+    Path("film.csv").write_text("of another training, or of anything else")
+    succeed(*some)
+    assert (
+        "the best for the validation part is epoch 2, with 0.5"
+        in Path("report/index.html").read_text()
+    )
+    about["history"] = [{"name": "bread", "price": 2}]
+    weights.save(build(TINY), Path("film.safetensors"), about=about)
+    assert fail(*some) == (
+        "the weights in film.safetensors tell of a training that is none; they are damaged, so"
+        " give others"
+    )
 
 
 def test_eval_of_films_writes_a_report(moving_film: Path, vivid_weights: Path) -> None:

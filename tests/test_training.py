@@ -798,7 +798,7 @@ def test_train_yields_each_step_and_writes_all_it_promises(
     columns = ["epoch", "training_loss", "validation_loss", "learning_rate", "seconds"]
     assert [list(row) for row in rows] == [columns] * 3
     assert [float(row["validation_loss"]) for row in rows] == [e.validation_loss for e in epochs]
-    assert read_history(output) == epochs
+    assert read_history(output) == [replace(epoch, seconds=None) for epoch in epochs]
     model = read_model(output)
     best = min(epochs, key=lambda epoch: epoch.validation_loss)
     assert model.about == {
@@ -825,6 +825,7 @@ def test_train_yields_each_step_and_writes_all_it_promises(
         "epoch": best.epoch,
         "trained_share": outcome.trained_share,
         "pairs": 8,
+        "history": [asdict(replace(epoch, seconds=None)) for epoch in epochs],
     }
     assert load(model).config == config
 
@@ -1444,6 +1445,15 @@ def test_train_tells_when_the_loss_is_no_number(
     assert files_in(tmp_path) == []
 
 
+def test_train_tells_when_the_validation_loss_is_no_number(
+    pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be taken for the history of weights that do something."""
+    monkeypatch.setattr(Trainer, "_validation_loss", lambda trainer, network: math.inf)
+    with pytest.raises(TrainingError, match=r"^the loss became inf in epoch 1; start again with"):
+        list(run(TINY, pairs, tmp_path / "film.safetensors", options()))
+
+
 def test_train_on_a_full_disk_leaves_no_half_file(pairs: Pairs, tmp_path: Path) -> None:
     output = tmp_path / "film.safetensors"
     with file_size_limit(100_000), pytest.raises(FilmColorizerError) as caught:
@@ -1492,6 +1502,7 @@ def test_checkpoint_holds_its_options_and_history_in_the_open(interrupted: Path)
         "validation pairs",
         "picture size",
         "checksum of the pictures",
+        "--init",
     }
     [epoch] = json.loads(metadata["history"])
     assert epoch["epoch"] == 1
