@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import json
 import math
+import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -561,8 +562,33 @@ def _write_index(
         "height": size[1],
         "every": every,
         "pairs": [asdict(pair) for pair in pairs],
+        "checksums": {_name_of(still): _checksum(still) for still in _stills_in(folder)},
     }
     (folder / "pairs.json").write_text(json.dumps(content, indent=1) + "\n")
+
+
+def changed_stills(folder: Path) -> list[Path]:
+    """The stills that are not as `extract` wrote them, such as painted ones; by name.
+
+    Without what it noted of them, that is all.
+    """
+    try:
+        written = dict(json.loads((folder / "pairs.json").read_text())["checksums"])
+    except (OSError, KeyError, TypeError, ValueError):
+        written = {}
+    return [s for s in _stills_in(folder) if written.get(_name_of(s)) != _checksum(s)]
+
+
+def _stills_in(folder: Path) -> list[Path]:
+    return sorted(still for side in ("bw", "color") for still in (folder / side).glob("*.png"))
+
+
+def _name_of(still: Path) -> str:
+    return f"{still.parent.name}/{still.name}"
+
+
+def _checksum(still: Path) -> int:
+    return zlib.crc32(still.read_bytes())
 
 
 def _read_still(path: Path, mode: str) -> Image.Image:

@@ -86,11 +86,12 @@ def check_folder_target(folder: Path, overwrite: bool) -> None:
         raise FilmColorizerError(
             f"{folder} exists already; name another folder with -o, or give --overwrite"
         )
-    extracted = (folder / "pairs.json").stat().st_mtime  # the last file that extract writes
-    painted = sorted(still for still in stills if still.stat().st_mtime > extracted)
-    if painted:
+    from filmcolorizer_cli.pairs import changed_stills
+
+    changed = changed_stills(folder)
+    if changed:
         raise FilmColorizerError(
-            f"{painted[0]} was changed since it was extracted, as by painting it by hand; name"
+            f"{changed[0]} was changed since it was extracted, as by painting it by hand; name"
             f" another folder with -o, or delete {folder} if nothing in it is worth keeping"
         )
 

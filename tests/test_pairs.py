@@ -177,7 +177,10 @@ def test_extract_writes_an_index(color_film: Path, tmp_path: Path) -> None:
     pairs = extract_all(None, film, alone(film), tmp_path / "pairs", every=12, size=32, **part)
     identity = {"path": str(color_film), "frame_rate": "24", "duration_seconds": 6.0}
     moments = [(1.5, 1), (2.0, 2), (2.5, 2), (3.0, 2), (3.5, 2), (4.0, 3)]
-    assert json.loads((pairs.folder / "pairs.json").read_text()) == {
+    written = json.loads((pairs.folder / "pairs.json").read_text())
+    checksums = written.pop("checksums")
+    assert {*checksums} == {f"{side}/{n:06d}.png" for side in ("bw", "color") for n in range(1, 7)}
+    assert written == {
         "format": "filmcolorizer-pairs/1",
         "bw": identity,
         "color": identity,

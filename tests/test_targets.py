@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError
+from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.targets import (
     beside,
     check_ending,
@@ -68,16 +70,27 @@ def pairs_folder(folder: Path) -> Path:
     return folder
 
 
-def test_check_folder_target_keeps_what_was_painted_by_hand(tmp_path: Path) -> None:
-    folder = pairs_folder(tmp_path / "pairs")
+def test_check_folder_target_keeps_what_was_painted_by_hand(own_pairs: Pairs) -> None:
+    """Whatever the files' times are, as those of a copied folder."""
+    folder = own_pairs.folder
     with pytest.raises(FilmColorizerError, match="pairs exists already; name another folder"):
         check_folder_target(folder, overwrite=False)
-    check_folder_target(folder, overwrite=True)
     still = folder / "color" / "000001.png"
-    later = folder.joinpath("pairs.json").stat().st_mtime + 60
-    os.utime(still, (later, later))
+    os.utime(still)
+    (folder / "bw" / "000002.png").unlink()
+    (folder / "color" / "000002.png").unlink()
+    check_folder_target(folder, overwrite=True)
+    Image.new("RGB", (43, 32), (255, 0, 0)).save(still)
+    os.utime(still, (1, 1))
     with pytest.raises(FilmColorizerError, match=f"{still} was changed since it was extracted"):
         check_folder_target(folder, overwrite=True)
+
+
+def test_check_folder_target_keeps_what_nothing_is_known_of(own_pairs: Pairs) -> None:
+    index = own_pairs.folder / "pairs.json"
+    index.write_text("{}")
+    with pytest.raises(FilmColorizerError, match=r"bw/000001\.png was changed since"):
+        check_folder_target(own_pairs.folder, overwrite=True)
 
 
 def test_check_folder_target_finds_what_a_kill_left_aside(tmp_path: Path) -> None:
