@@ -33,6 +33,7 @@ from filmcolorizer_cli.video import (
 SOUND_BITRATE_KBPS = 96  # of each channel of what has to be re-encoded to AAC
 PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "xsub"})
 MOST_AAC_CHANNELS = 8
+LEAST_MP3_RATE_HZ = 16_000  # in MP4; slower MP3 is of no standard but its own (MPEG-2.5)
 # Metadata that tells of the file that it stands in, not of the film.
 _OF_THE_FILE = frozenset(
     {"compatible_brands", "encoder", "major_brand", "minor_version", "timecode"}
@@ -64,11 +65,17 @@ class Container:
         """
         if sound.codec == UNKNOWN_CODEC:
             return None
-        if sound.codec in self.sound_codecs:
+        if sound.codec in self.sound_codecs and not self._is_beyond(sound):
             return "copy"
         if (other_words := _pcm_like(sound.codec)) in self.sound_codecs:
             return other_words
         return "aac" if sound.channels <= MOST_AAC_CHANNELS else None
+
+    def _is_beyond(self, sound: Sound) -> bool:
+        """Whether a codec that it holds goes beyond its standard, so that ffmpeg refuses it."""
+        return (
+            self.muxer == "mp4" and sound.codec == "mp3" and sound.sample_rate < LEAST_MP3_RATE_HZ
+        )
 
     def holds(self, subtitle: Subtitle) -> bool:
         """Whether subtitles go along at all."""
@@ -119,7 +126,7 @@ _MOV_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "pcm_s16be",
                         "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le"})  # fmt: skip
 # What ffmpeg knows a tag for, Matroska's own or one of Windows.
 _MKV_SOUND = frozenset({
-    "aac", "ac3", "adpcm_g722", "adpcm_g726", "adpcm_ima_wav", "adpcm_ms", "adpcm_swf",
+    "aac", "ac3", "adpcm_g722", "adpcm_g726", "adpcm_ima_wav", "adpcm_ms",
     "adpcm_yamaha", "alac", "amr_nb", "atrac3", "cook", "dts", "eac3", "flac", "g723_1", "mlp",
     "mp1", "mp2", "mp3", "opus", "pcm_alaw", "pcm_f32le", "pcm_f64le", "pcm_mulaw", "pcm_s16be",
     "pcm_s16le", "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le", "pcm_s64le", "pcm_u8",
@@ -385,6 +392,8 @@ def _tracks(
         codecs[f"c:a:{number}"] = str(encoders[sound])
         if encoders[sound] == "aac":
             codecs[f"b:a:{number}"] = f"{SOUND_BITRATE_KBPS * max(sound.channels, 1)}k"
+            if sound.channels == 1:  # which some decoders do not call mono
+                codecs[f"ac:a:{number}"] = "1"
     for number, subtitle in enumerate(subtitles):
         is_held = subtitle.codec in {*container.text_codecs, *container.picture_codecs}
         codecs[f"c:s:{number}"] = "copy" if is_held else container.text_codecs[0]

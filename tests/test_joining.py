@@ -247,10 +247,36 @@ def test_join_film_of_many_channels(
     assert [(sound.codec, sound.channels) for sound in film.sounds] == kept
 
 
+@pytest.mark.parametrize(
+    ("name", "sound", "rate", "target", "found"),
+    [
+        ("clip.avi", "libmp3lame", 11025, "out.mp4", "aac"),
+        ("clip.avi", "libmp3lame", 11025, "out.mov", "mp3"),
+        ("clip.avi", "libmp3lame", 16000, "out.mp4", "mp3"),
+        ("clip.flv", "adpcm_swf", 11025, "out.mkv", "aac"),
+        ("clip.mkv", "tta", 48000, "out.mp4", "aac"),
+    ],
+)
+def test_join_film_takes_along_sound_that_ffmpeg_does_not_copy(
+    name: str, sound: str, rate: int, target: str, found: str, tmp_path: Path
+) -> None:
+    """It would refuse it after all pictures are rendered."""
+    clip = make_clip(tmp_path / name, sound=sound, extra=("-ar", rate, "-ac", 1))
+    source, out = probe(clip), tmp_path / target
+    fate = "copied" if found in sound else "to AAC"
+    assert describe_sounds(source, out) == [f"{source.sounds[0].codec} {fate}"]
+    film = write_film(out, source)
+    assert [(s.codec, s.channels) for s in film.sounds] == [(found, 1)]
+    heard = [
+        len(run_ffmpeg("-i", path, "-f", "s16le", "-ar", 8000, "pipe:1")) for path in (clip, out)
+    ]
+    assert heard[1] == pytest.approx(heard[0], rel=0.2)
+
+
 def test_mkv_holds_the_sound_that_it_says(tmp_path: Path) -> None:
     """Of what this ffmpeg encodes; the others are taken from its tags of Matroska and Windows."""
     encoders = {
-        "aac", "ac3", "adpcm_ima_wav", "adpcm_ms", "adpcm_swf", "adpcm_yamaha", "alac", "eac3",
+        "aac", "ac3", "adpcm_ima_wav", "adpcm_ms", "adpcm_yamaha", "alac", "eac3",
         "flac", "mp2", "pcm_alaw", "pcm_f32le", "pcm_f64le", "pcm_mulaw", "pcm_s16be", "pcm_s16le",
         "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le", "pcm_s64le", "pcm_u8", "tta",
         "wavpack", "wmav1", "wmav2",
