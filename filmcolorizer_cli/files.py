@@ -124,7 +124,7 @@ def cannot_write(path: Path, error: OSError) -> FilmColorizerError:
     """The sentence for a file or folder that could not be written."""
     reason = error.strerror or str(error)
     sentence = FilmColorizerError(
-        f"cannot write {path} ({reason}); make room there, or choose another place with -o"
+        f"cannot write {path} ({reason}); make room there, or choose another place"
     )
     sentence.lack_of_room = lack_of_room(reason)
     return sentence

@@ -49,13 +49,9 @@ HARDWARE_DECODERS = {
 }  # fmt: skip
 SCALING = "area+accurate_rnd+full_chroma_int"  # flags of ffmpeg's scaler
 CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot begins
-# ffmpeg's noise reduction, for chroma: along time (atadenoise) a pixel is the mean of those in nine
-# frames, as far to either side as each differs from it by no more than the first limit, and all
-# together by no more than the second, as shares of the range; in the picture (vaguedenoiser)
-# wavelets lose so many codes of 8 bits.
-CHROMA_PLANES = 0b110
-STEADY_CHROMA, STEADY_CHROMA_IN_ALL = 0.04, 0.1
-CHROMA_NOISE = 2
+# ffmpeg's atadenoise, for chroma: a pixel is the mean of those in nine frames, as far to either side
+# as each differs from it by no more than A, and all together by no more than B, of the range.
+QUIET_CHROMA = {"p": 0b110, "1a": 0.04, "1b": 0.1, "2a": 0.04, "2b": 0.1}
 # ffmpeg's idet: how much better a field must fit to one neighbour's than to the other's.
 FIELD_THRESHOLD = 1.1
 STRIP_WIDTH, MIN_STRIPS = 64, 12  # pixels, and how many at least, of parts of rows and columns
@@ -412,22 +408,16 @@ def _sampled(film: Film, sampling: Sampling, stream: Any, coding: Coding) -> Any
     """The frames of the wanted times, size, range and matrix, of those of `_timed`."""
     rate = sampling.frame_rate
     if sampling.quiets_chroma:
-        limits = dict.fromkeys(("1a", "2a"), STEADY_CHROMA) | dict.fromkeys(
-            ("1b", "2b"), STEADY_CHROMA_IN_ALL
-        )
-        stream = stream.filter("atadenoise", p=CHROMA_PLANES, **limits)
+        stream = stream.filter("atadenoise", **QUIET_CHROMA)
     stream = stream.filter("fps", fps=f"{rate.numerator}/{rate.denominator}", start_time=0)
     if sampling.first_fields in ("top", "bottom"):
         stream = stream.filter("field", type=sampling.first_fields)
     width, height = sampling.width or film.width, sampling.height or film.height
-    if sampling.every > 1:
-        # Scaling what is left out takes longer than looking for cuts in full size.
-        stream = _with_cuts(sampling, stream).filter("select", f"not(mod(n,{sampling.every}))")
-    if sampling.quiets_chroma:
-        stream = stream.filter("vaguedenoiser", planes=CHROMA_PLANES, threshold=CHROMA_NOISE)
-    stream = _scaled(film, stream, width, height, coding)
-    # Small frames are looked through in less time.
-    return _with_cuts(sampling, stream) if sampling.every == 1 else stream
+    if sampling.every == 1:  # small frames are looked through for cuts in less time
+        return _with_cuts(sampling, _scaled(film, stream, width, height, coding))
+    # Scaling what is left out takes longer than looking for cuts in full size.
+    stream = _with_cuts(sampling, stream).filter("select", f"not(mod(n,{sampling.every}))")
+    return _scaled(film, stream, width, height, coding)
 
 
 def _with_cuts(sampling: Sampling, stream: Any) -> Any:

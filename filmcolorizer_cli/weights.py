@@ -163,7 +163,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
             temporary.chmod(mode)  # safetensors lets nobody but the owner read
     except SafetensorError as error:
         sentence = WeightsError(
-            f"cannot write {path} ({error}); make room there, or choose another place with -o"
+            f"cannot write {path} ({error}); make room there, or choose another place"
         )
         sentence.lack_of_room = lack_of_room(str(error))
         raise sentence from None
@@ -189,6 +189,8 @@ def read_metadata(path: Path) -> dict[str, str]:
         WeightsError: the file is missing or damaged.
     """
     try:
+        with path.open("rb"):  # what may not be read, safetensors calls missing
+            pass
         with safe_open(path, framework="np") as file:  # torch's takes no name that is not UTF-8
             return file.metadata() or {}
     except (OSError, SafetensorError) as error:
@@ -196,7 +198,13 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 
 def _unreadable(path: Path, error: Exception) -> WeightsError:
+    if isinstance(error, PermissionError):
+        return WeightsError(
+            f"the weights in {path} may not be read; change the file's permissions, or give another"
+            " one"
+        )
+    reason = (isinstance(error, OSError) and error.strerror) or error
     return WeightsError(
-        f"cannot read the weights in {path} ({error});"
+        f"cannot read the weights in {path} ({reason});"
         " the file is missing, damaged or no safetensors file, so give another one"
     )

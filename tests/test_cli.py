@@ -2172,7 +2172,7 @@ def test_commands_tell_when_the_target_is_full(
         with file_size_limit(limit_bytes):
             said = fail(*arguments)
         assert re.search(r"File too large|\(os error 27\)", said), said
-        assert said.endswith("make room there, or choose another place with -o")
+        assert said.endswith("make room there, or choose another place")
 
 
 @pytest.mark.parametrize(("when", "parts_done"), [("keeping", 2), ("rendering", 4), ("joining", 8)])

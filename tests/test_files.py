@@ -79,7 +79,7 @@ def test_replacing_tells_when_the_disk_is_full(tmp_path: Path) -> None:
     ):
         temporary.write_bytes(bytes(2000))
     assert str(caught.value) == (
-        f"cannot write {path} (File too large); make room there, or choose another place with -o"
+        f"cannot write {path} (File too large); make room there, or choose another place"
     )
     assert files_in(tmp_path) == []
 
@@ -151,7 +151,7 @@ def test_temporary_beside_differs_between_processes(tmp_path: Path) -> None:
 def test_cannot_write_gives_an_error_without_a_system_message_in_full() -> None:
     error = cannot_write(Path("a.png"), OSError("encoder error -2"))
     assert str(error) == (
-        "cannot write a.png (encoder error -2); make room there, or choose another place with -o"
+        "cannot write a.png (encoder error -2); make room there, or choose another place"
     )
 
 

@@ -695,7 +695,7 @@ def test_picture_writer_refuses_a_folder_as_target(plain_clip: Path, tmp_path: P
     with pytest.raises(FilmColorizerError) as caught:
         write_pictures(target, probe(plain_clip))
     assert str(caught.value) == (
-        f"cannot write {target} (Is a directory); make room there, or choose another place with -o"
+        f"cannot write {target} (Is a directory); make room there, or choose another place"
     )
     assert files_in(tmp_path) == ["out.mp4"]
     assert files_in(target) == []
@@ -713,7 +713,7 @@ def test_picture_writer_leaves_nothing_on_a_full_disk(
     message = str(caught.value)
     assert message.startswith(f"{target} could not be written (ffmpeg: ")
     assert "File too large" in message
-    assert message.endswith("); make room there, or choose another place with -o")
+    assert message.endswith("); make room there, or choose another place")
     assert files_in(tmp_path) == []
 
 

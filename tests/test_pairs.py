@@ -530,7 +530,7 @@ def test_extract_on_a_full_disk_leaves_nothing(color_film: Path, tmp_path: Path)
     with file_size_limit(20_000), pytest.raises(FilmColorizerError) as caught:
         list(stills)
     assert str(caught.value) == (
-        f"cannot write {folder} (File too large); make room there, or choose another place with -o"
+        f"cannot write {folder} (File too large); make room there, or choose another place"
     )
     assert files_in(tmp_path) == []
 

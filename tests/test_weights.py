@@ -332,7 +332,7 @@ def refuse_to_save(path: Path) -> str:
     with pytest.raises(FilmColorizerError) as caught:
         save(network(), path, about=ABOUT)
     message = str(caught.value)
-    start, end = f"cannot write {path} (", "); make room there, or choose another place with -o"
+    start, end = f"cannot write {path} (", "); make room there, or choose another place"
     assert message.startswith(start)
     assert message.endswith(end)
     return message[len(start) : -len(end)]
