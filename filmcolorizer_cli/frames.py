@@ -49,8 +49,8 @@ HARDWARE_DECODERS = {
 }  # fmt: skip
 SCALING = "area+accurate_rnd+full_chroma_int"  # flags of ffmpeg's scaler
 CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot begins
-# ffmpeg's atadenoise, for chroma: a pixel is the mean of those in nine frames, as far to either side
-# as each differs from it by no more than A, and all together by no more than B, of the range.
+# ffmpeg's atadenoise, for chroma: a pixel is the mean of those in nine frames, as far to either
+# side as each differs from it by no more than A, and all together by no more than B, of the range.
 QUIET_CHROMA = {"p": 0b110, "1a": 0.04, "1b": 0.1, "2a": 0.04, "2b": 0.1}
 # ffmpeg's idet: how much better a field must fit to one neighbour's than to the other's.
 FIELD_THRESHOLD = 1.1

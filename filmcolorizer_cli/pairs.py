@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 import cv2
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, PngImagePlugin
 
 from filmcolorizer_cli.aligned import (
     AlignedPicture,
@@ -45,7 +45,9 @@ MIN_CHROMA = 1.0  # code values, of the mean over a still: less is noise of a gr
 SHAPE_TOLERANCE = 0.03  # by which a hand-painted still's aspect ratio may be off
 OPAQUE = 255  # alpha of a colour that is known
 RIM = 1  # pixel, at the edge of what a cropped copy shows, that its surroundings show through
+SIDES = ("bw", "color")  # folders of stills
 _FORMAT = "filmcolorizer-pairs/1"
+PngImagePlugin.MAX_TEXT_CHUNK = 1 << 26  # bytes; paint programs embed the profile of a screen
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
@@ -336,6 +338,8 @@ def read_pairs(folder: Path) -> Pairs:
             for entry in index["pairs"]
         ]
         for pair in listed:
+            if not (isinstance(pair.name, str) and isinstance(pair.shot, int)):
+                raise TypeError(f"a pair called {pair.name}, of shot {pair.shot}")
             if not all(map(math.isfinite, (pair.bw_seconds, pair.color_seconds))):
                 raise ValueError(f"the times of pair {pair.name} are no numbers")
         shape = float(index["aspect_ratio"]), int(index["width"]), int(index["height"])
@@ -344,12 +348,12 @@ def read_pairs(folder: Path) -> Pairs:
         every, film = int(index["every"]), dict(index["bw"])
         if every < 1:
             raise ValueError(f"a still of every {every} frames")
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise PairsError(
             f"{folder} is no folder of pairs ({index_file.name}: {error});"
             " make one with `filmcolorizer extract`"
         ) from None
-    present = {side: {p.stem for p in (folder / side).glob("*.png")} for side in ("bw", "color")}
+    present = {side: {still.stem for still in _stills_of(folder / side)} for side in SIDES}
     for side, other in (("bw", "color"), ("color", "bw")):
         lone = sorted(present[side] - present[other])
         if lone:
@@ -580,7 +584,22 @@ def changed_stills(folder: Path) -> list[Path]:
 
 
 def _stills_in(folder: Path) -> list[Path]:
-    return sorted(still for side in ("bw", "color") for still in (folder / side).glob("*.png"))
+    return [still for side in SIDES for still in _stills_of(folder / side)]
+
+
+def _stills_of(folder: Path) -> list[Path]:
+    """The stills of one side, by name.
+
+    Raises:
+        PairsError: the folder cannot be read.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".png")
+    except OSError as error:
+        raise PairsError(
+            f"the stills in {folder} cannot be read ({error.strerror}); put them back, or change"
+            " their permissions"
+        ) from None
 
 
 def _name_of(still: Path) -> str:
@@ -599,7 +618,7 @@ def _read_still(path: Path, mode: str) -> Image.Image:
             if image.mode.startswith(("I", "F")):  # which Pillow would cut off at 255
                 raise OSError("it has more than 8 bits; save it with 8")
             return image.convert(mode)
-    except (OSError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise PairsError(
             f"{path} cannot be read as a picture ({error}); replace it or delete the pair"
         ) from None

@@ -39,6 +39,7 @@ PICTURE_SAMPLES = 600  # at most
 # When less of the shorter film is found, it is asked whether it fits as well backwards.
 LARGE_SHARE = 0.3
 FLAT_RANGE = 8  # luma codes; what changes less shows nothing, whatever its noise
+MAX_HELD_CHANGE = 8  # luma codes on average, within which a frame still shows what one before did
 ROOM_SECONDS = 0.5  # by which a segment may end after its film, whose duration is a rough one
 LOWEST_SCALE = 0.2  # of times and pictures, that a map may have; and 5 times
 NOT_MOVED = 0.0015  # parts of the picture; less is within what is measured, and better left alone
@@ -149,7 +150,7 @@ def align(bw: Film, color: Film, *, track: Track = lambda frames, total, label: 
     return SyncMap(
         film_identity(bw),
         film_identity(color),
-        tuple(_segment_of(stretch, signatures[0]) for stretch in stretches),
+        tuple(_segment_of(stretch, *signatures) for stretch in stretches),
     )
 
 
@@ -356,9 +357,9 @@ def _gaps(
     yield (bw_begin, len(bw)), (min(color_begin, len(color)), len(color))
 
 
-def _segment_of(stretch: Stretch, bw: Signatures) -> Segment:
+def _segment_of(stretch: Stretch, bw: Signatures, color: Signatures) -> Segment:
     begin = float(bw.seconds[stretch.begin])
-    end = float(bw.seconds[stretch.end]) if stretch.end < len(bw) else bw.end_seconds
+    end = _end_of(stretch, bw, color)
     placement = stretch.placement
     if np.abs((placement.matrix() - _IDENTITY) @ _CORNERS).max() < NOT_MOVED:
         placement = placement.moved(np.array(_IDENTITY))
@@ -379,6 +380,24 @@ def _segment_of(stretch: Stretch, bw: Signatures) -> Segment:
             round(area.bottom, DIGITS),
         ),
     )
+
+
+def _end_of(stretch: Stretch, bw: Signatures, color: Signatures) -> float:
+    """When the last frame of a stretch has been shown, in both films.
+
+    Where frames are not evenly spaced the black-and-white film may hold it for seconds, in which
+    the coloured one goes on to something else, or ends.
+    """
+    last = float(bw.seconds[stretch.end - 1])
+    end = float(bw.seconds[stretch.end]) if stretch.end < len(bw) else bw.end_seconds
+    if end - last < 2 * bw.frame_seconds:
+        return end
+    first, until = stretch.color_seconds(np.array((last, end)))
+    held = color.at(np.arange(first, until, color.frame_seconds))
+    change = np.abs(np.subtract(color.frames[held], color.frames[held[0]], dtype=np.int16))
+    others = np.flatnonzero(change.mean(axis=1) > MAX_HELD_CHANGE)
+    shown = float(color.seconds[held[others[0]]]) if others.size else color.end_seconds
+    return max(min(end, (shown - stretch.offset_seconds) / stretch.rate), last + bw.frame_seconds)
 
 
 def constant_offset(bw: Film, color: Film, offset: int, confidence: float) -> SyncMap:
@@ -434,7 +453,7 @@ def read_map(path: Path) -> SyncMap:
         )
         _check_map(sync_map)
         return sync_map
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise SyncError(
             f"{path} holds no sync map ({error}); make one with `filmcolorizer sync BW COLOR`"
         ) from None

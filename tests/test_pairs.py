@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -642,6 +643,8 @@ def test_read_pairs_refuses_what_is_no_folder_of_pairs(plain_clip: Path, tmp_pat
         ({"pairs": [PAIR | {"bw_seconds": "1.0"}]}, "must be real number, not str"),
         ({"pairs": [PAIR | {"color_seconds": math.nan}]}, "the times of pair 000001 are no"),
         ({"bw": None}, "'NoneType' object is not iterable"),
+        ({"every": math.inf}, "cannot convert float infinity to integer"),
+        ({"pairs": [PAIR | {"name": []}]}, "a pair called []"),
     ],
 )
 def test_read_pairs_refuses_a_broken_index(
@@ -658,6 +661,18 @@ def test_read_pairs_refuses_half_an_index(own_pairs: Pairs) -> None:
     index = own_pairs.folder / "pairs.json"
     index.write_text(index.read_text()[:-100])
     assert "is no folder of pairs (pairs.json: " in refusal(own_pairs.folder)
+
+
+def test_read_pairs_tells_of_a_side_that_cannot_be_read(own_pairs: Pairs) -> None:
+    """Stills that are there are not called missing, lest the others be deleted."""
+    stills = own_pairs.folder / "color"
+    shutil.rmtree(stills)
+    for reason in ("No such file or directory", "Not a directory"):
+        assert refusal(own_pairs.folder) == (
+            f"the stills in {stills} cannot be read ({reason}); put them back, or change their"
+            " permissions"
+        )
+        stills.touch()
 
 
 @pytest.mark.parametrize("beneath", [(0, 0, 0, 0), (255, 0, 255, 0), (255, 0, 255, 254)])
@@ -753,6 +768,14 @@ def test_read_refuses_a_grey_still_of_another_size(own_pairs: Pairs) -> None:
         f"the grey still of pair 000002 in {own_pairs.folder} is 86x64, not 43x32;"
         " put the extracted one back or delete the pair"
     )
+
+
+def test_read_takes_a_still_with_the_profile_of_a_screen(own_pairs: Pairs) -> None:
+    painted = Image.new("RGB", (own_pairs.width, own_pairs.height), (200, 30, 30))
+    profile = bytes(1_500_000)
+    painted.save(own_pairs.folder / "color" / "000001.png", icc_profile=profile)
+    _, color, _ = own_pairs.read(own_pairs.pairs[0])
+    assert (color == (200, 30, 30)).all()
 
 
 @pytest.mark.parametrize("side", ["bw", "color"])

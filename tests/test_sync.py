@@ -346,6 +346,23 @@ def test_align_of_a_planted_pair(planted: planter.Planted) -> None:
     assert claimed >= 0.97 * (140 + 56 + 76)
 
 
+@pytest.mark.parametrize("tail", ["hflip,vflip,trim=end_frame=96", None])
+def test_align_ends_where_the_coloured_film_leaves_a_held_frame(
+    tail: str | None, tmp_path: Path
+) -> None:
+    """The black-and-white film stores a card once and holds it for four seconds.
+
+    The coloured one shows it for half a second more than a frame, and then something else, or ends.
+    """
+    parts = "split[a][b];[a]trim=end_frame=120{held}[c];[b]{tail},setpts=PTS-STARTPTS[d];"
+    parts += "[c][d]concat,setpts='{times}/24/TB'"
+    bw = parts.format(held="", tail="vflip,trim=end_frame=96", times="(N+96*gte(N,120))")
+    held = ",tpad=stop_mode=clone:stop_duration=0.5"
+    color = parts.format(held=held, tail=tail, times="N") if tail else f"trim=end_frame=120{held}"
+    films = versions(tmp_path, bw, color)
+    assert frames_of(align(*films)) == [(0, 132, 0)]
+
+
 def test_align_lets_progress_be_shown(tmp_path: Path) -> None:
     film = probe(graded_film(tmp_path / "film.mp4", f"{frames_only((24, 96))},scale=96:72"))
     seen: list[tuple[str, int, int]] = []
@@ -602,6 +619,8 @@ def changed_segment(**changes: Any) -> str:
         (changed_segment(bw_end_seconds="late"), "could not convert string to float: 'late'"),
         (changed_segment(bw_end_seconds=None), "not 'NoneType'"),
         (changed_segment(bw_end_seconds=float("nan")), "nan is no finite number"),
+        (changed_segment(bw_end_seconds=10**400), "int too large to convert to float"),
+        ("[" * 100_000, "recursion"),
     ],
 )
 def test_read_map_refuses_a_broken_file(text: str, reason: str, tmp_path: Path) -> None:
