@@ -476,7 +476,7 @@ def _write_pictures(
         finally:
             if is_new and not any(render.iterdir()):
                 render.rmdir()
-        console.note(f"wrote {targets[0]} and {targets[1].name}: {frames} frames each")
+        console.note(f"wrote {targets[0]} and {targets[1].name}: {counted(frames, 'frame')} each")
 
 
 def _print_segments(sync_map: SyncMap, frame_rate: Fraction) -> None:
@@ -1325,9 +1325,12 @@ def _evaluate_films(
 ) -> tuple[list[tuple[Film, FilmEvaluation]], Model]:
     """Compare what a model makes of grey films with the films; else as `_evaluate_pairs`."""
     from filmcolorizer_cli import comparison, weights
+    from filmcolorizer_cli.frames import check_part
 
     model = weights.find_model(name)
     network = weights.load(model)
+    for film in films:  # before hours are spent on those before it
+        check_part(film, options.sampling(film))
     results = []
     for film in films:
         frames = comparison.evaluate_film(film, network, options, device, track=console.track)

@@ -706,7 +706,7 @@ def _begun_with(film: Film, network: Network, options: ColorizeOptions) -> dict[
         "recolor": options.recolor,
         "skip damaged": options.skips_damage,
         "temporal": options.temporal,
+        "--model whose weights have the checksum": checksum(network),
         "network": config_to_dict(network.config),
-        "checksum of the weights": checksum(network),
         "version": __version__,
     }

@@ -260,7 +260,8 @@ def read_every_frame(
     # scdet gives every frame a score, without which metadata would print nothing of it
     stream = stream.filter("scdet").filter("metadata", mode="print", file=local_file(times_file))
     sampling = Sampling(frame_rate=film.frame_rate)
-    for data in _read_raw(film, sampling, stream, "gray", height * width):
+    mend = "repair it, or say with --offset how far the two films are apart"
+    for data in _read_raw(film, sampling, stream, "gray", height * width, mend=mend):
         yield data.reshape(height, width)
 
 
@@ -567,11 +568,14 @@ def _read_raw(
     samples: int,
     coding: Coding = PLAIN,
     outputs: Sequence[Any] = (),
+    mend: str = "repair it, take a part with --start and --duration, or colorize what can be read"
+    " with --skip-damaged",
 ) -> Iterator[Any]:
     """Yield what a frame is made of, (samples,), of ``coding.sample_type``.
 
     Args:
         outputs: what ffmpeg writes elsewhere meanwhile.
+        mend: what to do about a film that cannot be read.
     """
     options = {"format": "rawvideo", "pix_fmt": layout, "fps_mode": "passthrough"}
     if sampling.duration_seconds is not None:
@@ -601,7 +605,5 @@ def _read_raw(
                 begin = float((sampling.ticks[0] - film.first_tick) * film.time_base)
             raise VideoError(
                 f"{film.path} is damaged or cut short and could not be read beyond"
-                f" {begin + read:.1f} s (ffmpeg: {process.last_words()}); repair"
-                " it, take a part with --start and --duration, or colorize what can be read with"
-                " --skip-damaged"
+                f" {begin + read:.1f} s (ffmpeg: {process.last_words()}); {mend}"
             )

@@ -210,19 +210,25 @@ def join_film(
         VideoError: ffmpeg cannot write the film; its last words are in the message.
     """
     check_folder(target.parent)
-    joined, temporary = parts[0].with_stem("joined"), parts[0].with_stem("whole")
+    container = CONTAINERS[target.suffix.lower()]
+    # What Matroska alone holds, such as chapters of any kind, comes to it through Matroska.
+    between = ".mkv" if container.muxer == "matroska" else parts[0].suffix
+    joined, temporary = parts[0].with_name(f"joined{between}"), parts[0].with_stem("whole")
     subtitles_file = parts[0].with_name("subtitles")
     attached_folder = parts[0].with_name("attached")
     try:
         part = _part(source, start_seconds, duration_seconds)
         metadata, chapters = _told(source, part)
+        if container.muxer != "matroska":
+            _entitle(chapters)
         if source.time_code and keeps_time_code(source, timeline.frame_rate, start_seconds):
             metadata["timecode"] = source.time_code
         _join_pictures(parts, joined, timeline, metadata, chapters)
         delay = 0.0 if start_seconds else source.start_seconds
         pictures = open_input(joined, itsoffset=f"{delay:.6f}")
-        container = CONTAINERS[target.suffix.lower()]
         tracks, track_options = _tracks(source, container, part, subtitles_file)
+        # The only metadata that ffmpeg does not take over by itself.
+        created = {"metadata": f"creation_time={t}"} if (t := metadata.get("creation_time")) else {}
         attached, attached_options = _attached(source, container, attached_folder)
         output = ffmpeg.output(
             pictures["v"],
@@ -233,6 +239,7 @@ def join_film(
             **{
                 "c:v": "copy",
                 **_picture_options(joined, source, container),
+                **created,
                 **track_options,
                 **attached_options,
                 **container.options,
@@ -355,6 +362,12 @@ def _told(source: Film, part: tuple[float, float | None]) -> tuple[dict[str, str
                 first, last = round(first / unit), round(last / unit)
                 chapters.append({**chapter, "start": first, "end": last})
     return metadata, chapters
+
+
+def _entitle(chapters: list[Any]) -> None:
+    """Name chapters without titles by their numbers; mp4 and mov would lose them."""
+    for number, chapter in enumerate(chapters, 1):
+        chapter["metadata"] = {"title": f"Chapter {number}", **chapter["metadata"]}
 
 
 def _tracks(

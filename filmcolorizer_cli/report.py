@@ -66,8 +66,8 @@ def save_loss_figure(history: Sequence[Epoch], path: Path) -> None:
     axes.plot(epochs, [epoch.validation_loss for epoch in history], label="validation", marker=".")
     best = min(history, key=lambda epoch: epoch.validation_loss)
     axes.plot(best.epoch, best.validation_loss, "o", mfc="none", ms=12, color="C1", label="best")
-    axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="epoch", ylabel="loss", xlim=(0.5, len(history) + 0.5), ylim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.legend()
     with replacing(path) as temporary:
@@ -82,8 +82,8 @@ def plot_losses(history: Sequence[Epoch]) -> str:
              ("validation", [e.validation_loss for e in history]))  # fmt: skip
     for (label, losses), color in zip(lines, SERIES_COLORS, strict=False):
         axes.plot(epochs, losses, label=label, marker=".", color=color)
-    axes.set(xlabel="epoch", ylabel="loss", ylim=(0, None))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="epoch", ylabel="loss", xlim=(0.5, len(history) + 0.5), ylim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return _finish(figure, axes)
 
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
@@ -303,7 +304,8 @@ def identity_of(film: Film) -> dict[str, Any]:
     """Plain values that change when a film file does."""
     if film.first_number is None:
         stat = film.path.stat()
-        return {"source's size": stat.st_size, "source's time of change": stat.st_mtime_ns}
+        changed = datetime.fromtimestamp(stat.st_mtime_ns / 1e9, timezone.utc).isoformat(" ")
+        return {"source's size": stat.st_size, "source's time of change": changed}
     stats = [path.stat() for path in sequence_files(film.path).values()]
     return {
         "source's pictures": len(stats),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -17,6 +18,7 @@ from filmcolorizer_cli.frames import read_every_frame, read_times
 from filmcolorizer_cli.video import Film, Plane
 
 WIDTH, HEIGHT = 32, 24  # pixels; 768 bytes a frame
+TIMES_BYTES = 1 << 16  # that are written at once of when frames are shown, or less
 
 Floats = NDArray[np.float32]
 Frames = NDArray[np.uint8]
@@ -105,6 +107,12 @@ class _Reading:
     def signatures(self) -> Signatures:
         frames = np.frombuffer(self._data, np.uint8).reshape(-1, HEIGHT * WIDTH)
         seconds = np.asarray(read_times(self._times_file), np.float64)
+        folder = self._times_file.parents[1]
+        if len(seconds) < len(frames) and shutil.disk_usage(folder).free < TIMES_BYTES:
+            raise VideoError(  # ffmpeg says nothing of it
+                f"cannot write in {folder} when the frames of {self._path} are shown (No space left"
+                " on device); make room there"
+            )
         if len(seconds) != len(frames) or (np.diff(seconds) < 0).any():
             raise VideoError(
                 f"{self._path} has frames without a time of their own, or out of order; write it"

@@ -42,7 +42,7 @@ from filmcolorizer_cli.networks import (
     autocast,
     for_inference,
 )
-from filmcolorizer_cli.pairs import Pair, Pairs, Split
+from filmcolorizer_cli.pairs import Pair, Pairs, Split, Undivided
 
 CHROMA_LOSS_BETA = 0.05  # chroma error at which the film loss turns from squared to absolute
 SATURATION_WEIGHT = 15.0  # a pixel of chroma c counts 1 + 15 |c| times, since most pixels are dull
@@ -323,9 +323,15 @@ class PairSource:
         self.shot_weights = _shot_weights(chosen, options.shot_balance)
         self.validation = _load_stills(pairs, pairs.part("validation", split), *self.size)
         if len(self.training[0]) < 2:
+            part, mend = (
+                f"the train part of the pairs in {pairs.folder}",
+                ", or give another --split",
+            )
+            if isinstance(split, Undivided):
+                part, mend = str(pairs.folder), ", and paint another"
             raise TrainingError(
-                f"the train part of the pairs in {pairs.folder} holds a single pair, and training"
-                " needs two or more; extract more stills with --every, or give another --split"
+                f"{part} holds a single pair, and training needs two or more;"
+                f" extract more stills with --every{mend}"
             )
         self.steps_per_epoch = steps_per_epoch(len(self.training[0]), options)
         self.identity = {

@@ -339,7 +339,7 @@ def test_colorize_with_other_options_starts_anew_only_where_it_may(
     assert decoded(target) != whole
     interrupt(numbered_clip, target)
     list(run_colorize(film, target, network=build(TINY), **options))
-    assert notes[1].startswith(f"{start}begun with checksum of the weights ")
+    assert notes[1].startswith(f"{start}begun with --model whose weights have the checksum ")
 
 
 def test_colorize_of_a_changed_source_starts_anew(

@@ -386,6 +386,48 @@ def test_join_film_keeps_what_goes_with_the_pictures(
         assert told["notes"] == "from the attic"
 
 
+@pytest.fixture
+def storied_clip(tmp_path: Path) -> Path:
+    """A film of two seconds whose chapters begin late, one without a title, with a date."""
+    marks = ((0.5, 1.0, "title=Evening"), (1.0, 1.5, ""), (1.5, 2.0, "title=Night"))
+    lines = [";FFMETADATA1", "title=Two nights", "creation_time=2001-02-03T04:05:06.000000Z"]
+    for begin, end, title in marks:
+        times = f"START={begin * 1000:.0f}\nEND={end * 1000:.0f}"
+        lines.append(f"[CHAPTER]\nTIMEBASE=1/1000\n{times}\n{title}")
+    (tmp_path / "story.txt").write_text("\n".join(lines) + "\n")
+    plain, clip = make_clip(tmp_path / "plain.mkv"), tmp_path / "storied.mkv"
+    told = ("-i", tmp_path / "story.txt", "-map_metadata", 1, "-map_chapters", 1)
+    run_ffmpeg("-i", plain, *told, "-map", 0, "-c", "copy", clip)
+    return clip
+
+
+@pytest.mark.parametrize("codec", ["h264", "ffv1"])
+def test_join_film_keeps_any_chapters_in_matroska(
+    codec: str, storied_clip: Path, tmp_path: Path
+) -> None:
+    source, target = probe(storied_clip), tmp_path / "out.mkv"
+    write_film(target, source, grey(source), Encoding(codec=codec))
+    with av.open(str(storied_clip)) as before, av.open(str(target)) as after:
+        assert after.chapters() == before.chapters()
+        assert len(after.chapters()) == 3
+        told = {k.lower(): v for k, v in after.metadata.items()}
+        assert told.pop("encoder")
+        assert told == {"title": "Two nights", "creation_time": "2001-02-03T04:05:06.000000Z"}
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mov"])
+def test_join_film_names_chapters_that_have_no_title(
+    ending: str, storied_clip: Path, tmp_path: Path
+) -> None:
+    source, target = probe(storied_clip), tmp_path / f"out{ending}"
+    write_film(target, source, grey(source))
+    chapters = chapters_of(target)
+    assert [title for _, _, title in chapters] == ["Evening", "Chapter 2", "Night"]
+    assert [end for _, end, _ in chapters] == [1.0, 1.5, 2.0]
+    with av.open(str(target)) as container:
+        assert container.metadata["creation_time"] == "2001-02-03T04:05:06.000000Z"
+
+
 def test_join_film_of_a_part_shifts_chapters_and_subtitles(rich_clip: Path, tmp_path: Path) -> None:
     source, target = probe(rich_clip), tmp_path / "out.mkv"
     part = {"start_seconds": 0.5, "duration_seconds": 1.0}

@@ -37,6 +37,7 @@ from filmcolorizer_cli.pairs import (
     Pairs,
     Split,
     TimeSplit,
+    Undivided,
     extract,
     read_pairs,
     split_by_time,
@@ -199,6 +200,18 @@ def test_pair_source_refuses_a_single_training_pair(pairs: Pairs) -> None:
     assert str(caught.value) == (
         f"the train part of the pairs in {pairs.folder} holds a single pair, and training needs"
         " two or more; extract more stills with --every, or give another --split"
+    )
+
+
+def test_pair_source_refuses_a_single_painted_still(own_pairs: Pairs) -> None:
+    for pair in own_pairs.pairs[1:]:
+        for side in ("bw", "color"):
+            (own_pairs.folder / side / f"{pair.name}.png").unlink()
+    with pytest.raises(TrainingError) as caught:
+        PairSource(read_pairs(own_pairs.folder), Undivided(), options(), height=32, width=43)
+    assert str(caught.value) == (
+        f"{own_pairs.folder} holds a single pair, and training needs two or more; extract more"
+        " stills with --every, and paint another"
     )
 
 
