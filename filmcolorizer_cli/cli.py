@@ -701,8 +701,9 @@ def train(
     if not as_json:
         rest = "" if is_painted else f"; {others[0]} for validation, {others[1]} to test"
         console.note(f"learning from {counted(count, 'pair')}{rest}")
+    called = str(Path(first).resolve()) if Path(first).is_file() else first
     steps = training.train(
-        network, folder, parts, options, output, device=where, init=first, resume=resume
+        network, folder, parts, options, output, device=where, init=called, resume=resume
     )
     try:
         outcome = _follow_training(steps, watcher, options, count, len(history))
@@ -710,7 +711,7 @@ def train(
         if checkpoint.exists():
             console.note("the finished epochs are kept: go on with the same command and --resume")
         raise
-    history = training.read_history(output)
+    history = watcher.history
     watcher.show(history, weights.load(weights.read_model(output)))
     best = min(history, key=lambda epoch: epoch.validation_loss)
     if as_json:

@@ -113,7 +113,7 @@ class Sampling:
         ticks_file: a file into which the times of these frames are written; see `read_ticks`.
         field_order: the order of the fields that frames are woven of, to make whole pictures of.
         first_fields: the same, to read of each frame the field that was taken first, and no other.
-        quiets_chroma: whether noise is taken off the chroma.
+        quiets_chroma: whether noise is taken off the chroma, where it is stored as such.
         damage: what of the film is left out, so that the frame before stands for it, as
             `find_damage` gives it; None to raise at what cannot be decoded.
         hardware: what decodes on a graphics card, as `find_hardware_decoder` names it, if anything.
@@ -260,7 +260,7 @@ def read_every_frame(
     # scdet gives every frame a score, without which metadata would print nothing of it
     stream = stream.filter("scdet").filter("metadata", mode="print", file=local_file(times_file))
     sampling = Sampling(frame_rate=film.frame_rate)
-    mend = "repair it, or say with --offset how far the two films are apart"
+    mend = "repair it, or tell `filmcolorizer sync` by --offset how far the films are apart"
     for data in _read_raw(film, sampling, stream, "gray", height * width, mend=mend):
         yield data.reshape(height, width)
 
@@ -408,7 +408,7 @@ def _frames(film: Film, sampling: Sampling, coding: Coding) -> Any:
 def _sampled(film: Film, sampling: Sampling, stream: Any, coding: Coding) -> Any:
     """The frames of the wanted times, size, range and matrix, of those of `_timed`."""
     rate = sampling.frame_rate
-    if sampling.quiets_chroma:
+    if sampling.quiets_chroma and film.pixel_format.startswith(("yuv", "nv")):
         stream = stream.filter("atadenoise", **QUIET_CHROMA)
     stream = stream.filter("fps", fps=f"{rate.numerator}/{rate.denominator}", start_time=0)
     if sampling.first_fields in ("top", "bottom"):

@@ -118,6 +118,8 @@ _QUICKTIME_LANGUAGES = {
     "msa": "may", "mya": "bur", "nld": "dut", "ron": "rum", "slk": "slo", "sqi": "alb",
     "zho": "chi",
 }  # fmt: skip
+# Joined in Matroska for Matroska, which then gets chapters of any kind; others would lose by it.
+_THROUGH_MATROSKA = frozenset({"h264", "hevc"})
 _CODECS_WITH_SHAPES = frozenset({"h264", "hevc"})  # which tell the shape of pixels themselves
 _PLAIN_NAME = re.compile(r"\w[\w .()-]{,80}")
 _INDEX_FIRST = {"movflags": "+faststart"}
@@ -134,12 +136,14 @@ _MKV_SOUND = frozenset({
     "wmalossless", "wmapro", "wmav1", "wmav2", "wmavoice",
 })  # fmt: skip
 # Without edit lists what was copied from before a part's start would come before its pictures.
-_NO_EDITS = {"copypriorss": "0"}
+_MKV_OPTIONS = {"copypriorss": "0", "disposition:v:0": "default"}
 _MKV_TEXT = ("subrip", "ass", "webvtt")
 CONTAINERS = {
     ".mp4": Container("mp4", _MP4_SOUND, ("mov_text",), frozenset(), _INDEX_FIRST),
     ".mov": Container("mov", _MOV_SOUND, ("mov_text",), frozenset(), _INDEX_FIRST),
-    ".mkv": Container("matroska", _MKV_SOUND, _MKV_TEXT, PICTURE_SUBTITLES - {"xsub"}, _NO_EDITS),
+    ".mkv": Container(
+        "matroska", _MKV_SOUND, _MKV_TEXT, PICTURE_SUBTITLES - {"xsub"}, _MKV_OPTIONS
+    ),
 }
 
 
@@ -211,12 +215,12 @@ def join_film(
     """
     check_folder(target.parent)
     container = CONTAINERS[target.suffix.lower()]
-    # What Matroska alone holds, such as chapters of any kind, comes to it through Matroska.
-    between = ".mkv" if container.muxer == "matroska" else parts[0].suffix
-    joined, temporary = parts[0].with_name(f"joined{between}"), parts[0].with_stem("whole")
+    joined, temporary = parts[0].with_stem("joined"), parts[0].with_stem("whole")
     subtitles_file = parts[0].with_name("subtitles")
     attached_folder = parts[0].with_name("attached")
     try:
+        if container.muxer == "matroska" and _codec_of(parts[0]) in _THROUGH_MATROSKA:
+            joined = joined.with_suffix(".mkv")
         part = _part(source, start_seconds, duration_seconds)
         metadata, chapters = _told(source, part)
         if container.muxer != "matroska":
@@ -305,6 +309,11 @@ def _join_pictures(
                     packet.duration = timeline.tick(number + 1) - packet.pts
                     container.mux(packet)
             first += len(order)
+
+
+def _codec_of(part: Path) -> str:
+    with av.open(local_file(part), options=ONLY_THE_FILE) as container:
+        return str(container.streams.video[0].codec_context.name)
 
 
 def _picture_options(joined: Path, source: Film, container: Container) -> dict[str, str]:

@@ -578,13 +578,13 @@ def changed_stills(folder: Path) -> list[Path]:
     """
     try:
         written = dict(json.loads((folder / "pairs.json").read_text())["checksums"])
-    except (OSError, KeyError, TypeError, ValueError):
+    except (OSError, KeyError, TypeError, ValueError, RecursionError):
         written = {}
     return [s for s in _stills_in(folder) if written.get(_name_of(s)) != _checksum(s)]
 
 
 def _stills_in(folder: Path) -> list[Path]:
-    return [still for side in SIDES for still in _stills_of(folder / side)]
+    return sorted(still for side in SIDES for still in (folder / side).glob("*.png"))
 
 
 def _stills_of(folder: Path) -> list[Path]:

@@ -808,8 +808,17 @@ def read_history(output: Path) -> list[Epoch]:
         WeightsError: they cannot be read, or are damaged.
     """
     try:
-        return [Epoch(**epoch) for epoch in weights.read_model(output).about.get("history", [])]
-    except TypeError:
+        return [
+            Epoch(
+                int(epoch["epoch"]),
+                float(epoch["training_loss"]),
+                float(epoch["validation_loss"]),
+                float(epoch["learning_rate"]),
+                seconds=None,
+            )
+            for epoch in weights.read_model(output).about.get("history", [])
+        ]
+    except (KeyError, TypeError, ValueError):
         raise WeightsError(
             f"the weights in {output} tell of a training that is none; they are damaged, so give"
             " others"

@@ -624,6 +624,7 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
         )
     )
     assert said["written"] == ["c.safetensors", "c.csv", "c-loss.png", "c-samples.png"]
+    assert said["best"]["seconds"] > 0
     best = min(epoch.validation_loss for epoch in training.read_history(Path("c.safetensors")))
     assert said["best"]["validation_loss"] == best
     model = weights.find_model("c.safetensors")
@@ -903,15 +904,16 @@ def test_train_refuses_to_resume_from_other_first_weights(pairs: Pairs) -> None:
         replace(usual, epochs=2, batch_size=4),
         Path("film.safetensors"),
         device=torch.device("cpu"),
-        init="own.safetensors",
+        init=str(Path("own.safetensors").resolve()),
     )
     next(step for step in begun if isinstance(step, training.Step) and step.finished)
     begun.close()
+    own = Path("own.safetensors").resolve()
     for option, name in ((["--init", "none"], "none"), ([], "default")):
         assert fail(*some, *option, "--resume") == (
             "the interrupted training in film.checkpoint.safetensors was started with --init"
-            f" own.safetensors, not {name}; resume it with the same pairs, --init and other"
-            " options, or start anew with --overwrite"
+            f" {own}, not {name}; resume it with the same pairs, --init and other options, or"
+            " start anew with --overwrite"
         )
 
 
@@ -1061,12 +1063,13 @@ def test_eval_report_tells_of_the_training(pairs: Pairs) -> None:
         "the best for the validation part is epoch 2, with 0.5"
         in Path("report/index.html").read_text()
     )
-    about["history"] = [{"name": "bread", "price": 2}]
-    weights.save(build(TINY), Path("film.safetensors"), about=about)
-    assert fail(*some) == (
-        "the weights in film.safetensors tell of a training that is none; they are damaged, so"
-        " give others"
-    )
+    for broken in ({"name": "bread"}, {**about["history"][0], "validation_loss": None}):
+        about["history"] = [broken]
+        weights.save(build(TINY), Path("film.safetensors"), about=about)
+        assert fail(*some) == (
+            "the weights in film.safetensors tell of a training that is none; they are damaged, so"
+            " give others"
+        )
 
 
 def test_eval_of_films_writes_a_report(moving_film: Path, vivid_weights: Path) -> None:
@@ -1797,17 +1800,20 @@ def test_commands_tell_of_a_film_that_is_cut_short(vivid_weights: Path) -> None:
     data = SAMPLE_FILM.read_bytes()
     Path("cut.mp4").write_bytes(data[: len(data) // 3])
     start = "cut.mp4 is damaged or cut short and could not be read beyond "
-    for arguments in (
-        ("colorize", "cut.mp4", "--model", vivid_weights),
-        ("sync", "cut.mp4", SAMPLE_FILM),
-        ("extract", "cut.mp4"),
+    take_a_part = (
+        "); repair it, take a part with --start and --duration, or colorize what can be read with"
+        " --skip-damaged"
+    )
+    tell = "); repair it, or tell `filmcolorizer sync` by --offset how far the films are apart"
+    for arguments, end in (
+        (("colorize", "cut.mp4", "--model", vivid_weights), take_a_part),
+        (("sync", "cut.mp4", SAMPLE_FILM), tell),
+        (("extract", "cut.mp4"), take_a_part),
+        (("extract", "cut.mp4", SAMPLE_FILM), tell),
     ):
         said = fail(*arguments)
         assert said.startswith(start)
-        assert said.endswith(
-            "); repair it, take a part with --start and --duration, or colorize what can be read"
-            " with --skip-damaged"
-        )
+        assert said.endswith(end)
 
 
 @pytest.mark.parametrize("command", ["train", "eval"])

@@ -383,6 +383,16 @@ def test_read_ycbcr_takes_noise_off_chroma(
     np.testing.assert_array_equal(plain, same)
 
 
+def test_pictures_without_chroma_are_not_quieted(mixed_film: Path, tmp_path: Path) -> None:
+    """Else red and blue would be, and luma with them, but not green."""
+    path = tmp_path / "rgb.mkv"
+    run_ffmpeg("-i", mixed_film, "-vf", "noise=alls=12:allf=t", "-pix_fmt", "gbrp", "-c:v", "ffv1",
+               path)  # fmt: skip
+    film = probe(path)
+    plain, same = (list(read_ycbcr(film, Sampling(every=5, quiets_chroma=q))) for q in (0, 1))
+    np.testing.assert_array_equal(plain, same)
+
+
 def test_quieted_chroma_of_a_clean_film_stays(moving_film: Path) -> None:
     """All of it moves, and no colour of the first shot comes into the second.
 

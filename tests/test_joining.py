@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from filmcolorizer_cli import ffmpeg as our_ffmpeg
-from filmcolorizer_cli.encoding import Encoding, PictureWriter
+from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter
 from filmcolorizer_cli.errors import FilmColorizerError, VideoError
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE
 from filmcolorizer_cli.frames import Sampling, read_luma
@@ -70,7 +70,7 @@ def write_film(
     **part: float,
 ) -> Film:
     with tempfile.TemporaryDirectory() as folder:
-        pictures_alone = Path(folder) / "pictures.mp4"
+        pictures_alone = Path(folder) / f"pictures{CODECS[encoding.codec].endings[0]}"
         write_pictures(pictures_alone, source, pictures, encoding)
         timeline = Timeline.steady(encoding.frame_rate, count_pictures(pictures_alone))
         join_film([pictures_alone], target, source, timeline, **part)
@@ -413,6 +413,20 @@ def test_join_film_keeps_any_chapters_in_matroska(
         told = {k.lower(): v for k, v in after.metadata.items()}
         assert told.pop("encoder")
         assert told == {"title": "Two nights", "creation_time": "2001-02-03T04:05:06.000000Z"}
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "prores", "ffv1"])
+def test_join_film_tells_matroska_all_of_the_pictures(codec: str, tmp_path: Path) -> None:
+    """Their kind, which ProRes tells nowhere else, that they are the default, and their rate."""
+    clip = make_clip(tmp_path / "clip.mp4", frame_rate="24000/1001")
+    source, target = probe(clip), tmp_path / "out.mkv"
+    encoding = Encoding(codec=codec, frame_rate=Fraction(24000, 1001))
+    write_film(target, source, grey(source), encoding)
+    with av.open(str(target)) as container:
+        stream = container.streams.video[0]
+        assert stream.average_rate == pytest.approx(24000 / 1001, rel=1e-4)
+        assert stream.disposition & stream.disposition.default
+        assert codec != "prores" or stream.codec_context.codec_tag == "apch"
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mov"])
