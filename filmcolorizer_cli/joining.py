@@ -223,7 +223,7 @@ def join_film(
             joined = joined.with_suffix(".mkv")
         part = _part(source, start_seconds, duration_seconds)
         metadata, chapters = _told(source, part)
-        if container.muxer != "matroska":
+        if joined.suffix != ".mkv":
             _entitle(chapters)
         if source.time_code and keeps_time_code(source, timeline.frame_rate, start_seconds):
             metadata["timecode"] = source.time_code
