@@ -265,6 +265,16 @@ def read_every_frame(
         yield data.reshape(height, width)
 
 
+def cannot_note(film: Film, notes: Path, reason: str) -> VideoError:
+    """The sentence for a file of notes, in a temporary folder, that there is no room for."""
+    sentence = VideoError(
+        f"cannot write in {notes.parents[1]} what is noted of {film.path} ({reason}); make room"
+        " there"
+    )
+    sentence.lack_of_room = reason
+    return sentence
+
+
 def read_ticks(path: Path) -> list[int]:
     """The times in a file that a reader wrote, ascending, in ticks of what it counted in.
 
@@ -397,6 +407,12 @@ def _stores_luma(film: Film, coding: Coding) -> bool:
     return film.pixel_format in stored and film.coding.range == coding.range
 
 
+def _stores_chroma(film: Film) -> bool:
+    """Whether pixels are stored as Y'CbCr, in whatever order, and not as R'G'B' or as grey."""
+    layout = av.VideoFormat(film.pixel_format)
+    return len(layout.components) >= 3 and not layout.is_rgb
+
+
 def _frames(film: Film, sampling: Sampling, coding: Coding) -> Any:
     """The filter graph up to frames of the wanted times, size, range and matrix."""
     if sampling.ticks is not None:
@@ -408,7 +424,7 @@ def _frames(film: Film, sampling: Sampling, coding: Coding) -> Any:
 def _sampled(film: Film, sampling: Sampling, stream: Any, coding: Coding) -> Any:
     """The frames of the wanted times, size, range and matrix, of those of `_timed`."""
     rate = sampling.frame_rate
-    if sampling.quiets_chroma and film.pixel_format.startswith(("yuv", "nv")):
+    if sampling.quiets_chroma and _stores_chroma(film):
         stream = stream.filter("atadenoise", **QUIET_CHROMA)
     stream = stream.filter("fps", fps=f"{rate.numerator}/{rate.denominator}", start_time=0)
     if sampling.first_fields in ("top", "bottom"):
@@ -593,12 +609,7 @@ def _read_raw(
         if not process.wait() or got:
             reason = lack_of_room(process.last_words())
             if reason and sampling.cuts_file:
-                sentence = VideoError(
-                    f"cannot write in {sampling.cuts_file.parents[1]} what is noted of"
-                    f" {film.path} ({reason}); make room there"
-                )
-                sentence.lack_of_room = reason
-                raise sentence
+                raise cannot_note(film, sampling.cuts_file, reason)
             read = count * sampling.every / float(sampling.frame_rate) * sampling.rate
             begin = sampling.start_seconds
             if sampling.ticks is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.frames import read_every_frame, read_times
+from filmcolorizer_cli.frames import cannot_note, read_every_frame, read_times
 from filmcolorizer_cli.video import Film, Plane
 
 WIDTH, HEIGHT = 32, 24  # pixels; 768 bytes a frame
@@ -92,7 +94,7 @@ class _Reading:
     def __init__(self, film: Film, times_file: Path) -> None:
         self.expected = film.frame_count()
         self.count = 0
-        self._path, self._times_file = film.path, times_file
+        self._film, self._times_file = film, times_file
         self.frames = read_every_frame(film, WIDTH, HEIGHT, times_file)
         self._data = bytearray()
 
@@ -107,16 +109,13 @@ class _Reading:
     def signatures(self) -> Signatures:
         frames = np.frombuffer(self._data, np.uint8).reshape(-1, HEIGHT * WIDTH)
         seconds = np.asarray(read_times(self._times_file), np.float64)
-        folder = self._times_file.parents[1]
-        if len(seconds) < len(frames) and shutil.disk_usage(folder).free < TIMES_BYTES:
-            raise VideoError(  # ffmpeg says nothing of it
-                f"cannot write in {folder} when the frames of {self._path} are shown (No space left"
-                " on device); make room there"
-            )
+        free = shutil.disk_usage(self._times_file.parent).free
+        if len(seconds) < len(frames) and free < TIMES_BYTES:  # of which ffmpeg says nothing
+            raise cannot_note(self._film, self._times_file, os.strerror(errno.ENOSPC))
         if len(seconds) != len(frames) or (np.diff(seconds) < 0).any():
             raise VideoError(
-                f"{self._path} has frames without a time of their own, or out of order; write it"
-                " anew with another program"
+                f"{self._film.path} has frames without a time of their own, or out of order; write"
+                " it anew with another program"
             )
         return Signatures(frames, seconds)
 
