@@ -8,6 +8,7 @@ in the other; and the likeliest sequence of offsets, frame by frame (A. J. Viter
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -47,6 +48,8 @@ SILENT_RATES = tuple(Fraction(n, 24) for n in (16, 18, 20, 22))
 KNOWN_RATES = (*COMMON_RATES, *SILENT_RATES, *(1 / rate for rate in SILENT_RATES))
 LIKELIER = 1.05  # times as unlike may windows be at a rate that is likelier beforehand
 RATE_LAG_CELLS = 40  # over which the chain's rise is measured
+RATES = np.arange(0.5, 2.0, 0.02)  # all that a chain can have, in steps that a window tells apart
+RATE_WINDOWS = 12  # at most, whose pictures are asked for the rate
 RATE_REACH = 0.03  # by which the chain's estimate of the rate may be off
 RATE_STEP = 0.0001
 ABOUT_AS_GOOD = 0.9  # of the votes for one known rate are enough for a likelier one
@@ -174,8 +177,8 @@ def align(
 def _first_windows(
     films: Films, runs: list[Seconds], expected_rate: float
 ) -> tuple[float, list[Window]]:
-    """Windows at the chain's rate, or at a likelier one at which they are about as good."""
-    rate = _chain_rate(runs, expected_rate)
+    """Windows at the pictures' rate, or at a likelier one at which they are about as good."""
+    rate = _picture_rate(films, runs, _chain_rate(runs, expected_rate))
     windows = find_windows(films, runs, rate)
     if not windows:
         return rate, windows
@@ -410,9 +413,39 @@ def _chain_rate(runs: list[Seconds], expected_rate: float) -> float:
     near = np.abs(together - np.median(together)) < RATE_REACH if slopes else together > 0
     if not near.any():
         return expected_rate
-    rate = float(together[near].mean())
+    return _known_near(float(together[near].mean()))
+
+
+def _known_near(rate: float) -> float:
+    """The known rate that is as good as this one, or the rate itself."""
     nearest = min(map(float, KNOWN_RATES), key=lambda known: abs(known - rate))
     return nearest if abs(nearest - rate) < RATE_REACH / 2 else rate
+
+
+def _picture_rate(films: Films, runs: list[Seconds], chain_rate: float) -> float:
+    """The rate at which pictures within windows are most alike, to a hundredth or two.
+
+    A chain rises in whole cells, and rather less than the film does: over a few seconds by up to
+    a third. Where nothing moves all rates do, and it keeps its own.
+    """
+    cell = float(np.diff(runs[0][:, 0]).min())
+    size = max(round(WINDOW_SECONDS / cell), 2)
+    parts = [
+        run[first : first + size]
+        for run in runs
+        for first in range(0, max(len(run) - size, 0) + 1, size)
+    ]
+    chosen = np.linspace(0, len(parts) - 1, min(len(parts), RATE_WINDOWS)).round().astype(int)
+    parts = [parts[n] for n in chosen]
+
+    def unlikeness(rate: float) -> float:
+        # The geometric mean: windows with cuts in them fit badly at any rate.
+        unlike = [1.001 - window.likeness for window in find_windows(films, parts, rate)]
+        return statistics.geometric_mean(unlike) if unlike else 1.0
+
+    unlike = {rate: unlikeness(rate) for rate in map(float, RATES)}
+    best = min(unlike, key=unlike.__getitem__)
+    return chain_rate if unlikeness(chain_rate) <= LIKELIER * unlike[best] else _known_near(best)
 
 
 def find_windows(films: Films, runs: list[Seconds], rate: float) -> list[Window]:
@@ -472,7 +505,7 @@ def find_rate(
         return float((weights * np.maximum(1 - missed / (frame_seconds / 2), 0)).sum())
 
     steps = np.arange(rate - RATE_REACH, rate + RATE_REACH, RATE_STEP)
-    best = float(max(steps, key=votes))
+    best = round(float(max(steps, key=votes)), 6)
     near = [r for r in (expected_rate, *map(float, KNOWN_RATES)) if abs(r - rate) < RATE_REACH]
     most = max(map(votes, near), default=0.0)
     known = next((r for r in near if votes(r) >= ABOUT_AS_GOOD * most), best)

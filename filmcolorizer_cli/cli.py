@@ -446,7 +446,11 @@ def sync(
         )
         return
     certainty = "as stated" if is_number else f"confidence {sync_map.longest.confidence:.2f}"
-    console.say(f"offset {frames:+d} frames ({float(frames / rate):+.3f} s), {certainty}")
+    pace = f"{sync_map.longest.rate:.5f}"
+    shown_rate = "" if pace == "1.00000" else f", rate {pace}"
+    console.say(
+        f"offset {frames:+d} frames ({float(frames / rate):+.3f} s){shown_rate}, {certainty}"
+    )
     if len(sync_map.segments) > 1:
         _print_segments(sync_map, rate)
     share = sync_map.shared_seconds / bw_film.duration_seconds

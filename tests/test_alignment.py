@@ -169,7 +169,21 @@ def test_align_finds_the_rate_of_a_speed_up(bw_fps: int, color_fps: int, film: F
     assert errors([stretch], bw, color).max() == 0
 
 
-# 18 s with a cut are too little to tell 20 frames a second from other silent speeds.
+@pytest.mark.parametrize("first", [0, 144, 288])
+@pytest.mark.parametrize(("bw_fps", "color_fps"), [*RATES, (24, 18), (24, 16), (28, 20), (20, 25)])
+def test_align_finds_the_rate_of_a_few_seconds(
+    bw_fps: int, color_fps: int, first: int, film: Frames
+) -> None:
+    """The chain through six seconds rises by far too little."""
+    numbers = frames_of((first, first + 144))
+    bw = Version(film, numbers, frame_rate=bw_fps, gamma=1.2, seed=1)
+    color = Version(film, numbers, frame_rate=color_fps, seed=2)
+    stretches = aligned(bw, color)
+    assert (stretches[0].begin, stretches[-1].end) == (0, 144)
+    assert errors(stretches, bw, color).max() <= 1
+
+
+# 18 s with a cut are too little to tell 20 frames a second from other rates next to it.
 @pytest.mark.parametrize(("bw_fps", "color_fps"), [rate for rate in RATES if rate != (24, 20)])
 def test_align_finds_the_rate_of_a_speed_up_with_a_cut(
     bw_fps: int, color_fps: int, film: Frames

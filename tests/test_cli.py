@@ -278,6 +278,17 @@ def test_sync_lists_segments(versions: tuple[Path, Path], cut_version: Path) -> 
     assert [segment["bw_end_seconds"] for segment in facts["segments"]] == [2.0, 5.0]
 
 
+def test_sync_says_at_which_speed_the_coloured_film_runs(
+    versions: tuple[Path, Path], clip_folder: Path, color_film: Path
+) -> None:
+    """Shot at 18 frames a second, of which some are shown twice to make 24."""
+    slower = graded_film(clip_folder / "slow.mp4", "setpts=4/3*PTS,fps=24", source=color_film)
+    assert succeed("sync", versions[0], slower, "--offset") == (
+        "offset +0 frames (+0.000 s), rate 1.33333, confidence 1.00\n"
+        f"5.0 s that both films show, 100% of {versions[0]}\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "frames", "seconds", "shared"),
     [
