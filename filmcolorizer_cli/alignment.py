@@ -440,7 +440,7 @@ def _picture_rate(films: Films, runs: list[Seconds], chain_rate: float) -> float
 
     def unlikeness(rate: float) -> float:
         # The geometric mean: windows with cuts in them fit badly at any rate.
-        unlike = [1.001 - window.likeness for window in find_windows(films, parts, rate)]
+        unlike = [max(1 - w.likeness, 1e-3) for w in find_windows(films, parts, rate)]
         return statistics.geometric_mean(unlike) if unlike else 1.0
 
     unlike = {rate: unlikeness(rate) for rate in map(float, RATES)}
