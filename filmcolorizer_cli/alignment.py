@@ -109,8 +109,11 @@ class Vectors:
             pictures = flat(frames[begin : begin + VECTORS_AT_ONCE])
             contrasts.append(comparison.contrast(pictures))
             vectors = comparison.shorten(pictures)
-            scales.append(np.abs(vectors).max(axis=1, keepdims=True) / 127 + 1e-9)
-            parts.append(np.round(vectors / scales[-1]).astype(np.int8))
+            largest = np.abs(vectors).max(axis=1, keepdims=True)
+            rounded = np.round(vectors / np.maximum(largest, 1e-9) * 127)
+            parts.append(rounded.astype(np.int8))
+            # Rounding lengthens some, by which they would be more than alike.
+            scales.append(_lengths(vectors) / np.maximum(_lengths(rounded), 1))
         self._bytes, self._scales = np.concatenate(parts), np.concatenate(scales)
         self.contrasts = np.concatenate(contrasts)
         self.lengths = np.minimum(self.contrasts, 1)
@@ -120,6 +123,10 @@ class Vectors:
 
     def __getitem__(self, frames: slice | Indices) -> Floats:
         return np.asarray(self._bytes[frames] * self._scales[frames], np.float32)
+
+
+def _lengths(vectors: Floats) -> Floats:
+    return np.asarray(np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
 @dataclass(frozen=True)
@@ -440,7 +447,7 @@ def _picture_rate(films: Films, runs: list[Seconds], chain_rate: float) -> float
 
     def unlikeness(rate: float) -> float:
         # The geometric mean: windows with cuts in them fit badly at any rate.
-        unlike = [max(1 - w.likeness, 1e-3) for w in find_windows(films, parts, rate)]
+        unlike = [1.001 - window.likeness for window in find_windows(films, parts, rate)]
         return statistics.geometric_mean(unlike) if unlike else 1.0
 
     unlike = {rate: unlikeness(rate) for rate in map(float, RATES)}

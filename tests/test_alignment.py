@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from filmcolorizer_cli.alignment import (
     GAP_COST,
@@ -28,6 +29,7 @@ from filmcolorizer_cli.alignment import (
     find_windows,
     measure_confidence,
 )
+from filmcolorizer_cli.lettering import load_font
 from filmcolorizer_cli.registration import Comparison, Placement, Rectangle
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Frames, Signatures
 from tests.conftest import SAMPLE_FRAMES
@@ -532,6 +534,31 @@ def test_vectors_are_held_to_a_hundredth(film: Frames) -> None:
     black = Vectors(comparison, comparison.flat_bw, np.full((3, 768), 16, np.uint8))
     np.testing.assert_allclose(black[:], 0, atol=1e-3)
     np.testing.assert_allclose(black.lengths, 0, atol=1e-3)
+
+
+def title_card(text: str) -> NDArray[np.uint8]:
+    """(768,): white letters on black, whose few bright pixels are most of the picture."""
+    card = Image.new("L", (WIDTH * 10, HEIGHT * 10), 16)
+    draw = ImageDraw.Draw(card)
+    draw.text((20, 100), text, 235, load_font(36))
+    return np.asarray(card.resize((WIDTH, HEIGHT), Image.Resampling.BOX)).reshape(-1)
+
+
+CARDS = ["Who are you?", "The next morning", "At last!", "My son", "No one knew", "The End"]
+
+
+def test_vectors_of_title_cards_are_no_more_than_alike() -> None:
+    cards = np.stack([title_card(text) for text in CARDS])
+    vectors = Vectors(Comparison(PLACEMENT), Comparison(PLACEMENT).flat_bw, cards)
+    np.testing.assert_allclose(np.linalg.norm(vectors[:], axis=1), 1, atol=1e-5)
+
+
+def test_align_is_sure_of_title_cards() -> None:
+    film = np.repeat(np.stack([title_card(text) for text in CARDS]), 48, axis=0)
+    times = np.arange(len(film)) / 24
+    [stretch] = align(Signatures(film, times), Signatures(film, times), PLACEMENT)
+    assert (stretch.begin, stretch.end, stretch.rate) == (0, len(film), 1.0)
+    assert 0.9 < stretch.confidence <= 1
 
 
 def films_of(bw: Version, color: Version) -> Films:
