@@ -28,9 +28,10 @@ from filmcolorizer_cli.frames import (
     read_ticks,
 )
 from filmcolorizer_cli.joining import Timeline, join_film
-from filmcolorizer_cli.networks import Network, config_to_dict, count_processors, for_inference
+from filmcolorizer_cli.networks import Network, config_to_dict, for_inference
 from filmcolorizer_cli.packets import check_clock, find_damage, uneven_ticks
 from filmcolorizer_cli.painting import CHUNK_FRAMES, BatchSize, colorize_frames, leave_processors
+from filmcolorizer_cli.processors import count_processors
 from filmcolorizer_cli.propagation import Propagator
 from filmcolorizer_cli.segments import (
     Parts,

@@ -19,6 +19,7 @@ from filmcolorizer_cli.encoding import CODECS, HARDWARE, Encoding, check_encoder
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.ffmpeg import encoder_names, find_binary, version
 from filmcolorizer_cli.files import CHECKSUMS_FILE, models_folder
+from filmcolorizer_cli.processors import count_processors
 
 if TYPE_CHECKING:
     import torch
@@ -124,8 +125,6 @@ def _describe_precision(device: torch.device) -> str:
 
 
 def _cores() -> Finding:
-    from filmcolorizer_cli.networks import count_processors
-
     return Finding("cores", f"{count_processors()} of {os.cpu_count()}")
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
@@ -471,13 +470,6 @@ def pick_device(name: str) -> torch.device:
             " use --device auto or --device cpu"
         )
     return torch.device(name)
-
-
-def count_processors() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:

@@ -21,7 +21,8 @@ from filmcolorizer_cli.color import (
     luma_from_codes,
     resize,
 )
-from filmcolorizer_cli.networks import FilmConfig, Network, autocast, count_processors
+from filmcolorizer_cli.networks import FilmConfig, Network, autocast
+from filmcolorizer_cli.processors import count_processors
 from filmcolorizer_cli.propagation import MAX_GAP, Floats, Propagator
 from filmcolorizer_cli.survey import Area
 from filmcolorizer_cli.upsampling import Upsampler

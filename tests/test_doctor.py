@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
+import subprocess
+import sys
 from collections import namedtuple
 from pathlib import Path
 
@@ -74,6 +77,22 @@ def test_examine_tells_of_an_ffmpeg_that_does_not_run(
     assert finding.is_fatal
     assert finding.hint is not None
     assert "exit code 127: a library is missing" in finding.hint
+
+
+def test_doctor_tells_of_a_torch_that_does_not_load_and_of_all_else(tmp_path: Path) -> None:
+    """In a process of its own, in which nothing has loaded torch before."""
+    (tmp_path / "torch.py").write_text("raise OSError('libtorch.so: a symbol is missing')\n")
+    command = [sys.executable, "-m", "filmcolorizer_cli", "doctor", "--json"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path), *sys.path[:1]))}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr == (
+        "filmcolorizer: no film can be colorized here, for want of torch; follow the hints\n"
+    )
+    findings = json.loads(result.stdout)
+    assert findings["torch"]["found"] == "cannot be loaded (libtorch.so: a symbol is missing)"
+    assert findings["torch"]["is_fatal"]
+    assert {"ffmpeg", "cores", "memory", "disk", "model default"} <= set(findings)
 
 
 @pytest.mark.parametrize(("lacking", "is_fatal"), [("libx265", False), ("libx264", True)])
