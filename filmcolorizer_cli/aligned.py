@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -113,7 +114,7 @@ def read_aligned(
     matrix: str | None = None,
     quiets_chroma: bool = False,
     cuts_file: Path | None = None,
-) -> Iterator[AlignedPicture]:
+) -> Generator[AlignedPicture, None, None]:
     """Yield both films' pictures of each moment that lies in a segment, in order.
 
     The black-and-white film is read in one go, the coloured one segment by segment.
@@ -144,36 +145,38 @@ def read_aligned(
         every=moments.every,
         cuts_file=cuts_file,
     )
-    lumas = enumerate(read_luma(bw, bw_sampling), first)
-    for segment, part, area, onto_bw in zip(
-        sync_map.segments, numbers, areas, affines, strict=True
-    ):
-        if not part:
-            continue
-        onto_color = _compose(np.array(segment.matrix), onto_bw)
-        begin = segment.color_seconds(part.start * moments.step_seconds)
-        sampling = Sampling(
-            *reading_size(color, size, [onto_color]),
-            start_seconds=begin + _half_frames_apart(color, segment.rate),
-            duration_seconds=len(part) * moments.step_seconds * segment.rate,
-            rate=segment.rate,
-            every=moments.every,
-            quiets_chroma=quiets_chroma,
-        )
-        for wanted, ycbcr in zip(part, read_ycbcr(color, sampling, matrix=matrix), strict=False):
-            luma = next((plane for number, plane in lumas if number == wanted), None)
-            if luma is None:
-                return
-            seconds = wanted * moments.step_seconds
-            yield AlignedPicture(
-                seconds,
-                segment.color_seconds(seconds),
-                cut_out(luma, onto_bw, size),
-                cut_out(ycbcr, onto_color, size),
-                _within(area, segment.area),
+    with closing(read_luma(bw, bw_sampling)) as read:
+        lumas = enumerate(read, first)
+        for segment, part, area, onto_bw in zip(
+            sync_map.segments, numbers, areas, affines, strict=True
+        ):
+            if not part:
+                continue
+            onto_color = _compose(np.array(segment.matrix), onto_bw)
+            begin = segment.color_seconds(part.start * moments.step_seconds)
+            sampling = Sampling(
+                *reading_size(color, size, [onto_color]),
+                start_seconds=begin + _half_frames_apart(color, segment.rate),
+                duration_seconds=len(part) * moments.step_seconds * segment.rate,
+                rate=segment.rate,
+                every=moments.every,
+                quiets_chroma=quiets_chroma,
             )
-    for _ in lumas:  # to its end, so that ffmpeg has written all cuts
-        pass
+            with closing(read_ycbcr(color, sampling, matrix=matrix)) as colors:
+                for wanted, ycbcr in zip(part, colors, strict=False):
+                    luma = next((plane for number, plane in lumas if number == wanted), None)
+                    if luma is None:
+                        return
+                    seconds = wanted * moments.step_seconds
+                    yield AlignedPicture(
+                        seconds,
+                        segment.color_seconds(seconds),
+                        cut_out(luma, onto_bw, size),
+                        cut_out(ycbcr, onto_color, size),
+                        _within(area, segment.area),
+                    )
+        for _ in lumas:  # to its end, so that ffmpeg has written all cuts
+            pass
 
 
 def render(
@@ -195,8 +198,9 @@ def render(
     size = _even((right - left) * bw.width), _even((bottom - top) * bw.height)
     shape = replace(bw, width=size[0], height=size[1])
     grey = np.full((2, size[1] // 2, size[0] // 2), BLACK[1], np.uint8)
-    pictures = read_aligned(bw, color, sync_map, Moments(), size, matrix=WORKING_MATRIX)
+    read = read_aligned(bw, color, sync_map, Moments(), size, matrix=WORKING_MATRIX)
     with (
+        closing(read) as pictures,
         PictureWriter(bw_target, shape, Encoding()) as bw_writer,
         PictureWriter(color_target, shape, Encoding()) as color_writer,
     ):

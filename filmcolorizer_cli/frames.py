@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -316,14 +316,15 @@ def read_ycbcr(
         yield data.reshape(3, height, width).transpose(1, 2, 0)  # planes to (H, W, 3)
 
 
-def read_rgb(film: Film, sampling: Sampling) -> Iterator[Plane]:
+def read_rgb(film: Film, sampling: Sampling) -> Generator[Plane, None, None]:
     """Yield pictures (height, width, 3) of R', G' and B', uint8.
 
     Raises:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
     """
-    for ycbcr in read_ycbcr(film, sampling):
-        yield to_rgb(ycbcr, film.coding.matrix)
+    with closing(read_ycbcr(film, sampling)) as pictures:
+        for ycbcr in pictures:
+            yield to_rgb(ycbcr, film.coding.matrix)
 
 
 def to_rgb(ycbcr: Plane, matrix: str) -> Plane:

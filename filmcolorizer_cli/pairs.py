@@ -7,9 +7,9 @@ import json
 import math
 import zlib
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -291,11 +291,12 @@ def extract(
         size = still_size(options.size, aspect_ratio)
         stills: list[tuple[str, float, float]] = []
         has_color = False
-        read = _read_stills(bw, color, sync_map, options, picture, size, cuts_file)
-        for name, still in _save_stills(read, color.coding.matrix, temporary):
-            stills.append((name, still.bw_seconds, still.color_seconds))
-            has_color = has_color or _has_color(still)
-            yield len(stills)
+        # Closed before the folder goes, into which ffmpeg writes.
+        with closing(_read_stills(bw, color, sync_map, options, picture, size, cuts_file)) as read:
+            for name, still in _save_stills(read, color.coding.matrix, temporary):
+                stills.append((name, still.bw_seconds, still.color_seconds))
+                has_color = has_color or _has_color(still)
+                yield len(stills)
         if not stills:
             raise _no_stills()
         if not has_color:
@@ -416,11 +417,11 @@ def _read_stills(
     picture: Area,
     size: tuple[int, int],
     cuts_file: Path,
-) -> Iterator[AlignedPicture]:
+) -> Generator[AlignedPicture, None, None]:
     moments = options.moments
     if bw is not None:
         # Noise of a worn copy would be learnt by heart, as if it were the film's.
-        stills = read_aligned(
+        read = read_aligned(
             bw,
             color,
             sync_map,
@@ -430,7 +431,8 @@ def _read_stills(
             quiets_chroma=True,
             cuts_file=cuts_file,
         )
-        yield from (still for still in stills if still.luma[_shown_pixels(still)].size)
+        with closing(read) as stills:
+            yield from (still for still in stills if still.luma[_shown_pixels(still)].size)
         return
     onto_frame = area_affine(picture)
     numbers = moments.numbers(sync_map.longest)
@@ -443,11 +445,12 @@ def _read_stills(
     )
     if not numbers:
         return
-    # The pictures come first in zip, so that ffmpeg is read to its end and has written all cuts.
-    for ycbcr, number in zip(read_ycbcr(color, sampling), numbers, strict=False):
-        seconds = number * moments.step_seconds
-        still = cut_out(ycbcr, onto_frame, size)
-        yield AlignedPicture(seconds, seconds, still[..., 0], still)
+    with closing(read_ycbcr(color, sampling)) as pictures:
+        # They come first in zip, so that ffmpeg is read to its end and has written all cuts.
+        for ycbcr, number in zip(pictures, numbers, strict=False):
+            seconds = number * moments.step_seconds
+            still = cut_out(ycbcr, onto_frame, size)
+            yield AlignedPicture(seconds, seconds, still[..., 0], still)
 
 
 def _picture(master: Film, sync_map: SyncMap, options: ExtractOptions) -> Area:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from filmcolorizer_cli.aligned import Moments, read_aligned, shared_aspect_ratio
+from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.evaluation import predict_rgb, read_batch
 from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.frames import Sampling, read_rgb, to_rgb
@@ -299,7 +301,8 @@ def _triple(bw: Film, color: Film, sync_map: SyncMap, seconds: float) -> Plane |
     width = round(height * shared_aspect_ratio(sync_map, bw))
     one_frame = float(1 / TIMELINE_FRAME_RATE)
     moment = Moments(start_seconds=seconds, duration_seconds=one_frame)
-    picture = next(read_aligned(bw, color, sync_map, moment, (width, height)), None)
+    with closing(read_aligned(bw, color, sync_map, moment, (width, height))) as read:
+        picture = next(read, None)
     if picture is None:
         return None
     neutral = np.full((height, width, 2), 128, np.uint8)
@@ -365,7 +368,14 @@ def _between(ranges: list[tuple[float, float]], end: float) -> list[tuple[float,
 
 def _frame_at(film: Film, seconds: float) -> Plane:
     one_frame = float(1 / TIMELINE_FRAME_RATE)
-    return next(read_rgb(film, Sampling(start_seconds=seconds, duration_seconds=one_frame)))
+    sampling = Sampling(start_seconds=seconds, duration_seconds=one_frame)
+    with closing(read_rgb(film, sampling)) as pictures:
+        frame = next(pictures, None)
+    if frame is None:
+        raise VideoError(
+            f"{film.path} has ended {seconds:g} s after its start; take an earlier time"
+        )
+    return frame
 
 
 def _strip(pictures: Tensor, aspect_ratio: float) -> Image.Image:

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from filmcolorizer_cli import files
 from filmcolorizer_cli import pairs as pairing
-from filmcolorizer_cli.errors import FilmColorizerError, OptionError, PairsError
+from filmcolorizer_cli.errors import FilmColorizerError, OptionError, PairsError, VideoError
 from filmcolorizer_cli.networks import FilmConfig
 from filmcolorizer_cli.pairs import (
     PARTS,
@@ -45,6 +46,7 @@ from tests.conftest import (
     graded_film,
     make_numbered_clip,
     make_raw_clip,
+    our_children,
 )
 
 NUMBERED_FRAMES = 144  # at 24 fps
@@ -534,6 +536,27 @@ def test_extract_on_a_full_disk_leaves_nothing(color_film: Path, tmp_path: Path)
         f"cannot write {folder} (File too large); make room there, or choose another place"
     )
     assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("from_two_films", [True, False])
+def test_extract_that_fails_has_ended_its_ffmpeg_before_it_removes_the_folder(
+    from_two_films: bool, color_film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film, before, alive = probe(color_film), our_children(), list[bool]()
+
+    def fail(*_: object) -> None:
+        raise VideoError("a still cannot be made")
+
+    def remove(folder: Path, **_: object) -> None:
+        alive.append(our_children() != before)
+
+    monkeypatch.setattr(pairing, "_save_pair", fail)
+    monkeypatch.setattr(files.shutil, "rmtree", remove)
+    bw = film if from_two_films else None
+    with pytest.raises(VideoError):
+        list(extract(bw, film, alone(film), tmp_path / "pairs", ExtractOptions(every=1)))
+    assert alive
+    assert not any(alive)
 
 
 @pytest.mark.parametrize(
