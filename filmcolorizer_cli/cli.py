@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 FIND = "find"  # what --offset without a value stands for
 HIGHEST_FRAME_RATE = 240
 FRAME_RATE = re.compile(r"\d{1,9}(\.\d{1,9}|/\d{1,9})?")
-MOST_TICKS = 100_000  # for a number of seconds, in an exact frame rate
+LARGEST_DENOMINATOR = 100_000  # of an exact frame rate
 LONGEST_SECONDS = 1e7
 SPLIT_METAVAR = "SHARES|COUNTS|interleaved|none"
 NAMED_SPLITS = ("interleaved", "none")
@@ -189,7 +189,7 @@ def _exact_rate(text: str, forms: str) -> Fraction:
         raise typer.BadParameter(
             f"{text!r} is no frame rate from 1 to {HIGHEST_FRAME_RATE}; write {forms}"
         )
-    rate = rate.limit_denominator(MOST_TICKS)
+    rate = rate.limit_denominator(LARGEST_DENOMINATOR)
     ntsc = Fraction(round(rate) * 1000, 1001)  # 23.976, 29.97 and 59.94 stand for these
     return ntsc if rate.denominator > 1 and abs(rate - ntsc) < Fraction(1, 100) else rate
 
@@ -716,8 +716,8 @@ def train(
             console.note("the finished epochs are kept: go on with the same command and --resume")
         raise
     history = watcher.history
-    watcher.show(history, weights.load(weights.read_model(output)))
-    best = min(history, key=lambda epoch: epoch.validation_loss)
+    watcher.show(weights.load(weights.read_model(output)))
+    best = training.best_epoch(history)
     if as_json:
         written_files = [str(path) for path in written]
         console.json({"best": asdict(best), "kept": asdict(outcome), "written": written_files})

@@ -334,9 +334,8 @@ class PictureWriter:
 
 def cannot_write_film(target: Path, last_words: str) -> VideoError:
     """The sentence for a film that ffmpeg could not write."""
-    error = VideoError(
+    return VideoError(
         f"{target} could not be written (ffmpeg: {last_words}); make room there, or choose another"
-        " place"
+        " place",
+        lack_of_room=lack_of_room(last_words),
     )
-    error.lack_of_room = lack_of_room(last_words)
-    return error

@@ -12,7 +12,9 @@ class FilmColorizerError(Exception):
         lack_of_room: the system's words for it, where a file could not be written for that reason.
     """
 
-    lack_of_room: str | None = None
+    def __init__(self, sentence: str = "", *, lack_of_room: str | None = None) -> None:
+        super().__init__(sentence)
+        self.lack_of_room = lack_of_room
 
 
 class OptionError(FilmColorizerError):

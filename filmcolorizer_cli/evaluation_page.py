@@ -18,7 +18,7 @@ from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Page, Plot, Section, Slide, Table, save_page
 from filmcolorizer_cli.pairs import Pairs, Split, TimeSplit
 from filmcolorizer_cli.report import plot_losses, plot_over_time, plot_shots
-from filmcolorizer_cli.training import Epoch
+from filmcolorizer_cli.training import Epoch, best_epoch
 from filmcolorizer_cli.video import Film, Plane
 from filmcolorizer_cli.wording import counted, describe_time
 
@@ -209,7 +209,7 @@ def _scores(result: Evaluation, name: str) -> Table:
 def _losses(history: Sequence[Epoch]) -> Section:
     if not history:
         return Section("Training", "These weights do not tell how they were trained.")
-    best = min(history, key=lambda epoch: epoch.validation_loss)
+    best = best_epoch(history)
     caption = (
         f"Loss over {len(history)} epochs; the best for the validation part is epoch {best.epoch},"
         f" with {best.validation_loss:.4f}"

@@ -123,11 +123,10 @@ def put_back(path: Path) -> None:
 def cannot_write(path: Path, error: OSError) -> FilmColorizerError:
     """The sentence for a file or folder that could not be written."""
     reason = error.strerror or str(error)
-    sentence = FilmColorizerError(
-        f"cannot write {path} ({reason}); make room there, or choose another place"
+    return FilmColorizerError(
+        f"cannot write {path} ({reason}); make room there, or choose another place",
+        lack_of_room=lack_of_room(reason),
     )
-    sentence.lack_of_room = lack_of_room(reason)
-    return sentence
 
 
 def lack_of_room(reason: str) -> str | None:

@@ -267,12 +267,11 @@ def read_every_frame(
 
 def cannot_note(film: Film, notes: Path, reason: str) -> VideoError:
     """The sentence for a file of notes, in a temporary folder, that there is no room for."""
-    sentence = VideoError(
+    return VideoError(
         f"cannot write in {notes.parents[1]} what is noted of {film.path} ({reason}); make room"
-        " there"
+        " there",
+        lack_of_room=reason,
     )
-    sentence.lack_of_room = reason
-    return sentence
 
 
 def read_ticks(path: Path) -> list[int]:

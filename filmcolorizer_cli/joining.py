@@ -16,7 +16,7 @@ import ffmpeg
 
 from filmcolorizer_cli.encoding import MUXERS, cannot_write_film
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.ffmpeg import ONLY_THE_FILE, Process, local_file, open_input
+from filmcolorizer_cli.ffmpeg import Process, local_file, open_input
 from filmcolorizer_cli.files import cannot_write, check_folder, put_in_place
 from filmcolorizer_cli.subtitles import cut_subtitles
 from filmcolorizer_cli.video import (
@@ -27,6 +27,7 @@ from filmcolorizer_cli.video import (
     Sound,
     Subtitle,
     count_pictures,
+    open_file,
     opened,
 )
 
@@ -293,13 +294,13 @@ def _join_pictures(
         stream = None
         first = 0
         for part, order in zip(parts, orders, strict=True):
-            with av.open(local_file(part), options=ONLY_THE_FILE) as opened:
+            with open_file(part) as source:
                 if stream is None:
                     stream = container.add_stream_from_template(
-                        opened.streams.video[0], opaque=True
+                        source.streams.video[0], opaque=True
                     )
                     stream.time_base = timeline.time_base
-                packets = (packet for packet in opened.demux(video=0) if packet.size)
+                packets = (packet for packet in source.demux(video=0) if packet.size)
                 for coded, (packet, shown) in enumerate(zip(packets, order, strict=True)):
                     number = first + shown
                     packet.stream = stream
@@ -312,14 +313,14 @@ def _join_pictures(
 
 
 def _codec_of(part: Path) -> str:
-    with av.open(local_file(part), options=ONLY_THE_FILE) as container:
+    with open_file(part) as container:
         return str(container.streams.video[0].codec_context.name)
 
 
 def _picture_options(joined: Path, source: Film, container: Container) -> dict[str, str]:
     """What the container is told of the pictures that not all codecs tell themselves."""
-    with av.open(local_file(joined), options=ONLY_THE_FILE) as opened_file:
-        context = opened_file.streams.video[0].codec_context
+    with open_file(joined) as encoded:
+        context = encoded.streams.video[0].codec_context
         shape = source.sample_aspect_ratio * Fraction(context.width, context.height)
         is_told = context.name in _CODECS_WITH_SHAPES or source.sample_aspect_ratio == 1
         options = {} if is_told else {"aspect:v:0": _ratio(shape)}
@@ -334,7 +335,7 @@ def _ratio(ratio: Fraction) -> str:
 
 def _display_order(part: Path) -> list[int]:
     """Which of a file's pictures each of its packets is, in the order that they are shown."""
-    with av.open(local_file(part), options=ONLY_THE_FILE) as container:
+    with open_file(part) as container:
         times = [packet.pts for packet in container.demux(video=0) if packet.size]
     order = [0] * len(times)
     for shown, coded in enumerate(sorted(range(len(times)), key=times.__getitem__)):

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Floats, Frames, Signatures
 
-BLACK_LUMA = 0  # codes, full range
 BAR_LUMA = 30  # codes; what is rarely brighter is a bar, not a picture
 BAR_PERCENTILE = 80  # of frames, up to which pixels of a bar are dark; a reel may have none
 BAR_MARGIN = 0.25  # pixels of a signature that are left out beside a bar
@@ -130,7 +129,7 @@ def _lit_range(brightest: NDArray[np.float64]) -> tuple[float, float]:
 
 def _covered(edge: float, inside: float) -> float:
     """How much of a pixel a bar covers, given how bright it and the next one get; and a margin."""
-    covered = 1 - (edge - BLACK_LUMA) / max(inside - BLACK_LUMA, 1)
+    covered = 1 - edge / max(inside, 1)
     return min(covered + BAR_MARGIN, 1) if covered > BAR_MARGIN else 0.0
 
 
@@ -167,7 +166,7 @@ class Comparison:
     """
 
     def __init__(self, placement: Placement, grid: Grid = FINE) -> None:
-        self.grid = grid
+        self.grid, self._affine = grid, placement.affine
         self._resampling, is_covered = _resampling(placement.affine, grid)
         self.mask = np.asarray(
             is_covered
@@ -208,13 +207,13 @@ class Comparison:
         """Flat pictures (N, P) as vectors no longer than 1."""
         return np.asarray(flat / (self._faint * np.maximum(self.contrast(flat), 1))[:, None])
 
-    def bw_slopes(self, frames: Frames, affine: Affine) -> Floats:
+    def bw_slopes(self, frames: Frames) -> Floats:
         """(N, 6, P): how the vectors change with each of the six numbers of the placement."""
         flat = self.flat_bw(frames)
         lengths = (self._faint * np.maximum(self.contrast(flat), 1))[:, None]
         unit = flat / lengths
         slopes = []
-        for slope in _resampling_slopes(affine, self.grid):
+        for slope in _resampling_slopes(self._affine, self.grid):
             moved = self._moved(frames, slope) / lengths
             slopes.append(moved - (moved * unit).sum(axis=1, keepdims=True) * unit)
         return np.stack(slopes, axis=1)
@@ -451,7 +450,7 @@ def normal_equations(
     likeness = (bw * color).sum(axis=1)
     counts = likeness > max(0.3, float(np.median(likeness)) - 0.2)
     difference = (color - likeness[:, None] * bw) * counts[:, None]
-    jacobian = comparison.bw_slopes(bw_frames, placement.affine) * counts[:, None, None]
+    jacobian = comparison.bw_slopes(bw_frames) * counts[:, None, None]
     square = jacobian @ jacobian.transpose(0, 2, 1)
     right = jacobian @ difference[:, :, None]
     return square.astype(np.float64), right[:, :, 0].astype(np.float64)

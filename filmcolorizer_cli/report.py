@@ -31,7 +31,7 @@ from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Slide
 from filmcolorizer_cli.pairs import Pairs, Split
 from filmcolorizer_cli.sync import SyncMap, nothing_shared
-from filmcolorizer_cli.training import Epoch
+from filmcolorizer_cli.training import Epoch, best_epoch
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, Plane
 from filmcolorizer_cli.wording import counted, describe_time
 
@@ -66,7 +66,7 @@ def save_loss_figure(history: Sequence[Epoch], path: Path) -> None:
     epochs = [epoch.epoch for epoch in history]
     axes.plot(epochs, [epoch.training_loss for epoch in history], label="training", marker=".")
     axes.plot(epochs, [epoch.validation_loss for epoch in history], label="validation", marker=".")
-    best = min(history, key=lambda epoch: epoch.validation_loss)
+    best = best_epoch(history)
     axes.plot(best.epoch, best.validation_loss, "o", mfc="none", ms=12, color="C1", label="best")
     axes.set(xlabel="epoch", ylabel="loss", xlim=(0.5, len(history) + 0.5), ylim=(0, None))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

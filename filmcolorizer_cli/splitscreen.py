@@ -104,7 +104,10 @@ def compare(
         for frames in _write(first, second, pictures, options, stills):
             yield frames
         if not frames:
-            raise VideoError(f"{first.path} and {second.path} gave no pictures to compare")
+            raise VideoError(
+                f"{first.path} and {second.path} gave no pictures to compare; give an earlier"
+                " --start"
+            )
         rate = frame_rate(first, second)
         heard, start = _heard(first, second, options)
         join_film(

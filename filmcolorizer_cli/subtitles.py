@@ -15,8 +15,8 @@ from typing import Any
 import av
 
 from filmcolorizer_cli.encoding import cannot_write_film
-from filmcolorizer_cli.ffmpeg import ONLY_THE_FILE, local_file, open_input
-from filmcolorizer_cli.video import Film, Subtitle, opened
+from filmcolorizer_cli.ffmpeg import local_file, open_input
+from filmcolorizer_cli.video import Film, Subtitle, open_file, opened
 
 LONGEST_SUBTITLE_SECONDS = 60.0  # that may be shown at the begin of a part, and began before it
 STRAY_SECONDS = 10.0  # by which what belongs together may lie apart in a file
@@ -88,7 +88,7 @@ def _packets_around(
 
 def _open_cut(path: Path) -> Any:
     """ffmpeg's input of a file whose times are to be taken as they are."""
-    with av.open(local_file(path), options=ONLY_THE_FILE) as container:
+    with open_file(path) as container:
         late = (container.start_time or 0) / av.time_base  # which ffmpeg would take off
     return open_input(path, itsoffset=f"{late:.6f}")
 

@@ -10,7 +10,7 @@ import random
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import product
 from pathlib import Path
@@ -260,6 +260,11 @@ class Epoch:
     seconds: float | None
 
 
+def best_epoch(history: Sequence[Epoch]) -> Epoch:
+    """The epoch with the lowest validation loss, of one or more."""
+    return min(history, key=lambda epoch: epoch.validation_loss)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """Which weights a training keeps.
@@ -319,20 +324,11 @@ class PairSource:
         # Parts are scaled once.
         size = (pairs.height, pairs.width) if options.augmentation else self.size
         chosen = pairs.part("train", split)
+        if len(chosen) < 2:
+            raise _single_pair(pairs, split)
         self.training = _load_stills(pairs, chosen, *size)
         self.shot_weights = _shot_weights(chosen, options.shot_balance)
         self.validation = _load_stills(pairs, pairs.part("validation", split), *self.size)
-        if len(self.training[0]) < 2:
-            part, mend = (
-                f"the train part of the pairs in {pairs.folder}",
-                ", or give another --split",
-            )
-            if isinstance(split, Undivided):
-                part, mend = str(pairs.folder), ", and paint another"
-            raise TrainingError(
-                f"{part} holds a single pair, and training needs two or more;"
-                f" extract more stills with --every{mend}"
-            )
         self.steps_per_epoch = steps_per_epoch(len(self.training[0]), options)
         self.identity = {
             "training pairs": len(self.training[0]),
@@ -520,7 +516,7 @@ class Trainer:
     @property
     def best(self) -> Epoch:
         """The epoch with the lowest validation loss so far; its weights are ``best_state``."""
-        return min(self.history, key=lambda epoch: epoch.validation_loss)
+        return best_epoch(self.history)
 
     def run(self) -> Iterator[Step]:
         """Train the epochs that remain, yielding after every step.
@@ -893,6 +889,17 @@ def _shot_weights(chosen: list[Pair], balance: float) -> Tensor:
     """How often each pair is shown, (N,), to be compared with each other only."""
     lengths = Counter(pair.shot for pair in chosen)
     return torch.tensor([lengths[pair.shot] ** -balance for pair in chosen])
+
+
+def _single_pair(pairs: Pairs, split: Split) -> TrainingError:
+    """The sentence for a train part of one still."""
+    part, mend = f"the train part of the pairs in {pairs.folder}", "or give another --split"
+    if isinstance(split, Undivided):
+        part, mend = str(pairs.folder), "and paint another"
+    return TrainingError(
+        f"{part} holds a single pair, and training needs two or more; extract more stills with"
+        f" --every, {mend}"
+    )
 
 
 def _load_stills(pairs: Pairs, chosen: list[Pair], height: int, width: int) -> Batch:

@@ -235,7 +235,7 @@ def probe(path: Path, *, sequence_rate: Fraction = TIMELINE_FRAME_RATE) -> Film:
     try:
         if not path.is_file():
             raise VideoError(f"{path} {_what_is_no_film(path)}")
-        with av.open(local_file(path), options=ONLY_THE_FILE) as container:
+        with open_file(path) as container:
             return _probe_container(path, container)
     except (av.FFmpegError, OSError) as error:
         reason = error.strerror or str(error)
@@ -369,6 +369,16 @@ def _time_code(container: Any) -> str | None:
     return None
 
 
+def open_file(path: Path) -> Any:
+    """The container of a file, which may name no others.
+
+    Raises:
+        av.FFmpegError: it is none.
+        OSError: it cannot be read.
+    """
+    return av.open(local_file(path), options=ONLY_THE_FILE)
+
+
 @contextmanager
 def opened(film: Film) -> Iterator[Any]:
     """The container of a film that was probed before, for as long as the block goes on.
@@ -473,7 +483,7 @@ def _dispositions(stream: Any) -> tuple[str, ...]:
 def count_pictures(path: Path) -> int:
     """How many pictures a whole film file holds, by its packets; 0 for what is none."""
     try:
-        with av.open(local_file(path), options=ONLY_THE_FILE) as container:
+        with open_file(path) as container:
             pictures = _pictures(container)[0]
             return sum(1 for packet in container.demux(pictures) if packet.size)
     except (av.FFmpegError, IndexError, OSError):

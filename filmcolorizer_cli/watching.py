@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from filmcolorizer_cli.files import check_folder
 from filmcolorizer_cli.networks import Network
 from filmcolorizer_cli.pairs import Pairs, Split
 from filmcolorizer_cli.report import draw_samples, save_image, save_loss_figure
-from filmcolorizer_cli.training import Epoch, Outcome, Step
+from filmcolorizer_cli.training import Epoch, Outcome, Step, best_epoch
 
 
 class Watcher:
@@ -50,8 +50,8 @@ class Watcher:
 
     @property
     def best(self) -> Epoch | None:
-        """The epoch with the lowest validation loss so far."""
-        return min(self.history, key=lambda epoch: epoch.validation_loss, default=None)
+        """The best epoch so far, if any has ended."""
+        return best_epoch(self.history) if self.history else None
 
     def follow(
         self,
@@ -78,25 +78,28 @@ class Watcher:
                         board.add_scalar("loss/step", step.loss, number)
                     if step.finished is not None and step.network is not None:
                         self.history.append(step.finished)
-                        sheet = self.show(self.history, step.network)
+                        sheet = self.show(step.network)
                         if board is not None:
                             _log(board, step.finished, sheet)
                         note(self._describe(step.finished))
                 yield step
 
-    def show(self, history: Sequence[Epoch], network: Network) -> Image.Image:
-        """Write both pictures; what comes back are the samples."""
-        save_loss_figure(history, self.loss_figure)
+    def show(self, network: Network) -> Image.Image:
+        """Write both pictures; what comes back are the samples.
+
+        Raises:
+            FilmColorizerError: a picture cannot be written.
+        """
+        save_loss_figure(self.history, self.loss_figure)
         sheet = draw_samples(self.pairs, self.split, network, self.device)
         save_image(sheet, self.samples)
         return sheet
 
     def _describe(self, epoch: Epoch) -> str:
-        best = self.best
         return (
             f"epoch {epoch.epoch}: training loss {epoch.training_loss:.4f}, validation loss"
             f" {epoch.validation_loss:.4f}, {epoch.seconds:.0f} s; best epoch"
-            f" {best.epoch if best else epoch.epoch}"
+            f" {best_epoch(self.history).epoch}"
         )
 
 

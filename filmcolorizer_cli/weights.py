@@ -162,11 +162,10 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
             save_file(contiguous, temporary, metadata)
             temporary.chmod(mode)  # safetensors lets nobody but the owner read
     except SafetensorError as error:
-        sentence = WeightsError(
-            f"cannot write {path} ({error}); make room there, or choose another place"
-        )
-        sentence.lack_of_room = lack_of_room(str(error))
-        raise sentence from None
+        raise WeightsError(
+            f"cannot write {path} ({error}); make room there, or choose another place",
+            lack_of_room=lack_of_room(str(error)),
+        ) from None
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
