@@ -37,6 +37,7 @@ from filmcolorizer_cli.targets import (
     render_targets,
 )
 from filmcolorizer_cli.wording import (
+    FILM_COLUMNS,
     counted,
     describe_card,
     describe_losses,
@@ -48,7 +49,8 @@ from filmcolorizer_cli.wording import (
     describe_split,
     describe_time,
     film_evaluation_as_json,
-    score_rows,
+    film_score_rows,
+    pair_score_rows,
 )
 
 if TYPE_CHECKING:
@@ -1483,23 +1485,14 @@ def _show_evaluation(
         }
         console.json({"model": model.name, "pairs": str(pairs), **shown})
         return
-    rows = {"naive baseline": result.baseline} if with_baseline else {}
-    rows[model.name] = result.network
-    measures = {
-        "MSE": lambda score: f"{score.mse:.4f}",
-        "/ baseline": lambda score: "-" if score.mse_ratio is None else f"{score.mse_ratio:.2f}",
-        "PSNR, dB": lambda score: f"{score.psnr:.2f}",
-        "colourfulness": lambda score: f"{score.colorfulness:.1f}",
-    }
     sections = [
         [
-            ("" if index else name, measure, *(show(score) for score in scores.values()))
-            for index, (measure, show) in enumerate(measures.items())
+            # What stands in the line above needs no room.
+            ("" if number else way, measure.removeprefix("MSE "), *numbers)
+            for number, (way, measure, *numbers) in enumerate(rows)
         ]
-        for name, scores in rows.items()
+        for rows in pair_score_rows(result, model.name, with_baseline=with_baseline)
     ]
-    truth = [f"{score.true_colorfulness:.1f}" for score in result.network.values()]
-    sections.append([("truth", "colourfulness", *truth)])
     counts = [f"{part} ({score.pairs})" for part, score in result.network.items()]
     title = f"{pairs}, network {model.config['arch']}: means over the pairs, MSE on RGB in [-1, 1]"
     console.table(title, ("", "", *counts), sections, left=2)
@@ -1523,11 +1516,16 @@ def _show_film_evaluations(
     if len(results) > 1:
         scores.append((f"mean of {len(results)} films", means))
     sections = [
-        [(name, "", "", "", "", ""), *score_rows(ways, model, with_baseline=with_baseline)]
+        [
+            (name, *[""] * (len(FILM_COLUMNS) - 1)),
+            *(
+                (f" {way}", *numbers)
+                for way, *numbers in film_score_rows(ways, model.name, with_baseline=with_baseline)
+            ),
+        ]
         for name, ways in scores
     ]
-    columns = ("", "PSNR, dB", "over grey", "colourfulness", "flicker", "CDC")
     title = (
         f"network {model.config['arch']}: means over the frames, flicker as a ratio to the truth's"
     )
-    console.table(title, columns, sections)
+    console.table(title, FILM_COLUMNS, sections)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from filmcolorizer_cli.color import resize
-from filmcolorizer_cli.comparison import FilmEvaluation, FilmOptions, paint_frame
+from filmcolorizer_cli.comparison import WAYS, FilmEvaluation, FilmOptions, paint_frame
 from filmcolorizer_cli.evaluation import Evaluation, PairScore, predict_rgb, read_batch
 from filmcolorizer_cli.frames import picture_to_rgb
 from filmcolorizer_cli.networks import Network, for_inference
@@ -20,7 +20,13 @@ from filmcolorizer_cli.pairs import Pairs, Split, TimeSplit
 from filmcolorizer_cli.report import plot_losses, plot_over_time, plot_shots
 from filmcolorizer_cli.training import Epoch, best_epoch
 from filmcolorizer_cli.video import Film, Plane
-from filmcolorizer_cli.wording import counted, describe_time
+from filmcolorizer_cli.wording import (
+    FILM_COLUMNS,
+    counted,
+    describe_time,
+    film_score_rows,
+    pair_score_rows,
+)
 
 STILL_HEIGHT = 360  # pixels, of small stills that are shown larger
 NEUTRAL = 128  # chroma code of no colour
@@ -112,27 +118,13 @@ def save_films_page(
 
 
 def _film_scores(result: FilmEvaluation, name: str) -> Table:
-    rows = [["", "PSNR, dB", "colourfulness", "flicker / truth", "CDC"]]
-    ways = (("naive baseline", result.baseline), (name, result.network), ("truth", result.truth))
-    for way, score in ways:
-        rows.append(
-            [
-                way,
-                _number(score.psnr, 2),
-                _number(score.colorfulness, 1),
-                _number(score.flicker_ratio, 2),
-                _number(score.cdc, 4),
-            ]
-        )
+    scores = {way: getattr(result, way) for way in WAYS}
+    rows = [list(FILM_COLUMNS), *map(list, film_score_rows(scores, name, with_baseline=True))]
     caption = (
         f"means over {result.frames} frames in {counted(len(result.shots), 'shot')},"
-        f" at {result.width}x{result.height}"
+        f" at {result.width}x{result.height}; flicker as a ratio to the truth's"
     )
     return Table(caption, rows)
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _film_plots(result: FilmEvaluation) -> list[Plot]:
@@ -189,20 +181,9 @@ def _film_slide(
 
 
 def _scores(result: Evaluation, name: str) -> Table:
-    rows: list[list[str]] = [
-        ["", *(f"{part} ({result.network[part].pairs})" for part in result.network)]
-    ]
-    for way, scores in (("naive baseline", result.baseline), (name, result.network)):
-        parts = list(scores.values())
-        ratios = ("-" if score.mse_ratio is None else f"{score.mse_ratio:.2f}" for score in parts)
-        rows += [
-            [f"{way}: MSE", *(f"{score.mse:.4f}" for score in parts)],
-            [f"{way}: MSE / baseline", *ratios],
-            [f"{way}: PSNR, dB", *(f"{score.psnr:.2f}" for score in parts)],
-            [f"{way}: colourfulness", *(f"{score.colorfulness:.1f}" for score in parts)],
-        ]
-    truth = (f"{score.true_colorfulness:.1f}" for score in result.network.values())
-    rows.append(["truth: colourfulness", *truth])
+    rows = [["", *(f"{part} ({score.pairs})" for part, score in result.network.items())]]
+    for section in pair_score_rows(result, name, with_baseline=True):
+        rows += [[f"{way}: {measure}", *numbers] for way, measure, *numbers in section]
     return Table("means over the pairs of each part; MSE on RGB in [-1, 1]", rows)
 
 

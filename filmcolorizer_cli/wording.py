@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from filmcolorizer_cli.comparison import FilmEvaluation, FilmScore
     from filmcolorizer_cli.encoding import Encoding
+    from filmcolorizer_cli.evaluation import Evaluation, Score
     from filmcolorizer_cli.joining import Container
     from filmcolorizer_cli.pairs import Split
     from filmcolorizer_cli.training import Outcome
     from filmcolorizer_cli.video import Attachment, Film, Sound, Subtitle
-    from filmcolorizer_cli.weights import Model
+
+FILM_COLUMNS = ("", "PSNR, dB", "over grey", "colourfulness", "flicker", "CDC")
 
 T = TypeVar("T")
 
@@ -212,15 +214,47 @@ def film_evaluation_as_json(
     }
 
 
-def score_rows(
-    scores: dict[str, FilmScore], model: Model, *, with_baseline: bool
+def pair_score_rows(
+    result: Evaluation, name: str, *, with_baseline: bool
+) -> list[list[tuple[str, ...]]]:
+    """Rows of a table of each way of colouring pairs: whose, which measure, and that of each part.
+
+    Args:
+        name: of the model.
+    """
+    rows = {"naive baseline": result.baseline} if with_baseline else {}
+    rows[name] = result.network
+    measures: dict[str, Callable[[Score], str]] = {
+        "MSE": lambda score: f"{score.mse:.4f}",
+        "MSE / baseline": lambda s: "-" if s.mse_ratio is None else f"{s.mse_ratio:.2f}",
+        "PSNR, dB": lambda score: f"{score.psnr:.2f}",
+        "colourfulness": lambda score: f"{score.colorfulness:.1f}",
+    }
+    sections = [
+        [
+            (way, measure, *(show(score) for score in scores.values()))
+            for measure, show in measures.items()
+        ]
+        for way, scores in rows.items()
+    ]
+    truth = (f"{score.true_colorfulness:.1f}" for score in result.network.values())
+    return [*sections, [("truth", "colourfulness", *truth)]]
+
+
+def film_score_rows(
+    scores: dict[str, FilmScore], name: str, *, with_baseline: bool
 ) -> list[tuple[str, ...]]:
-    """A row of a table for each way of colouring."""
+    """A row of a table, as `FILM_COLUMNS` head it, for each way of colouring a film.
+
+    Args:
+        scores: by `comparison.WAYS`.
+        name: of the model.
+    """
     grey = scores["baseline"]
     named = {"naive baseline": grey} if with_baseline else {}
-    named |= {model.name: scores["network"], "truth": scores["truth"]}
+    named |= {name: scores["network"], "truth": scores["truth"]}
     rows = []
-    for name, score in named.items():
+    for way, score in named.items():
         gain = None
         if score.psnr is not None and grey.psnr is not None:
             gain = score.psnr - grey.psnr
@@ -232,5 +266,5 @@ def score_rows(
             (score.cdc, ".5f"),
         )
         numbers = ("-" if number is None else format(number, form) for number, form in shown)
-        rows.append((f" {name}", *numbers))
+        rows.append((way, *numbers))
     return rows

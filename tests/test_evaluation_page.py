@@ -155,12 +155,14 @@ def test_save_films_page_tells_scores_and_shows_frames(moving_film: Path, tmp_pa
     save_films_page([(film, result)], vivid_network(), options, CPU, path, MADE_BY)
     page = Reader(path.read_text())
     rows = {row[0]: row[1:] for row in page.rows}
-    network, truth = result.network, result.truth
+    network, truth, grey = result.network, result.truth, result.baseline
+    assert network.psnr is not None
+    assert grey.psnr is not None
     assert rows["<b>vivid</b>"] == [
-        f"{network.psnr:.2f}", f"{network.colorfulness:.1f}", f"{network.flicker_ratio:.2f}",
-        f"{network.cdc:.4f}",
+        f"{network.psnr:.2f}", f"{network.psnr - grey.psnr:+.2f}", f"{network.colorfulness:.1f}",
+        f"{network.flicker_ratio:.2f}", f"{network.cdc:.5f}",
     ]  # fmt: skip
-    assert rows["truth"] == ["-", f"{truth.colorfulness:.1f}", "1.00", f"{truth.cdc:.4f}"]
+    assert rows["truth"] == ["-", "-", f"{truth.colorfulness:.1f}", "1.00", f"{truth.cdc:.5f}"]
     assert page.headings[:2] == [film.path.name, f"Frames of {film.path.name}"]
     captions = [c for c in page.captions if re.match("best|median|worst", c)]
     psnr = sorted(result.series.psnr, reverse=True)
