@@ -23,7 +23,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from filmcolorizer_cli import __version__, console
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, WeightsError
-from filmcolorizer_cli.files import SAMPLE_FILM, models_folder, replacing
+from filmcolorizer_cli.files import SAMPLE_FILM, filling, models_folder, replacing
 from filmcolorizer_cli.stopping import INTERRUPTED, TERMINATED, check_signals
 from filmcolorizer_cli.targets import (
     beside,
@@ -472,16 +472,11 @@ def _write_pictures(
     if render is not None:
         from filmcolorizer_cli import aligned
 
-        is_new = not render.exists()
-        render.mkdir(exist_ok=True)
         targets = render_targets(render)
         written = aligned.render(bw, color, sync_map, *targets)
         total = aligned.Moments().count(sync_map)
-        try:
+        with filling(render):
             frames = max(console.track(written, total, "aligned films"))
-        finally:
-            if is_new and not any(render.iterdir()):
-                render.rmdir()
         console.note(f"wrote {targets[0]} and {targets[1].name}: {counted(frames, 'frame')} each")
 
 
@@ -1432,14 +1427,9 @@ def _probe_films(films: list[Path], input_fps: Fraction | None) -> list[Film]:
 @contextmanager
 def _report_page(folder: Path) -> Iterator[Path]:
     """The page to write into a folder, which is not there without it."""
-    is_new = not folder.exists()
-    folder.mkdir(exist_ok=True)
     page = folder / "index.html"
-    try:
+    with filling(folder):
         yield page
-    finally:
-        if is_new and not page.exists():
-            folder.rmdir()
     console.note(f"wrote {page}; open it in a browser")
 
 

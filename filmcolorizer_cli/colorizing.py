@@ -1,4 +1,4 @@
-"""frames -> network -> frames."""
+"""A film in, a film in colour out: what is rendered when, and going on after a stop."""
 
 from __future__ import annotations
 
@@ -429,9 +429,8 @@ class _Job:
         """Whether a segment may have frames with colours of their own."""
         if self.options.recolor or not self.survey.colored:
             return False
-        begin, end = self.seconds(segment.first_frame), math.inf
-        if segment.planned_frames is not None:
-            end = self.seconds(segment.first_frame + segment.planned_frames)
+        begin = self.seconds(segment.first_frame)
+        end = math.inf if segment.planned_end is None else self.seconds(segment.planned_end)
         return any(first < end and begin < last for first, last in self.survey.colored)
 
     def sampling(self, segment: Segment, ticks_file: Path) -> Sampling:
@@ -439,11 +438,10 @@ class _Job:
         sampling = replace(
             self.options.sampling(), field_order=self.field_order, damage=self.damage
         )
-        after = segment.planned_frames and segment.first_frame + segment.planned_frames
         if self.ticks is not None:
             end = None if self.options.duration_seconds is None else self.ticks[-1] + 1
-            if after:
-                end = self.ticks[after]
+            if segment.planned_end is not None:
+                end = self.ticks[segment.planned_end]
             span = self.ticks[segment.first_frame], end
             return replace(
                 sampling,

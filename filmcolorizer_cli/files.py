@@ -120,6 +120,18 @@ def put_back(path: Path) -> None:
             older.replace(path)
 
 
+@contextmanager
+def filling(folder: Path) -> Iterator[None]:
+    """Make a folder for what the block writes into it; a new one goes again if that is nothing."""
+    is_new = not folder.exists()
+    folder.mkdir(exist_ok=True)
+    try:
+        yield
+    finally:
+        if is_new and not any(folder.iterdir()):
+            folder.rmdir()
+
+
 def cannot_write(path: Path, error: OSError) -> FilmColorizerError:
     """The sentence for a file or folder that could not be written."""
     reason = error.strerror or str(error)

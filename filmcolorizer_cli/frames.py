@@ -360,7 +360,7 @@ def picture_to_rgb(luma: DeepPlane, chroma: DeepPlane, matrix: str, size: tuple[
 
 def read_cuts(path: Path) -> list[float]:
     """The times of shot changes in a file that a `Sampling` named, in seconds, ascending."""
-    if not path.is_file():  # ffmpeg makes it with the first cut it finds
+    if not path.is_file():  # of a film without frames
         return []
     return [float(time) for time in re.findall(r"lavfi\.scd\.time=([\d.]+)", path.read_text())]
 

@@ -1,4 +1,8 @@
-"""How the picture moves from one frame to another, and where that is certain."""
+"""How the picture moves from one frame to another, and where that is certain.
+
+For measuring: slower and stricter than the motion along which `propagation` carries colours, and
+another one, so that what is measured is not held against itself.
+"""
 
 from __future__ import annotations
 

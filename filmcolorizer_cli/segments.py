@@ -41,6 +41,11 @@ class Segment:
     frames: int | None = None
     ticks: list[int] | None = None
 
+    @property
+    def planned_end(self) -> int | None:
+        """The number of the first frame after it; None for the last one."""
+        return None if self.planned_frames is None else self.first_frame + self.planned_frames
+
 
 def plan_segments(
     frames: int, usual_frames: int, cuts: Sequence[int] = (), *, step: int | None = None

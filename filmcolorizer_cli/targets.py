@@ -13,6 +13,7 @@ from filmcolorizer_cli.files import check_folder, put_back
 
 
 def default_target(film: Path, ending: str = ".mp4") -> Path:
+    """Where a film in colour goes unless someone says otherwise."""
     return beside(film, f"-color{ending}")
 
 
@@ -27,6 +28,7 @@ def beside(film: Path, ending: str) -> Path:
 
 
 def render_targets(folder: Path) -> tuple[Path, Path]:
+    """The files of both films aligned, the black-and-white one first."""
     return folder / "bw.mp4", folder / "color.mp4"
 
 
@@ -36,7 +38,11 @@ def check_target(
     """Refuse to write over a source, ever, or over anything else unasked.
 
     Args:
-        what: the option names.
+        option: by which the target is named.
+        what: it names by that, for the sentence.
+
+    Raises:
+        FilmColorizerError: the target may not be written.
     """
     check_folder(target.parent, option)
     if target.is_dir():
@@ -60,6 +66,11 @@ def _files_of(sources: list[Path]) -> Iterator[Path]:
 
 
 def check_ending(target: Path, *endings: str, option: str = "-o") -> None:
+    """Refuse a name that does not tell the kind of file.
+
+    Raises:
+        OptionError: it has none of the endings.
+    """
     if target.suffix.lower() not in endings:
         *others, last = endings
         listed = f"{', '.join(others)} or {last}" if others else last
@@ -67,7 +78,11 @@ def check_ending(target: Path, *endings: str, option: str = "-o") -> None:
 
 
 def check_folder_target(folder: Path, overwrite: bool) -> None:
-    """Refuse to replace a folder unasked, and one that holds anything but pairs ever."""
+    """Refuse to replace a folder unasked, and one that holds anything but pairs ever.
+
+    Raises:
+        FilmColorizerError: it may not be replaced.
+    """
     check_folder(folder.parent)
     put_back(folder)
     if not folder.exists():
@@ -99,7 +114,15 @@ def check_folder_target(folder: Path, overwrite: bool) -> None:
 def check_training_targets(
     outputs: list[Path], checkpoint: Path, resume: bool, overwrite: bool
 ) -> None:
-    """Refuse to lose trained weights, what stands beside them, or an interrupted training."""
+    """Refuse to lose trained weights, what stands beside them, or an interrupted training.
+
+    Args:
+        outputs: the weights, then what stands beside them.
+
+    Raises:
+        FilmColorizerError: one of them would be lost, or cannot be written.
+        OptionError: the weights are not named as such.
+    """
     check_ending(outputs[0], ".safetensors")
     check_folder(outputs[0].parent)
     for output in outputs:
@@ -126,7 +149,12 @@ def check_pictures(
     overwrite: bool,
     output: Path | None,
 ) -> None:
-    """Refuse what --preview and --render may not write, before anything is done."""
+    """Refuse what --preview and --render may not write, before anything is done.
+
+    Raises:
+        FilmColorizerError: a target may not be written.
+        OptionError: two are the same, or the preview is named otherwise than as a PNG.
+    """
     targets = [target.resolve() for target in (output, preview) if target is not None]
     if preview is not None:
         check_ending(preview, ".png", option="--preview")
@@ -147,7 +175,11 @@ def check_pictures(
 
 
 def check_report(folder: Path, overwrite: bool) -> None:
-    """Refuse what --report may not write, before anything is done."""
+    """Refuse what --report may not write, before anything is done.
+
+    Raises:
+        FilmColorizerError: it may not be written.
+    """
     check_folder(folder.parent, "--report")
     if folder.exists() and not folder.is_dir():
         raise FilmColorizerError(f"{folder} is a file; name a folder with --report")

@@ -52,6 +52,7 @@ def describe_time(seconds: float, *, digits: int = 3) -> str:
 
 
 def describe_outcome(outcome: Outcome) -> str:
+    """Which weights a training kept, and how near they come to the validation part."""
     errors = (
         f"validation MSE {outcome.validation_mse:.4f}, before training"
         f" {outcome.first_validation_mse:.4f}"
@@ -68,6 +69,7 @@ def describe_outcome(outcome: Outcome) -> str:
 
 
 def describe_size(film: Film) -> str:
+    """Width and height in pixels, and their shape where they are not square."""
     size = f"{film.width}x{film.height}"
     if film.sample_aspect_ratio != 1:
         shape = f"{film.sample_aspect_ratio.numerator}:{film.sample_aspect_ratio.denominator}"
@@ -76,10 +78,12 @@ def describe_size(film: Film) -> str:
 
 
 def describe_rate(rate: Fraction) -> str:
+    """An exact frame rate, and a rounded one where it is no whole number."""
     return str(rate) if rate.denominator == 1 else f"{rate} ({float(rate):.3f})"
 
 
 def describe_sounds(film: Film, target: Path) -> list[str]:
+    """What becomes of each track of sound in the file that is written."""
     from filmcolorizer_cli.joining import CONTAINERS
 
     container = CONTAINERS[target.suffix.lower()]
