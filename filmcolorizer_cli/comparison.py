@@ -23,7 +23,7 @@ from filmcolorizer_cli.motion import is_reliable, optical_flow, warp
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.painting import colorize_frames
 from filmcolorizer_cli.propagation import Propagator
-from filmcolorizer_cli.survey import MAX_FRAME_RATE, Area, Survey, Track, survey
+from filmcolorizer_cli.survey import MAX_FRAME_RATE, PixelArea, Survey, Track, survey
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Coding, DeepPlane, Film, Plane
 
 SIZE = 360  # lines that films are compared at unless told otherwise; motion is slow to find in more
@@ -254,7 +254,7 @@ def _size(sampling: Sampling) -> tuple[int, int]:
     return sampling.width, sampling.height
 
 
-def _area(film: Film, found: Survey, sampling: Sampling) -> Area:
+def _area(film: Film, found: Survey, sampling: Sampling) -> PixelArea:
     """The picture inside its bars, at the size that is compared."""
     return found.area.scaled((film.width, film.height), _size(sampling))
 

@@ -24,7 +24,7 @@ from filmcolorizer_cli.color import (
 from filmcolorizer_cli.networks import FilmConfig, Network, autocast
 from filmcolorizer_cli.processors import count_processors
 from filmcolorizer_cli.propagation import MAX_GAP, Floats, Propagator
-from filmcolorizer_cli.survey import Area
+from filmcolorizer_cli.survey import PixelArea
 from filmcolorizer_cli.upsampling import Upsampler
 from filmcolorizer_cli.video import PLAIN, Coding, DeepPlane, Plane
 
@@ -90,7 +90,7 @@ def colorize_frames(
     *,
     pixel_aspect_ratio: float = 1.0,
     coding: Coding = PLAIN,
-    area: Area | None = None,
+    area: PixelArea | None = None,
     vividness: float = 1.0,
     batch_size: BatchSize | None = None,
     propagator: Propagator | None = None,
@@ -124,7 +124,7 @@ def colorize_frames(
     borders = {*cuts, *(chain.from_iterable(dissolves) if propagator else ())}
     for number, chunk in _chunks(lumas, borders, most_frames, first_frame):
         height, width = chunk[0].shape
-        shown = area or Area(0, 0, width, height)
+        shown = area or PixelArea(0, 0, width, height)
         views = [_View(shown.of(luma), coding) for luma in chunk]
         upsampler = upsampler or Upsampler(*views[0].half.shape)
         aspect_ratio = pixel_aspect_ratio * shown.width / shown.height

@@ -73,7 +73,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Area:
+class PixelArea:
     """The picture inside its bars, in pixels of the upright frame.
 
     All edges are even, so that chroma planes of half the size can be cut as well, but for an edge
@@ -95,7 +95,7 @@ class Area:
         bottom, right = top - -self.height // 2, left - -self.width // 2
         return chroma[:, top:bottom, left:right]
 
-    def scaled(self, before: tuple[int, int], after: tuple[int, int]) -> Area:
+    def scaled(self, before: tuple[int, int], after: tuple[int, int]) -> PixelArea:
         """The same part of a frame that was resized, from and to these widths and heights."""
         left, right = (
             _scaled_edge(edge, before[0], after[0]) for edge in (self.left, self.left + self.width)
@@ -103,7 +103,7 @@ class Area:
         top, bottom = (
             _scaled_edge(edge, before[1], after[1]) for edge in (self.top, self.top + self.height)
         )
-        return Area(left, top, right - left, bottom - top)
+        return PixelArea(left, top, right - left, bottom - top)
 
     def framed(self, chroma: DeepPlane, shape: tuple[int, ...], neutral: int) -> DeepPlane:
         """Chroma of the area (2, ceil(height / 2), ceil(width / 2)), with neutral bars around it.
@@ -145,7 +145,7 @@ class Survey:
     cuts: tuple[float, ...]
     dissolves: Spans
     colored: Spans
-    area: Area
+    area: PixelArea
     field_order: FieldOrder
 
     @classmethod
@@ -156,7 +156,7 @@ class Survey:
             tuple(plain["cuts"]),
             tuple((begin, end) for begin, end in plain["dissolves"]),
             tuple((begin, end) for begin, end in plain["colored"]),
-            Area(**plain["area"]),
+            PixelArea(**plain["area"]),
             plain["field_order"],
         )
 
@@ -246,7 +246,7 @@ def _look(
         )
 
 
-def glance(film: Film, start: float, seconds: float) -> tuple[Area, FieldOrder]:
+def glance(film: Film, start: float, seconds: float) -> tuple[PixelArea, FieldOrder]:
     """The picture inside its bars and the order of fields, by some short looks at a part of a film.
 
     Raises:
@@ -268,7 +268,7 @@ def glance(film: Film, start: float, seconds: float) -> tuple[Area, FieldOrder]:
     left, top = min(look.area.left for look in looks), min(look.area.top for look in looks)
     right = max(look.area.left + look.area.width for look in looks)
     bottom = max(look.area.top + look.area.height for look in looks)
-    area = Area(left, top, right - left, bottom - top)
+    area = PixelArea(left, top, right - left, bottom - top)
     orders = Counter(look.field_order for look in looks if look.field_order != "progressive")
     for order, count in orders.most_common(1):
         if count >= MIN_LOOKS_INTERLACED:
@@ -371,7 +371,7 @@ def _colored(tinge: _Tinge, bounds: Sequence[float]) -> Spans:
     return tuple(spans)
 
 
-def find_area(rows: Plane, columns: Plane) -> Area:
+def find_area(rows: Plane, columns: Plane) -> PixelArea:
     """Where the picture is that frames show inside black bars.
 
     Args:
@@ -380,7 +380,7 @@ def find_area(rows: Plane, columns: Plane) -> Area:
     """
     height, width = rows.shape[1], columns.shape[2]
     if not len(rows) or not len(columns):
-        return Area(0, 0, width, height)
+        return PixelArea(0, 0, width, height)
     # What is picture in one frame is picture in all of them.
     row_peaks, column_peaks = rows.max(axis=0), columns.max(axis=0).T
     top, bottom = _bars(row_peaks)
@@ -390,7 +390,7 @@ def find_area(rows: Plane, columns: Plane) -> Area:
     right_edge, bottom_edge = width - right, height - bottom
     right_edge = min(right_edge + right_edge % 2, width)
     bottom_edge = min(bottom_edge + bottom_edge % 2, height)
-    return Area(left, top, right_edge - left, bottom_edge - top)
+    return PixelArea(left, top, right_edge - left, bottom_edge - top)
 
 
 def _inside(peaks: Plane, before: int, after: int, side: int) -> Plane:

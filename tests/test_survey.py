@@ -12,7 +12,14 @@ import pytest
 
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.survey import Area, FieldOrder, Survey, find_area, find_field_order, survey
+from filmcolorizer_cli.survey import (
+    FieldOrder,
+    PixelArea,
+    Survey,
+    find_area,
+    find_field_order,
+    survey,
+)
 from filmcolorizer_cli.video import probe
 from tests.conftest import (
     BUNNY_CUTS,
@@ -29,7 +36,7 @@ from tests.conftest import (
 )
 
 LETTERBOXED = "scale=640:272,pad=640:360:0:44"
-LETTERBOX = Area(0, 44, 640, 272)
+LETTERBOX = PixelArea(0, 44, 640, 272)
 NOISY = "noise=c{plane}s={strength}:c{plane}f=t+u"
 SEPIA = "colorchannelmixer=.393:.769:.189:0:.349:.686:.168:0:.272:.534:.131"
 # Frames as if 50 a second, of which each one gives a field.
@@ -126,7 +133,7 @@ def test_survey_of_a_part_looks_at_nothing_else(tmp_path: Path) -> None:
     """Bars and fields of what follows the part, too, are none of its business."""
     clip = clipped(tmp_path / "clip.mp4", f"{LETTERBOXED},negate=enable='gt(t,2)'")
     assert surveyed(clip, duration_seconds=1.75).area == LETTERBOX
-    assert surveyed(clip).area == Area(0, 0, 640, 360)
+    assert surveyed(clip).area == PixelArea(0, 0, 640, 360)
 
 
 @pytest.mark.parametrize("frames", ["between(n,70,72)", "between(n,4,6)"])
@@ -264,36 +271,38 @@ def test_survey_tells_shots_in_colour_from_others(bunny: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("filters", "area"),
     [
-        ("null", Area(0, 0, 480, 360)),
+        ("null", PixelArea(0, 0, 480, 360)),
         (LETTERBOXED, LETTERBOX),
-        ("scale=480:360,pad=640:360:80:0", Area(80, 0, 480, 360)),
-        ("scale=400:224,pad=640:360:120:68", Area(120, 68, 400, 224)),
-        ("scale=628:352,pad=640:360:8:4", Area(8, 4, 628, 352)),
-        ("scale=636:360,pad=640:360:2:0", Area(2, 0, 636, 360)),
+        ("scale=480:360,pad=640:360:80:0", PixelArea(80, 0, 480, 360)),
+        ("scale=400:224,pad=640:360:120:68", PixelArea(120, 68, 400, 224)),
+        ("scale=628:352,pad=640:360:8:4", PixelArea(8, 4, 628, 352)),
+        ("scale=636:360,pad=640:360:2:0", PixelArea(2, 0, 636, 360)),
         (f"{LETTERBOXED},lutyuv=y='32+(val-16)*203/219'", LETTERBOX),
         (f"{LETTERBOXED},{NOISY.format(plane=0, strength=15)}", LETTERBOX),
         # a night, but for one of its shots
         (f"lutyuv=y='16+(val-16)/16':enable='gt(t,1)',{LETTERBOXED}", LETTERBOX),
         (f"scale=640:272,lutyuv=y='16+(val-16)/4',{LETTERBOXED}", LETTERBOX),
-        ("lutyuv=y=16:u=128:v=128", Area(0, 0, 480, 360)),
-        ("lutyuv=y='16+(val-16)/8'", Area(0, 0, 480, 360)),
-        ("vignette=PI/2.2", Area(0, 0, 480, 360)),
+        ("lutyuv=y=16:u=128:v=128", PixelArea(0, 0, 480, 360)),
+        ("lutyuv=y='16+(val-16)/8'", PixelArea(0, 0, 480, 360)),
+        ("vignette=PI/2.2", PixelArea(0, 0, 480, 360)),
         # a dark sky
-        ("geq=lum='if(lt(Y,100),16,lum(X,Y))':cb=128:cr=128", Area(0, 0, 480, 360)),
+        ("geq=lum='if(lt(Y,100),16,lum(X,Y))':cb=128:cr=128", PixelArea(0, 0, 480, 360)),
         # a title
         (
             "drawbox=w=iw:h=ih:color=black:t=fill,drawbox=x=80:y=140:w=320:h=30:color=white:t=fill,"
             "drawbox=x=80:y=190:w=320:h=30:color=white:t=fill",
-            Area(0, 0, 480, 360),
+            PixelArea(0, 0, 480, 360),
         ),
         # subtitles
         (
             f"{LETTERBOXED},drawbox=x=200:y=330:w=240:h=16:color=white:t=fill:enable='lt(t,1)'",
-            Area(0, 0, 640, 360),
+            PixelArea(0, 0, 640, 360),
         ),
     ],
 )
-def test_survey_finds_the_picture_inside_bars(filters: str, area: Area, tmp_path: Path) -> None:
+def test_survey_finds_the_picture_inside_bars(
+    filters: str, area: PixelArea, tmp_path: Path
+) -> None:
     assert surveyed(clipped(tmp_path / "bars.mp4", filters)).area == area
 
 
@@ -309,7 +318,7 @@ def test_survey_finds_the_bars_of_a_real_film(shared_data: Path) -> None:
 def test_survey_finds_no_bars_in_parts_of_a_real_film(seconds: int, shared_data: Path) -> None:
     film = shared_data / "film" / "big_buck_bunny_360p.mp4"
     found = surveyed(film, start_seconds=seconds, duration_seconds=5)
-    assert found.area == Area(0, 0, 640, 360)
+    assert found.area == PixelArea(0, 0, 640, 360)
 
 
 @pytest.mark.parametrize(
@@ -333,17 +342,17 @@ def test_survey_finds_bars_in_any_layout(
 def test_survey_keeps_the_odd_edges_of_a_frame(tmp_path: Path) -> None:
     layout = ("-pix_fmt", "yuv444p")
     full = clipped(tmp_path / "full.mp4", "scale=853:481", *layout)
-    assert surveyed(full).area == Area(0, 0, 853, 481)
+    assert surveyed(full).area == PixelArea(0, 0, 853, 481)
     letterboxed = "scale=853:361,format=yuv444p,pad=853:481:0:59"
     bars = clipped(tmp_path / "bars.mp4", letterboxed, *layout)
-    assert surveyed(bars).area == Area(0, 58, 853, 362)
+    assert surveyed(bars).area == PixelArea(0, 58, 853, 362)
 
 
 def test_survey_is_upright(tmp_path: Path) -> None:
     bars = clipped(tmp_path / "bars.mp4", LETTERBOXED)
     turned = tmp_path / "turned.mp4"
     run_ffmpeg("-display_rotation", 90, "-i", bars, "-c", "copy", turned)
-    assert surveyed(turned).area == Area(44, 0, 272, 640)
+    assert surveyed(turned).area == PixelArea(44, 0, 272, 640)
 
 
 @pytest.mark.parametrize(
@@ -368,7 +377,7 @@ def test_survey_reads_films_of_all_kinds(
 
 def test_find_area_without_frames_is_the_whole_frame() -> None:
     rows, columns = np.zeros((0, 360, 12), np.uint8), np.zeros((0, 12, 640), np.uint8)
-    assert find_area(rows, columns) == Area(0, 0, 640, 360)
+    assert find_area(rows, columns) == PixelArea(0, 0, 640, 360)
 
 
 def test_find_area_is_what_any_frame_shows() -> None:
@@ -376,7 +385,7 @@ def test_find_area_is_what_any_frame_shows() -> None:
     rows, columns = np.full((2, 100, 12), 16, np.uint8), np.full((2, 12, 200), 16, np.uint8)
     rows[0, 10:90, :6] = rows[1, 10:90, 6:] = 100
     columns[0, 1:11, :100] = columns[1, 1:11, 100:] = 100
-    assert find_area(rows, columns) == Area(0, 10, 200, 80)
+    assert find_area(rows, columns) == PixelArea(0, 10, 200, 80)
 
 
 # Fields
@@ -453,20 +462,26 @@ def test_find_field_order_needs_a_clear_majority(words: list[str], order: FieldO
 @pytest.mark.parametrize(
     ("before", "size", "after"),
     [
-        (LETTERBOX, (320, 180), Area(0, 22, 320, 136)),
-        (LETTERBOX, (64, 36), Area(0, 4, 64, 28)),  # 4.4 to 31.6, and even
-        (Area(80, 0, 560, 360), (161, 91), Area(20, 0, 141, 91)),  # odd where the frame is
+        (LETTERBOX, (320, 180), PixelArea(0, 22, 320, 136)),
+        (LETTERBOX, (64, 36), PixelArea(0, 4, 64, 28)),  # 4.4 to 31.6, and even
+        (
+            PixelArea(80, 0, 560, 360),
+            (161, 91),
+            PixelArea(20, 0, 141, 91),
+        ),  # odd where the frame is
         (LETTERBOX, (640, 360), LETTERBOX),
     ],
 )
 def test_area_is_the_same_part_of_a_resized_frame(
-    before: Area, size: tuple[int, int], after: Area
+    before: PixelArea, size: tuple[int, int], after: PixelArea
 ) -> None:
     assert before.scaled((640, 360), size) == after
 
 
-@pytest.mark.parametrize("area", [Area(2, 4, 8, 6), Area(2, 4, 9, 7), Area(0, 0, 11, 11)])
-def test_area_cuts_chroma_where_it_cuts_luma(area: Area) -> None:
+@pytest.mark.parametrize(
+    "area", [PixelArea(2, 4, 8, 6), PixelArea(2, 4, 9, 7), PixelArea(0, 0, 11, 11)]
+)
+def test_area_cuts_chroma_where_it_cuts_luma(area: PixelArea) -> None:
     rows, columns = np.mgrid[:11, :11].astype(np.uint8)
     chroma = np.stack((rows[::2, ::2], columns[::2, ::2]))  # where each has its luma
     expected = area.of(rows)[::2, ::2], area.of(columns)[::2, ::2]
