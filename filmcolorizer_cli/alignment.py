@@ -52,6 +52,8 @@ RATES = np.arange(0.5, 2.0, 0.02)  # all that a chain can have, in steps that a 
 RATE_WINDOWS = 12  # at most, whose pictures are asked for the rate
 RATE_REACH = 0.03  # by which the chain's estimate of the rate may be off
 RATE_STEP = 0.0001
+SHORT_FILM_SECONDS = 60.0  # in which rates are tried frame by frame
+PLAUSIBLE = 2.0  # times as unlike may windows be at a rate that is tried
 ABOUT_AS_GOOD = 0.9  # of the votes for one known rate are enough for a likelier one
 RATE_DOUBT = 0.3  # of the best rate's votes are enough for a likely one
 REEL_VOTE_SECONDS = 20.0  # around a window, within which others vote for its rate
@@ -162,13 +164,16 @@ def align(
     if not runs:
         return []
     films = Films(bw, color, placement)
-    rate, windows = _first_windows(films, runs, expected_rate)
+    picture_rate = _picture_rate(films, runs, _chain_rate(runs, expected_rate))
+    rate, windows = _first_windows(films, runs, picture_rate, expected_rate)
     if not windows:
         return []
     refined = find_rate(windows, rate, expected_rate, color.frame_seconds)
-    if refined != rate:
-        rate = refined
-        windows = find_windows(films, runs, rate)
+    if bw.duration_seconds < SHORT_FILM_SECONDS:
+        found = {rate, refined, picture_rate}
+        rate, windows = _likeliest_rate(films, runs, expected_rate, found)
+    elif refined != rate:
+        rate, windows = refined, find_windows(films, runs, refined)
     reels = find_reels(windows, rate, color.frame_seconds)
     if len(reels) > 1:
         return _align_reels(bw, color, placement, reels)
@@ -176,16 +181,15 @@ def align(
     if is_moved(films.placement, refined_placement):
         del films  # which is large
         films = Films(bw, color, refined_placement)
-    offsets = _Offsets(films, windows, rate).find()
+    offsets, _ = _Offsets(films, windows, rate).find()
     stretches = bridge(films, _stretches(offsets, rate, films.placement))
     return [_finish(films, stretch) for stretch in stretches]
 
 
 def _first_windows(
-    films: Films, runs: list[Seconds], expected_rate: float
+    films: Films, runs: list[Seconds], rate: float, expected_rate: float
 ) -> tuple[float, list[Window]]:
-    """Windows at the pictures' rate, or at a likelier one at which they are about as good."""
-    rate = _picture_rate(films, runs, _chain_rate(runs, expected_rate))
+    """Windows at a rate, or at a likelier one at which they are about as good, and which it is."""
     windows = find_windows(films, runs, rate)
     if not windows:
         return rate, windows
@@ -201,6 +205,44 @@ def _first_windows(
         if unlike_others < (LIKELIER + 1 / len(windows)) * unlike:  # few of them tell little
             return likelier, others
     return rate, windows
+
+
+def _likeliest_rate(
+    films: Films, runs: list[Seconds], expected_rate: float, found: set[float]
+) -> tuple[float, list[Window]]:
+    """The rate at which a short film is followed best, and its windows there.
+
+    In a few seconds windows tell a rate from splices badly: what lacks a few frames here and there
+    seems to be slower. Followed frame by frame, each splice costs once, and a wrong rate all along.
+
+    Args:
+        found: rates to try beside the known ones and the expected one.
+    """
+    rates = dict.fromkeys((expected_rate, *map(float, KNOWN_RATES), *sorted(found)))
+    ways = {rate: find_windows(films, runs, rate) for rate in rates}  # from the likeliest
+    ways = {rate: windows for rate, windows in ways.items() if windows}
+    unlike = {rate: _mean_unlikeness(windows) for rate, windows in ways.items()}
+    usual = min(map(_usual_unlikeness, ways.values()))
+    scores = {
+        rate: _Offsets(films, windows, rate, usual).find()[1]
+        for rate, windows in ways.items()
+        if unlike[rate] <= PLAUSIBLE * min(unlike.values())
+    }
+    enough = max(scores.values()) - JUMP_COST
+    likeliest = next(rate for rate, score in scores.items() if score >= enough)
+    return likeliest, ways[likeliest]
+
+
+def _mean_unlikeness(windows: list[Window]) -> float:
+    """The geometric mean, as windows with cuts in them fit badly at any rate; 1 of none."""
+    unlike = [1.001 - window.likeness for window in windows]
+    return statistics.geometric_mean(unlike) if unlike else 1.0
+
+
+def _usual_unlikeness(windows: list[Window]) -> float:
+    """How unlike pictures are that show the same: noise, grading and the like."""
+    likeness = np.sort([window.likeness for window in windows])
+    return max(1 - float(np.median(likeness[len(likeness) // 2 :])), 0.02)
 
 
 def _best_between(films: Films, frames: Indices, rate: float, offset: float) -> float:
@@ -446,9 +488,7 @@ def _picture_rate(films: Films, runs: list[Seconds], chain_rate: float) -> float
     parts = [parts[n] for n in chosen]
 
     def unlikeness(rate: float) -> float:
-        # The geometric mean: windows with cuts in them fit badly at any rate.
-        unlike = [1.001 - window.likeness for window in find_windows(films, parts, rate)]
-        return statistics.geometric_mean(unlike) if unlike else 1.0
+        return _mean_unlikeness(find_windows(films, parts, rate))
 
     unlike = {rate: unlikeness(rate) for rate in map(float, RATES)}
     best = min(unlike, key=unlike.__getitem__)
@@ -515,6 +555,8 @@ def find_rate(
     best = round(float(max(steps, key=votes)), 6)
     near = [r for r in (expected_rate, *map(float, KNOWN_RATES)) if abs(r - rate) < RATE_REACH]
     most = max(map(votes, near), default=0.0)
+    if not votes(best):  # hardly anything moves
+        best = rate
     known = next((r for r in near if votes(r) >= ABOUT_AS_GOOD * most), best)
     return known if votes(known) >= RATE_DOUBT * votes(best) else best
 
@@ -608,7 +650,9 @@ class _Offsets:
     gain nothing.
     """
 
-    def __init__(self, films: Films, windows: list[Window], rate: float) -> None:
+    def __init__(
+        self, films: Films, windows: list[Window], rate: float, unlikeness: float | None = None
+    ) -> None:
         self.films, self.rate = films, rate
         self.step = films.step_seconds(rate)
         reach = NEIGHBOURS * round(films.color.frame_seconds / self.step)
@@ -621,11 +665,13 @@ class _Offsets:
         self.phase = float(np.angle(np.exp(2j * np.pi * offsets).mean()) / (2 * np.pi))
         self.window_states = np.round(offsets - self.phase).astype(np.int64)
         self.is_sharp = np.array([window.sharpness for window in windows]) > 0.5
-        likeness = np.sort([window.likeness for window in windows])
-        self.unlikeness = max(1 - float(np.median(likeness[len(likeness) // 2 :])), 0.02)
+        self.unlikeness = unlikeness or _usual_unlikeness(windows)
 
-    def find(self) -> Seconds:
-        """The offset of each black-and-white frame, in seconds; nan for those without."""
+    def find(self) -> tuple[Seconds, float]:
+        """The offset of each black-and-white frame, in seconds, and what they gain together.
+
+        The offset of a frame without one is nan.
+        """
         frames = len(self.films.bw)
         states = np.zeros(0, np.int64)
         on, off, left = np.zeros(0), np.zeros(0), np.zeros(0)
@@ -640,7 +686,7 @@ class _Offsets:
                 step = _Step(states, None if row else (kept, moved))
                 on, off, left = self._advance(step, begin + row, gain, on, off, left)
                 history.append(step)
-        return self._trace(history, on, off)
+        return self._trace(history, on, off), float(max(on.max(), off.max()))
 
     def _offset(self, states: NDArray[np.int64]) -> Seconds:
         return np.asarray((states + self.phase) * self.step, np.float64)

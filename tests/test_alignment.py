@@ -185,8 +185,31 @@ def test_align_finds_the_rate_of_a_few_seconds(
     assert errors(stretches, bw, color).max() <= 1
 
 
-# 18 s with a cut are too little to tell 20 frames a second from other rates next to it.
-@pytest.mark.parametrize(("bw_fps", "color_fps"), [rate for rate in RATES if rate != (24, 20)])
+@pytest.mark.parametrize(("bw_fps", "color_fps"), [(24, 24), *RATES])
+def test_align_takes_splices_for_no_other_rate(bw_fps: int, color_fps: int, film: Frames) -> None:
+    """The coloured film lacks a few frames every two or three seconds."""
+    runs = [(0, 50), (53, 110), (114, 160), (165, 230), (233, 290), (296, 350), (354, 432)]
+    bw = Version(film, frames_of((0, 432)), frame_rate=bw_fps, gamma=1.2, seed=1)
+    color = Version(film, frames_of(*runs), frame_rate=color_fps, seed=2)
+    stretches = aligned(bw, color)
+    for stretch in stretches:
+        assert stretch.rate == pytest.approx(bw_fps / color_fps, abs=0.0005)
+    assert [(stretch.begin, stretch.end) for stretch in stretches] == runs
+    assert errors(stretches, bw, color).max() == 0
+
+
+@pytest.mark.parametrize("color_fps", [25, 24])
+def test_align_of_four_seconds_at_an_odd_speed(color_fps: int, film: Frames) -> None:
+    """Of which the two or three windows overlap; 25 frames a second are not PAL's speed here."""
+    shown = np.floor(np.arange(0, 96 * 1.25 * color_fps / 24) * 24 / color_fps / 1.25)
+    bw = Version(film, frames_of((150, 246)), gamma=1.2, seed=1)
+    color = Version(film, 150 + shown.astype(int), frame_rate=color_fps, seed=2)
+    stretches = aligned(bw, color)
+    assert [stretch.rate for stretch in stretches] == pytest.approx([1.25], abs=0.015)
+    assert errors(stretches, bw, color).max() <= 1
+
+
+@pytest.mark.parametrize(("bw_fps", "color_fps"), RATES)
 def test_align_finds_the_rate_of_a_speed_up_with_a_cut(
     bw_fps: int, color_fps: int, film: Frames
 ) -> None:
@@ -473,6 +496,10 @@ def test_find_rate_of_a_short_film_with_cuts_is_the_expected_one(
 def test_find_rate_finds_an_unknown_rate() -> None:
     windows = windows_at(0.9871, 0.98, seconds=90)
     assert find_rate(windows, 0.98, 1.0, FRAME) == pytest.approx(0.9871, abs=0.0003)
+
+
+def test_find_rate_at_an_unknown_rate_without_anything_that_moves_keeps_it() -> None:
+    assert find_rate(windows_at(1.27, 1.27, sharpness=0.05), 1.27, 1.0, FRAME) == 1.27
 
 
 @pytest.mark.parametrize("count", [0, 1, 30])
