@@ -170,6 +170,8 @@ def align(
         return []
     refined = find_rate(windows, rate, expected_rate, color.frame_seconds)
     if bw.duration_seconds < SHORT_FILM_SECONDS:
+        # Pictures that lie badly upon each other tell rates apart badly.
+        films = Films(bw, color, _refine(films, windows, rate))
         found = {rate, refined, picture_rate}
         rate, windows = _likeliest_rate(films, runs, expected_rate, found)
     elif refined != rate:
@@ -193,9 +195,7 @@ def _first_windows(
     windows = find_windows(films, runs, rate)
     if not windows:
         return rate, windows
-    frame_by_frame = films.color.frame_seconds / films.bw.frame_seconds
-    likely = [known for known in COMMON_RATES if abs(float(known) - frame_by_frame) < 1e-4]
-    for likelier in (*map(float, likely), expected_rate):
+    for likelier in _likely_rates(films, expected_rate):
         if likelier == rate:
             break
         others = find_windows(films, runs, likelier)
@@ -205,6 +205,13 @@ def _first_windows(
         if unlike_others < (LIKELIER + 1 / len(windows)) * unlike:  # few of them tell little
             return likelier, others
     return rate, windows
+
+
+def _likely_rates(films: Films, expected_rate: float) -> list[float]:
+    """The rates that are likely beforehand: frame by frame, if that is common, and the expected."""
+    frame_by_frame = films.color.frame_seconds / films.bw.frame_seconds
+    common = [float(known) for known in COMMON_RATES if abs(known - frame_by_frame) < 1e-4]
+    return [*common, expected_rate]
 
 
 def _likeliest_rate(
@@ -218,7 +225,8 @@ def _likeliest_rate(
     Args:
         found: rates to try beside the known ones and the expected one.
     """
-    rates = dict.fromkeys((expected_rate, *map(float, KNOWN_RATES), *sorted(found)))
+    likely = _likely_rates(films, expected_rate)
+    rates = dict.fromkeys((*likely, *map(float, KNOWN_RATES), *sorted(found)))
     ways = {rate: find_windows(films, runs, rate) for rate in rates}  # from the likeliest
     ways = {rate: windows for rate, windows in ways.items() if windows}
     unlike = {rate: _mean_unlikeness(windows) for rate, windows in ways.items()}
