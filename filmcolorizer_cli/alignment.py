@@ -48,12 +48,12 @@ SILENT_RATES = tuple(Fraction(n, 24) for n in (16, 18, 20, 22))
 KNOWN_RATES = (*COMMON_RATES, *SILENT_RATES, *(1 / rate for rate in SILENT_RATES))
 LIKELIER = 1.05  # times as unlike may windows be at a rate that is likelier beforehand
 RATE_LAG_CELLS = 40  # over which the chain's rise is measured
-RATES = np.arange(0.5, 2.0, 0.02)  # all that a chain can have, in steps that a window tells apart
+RATES = np.arange(0.5, 2.0, 0.02)  # that are tried, in steps that a window tells apart
 RATE_WINDOWS = 12  # at most, whose pictures are asked for the rate
 RATE_REACH = 0.03  # by which the chain's estimate of the rate may be off
 RATE_STEP = 0.0001
 SHORT_FILM_SECONDS = 60.0  # in which rates are tried frame by frame
-PLAUSIBLE = 2.0  # times as unlike may windows be at a rate that is tried
+PLAUSIBLE = 4.0  # times as unlike may windows be at a rate that is tried
 ABOUT_AS_GOOD = 0.9  # of the votes for one known rate are enough for a likelier one
 RATE_DOUBT = 0.3  # of the best rate's votes are enough for a likely one
 REEL_VOTE_SECONDS = 20.0  # around a window, within which others vote for its rate
@@ -191,7 +191,7 @@ def align(
 def _first_windows(
     films: Films, runs: list[Seconds], rate: float, expected_rate: float
 ) -> tuple[float, list[Window]]:
-    """Windows at a rate, or at a likelier one at which they are about as good, and which it is."""
+    """A rate, or a likelier one at which windows are about as good, and the windows there."""
     windows = find_windows(films, runs, rate)
     if not windows:
         return rate, windows
@@ -228,7 +228,6 @@ def _likeliest_rate(
     likely = _likely_rates(films, expected_rate)
     rates = dict.fromkeys((*likely, *map(float, KNOWN_RATES), *sorted(found)))
     ways = {rate: find_windows(films, runs, rate) for rate in rates}  # from the likeliest
-    ways = {rate: windows for rate, windows in ways.items() if windows}
     unlike = {rate: _mean_unlikeness(windows) for rate, windows in ways.items()}
     usual = min(map(_usual_unlikeness, ways.values()))
     scores = {
@@ -678,7 +677,7 @@ class _Offsets:
     def find(self) -> tuple[Seconds, float]:
         """The offset of each black-and-white frame, in seconds, and what they gain together.
 
-        The offset of a frame without one is nan.
+        That is less what changes of offset cost; the offset of a frame without one is nan.
         """
         frames = len(self.films.bw)
         states = np.zeros(0, np.int64)

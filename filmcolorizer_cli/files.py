@@ -128,7 +128,7 @@ def filling(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        if is_new and not any(folder.iterdir()):
+        if is_new and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
 
 

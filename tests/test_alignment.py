@@ -180,16 +180,20 @@ def test_align_finds_the_rate_of_a_few_seconds(
     numbers = frames_of((first, first + 144))
     bw = Version(film, numbers, frame_rate=bw_fps, gamma=1.2, seed=1)
     color = Version(film, numbers, frame_rate=color_fps, seed=2)
-    stretches = aligned(bw, color)
-    assert (stretches[0].begin, stretches[-1].end) == (0, 144)
-    assert errors(stretches, bw, color).max() <= 1
+    [stretch] = aligned(bw, color)
+    assert stretch.rate == pytest.approx(bw_fps / color_fps, abs=0.0005)
+    assert (stretch.begin, stretch.end) == (0, 144)
+    assert errors([stretch], bw, color).max() <= 1
 
 
+@pytest.mark.parametrize("gamma", [1.0, 1.1, 1.2])
 @pytest.mark.parametrize(("bw_fps", "color_fps"), [(24, 24), *RATES])
-def test_align_takes_splices_for_no_other_rate(bw_fps: int, color_fps: int, film: Frames) -> None:
+def test_align_takes_splices_for_no_other_rate(
+    bw_fps: int, color_fps: int, gamma: float, film: Frames
+) -> None:
     """The coloured film lacks a few frames every two or three seconds."""
     runs = [(0, 50), (53, 110), (114, 160), (165, 230), (233, 290), (296, 350), (354, 432)]
-    bw = Version(film, frames_of((0, 432)), frame_rate=bw_fps, gamma=1.2, seed=1)
+    bw = Version(film, frames_of((0, 432)), frame_rate=bw_fps, gamma=gamma, seed=1)
     color = Version(film, frames_of(*runs), frame_rate=color_fps, seed=2)
     stretches = aligned(bw, color)
     for stretch in stretches:
