@@ -50,7 +50,7 @@ LIKELIER = 1.05  # times as unlike may windows be at a rate that is likelier bef
 RATE_LAG_CELLS = 40  # over which the chain's rise is measured
 RATES = np.arange(0.5, 2.0, 0.02)  # that are tried, in steps that a window tells apart
 RATE_WINDOWS = 12  # at most, whose pictures are asked for the rate
-RATE_REACH = 0.03  # by which the chain's estimate of the rate may be off
+RATE_REACH = 0.03  # by which the rate that pictures tell may be off
 RATE_STEP = 0.0001
 SHORT_FILM_SECONDS = 60.0  # in which rates are tried frame by frame
 PLAUSIBLE = 4.0  # times as unlike may windows be at a rate that is tried
@@ -229,7 +229,7 @@ def _likeliest_rate(
     rates = dict.fromkeys((*likely, *map(float, KNOWN_RATES), *sorted(found)))
     ways = {rate: find_windows(films, runs, rate) for rate in rates}  # from the likeliest
     unlike = {rate: _mean_unlikeness(windows) for rate, windows in ways.items()}
-    usual = min(map(_usual_unlikeness, ways.values()))
+    usual = min(_usual_unlikeness([w.likeness for w in windows]) for windows in ways.values())
     scores = {
         rate: _Offsets(films, windows, rate, usual).find()[1]
         for rate, windows in ways.items()
@@ -246,10 +246,14 @@ def _mean_unlikeness(windows: list[Window]) -> float:
     return statistics.geometric_mean(unlike) if unlike else 1.0
 
 
-def _usual_unlikeness(windows: list[Window]) -> float:
-    """How unlike pictures are that show the same: noise, grading and the like."""
-    likeness = np.sort([window.likeness for window in windows])
-    return max(1 - float(np.median(likeness[len(likeness) // 2 :])), 0.02)
+def _usual_unlikeness(likeness: Floats | list[float]) -> float:
+    """How unlike pictures are that show the same, by noise, grading and the like.
+
+    Args:
+        likeness: the best ones found, of which the better half shows the same.
+    """
+    ascending = np.sort(likeness)
+    return max(1 - float(np.median(ascending[len(ascending) // 2 :])), 0.02)
 
 
 def _best_between(films: Films, frames: Indices, rate: float, offset: float) -> float:
@@ -383,8 +387,7 @@ def _coarse_likeness(
 
 def _gains(likeness: Floats) -> Floats:
     """What a match is worth: nothing at a likeness that good matches stay clear of."""
-    best = np.sort(likeness.max(axis=1))
-    unlikeness = max(1 - float(np.median(best[len(best) // 2 :])), 0.02)
+    unlikeness = _usual_unlikeness(likeness.max(axis=1))
     border = 1 - min(max(4 * unlikeness, 0.15), 0.5)
     gains = (likeness - border) * np.float32(3 / (1 - border))
     return np.clip(gains, -LARGEST_LOSS, LARGEST_GAIN, out=gains)
@@ -672,7 +675,7 @@ class _Offsets:
         self.phase = float(np.angle(np.exp(2j * np.pi * offsets).mean()) / (2 * np.pi))
         self.window_states = np.round(offsets - self.phase).astype(np.int64)
         self.is_sharp = np.array([window.sharpness for window in windows]) > 0.5
-        self.unlikeness = unlikeness or _usual_unlikeness(windows)
+        self.unlikeness = unlikeness or _usual_unlikeness([w.likeness for w in windows])
 
     def find(self) -> tuple[Seconds, float]:
         """The offset of each black-and-white frame, in seconds, and what they gain together.
