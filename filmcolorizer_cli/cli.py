@@ -7,11 +7,9 @@ wrong options answer at once.
 from __future__ import annotations
 
 import filecmp
-import os
-import re
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from fractions import Fraction
@@ -19,11 +17,39 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from filmcolorizer_cli import __version__, console
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, WeightsError
-from filmcolorizer_cli.files import SAMPLE_FILM, filling, models_folder, replacing
+from filmcolorizer_cli.files import SAMPLE_FILM, filling, replacing
+from filmcolorizer_cli.options import (
+    FIND,
+    NAMED_SPLITS,
+    SPLIT_METAVAR,
+    Deinterlace,
+    Device,
+    Duration,
+    Ffmpeg,
+    FilmOrPicturesArgument,
+    InputFps,
+    Json,
+    ModelOption,
+    NoTemporal,
+    OffsetCommand,
+    Overwrite,
+    PairsArgument,
+    Preview,
+    Recolor,
+    Render,
+    Start,
+    Vividness,
+    complete_init,
+    complete_model,
+    is_whole_number,
+    parse_frame_rate,
+    parse_split,
+    time_option,
+)
 from filmcolorizer_cli.stopping import INTERRUPTED, TERMINATED, check_signals
 from filmcolorizer_cli.targets import (
     beside,
@@ -58,9 +84,7 @@ if TYPE_CHECKING:
 
     from filmcolorizer_cli.colorizing import ColorizeOptions
     from filmcolorizer_cli.comparison import FilmEvaluation, FilmOptions
-    from filmcolorizer_cli.encoding import Encoding
     from filmcolorizer_cli.evaluation import Evaluation
-    from filmcolorizer_cli.evaluation_page import MadeBy
     from filmcolorizer_cli.networks import Network
     from filmcolorizer_cli.pairs import Pairs, Split
     from filmcolorizer_cli.sync import SyncMap
@@ -69,13 +93,6 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.watching import Watcher
     from filmcolorizer_cli.weights import Model
 
-FIND = "find"  # what --offset without a value stands for
-HIGHEST_FRAME_RATE = 240
-FRAME_RATE = re.compile(r"\d{1,9}(\.\d{1,9}|/\d{1,9})?")
-LARGEST_DENOMINATOR = 100_000  # of an exact frame rate
-LONGEST_SECONDS = 1e7
-SPLIT_METAVAR = "SHARES|COUNTS|interleaved|none"
-NAMED_SPLITS = ("interleaved", "none")
 MOST_LINES = 8640  # of stills
 STOPPED = "stopped; no unfinished file was left behind"
 DEMO_MOMENTS_SECONDS = (1.0, 3.0, 5.0)  # of the sample film, one of each shot
@@ -115,25 +132,6 @@ class Commands(TyperGroup):
             raise
 
 
-class OffsetCommand(TyperCommand):
-    """Lets --offset stand alone, anywhere in the line, or be followed by a number of frames."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        joined: list[str] = []
-        rest = iter(args)
-        for word in rest:
-            if word != "--offset":
-                joined.append(word)
-                continue
-            following = next(rest, None)
-            if following is not None and _is_whole_number(following):
-                joined.append(f"--offset={following}")
-            else:
-                joined.append(f"--offset={FIND}")
-                joined += [] if following is None else [following]
-        return super().parse_args(ctx, joined)
-
-
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
@@ -143,179 +141,8 @@ app = typer.Typer(
 )
 
 
-def _is_whole_number(text: str) -> bool:
-    return re.fullmatch(r"[+-]?[0-9]{1,9}", text) is not None
-
-
-def _parse_seconds(text: str) -> float:
-    """Seconds, or [hours:]minutes:seconds."""
-    try:
-        parts = [float(part) for part in str(text).split(":")]
-    except ValueError:
-        parts = []
-    largest, *smaller = parts or [-1.0]
-    is_time = 0 <= largest < LONGEST_SECONDS and all(0 <= part < 60 for part in smaller)
-    if not is_time or len(smaller) > 2:
-        raise typer.BadParameter(
-            f"{text!r} is no time; write seconds, or hours:minutes:seconds, the last two under 60"
-        )
-    seconds = 0.0
-    for part in parts:
-        seconds = seconds * 60 + part
-    return seconds
-
-
-def _time_option(help: str, show_default: str) -> Any:
-    """An option that takes a time."""
-    return typer.Option(parser=_parse_seconds, metavar="T", help=help, show_default=show_default)
-
-
-def _parse_frame_rate(text: str) -> Fraction | None:
-    """A number or fraction of frames a second; None for the source's own."""
-    if text == "source":
-        return None
-    return _exact_rate(text, "a number such as 24, a fraction such as 24000/1001, or source")
-
-
-def _parse_input_rate(text: str) -> Fraction:
-    """A number or fraction of frames a second."""
-    return _exact_rate(str(text), "a number such as 18, or a fraction such as 24000/1001")
-
-
-def _exact_rate(text: str, forms: str) -> Fraction:
-    try:
-        rate = Fraction(text if FRAME_RATE.fullmatch(text) else "")
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 1 <= rate <= HIGHEST_FRAME_RATE:
-        raise typer.BadParameter(
-            f"{text!r} is no frame rate from 1 to {HIGHEST_FRAME_RATE}; write {forms}"
-        )
-    rate = rate.limit_denominator(LARGEST_DENOMINATOR)
-    ntsc = Fraction(round(rate) * 1000, 1001)  # 23.976, 29.97 and 59.94 stand for these
-    return ntsc if rate.denominator > 1 and abs(rate - ntsc) < Fraction(1, 100) else rate
-
-
-def _parse_split(text: str) -> tuple[float, ...] | str:
-    """Two counts, as in 2020, three shares, or one of ``NAMED_SPLITS``."""
-    if text in NAMED_SPLITS:
-        return text
-    try:
-        sizes = tuple(float(size) for size in text.split(","))
-    except ValueError:
-        sizes = ()
-    is_counts = len(sizes) == 2 and all(size >= 1 and size.is_integer() for size in sizes)
-    is_shares = len(sizes) == 3 and all(0 < size < float("inf") for size in sizes)
-    if is_shares:
-        sizes = tuple(size / sum(sizes) for size in sizes)
-    if not (is_counts or is_shares):
-        raise typer.BadParameter(
-            f"{text!r} is no split; write three shares such as 70,15,15, the numbers of training"
-            " and validation pairs such as 4000,1000, interleaved, or none"
-        )
-    return sizes
-
-
-def _complete_model(incomplete: str) -> list[str]:
-    names = [path.stem for path in models_folder().glob("*.safetensors")]
-    names += [
-        str(path)
-        for path in Path().glob("*.safetensors")
-        if not path.name.endswith(".checkpoint.safetensors")
-    ]
-    return sorted(name for name in names if name.startswith(incomplete))
-
-
-def _complete_init(incomplete: str) -> list[str]:
-    names = ["none", *_complete_model(incomplete)]
-    return [name for name in names if name.startswith(incomplete)]
-
-
-def _use_ffmpeg(context: typer.Context, binary: str | None) -> None:
-    if binary is not None and not context.resilient_parsing:
-        os.environ["FILMCOLORIZER_FFMPEG"] = binary
-
-
-FilmOrPicturesArgument = Annotated[
-    Path,
-    typer.Argument(
-        metavar="FILM", help="A film file, or numbered pictures: frames/%05d.png and the like."
-    ),
-]
-InputFps = Annotated[
-    Fraction | None,
-    typer.Option(
-        parser=_parse_input_rate,
-        metavar="N",
-        help="Frames a second of numbered pictures.",
-        show_default="24",
-    ),
-]
-PairsArgument = Annotated[Path, typer.Argument(metavar="PAIRS", help="A folder of pairs.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
-Ffmpeg = Annotated[
-    str | None,
-    typer.Option(
-        envvar="FILMCOLORIZER_FFMPEG",
-        callback=_use_ffmpeg,
-        metavar="PROGRAM",
-        help="An ffmpeg to use instead of the one that was installed along.",
-    ),
-]
-Device = Annotated[
-    Literal["auto", "cpu", "cuda", "mps"],
-    typer.Option(help="Where the network runs; auto takes a GPU when there is one."),
-]
-ModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        metavar="NAME|FILE",
-        autocompletion=_complete_model,
-        help="A shipped model or a weights file.",
-        show_default="./film.safetensors, else default",
-    ),
-]
-Start = Annotated[float, _time_option("Begin there, in seconds, M:SS or H:MM:SS.", "0")]
-Duration = Annotated[
-    float | None, _time_option("Take so much, in seconds, M:SS or H:MM:SS.", "all")
-]
-Vividness = Annotated[
-    float, typer.Option(min=0.0, max=4.0, help="More colour, or less; 0 leaves the film grey.")
-]
-Recolor = Annotated[
-    bool, typer.Option("--recolor", help="Colorize shots that are in colour already as well.")
-]
-Deinterlace = Annotated[
-    Literal["auto", "on", "off"],
-    typer.Option(help="Make whole pictures of fields: where they are found, always or never."),
-]
-NoTemporal = Annotated[
-    bool,
-    typer.Option("--no-temporal", help="Look at each frame alone; colours may flicker."),
-]
-Preview = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE.png",
-        help="Also write matched frames side by side, and a plot of the segments.",
-        show_default=False,
-    ),
-]
-Render = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR",
-        help="Also write both films aligned, to DIR/bw.mp4 and DIR/color.mp4: all that both show,"
-        " at 24 fps, without sound.",
-        show_default=False,
-    ),
-]
-
-
 def _choose_split(folder: Pairs, wanted: tuple[float, ...] | str) -> Split:
-    """The split that `_parse_split` understood."""
+    """The split that `parse_split` understood."""
     from filmcolorizer_cli.pairs import InterleavedSplit, Undivided, split_by_time
 
     if isinstance(wanted, tuple):
@@ -414,7 +241,7 @@ def sync(
     ffmpeg: Ffmpeg = None,
 ) -> None:
     """Line up a black-and-white film and its coloured version."""
-    is_number = offset is not None and _is_whole_number(offset)
+    is_number = offset is not None and is_whole_number(offset)
     if offset not in (None, FIND) and not is_number:
         raise typer.BadParameter(f"{offset!r} is no number of frames", param_hint="--offset")
 
@@ -586,7 +413,7 @@ def train(
         str | None,
         typer.Option(
             metavar="default|none|FILE",
-            autocompletion=_complete_init,
+            autocompletion=complete_init,
             help="The weights to start from: the shipped ones, random ones, or a file's.",
             show_default="default for film, none for classic",
         ),
@@ -662,7 +489,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a network for one film on the pairs taken from it."""
-    wanted = _parse_split(split)
+    wanted = parse_split(split)
 
     from filmcolorizer_cli import training, weights
     from filmcolorizer_cli.networks import pick_device
@@ -684,7 +511,7 @@ def train(
     shows_all, is_painted = wanted in NAMED_SPLITS, wanted == "none"
     short_side = size or training.default_size(arch, folder, shows_all=shows_all)
     first = init or ("default" if arch == "film" else "none")
-    network, is_pretrained = _first_network(arch, first, short_side, seed)
+    network, is_pretrained = training.first_network(arch, first, short_side, seed)
     defaults = training.default_options(
         arch,
         count,
@@ -782,7 +609,7 @@ def evaluate(
     Films are made grey, colorized, and compared with themselves. Flicker is how much colours change
     along the motion, 1.00 as much as the true ones; CDC is how much those of the whole picture do.
     """
-    wanted = _parse_split(split) if split else None
+    wanted = parse_split(split) if split else None
     paths = sources or [Path("pairs")]
     is_pairs = _is_pairs(paths)
     for hint, value in (
@@ -903,7 +730,7 @@ def colorize(
     ffmpeg: Ffmpeg = None,
 ) -> None:
     """Colorize a black-and-white film, with its sound."""
-    frame_rate = _parse_frame_rate(fps)
+    frame_rate = parse_frame_rate(fps)
 
     from filmcolorizer_cli.encoding import CODECS, Encoding
 
@@ -926,7 +753,7 @@ def colorize(
 
     # What is wrong with the files is said before torch is loaded, which takes seconds.
     from filmcolorizer_cli import weights
-    from filmcolorizer_cli.colorizing import ColorizeOptions, usual_workers
+    from filmcolorizer_cli.colorizing import ColorizeOptions, encoder_on_card, usual_workers
     from filmcolorizer_cli.networks import pick_device
 
     where = pick_device(device)
@@ -941,7 +768,7 @@ def colorize(
     if hwaccel == "auto" and not skip_damaged:  # cards may hide damage
         decoder = find_hardware_decoder(source)
     if hwaccel == "auto" and encoder is None:
-        encoding = replace(encoding, encoder=_encoder_on_card(encoding, target))
+        encoding = replace(encoding, encoder=encoder_on_card(encoding, target))
     options = ColorizeOptions(
         encoding,
         start,
@@ -990,7 +817,7 @@ def preview(
         typer.Option(
             "--model",
             metavar="NAME|FILE",
-            autocompletion=_complete_model,
+            autocompletion=complete_model,
             help="A shipped model or a weights file; once for each that is to be compared.",
             show_default="./film.safetensors, else default",
         ),
@@ -1095,7 +922,7 @@ def compare(
     start: Start = 0.0,
     other_start: Annotated[
         float | None,
-        _time_option(
+        time_option(
             "Begin there in B, where its times are others than A's.", "the same as --start"
         ),
     ] = None,
@@ -1231,18 +1058,6 @@ def demo(
     console.say(f"wrote {picture}: before and after")
 
 
-def _encoder_on_card(encoding: Encoding, target: Path) -> str | None:
-    """The encoder to take; the one that an interrupted rendering goes on with, on a card or not."""
-    from filmcolorizer_cli.encoding import CODECS, HARDWARE, find_hardware_encoder
-    from filmcolorizer_cli.segments import encoder_of_parts
-
-    codec = encoding.codec
-    begun_with = encoder_of_parts(target)
-    if begun_with in {CODECS[codec].encoder, *(f"{codec}_{kind}" for kind in HARDWARE)}:
-        return begun_with
-    return find_hardware_encoder(encoding)
-
-
 def _colorize(
     film: Film,
     target: Path,
@@ -1309,12 +1124,12 @@ def _evaluate_pairs(
     *_, result = console.track(progress, len(folder.pairs), "comparing", unit="pairs")
     assert isinstance(result, evaluation.Evaluation)
     if report is not None:
-        from filmcolorizer_cli.evaluation_page import save_pairs_page
+        from filmcolorizer_cli.evaluation_page import made_by, save_pairs_page
 
         told = {"pairs": pairs, "size": size, "split": describe_split(parts)}
-        made_by = _made_by(model, device.type, told)
+        made = made_by(model, device.type, told)
         with _report_page(report) as page:
-            save_pairs_page(result, folder, parts, network, device, page, made_by)
+            save_pairs_page(result, folder, parts, network, device, page, made)
     return result, model
 
 
@@ -1341,12 +1156,12 @@ def _evaluate_films(
         assert isinstance(result, comparison.FilmEvaluation)
         results.append((film, result))
     if report is not None:
-        from filmcolorizer_cli.evaluation_page import save_films_page
+        from filmcolorizer_cli.evaluation_page import made_by, save_films_page
 
         told = {"films": ", ".join(str(film.path) for film in films), **asdict(options)}
-        made_by = _made_by(model, device.type, told)
+        made = made_by(model, device.type, told)
         with _report_page(report) as page:
-            save_films_page(results, network, options, device, page, made_by)
+            save_films_page(results, network, options, device, page, made)
     return results, model
 
 
@@ -1374,28 +1189,6 @@ def _follow_training(
     *_, outcome = console.track(watched, total, "training", unit="pairs", status=status)
     assert isinstance(outcome, training.Outcome)
     return outcome
-
-
-def _first_network(arch: str, init: str, short_side: int, seed: int) -> tuple[Network, bool]:
-    """The network that training starts from, and whether it knows colours already."""
-    import torch
-
-    from filmcolorizer_cli import weights
-    from filmcolorizer_cli.networks import ARCHITECTURES, build
-
-    torch.manual_seed(seed)
-    if init == "none":
-        return build(ARCHITECTURES[arch][0](size=short_side)), False
-    model = weights.find_model(init)
-    if model.config["arch"] != arch:
-        raise OptionError(
-            f"the weights {model.path} are of the network {model.config['arch']!r}, not"
-            f" {arch!r}; give --arch {model.config['arch']}, or another --init"
-        )
-    trained = weights.load(model)
-    network = build(replace(trained.config, size=short_side))
-    network.load_state_dict(trained.state_dict())
-    return network, True
 
 
 def _probe_source(film: Path, input_fps: Fraction | None = None) -> Film:
@@ -1431,31 +1224,6 @@ def _report_page(folder: Path) -> Iterator[Path]:
     with filling(folder):
         yield page
     console.note(f"wrote {page}; open it in a browser")
-
-
-def _made_by(model: Model, device: str, options: Mapping[str, object]) -> MadeBy:
-    """What stands behind the numbers of a page."""
-    import platform
-
-    import torch
-
-    from filmcolorizer_cli import training
-    from filmcolorizer_cli.evaluation_page import MadeBy
-
-    topics = ("description", "epoch", "trained_share", "data", "licence")
-    about = {t.replace("_", " "): str(model.about[t]) for t in topics if t in model.about}
-    facts = {
-        "model": str(model.path),
-        "network": ", ".join(f"{name} {value}" for name, value in model.config.items()),
-        **about,
-        **{name: str(value) for name, value in options.items() if value is not None},
-        "device": device,
-        "filmcolorizer": __version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "system": platform.platform(),
-    }
-    return MadeBy(model.name, training.read_history(model.path), facts)
 
 
 def _is_pairs(paths: list[Path]) -> bool:

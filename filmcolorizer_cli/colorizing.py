@@ -18,7 +18,14 @@ from typing import Any, Literal
 import torch
 
 from filmcolorizer_cli import __version__
-from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter, check_encoder
+from filmcolorizer_cli.encoding import (
+    CODECS,
+    HARDWARE,
+    Encoding,
+    PictureWriter,
+    check_encoder,
+    find_hardware_encoder,
+)
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.frames import (
     Sampling,
@@ -37,6 +44,7 @@ from filmcolorizer_cli.segments import (
     Parts,
     Segment,
     check_unchanged,
+    encoder_of_parts,
     identity_of,
     parts_folder,
     plan_segments,
@@ -175,6 +183,15 @@ def colorize(
         raise
     finally:
         parts.close()
+
+
+def encoder_on_card(encoding: Encoding, target: Path) -> str | None:
+    """The encoder to take; the one that an interrupted rendering goes on with, on a card or not."""
+    codec = encoding.codec
+    begun_with = encoder_of_parts(target)
+    if begun_with in {CODECS[codec].encoder, *(f"{codec}_{kind}" for kind in HARDWARE)}:
+        return begun_with
+    return find_hardware_encoder(encoding)
 
 
 def usual_workers(film: Film, encoding: Encoding) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from filmcolorizer_cli import __version__
 from filmcolorizer_cli.color import resize
 from filmcolorizer_cli.comparison import WAYS, FilmEvaluation, FilmOptions, paint_frame
 from filmcolorizer_cli.evaluation import Evaluation, PairScore, predict_rgb, read_batch
@@ -18,8 +20,9 @@ from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Page, Plot, Section, Slide, Table, save_page
 from filmcolorizer_cli.pairs import Pairs, Split, TimeSplit
 from filmcolorizer_cli.report import plot_losses, plot_over_time, plot_shots
-from filmcolorizer_cli.training import Epoch, best_epoch
+from filmcolorizer_cli.training import Epoch, best_epoch, read_history
 from filmcolorizer_cli.video import Film, Plane
+from filmcolorizer_cli.weights import Model
 from filmcolorizer_cli.wording import (
     FILM_COLUMNS,
     counted,
@@ -46,6 +49,24 @@ class MadeBy:
     name: str
     history: Sequence[Epoch]
     facts: Mapping[str, str]
+
+
+def made_by(model: Model, device: str, options: Mapping[str, object]) -> MadeBy:
+    """What stands behind the numbers of a page."""
+    topics = ("description", "epoch", "trained_share", "data", "licence")
+    about = {t.replace("_", " "): str(model.about[t]) for t in topics if t in model.about}
+    facts = {
+        "model": str(model.path),
+        "network": ", ".join(f"{name} {value}" for name, value in model.config.items()),
+        **about,
+        **{name: str(value) for name, value in options.items() if value is not None},
+        "device": device,
+        "filmcolorizer": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
+    return MadeBy(model.name, read_history(model.path), facts)
 
 
 def save_pairs_page(

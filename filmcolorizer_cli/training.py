@@ -32,14 +32,16 @@ from filmcolorizer_cli.color import (
     unmixed,
     ycbcr_to_rgb,
 )
-from filmcolorizer_cli.errors import TrainingError, WeightsError
+from filmcolorizer_cli.errors import OptionError, TrainingError, WeightsError
 from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.networks import (
+    ARCHITECTURES,
     ClassicConfig,
     ClassicNetwork,
     FilmNetwork,
     Network,
     autocast,
+    build,
     for_inference,
 )
 from filmcolorizer_cli.pairs import Pair, Pairs, Split, Undivided
@@ -727,6 +729,23 @@ class Trainer:
         luma, rgb, known = batch
         luma = luma.to(self.device, memory_format=torch.channels_last)
         return luma, rgb.to(self.device), known.to(self.device)
+
+
+def first_network(arch: str, init: str, short_side: int, seed: int) -> tuple[Network, bool]:
+    """The network that training starts from, and whether it knows colours already."""
+    torch.manual_seed(seed)
+    if init == "none":
+        return build(ARCHITECTURES[arch][0](size=short_side)), False
+    model = weights.find_model(init)
+    if model.config["arch"] != arch:
+        raise OptionError(
+            f"the weights {model.path} are of the network {model.config['arch']!r}, not"
+            f" {arch!r}; give --arch {model.config['arch']}, or another --init"
+        )
+    trained = weights.load(model)
+    network = build(replace(trained.config, size=short_side))
+    network.load_state_dict(trained.state_dict())
+    return network, True
 
 
 def train(

@@ -30,7 +30,7 @@ from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.networks import FilmConfig, FilmNetwork
 from filmcolorizer_cli.pairs import ExtractOptions, Pairs, extract, read_pairs
-from filmcolorizer_cli.signatures import Signatures, read_signatures
+from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Frames, Signatures, read_signatures
 from filmcolorizer_cli.sync import constant_offset
 from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.weights import save
@@ -329,6 +329,14 @@ def bunny(shared_data: Path, clip_folder: Path) -> Path:
 @pytest.fixture(scope="session")
 def sample_signatures() -> Signatures:
     return signatures_of(SAMPLE_FILM)
+
+
+@pytest.fixture(scope="session")
+def film(sample_signatures: Signatures) -> Frames:
+    """(432, 768): the sample film, then left and right swapped, then upside down: 18 s."""
+    pictures = sample_signatures.frames.reshape(-1, HEIGHT, WIDTH)
+    thrice = np.concatenate((pictures, pictures[:, :, ::-1], pictures[:, ::-1]))
+    return thrice.reshape(-1, HEIGHT * WIDTH)
 
 
 @pytest.fixture(scope="session")

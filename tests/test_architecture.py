@@ -28,7 +28,7 @@ LIBRARIES = {
     "imageio_ffmpeg": {"ffmpeg"},
     "ffmpeg": {"encoding", "ffmpeg", "frames", "joining"},
     "av": {"frames", "joining", "packets", "subtitles", "video"},
-    "typer": {"cli", "console"},
+    "typer": {"cli", "console", "options"},
     "rich": {"cli", "console"},
     "cv2": {"aligned", "dissolves", "motion", "painting", "pairs", "propagation", "upsampling"},
     "jinja2": {"pages"},

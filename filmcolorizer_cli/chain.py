@@ -1,0 +1,127 @@
+"""A chain of best matches through two films, at a few pictures a second, with gaps on either side.
+
+After T. F. Smith and M. S. Waterman, "Identification of Common Molecular Subsequences", 1981, with
+gaps that cost the same however long.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filmcolorizer_cli.likeness import usual_unlikeness
+from filmcolorizer_cli.registration import COARSE, Comparison, Placement
+from filmcolorizer_cli.signatures import Floats, Seconds, Signatures
+
+CELLS_PER_SECOND = 4.0
+LARGEST_CHAIN = 4096  # cells a side; longer films are looked at in larger cells
+LOOKS_PER_SECOND = 12.0  # at the coloured film within its cells
+GAP_COST = 8.0  # a match gains up to LARGEST_GAIN a cell
+SLIP_COST = 0.7  # for a cell that is passed over or shown twice
+LARGEST_GAIN, LARGEST_LOSS = 2.5, 2.0
+
+_LEFT, _UP, _HERE = range(3)  # whence the best chain that ended before a cell is
+
+
+def find_chain(bw: Signatures, color: Signatures, placement: Placement) -> Seconds:
+    """The best chain of matches through both films.
+
+    Returns:
+        (N, 2): times in the black-and-white film and in the coloured one, both ascending.
+    """
+    longest = max(bw.end_seconds - bw.seconds[0], color.end_seconds - color.seconds[0])
+    cell = max(1 / CELLS_PER_SECOND, longest / LARGEST_CHAIN)
+    gains = _gains(_coarse_likeness(bw, color, placement, cell))
+    path = best_chain(gains)
+    return path * cell + (bw.seconds[0], color.seconds[0])
+
+
+def runs_of(chain: Seconds) -> list[Seconds]:
+    """The chain (N, 2) in parts without gaps."""
+    if len(chain) < 2:
+        return []
+    steps = np.diff(chain, axis=0)
+    cell = steps[:, 0].min()
+    breaks = np.flatnonzero((steps[:, 0] > 1.5 * cell) | (steps[:, 1] > 2.5 * cell))
+    return np.split(chain, breaks + 1)
+
+
+def _coarse_likeness(
+    bw: Signatures, color: Signatures, placement: Placement, cell: float
+) -> Floats:
+    """(N, M): how much a frame at each cell of the one film resembles any in each of the other."""
+    comparison = Comparison(placement, COARSE)
+    rows = np.arange(bw.seconds[0], bw.end_seconds, cell)
+    columns = np.arange(color.seconds[0], color.end_seconds, cell)
+    sought = comparison.bw(bw.frames[bw.at(rows)])
+    looks = max(round(cell * LOOKS_PER_SECOND), 1)
+    likeness: Floats | None = None
+    for look in range(looks):
+        shift = ((look + 0.5) / looks - 0.5) * cell
+        found = comparison.color(color.frames[color.at(columns + shift)])
+        table = sought @ found.T
+        likeness = table if likeness is None else np.maximum(likeness, table, out=likeness)
+    assert likeness is not None
+    return likeness
+
+
+def _gains(likeness: Floats) -> Floats:
+    """What a match is worth: nothing at a likeness that good matches stay clear of."""
+    unlikeness = usual_unlikeness(likeness.max(axis=1))
+    border = 1 - min(max(4 * unlikeness, 0.15), 0.5)
+    gains = (likeness - border) * np.float32(3 / (1 - border))
+    return np.clip(gains, -LARGEST_LOSS, LARGEST_GAIN, out=gains)
+
+
+def best_chain(gains: Floats) -> NDArray[np.int64]:
+    """The chain of cells with the largest sum of gains (N, M), less the cost of its gaps.
+
+    Returns:
+        (L, 2): rows and columns, ascending.
+    """
+    rows, columns = gains.shape
+    # How the best chain that ends in a cell came there, and whence the best that ended before is.
+    came = np.zeros((rows, columns), np.uint8)
+    ended = np.zeros((rows, columns), np.uint8)
+    none = np.full(1, -np.inf, np.float32)
+    here = np.full(columns, -np.inf, np.float32)
+    before = np.zeros(columns, np.float32)
+    every = np.arange(columns)
+    for row in range(rows):
+        gain = gains[row]
+        ways = np.stack(
+            (
+                np.concatenate((np.zeros(1, np.float32), before[:-1])),  # a new run after a gap
+                np.concatenate((none, here[:-1])),  # the next cell of both
+                here - SLIP_COST - np.maximum(gain, 0),  # the same coloured cell again
+                np.concatenate((none, none, here[:-2])) - SLIP_COST,  # one coloured cell over
+            )
+        )
+        came[row] = ways.argmax(axis=0)
+        here = ways[came[row], every] + gain
+        candidates = np.maximum(here - GAP_COST, before)
+        after = np.maximum.accumulate(candidates)
+        ended[row] = np.where(after > candidates, _LEFT, np.where(candidates > before, _HERE, _UP))
+        before = after
+    return _trace_chain(came, ended)
+
+
+def _trace_chain(came: NDArray[np.uint8], ended: NDArray[np.uint8]) -> NDArray[np.int64]:
+    row, column = came.shape[0] - 1, came.shape[1] - 1
+    path = []
+    in_gap = True
+    while row >= 0 and column >= 0:
+        if in_gap:
+            if ended[row, column] == _LEFT:
+                column -= 1
+            elif ended[row, column] == _UP:
+                row -= 1
+            else:
+                in_gap = False
+            continue
+        path.append((row, column))
+        way = came[row, column]
+        in_gap = way == 0
+        row -= 1
+        column -= (1, 1, 0, 2)[way]
+    return np.array(path[::-1], np.int64).reshape(-1, 2)

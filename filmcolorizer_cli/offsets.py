@@ -1,0 +1,200 @@
+"""The likeliest sequence of offsets between two films, frame by frame (A. J. Viterbi, 1967)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filmcolorizer_cli.likeness import Films, Indices, Window, usual_unlikeness
+from filmcolorizer_cli.signatures import Floats, Seconds
+
+JUMP_COST = 20.0  # of a change of offset, in what a good frame gains
+NEIGHBOURS = 6  # frames around a likely offset that are considered
+NEAR_SECONDS = 4.0  # offsets that are likely somewhere are considered so far around
+BLOCK_FRAMES = 48
+
+_FROM_GAP, _ANEW = 2, 3  # ways into a state, see `_Step`
+
+
+class Offsets:
+    """Finds the likeliest sequence of offsets, frame by frame.
+
+    A state is an offset, in frames of the coloured film; considered are those near which windows
+    lie. A frame gains by how well it resembles the one that an offset gives it. Changing the offset
+    costs, and forwards only in the coloured film: what it lacks is passed in a gap, in which frames
+    gain nothing.
+    """
+
+    def __init__(
+        self, films: Films, windows: list[Window], rate: float, unlikeness: float | None = None
+    ) -> None:
+        self.films, self.rate = films, rate
+        self.step = films.step_seconds(rate)
+        reach = NEIGHBOURS * round(films.color.frame_seconds / self.step)
+        self.around = np.arange(-reach, reach + 1)
+        # Repeated frames come early and late in turn, which no single offset follows.
+        is_even = self.step == films.color.frame_seconds
+        self.slacks = (0.0,) if is_even else (-self.step / 2, self.step / 2)
+        self.window_seconds = np.array([window.seconds for window in windows])
+        offsets = np.array([window.offset_seconds for window in windows]) / self.step
+        self.phase = float(np.angle(np.exp(2j * np.pi * offsets).mean()) / (2 * np.pi))
+        self.window_states = np.round(offsets - self.phase).astype(np.int64)
+        self.is_sharp = np.array([window.sharpness for window in windows]) > 0.5
+        self.unlikeness = unlikeness or usual_unlikeness([w.likeness for w in windows])
+
+    def find(self) -> tuple[Seconds, float]:
+        """The offset of each black-and-white frame, in seconds, and what they gain together.
+
+        That is less what changes of offset cost; the offset of a frame without one is nan.
+        """
+        frames = len(self.films.bw)
+        states = np.zeros(0, np.int64)
+        on, off, left = np.zeros(0), np.zeros(0), np.zeros(0)
+        history: list[_Step] = []
+        for begin in range(0, frames, BLOCK_FRAMES):
+            block = np.arange(begin, min(begin + BLOCK_FRAMES, frames))
+            wanted = self._states(block)
+            gains = self._gains(block, wanted)
+            kept, moved, on, off, left = _carry(states, wanted, on, off, left)
+            states = wanted
+            for row, gain in enumerate(gains):
+                step = _Step(states, None if row else (kept, moved))
+                on, off, left = self._advance(step, begin + row, gain, on, off, left)
+                history.append(step)
+        return self._trace(history, on, off), float(max(on.max(), off.max()))
+
+    def _offset(self, states: NDArray[np.int64]) -> Seconds:
+        return np.asarray((states + self.phase) * self.step, np.float64)
+
+    def _states(self, block: Indices) -> NDArray[np.int64]:
+        """The states to consider for a block of frames, ascending."""
+        begin, end = self.films.bw.seconds[block[[0, -1]]]
+        low, high = np.searchsorted(self.window_seconds, (begin - NEAR_SECONDS, end + NEAR_SECONDS))
+        near = set(range(low, high))
+        for sure in (np.arange(len(self.is_sharp)), np.flatnonzero(self.is_sharp)):
+            after = int(np.searchsorted(self.window_seconds[sure], begin))
+            near |= {int(sure[n]) for n in (after - 1, after) if 0 <= n < len(sure)}
+        return np.unique(self.window_states[sorted(near)][:, None] + self.around)
+
+    def _gains(self, block: Indices, states: NDArray[np.int64]) -> Floats:
+        """What each frame of a block gains in each state, (N, K).
+
+        That of the best state tells whether the frame has a counterpart at all. By how much others
+        are worse is known far better, as noise and grading are the same for all of them.
+        """
+        films = self.films
+        times = self.rate * films.bw.seconds[block][:, None] + self._offset(states)
+        unlikeness = np.empty(times.shape)
+        strength = np.empty(times.shape)
+        breaks = np.flatnonzero(np.diff(states) > 4 * NEIGHBOURS) + 1
+        for part in np.split(np.arange(len(states)), breaks):
+            found = films.color.at(times[:, part])
+            lengths = films.color_vectors.lengths[found]
+            strength[:, part] = np.maximum(films.bw_vectors.lengths[block][:, None], lengths)
+            likeness = [films.likeness(block, times[:, part] + slack) for slack in self.slacks]
+            unlikeness[:, part] = strength[:, part] - np.maximum.reduce(likeness)
+        half = films.color.frame_seconds / 2
+        first, last = films.color.seconds[[0, -1]]
+        outside = (times < first - half) | (times > last + half)
+        unlikeness[outside] = 5
+        least = unlikeness.min(axis=1, keepdims=True)
+        border = min(max(5 * self.unlikeness, 0.15), 0.5)
+        gain = np.clip(1.5 * strength - 1.5 * least / border, -1.5, 1)
+        noise = np.maximum(self.unlikeness, np.minimum(least, 0.5)) / 4
+        gain -= np.minimum((unlikeness - least) / noise, 4)
+        gain[outside] = -6
+        return np.asarray(gain, np.float32)
+
+    def _advance(
+        self, step: _Step, frame: int, gain: Floats, on: Seconds, off: Seconds, left: Seconds
+    ) -> tuple[Seconds, Seconds, Seconds]:
+        """One frame further: scores in each state, in the gap after it, and when it was left."""
+        count = len(on)
+        every = np.arange(count)
+        now = self.rate * self.films.bw.seconds[frame]
+        offsets = self._offset(step.states)
+        # From gaps: to where the coloured film is further than when the gap began.
+        reachable = np.searchsorted(offsets, left - now + self.step / 2)
+        order = np.argsort(off, kind="stable")
+        order = order[reachable[order] < count]
+        entry, entered = np.full(count, -np.inf), np.full(count, -1)
+        entry[reachable[order]], entered[reachable[order]] = off[order], order
+        from_gap, gap_at = _running_max(entry)
+        # From other states: over coloured frames that the other film lacks.
+        best, best_at = _running_max(on)
+        forward = np.concatenate(([-np.inf], best[:-1] - JUMP_COST))
+        ways = np.stack((on, forward, from_gap, np.zeros(count)))
+        step.way = ways.argmax(axis=0).astype(np.uint8)
+        forward_at = np.concatenate(([-1], best_at[:-1]))
+        sources = np.stack((every, forward_at, entered[gap_at], np.full(count, -1)))
+        step.source = sources[step.way, every].astype(np.int32)
+        step.stays = off >= on - JUMP_COST
+        left = np.where(step.stays, left, now - self._frame_seconds(frame) + offsets)
+        off = np.where(step.stays, off, on - JUMP_COST)
+        return ways[step.way, every] + gain, off, left
+
+    def _frame_seconds(self, frame: int) -> float:
+        seconds = self.films.bw.seconds
+        return self.rate * float(seconds[frame] - seconds[frame - 1]) if frame else 0.0
+
+    def _trace(self, history: list[_Step], on: Seconds, off: Seconds) -> Seconds:
+        offsets = np.full(len(history), np.nan)
+        in_gap = off.max() > on.max()
+        state = int((off if in_gap else on).argmax())
+        for frame in range(len(history) - 1, -1, -1):
+            step = history[frame]
+            if in_gap:
+                in_gap = bool(step.stays[state])
+            else:
+                offsets[frame] = self._offset(step.states[state])
+                way = step.way[state]
+                if way == _ANEW:
+                    break
+                state, in_gap = int(step.source[state]), way == _FROM_GAP
+            if step.origins is not None:
+                state = int(step.origins[1 if in_gap else 0][state])
+                if state < 0:
+                    break
+        return offsets
+
+
+class _Step:
+    """How each state of a frame was reached.
+
+    Attributes:
+        origins: where the states of a new block, and the gaps after them, come from.
+        way: 0 the same state, 1 a lower one, 2 a gap, 3 the beginning.
+        stays: whether the gap is an old one.
+    """
+
+    __slots__ = ("origins", "source", "states", "stays", "way")
+
+    def __init__(self, states: NDArray[np.int64], origins: tuple[Indices, Indices] | None) -> None:
+        self.states, self.origins = states, origins
+        self.way = np.zeros(0, np.uint8)
+        self.source = np.zeros(0, np.int32)
+        self.stays = np.zeros(0, np.bool_)
+
+
+def _carry(
+    old: NDArray[np.int64], new: NDArray[np.int64], on: Seconds, off: Seconds, left: Seconds
+) -> tuple[Indices, Indices, Seconds, Seconds, Seconds]:
+    """Take scores over to other states: of states that stay, and of all gaps, to the nearest."""
+    kept, moved = np.full(len(new), -1), np.full(len(new), -1)
+    on_new, off_new = np.full(len(new), -np.inf), np.full(len(new), -np.inf)
+    left_new = np.zeros(len(new))
+    if len(old):
+        place = np.minimum(np.searchsorted(new, old), len(new) - 1)
+        stays = np.flatnonzero(new[place] == old)
+        kept[place[stays]], on_new[place[stays]] = stays, on[stays]
+        order = np.argsort(off, kind="stable")  # the best gap comes last and wins
+        moved[place[order]] = order
+        off_new[place[order]], left_new[place[order]] = off[order], left[order]
+    return kept, moved, on_new, off_new, left_new
+
+
+def _running_max(values: Seconds) -> tuple[Seconds, Indices]:
+    """The largest value up to each place, and where it stands."""
+    largest = np.maximum.accumulate(values)
+    at = np.maximum.accumulate(np.where(values >= largest, np.arange(len(values)), 0))
+    return largest, at

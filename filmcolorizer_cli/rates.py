@@ -1,0 +1,256 @@
+"""The speed of one film in another, and the reels in which it is another one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+
+from filmcolorizer_cli.likeness import (
+    WINDOW_SECONDS,
+    WINDOW_STEP_SECONDS,
+    Films,
+    Indices,
+    Window,
+    find_windows,
+    mean_unlikeness,
+    usual_unlikeness,
+)
+from filmcolorizer_cli.offsets import JUMP_COST, NEAR_SECONDS, Offsets
+from filmcolorizer_cli.signatures import Seconds
+
+# Seconds of the coloured film in a second of the other, from the likeliest: the same speed, 23.976
+# for 24 frames a second, PAL's 25, and both; then silent film at other speeds.
+COMMON_RATES = tuple(
+    map(
+        Fraction,
+        ("1", "1001/1000", "1000/1001", "24/25", "25/24", "960/1001", "1001/960"),
+    )
+)
+SILENT_RATES = tuple(Fraction(n, 24) for n in (16, 18, 20, 22))
+KNOWN_RATES = (*COMMON_RATES, *SILENT_RATES, *(1 / rate for rate in SILENT_RATES))
+LIKELIER = 1.05  # times as unlike may windows be at a rate that is likelier beforehand
+RATE_LAG_CELLS = 40  # over which the chain's rise is measured
+RATES = np.arange(0.5, 2.0, 0.02)  # that are tried, in steps that a window tells apart
+RATE_WINDOWS = 12  # at most, whose pictures are asked for the rate
+RATE_REACH = 0.03  # by which the rate that pictures tell may be off
+RATE_STEP = 0.0001
+SHORT_FILM_SECONDS = 60.0  # in which rates are tried frame by frame
+PLAUSIBLE = 4.0  # times as unlike may windows be at a rate that is tried
+ABOUT_AS_GOOD = 0.9  # of the votes for one known rate are enough for a likelier one
+RATE_DOUBT = 0.3  # of the best rate's votes are enough for a likely one
+REEL_VOTE_SECONDS = 20.0  # around a window, within which others vote for its rate
+REEL_COST = 4.0  # of a change of rate, in windows whose neighbours all agree
+
+
+def rate_of_chain(runs: list[Seconds], expected_rate: float) -> float:
+    """The speed of the coloured film along the runs of a chain, to a hundredth or two."""
+    slopes = []
+    for run in runs:
+        lag = min(RATE_LAG_CELLS, len(run) - 1)
+        if lag >= RATE_LAG_CELLS // 4:
+            rise = run[lag:] - run[:-lag]
+            slopes.append(rise[:, 1] / rise[:, 0])
+    together = np.concatenate(slopes) if slopes else np.zeros(0)
+    near = np.abs(together - np.median(together)) < RATE_REACH if slopes else together > 0
+    if not near.any():
+        return expected_rate
+    return _known_near(float(together[near].mean()))
+
+
+def rate_of_pictures(films: Films, runs: list[Seconds], chain_rate: float) -> float:
+    """The rate at which pictures within windows are most alike, to a hundredth or two.
+
+    A chain rises in whole cells, and rather less than the film does: over a few seconds by up to
+    a third. Where nothing moves all rates do, and it keeps its own.
+    """
+    cell = float(np.diff(runs[0][:, 0]).min())
+    size = max(round(WINDOW_SECONDS / cell), 2)
+    parts = [
+        run[first : first + size]
+        for run in runs
+        for first in range(0, max(len(run) - size, 0) + 1, size)
+    ]
+    chosen = np.linspace(0, len(parts) - 1, min(len(parts), RATE_WINDOWS)).round().astype(int)
+    parts = [parts[n] for n in chosen]
+
+    def unlikeness(rate: float) -> float:
+        return mean_unlikeness(find_windows(films, parts, rate))
+
+    unlike = {rate: unlikeness(rate) for rate in map(float, RATES)}
+    best = min(unlike, key=unlike.__getitem__)
+    return chain_rate if unlikeness(chain_rate) <= LIKELIER * unlike[best] else _known_near(best)
+
+
+def _known_near(rate: float) -> float:
+    """The known rate that is as good as this one, or the rate itself."""
+    nearest = min(map(float, KNOWN_RATES), key=lambda known: abs(known - rate))
+    return nearest if abs(nearest - rate) < RATE_REACH / 2 else rate
+
+
+def first_windows(
+    films: Films, runs: list[Seconds], rate: float, expected_rate: float
+) -> tuple[float, list[Window]]:
+    """A rate, or a likelier one at which windows are about as good, and the windows there."""
+    windows = find_windows(films, runs, rate)
+    if not windows:
+        return rate, windows
+    for likelier in _likely_rates(films, expected_rate):
+        if likelier == rate:
+            break
+        others = find_windows(films, runs, likelier)
+        unlike, unlike_others = (
+            sum(1 - window.likeness for window in part) for part in (windows, others)
+        )
+        if unlike_others < (LIKELIER + 1 / len(windows)) * unlike:  # few of them tell little
+            return likelier, others
+    return rate, windows
+
+
+def likeliest_rate(
+    films: Films, runs: list[Seconds], expected_rate: float, found: set[float]
+) -> tuple[float, list[Window]]:
+    """The rate at which a short film is followed best, and its windows there.
+
+    In a few seconds windows tell a rate from splices badly: what lacks a few frames here and there
+    seems to be slower. Followed frame by frame, each splice costs once, and a wrong rate all along.
+
+    Args:
+        found: rates to try beside the known ones and the expected one.
+    """
+    likely = _likely_rates(films, expected_rate)
+    rates = dict.fromkeys((*likely, *map(float, KNOWN_RATES), *sorted(found)))
+    ways = {rate: find_windows(films, runs, rate) for rate in rates}  # from the likeliest
+    unlike = {rate: mean_unlikeness(windows) for rate, windows in ways.items()}
+    usual = min(usual_unlikeness([w.likeness for w in windows]) for windows in ways.values())
+    scores = {
+        rate: Offsets(films, windows, rate, usual).find()[1]
+        for rate, windows in ways.items()
+        if unlike[rate] <= PLAUSIBLE * min(unlike.values())
+    }
+    enough = max(scores.values()) - JUMP_COST
+    likeliest = next(rate for rate, score in scores.items() if score >= enough)
+    return likeliest, ways[likeliest]
+
+
+def _likely_rates(films: Films, expected_rate: float) -> list[float]:
+    """The rates that are likely beforehand: frame by frame, if that is common, and the expected."""
+    frame_by_frame = films.color.frame_seconds / films.bw.frame_seconds
+    common = [float(known) for known in COMMON_RATES if abs(known - frame_by_frame) < 1e-4]
+    return [*common, expected_rate]
+
+
+def find_rate(
+    windows: list[Window], rate: float, expected_rate: float, frame_seconds: float
+) -> float:
+    """The rate at which windows' offsets change least, a known one where it does as well.
+
+    Windows up to two minutes apart vote for the rates at which one offset would hold for both: the
+    more, the longer they are apart and the nearer it comes, if within half a frame.
+
+    Args:
+        rate: at which the offsets were found.
+    """
+    sharp = [window for window in windows if window.sharpness > 0.2]
+    seconds = np.array([window.seconds for window in sharp])
+    offsets = np.array([window.offset_seconds for window in sharp])
+    pairs = [(seconds[lag:] - seconds[:-lag], offsets[lag:] - offsets[:-lag]) for lag in _lags(120)]
+    apart, drift = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    is_far = (apart > WINDOW_STEP_SECONDS * 1.5) & (apart < 120)
+    apart, drift = apart[is_far], drift[is_far]
+    weights = apart * np.exp(-apart / 30)
+
+    def votes(candidate: float) -> float:
+        missed = np.abs(drift - (candidate - rate) * apart)
+        return float((weights * np.maximum(1 - missed / (frame_seconds / 2), 0)).sum())
+
+    steps = np.arange(rate - RATE_REACH, rate + RATE_REACH, RATE_STEP)
+    best = round(float(max(steps, key=votes)), 6)
+    near = [r for r in (expected_rate, *map(float, KNOWN_RATES)) if abs(r - rate) < RATE_REACH]
+    most = max(map(votes, near), default=0.0)
+    if not votes(best):  # hardly anything moves
+        best = rate
+    known = next((r for r in near if votes(r) >= ABOUT_AS_GOOD * most), best)
+    return known if votes(known) >= RATE_DOUBT * votes(best) else best
+
+
+@dataclass(frozen=True)
+class Reel:
+    """A part of a black-and-white film that a coloured one shows at one speed.
+
+    Attributes:
+        begin_seconds: in the black-and-white film.
+        color_begin_seconds, color_end_seconds: from where to where the coloured film shows it.
+    """
+
+    begin_seconds: float
+    rate: float
+    color_begin_seconds: float
+    color_end_seconds: float
+
+
+def find_reels(windows: list[Window], rate: float, frame_seconds: float) -> list[Reel]:
+    """Where another known rate than the film's holds for a while.
+
+    Each window's neighbours vote for the rates at which they share its offset; the rates with the
+    most votes win, less what changing between them costs.
+
+    Args:
+        rate: at which the windows' offsets were found, and that mostly holds.
+    """
+    others = [float(known) for known in KNOWN_RATES if abs(float(known) - rate) > RATE_REACH / 2]
+    candidates = np.array([rate, *others])
+    seconds = np.array([window.seconds for window in windows])
+    shown = np.array([window.offset_seconds for window in windows]) + rate * seconds
+    scores = np.zeros((len(windows), len(candidates)))
+    votes = np.full((len(windows), 1), 1e-9)
+    for lag in _lags(REEL_VOTE_SECONDS):
+        apart = (seconds[lag:] - seconds[:-lag])[:, None]
+        is_near = (apart > 2 * WINDOW_STEP_SECONDS) & (apart < REEL_VOTE_SECONDS)
+        missed = np.abs((shown[lag:] - shown[:-lag])[:, None] - candidates * apart)
+        agree = is_near * np.maximum(1 - missed / frame_seconds, 0)
+        for side in (slice(lag, None), slice(None, -lag)):
+            scores[side] += agree
+            votes[side] += is_near
+    scores /= votes
+    rates = candidates[_steady(scores, REEL_COST)]
+    starts = [0, *(int(n) + 1 for n in np.flatnonzero(np.diff(rates)))]
+    reels = []
+    for first, end in pairwise((*starts, len(windows))):
+        begin = _meeting(seconds, shown, rates, first) if first else 0.0
+        part = shown[first:end]
+        reels.append(Reel(begin, float(rates[first]), float(part.min()), float(part.max())))
+    return reels
+
+
+def _lags(seconds: float) -> range:
+    """By how many windows those are apart that lie up to so many seconds apart."""
+    return range(1, int(seconds / WINDOW_STEP_SECONDS) + 1)
+
+
+def _steady(scores: Seconds, cost: float) -> Indices:
+    """The choice (N,) from scores (N, K) with the largest sum, less a cost for each change."""
+    total = scores[0]
+    came = np.zeros(scores.shape, np.intp)
+    every = np.arange(scores.shape[1])
+    for number, score in enumerate(scores[1:], 1):
+        best = int(total.argmax())
+        came[number] = np.where(total[best] - cost > total, best, every)
+        total = np.maximum(total, total[best] - cost) + score
+    choice = np.empty(len(scores), np.intp)
+    choice[-1] = total.argmax()
+    for number in range(len(scores) - 1, 0, -1):
+        choice[number - 1] = came[number, choice[number]]
+    return choice
+
+
+def _meeting(seconds: Seconds, shown: Seconds, rates: Seconds, first: int) -> float:
+    """When the reel that ends before window ``first`` runs over into the next one."""
+    before, after = slice(max(first - 5, 0), first), slice(first, first + 5)
+    offsets = [np.median(shown[part] - rates[part][0] * seconds[part]) for part in (before, after)]
+    meeting = float((offsets[0] - offsets[1]) / (rates[first] - rates[first - 1]))
+    if seconds[before][-1] - NEAR_SECONDS < meeting < seconds[first] + NEAR_SECONDS:
+        return meeting
+    return float(seconds[first - 1] + seconds[first]) / 2

@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import numpy as np
+
+from filmcolorizer_cli.offsets import _carry, _running_max
+
+
+def test_running_max_is_the_largest_so_far() -> None:
+    largest, at = _running_max(np.array([2.0, 1.0, 2.0, 5.0, 4.0, -1.0, 6.0]))
+    assert largest.tolist() == [2, 2, 2, 5, 5, 5, 6]
+    values = np.array([2.0, 1.0, 2.0, 5.0, 4.0, -1.0, 6.0])
+    np.testing.assert_array_equal(values[at], largest)
+    assert (at <= np.arange(7)).all()
+
+
+def test_carry_takes_scores_to_the_states_that_stay() -> None:
+    old, new = np.array([3, 5, 9]), np.array([4, 5, 6, 9])
+    on, off = np.array([1.0, 2.0, 3.0]), np.array([10.0, 30.0, 20.0])
+    left = np.array([0.1, 0.2, 0.3])
+    kept, moved, on_new, off_new, left_new = _carry(old, new, on, off, left)
+    # 3 ends: who is in it cannot go on; its gap goes to the nearest state above.
+    assert kept.tolist() == [-1, 1, -1, 2]
+    assert moved.tolist() == [0, 1, -1, 2]
+    assert on_new[[1, 3]].tolist() == [2, 3]
+    assert off_new[[0, 1, 3]].tolist() == [10, 30, 20]
+    assert left_new[[0, 1, 3]].tolist() == [0.1, 0.2, 0.3]
+    assert (on_new[[0, 2]] < -1e6).all()
+    assert off_new[2] < -1e6
+
+
+def test_carry_of_two_gaps_to_one_state_keeps_the_better() -> None:
+    old, new = np.array([1, 2, 8]), np.array([3])
+    off = np.array([5.0, 7.0, 6.0])
+    _, moved, _, off_new, left_new = _carry(old, new, off * 0, off, np.array([0.1, 0.2, 0.3]))
+    assert (moved.tolist(), off_new.tolist(), left_new.tolist()) == ([1], [7], [0.2])
