@@ -532,7 +532,7 @@ def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tupl
     start = film.start_seconds + _shown_since(film, start - film.start_seconds, sampling.damage)
     if film.container in MPEG_STREAMS:
         seek = max(start - MPEG_SEEK_MARGIN_SECONDS, 0.0)
-        origin = max(seek, film.start_seconds)
+        origin = max(seek, film.stored_from_seconds)
     else:
         origin = seek = max(start - SEEK_MARGIN_SECONDS, 0.0)
     if film.container in BARE_STREAMS:

@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.video import BARE_STREAMS, MPEG_STREAMS, Film, Spans, opened
+from filmcolorizer_cli.video import MPEG_STREAMS, UNTIMED, Film, Spans, opened
 
 CONTAINER_ROUNDING_SECONDS = 0.0011  # Matroska counts in milliseconds
 NEAR_FRAMES = 0.6  # by which the times of a packet and of its frame may differ
@@ -71,7 +71,7 @@ def _decoded(film: Film) -> Iterator[tuple[Kind, float | None, float]]:
         What it is, when in the container's time, if that is told, and for how long; 0 where that is
         not told.
     """
-    tells_times = film.container not in {"avi", *BARE_STREAMS}
+    tells_times = film.container not in UNTIMED
     near = NEAR_FRAMES / float(film.frame_rate)  # rounding, and the second field of a frame
     expected: list[float] = []
     is_suspect = False

@@ -30,6 +30,8 @@ UNKNOWN_CODEC = "unknown"
 # Names, in ffmpeg, of streams without a container, in which nothing can be found but from their
 # beginning.
 BARE_STREAMS = frozenset({"h261", "h263", "h264", "hevc", "mpegvideo", "obu", "vc1", "vvc"})
+# Those in which packets do not tell when their pictures are shown.
+UNTIMED = BARE_STREAMS | {"avi"}
 # ITU-T H.273 MatrixCoefficients.
 _MATRIX_BY_TAG = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
 _UNSPECIFIED = 2  # in ITU-T H.273, of matrix, primaries and transfer
@@ -134,6 +136,8 @@ class Film:
             ``width`` and ``height``).
         frame_rate: frames a second, exact.
         start_seconds: how long after the container's start the first frame is shown.
+        stored_from_seconds: how long after it the pictures begin, which may be earlier: a recording
+            that begins amid a group of pictures cannot be decoded until the next one.
         first_tick: the time of the first frame as it is stored, in ticks of ``time_base``.
         duration_seconds: of the picture.
         coding: of its pictures; of what RGB pictures are turned to.
@@ -159,6 +163,7 @@ class Film:
     frame_rate: Fraction
     time_base: Fraction
     start_seconds: float
+    stored_from_seconds: float
     first_tick: int
     duration_seconds: float
     coding: Coding
@@ -287,7 +292,7 @@ def _probe_container(path: Path, container: Any) -> Film:
             f"{path} has pictures in a codec that nothing here decodes; write it anew in another"
         )
     # PyAV tells a stream's rotation and true shape with its first frame only.
-    frame = next(container.decode(stream), None)
+    frame = _first_frame(container, stream)
     if frame is None or not stream.guessed_rate:
         raise VideoError(f"{path} has a video stream without a single picture; give another file")
     context = stream.codec_context
@@ -296,15 +301,18 @@ def _probe_container(path: Path, container: Any) -> Film:
     if rotation % 180:
         height, width, sar = width, height, 1 / sar
     first_tick = (stream.start_time or 0) if frame.pts is None else frame.pts
+    stored_from = first_tick
+    if container.format.name not in UNTIMED and stream.start_time is not None:
+        stored_from = min(stream.start_time, first_tick)
     start = _start_seconds(stream, first_tick)
     if stream.duration:
-        duration = float(stream.duration * stream.time_base)
+        duration = float((stream.duration - (first_tick - stored_from)) * stream.time_base)
     elif (end := _tagged_end(stream.metadata)) is not None:
-        duration = end - start
+        duration = end - float(first_tick * stream.time_base)
     elif container.duration:
         duration = container.duration / av.time_base - start
     else:
-        duration = _measured_duration(container, stream)
+        duration = _measured_duration(container, stream, first_tick)
     return Film(
         path=path,
         container=container.format.name,
@@ -318,6 +326,7 @@ def _probe_container(path: Path, container: Any) -> Film:
         frame_rate=Fraction(stream.guessed_rate),
         time_base=stream.time_base,
         start_seconds=start,
+        stored_from_seconds=_start_seconds(stream, stored_from),
         first_tick=first_tick,
         duration_seconds=duration,
         coding=_coding(context, frame.format, height),
@@ -329,6 +338,26 @@ def _probe_container(path: Path, container: Any) -> Film:
         time_code=_time_code(container),
         other_pictures=tuple(_codec_name(s) for s in pictures if s is not stream),
     )
+
+
+def _first_frame(container: Any, stream: Any) -> Any:
+    """The first frame that can be decoded; None where the stream holds none.
+
+    Raises:
+        av.FFmpegError: all that it holds is damaged.
+    """
+    damage = None
+    for packet in container.demux(stream):
+        try:
+            frames = packet.decode()
+        except av.FFmpegError as error:
+            damage = damage or error
+            continue
+        if frames:
+            return frames[0]
+    if damage is not None:
+        raise damage
+    return None
 
 
 def _pictures(container: Any) -> list[Any]:
@@ -401,7 +430,7 @@ def opened(film: Film) -> Iterator[Any]:
         ) from None
 
 
-def _measured_duration(container: Any, stream: Any) -> float:
+def _measured_duration(container: Any, stream: Any, first_tick: int) -> float:
     """The duration of a film whose container tells none, such as a live recording, by its packets.
 
     They are read on from the first frame, without being decoded.
@@ -411,7 +440,7 @@ def _measured_duration(container: Any, stream: Any) -> float:
     one_frame = 1 / stream.guessed_rate
     if not times:  # as in bare H.264
         return float((len(packets) + 1) * one_frame)
-    return float((max(times) - (stream.start_time or 0)) * stream.time_base + one_frame)
+    return float((max(times) - first_tick) * stream.time_base + one_frame)
 
 
 def _coding(context: Any, pixel_format: Any, height: int) -> Coding:

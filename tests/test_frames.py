@@ -134,6 +134,24 @@ def test_read_luma_counts_time_from_a_late_first_frame(
     assert numbers(film, start_seconds=2.4, duration_seconds=0.12) == [60, 61, 62]
 
 
+@pytest.mark.parametrize("sound", [None, "mp2"])
+def test_read_luma_of_a_recording_that_begins_amid_a_group_of_pictures(
+    sound: str | None, tmp_path: Path
+) -> None:
+    """What cannot be decoded before the first key frame takes no time."""
+    codec = ("-c:v", "libx264", "-g", "50", "-bf", "2", "-sc_threshold", "0")
+    whole = make_numbered_clip(tmp_path / "whole.ts", seconds=6, codec=codec, sound=sound)
+    packets = whole.read_bytes()
+    begun = tmp_path / "begun.ts"
+    begun.write_bytes(packets[len(packets) // 188 // 4 * 188 :])  # in its first group or second
+    film = probe(begun)
+    first, *others = numbers(film)
+    assert first in (50, 100)
+    assert others == list(range(first + 1, 150))
+    assert film.frame_count() == 150 - first
+    assert numbers(film, start_seconds=1.0, duration_seconds=2 * FRAME) == [first + 25, first + 26]
+
+
 @pytest.mark.parametrize("seconds", [0, 63, 300, 590])
 def test_read_luma_is_exact_deep_in_a_film(seconds: int, shared_data: Path) -> None:
     film = probe(shared_data / "film" / "big_buck_bunny_360p.mp4")

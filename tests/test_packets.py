@@ -130,6 +130,19 @@ def test_find_damage_of_b_frames_in_avi(tmp_path: Path) -> None:
     assert damage_of(film) == ()
 
 
+def test_probe_of_a_film_whose_first_picture_is_damaged(tmp_path: Path) -> None:
+    """It begins with the first that can be decoded."""
+    film = tmp_path / "film.mp4"
+    options = ("-g", "24", "-sc_threshold", "0", "-bf", "0")
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", *X264, *options, film)
+    whole = probe(film)
+    spoil(film, {0})
+    spoiled = probe(film)
+    assert 0 < spoiled.start_seconds <= 1.0
+    lost = spoiled.start_seconds - whole.start_seconds
+    assert spoiled.duration_seconds == pytest.approx(whole.duration_seconds - lost)
+
+
 @pytest.mark.parametrize(("ending", "offset"), [("ts", 500), ("ts", -1), ("vob", 0), ("vob", 500)])
 def test_check_clock_refuses_what_is_joined(ending: str, offset: int, tmp_path: Path) -> None:
     film = tmp_path / f"joined.{ending}"
