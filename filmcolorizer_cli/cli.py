@@ -7,6 +7,7 @@ wrong options answer at once.
 from __future__ import annotations
 
 import filecmp
+import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -94,6 +95,7 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.weights import Model
 
 MOST_LINES = 8640  # of stills
+LACK_OF_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.I)
 STOPPED = "stopped; no unfinished file was left behind"
 DEMO_MOMENTS_SECONDS = (1.0, 3.0, 5.0)  # of the sample film, one of each shot
 
@@ -110,7 +112,7 @@ class Commands(TyperGroup):
             console.fail(str(error))
             raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
         except (MemoryError, RuntimeError) as error:  # torch's are RuntimeErrors
-            if not isinstance(error, MemoryError) and "memory" not in str(error):
+            if not isinstance(error, MemoryError) and not LACK_OF_MEMORY.search(str(error)):
                 raise
             console.fail(
                 "there is not enough memory for this; close other programs, use a smaller --size or"
@@ -609,7 +611,7 @@ def evaluate(
     Films are made grey, colorized, and compared with themselves. Flicker is how much colours change
     along the motion, 1.00 as much as the true ones; CDC is how much those of the whole picture do.
     """
-    wanted = parse_split(split) if split else None
+    wanted = None if split is None else parse_split(split)
     paths = sources or [Path("pairs")]
     is_pairs = _is_pairs(paths)
     for hint, value in (

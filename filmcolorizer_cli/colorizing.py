@@ -27,6 +27,7 @@ from filmcolorizer_cli.encoding import (
     find_hardware_encoder,
 )
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
+from filmcolorizer_cli.ffmpeg import came_along
 from filmcolorizer_cli.frames import (
     Sampling,
     check_part,
@@ -151,7 +152,7 @@ def colorize(
             f"{film.path} lies among the parts of {target}, which make way for new ones; name"
             " another place with -o"
         )
-    if options.encoding.encoder is not None:
+    if options.encoding.encoder is not None or not came_along():
         check_encoder(options.encoding)
     ending = CODECS[options.encoding.codec].endings[0]
     parts = Parts(target, _begun_with(film, network, options), ending, overwrite=overwrite)
@@ -541,13 +542,14 @@ def _counted(
 ) -> Generator[None, None, tuple[int, Callable[[], None]]]:
     """Pass on what a segment yields and gives, and how often it yielded."""
     count = 0
-    while True:
-        try:
-            next(frames)
-        except StopIteration as end:
-            return count, end.value
-        count += 1
-        yield
+    with closing(frames):
+        while True:
+            try:
+                next(frames)
+            except StopIteration as end:
+                return count, end.value
+            count += 1
+            yield
 
 
 def _render_at_once(

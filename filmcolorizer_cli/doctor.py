@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import platform
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -157,10 +158,10 @@ def _weights() -> Iterator[Finding]:
     """Each shipped file of weights, held against the checksums that were shipped with them."""
     folder = models_folder()
     try:
-        lines = (folder / CHECKSUMS_FILE).read_text().splitlines()
+        told = (folder / CHECKSUMS_FILE).read_text(errors="replace")
     except OSError:
-        lines = []
-    expected = {name: checksum for checksum, name in (line.split() for line in lines)}
+        told = ""
+    expected = {name: checksum for checksum, name in re.findall(r"^(\w+) [ *](.+)$", told, re.M)}
     present = {path.name for path in folder.glob("*.safetensors")}
     for name in sorted(present | set(expected)):
         found, is_well = _compare(folder / name, expected.get(name))

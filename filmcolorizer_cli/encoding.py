@@ -198,12 +198,13 @@ def check_encoder(encoding: Encoding, *, exactly: bool = False) -> None:
         OptionError: it is none that ffmpeg has, none of the codec, none that keeps luma, or none
             that this machine can run.
     """
-    fit = encoders_of(encoding.codec)
-    if encoding.encoder in encoder_names() - fit:
-        raise OptionError(
-            f"the encoder {encoding.encoder} makes no {CODECS[encoding.codec].name}; name one of"
-            f" {', '.join(sorted(fit))}, or choose another --codec"
-        )
+    if encoding.encoder is not None:
+        fit = encoders_of(encoding.codec)
+        if encoding.encoder in encoder_names() - fit:
+            raise OptionError(
+                f"the encoder {encoding.encoder} makes no {CODECS[encoding.codec].name}; name one"
+                f" of {', '.join(sorted(fit))}, or choose another --codec"
+            )
     if str(encoding.encoder).endswith("rgb"):
         raise OptionError(
             f"the encoder {encoding.encoder} turns luma and chroma into RGB, and luma is kept as it"
@@ -227,9 +228,12 @@ def check_encoder(encoding: Encoding, *, exactly: bool = False) -> None:
         with suppress(BrokenPipeError):
             process.stdin.write(pixels.data)
         if not process.wait():
+            mend = "name another, or leave --encoder and --hwaccel out"
+            if encoding.encoder is None:
+                mend = "choose another --codec, or an ffmpeg that has it by --ffmpeg"
             raise OptionError(
-                f"the encoder {encoding.encoder} cannot be used here (ffmpeg:"
-                f" {process.last_words()}); name another, or leave --encoder and --hwaccel out"
+                f"the encoder {options['c:v']} cannot be used here (ffmpeg:"
+                f" {process.last_words()}); {mend}"
             )
 
 
@@ -334,8 +338,8 @@ class PictureWriter:
 
 def cannot_write_film(target: Path, last_words: str) -> VideoError:
     """The sentence for a film that ffmpeg could not write."""
+    room = lack_of_room(last_words)
+    mend = "make room there, or choose another place" if room else "choose another place or --codec"
     return VideoError(
-        f"{target} could not be written (ffmpeg: {last_words}); make room there, or choose another"
-        " place",
-        lack_of_room=lack_of_room(last_words),
+        f"{target} could not be written (ffmpeg: {last_words}); {mend}", lack_of_room=room
     )

@@ -89,11 +89,17 @@ def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
 
     Raises:
         PairsError: the pairs show too few shots to be split, or not the moments of the split.
-        WeightsError: the description's split is none.
+        WeightsError: the description is none.
     """
-    same = ("frame_rate", "duration_seconds")
-    trained_on = about.get("film", {})
-    if "split" not in about or any(trained_on.get(key) != pairs.film.get(key) for key in same):
+    if "split" not in about:
+        return split_by_time(pairs.pairs)
+    film, count = about.get("film", {}), about.get("pairs", 0)
+    if not isinstance(film, dict) or not isinstance(count, int):
+        raise WeightsError(
+            f"the weights tell of no film and pairs that they were trained on ({film}, {count});"
+            " they are damaged, so give others with --model"
+        )
+    if any(film.get(key) != pairs.film.get(key) for key in ("frame_rate", "duration_seconds")):
         return split_by_time(pairs.pairs)
     try:
         split = read_split(about["split"])
@@ -102,7 +108,7 @@ def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
             f"the weights tell of a split that is none ({about['split']}); they are damaged, so"
             " give others with --model"
         ) from None
-    if isinstance(split, Undivided) and len(pairs.pairs) > about.get("pairs", 0):
+    if isinstance(split, Undivided) and len(pairs.pairs) > count:
         return split_by_time(pairs.pairs)
     if isinstance(split, InterleavedSplit) and split.every != pairs.every:
         raise PairsError(

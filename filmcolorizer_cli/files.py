@@ -101,8 +101,10 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         with held_signals():  # between the two there would be neither the older nor the new one
             if path.exists():
                 path.replace(older)
-            temporary.replace(path)
-            shutil.rmtree(older, ignore_errors=True)
+            try:
+                temporary.replace(path)
+            finally:
+                put_back(path)
     except OSError as error:
         raise cannot_write(path, error) from None
     finally:

@@ -358,11 +358,16 @@ def picture_to_rgb(luma: DeepPlane, chroma: DeepPlane, matrix: str, size: tuple[
     return to_rgb(np.dstack([np.asarray(plane) for plane in resized]), matrix)
 
 
-def read_cuts(path: Path) -> list[float]:
-    """The times of shot changes in a file that a `Sampling` named, in seconds, ascending."""
-    if not path.is_file():  # of a film without frames
-        return []
-    return [float(time) for time in re.findall(r"lavfi\.scd\.time=([\d.]+)", path.read_text())]
+def read_cuts(path: Path, frame_rate: Fraction = TIMELINE_FRAME_RATE) -> list[float]:
+    """The times of shot changes in a file that a `Sampling` named, in seconds, ascending.
+
+    By their frames' numbers: older versions of ffmpeg write seconds with six digits, which are off
+    by frames after some hours.
+
+    Args:
+        frame_rate: of the `Sampling`.
+    """
+    return [float(number / frame_rate) for number in read_ticks(path)]
 
 
 def read_fields(path: Path) -> list[tuple[float, str]]:

@@ -89,9 +89,12 @@ def _exact_rate(text: str, forms: str) -> Fraction:
         raise typer.BadParameter(
             f"{text!r} is no frame rate from 1 to {HIGHEST_FRAME_RATE}; write {forms}"
         )
-    rate = rate.limit_denominator(LARGEST_DENOMINATOR)
-    ntsc = Fraction(round(rate) * 1000, 1001)  # 23.976, 29.97 and 59.94 stand for these
-    return ntsc if rate.denominator > 1 and abs(rate - ntsc) < Fraction(1, 100) else rate
+    # 23.976, 29.97 and 59.94 stand for these; a fraction says what it means.
+    ntsc = Fraction(round(rate) * 1000, 1001)
+    places = len(text.partition(".")[2])
+    if places and rate.denominator > 1 and round(ntsc, places) == rate:
+        return ntsc
+    return rate.limit_denominator(LARGEST_DENOMINATOR)
 
 
 def parse_split(text: str) -> tuple[float, ...] | str:

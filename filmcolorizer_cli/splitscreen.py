@@ -211,11 +211,12 @@ def _read(film: Film, size: tuple[int, int], sampling: Sampling) -> Generator[Pi
     sides = ((top, height - down - top), (left, width - across - left))
     halves = ((0, 0), *((before // 2, after // 2) for before, after in sides))
     fitted = replace(sampling, width=across, height=down)
-    for luma, chroma in read_pictures(film, fitted, PLAIN):
-        yield (
-            np.pad(luma, sides, constant_values=BLACK),
-            np.pad(chroma, halves, constant_values=NEUTRAL),
-        )
+    with closing(read_pictures(film, fitted, PLAIN)) as pictures:
+        for luma, chroma in pictures:
+            yield (
+                np.pad(luma, sides, constant_values=BLACK),
+                np.pad(chroma, halves, constant_values=NEUTRAL),
+            )
 
 
 class _Joiner:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, which end a command as an error does."""
+"""Ctrl-C, SIGTERM and SIGHUP, which end a command as an error does."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from types import FrameType
 # The exit codes that shells give to what these signals ended.
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
+# What else ends a program; Windows knows no closed terminal. They are left alone where they are
+# ignored, as under nohup.
+_SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 _stopped_by: int | None = None
 _holds = 0
@@ -19,10 +22,10 @@ _waiting = False
 
 
 def heed_signals() -> None:
-    """Let both signals unwind what is going on, so that nothing half-written stays."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as under nohup
-        signal.signal(signal.SIGINT, _stop)
-    signal.signal(signal.SIGTERM, _stop)
+    """Let these signals unwind what is going on, so that nothing half-written stays."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
     sys.unraisablehook = _tell_unraisable
 
 

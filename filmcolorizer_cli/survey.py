@@ -235,7 +235,9 @@ def _look(
                 count += 1
         seconds = float(count / sampling.frame_rate)
         end = seconds - float(1 / sampling.frame_rate) / 2  # ffmpeg looks a little beyond a part
-        cuts = _without_short_shots([cut for cut in read_cuts(files[0]) if cut < end])
+        cuts = _without_short_shots(
+            [cut for cut in read_cuts(files[0], sampling.frame_rate) if cut < end]
+        )
         return Survey(
             seconds=seconds,
             cuts=tuple(cuts),

@@ -1749,6 +1749,50 @@ def test_commands_refuse_what_is_no_video(name: str, plain_clip: Path) -> None:
         assert fail(*arguments) == NO_VIDEOS[name]
 
 
+def test_colorize_tells_of_an_ffmpeg_without_the_encoder_before_any_work() -> None:
+    """As those of some distributions are, for want of a licence."""
+    lacking = Path("lacking")
+    encoder = "*libsvtav1*) echo 'Unknown encoder libsvtav1' >&2; exit 1"
+    lacking.write_text(
+        f'#!/bin/sh\ncase "$*" in {encoder};; *) exec "{find_binary()}" "$@";; esac\n'
+    )
+    lacking.chmod(0o755)
+    message = fail("colorize", SAMPLE_FILM, "--codec", "av1", "--ffmpeg", lacking.resolve(), code=2)
+    assert message == (
+        "the encoder libsvtav1 cannot be used here (ffmpeg: Unknown encoder libsvtav1); choose"
+        " another --codec, or an ffmpeg that has it by --ffmpeg"
+    )
+
+
+def test_eval_refuses_an_empty_split() -> None:
+    assert "'' is no split" in misuse("eval", "pairs", "--split", "")
+
+
+@pytest.mark.parametrize(
+    ("said", "is_told"),
+    [
+        ("[enforce fail at alloc_cpu.cpp:118] not enough memory: you tried to allocate 9", True),
+        ("CUDA out of memory. Tried to allocate 20.00 MiB", True),
+        (
+            "more than one element of the written-to tensor refers to a single memory location",
+            False,
+        ),
+    ],
+)
+def test_commands_tell_of_a_lack_of_memory_and_of_nothing_else(
+    said: str, is_told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises() -> None:
+        raise RuntimeError(said)
+
+    monkeypatch.setattr("filmcolorizer_cli.weights.shipped_models", raises)
+    if is_told:
+        assert fail("models").startswith("there is not enough memory for this; close other")
+    else:
+        with pytest.raises(RuntimeError, match="single memory location"):
+            run("models")
+
+
 def test_commands_tell_of_a_film_that_is_cut_short(vivid_weights: Path) -> None:
     data = SAMPLE_FILM.read_bytes()
     Path("cut.mp4").write_bytes(data[: len(data) // 3])

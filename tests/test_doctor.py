@@ -177,3 +177,13 @@ def test_examine_tells_of_missing_and_foreign_weights(
     for path in folder.iterdir():
         path.unlink()
     assert findings()["models"].is_fatal
+
+
+@pytest.mark.parametrize("content", [b"\n", b"only-one-word\n", b"\xff\xfe\n"])
+def test_examine_tells_of_damaged_checksums(
+    content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shipped(tmp_path, monkeypatch) / CHECKSUMS_FILE).write_bytes(content)
+    finding = findings()["model default"]
+    assert finding.is_fatal
+    assert "not among the checksums" in finding.found

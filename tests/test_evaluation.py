@@ -307,5 +307,12 @@ def test_split_for_refuses_what_is_no_split(split: object, pairs: Pairs) -> None
     )
 
 
+@pytest.mark.parametrize("damage", [{"film": "a"}, {"film": None}, {"pairs": "8"}])
+def test_split_for_refuses_what_is_no_film(damage: dict[str, Any], pairs: Pairs) -> None:
+    about = {"split": {"split": "none"}, "film": pairs.film, "pairs": 8, **damage}
+    with pytest.raises(WeightsError, match=r"of no film and pairs .*; they are damaged, so give"):
+        split_for(pairs, about)
+
+
 def test_split_for_a_model_without_a_split_is_by_time(pairs: Pairs) -> None:
     assert split_for(pairs, {"description": "any film"}) == TimeSplit(2.0, 4.0)

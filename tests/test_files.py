@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -140,6 +141,26 @@ def test_replacing_folder_leaves_the_older_one_where_the_block_fails(tmp_path: P
         (temporary / "second.png").touch()
     assert files_in(tmp_path) == ["pairs"]
     assert files_in(target) == ["second.png"]
+
+
+def test_replacing_folder_leaves_the_older_one_where_the_new_one_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "pairs"
+    with replacing_folder(target) as temporary:
+        (temporary / "painted.png").touch()
+    move = Path.replace
+
+    def fail_of_new(path: Path, to: Path) -> Path:
+        if path.name.endswith(".part"):
+            raise OSError(errno.EIO, "broken")
+        return move(path, to)
+
+    monkeypatch.setattr(Path, "replace", fail_of_new)
+    with pytest.raises(FilmColorizerError, match="broken"), replacing_folder(target) as temporary:
+        (temporary / "second.png").touch()
+    assert files_in(tmp_path) == ["pairs"]
+    assert files_in(target) == ["painted.png"]
 
 
 def test_temporary_beside_differs_between_processes(tmp_path: Path) -> None:

@@ -490,7 +490,17 @@ def test_read_cuts_finds_a_hard_cut(start: float, cut: float, tmp_path: Path) ->
     cuts_file = tmp_path / "cuts.txt"
     frames = all_luma(film, start_seconds=start, cuts_file=cuts_file, every=2)
     assert len(frames) == np.ceil((50 - start * 25) / 2)
-    assert read_cuts(cuts_file) == pytest.approx([cut])
+    assert read_cuts(cuts_file, film.frame_rate) == pytest.approx([cut])
+
+
+def test_read_cuts_of_an_older_ffmpeg_is_exact_after_hours(tmp_path: Path) -> None:
+    """Such as 6.1, which writes seconds with six digits."""
+    cuts_file = tmp_path / "cuts.txt"
+    cuts_file.write_text(
+        "frame:7    pts:296296  pts_time:12345.7\nlavfi.scd.time=12345.7\n"
+        "frame:8    pts:296299  pts_time:12345.8\nlavfi.scd.time=12345.8\n"
+    )
+    assert read_cuts(cuts_file) == [296296 / 24, 296299 / 24]
 
 
 @pytest.mark.parametrize("name", [*ODD_NAMES, " blank first"])
@@ -500,12 +510,12 @@ def test_read_cuts_takes_any_name(
     monkeypatch.chdir(tmp_path)
     film = probe(hard_cut(tmp_path / "cut.mp4"))
     all_luma(film, cuts_file=Path(name))
-    assert read_cuts(Path(name)) == [1.0]
+    assert read_cuts(Path(name), film.frame_rate) == [1.0]
 
 
 def test_read_cuts_finds_none_in_one_shot(plain_clip: Path, tmp_path: Path) -> None:
     cuts_file = tmp_path / "cuts.txt"
-    cuts_file.write_text("lavfi.scd.time=7.5\n")  # of an earlier run
+    cuts_file.write_text("frame:0 pts:180 pts_time:7.5\n")  # of an earlier run
     all_luma(probe(plain_clip), cuts_file=cuts_file)
     assert read_cuts(cuts_file) == []
     assert read_cuts(tmp_path / "missing.txt") == []

@@ -22,6 +22,12 @@ from filmcolorizer_cli.options import parse_frame_rate, parse_seconds, parse_spl
         ("60", Fraction(60)),
         ("10", Fraction(10)),  # which 10000/1001 is near to
         ("9.99", Fraction(10000, 1001)),
+        ("16.98", Fraction(17000, 1001)),
+        ("16.99", Fraction(1699, 100)),
+        ("19.99", Fraction(1999, 100)),
+        ("23.9", Fraction(239, 10)),
+        ("1699/100", Fraction(1699, 100)),
+        ("2398/100", Fraction(1199, 50)),
         ("1", Fraction(1)),
     ],
 )

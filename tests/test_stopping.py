@@ -29,7 +29,7 @@ def run_program(program: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGINT", -2), ("SIGTERM", 143)])
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", -2), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_check_signals_raises_what_a_finalizer_lost(name: str, code: int) -> None:
     """And nothing is said of it before."""
     done = run_program(PROGRAM.format(name=name))
