@@ -20,9 +20,11 @@ import typer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from filmcolorizer_cli.batches import PairSource
 from filmcolorizer_cli.networks import ClassicConfig, ClassicNetwork, build
 from filmcolorizer_cli.pairs import read_pairs, split_by_time
-from filmcolorizer_cli.training import PairSource, Trainer, TrainingOptions
+from filmcolorizer_cli.recipes import TrainingOptions
+from filmcolorizer_cli.training import Trainer
 
 BATCH_SIZE = 64
 GOAL = 2.5  # times the pictures a second of the plain code

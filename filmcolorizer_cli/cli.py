@@ -88,8 +88,9 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.evaluation import Evaluation
     from filmcolorizer_cli.networks import Network
     from filmcolorizer_cli.pairs import Pairs, Split
+    from filmcolorizer_cli.recipes import TrainingOptions
     from filmcolorizer_cli.sync import SyncMap
-    from filmcolorizer_cli.training import Outcome, Step, TrainingOptions
+    from filmcolorizer_cli.training import Outcome, Step
     from filmcolorizer_cli.video import Film
     from filmcolorizer_cli.watching import Watcher
     from filmcolorizer_cli.weights import Model
@@ -493,7 +494,13 @@ def train(
     """Train a network for one film on the pairs taken from it."""
     wanted = parse_split(split)
 
-    from filmcolorizer_cli import training, weights
+    from filmcolorizer_cli import recipes, training, weights
+    from filmcolorizer_cli.history import (
+        best_epoch,
+        checkpoint_file,
+        history_file,
+        interrupted_history,
+    )
     from filmcolorizer_cli.networks import pick_device
     from filmcolorizer_cli.pairs import PARTS, read_pairs
     from filmcolorizer_cli.watching import Watcher
@@ -501,20 +508,19 @@ def train(
     where = pick_device(device)
     folder = read_pairs(pairs)
     parts = _choose_split(folder, wanted)
-    history_file = training.history_file(output)
-    checkpoint = training.checkpoint_file(output)
-    interrupted = training.interrupted_history(output)
+    checkpoint = checkpoint_file(output)
+    interrupted = interrupted_history(output)
     history = interrupted if resume else []
     watcher = Watcher(folder, parts, output, history, device=where, board=tensorboard)
-    written = [output, history_file, watcher.loss_figure, watcher.samples]
+    written = [output, history_file(output), watcher.loss_figure, watcher.samples]
     check_training_targets(written, checkpoint, resume, overwrite)
     # Raises where one is empty, before any work is done.
     count, *others = (len(folder.part(part, parts)) for part in PARTS)
     shows_all, is_painted = wanted in NAMED_SPLITS, wanted == "none"
-    short_side = size or training.default_size(arch, folder, shows_all=shows_all)
+    short_side = size or recipes.default_size(arch, folder, shows_all=shows_all)
     first = init or ("default" if arch == "film" else "none")
     network, is_pretrained = training.first_network(arch, first, short_side, seed)
-    defaults = training.default_options(
+    defaults = recipes.default_options(
         arch,
         count,
         is_pretrained=is_pretrained,
@@ -543,7 +549,7 @@ def train(
         raise
     history = watcher.history
     watcher.show(weights.load(weights.read_model(output)))
-    best = training.best_epoch(history)
+    best = best_epoch(history)
     if as_json:
         written_files = [str(path) for path in written]
         console.json({"best": asdict(best), "kept": asdict(outcome), "written": written_files})
@@ -1175,7 +1181,7 @@ def _follow_training(
     epochs_done: int,
 ) -> Outcome:
     """Show how the training on so many pairs goes on, and give what came of it."""
-    from filmcolorizer_cli import training
+    from filmcolorizer_cli import recipes, training
 
     def status(step: Step | Outcome) -> console.Status:
         if isinstance(step, training.Outcome):
@@ -1186,8 +1192,8 @@ def _follow_training(
         label = f"epoch {step.epoch}/{options.epochs}"
         return console.Status(step.pictures, label, f"loss {step.loss:.4f}{best}")
 
-    total = (options.epochs - epochs_done) * training.pictures_per_epoch(pairs, options)
-    watched = watcher.follow(steps, training.steps_per_epoch(pairs, options), note=console.log)
+    total = (options.epochs - epochs_done) * recipes.pictures_per_epoch(pairs, options)
+    watched = watcher.follow(steps, recipes.steps_per_epoch(pairs, options), note=console.log)
     *_, outcome = console.track(watched, total, "training", unit="pairs", status=status)
     assert isinstance(outcome, training.Outcome)
     return outcome

@@ -26,12 +26,12 @@ from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.evaluation import predict_rgb, read_batch
 from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.frames import Sampling, read_rgb, to_rgb
+from filmcolorizer_cli.history import Epoch, best_epoch
 from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Slide
 from filmcolorizer_cli.pairs import Pairs, Split
 from filmcolorizer_cli.sync import SyncMap, nothing_shared
-from filmcolorizer_cli.training import Epoch, best_epoch
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, Plane
 from filmcolorizer_cli.wording import counted, describe_time
 

@@ -13,10 +13,11 @@ from PIL import Image
 
 from filmcolorizer_cli.errors import OptionError
 from filmcolorizer_cli.files import check_folder
+from filmcolorizer_cli.history import Epoch, best_epoch
 from filmcolorizer_cli.networks import Network
 from filmcolorizer_cli.pairs import Pairs, Split
 from filmcolorizer_cli.report import draw_samples, save_image, save_loss_figure
-from filmcolorizer_cli.training import Epoch, Outcome, Step, best_epoch
+from filmcolorizer_cli.training import Outcome, Step
 
 
 class Watcher:

@@ -27,9 +27,11 @@ from torch import Tensor
 
 from filmcolorizer_cli import weights
 from filmcolorizer_cli.augmentation import patched, scaled_part
+from filmcolorizer_cli.batches import Batch
 from filmcolorizer_cli.color import rgb_to_ycbcr
 from filmcolorizer_cli.networks import FilmConfig, FilmNetwork, build, load_imagenet_encoder
-from filmcolorizer_cli.training import Batch, Trainer, TrainingOptions
+from filmcolorizer_cli.recipes import TrainingOptions
+from filmcolorizer_cli.training import Trainer
 
 HELD_OUT = 500  # photos that training never sees
 CROP = 192  # pixels, the square that training looks at once its rate cools down

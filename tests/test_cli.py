@@ -28,6 +28,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner, Result
 
 from filmcolorizer_cli import (
+    batches,
     cli,
     colorizing,
     comparison,
@@ -37,6 +38,7 @@ from filmcolorizer_cli import (
     networks,
     painting,
     propagation,
+    recipes,
     report,
     sync,
     training,
@@ -44,6 +46,7 @@ from filmcolorizer_cli import (
 )
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM, models_folder
+from filmcolorizer_cli.history import Epoch, read_history
 from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, build
 from filmcolorizer_cli.pairs import ExtractOptions, Pairs, read_pairs, split_by_time
 from filmcolorizer_cli.video import Film, probe
@@ -567,7 +570,7 @@ def test_extract_refuses_a_part_without_stills(color_film: Path) -> None:
     )
 
 
-def kept_weights(said: str, history: list[training.Epoch]) -> float:
+def kept_weights(said: str, history: list[Epoch]) -> float:
     """The error before training, of what is said of a training that did good."""
     best = min(history, key=lambda epoch: epoch.validation_loss)
     first, second, _ = said.splitlines()
@@ -585,16 +588,16 @@ def kept_weights(said: str, history: list[training.Epoch]) -> float:
 def test_train_film_writes_weights_and_figures(
     pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "PICTURES_PER_EPOCH", 256)
+    monkeypatch.setattr(recipes, "PICTURES_PER_EPOCH", 256)
     some = ("--init", "none", "--lr", 0.001, *QUICK_FILM_TRAINING)
     said = succeed("train", pairs.folder, *some)
-    history = training.read_history(Path("film.safetensors"))
+    history = read_history(Path("film.safetensors"))
     assert said.endswith("\nwrote film.safetensors, film.csv, film-loss.png, film-samples.png\n")
     # An untrained network leaves everything grey, whatever its first weights are.
     parts = split_by_time(pairs.pairs)
     untrained = build(TINY)
-    first = training.default_options("film", 8, is_pretrained=False, shows_all=False)
-    source = training.PairSource(pairs, parts, first, height=32, width=43)
+    first = recipes.default_options("film", 8, is_pretrained=False, shows_all=False)
+    source = batches.PairSource(pairs, parts, first, height=32, width=43)
     [(luma, rgb, _)] = source.validation_batches()
     grey = metrics.mse(untrained.eval().predict_rgb(luma), rgb).mean().item()
     assert kept_weights(said, history) == pytest.approx(grey, abs=1e-4)
@@ -612,7 +615,7 @@ def test_train_film_writes_weights_and_figures(
         },
     )
     chosen = model.about["training"]
-    assert chosen["augmentation"] == asdict(training.TO_GENERALIZE)
+    assert chosen["augmentation"] == asdict(recipes.TO_GENERALIZE)
     assert (chosen["frozen_stages"], chosen["blend"]) == (0, False)
     for name in ("film-loss.png", "film-samples.png"):
         with Image.open(name) as picture:
@@ -636,7 +639,7 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
     )
     assert said["written"] == ["c.safetensors", "c.csv", "c-loss.png", "c-samples.png"]
     assert said["best"]["seconds"] > 0
-    best = min(epoch.validation_loss for epoch in training.read_history(Path("c.safetensors")))
+    best = min(epoch.validation_loss for epoch in read_history(Path("c.safetensors")))
     assert said["best"]["validation_loss"] == best
     model = weights.find_model("c.safetensors")
     measured = {"trained_share", "validation_mse", "first_validation_mse", "epoch"}
@@ -697,13 +700,13 @@ def test_help_tells_the_defaults_that_there_are() -> None:
         parameter.name: parameter.show_default for parameter in program.commands["train"].params
     }
     film, by_heart, classic = (
-        training.default_options(arch, 1000, is_pretrained=True, shows_all=shows_all)
+        recipes.default_options(arch, 1000, is_pretrained=True, shows_all=shows_all)
         for arch, shows_all in (("film", False), ("film", True), ("classic", False))
     )
     assert shown["epochs"] == (
-        f"what makes {training.FILM_PICTURES:,} pictures, {training.SCRATCH_PICTURES:,} where"
-        f" --init is none, {training.WHOLE_FILM_PICTURES:,} where --split is interleaved,"
-        f" {training.PAINTED_PICTURES:,} where it is none;"
+        f"what makes {recipes.FILM_PICTURES:,} pictures, {recipes.SCRATCH_PICTURES:,} where"
+        f" --init is none, {recipes.WHOLE_FILM_PICTURES:,} where --split is interleaved,"
+        f" {recipes.PAINTED_PICTURES:,} where it is none;"
         f" {classic.epochs} for classic"
     )
     assert shown["learning_rate"] == (
@@ -720,18 +723,18 @@ def test_train_film_takes_by_default_what_suits_the_pairs(
 ) -> None:
     changes = {"SCRATCH_PICTURES": 48, "PICTURES_PER_EPOCH": 16, "FEWEST_EPOCHS": 1}
     for name, value in changes.items():
-        monkeypatch.setattr(training, name, value)
+        monkeypatch.setattr(recipes, name, value)
     succeed("train", pairs.folder, "--init", "none", "--size", 32, "--device", "cpu")
     chosen = weights.find_model("film.safetensors").about["training"]
-    assert chosen["epochs"] == len(training.read_history(Path("film.safetensors"))) == 3
-    suitable = training.default_options("film", 8, is_pretrained=False, shows_all=False)
+    assert chosen["epochs"] == len(read_history(Path("film.safetensors"))) == 3
+    suitable = recipes.default_options("film", 8, is_pretrained=False, shows_all=False)
     assert chosen == asdict(suitable)
 
 
 def test_train_starts_from_the_weights_it_is_given(
     pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "PICTURES_PER_EPOCH", 8)
+    monkeypatch.setattr(recipes, "PICTURES_PER_EPOCH", 8)
     torch.manual_seed(1)
     first = build(FilmConfig(size=32))
     weights.save(first, Path("first.safetensors"), about={})
@@ -745,12 +748,12 @@ def test_train_starts_from_the_weights_it_is_given(
 def test_train_film_starts_from_the_shipped_weights_by_default(
     pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "PICTURES_PER_EPOCH", 8)
+    monkeypatch.setattr(recipes, "PICTURES_PER_EPOCH", 8)
     still = ("--lr", 0, "--epochs", 1, "--batch-size", 64)
     succeed("train", pairs.folder, *still)
     shipped = weights.load(weights.find_model("default"))
     chosen = weights.find_model("film.safetensors").about["training"]
-    assert chosen["augmentation"] == asdict(training.TO_GENERALIZE)
+    assert chosen["augmentation"] == asdict(recipes.TO_GENERALIZE)
     assert chosen["frozen_stages"] > 0
     assert chosen["blend"]
     trained = weights.load(weights.find_model("film.safetensors"))
@@ -764,11 +767,11 @@ def test_train_film_starts_from_the_shipped_weights_by_default(
 def test_train_learns_by_heart_what_is_interleaved(
     pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "PICTURES_PER_EPOCH", 8)
+    monkeypatch.setattr(recipes, "PICTURES_PER_EPOCH", 8)
     some = ("--init", "none", "--size", 32, "--epochs", 1, "--split", "interleaved")
     succeed("train", pairs.folder, *some)
     chosen = weights.find_model("film.safetensors").about["training"]
-    assert chosen["augmentation"] == asdict(training.BY_HEART)
+    assert chosen["augmentation"] == asdict(recipes.BY_HEART)
 
 
 def test_train_splits_as_it_is_told(pairs: Pairs) -> None:
@@ -907,7 +910,7 @@ def test_train_keeps_what_has_the_name_of_its_checkpoint(
 def test_train_refuses_to_resume_from_other_first_weights(pairs: Pairs) -> None:
     some = ("train", pairs.folder, "--size", 32, "--batch-size", 4, "--epochs", 2)
     weights.save(build(TINY), Path("own.safetensors"), about={})
-    usual = training.default_options("film", 8, is_pretrained=True, shows_all=False)
+    usual = recipes.default_options("film", 8, is_pretrained=True, shows_all=False)
     begun = training.train(
         build(TINY),
         pairs,
@@ -931,7 +934,7 @@ def test_train_refuses_to_resume_from_other_first_weights(pairs: Pairs) -> None:
 def test_train_says_a_line_an_epoch_without_a_terminal(pairs: Pairs) -> None:
     result = run("train", pairs.folder, "--arch", "classic", *QUICK_TRAINING)
     assert result.exit_code == 0
-    history = training.read_history(Path("film.safetensors"))
+    history = read_history(Path("film.safetensors"))
     best = min(history, key=lambda epoch: epoch.validation_loss).epoch
     parts, first, second = result.stderr.splitlines()
     assert parts == "learning from 8 pairs; 8 for validation, 8 to test"
@@ -993,9 +996,7 @@ def test_train_resumed_after_a_kill_is_identical(pairs: Pairs) -> None:
     assert all(torch.equal(resumed[name], whole[name]) for name in whole)
     histories = [
         [(epoch.epoch, epoch.training_loss, epoch.validation_loss) for epoch in history]
-        for history in map(
-            training.read_history, (Path("film.safetensors"), Path("whole.safetensors"))
-        )
+        for history in map(read_history, (Path("film.safetensors"), Path("whole.safetensors")))
     ]
     assert histories[0] == histories[1]
     assert len(histories[0]) == 6
@@ -1065,7 +1066,7 @@ def test_eval_report_tells_of_the_training(pairs: Pairs) -> None:
     for name, value in (("epoch", "3"), ("trained share", "0.75")):
         assert re.search(f">{name}</t[hd]>\\s*<td>{value}</td>", page), page[-3000:]
     assert "do not tell how they were trained" in page
-    epochs = [training.Epoch(n, 1 / n, loss, 1e-3, None) for n, loss in ((1, 0.75), (2, 0.5))]
+    epochs = [Epoch(n, 1 / n, loss, 1e-3, None) for n, loss in ((1, 0.75), (2, 0.5))]
     about["history"] = [asdict(epoch) for epoch in epochs]
     weights.save(build(TINY), Path("film.safetensors"), about=about)
     Path("film.csv").write_text("of another training, or of anything else")

@@ -15,8 +15,8 @@ from filmcolorizer_cli import evaluation_page
 from filmcolorizer_cli.comparison import FilmEvaluation, FilmOptions, evaluate_film
 from filmcolorizer_cli.evaluation import Evaluation, evaluate
 from filmcolorizer_cli.evaluation_page import MadeBy, save_films_page, save_pairs_page
+from filmcolorizer_cli.history import Epoch
 from filmcolorizer_cli.pairs import PARTS, Pairs, split_by_time
-from filmcolorizer_cli.training import Epoch
 from filmcolorizer_cli.video import probe
 from tests.conftest import files_in, vivid_network
 

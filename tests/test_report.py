@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from filmcolorizer_cli.errors import FilmColorizerError
+from filmcolorizer_cli.history import Epoch
 from filmcolorizer_cli.networks import build
 from filmcolorizer_cli.pages import Slide
 from filmcolorizer_cli.pairs import Pairs, split_by_time
@@ -31,7 +32,6 @@ from filmcolorizer_cli.report import (
     save_sync_preview,
 )
 from filmcolorizer_cli.sync import Segment, SyncMap
-from filmcolorizer_cli.training import Epoch
 from filmcolorizer_cli.video import probe
 from tests.conftest import TINY, files_in, frame_number, make_numbered_clip, vivid_network
 

@@ -3,9 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import math
-import random
 import shutil
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -17,12 +15,14 @@ import pytest
 import torch
 from PIL import Image
 
-from filmcolorizer_cli import training
-from filmcolorizer_cli.color import resize, rgb_to_ycbcr
+from filmcolorizer_cli import recipes, training
+from filmcolorizer_cli.batches import Batch
+from filmcolorizer_cli.color import resize
 from filmcolorizer_cli.errors import FilmColorizerError, TrainingError, WeightsError
 from filmcolorizer_cli.evaluation import predict_rgb, read_batch
+from filmcolorizer_cli.history import Epoch, checkpoint_file, history_file, read_history
+from filmcolorizer_cli.losses import loss_of
 from filmcolorizer_cli.networks import (
-    ClassicConfig,
     Config,
     FilmNetwork,
     InvertedResidual,
@@ -35,67 +35,41 @@ from filmcolorizer_cli.pairs import (
     InterleavedSplit,
     Pair,
     Pairs,
-    Split,
-    TimeSplit,
-    Undivided,
     extract,
     read_pairs,
     split_by_time,
 )
-from filmcolorizer_cli.sync import constant_offset
-from filmcolorizer_cli.training import (
-    COLORFULNESS_FLOOR,
-    FILM_PICTURES,
-    GOOD_LOSS,
-    PAINTED_PICTURES,
-    SCRATCH_PICTURES,
-    WHOLE_FILM_PICTURES,
+from filmcolorizer_cli.recipes import (
     Augmentation,
-    Batch,
-    Epoch,
-    Outcome,
-    PairSource,
-    Step,
-    Trainer,
     TrainingOptions,
-    checkpoint_file,
-    classic_loss,
     default_options,
-    default_size,
-    film_loss,
-    history_file,
-    loss_of,
-    pictures_per_epoch,
-    read_history,
     steps_per_epoch,
-    train,
 )
+from filmcolorizer_cli.sync import constant_offset
+from filmcolorizer_cli.training import Outcome, Step, Trainer, train
 from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.weights import find_model, load, read_model, read_tensors, write_tensors
 from tests.conftest import TINY, file_size_limit, files_in
+from tests.test_batches import (
+    GROWING,
+    SQUARES,
+    options,
+    source,
+    split_of,
+    stills,
+)
+from tests.test_losses import (
+    CLASSIC,
+    Color,
+    batch_of,
+    film_network_of,
+    flat,
+    fresh,
+)
 
 CPU = torch.device("cpu")
-CLASSIC = ClassicConfig(size=32)
 CONFIGS = pytest.mark.parametrize("config", [TINY, CLASSIC], ids=["film", "classic"])
-SQUARES = Augmentation(
-    squares=True, least_crop=0.6, early_scale=1 / 2, scale=1 / 2, tone_share=0.5, mirrors=True
-)
-GROWING = replace(SQUARES, scale=1.0)
-COLORFULNESS_WEIGHT = 0.03  # in `film_loss`
 STEPS_PER_EPOCH = 2  # with 8 training pairs in batches of 4
-
-
-def options(epochs: int = 4, **changes: Any) -> TrainingOptions:
-    return TrainingOptions(**{"epochs": epochs, "batch_size": 4, "learning_rate": 2e-3, **changes})
-
-
-def fresh(config: Config, seed: int = 0) -> Network:
-    torch.manual_seed(seed)
-    return build(config)
-
-
-def split_of(pairs: Pairs) -> Split:
-    return split_by_time(pairs.pairs)
 
 
 def run(
@@ -111,10 +85,6 @@ def run_to_end(*arguments: Any, **more: Any) -> tuple[list[Step], Outcome]:
     assert all(isinstance(step, Step) for step in steps)
     assert isinstance(outcome, Outcome)
     return steps, outcome  # type: ignore[return-value]
-
-
-def source(pairs: Pairs, *, height: int = 32, width: int = 43, **changes: Any) -> PairSource:
-    return PairSource(pairs, split_of(pairs), options(**changes), height=height, width=width)
 
 
 class Noise:
@@ -154,321 +124,11 @@ def assert_same_tensors(
         torch.testing.assert_close(found[name], tensor, **(tolerance or {"atol": 0, "rtol": 0}))
 
 
-def stills(pairs: Pairs, side: str, numbers: range) -> torch.Tensor:
-    """Stills (N, C, 32, 43) in [0, 1], read by Pillow."""
-    arrays = [np.array(Image.open(pairs.folder / side / f"{n:06d}.png")) for n in numbers]
-    channels_last = torch.from_numpy(np.stack(arrays).reshape(len(numbers), 32, 43, -1))
-    return channels_last.permute(0, 3, 1, 2) / 255
-
-
-def indices(pictures: torch.Tensor, among: torch.Tensor) -> list[int]:
-    """Which of some pictures these are."""
-    return [
-        next(i for i, other in enumerate(among) if torch.equal(picture, other))
-        for picture in pictures
-    ]
-
-
-def test_pair_source_gives_each_training_pair_once_an_epoch(pairs: Pairs) -> None:
-    grey, color = (stills(pairs, side, range(1, 9)) for side in ("bw", "color"))
-    orders = []
-    for epoch in (1, 2):
-        batches = list(source(pairs).training_batches(epoch))
-        assert [len(luma) for luma, _, _ in batches] == [4, 4]
-        order = indices(torch.cat([luma for luma, _, _ in batches]), grey)
-        assert indices(torch.cat([rgb for _, rgb, _ in batches]), color) == order
-        assert sorted(order) == list(range(8))
-        orders.append(order)
-    assert orders[0] != orders[1]
-
-
-@pytest.mark.parametrize(
-    ("batch_size", "sizes"),
-    [(2, [2, 2, 2, 2]), (3, [3, 3, 2]), (5, [5, 3]), (7, [8]), (8, [8]), (64, [8])],
-)
-def test_pair_source_leaves_no_pair_alone_in_a_batch(
-    batch_size: int, sizes: list[int], pairs: Pairs
-) -> None:
-    chosen = source(pairs, batch_size=batch_size)
-    assert [len(luma) for luma, _, _ in chosen.training_batches(1)] == sizes
-    assert chosen.steps_per_epoch == len(sizes)
-
-
-def test_pair_source_refuses_a_single_training_pair(pairs: Pairs) -> None:
-    with pytest.raises(TrainingError) as caught:
-        PairSource(pairs, TimeSplit(0.25, 4.0), options(), height=32, width=43)
-    assert str(caught.value) == (
-        f"the train part of the pairs in {pairs.folder} holds a single pair, and training needs"
-        " two or more; extract more stills with --every, or give another --split"
-    )
-
-
-def test_pair_source_refuses_a_single_painted_still(own_pairs: Pairs) -> None:
-    for pair in own_pairs.pairs[1:]:
-        for side in ("bw", "color"):
-            (own_pairs.folder / side / f"{pair.name}.png").unlink()
-    with pytest.raises(TrainingError) as caught:
-        PairSource(read_pairs(own_pairs.folder), Undivided(), options(), height=32, width=43)
-    assert str(caught.value) == (
-        f"{own_pairs.folder} holds a single pair, and training needs two or more; extract more"
-        " stills with --every, and paint another"
-    )
-
-
-def test_pair_source_validates_on_the_second_part_in_order(pairs: Pairs) -> None:
-    luma, rgb, known = (
-        torch.cat(part) for part in zip(*source(pairs).validation_batches(), strict=True)
-    )
-    assert torch.equal(luma, stills(pairs, "bw", range(9, 17)))
-    assert torch.equal(rgb, stills(pairs, "color", range(9, 17)))
-    assert torch.equal(known, torch.ones_like(luma))
-
-
-@pytest.mark.parametrize("augmentation", [None, SQUARES])
-def test_pair_source_depends_on_seed_and_epoch_alone(
-    augmentation: Augmentation | None, pairs: Pairs
-) -> None:
-    def batches(epoch: int, seed: int) -> torch.Tensor:
-        torch.rand(3), random.random()  # what else was drawn before does not matter
-        chosen = source(pairs, augmentation=augmentation, seed=seed, batch_size=64)
-        return torch.cat([luma for luma, _, _ in chosen.training_batches(epoch)])
-
-    assert torch.equal(batches(3, 7), batches(3, 7))
-    assert not torch.equal(batches(3, 7), batches(3, 8))
-    assert not torch.equal(batches(3, 7), batches(4, 7))
-
-
-@pytest.fixture
-def telling_pairs(own_pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> Pairs:
-    """Noise as grey still and as red; its inverse as green; a pair's number in tens as blue."""
-    monkeypatch.setattr(training, "PICTURES_PER_EPOCH", 256)
-    generator = np.random.default_rng(0)
-    for number, pair in enumerate(own_pairs.pairs, start=1):
-        grey = generator.integers(0, 256, (32, 43), np.uint8)
-        color = np.stack((grey, 255 - grey, np.full_like(grey, 10 * number)), axis=-1)
-        for side, still in (("bw", grey), ("color", color)):
-            Image.fromarray(still).save(own_pairs.folder / side / f"{pair.name}.png")
-    return own_pairs
-
-
-def augmented(pairs: Pairs, epoch: int = 1, **changes: Any) -> Batch:
-    """All luma, all R'G'B' and where it is known, of an epoch of augmented pictures."""
-    augmentation = replace(SQUARES, largest_patch=0.5, **changes)
-    batches = source(pairs, augmentation=augmentation).training_batches(epoch)
-    luma, rgb, known = (torch.cat(planes) for planes in zip(*batches, strict=True))
-    return luma, rgb, known
-
-
-def test_pair_source_augmented_shows_the_same_part_of_both_stills(telling_pairs: Pairs) -> None:
-    luma, rgb, known = augmented(telling_pairs)
-    assert luma.shape == known.shape == (256, 1, 16, 16)
-    assert rgb.shape == (256, 3, 16, 16)
-    torch.testing.assert_close(known, torch.ones_like(known))
-    red, green, blue = rgb.unbind(1)
-    torch.testing.assert_close(red + green, torch.ones_like(red))
-    assert red.std() > 0.1
-    # Each pair is seen as often as the others, and nearly each time another part of it.
-    numbers = (blue * 25.5).round()
-    torch.testing.assert_close(blue * 25.5, numbers, atol=1e-4, rtol=0)
-    assert torch.equal(numbers, numbers[:, :1, :1].expand_as(numbers))
-    assert sorted(numbers[:, 0, 0].tolist()) == [n for n in range(1, 9) for _ in range(32)]
-    assert len(red.flatten(1).unique(dim=0)) > 240
-    # Where the luma is another one, it is a tone of the still's: what is lighter stays lighter.
-    is_toned = (luma[:, 0] - red).abs().amax(dim=(1, 2)) > 1e-5
-    for tone, still in zip(luma[is_toned].flatten(1), red[is_toned].flatten(1), strict=True):
-        assert (tone[still.argsort()].diff() >= -1e-6).all()
-
-
-def test_pair_source_augmented_patches_luma_and_colours_alike(telling_pairs: Pairs) -> None:
-    """Red is luma and green its inverse, wherever they come from; blue tells from which pair."""
-    luma, rgb, _ = augmented(telling_pairs, tone_share=0.0, patched_share=0.5)
-    red, green, blue = rgb.unbind(1)
-    torch.testing.assert_close(luma[:, 0], red)
-    torch.testing.assert_close(red + green, torch.ones_like(red))
-    numbers = (blue * 25.5).round().flatten(1)
-    is_of_two = (numbers != numbers[:, :1]).any(dim=1)
-    # Half are patched, and one in eight patches is of the same pair.
-    assert 0.3 < is_of_two.float().mean() < 0.6
-    assert all(len(picture.unique()) <= 2 for picture in numbers)
-
-
-@pytest.mark.parametrize(("balance", "expected"), [(0.0, 2.0), (0.5, 2**0.5), (1.0, 1.0)])
-def test_pair_source_shows_long_shots_less_often(
-    balance: float, expected: float, telling_pairs: Pairs
-) -> None:
-    """Of the eight pairs to train on, two are a shot of their own, and four another one."""
-    shots = {**dict.fromkeys((1, 2), 1), **dict.fromkeys((3, 4, 5, 6), 2), 7: 3, 8: 4}
-    pairs = replace(
-        telling_pairs,
-        pairs=tuple(
-            replace(pair, shot=shots.get(number, 9))
-            for number, pair in enumerate(telling_pairs.pairs, start=1)
-        ),
-    )
-    counts: Counter[int] = Counter()
-    chosen = PairSource(
-        pairs,
-        split_of(telling_pairs),
-        options(augmentation=SQUARES, shot_balance=balance),
-        height=32,
-        width=43,
-    )
-    for epoch in range(1, 13):
-        pictures = torch.cat([rgb for _, rgb, _ in chosen.training_batches(epoch)])
-        assert len(pictures) == 256
-        numbers = (pictures[:, 2, 8, 8] * 25.5).round().int().tolist()
-        counts.update(shots[number] for number in numbers)
-    assert counts[2] / counts[1] == pytest.approx(expected, rel=0.1)
-    assert counts[2] / counts[3] == pytest.approx(expected**2, rel=0.15)
-
-
-@pytest.mark.parametrize("patched_share", [0.0, 0.5])
-def test_pair_source_augmented_shows_where_colours_are_known(
-    patched_share: float, telling_pairs: Pairs
-) -> None:
-    """The red of each still is its luma; where it is transparent it is grey, so green is as well.
-
-    Parts are enlarged or reduced, so that in between both mix.
-    """
-    for pair in telling_pairs.pairs:
-        path = telling_pairs.folder / "color" / f"{pair.name}.png"
-        with Image.open(path) as still:
-            painted = still.convert("RGBA")
-        painted.paste((0, 0, 0, 0), (0, 0, 20, 32))
-        painted.save(path)
-    _, rgb, known = augmented(telling_pairs, patched_share=patched_share)
-    red, green, _ = rgb.unbind(1)
-    is_known, is_unknown = known[:, 0] > 0.99, known[:, 0] < 1e-6
-    assert is_known.float().mean() > 0.3 < is_unknown.float().mean()
-    assert (is_known | is_unknown).float().mean() > 0.8
-    assert ((red + green)[is_known] - 1).abs().max() < 0.02
-    assert (red - green)[is_unknown].abs().max() < 0.02
-
-
-@pytest.mark.parametrize("augmentation", [None, SQUARES])
-def test_pair_source_knows_the_colours_of_thin_strokes(
-    augmentation: Augmentation | None, own_pairs: Pairs
-) -> None:
-    """A person painted lines of a pixel; smaller ones keep their colours, and count for less."""
-    orange = (230, 130, 60)
-    for pair in own_pairs.pairs:
-        path = own_pairs.folder / "bw" / f"{pair.name}.png"
-        Image.new("L", (43, 32), 100).save(path)
-        painted = Image.new("RGBA", (43, 32), (0, 0, 0, 0))
-        for x in range(3, 43, 8):
-            painted.paste((*orange, 255), (x, 0, x + 1, 32))
-        painted.save(own_pairs.folder / "color" / path.name)
-    batches = source(own_pairs, augmentation=augmentation, height=24, width=32)
-    truth = rgb_to_ycbcr(torch.tensor(orange)[:, None, None] / 255)[1:]
-    for _, rgb, known in (*batches.training_batches(1), *batches.validation_batches()):
-        assert 0.05 < known.mean() < 0.25
-        chroma = rgb_to_ycbcr(rgb)[:, 1:].movedim(1, -1)[known[:, 0] > 0.2]
-        assert len(chroma) > 100
-        assert (chroma - truth.flatten()).abs().max() < 0.03
-
-
-def test_pair_source_augmented_shows_parts_of_the_films_shape(telling_pairs: Pairs) -> None:
-    changes = {"squares": False, "scale": 1.0, "early_scale": 0.5}
-    early, late = (augmented(telling_pairs, epoch, **changes) for epoch in (1, 9))
-    for (luma, rgb, _), (height, width) in ((early, (16, 22)), (late, (32, 43))):
-        assert luma.shape == (256, 1, height, width)
-        torch.testing.assert_close(rgb[:, 0] + rgb[:, 1], torch.ones_like(rgb[:, 0]))
-
-
-@pytest.mark.parametrize(
-    ("arch", "shows_all", "size"), [("film", False, 32), ("film", True, 32), ("classic", True, 64)]
-)
-def test_default_size(arch: str, shows_all: bool, size: int, pairs: Pairs) -> None:
-    assert default_size(arch, pairs, shows_all=shows_all) == size
-    larger = replace(pairs, width=341, height=192)
-    sizes = {False: 192, True: 160} if arch == "film" else {True: 64}
-    assert default_size(arch, larger, shows_all=shows_all) == sizes[shows_all]
-
-
-def test_pair_source_augmented_varies_the_tone_of_some(telling_pairs: Pairs) -> None:
-    for share in (0.0, 0.5, 1.0):
-        luma, rgb, _ = augmented(telling_pairs, tone_share=share)
-        is_toned = (luma - rgb[:, :1]).abs().amax(dim=(1, 2, 3)) > 1e-5
-        assert is_toned.float().mean() == pytest.approx(share, abs=0.1)
-
-
-def test_pair_source_augmented_shows_no_luma_beyond_black_and_white(
-    telling_pairs: Pairs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Tones may go beyond; there the luma stays black or white, and the colours as they were."""
-    monkeypatch.setattr(training, "vary_tone", lambda luma, dice: luma * 2 - 0.5)
-    luma, rgb, _ = augmented(telling_pairs, tone_share=1.0)
-    red = rgb[:, :1].double()
-    expected = np.clip(red.numpy() * 2 - 0.5, 0, 1)
-    np.testing.assert_allclose(luma, expected, atol=1e-5)
-    assert (luma == 0).float().mean() > 0.01
-    assert (luma == 1).float().mean() > 0.01
-    torch.testing.assert_close(rgb[:, 0] + rgb[:, 1], torch.ones_like(rgb[:, 0]))
-
-
-def test_pair_source_augmented_validates_on_whole_stills(pairs: Pairs) -> None:
-    chosen = source(pairs, augmentation=SQUARES)
-    luma, rgb, _ = (torch.cat(part) for part in zip(*chosen.validation_batches(), strict=True))
-    assert torch.equal(luma, stills(pairs, "bw", range(9, 17)))
-    assert torch.equal(rgb, stills(pairs, "color", range(9, 17)))
-
-
-@pytest.mark.parametrize(
-    ("height", "width", "crop"), [(192, 256, 128), (120, 96, 64), (32, 43, 16), (8, 11, 16)]
-)
-def test_pair_source_augmented_shows_squares_of_whole_cells(
-    height: int, width: int, crop: int, pairs: Pairs
-) -> None:
-    """Two thirds of the network's size, to the nearest multiple of 16."""
-    chosen = source(
-        pairs,
-        augmentation=replace(SQUARES, early_scale=2 / 3),
-        height=height,
-        width=width,
-    )
-    luma, rgb, _ = next(chosen.training_batches(1))
-    assert (luma.shape, rgb.shape) == ((4, 1, crop, crop), (4, 3, crop, crop))
-
-
-def test_pair_source_augmented_shows_larger_squares_once_the_rate_cools_down(pairs: Pairs) -> None:
-    augmentation = replace(SQUARES, early_scale=1 / 4, scale=1 / 2)
-    chosen = source(pairs, augmentation=augmentation, epochs=5, height=64, width=64)
-    sides = [next(chosen.training_batches(epoch))[0].shape[-1] for epoch in range(1, 6)]
-    assert sides == [16, 16, 16, 32, 32]
-
-
-@pytest.mark.parametrize(
-    ("pairs", "augmentation", "batch_size", "expected"),
-    [
-        (8, None, 4, 2),
-        (9, None, 4, 2),  # the ninth joins the batch before it
-        (10, None, 4, 3),
-        (2, None, 16, 1),
-        (8, SQUARES, 4, 26),  # 13 times, since 12 times would be fewer than 100
-        (99, SQUARES, 16, 13),  # twice
-        (100, SQUARES, 16, 7),
-        (101, SQUARES, 10, 10),
-        (1000, SQUARES, 16, 63),
-    ],
-)
-def test_steps_per_epoch_counts_batches_of_all_pairs(
-    pairs: int,
-    augmentation: Augmentation | None,
-    batch_size: int,
-    expected: int,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """When augmented, as often as makes a hundred pictures."""
-    monkeypatch.setattr(training, "PICTURES_PER_EPOCH", 100)
-    chosen = options(batch_size=batch_size, augmentation=augmentation)
-    assert steps_per_epoch(pairs, chosen) == expected
-
-
 @pytest.mark.parametrize("batch_size", [5, 16, 17, 64])
 def test_steps_per_epoch_is_what_pair_source_gives(
     batch_size: int, pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "PICTURES_PER_EPOCH", 256)
+    monkeypatch.setattr(recipes, "PICTURES_PER_EPOCH", 256)
     chosen = options(batch_size=batch_size, augmentation=SQUARES)
     sizes = [
         len(luma)
@@ -480,300 +140,6 @@ def test_steps_per_epoch_is_what_pair_source_gives(
     assert set(sizes[:-1]) == {batch_size}
     assert sizes[-1] > 1
     assert sum(sizes) == 256
-
-
-def test_pair_source_keeps_stills_as_bytes(pairs: Pairs) -> None:
-    for part in (source(pairs).training, source(pairs).validation):
-        assert [tensor.dtype for tensor in part] == [torch.uint8] * 3
-
-
-Color = tuple[float, float, float]
-NEUTRAL: Color = (0.5, 0.5, 0.5)
-
-
-def chroma_by_hand(color: Color) -> tuple[float, float]:
-    red, green, blue = color
-    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue  # BT.709-6 item 3.2
-    return (blue - luma) / 1.8556, (red - luma) / 1.5748  # item 3.3
-
-
-def error_by_hand(truth: Color, output: Color = NEUTRAL) -> float:
-    """Of a pixel of this colour, weighted, before the logarithm."""
-    true, said = chroma_by_hand(truth), chroma_by_hand(output)
-    misses = [abs(a - b) for a, b in zip(true, said, strict=True)]
-    errors = [miss * miss / 0.1 if miss < 0.05 else miss - 0.025 for miss in misses]
-    return sum(errors) * (1 + 15 * math.hypot(*true))
-
-
-def colorfulness_by_hand(*colors: Color) -> float:
-    """Of a picture of these colours, as much of each (Hasler and Suesstrunk 2003, M^(3))."""
-    red, green, blue = 255 * np.array(colors).T
-    rg, yb = red - green, (red + green) / 2 - blue
-    sigma = math.sqrt(np.var(rg) + np.var(yb) + COLORFULNESS_FLOOR)
-    mu = math.sqrt(np.mean(rg) ** 2 + np.mean(yb) ** 2 + COLORFULNESS_FLOOR)
-    return sigma + 0.3 * mu
-
-
-def film_loss_by_hand(truth: list[Color], output: list[Color]) -> float:
-    """Of a picture with as much of each of these colours."""
-    errors = [error_by_hand(*pixel) for pixel in zip(truth, output, strict=True)]
-    excess = colorfulness_by_hand(*output) - colorfulness_by_hand(*truth)
-    logarithm = math.log1p(sum(errors) / len(errors) / GOOD_LOSS)
-    return logarithm + COLORFULNESS_WEIGHT * abs(excess)
-
-
-def weighed_film_loss(network: FilmNetwork, *batch: torch.Tensor) -> torch.Tensor:
-    return film_loss(network, *batch, colorfulness_weight=COLORFULNESS_WEIGHT)
-
-
-def flat(color: Color, width: int = 32) -> torch.Tensor:
-    """A picture (3, 32, width) of one colour."""
-    return torch.tensor(color)[:, None, None].expand(-1, 32, width)
-
-
-def batch_of(*pictures: torch.Tensor) -> Batch:
-    """Pictures (3, H, W) that are known all over, behind any luma."""
-    rgb = torch.stack(pictures)
-    luma = torch.rand(len(rgb), 1, *rgb.shape[-2:])
-    return luma, rgb, torch.ones_like(luma)
-
-
-def film_network_of(output: Color) -> FilmNetwork:
-    """A network that paints everything in this colour, whatever its luma."""
-    network = fresh(TINY).eval()
-    assert isinstance(network, FilmNetwork)
-    network.head.bias = torch.nn.Parameter(torch.tensor(chroma_by_hand(output)))
-    return network
-
-
-def test_film_loss_by_hand() -> None:
-    """An untrained network says neutral, so the error is the truth itself."""
-    network = fresh(TINY).eval()
-    colors: list[Color] = [(0.9, 0.3, 0.2), NEUTRAL, (0.5, 0.52, 0.55)]
-    of_pixels = [error_by_hand(color) for color in colors]
-    assert of_pixels[1] == 0 < of_pixels[2] < 0.01 < 0.1 < of_pixels[0]
-    expected = [film_loss_by_hand([color], [NEUTRAL]) for color in colors]
-    pictures = torch.stack([flat(color) for color in colors])
-    losses = [weighed_film_loss(network, *batch_of(picture)).item() for picture in pictures]
-    assert losses == pytest.approx(expected, rel=1e-4, abs=1e-4)
-    together = weighed_film_loss(network, *batch_of(*pictures))
-    assert together.item() == pytest.approx(sum(expected) / 3, rel=1e-4)
-
-
-def test_film_loss_takes_the_logarithm_of_a_whole_picture() -> None:
-    left, right = (0.9, 0.3, 0.2), (0.3, 0.35, 0.4)
-    picture = torch.cat((flat(left, 16), flat(right, 16)), dim=2)
-    loss = weighed_film_loss(fresh(TINY).eval(), *batch_of(picture))
-    expected = film_loss_by_hand([left, right], [NEUTRAL, NEUTRAL])
-    assert loss.item() == pytest.approx(expected, rel=1e-4)
-    apart = [film_loss_by_hand([color], [NEUTRAL]) for color in (left, right)]
-    assert abs(sum(apart) / 2 - expected) > 0.05
-
-
-@pytest.mark.parametrize(
-    ("output", "truth"),
-    [
-        ((0.7, 0.5, 0.4), (0.6, 0.5, 0.45)),  # too much of the right colour
-        ((0.6, 0.5, 0.45), (0.7, 0.5, 0.4)),  # too little
-        ((0.4, 0.5, 0.7), (0.7, 0.5, 0.4)),  # another colour
-        ((0.7, 0.5, 0.4), NEUTRAL),
-        ((0.7, 0.5, 0.4), (0.7, 0.5, 0.4)),
-    ],
-)
-def test_film_loss_counts_colours_that_are_too_strong_or_too_weak(
-    output: Color, truth: Color
-) -> None:
-    loss = weighed_film_loss(film_network_of(output), *batch_of(flat(truth)))
-    assert loss.item() == pytest.approx(film_loss_by_hand([truth], [output]), rel=1e-3, abs=1e-4)
-
-
-def test_film_loss_of_halves_that_one_colour_cannot_match() -> None:
-    """What is painted flat lacks the deviation of the truth, not its mean alone."""
-    left, right, output = (0.7, 0.5, 0.4), (0.4, 0.5, 0.65), (0.6, 0.5, 0.5)
-    picture = torch.cat((flat(left, 16), flat(right, 16)), dim=2)
-    loss = weighed_film_loss(film_network_of(output), *batch_of(picture))
-    expected = film_loss_by_hand([left, right], [output, output])
-    assert loss.item() == pytest.approx(expected, rel=1e-3)
-
-
-def test_film_loss_measures_the_colourfulness_of_each_picture() -> None:
-    """One too strong does not make up for one too weak."""
-    strong, weak, output = (0.8, 0.5, 0.3), (0.52, 0.5, 0.48), (0.65, 0.5, 0.4)
-    loss = weighed_film_loss(film_network_of(output), *batch_of(flat(strong), flat(weak)))
-    apart = [film_loss_by_hand([color], [output]) for color in (strong, weak)]
-    assert loss.item() == pytest.approx(sum(apart) / 2, rel=1e-3)
-
-
-def test_film_loss_counts_only_what_is_known() -> None:
-    left, right, output = (0.8, 0.5, 0.3), (0.1, 0.5, 0.9), (0.65, 0.5, 0.4)
-    luma, rgb, known = batch_of(torch.cat((flat(left, 15), flat(right, 17)), dim=2))
-    known[..., 15:] = 0  # a pixel of chroma is known by half
-    loss = weighed_film_loss(film_network_of(output), luma, rgb, known)
-    assert loss.item() == pytest.approx(film_loss_by_hand([left], [output]), rel=1e-3)
-
-
-def test_film_loss_counts_a_picture_by_how_much_of_it_is_known() -> None:
-    strong, weak, output = (0.8, 0.5, 0.3), (0.52, 0.5, 0.48), (0.65, 0.5, 0.4)
-    luma, rgb, known = batch_of(flat(strong), flat(weak), flat(strong))
-    known[1, :, 8:] = 0
-    known[2] = 0
-    loss = weighed_film_loss(film_network_of(output), luma, rgb, known)
-    apart = [film_loss_by_hand([color], [output]) for color in (strong, weak)]
-    assert loss.item() == pytest.approx((apart[0] + apart[1] / 4) / 1.25, rel=1e-3)
-
-
-def test_film_loss_of_what_is_not_known_at_all_teaches_nothing() -> None:
-    """A random part of a still that was painted in one corner."""
-    network = film_network_of((0.65, 0.5, 0.4))
-    luma, rgb, known = batch_of(flat((0.8, 0.5, 0.3)))
-    loss = weighed_film_loss(network, luma, rgb, torch.zeros_like(known))
-    loss.backward()
-    assert loss.item() == 0
-    gradients = [p.grad for p in network.parameters()]
-    assert all(gradient is None or not gradient.any() for gradient in gradients)
-
-
-def test_film_loss_does_not_depend_on_luma() -> None:
-    """Neither on that which is seen, here, nor on that of the truth, even beyond white."""
-    network, truth = film_network_of((0.7, 0.5, 0.4)), flat((0.6, 0.4, 0.45))
-    expected = film_loss_by_hand([(0.6, 0.4, 0.45)], [(0.7, 0.5, 0.4)])
-    for shade in (-0.35, 0.0, 0.39, torch.rand(1, 32, 32) - 0.4):
-        loss = weighed_film_loss(network, *batch_of(truth + shade))
-        assert loss.item() == pytest.approx(expected, rel=2e-3)
-
-
-@pytest.mark.parametrize("truth", [(0.9, 0.3, 0.2), NEUTRAL, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)])
-@pytest.mark.parametrize("training_mode", [False, True])
-def test_film_loss_has_a_gradient_where_all_is_grey(truth: Color, training_mode: bool) -> None:
-    """An untrained network says 0 of everything, and the truth may be grey as well."""
-    network = fresh(TINY).train(training_mode)
-    batch = batch_of(flat(truth), flat(NEUTRAL))
-    assert not network(batch[0]).any()
-    weighed_film_loss(network, *batch).backward()
-    gradients = {name: p.grad for name, p in network.named_parameters()}
-    assert all(g is not None and g.isfinite().all() for g in gradients.values())
-    bias = gradients["head.bias"]
-    assert bias is not None
-    # Towards what is red: less Cb, more Cr. There is nothing to learn where all is as it should be.
-    expected = [1, -1] if truth == (0.9, 0.3, 0.2) else [0, 0]
-    assert bias.sign().tolist() == expected
-
-
-def test_classic_loss_by_hand() -> None:
-    network = fresh(CLASSIC)
-    torch.nn.init.zeros_(network.head.weight)
-    network.head.bias = torch.nn.Parameter(torch.tensor([0.5, 0.0, -0.5]))
-    rgb = torch.tensor([1.0, 0.5, 0.0])[None, :, None, None].expand(2, -1, 32, 32)
-    # On [-1, 1] the truth is 1, 0, -1 and the output 0.5, 0, -0.5.
-    loss = classic_loss(network, *batch_of(*rgb))
-    assert loss.item() == pytest.approx((0.25 + 0 + 0.25) / 3)
-
-
-def test_classic_loss_counts_only_what_is_known() -> None:
-    network = fresh(CLASSIC)
-    torch.nn.init.zeros_(network.head.weight)
-    torch.nn.init.zeros_(network.head.bias)
-    luma, rgb, known = batch_of(torch.cat((flat((1.0, 0.5, 0.0)), flat((1.0, 1.0, 1.0))), dim=2))
-    known[..., 32:] = 0
-    assert classic_loss(network, luma, rgb, known).item() == pytest.approx(2 / 3)
-
-
-@pytest.mark.parametrize("is_pretrained", [False, True])
-@pytest.mark.parametrize("pairs", [10, 5000])
-def test_default_options_of_classic_are_those_of_2020(pairs: int, is_pretrained: bool) -> None:
-    chosen = default_options("classic", pairs, is_pretrained=is_pretrained, shows_all=False)
-    assert chosen == TrainingOptions(epochs=20, batch_size=16, learning_rate=1e-4)
-    assert not (chosen.augmentation or chosen.frozen_stages or chosen.blend)
-
-
-@pytest.mark.parametrize("is_pretrained", [False, True])
-def test_default_options_of_film_hold_on_to_what_is_known_already(is_pretrained: bool) -> None:
-    chosen = default_options("film", 500, is_pretrained=is_pretrained, shows_all=False)
-    assert (chosen.frozen_stages > 0, chosen.blend) == (is_pretrained, is_pretrained)
-
-
-def test_default_options_of_film_learn_by_heart_what_shows_all() -> None:
-    """What is foreign is seen in more ways, what is to be known by heart closer and more often."""
-    some, everything = (
-        default_options("film", 500, is_pretrained=True, shows_all=shows_all)
-        for shows_all in (False, True)
-    )
-    assert some.augmentation is not None
-    assert everything.augmentation is not None
-    assert everything.augmentation.least_crop > some.augmentation.least_crop
-    assert everything.augmentation.tone_share < some.augmentation.tone_share
-    assert some.augmentation.mirrors and not everything.augmentation.mirrors
-    assert everything.epochs > some.epochs
-    assert everything.augmentation.patched_share == 0 < some.augmentation.patched_share
-    assert everything.feature_drop_rate == 0 < some.feature_drop_rate
-    assert everything.shot_balance == 0 < some.shot_balance
-    for chosen in (some, everything):
-        assert chosen.colorfulness_weight == 0 < chosen.liveliness
-
-
-@pytest.mark.parametrize(
-    ("pairs", "epochs"),
-    [
-        (20, 100),
-        (60, 83),  # each is seen twice in an epoch, that is 120 pictures
-        (99, 51),
-        (100, 100),
-        (101, 99),
-        (500, 20),
-        (9000, 3),
-    ],
-)
-def test_default_options_of_film_take_as_long_however_many_pairs(
-    pairs: int, epochs: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(training, "FILM_PICTURES", 10_000)
-    monkeypatch.setattr(training, "PICTURES_PER_EPOCH", 100)
-    monkeypatch.setattr(training, "FEWEST_EPOCHS", 3)
-    chosen = default_options("film", pairs, is_pretrained=True, shows_all=False)
-    assert chosen.epochs == epochs
-
-
-@pytest.mark.parametrize(
-    ("is_pretrained", "shows_all", "pictures"),
-    [
-        (True, False, FILM_PICTURES),
-        (False, False, SCRATCH_PICTURES),
-        (True, True, WHOLE_FILM_PICTURES),
-        (False, True, WHOLE_FILM_PICTURES),
-    ],
-)
-def test_default_options_of_film_show_as_many_pictures_whatever_the_count(
-    is_pretrained: bool, shows_all: bool, pictures: int
-) -> None:
-    for pairs in range(2, 4001):
-        chosen = default_options("film", pairs, is_pretrained=is_pretrained, shows_all=shows_all)
-        seen = chosen.epochs * steps_per_epoch(pairs, chosen) * chosen.batch_size
-        assert pictures / 1.5 < seen < pictures * 1.5, f"{seen} pictures of {pairs} pairs"
-
-
-@pytest.mark.parametrize("pairs", [2, 8, 50])
-def test_default_options_of_a_few_painted_stills_learn_them_by_heart_in_less_time(
-    pairs: int,
-) -> None:
-    painted, by_heart = (
-        default_options("film", pairs, is_pretrained=True, shows_all=True, is_painted=painted)
-        for painted in (True, False)
-    )
-    assert painted == replace(by_heart, epochs=painted.epochs)
-    assert painted.epochs * pictures_per_epoch(pairs, painted) > PAINTED_PICTURES / 1.5
-    assert painted.epochs * 2 < by_heart.epochs
-
-
-@pytest.mark.parametrize("count", [2, 3, 8])
-def test_default_options_of_film_show_few_pairs_often(count: int, pairs: Pairs) -> None:
-    """Of a few pairs, an epoch shows more than 512 parts, and so does a step several of each."""
-    chosen = default_options("film", count, is_pretrained=True, shows_all=False)
-    few = replace(pairs, pairs=(*pairs.pairs[:count], pairs.pairs[8], pairs.pairs[16]))
-    found = PairSource(few, TimeSplit(2.0, 4.0), chosen, height=32, width=43)
-    sizes = [len(luma) for luma, _, _ in found.training_batches(1)]
-    assert 512 <= sum(sizes) < 512 + count
-    assert len(sizes) == found.steps_per_epoch
-    assert FILM_PICTURES / 1.5 < sum(sizes) * chosen.epochs < FILM_PICTURES * 1.5
 
 
 @pytest.mark.parametrize(
@@ -1212,7 +578,7 @@ THREE_EPOCHS = {
 @contextmanager
 def eight_pictures_an_epoch() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "PICTURES_PER_EPOCH", 8)
+        patch.setattr(recipes, "PICTURES_PER_EPOCH", 8)
         yield
 
 
@@ -1336,7 +702,7 @@ def test_train_on_a_handful_of_stills_helps_and_does_not_ruin_the_rest(
 def test_train_depends_on_the_seed(
     augmentation: Augmentation | None, pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "PICTURES_PER_EPOCH", 8)
+    monkeypatch.setattr(recipes, "PICTURES_PER_EPOCH", 8)
     results = []
     for seed in (1, 1, 2):
         network, chosen = fresh(TINY), options(1, seed=seed, augmentation=augmentation)

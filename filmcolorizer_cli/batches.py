@@ -1,0 +1,188 @@
+"""The pictures that training learns from: stills of a film, whole or in random parts."""
+
+from __future__ import annotations
+
+import random
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from filmcolorizer_cli.augmentation import patched, random_part, vary_tone
+from filmcolorizer_cli.color import resize, unmixed
+from filmcolorizer_cli.errors import TrainingError
+from filmcolorizer_cli.pairs import Pair, Pairs, Split, Undivided
+from filmcolorizer_cli.recipes import (
+    Augmentation,
+    TrainingOptions,
+    multiple_of_16,
+    pictures_per_epoch,
+    steps_per_epoch,
+)
+
+# Luma (B, 1, H, W), R'G'B' (B, 3, H, W), and where that is known (B, 1, H, W); all in [0, 1].
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+class BatchSource(Protocol):
+    """Where training takes its pictures from; what it yields depends on the epoch alone.
+
+    Attributes:
+        identity: plain values that tell one source from another, by what a user would call them.
+    """
+
+    steps_per_epoch: int
+    identity: dict[str, Any]
+
+    def training_batches(self, epoch: int) -> Iterator[Batch]: ...
+
+    def validation_batches(self) -> Iterator[Batch]: ...
+
+
+class PairSource:
+    """The training and validation parts of a folder of pairs, kept decoded as uint8 in memory.
+
+    Args:
+        height, width: the size that the network works in.
+
+    Raises:
+        PairsError: a still cannot be read, or a part is empty.
+        TrainingError: there is only one pair to train on.
+    """
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        split: Split,
+        options: TrainingOptions,
+        *,
+        height: int,
+        width: int,
+    ) -> None:
+        self.options = options
+        self.size = height, width
+        # Parts are scaled once.
+        size = (pairs.height, pairs.width) if options.augmentation else self.size
+        chosen = pairs.part("train", split)
+        if len(chosen) < 2:
+            raise _single_pair(pairs, split)
+        self.training = _load_stills(pairs, chosen, *size)
+        self.shot_weights = _shot_weights(chosen, options.shot_balance)
+        self.validation = _load_stills(pairs, pairs.part("validation", split), *self.size)
+        self.steps_per_epoch = steps_per_epoch(len(self.training[0]), options)
+        self.identity = {
+            "training pairs": len(self.training[0]),
+            "validation pairs": len(self.validation[0]),
+            "picture size": f"{width}x{height}",
+            "checksum of the pictures": _checksum(
+                *self.training, *self.validation, self.shot_weights
+            ),
+        }
+
+    def training_batches(self, epoch: int) -> Iterator[Batch]:
+        seed = self.options.seed_of(epoch)
+        generator, dice = torch.Generator().manual_seed(seed), random.Random(seed)
+        luma, rgb, known = self.training
+        ends = [self.options.batch_size * step for step in range(1, self.steps_per_epoch)]
+        for chosen in self._order(generator).tensor_split(ends):
+            if self.options.augmentation is None:
+                yield _to_unit((luma[chosen], rgb[chosen], known[chosen]))
+            else:
+                yield self._parts(chosen, self.options.augmentation, epoch, dice, generator)
+
+    def _order(self, generator: torch.Generator) -> Tensor:
+        """The numbers of the stills that an epoch shows."""
+        count = len(self.training[0])
+        pictures = pictures_per_epoch(count, self.options)
+        if self.options.shot_balance:
+            return self.shot_weights.multinomial(pictures, replacement=True, generator=generator)
+        passes = pictures // count
+        return torch.cat([torch.randperm(count, generator=generator) for _ in range(passes)])
+
+    def _parts(
+        self,
+        chosen: Tensor,
+        augmentation: Augmentation,
+        epoch: int,
+        dice: random.Random,
+        generator: torch.Generator,
+    ) -> Batch:
+        is_early = epoch <= self.options.early_epochs
+        scale = augmentation.early_scale if is_early else augmentation.scale
+        height, width = (round(side * scale) for side in self.size)
+        size = (
+            (multiple_of_16(min(height, width)),) * 2 if augmentation.squares else (height, width)
+        )
+        batch = []
+        for index in chosen.tolist():
+            stills = torch.cat([planes[index] for planes in self.training])  # (5, H, W)
+            part = random_part(
+                stills,
+                size,
+                dice,
+                least=augmentation.least_crop,
+                mirrors=augmentation.mirrors,
+                stretch=augmentation.stretch,
+            )
+            if dice.random() < augmentation.tone_share:
+                part[:1] = vary_tone(part[:1], dice).clamp(0, 1)
+            batch.append(part)
+        parts = torch.stack(batch)
+        if augmentation.patched_share:
+            parts = patched(
+                parts, augmentation.patched_share, generator, largest=augmentation.largest_patch
+            )
+        luma, rgb, known = parts.split((1, 3, 1), dim=1)
+        return luma, unmixed(rgb, known), known
+
+    def validation_batches(self) -> Iterator[Batch]:
+        yield from map(
+            _to_unit, zip(*(p.split(self.options.batch_size) for p in self.validation), strict=True)
+        )
+
+
+def _shot_weights(chosen: list[Pair], balance: float) -> Tensor:
+    """How often each pair is shown, (N,), to be compared with each other only."""
+    lengths = Counter(pair.shot for pair in chosen)
+    return torch.tensor([lengths[pair.shot] ** -balance for pair in chosen])
+
+
+def _single_pair(pairs: Pairs, split: Split) -> TrainingError:
+    """The sentence for a train part of one still."""
+    part, mend = f"the train part of the pairs in {pairs.folder}", "or give another --split"
+    if isinstance(split, Undivided):
+        part, mend = str(pairs.folder), "and paint another"
+    return TrainingError(
+        f"{part} holds a single pair, and training needs two or more; extract more stills with"
+        f" --every, {mend}"
+    )
+
+
+def _load_stills(pairs: Pairs, chosen: list[Pair], height: int, width: int) -> Batch:
+    """A `Batch` of all, of uint8."""
+    luma, rgb, known = (
+        torch.empty(len(chosen), planes, height, width, dtype=torch.uint8) for planes in (1, 3, 1)
+    )
+    for index, pair in enumerate(chosen):
+        grey, color, mask = (torch.from_numpy(np.array(still)) for still in pairs.read(pair))
+        luma[index] = resize(grey[None, None], height, width)[0]
+        known[index] = resize(mask[None, None], height, width)[0]
+        resized = resize(color.permute(2, 0, 1)[None], height, width)
+        rgb[index] = (unmixed(resized / 255, known[index] / 255) * 255).round()[0]
+    return luma, rgb, known
+
+
+def _checksum(*pictures: Tensor) -> int:
+    checksum = 0
+    for part in pictures:
+        checksum = zlib.crc32(part.numpy().data, checksum)
+    return checksum
+
+
+def _to_unit(batch: Batch) -> Batch:
+    luma, rgb, known = (planes.float() / 255 for planes in batch)
+    return luma, rgb, known
