@@ -33,9 +33,11 @@ class BatchSource(Protocol):
 
     Attributes:
         identity: plain values that tell one source from another, by what a user would call them.
+        matrix: by which the pictures' luma is that of colours, a key of ``color.MATRICES``.
     """
 
     steps_per_epoch: int
+    matrix: str
     identity: dict[str, Any]
 
     def training_batches(self, epoch: int) -> Iterator[Batch]: ...
@@ -65,6 +67,7 @@ class PairSource:
     ) -> None:
         self.options = options
         self.size = height, width
+        self.matrix = pairs.matrix
         # Parts are scaled once.
         size = (pairs.height, pairs.width) if options.augmentation else self.size
         chosen = pairs.part("train", split)

@@ -110,6 +110,23 @@ def unmixed(rgb: Tensor, known: Tensor) -> Tensor:
     return torch.where(known < 1, colors, rgb)
 
 
+def on_luma(rgb: Tensor, luma: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
+    """The same colours on another luma: chroma as it is, but paler where the gamut ends.
+
+    Args:
+        rgb: (..., 3, H, W) in [0, 1].
+        luma: (..., 1, H, W) in [0, 1].
+        matrix: by which luma is that of colours, a key of ``MATRICES``.
+
+    Returns:
+        (..., 3, H, W) in [0, 1].
+    """
+    color = rgb - rgb_to_ycbcr(rgb, matrix)[..., :1, :, :]  # what chroma adds to luma
+    most, least = (bound.clamp_min(1e-6) for bound in (color.amax(-3), -color.amin(-3)))
+    room = torch.minimum((1 - luma) / most.unsqueeze(-3), luma / least.unsqueeze(-3))
+    return (luma + color * room.clamp_max(1)).clamp(0, 1)
+
+
 def half_size(planes: Tensor) -> Tensor:
     """Average 2x2 blocks, (B, C, H, W) to (B, C, ceil(H/2), ceil(W/2)), as 4:2:0 chroma is made."""
     return F.avg_pool2d(planes, 2, ceil_mode=True, count_include_pad=False)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from filmcolorizer_cli import metrics
-from filmcolorizer_cli.color import resize, unmixed, ycbcr_to_rgb
+from filmcolorizer_cli.color import WORKING_MATRIX, on_luma, resize, unmixed, ycbcr_to_rgb
 from filmcolorizer_cli.errors import PairsError, WeightsError
 from filmcolorizer_cli.networks import ClassicNetwork, Network, autocast, for_inference
 from filmcolorizer_cli.pairs import (
@@ -139,7 +139,7 @@ def evaluate(
     for part, chosen in members.items():
         for start in range(0, len(chosen), BATCH_SIZE):
             luma, truth, known = read_batch(pairs, chosen[start : start + BATCH_SIZE])
-            output = predict_rgb(folded, luma, pairs.aspect_ratio, device)
+            output = predict_rgb(folded, luma, pairs.aspect_ratio, device, pairs.matrix)
             if size is not None:
                 width, height = still_size(size, pairs.aspect_ratio)
                 luma, output, truth, known = (
@@ -164,7 +164,11 @@ def evaluate(
 
 @torch.inference_mode()
 def predict_rgb(
-    network: Network, luma: Tensor, aspect_ratio: float, device: torch.device
+    network: Network,
+    luma: Tensor,
+    aspect_ratio: float,
+    device: torch.device,
+    matrix: str = WORKING_MATRIX,
 ) -> Tensor:
     """Colour stills as films are coloured: looked at in the network's size, on their own luma.
 
@@ -175,6 +179,7 @@ def predict_rgb(
     Args:
         luma: (B, 1, H, W) in [0, 1].
         aspect_ratio: of the film's picture as displayed.
+        matrix: by which the film's luma is that of colours, a key of ``color.MATRICES``.
 
     Returns:
         R'G'B' (B, 3, H, W) in [0, 1].
@@ -188,7 +193,8 @@ def predict_rgb(
             return resize(network.predict_rgb(small).cpu(), height, width)
         chroma = network.predict_chroma(small).cpu()
     chroma = fit_chroma(luma, chroma)
-    return ycbcr_to_rgb(torch.cat((luma, resize(chroma, height, width)), dim=1)).clamp(0, 1)
+    rgb = ycbcr_to_rgb(torch.cat((luma, resize(chroma, height, width)), dim=1))
+    return on_luma(rgb, luma, matrix)
 
 
 def read_batch(pairs: Pairs, chosen: list[Pair]) -> tuple[Tensor, Tensor, Tensor]:

@@ -266,7 +266,7 @@ def _slide(
     score: PairScore, rank: str, pairs: Pairs, ready: Network, device: torch.device
 ) -> Slide:
     luma, truth, known = read_batch(pairs, [score.pair])
-    output = predict_rgb(ready, luma, pairs.aspect_ratio, device)
+    output = predict_rgb(ready, luma, pairs.aspect_ratio, device, pairs.matrix)
     pictures = [
         _displayed(picture, pairs.aspect_ratio)
         for picture in (output, luma.expand(-1, 3, -1, -1), truth * known)

@@ -28,7 +28,14 @@ from filmcolorizer_cli.aligned import (
     read_aligned,
     reading_size,
 )
-from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
+from filmcolorizer_cli.color import (
+    MATRICES,
+    WORKING_MATRIX,
+    luma_from_codes,
+    luma_to_codes,
+    on_luma,
+    rgb_to_ycbcr,
+)
 from filmcolorizer_cli.errors import OptionError, PairsError, VideoError
 from filmcolorizer_cli.files import check_folder, followed, replacing_folder
 from filmcolorizer_cli.frames import Sampling, read_cuts, read_ycbcr, to_rgb
@@ -44,6 +51,7 @@ SAVERS = 2  # threads that write stills, which takes as long as decoding the fil
 MIN_CHROMA = 1.0  # code values, of the mean over a still: less is noise of a grey film
 SHAPE_TOLERANCE = 0.03  # by which a hand-painted still's aspect ratio may be off
 OPAQUE = 255  # alpha of a colour that is known
+ROUNDING_CODES = 2  # by which the luma of the same picture may differ
 RIM = 1  # pixel, at the edge of what a cropped copy shows, that its surroundings show through
 SIDES = ("bw", "color")  # folders of stills
 _FORMAT = "filmcolorizer-pairs/1"
@@ -158,6 +166,7 @@ class Pairs:
         width, height: of the stills.
         every: of how many frames of the 24 fps timeline a still was taken.
         film: what identifies the black-and-white film (see `sync.film_identity`).
+        matrix: by which its luma is that of colours, a key of ``color.MATRICES``.
     """
 
     folder: Path
@@ -167,6 +176,7 @@ class Pairs:
     every: int
     pairs: tuple[Pair, ...]
     film: dict[str, Any]
+    matrix: str = WORKING_MATRIX
 
     def part(self, part: Part, split: Split) -> list[Pair]:
         """The pairs of one part.
@@ -188,8 +198,10 @@ class Pairs:
     def read(self, pair: Pair) -> tuple[Plane, Plane, Plane]:
         """A pair's grey still (H, W), its colour still (H, W, 3), R'G'B', and where that is known.
 
-        Where the colour still is transparent, such as where the coloured film is cropped, colours
-        are unknown; it is grey there.
+        Its colours are those of the colour still, its luma is the grey one's: by that films are
+        coloured, however dark or bright the coloured film is. Where the colour still is
+        transparent, such as where the coloured film is cropped, colours are unknown; it is grey
+        there.
 
         Returns:
             Three planes of uint8; the last (H, W) is 255 where colours are known, and else 0.
@@ -222,7 +234,9 @@ class Pairs:
                 f"the colour still of pair {pair.name} in {self.folder} is opaque nowhere; merge"
                 " all its layers at full opacity, or delete the pair"
             )
-        rgb = np.where(known[..., None], rgba[..., :3], luma[..., None])
+        rgb = np.where(
+            known[..., None], _on_luma(rgba[..., :3], luma, self.matrix), luma[..., None]
+        )
         return luma, rgb, known * np.uint8(OPAQUE)
 
 
@@ -349,6 +363,9 @@ def read_pairs(folder: Path) -> Pairs:
         every, film = int(index["every"]), dict(index["bw"])
         if every < 1:
             raise ValueError(f"a still of every {every} frames")
+        matrix = index.get("matrix", WORKING_MATRIX)  # older folders do not tell it
+        if matrix not in MATRICES:
+            raise ValueError(f"its matrix is {matrix!r}, not one of {', '.join(MATRICES)}")
     except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise PairsError(
             f"{folder} is no folder of pairs ({index_file.name}: {error});"
@@ -371,7 +388,7 @@ def read_pairs(folder: Path) -> Pairs:
     pairs = tuple(pair for pair in listed if pair.name in present["bw"])
     if not pairs:
         raise PairsError(f"{folder} holds no pairs; make some with `filmcolorizer extract`")
-    return Pairs(folder, *shape, every, pairs, film)
+    return Pairs(folder, *shape, every, pairs, film, matrix)
 
 
 def split_by_time(pairs: Sequence[Pair], sizes: tuple[float, ...] = DEFAULT_SPLIT) -> TimeSplit:
@@ -564,6 +581,7 @@ def _write_index(
         "format": _FORMAT,
         "bw": film_identity(master),
         "color": film_identity(color),
+        "matrix": master.coding.matrix,
         "aspect_ratio": aspect_ratio,
         "width": size[0],
         "height": size[1],
@@ -607,6 +625,16 @@ def _stills_of(folder: Path) -> list[Path]:
 
 def _name_of(still: Path) -> str:
     return f"{still.parent.name}/{still.name}"
+
+
+def _on_luma(rgb: Plane, grey: Plane, matrix: str) -> Plane:
+    """Colours (H, W, 3) on the luma of a grey still (H, W), where theirs is another one."""
+    own, luma = (torch.from_numpy(np.array(still)).float() / 255 for still in (rgb, grey))
+    own = own.permute(2, 0, 1)
+    moved = on_luma(own, luma[None], matrix)
+    is_other = (rgb_to_ycbcr(own, matrix)[:1] - luma).abs() * 255 > ROUNDING_CODES
+    placed = (torch.where(is_other, moved, own) * 255).round().to(torch.uint8)
+    return np.ascontiguousarray(placed.permute(1, 2, 0).numpy())
 
 
 def _checksum(still: Path) -> int:

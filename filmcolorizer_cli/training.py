@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from filmcolorizer_cli import metrics, weights
 from filmcolorizer_cli.batches import Batch, BatchSource, PairSource
+from filmcolorizer_cli.color import on_luma
 from filmcolorizer_cli.errors import OptionError, TrainingError
 from filmcolorizer_cli.history import (
     Epoch,
@@ -322,8 +323,10 @@ class Trainer:
         network = for_inference(network.eval(), self.device)
         for luma, rgb, known in self.source.validation_batches():
             with autocast(self.device):
-                output = network.predict_rgb(luma.to(self.device))
-            yield output.cpu(), rgb, known
+                output = network.predict_rgb(luma.to(self.device)).cpu()
+            if isinstance(network, FilmNetwork):  # the other one paints luma as well
+                output = on_luma(output, luma, self.source.matrix)
+            yield output, rgb, known
 
     def _move(self, batch: Batch) -> Batch:
         luma, rgb, known = batch

@@ -28,7 +28,7 @@ from torch import Tensor
 from filmcolorizer_cli import weights
 from filmcolorizer_cli.augmentation import patched, scaled_part
 from filmcolorizer_cli.batches import Batch
-from filmcolorizer_cli.color import rgb_to_ycbcr
+from filmcolorizer_cli.color import WORKING_MATRIX, rgb_to_ycbcr
 from filmcolorizer_cli.networks import FilmConfig, FilmNetwork, build, load_imagenet_encoder
 from filmcolorizer_cli.recipes import TrainingOptions
 from filmcolorizer_cli.training import Trainer
@@ -91,6 +91,7 @@ class PhotoSource:
         self.steps_per_epoch = len(kept) // options.batch_size
         self.titles = {side: titles(side, options.seed, device) for side in (EARLY_CROP, CROP)}
         self.identity = {"photos": len(kept)}
+        self.matrix = WORKING_MATRIX
 
     def training_batches(self, epoch: int) -> Iterator[Batch]:
         generator = torch.Generator(self.device).manual_seed(self.options.seed_of(epoch))

@@ -91,6 +91,7 @@ class Noise:
     """Pictures of noise, more orange than blue, four to a batch."""
 
     identity: dict[str, Any] = {"pictures": "noise"}  # noqa: RUF012
+    matrix = "bt709"
 
     def __init__(self, steps_per_epoch: int) -> None:
         self.steps_per_epoch = steps_per_epoch
