@@ -15,7 +15,7 @@ from torch import Tensor
 from filmcolorizer_cli.augmentation import patched, random_part, vary_tone
 from filmcolorizer_cli.color import resize, unmixed
 from filmcolorizer_cli.errors import TrainingError
-from filmcolorizer_cli.pairs import Pair, Pairs, Split, Undivided
+from filmcolorizer_cli.pairs import Pair, Pairs, Split, Undivided, true_colors
 from filmcolorizer_cli.recipes import (
     Augmentation,
     TrainingOptions,
@@ -75,7 +75,8 @@ class PairSource:
             raise _single_pair(pairs, split)
         self.training = _load_stills(pairs, chosen, *size)
         self.shot_weights = _shot_weights(chosen, options.shot_balance)
-        self.validation = _load_stills(pairs, pairs.part("validation", split), *self.size)
+        luma, rgb, known = _load_stills(pairs, pairs.part("validation", split), *self.size)
+        self.validation = luma, _true_colors(luma, rgb, known, pairs.matrix), known
         self.steps_per_epoch = steps_per_epoch(len(self.training[0]), options)
         self.identity = {
             "training pairs": len(self.training[0]),
@@ -177,6 +178,13 @@ def _load_stills(pairs: Pairs, chosen: list[Pair], height: int, width: int) -> B
         resized = resize(color.permute(2, 0, 1)[None], height, width)
         rgb[index] = (unmixed(resized / 255, known[index] / 255) * 255).round()[0]
     return luma, rgb, known
+
+
+def _true_colors(luma: Tensor, rgb: Tensor, known: Tensor, matrix: str) -> Tensor:
+    """As `pairs.true_colors`, of uint8."""
+    both = zip(luma.split(1), rgb.split(1), known.split(1), strict=True)  # one by one, for memory
+    colors = [true_colors(*_to_unit(batch), matrix) for batch in both]
+    return (torch.cat(colors) * 255).round().to(torch.uint8)
 
 
 def _checksum(*pictures: Tensor) -> int:

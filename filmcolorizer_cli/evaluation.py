@@ -24,6 +24,7 @@ from filmcolorizer_cli.pairs import (
     read_split,
     split_by_time,
     still_size,
+    true_colors,
 )
 from filmcolorizer_cli.upsampling import fit_chroma
 
@@ -198,11 +199,14 @@ def predict_rgb(
 
 
 def read_batch(pairs: Pairs, chosen: list[Pair]) -> tuple[Tensor, Tensor, Tensor]:
-    """Luma (B, 1, H, W), R'G'B' (B, 3, H, W) and where that is known (B, 1, H, W), in [0, 1]."""
+    """Luma (B, 1, H, W), R'G'B' (B, 3, H, W) and where that is known (B, 1, H, W), in [0, 1].
+
+    The colours are those that the network is to come near; see `pairs.true_colors`.
+    """
     grey, color, known = (np.stack(planes) for planes in zip(*map(pairs.read, chosen), strict=True))
     planes = (grey[..., None], color, known[..., None])
     luma, rgb, where = (torch.from_numpy(p).permute(0, 3, 1, 2).float() / 255 for p in planes)
-    return luma, rgb, where
+    return luma, true_colors(luma, rgb, where, pairs.matrix), where
 
 
 def _measure(luma: Tensor, output: Tensor, truth: Tensor, known: Tensor) -> Tensor:

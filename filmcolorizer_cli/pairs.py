@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image, PngImagePlugin
+from torch import Tensor
 
 from filmcolorizer_cli.aligned import (
     AlignedPicture,
@@ -51,7 +52,9 @@ SAVERS = 2  # threads that write stills, which takes as long as decoding the fil
 MIN_CHROMA = 1.0  # code values, of the mean over a still: less is noise of a grey film
 SHAPE_TOLERANCE = 0.03  # by which a hand-painted still's aspect ratio may be off
 OPAQUE = 255  # alpha of a colour that is known
-ROUNDING_CODES = 2  # by which the luma of the same picture may differ
+# Codes of luma by which stills differ for rounding alone, and the share of a still, of what the
+# gamut has not clipped, that differs by more where the coloured film is another one.
+ROUNDING_CODES, DIFFERING_SHARE = 2.0, 0.1
 RIM = 1  # pixel, at the edge of what a cropped copy shows, that its surroundings show through
 SIDES = ("bw", "color")  # folders of stills
 _FORMAT = "filmcolorizer-pairs/1"
@@ -198,10 +201,8 @@ class Pairs:
     def read(self, pair: Pair) -> tuple[Plane, Plane, Plane]:
         """A pair's grey still (H, W), its colour still (H, W, 3), R'G'B', and where that is known.
 
-        Its colours are those of the colour still, its luma is the grey one's: by that films are
-        coloured, however dark or bright the coloured film is. Where the colour still is
-        transparent, such as where the coloured film is cropped, colours are unknown; it is grey
-        there.
+        Where the colour still is transparent, such as where the coloured film is cropped, colours
+        are unknown; it is grey there.
 
         Returns:
             Three planes of uint8; the last (H, W) is 255 where colours are known, and else 0.
@@ -234,9 +235,7 @@ class Pairs:
                 f"the colour still of pair {pair.name} in {self.folder} is opaque nowhere; merge"
                 " all its layers at full opacity, or delete the pair"
             )
-        rgb = np.where(
-            known[..., None], _on_luma(rgba[..., :3], luma, self.matrix), luma[..., None]
-        )
+        rgb = np.where(known[..., None], rgba[..., :3], luma[..., None])
         return luma, rgb, known * np.uint8(OPAQUE)
 
 
@@ -389,6 +388,28 @@ def read_pairs(folder: Path) -> Pairs:
     if not pairs:
         raise PairsError(f"{folder} holds no pairs; make some with `filmcolorizer extract`")
     return Pairs(folder, *shape, every, pairs, film, matrix)
+
+
+def true_colors(luma: Tensor, rgb: Tensor, known: Tensor, matrix: str) -> Tensor:
+    """The colours of stills on the luma of the film, which is what colorizing can make of it.
+
+    A copy, and what is painted, may be darker or brighter than the film. The film as its own truth
+    stays as it is.
+
+    Args:
+        luma: (B, 1, H, W).
+        rgb: (B, 3, H, W).
+        known: (B, 1, H, W); all in [0, 1].
+        matrix: a key of ``color.MATRICES``.
+
+    Returns:
+        (B, 3, H, W).
+    """
+    differs = (rgb_to_ycbcr(rgb, matrix)[:, :1] - luma).abs() * 255 > ROUNDING_CODES
+    telling = known * ((rgb > 0) & (rgb < 1)).all(dim=1, keepdim=True)
+    share = (differs * telling).sum(dim=(1, 2, 3)) / telling.sum(dim=(1, 2, 3)).clamp_min(1)
+    is_other = (share > DIFFERING_SHARE)[:, None, None, None]
+    return torch.where(is_other & (known > 0), on_luma(rgb, luma, matrix), rgb)
 
 
 def split_by_time(pairs: Sequence[Pair], sizes: tuple[float, ...] = DEFAULT_SPLIT) -> TimeSplit:
@@ -625,16 +646,6 @@ def _stills_of(folder: Path) -> list[Path]:
 
 def _name_of(still: Path) -> str:
     return f"{still.parent.name}/{still.name}"
-
-
-def _on_luma(rgb: Plane, grey: Plane, matrix: str) -> Plane:
-    """Colours (H, W, 3) on the luma of a grey still (H, W), where theirs is another one."""
-    own, luma = (torch.from_numpy(np.array(still)).float() / 255 for still in (rgb, grey))
-    own = own.permute(2, 0, 1)
-    moved = on_luma(own, luma[None], matrix)
-    is_other = (rgb_to_ycbcr(own, matrix)[:1] - luma).abs() * 255 > ROUNDING_CODES
-    placed = (torch.where(is_other, moved, own) * 255).round().to(torch.uint8)
-    return np.ascontiguousarray(placed.permute(1, 2, 0).numpy())
 
 
 def _checksum(still: Path) -> int:

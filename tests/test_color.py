@@ -7,11 +7,13 @@ from PIL import Image
 from skimage.color import rgb2ycbcr
 
 from filmcolorizer_cli.color import (
+    MATRICES,
     chroma_from_codes,
     chroma_to_codes,
     half_size,
     luma_from_codes,
     luma_to_codes,
+    on_luma,
     resize,
     rgb_to_ycbcr,
     ycbcr_to_rgb,
@@ -246,3 +248,31 @@ def test_to_codes_undoes_from_codes(range: str, bit_depth: int) -> None:
     chroma = torch.arange(black, most + 1)
     found = chroma_to_codes(chroma_from_codes(chroma, **options), **options)
     assert torch.equal(found.long(), chroma)
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+def test_on_luma_keeps_how_much_the_colours_differ(matrix: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    rgb = 0.4 + 0.2 * torch.rand(2, 3, 8, 9, generator=generator)
+    luma = 0.4 + 0.2 * torch.rand(2, 1, 8, 9, generator=generator)
+    moved = on_luma(rgb, luma, matrix)
+    torch.testing.assert_close(moved[:, :2] - moved[:, 1:], rgb[:, :2] - rgb[:, 1:])
+    torch.testing.assert_close(rgb_to_ycbcr(moved, matrix)[:, :1], luma)
+
+
+def test_on_luma_makes_paler_what_lies_beyond_the_gamut() -> None:
+    """On black and white nothing is left; luma 0.5774 is its own (BT.709-6 item 3.2)."""
+    orange = torch.tensor([1.0, 0.5, 0.1]).view(3, 1, 1).expand(3, 1, 4)
+    luma = torch.tensor([[[0.0, 0.2, 0.5774, 1.0]]])
+    moved = on_luma(orange, luma)
+    torch.testing.assert_close(rgb_to_ycbcr(moved)[:1], luma, atol=1e-5, rtol=0)
+    assert moved[:, 0, 0].tolist() == [0, 0, 0]
+    assert moved[:, 0, 3].tolist() == [1, 1, 1]
+    assert moved[2, 0, 1] == pytest.approx(0, abs=1e-5)  # the edge of the gamut
+    hues = (moved - moved.mean(0))[:, 0, 1:3]
+    torch.testing.assert_close(hues[:, 0] / hues[0, 0], hues[:, 1] / hues[0, 1])
+
+
+def test_on_luma_leaves_grey_grey() -> None:
+    grey, luma = torch.full((3, 2, 2), 0.3), torch.full((1, 2, 2), 0.6)
+    torch.testing.assert_close(on_luma(grey, luma), luma.expand(3, 2, 2))

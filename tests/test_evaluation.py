@@ -129,10 +129,13 @@ SHIFT = np.array([RED, -(0.2126 * RED + 0.0722 * BLUE) / 0.7152, BLUE])
 
 @pytest.fixture
 def greys(own_pairs: Pairs) -> Pairs:
-    """`pairs` with noise of medium greys for grey stills."""
+    """`pairs` with noise of medium greys for grey stills, and noise of colours on their luma."""
     generator = np.random.default_rng(0)
     for path in (own_pairs.folder / "bw").iterdir():
-        Image.fromarray(generator.integers(60, 190, (32, 43), np.uint8)).save(path)
+        grey = generator.integers(60, 190, (32, 43), np.uint8)
+        color = grey[..., None] + 255 * SHIFT * generator.uniform(-2, 2, (32, 43, 1))
+        Image.fromarray(grey).save(path)
+        Image.fromarray(color.round().astype(np.uint8)).save(own_pairs.folder / "color" / path.name)
     return own_pairs
 
 
@@ -209,6 +212,32 @@ def test_predict_rgb_puts_colours_on_the_edges_of_the_still() -> None:
     assert (chroma - expected)[:, :97].abs().max() < 0.01
     assert (chroma - expected)[:, 99:].abs().max() < 0.01
     torch.testing.assert_close(rgb_to_ycbcr(rgb)[:, :1], luma)
+
+
+@pytest.mark.parametrize("matrix", ["bt709", "bt601"])
+def test_predict_rgb_leaves_luma_as_it_is(matrix: str) -> None:
+    network: Any = EchoNetwork(0.2)
+    luma = torch.linspace(0.2, 0.8, 48 * 64).reshape(1, 1, 48, 64)
+    rgb = predict_rgb(network, luma, 4 / 3, CPU, matrix)
+    assert (rgb[:, 0] - rgb[:, 2]).abs().max() > 0.1
+    torch.testing.assert_close(rgb_to_ycbcr(rgb, matrix)[:, :1], luma)
+
+
+def test_evaluate_does_not_count_how_dark_the_coloured_film_is(own_pairs: Pairs) -> None:
+    network = vivid_network()
+    scores = []
+    for darker_by in (0, 50):
+        for pair in own_pairs.pairs:
+            grey, color, _ = own_pairs.read(pair)
+            if not darker_by:  # within the gamut, of which no luma is lost
+                grey, color = (60 + (still / 2).astype(np.uint8) for still in (grey, color))
+            for side, still in (("bw", grey), ("color", color - np.uint8(darker_by))):
+                Image.fromarray(still).save(own_pairs.folder / side / f"{pair.name}.png")
+        scores.append(evaluated(own_pairs, network))
+    for part in PARTS:
+        for way in ("baseline", "network"):
+            as_it_was, darker = (getattr(score, way)[part].mse for score in scores)
+            assert darker == pytest.approx(as_it_was, rel=0.01)
 
 
 def test_evaluate_takes_classic_at_its_word(pairs: Pairs) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from filmcolorizer_cli import files
@@ -35,6 +36,7 @@ from filmcolorizer_cli.pairs import (
     read_split,
     split_by_time,
     still_size,
+    true_colors,
 )
 from filmcolorizer_cli.sync import Segment, SyncMap, constant_offset
 from filmcolorizer_cli.video import Film, probe
@@ -44,6 +46,7 @@ from tests.conftest import (
     files_in,
     frame_number,
     graded_film,
+    make_color_clip,
     make_numbered_clip,
     make_raw_clip,
     our_children,
@@ -186,6 +189,7 @@ def test_extract_writes_an_index(color_film: Path, tmp_path: Path) -> None:
     assert written == {
         "format": "filmcolorizer-pairs/1",
         "bw": identity,
+        "matrix": "bt709",
         "color": identity,
         "aspect_ratio": pytest.approx(4 / 3),
         "width": 43,
@@ -791,6 +795,56 @@ def test_read_refuses_a_grey_still_of_another_size(own_pairs: Pairs) -> None:
         f"the grey still of pair 000002 in {own_pairs.folder} is 86x64, not 43x32;"
         " put the extracted one back or delete the pair"
     )
+
+
+def as_tensors(pairs: Pairs) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """All luma (N, 1, H, W), R'G'B' (N, 3, H, W) and where it is known, by `Pairs.read`."""
+    read = [pairs.read(pair) for pair in pairs.pairs]
+    grey, color, known = (np.stack(planes) / np.float32(255) for planes in zip(*read, strict=True))
+    luma, rgb, where = map(torch.from_numpy, (grey[:, None], color.transpose(0, 3, 1, 2), known))
+    return luma, rgb, where[:, None]
+
+
+def test_true_colors_have_the_luma_of_the_film(pairs: Pairs) -> None:
+    """A copy that is darker, in its own colours, is as true as one that is not."""
+    luma, rgb, known = as_tensors(pairs)
+    assert torch.equal(true_colors(luma, rgb, known, pairs.matrix), rgb)
+    darker = rgb - rgb.amin(1, keepdim=True) / 2
+    assert (rgb - darker).max() > 0.3
+    found = true_colors(luma, darker, known, pairs.matrix)
+    is_clipped = ((rgb == 0) | (rgb == 1)).any(1, keepdim=True)
+    assert is_clipped.float().mean() < 0.2
+    torch.testing.assert_close(
+        found * ~is_clipped, rgb * ~is_clipped, atol=3 / 255, rtol=0
+    )  # in whole codes
+
+
+def test_true_colors_change_nothing_where_nothing_is_known(pairs: Pairs) -> None:
+    luma, rgb, known = as_tensors(pairs)
+    known[..., :20] = 0
+    darker = rgb / 2
+    found = true_colors(luma, darker, known, pairs.matrix)
+    assert torch.equal(found[..., :20], darker[..., :20])
+    assert not torch.equal(found[..., 20:], darker[..., 20:])
+
+
+def test_true_colors_of_a_film_in_bt601_are_the_film_itself(tmp_path: Path) -> None:
+    """In BT.709 the luma of saturated colours would be off by a tenth."""
+    colors = [np.full((96, 128, 3), color, np.uint8) for color in ((200, 40, 40), (40, 60, 190))]
+    film = probe(make_color_clip(tmp_path / "film.mp4", [c for c in colors for _ in range(24)]))
+    assert film.coding.matrix == "bt601"
+    folder = tmp_path / "pairs"
+    options = ExtractOptions(every=12, size=32)
+    list(extract(None, film, constant_offset(film, film, 0, 1.0), folder, options))
+    pairs = read_pairs(folder)
+    assert pairs.matrix == "bt601"
+    luma, rgb, known = as_tensors(pairs)
+    assert torch.equal(true_colors(luma, rgb, known, "bt601"), rgb)
+    assert not torch.equal(true_colors(luma, rgb, known, "bt709"), rgb)
+    index = json.loads((folder / "pairs.json").read_text())
+    del index["matrix"]  # as in folders of older versions
+    (folder / "pairs.json").write_text(json.dumps(index))
+    assert read_pairs(folder).matrix == "bt709"
 
 
 def test_read_takes_a_still_with_the_profile_of_a_screen(own_pairs: Pairs) -> None:
