@@ -237,7 +237,9 @@ def test_evaluate_does_not_count_how_dark_the_coloured_film_is(own_pairs: Pairs)
     for part in PARTS:
         for way in ("baseline", "network"):
             as_it_was, darker = (getattr(score, way)[part].mse for score in scores)
-            assert darker == pytest.approx(as_it_was, rel=0.01)
+            assert darker == pytest.approx(
+                as_it_was, rel=0.03
+            )  # 50 codes would make 20 times as much
 
 
 def test_evaluate_takes_classic_at_its_word(pairs: Pairs) -> None:
