@@ -178,6 +178,8 @@ def colorize(
         )
         parts.remove()
     except FilmColorizerError as error:
+        if isinstance(error, VideoError) and not error.lack_of_room:
+            check_clock(film)  # which explains more than what ffmpeg says
         if error.lack_of_room and parts.frames_done:
             frames = max(parts.frames_done, sampling.frame_count(film))
             raise _no_room(target, parts, frames, error.lack_of_room) from None
@@ -422,6 +424,11 @@ class _Job:
         """Of the fields that whole pictures are made of."""
         return self.options.field_order(self.survey.field_order)
 
+    @property
+    def fields_left(self) -> FieldOrder:
+        """Of the fields that are left woven in the pictures that are written."""
+        return self.survey.field_order if self.options.deinterlace == "off" else "progressive"
+
     def seconds(self, number: int) -> float:
         """When a frame is shown, from the first one on."""
         if self.ticks is None:
@@ -659,7 +666,8 @@ def _write_segment(
     with closing(frames), ExitStack() as stack:
         if (first := next(colored, None)) is not None:
             wait()
-            writer = stack.enter_context(PictureWriter(target, job.film, job.options.encoding))
+            written = PictureWriter(target, job.film, job.options.encoding, fields=job.fields_left)
+            writer = stack.enter_context(written)
             for luma, chroma in chain((first,), colored):
                 writer.write(luma, chroma)
                 yield

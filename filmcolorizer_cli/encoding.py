@@ -20,8 +20,9 @@ from filmcolorizer_cli.files import (
     put_in_place,
     temporary_beside,
 )
-from filmcolorizer_cli.video import PLAIN, TIMELINE_FRAME_RATE, Coding, DeepPlane, Film
+from filmcolorizer_cli.video import PLAIN, TIMELINE_FRAME_RATE, Coding, DeepPlane, FieldOrder, Film
 
+FIELDS = {"top": "tff", "bottom": "bff"}  # ffmpeg's names of which comes first
 # x264's presets, which x265 has as well, and those of SVT-AV1 that come nearest.
 PRESETS = {
     "ultrafast": 12,
@@ -256,13 +257,21 @@ class PictureWriter:
     Args:
         target: the file to write.
         source: the film whose shape the pictures have.
+        fields: which comes first, of pictures that are woven of two, for players to know.
 
     Raises:
         FilmColorizerError: the target's folder cannot be written to.
         VideoError: ffmpeg cannot write the film; its last words are in the message.
     """
 
-    def __init__(self, target: Path, source: Film, encoding: Encoding) -> None:
+    def __init__(
+        self,
+        target: Path,
+        source: Film,
+        encoding: Encoding,
+        *,
+        fields: FieldOrder = "progressive",
+    ) -> None:
         self.target = target
         self._temporary = temporary_beside(target)
         codec = CODECS[encoding.codec]
@@ -282,12 +291,17 @@ class PictureWriter:
             framerate=f"{rate.numerator}/{rate.denominator}",
             **color_tags(encoding.coding),
         )
+        # Without a max, ffmpeg rounds to numbers of two digits.
+        shown = pictures.video.filter("setsar", sar=shape, max=max(sar.as_integer_ratio()))
+        options = dict(encoding.options)
+        if fields in FIELDS:
+            shown = shown.filter("setfield", mode=FIELDS[fields])
+            if encoding.encoder is None:  # some of others refuse it
+                options["flags"] = "+ilme+ildct"
+            if options["c:v"] == "libx264" and fields == "bottom":  # for the stream as a whole
+                options["x264-params"] = "bff=1"
         self._output = ffmpeg.output(
-            # Without a max, ffmpeg rounds to numbers of two digits.
-            pictures.video.filter("setsar", sar=shape, max=max(sar.as_integer_ratio())),
-            local_file(self._temporary),
-            format=codec.segment_muxer,
-            **encoding.options,
+            shown, local_file(self._temporary), format=codec.segment_muxer, **options
         ).overwrite_output()
 
     def __enter__(self) -> PictureWriter:

@@ -112,12 +112,13 @@ _COVER_FILES = {
     "mjpeg": ("cover.jpg", "image/jpeg"),
     "png": ("cover.png", "image/png"),
 }
-# QuickTime knows languages by their bibliographic codes of ISO 639-2, not their terminologic ones.
+# By which of the codes of ISO 639-2 ffmpeg finds a language among QuickTime's own numbers: mostly
+# the bibliographic one, of some the terminologic one, or another (measured).
 _QUICKTIME_LANGUAGES = {
-    "bod": "tib", "ces": "cze", "cym": "wel", "deu": "ger", "ell": "gre", "eus": "baq",
-    "fas": "per", "hye": "arm", "isl": "ice", "kat": "geo", "mkd": "mac", "mri": "mao",
-    "msa": "may", "mya": "bur", "nld": "dut", "ron": "rum", "slk": "slo", "sqi": "alb",
-    "zho": "chi",
+    "bod": "tib", "cym": "wel", "cze": "ces", "deu": "ger", "ell": "gre", "eus": "baq",
+    "fas": "per", "fil": "tgl", "fre": "fra", "gle": "iri", "hye": "arm", "isl": "ice",
+    "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "nob": "nor",
+    "rum": "ron", "slo": "slk", "sqi": "alb", "swe": "sve", "zho": "chi",
 }  # fmt: skip
 # Joined in Matroska for Matroska, which then gets chapters of any kind; others would lose by it.
 _THROUGH_MATROSKA = frozenset({"h264", "hevc"})
@@ -136,8 +137,7 @@ _MKV_SOUND = frozenset({
     "qdm2", "ra_144", "ra_288", "sipr", "speex", "truehd", "tta", "vorbis", "wavpack",
     "wmalossless", "wmapro", "wmav1", "wmav2", "wmavoice",
 })  # fmt: skip
-# Without edit lists what was copied from before a part's start would come before its pictures.
-_MKV_OPTIONS = {"copypriorss": "0", "disposition:v:0": "default"}
+_MKV_OPTIONS = {"disposition:v:0": "default"}
 _MKV_TEXT = ("subrip", "ass", "webvtt")
 CONTAINERS = {
     ".mp4": Container("mp4", _MP4_SOUND, ("mov_text",), frozenset(), _INDEX_FIRST),
@@ -402,12 +402,15 @@ def _tracks(
         options["itsoffset"] = f"{max(first - begin, 0.0):.6f}"
     if duration is not None:
         options["t"] = f"{duration:.6f}"
+    # Without edit lists what was copied from before a part's start would come before its pictures.
+    before = {"copypriorss": "0"} if begin and container.muxer == "matroska" else {}
     stream = open_input(source.path, **options)
     said = [(subtitle, stream[str(subtitle.index)]) for subtitle in subtitles]
     if begin or duration is not None:
         said = cut_subtitles(source, said, part, subtitles_file)
     subtitles = [subtitle for subtitle, _ in said]
     codecs = {
+        **before,
         **_marks("a", sounds, 1, container.muxer),
         **_marks("s", subtitles, 1 + len(sounds), container.muxer),
     }

@@ -329,7 +329,7 @@ def _probe_container(path: Path, container: Any) -> Film:
         stored_from_seconds=_start_seconds(stream, stored_from),
         first_tick=first_tick,
         duration_seconds=duration,
-        coding=_coding(context, frame.format, height),
+        coding=_coding(context, frame.format, frame.height),
         is_matrix_tagged=int(context.colorspace) in _MATRIX_BY_TAG,
         sounds=tuple(_sound(stream) for stream in container.streams.audio),
         subtitles=tuple(_subtitle(stream) for stream in container.streams.subtitles),

@@ -5,6 +5,8 @@ Each test is a row of the table in the README; what comes out is compared by pro
 
 from __future__ import annotations
 
+import re
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import pytest
 from PIL import Image
 
 from filmcolorizer_cli import colorizing, segments
+from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.video import Film, probe
 from tests.conftest import X264, run_ffmpeg
@@ -154,6 +157,28 @@ def test_interlaced_ntsc(recipe: Path, vivid_weights: Path) -> None:
     left = colorized(film, vivid_weights, "--fps", "source", "--deinterlace", "off",
                      output="woven.mp4")  # fmt: skip
     assert combing(left.path) == pytest.approx(combing(film), rel=0.1)
+
+    def are_flagged(path: Path) -> set[bool]:
+        with av.open(str(path)) as container:
+            return {bool(frame.interlaced_frame) for frame in container.decode(video=0)}
+
+    assert are_flagged(left.path) == {True}
+    assert are_flagged(output.path) == {False}
+
+
+@pytest.mark.parametrize("first", ["top", "bottom"])
+@pytest.mark.parametrize(
+    ("codec", "ending"), [("h264", "mp4"), ("h264", "mkv"), ("prores", "mov"), ("ffv1", "mkv")]
+)
+def test_the_first_field(
+    codec: str, ending: str, first: str, recipe: Path, vivid_weights: Path
+) -> None:
+    woven = f"fps=50,rotate=PI*t/8:c=gray,tinterlace=interleave_{first},setfield={first[0]}ff"
+    film = make("film.mov", "-c:v", "prores_ks", "-flags", "+ilme+ildct", filters=woven)
+    options = ("--codec", codec, "--fps", "source", "--deinterlace", "off")
+    output = colorized(film, vivid_weights, *options, output=f"out.{ending}")
+    told = subprocess.run([find_binary(), "-i", output.path], capture_output=True, text=True)
+    assert f"{first} " in re.findall(r"Video: .*", told.stderr)[0]
 
 
 def test_anamorphic(recipe: Path, vivid_weights: Path) -> None:

@@ -826,3 +826,34 @@ def test_join_film_of_numbered_pictures(tmp_path: Path) -> None:
         film = write_film(tmp_path / "out.mkv", source, grey(source, **part), **part)
         assert film.frame_count(Fraction(25)) == (4 if part else 6)
         assert (film.sounds, film.attachments, film.chapters) == ((), (), 0)
+
+
+def test_mkv_keeps_the_sound_from_its_very_begin(tmp_path: Path) -> None:
+    """AAC begins with a packet before the first picture, which its decoder needs."""
+    source = tmp_path / "source.mp4"
+    tone = ("-f", "lavfi", "-i", "sine=440:sample_rate=44100:duration=2")
+    pictures = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=2")
+    run_ffmpeg(*pictures, *tone, "-c:v", "libx264", "-c:a", "aac", source)
+    target = tmp_path / "target.mkv"
+    write_film(target, probe(source), grey(probe(source)))
+    starts, loudness = [], []
+    for path in (source, target):
+        with av.open(str(path)) as container:
+            starts.append([float(p.pts * p.time_base) for p in container.demux(audio=0) if p.size])
+        with av.open(str(path)) as container:
+            first = next(container.decode(audio=0)).to_ndarray()
+            loudness.append(np.square(first).mean())
+    assert starts[1] == pytest.approx(starts[0], abs=0.001)
+    assert starts[0][0] < 0
+    assert loudness[1] == pytest.approx(loudness[0], rel=0.01)
+
+
+@pytest.mark.parametrize("language", ["fre", "fra", "swe", "cze", "ces", "ron", "slo", "deu"])
+def test_mov_keeps_languages_by_whatever_code_they_are_told(language: str, tmp_path: Path) -> None:
+    marks = ("-metadata:s:a:0", f"language={language}")
+    source = make_clip(tmp_path / "source.mkv", sound="aac", extra=marks)
+    target = tmp_path / "target.mov"
+    write_film(target, probe(source), grey(probe(source)))
+    meant = {"fre": "fra", "swe": "sve", "cze": "ces", "slo": "slk", "deu": "ger"}
+    [sound] = probe(target).sounds
+    assert sound.language == meant.get(language, language)

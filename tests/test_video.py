@@ -161,6 +161,18 @@ def test_probe_tells_all_sound_tracks(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_probe_guesses_the_matrix_by_the_height_that_is_stored(
+    rotation: int, tmp_path: Path
+) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", size=(640, 360), seconds=0.2)
+    turned = tmp_path / "turned.mp4"
+    run_ffmpeg("-display_rotation", rotation, "-i", clip, "-c", "copy", turned)
+    film = probe(turned)
+    assert film.height == (640 if rotation else 360)
+    assert film.coding.matrix == "bt601"
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 def test_probe_tells_when_a_late_picture_starts(
     suffix: str, sound_clip: Path, tmp_path: Path
