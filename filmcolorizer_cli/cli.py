@@ -21,7 +21,7 @@ import typer
 from typer.core import TyperGroup
 
 from filmcolorizer_cli import __version__, console
-from filmcolorizer_cli.errors import FilmColorizerError, OptionError, WeightsError
+from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError, WeightsError
 from filmcolorizer_cli.files import SAMPLE_FILM, filling, replacing
 from filmcolorizer_cli.options import (
     FIND,
@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.weights import Model
 
 MOST_LINES = 8640  # of stills
+ENOUGH_OF_SPLIT = 0.4  # of the pairs that the training part was to have; with less it is told
 LACK_OF_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.I)
 STOPPED = "stopped; no unfinished file was left behind"
 DEMO_MOMENTS_SECONDS = (1.0, 3.0, 5.0)  # of the sample film, one of each shot
@@ -151,6 +152,11 @@ def _choose_split(folder: Pairs, wanted: tuple[float, ...] | str) -> Split:
     if isinstance(wanted, tuple):
         return split_by_time(folder.pairs, wanted)
     return InterleavedSplit(folder.every) if wanted == "interleaved" else Undivided()
+
+
+def _asked(sizes: tuple[float, ...], folder: Pairs) -> float:
+    """How many pairs the training part is to have, by shares or by counts."""
+    return sizes[0] * (len(folder.pairs) if len(sizes) == 3 else 1)
 
 
 def _print_version(wanted: bool) -> None:
@@ -537,6 +543,11 @@ def train(
     if not as_json:
         rest = "" if is_painted else f"; {others[0]} for validation, {others[1]} to test"
         console.note(f"learning from {counted(count, 'pair')}{rest}")
+        if isinstance(wanted, tuple) and count < ENOUGH_OF_SPLIT * _asked(wanted, folder):
+            console.note(
+                f"the film's shots allow no split nearer to {split}; extract pairs of a longer"
+                " part, or give --split interleaved where the coloured copy covers the whole film"
+            )
     called = str(Path(first).resolve()) if Path(first).is_file() else first
     steps = training.train(
         network, folder, parts, options, output, device=where, init=called, resume=resume
@@ -630,6 +641,10 @@ def evaluate(
             raise typer.BadParameter("it is for films, and pairs are none", param_hint=hint)
     if not is_pairs and split is not None:
         raise typer.BadParameter("it is for a folder of pairs, not for films", param_hint="--split")
+    if folders := [path for path in paths if not is_pairs and path.is_dir()]:
+        raise OptionError(
+            f"{folders[0]} is a folder; eval takes one folder of pairs and nothing else, or films"
+        )
 
     from filmcolorizer_cli import comparison
     from filmcolorizer_cli.networks import pick_device
@@ -647,6 +662,8 @@ def evaluate(
     )
     results, chosen = _evaluate_films(films, model, options, where, report)
     _show_film_evaluations(results, chosen, with_baseline=baseline, as_json=as_json)
+    if len(results) < len(films):  # what kept the others out was told
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -1148,7 +1165,10 @@ def _evaluate_films(
     device: torch.device,
     report: Path | None,
 ) -> tuple[list[tuple[Film, FilmEvaluation]], Model]:
-    """Compare what a model makes of grey films with the films; else as `_evaluate_pairs`."""
+    """Compare what a model makes of grey films with the films; else as `_evaluate_pairs`.
+
+    One of several that cannot be compared is told of and left out.
+    """
     from filmcolorizer_cli import comparison, weights
     from filmcolorizer_cli.frames import check_part
 
@@ -1156,11 +1176,17 @@ def _evaluate_films(
     network = weights.load(model)
     for film in films:  # before hours are spent on those before it
         check_part(film, options.sampling(film))
-    results = []
+    results: list[tuple[Film, FilmEvaluation]] = []
     for film in films:
         frames = comparison.evaluate_film(film, network, options, device, track=console.track)
         total = options.sampling(film).frame_count(film)
-        *_, result = console.track(frames, total, f"comparing {film.path.name}")
+        try:
+            *_, result = console.track(frames, total, f"comparing {film.path.name}")
+        except VideoError as error:
+            if film is films[-1] and not results:
+                raise
+            console.fail(str(error))
+            continue
         assert isinstance(result, comparison.FilmEvaluation)
         results.append((film, result))
     if report is not None:

@@ -17,6 +17,11 @@ class FilmColorizerError(Exception):
         self.lack_of_room = lack_of_room
 
 
+def reason_of(error: Exception) -> str:
+    """An exception in words, without the number and path that the system's have."""
+    return str((isinstance(error, OSError) and error.strerror) or error)
+
+
 class OptionError(FilmColorizerError):
     """An option's value does not suit the film or machine at hand; ends with exit code 2."""
 

@@ -33,7 +33,7 @@ class OffsetCommand(TyperCommand):
                 joined.append(word)
                 continue
             following = next(rest, None)
-            if following is not None and is_whole_number(following):
+            if following is not None and re.fullmatch(r"[+-]?[0-9][0-9.,]*", following):
                 joined.append(f"--offset={following}")
             else:
                 joined.append(f"--offset={FIND}")

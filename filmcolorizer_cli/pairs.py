@@ -37,7 +37,7 @@ from filmcolorizer_cli.color import (
     on_luma,
     rgb_to_ycbcr,
 )
-from filmcolorizer_cli.errors import OptionError, PairsError, VideoError
+from filmcolorizer_cli.errors import OptionError, PairsError, VideoError, reason_of
 from filmcolorizer_cli.files import check_folder, followed, replacing_folder
 from filmcolorizer_cli.frames import Sampling, read_cuts, read_ycbcr, to_rgb
 from filmcolorizer_cli.stopping import held_signals
@@ -367,7 +367,7 @@ def read_pairs(folder: Path) -> Pairs:
             raise ValueError(f"its matrix is {matrix!r}, not one of {', '.join(MATRICES)}")
     except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise PairsError(
-            f"{folder} is no folder of pairs ({index_file.name}: {error});"
+            f"{folder} is no folder of pairs ({index_file.name}: {reason_of(error)});"
             " make one with `filmcolorizer extract`"
         ) from None
     present = {side: {still.stem for still in _stills_of(folder / side)} for side in SIDES}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from filmcolorizer_cli import alignment
 from filmcolorizer_cli.alignment import Stretch
-from filmcolorizer_cli.errors import OptionError, SyncError
+from filmcolorizer_cli.errors import OptionError, SyncError, reason_of
 from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.registration import (
     Comparison,
@@ -455,7 +455,8 @@ def read_map(path: Path) -> SyncMap:
         return sync_map
     except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise SyncError(
-            f"{path} holds no sync map ({error}); make one with `filmcolorizer sync BW COLOR`"
+            f"{path} holds no sync map ({reason_of(error)}); make one with `filmcolorizer sync BW"
+            " COLOR`"
         ) from None
 
 

@@ -85,7 +85,8 @@ def check_folder_target(folder: Path, overwrite: bool) -> None:
     """
     check_folder(folder.parent)
     put_back(folder)
-    if not folder.exists():
+    is_empty = folder.is_dir() and not any(folder.iterdir())
+    if not folder.exists() or (is_empty and folder.resolve() != Path.cwd()):
         return
     if not (folder / "pairs.json").is_file():
         raise FilmColorizerError(

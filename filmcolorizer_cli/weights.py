@@ -97,10 +97,15 @@ def load(model: Model) -> Network:
     """Build the model's network with its weights, in float32 and evaluation mode.
 
     Raises:
-        WeightsError: the weights do not fit the network that the metadata names.
+        WeightsError: the weights do not fit the network that the metadata names, or are damaged.
     """
     network = build(config_from_dict(model.config))
     _, tensors = read_tensors(model.path)
+    if not all(tensor.isfinite().all() for tensor in tensors.values()):
+        raise WeightsError(
+            f"some of the weights in {model.path} are no numbers; the file is damaged, so give"
+            " another one"
+        )
     try:
         network.load_state_dict(tensors)
     except RuntimeError:

@@ -545,6 +545,12 @@ def test_extract_replaces_a_folder_of_pairs_only_when_told(color_film: Path) -> 
     assert len(read_pairs(Path("pairs")).pairs) == 2
 
 
+def test_extract_takes_an_empty_folder(color_film: Path) -> None:
+    Path("pairs").mkdir()
+    succeed("extract", color_film, "--every", 72, "--size", 32)
+    assert len(read_pairs(Path("pairs")).pairs) == 2
+
+
 @pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
 def test_extract_never_replaces_another_folder(overwrite: list[str], color_film: Path) -> None:
     Path("photos").mkdir()
@@ -1239,9 +1245,10 @@ def test_eval_tells_pairs_from_films(pairs: Pairs, moving_film: Path) -> None:
         "eval", moving_film, "--split", "interleaved"
     )
     assert fail("eval", "none.mp4") == "none.mp4 does not exist; give a film file"
-    said = fail("eval", moving_film, pairs.folder)
-    hint = "give a film file, or numbered pictures such as frames/%05d.png"
-    assert said == f"{pairs.folder} is a folder; {hint}"
+    for sources in ((moving_film, pairs.folder), (pairs.folder, moving_film)):
+        said = fail("eval", *sources, code=2)
+        hint = "eval takes one folder of pairs and nothing else, or films"
+        assert said == f"{pairs.folder} is a folder; {hint}"
 
 
 def test_eval_refuses_a_film_without_colours() -> None:
@@ -1765,6 +1772,34 @@ def test_colorize_tells_of_an_ffmpeg_without_the_encoder_before_any_work() -> No
     )
 
 
+def test_eval_of_films_leaves_out_what_cannot_be_compared(
+    moving_film: Path, vivid_weights: Path
+) -> None:
+    options = ("--model", vivid_weights, "--duration", 1, "--json")
+    result = run("eval", SAMPLE_FILM, moving_film, *options)
+    assert result.exit_code == 1
+    assert f"{SAMPLE_FILM} shows no colours that others could be compared with" in result.stderr
+    [film] = json.loads(result.stdout)["films"]
+    assert film["film"] == str(moving_film)
+    none = run("eval", SAMPLE_FILM, SAMPLE_FILM, *options)
+    assert (none.exit_code, none.stdout) == (1, "")
+    assert none.stderr.count("shows no colours that others could be compared with") == 2
+
+
+def test_train_tells_when_the_shots_allow_no_split_that_is_near(own_pairs: Pairs) -> None:
+    """Of 24 pairs in shots of 2, 2 and 20 the training part gets 2."""
+    index_file = own_pairs.folder / "pairs.json"
+    index = json.loads(index_file.read_text())
+    for number, entry in enumerate(index["pairs"]):
+        entry["shot"] = 1 + min(number // 2, 2)
+    index_file.write_text(json.dumps(index))
+    said = run("train", own_pairs.folder, "--arch", "classic", *QUICK_TRAINING).stderr
+    assert "the film's shots allow no split nearer to 70,15,15; extract pairs of a longer" in said
+    said = run("train", own_pairs.folder, "--split", "2,2", "--arch", "classic", "--overwrite",
+               *QUICK_TRAINING).stderr  # fmt: skip
+    assert "allow no split" not in said
+
+
 def test_eval_refuses_an_empty_split() -> None:
     assert "'' is no split" in misuse("eval", "pairs", "--split", "")
 
@@ -1817,7 +1852,7 @@ def test_commands_tell_of_a_film_that_is_cut_short(vivid_weights: Path) -> None:
 @pytest.mark.parametrize("command", ["train", "eval"])
 def test_commands_refuse_a_bad_folder_of_pairs(command: str, own_pairs: Pairs) -> None:
     Path("empty").mkdir()
-    reason = "[Errno 2] No such file or directory: '{folder}/pairs.json'"
+    reason = "No such file or directory"
     for folder in ("empty", "pairs", "missing"):
         arguments = [command] if folder == "pairs" else [command, folder]
         assert fail(*arguments) == (

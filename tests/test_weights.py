@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import nn
 from filmcolorizer_cli import weights
 from filmcolorizer_cli.errors import FilmColorizerError, WeightsError
 from filmcolorizer_cli.files import models_folder
-from filmcolorizer_cli.networks import ClassicConfig, Config, FilmConfig, Network, build
+from filmcolorizer_cli.networks import ClassicConfig, Config, Network, build
 from filmcolorizer_cli.weights import (
     Model,
     find_model,
@@ -26,9 +27,8 @@ from filmcolorizer_cli.weights import (
     shipped_models,
     write_tensors,
 )
-from tests.conftest import file_size_limit, files_in
+from tests.conftest import TINY, file_size_limit, files_in
 
-TINY = FilmConfig(size=32, decoder_widths=(16, 16, 8, 8, 8))
 ABOUT = {"description": "a tiny one", "licence": "MIT", "epochs": 3, "ünïcode": ["ä", None]}
 
 
@@ -356,3 +356,14 @@ def test_save_over_a_folder_is_refused(tmp_path: Path) -> None:
     path.mkdir()
     assert refuse_to_save(path) == "Is a directory"
     assert files_in(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_load_refuses_weights_that_are_no_numbers(value: float, tmp_path: Path) -> None:
+    network = build(TINY)
+    state = network.state_dict()
+    state["head.bias"] = torch.full_like(state["head.bias"], value)
+    path = tmp_path / "broken.safetensors"
+    save(network, path, about={}, state=state)
+    with pytest.raises(WeightsError, match=r"broken.safetensors are no numbers; the file is dam"):
+        load(read_model(path))
