@@ -264,6 +264,13 @@ def sync(
     check_pictures(preview, render, [bw, color], overwrite, target if writes else None)
     if is_number:
         sync_map = syncing.constant_offset(bw_film, color_film, int(str(offset)), 1.0)
+        laid_upon = syncing.laid_upon(bw_film, color_film, sync_map)
+        if laid_upon is None:
+            console.note(
+                "the pictures do not look alike at this offset, and are laid upon each other whole;"
+                " look at them with --preview FILE.png"
+            )
+        sync_map = laid_upon or sync_map
     else:
         sync_map = syncing.align(bw_film, color_film, track=console.track)
     if writes:

@@ -262,6 +262,15 @@ def find_placement(bw: Signatures, color: Signatures) -> Placement | None:
     return placement if score > LEAST_SCORE else None
 
 
+def place(bw_frames: Frames, color_frames: Frames) -> Placement:
+    """Find how frames (N, 768) that are said to show the same moments lie upon each other best."""
+    contents = find_content(bw_frames), find_content(color_frames)
+    placements = [Placement(affine, *contents) for affine in _grid(*contents)]
+    placements.sort(key=lambda placement: unlikeness(bw_frames, color_frames, placement, COARSE))
+    refined = [refine(bw_frames, color_frames, p) for p in placements[:TRIED_PLACEMENTS]]
+    return min(refined, key=lambda placement: unlikeness(bw_frames, color_frames, placement))
+
+
 def _key_frames(bw: Signatures) -> Frames:
     """Frames (N, 768) spread over a film, of much contrast and little motion."""
     frames = bw.frames
@@ -391,9 +400,11 @@ def split_by_picture(
     return parts
 
 
-def unlikeness(bw_frames: Frames, color_frames: Frames, placement: Placement) -> float:
+def unlikeness(
+    bw_frames: Frames, color_frames: Frames, placement: Placement, grid: Grid = FINE
+) -> float:
     """How far from alike frames (N, 768) of the same moments are, mostly; from 0 to 2."""
-    comparison = Comparison(placement)
+    comparison = Comparison(placement, grid)
     likeness = (comparison.bw(bw_frames) * comparison.color(color_frames)).sum(axis=1)
     return 1 - float(np.median(likeness))
 

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.frames import cannot_note, read_every_frame, read_times
+from filmcolorizer_cli.frames import Sampling, cannot_note, read_every_frame, read_luma, read_times
 from filmcolorizer_cli.video import Film, Plane
 
 WIDTH, HEIGHT = 32, 24  # pixels; 768 bytes a frame
+BLACK = 16  # limited range
 TIMES_BYTES = 1 << 16  # that are written at once of when frames are shown, or less
 
 Floats = NDArray[np.float32]
@@ -86,6 +87,22 @@ def read_signatures(bw: Film, color: Film, *, track: Track) -> tuple[Signatures,
             for _ in track(_alternate(films), total, "frames of both films"):
                 pass
         return films[0].signatures(), films[1].signatures()
+
+
+def read_moments(film: Film, moments_seconds: Iterable[float]) -> Frames:
+    """Small pictures (N, 768) of some moments, which are sought; black beyond the film's end.
+
+    Raises:
+        VideoError: the film cannot be read.
+    """
+    one_frame = float(1 / film.frame_rate)
+    pictures = []
+    for seconds in moments_seconds:
+        sampling = Sampling(WIDTH, HEIGHT, film.frame_rate, seconds, one_frame)
+        with closing(read_luma(film, sampling)) as frames:
+            picture = next(frames, np.full((HEIGHT, WIDTH), BLACK, np.uint8))
+        pictures.append(picture.reshape(-1))
+    return np.stack(pictures)
 
 
 class _Reading:

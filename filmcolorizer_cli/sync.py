@@ -22,9 +22,11 @@ from filmcolorizer_cli.registration import (
     Placement,
     find_content,
     find_placement,
+    place,
     split_by_picture,
+    unlikeness,
 )
-from filmcolorizer_cli.signatures import Signatures, Track, read_signatures
+from filmcolorizer_cli.signatures import Signatures, Track, read_moments, read_signatures
 from filmcolorizer_cli.video import Film
 
 SHORTEST_FILM_SECONDS = 2.0  # that can be lined up
@@ -42,6 +44,8 @@ FLAT_RANGE = 8  # luma codes; what changes less shows nothing, whatever its nois
 MAX_HELD_CHANGE = 8  # luma codes on average, within which a frame still shows what one before did
 ROOM_SECONDS = 0.5  # by which a segment may end after its film, whose duration is a rough one
 LOWEST_SCALE = 0.2  # of times and pictures, that a map may have; and 5 times
+STATED_LOOKS = 16  # at films whose offset is stated
+MOST_UNLIKE = 0.3  # of pictures there that show the same, by `registration.unlikeness`
 NOT_MOVED = 0.0015  # parts of the picture; less is within what is measured, and better left alone
 DIGITS = 6  # of times and places in a map
 _FORMAT = "filmcolorizer-sync/2"
@@ -360,11 +364,6 @@ def _gaps(
 def _segment_of(stretch: Stretch, bw: Signatures, color: Signatures) -> Segment:
     begin = float(bw.seconds[stretch.begin])
     end = _end_of(stretch, bw, color)
-    placement = stretch.placement
-    if np.abs((placement.matrix() - _IDENTITY) @ _CORNERS).max() < NOT_MOVED:
-        placement = placement.moved(np.array(_IDENTITY))
-    (a, b, x), (c, d, y) = placement.matrix().round(DIGITS).tolist()
-    area = placement.area()
     return Segment(
         round(begin, DIGITS),
         round(end, DIGITS),
@@ -372,14 +371,20 @@ def _segment_of(stretch: Stretch, bw: Signatures, color: Signatures) -> Segment:
         max(round(stretch.offset_seconds + stretch.rate * begin, DIGITS), 0.0) + 0.0,
         stretch.rate,
         round(stretch.confidence, 3),
-        ((a, b, x), (c, d, y)),
-        (
-            round(area.left, DIGITS),
-            round(area.top, DIGITS),
-            round(area.right, DIGITS),
-            round(area.bottom, DIGITS),
-        ),
+        *_picture_of(stretch.placement),
     )
+
+
+def _picture_of(placement: Placement) -> tuple[Matrix, Area]:
+    """A segment's ``matrix`` and ``area``."""
+    if np.abs((placement.matrix() - _IDENTITY) @ _CORNERS).max() < NOT_MOVED:
+        placement = placement.moved(np.array(_IDENTITY))
+    (a, b, x), (c, d, y) = placement.matrix().round(DIGITS).tolist()
+    area = placement.area()
+    left, top, right, bottom = (
+        round(side, DIGITS) for side in (area.left, area.top, area.right, area.bottom)
+    )
+    return ((a, b, x), (c, d, y)), (left, top, right, bottom)
 
 
 def _end_of(stretch: Stretch, bw: Signatures, color: Signatures) -> float:
@@ -418,6 +423,26 @@ def constant_offset(bw: Film, color: Film, offset: int, confidence: float) -> Sy
         )
     segment = Segment(bw_start, bw_end, bw_start + seconds, 1.0, confidence)
     return SyncMap(film_identity(bw), film_identity(color), (segment,))
+
+
+def laid_upon(bw: Film, color: Film, sync_map: SyncMap) -> SyncMap | None:
+    """A map of one segment, whose times were stated, with how the pictures lie upon each other.
+
+    Returns:
+        None where they do not look alike at these times, however they are laid.
+
+    Raises:
+        VideoError: a film cannot be read.
+    """
+    [segment] = sync_map.segments
+    looks = np.linspace(segment.bw_start_seconds, segment.bw_end_seconds, STATED_LOOKS + 2)[1:-1]
+    bw_frames = read_moments(bw, looks.tolist())
+    color_frames = read_moments(color, map(segment.color_seconds, looks.tolist()))
+    placement = place(bw_frames, color_frames)
+    if unlikeness(bw_frames, color_frames, placement) > MOST_UNLIKE:
+        return None
+    matrix, area = _picture_of(placement)
+    return replace(sync_map, segments=(replace(segment, matrix=matrix, area=area),))
 
 
 def write_map(sync_map: SyncMap, path: Path) -> None:

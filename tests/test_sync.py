@@ -19,6 +19,7 @@ from filmcolorizer_cli.sync import (
     check_films,
     constant_offset,
     film_identity,
+    laid_upon,
     read_map,
     write_map,
 )
@@ -29,10 +30,12 @@ from tests.conftest import (
     BUNNY_FRAMES,
     LOSSLESS,
     SAMPLE_FRAMES,
+    X264,
     files_in,
     frames_only,
     graded_film,
     make_clip,
+    run_ffmpeg,
 )
 
 SIZE = (480, 360)  # pixels of the sample film
@@ -447,6 +450,28 @@ def long_and_short(clip_folder: Path) -> tuple[Film, Film]:
     """Films of 4 s at 25 fps and of 2 s at 24 fps."""
     long = make_clip(clip_folder / "long.mp4", seconds=4)
     return probe(long), probe(make_clip(clip_folder / "brief.mp4", frame_rate="24"))
+
+
+def test_laid_upon_finds_the_crop_of_a_stated_offset(tmp_path: Path) -> None:
+    """A copy that is cropped and letterboxed, half a second in."""
+    copy = tmp_path / "copy.mp4"
+    cropped = "crop=iw*0.9:ih*0.9,scale=160:120,pad=160:160:0:20"
+    run_ffmpeg("-ss", 0.5, "-i", SAMPLE_FILM, "-vf", cropped, "-an", *X264, copy)
+    bw, color = probe(SAMPLE_FILM), probe(copy)
+    found = laid_upon(bw, color, constant_offset(bw, color, -12, 1.0))
+    assert found is not None
+    [segment] = found.segments
+    assert (segment.bw_start_seconds, segment.color_start_seconds) == (0.5, 0.0)
+    # From 5% to 95% of the picture, which in the copy lies between bars of an eighth each.
+    expected = np.array(((1 / 0.9, 0, -0.05 / 0.9), (0, 0.75 / 0.9, 0.125 - 0.75 * 0.05 / 0.9)))
+    np.testing.assert_allclose(np.array(segment.matrix), expected, atol=0.01)
+    np.testing.assert_allclose(segment.area, (0.05, 0.05, 0.95, 0.95), atol=0.01)
+
+
+def test_laid_upon_of_pictures_that_are_not_alike_is_none(bunny: Path, tmp_path: Path) -> None:
+    bw, color = probe(SAMPLE_FILM), probe(bunny)
+    assert laid_upon(bw, color, constant_offset(bw, color, 0, 1.0)) is None
+    assert laid_upon(bw, bw, constant_offset(bw, bw, 60, 1.0)) is None
 
 
 @pytest.mark.parametrize(
