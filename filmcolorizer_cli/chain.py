@@ -20,7 +20,11 @@ GAP_COST = 8.0  # a match gains up to LARGEST_GAIN a cell
 SLIP_COST = 0.7  # for a cell that is passed over or shown twice
 LARGEST_GAIN, LARGEST_LOSS = 2.5, 2.0
 
-_LEFT, _UP, _HERE = range(3)  # whence the best chain that ended before a cell is
+# Ways into a cell: after a gap, from the cell before of both films, from the same coloured one, and
+# over a coloured one; and by how many columns each goes on.
+_ANEW, _NEXT, _AGAIN, _OVER = range(4)
+_COLUMNS = {_ANEW: 1, _NEXT: 1, _AGAIN: 0, _OVER: 2}
+_LEFT, _UP, _HERE = range(3)  # where the best chain ends that has ended up to a cell
 
 
 def find_chain(bw: Signatures, color: Signatures, placement: Placement) -> Seconds:
@@ -74,13 +78,19 @@ def _gains(likeness: Floats) -> Floats:
 
 
 def best_chain(gains: Floats) -> NDArray[np.int64]:
-    """The chain of cells with the largest sum of gains (N, M), less the cost of its gaps.
+    """The chain of cells with the largest sum of gains g (N, M), less the cost of its gaps.
+
+    With H(i, j) the best sum of a chain that ends in a cell, and E(i, j) that of one that has ended
+    in a row above it and a column to its left, or 0::
+
+        H(i, j) = g(i, j) + max(E(i, j), H(i-1, j-1), H(i-1, j) - SLIP_COST - max(g(i, j), 0),
+                                H(i-1, j-2) - SLIP_COST)
+        E(i, j) = max(0, max over k < i, l < j of H(k, l) - GAP_COST)
 
     Returns:
         (L, 2): rows and columns, ascending.
     """
     rows, columns = gains.shape
-    # How the best chain that ends in a cell came there, and whence the best that ended before is.
     came = np.zeros((rows, columns), np.uint8)
     ended = np.zeros((rows, columns), np.uint8)
     none = np.full(1, -np.inf, np.float32)
@@ -91,10 +101,10 @@ def best_chain(gains: Floats) -> NDArray[np.int64]:
         gain = gains[row]
         ways = np.stack(
             (
-                np.concatenate((np.zeros(1, np.float32), before[:-1])),  # a new run after a gap
-                np.concatenate((none, here[:-1])),  # the next cell of both
-                here - SLIP_COST - np.maximum(gain, 0),  # the same coloured cell again
-                np.concatenate((none, none, here[:-2])) - SLIP_COST,  # one coloured cell over
+                np.concatenate((np.zeros(1, np.float32), before[:-1])),  # _ANEW
+                np.concatenate((none, here[:-1])),  # _NEXT
+                here - SLIP_COST - np.maximum(gain, 0),  # _AGAIN
+                np.concatenate((none, none, here[:-2])) - SLIP_COST,  # _OVER
             )
         )
         came[row] = ways.argmax(axis=0)
@@ -121,7 +131,7 @@ def _trace_chain(came: NDArray[np.uint8], ended: NDArray[np.uint8]) -> NDArray[n
             continue
         path.append((row, column))
         way = came[row, column]
-        in_gap = way == 0
+        in_gap = way == _ANEW
         row -= 1
-        column -= (1, 1, 0, 2)[way]
+        column -= _COLUMNS[int(way)]
     return np.array(path[::-1], np.int64).reshape(-1, 2)

@@ -13,7 +13,8 @@ NEIGHBOURS = 6  # frames around a likely offset that are considered
 NEAR_SECONDS = 4.0  # offsets that are likely somewhere are considered so far around
 BLOCK_FRAMES = 48
 
-_FROM_GAP, _ANEW = 2, 3  # ways into a state, see `_Step`
+# Ways into a state: from itself, from a lower one, from a gap, and as the first of all.
+_SAME, _FORWARD, _FROM_GAP, _ANEW = range(4)
 
 
 class Offsets:
@@ -123,7 +124,7 @@ class Offsets:
         # From other states: over coloured frames that the other film lacks.
         best, best_at = _running_max(on)
         forward = np.concatenate(([-np.inf], best[:-1] - JUMP_COST))
-        ways = np.stack((on, forward, from_gap, np.zeros(count)))
+        ways = np.stack((on, forward, from_gap, np.zeros(count)))  # _SAME, _FORWARD and so on
         step.way = ways.argmax(axis=0).astype(np.uint8)
         forward_at = np.concatenate(([-1], best_at[:-1]))
         sources = np.stack((every, forward_at, entered[gap_at], np.full(count, -1)))
@@ -163,7 +164,7 @@ class _Step:
 
     Attributes:
         origins: where the states of a new block, and the gaps after them, come from.
-        way: 0 the same state, 1 a lower one, 2 a gap, 3 the beginning.
+        way: one of the four above.
         stays: whether the gap is an old one.
     """
 

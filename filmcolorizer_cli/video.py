@@ -245,7 +245,7 @@ def probe(path: Path, *, sequence_rate: Fraction = TIMELINE_FRAME_RATE) -> Film:
     except (av.FFmpegError, OSError) as error:
         reason = error.strerror or str(error)
         if isinstance(error, av.ArgumentError):
-            reason = "a playlist, or another kind of file without pictures of its own"
+            reason = "a lone picture, a playlist, or another kind of file that holds no film"
         wanted = "a film file such as an mp4 or mkv"
         if path.suffix.lower() in SEQUENCE_ENDINGS:
             wanted = "the pattern of numbered pictures, such as frames/%05d.png"
