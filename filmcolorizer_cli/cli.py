@@ -515,7 +515,7 @@ def train(
         interrupted_history,
     )
     from filmcolorizer_cli.networks import pick_device
-    from filmcolorizer_cli.pairs import PARTS, read_pairs
+    from filmcolorizer_cli.pairs import PARTS, foreign_stills, read_pairs
     from filmcolorizer_cli.watching import Watcher
 
     where = pick_device(device)
@@ -547,6 +547,8 @@ def train(
         learning_rate=defaults.learning_rate if learning_rate is None else learning_rate,
         seed=seed,
     )
+    for still in foreign_stills(folder):
+        console.note(f"{still} does not show what its grey still does; look at it, or delete both")
     if not as_json:
         rest = "" if is_painted else f"; {others[0]} for validation, {others[1]} to test"
         console.note(f"learning from {counted(count, 'pair')}{rest}")

@@ -51,6 +51,9 @@ DEFAULT_SPLIT = (0.70, 0.15, 0.15)
 SAVERS = 2  # threads that write stills, which takes as long as decoding the film
 MIN_CHROMA = 1.0  # code values, of the mean over a still: less is noise of a grey film
 SHAPE_TOLERANCE = 0.03  # by which a hand-painted still's aspect ratio may be off
+# Of stills that show the same, by hand or not: how alike they are, at this size, where there is
+# anything to see.
+LEAST_LIKENESS, LEAST_CONTRAST, SMALL = 0.6, 4.0, (32, 24)
 OPAQUE = 255  # alpha of a colour that is known
 # Codes of luma by which stills differ for rounding alone, and the share of a still, of what the
 # gamut has not clipped, that differs by more where the coloured film is another one.
@@ -623,6 +626,30 @@ def changed_stills(folder: Path) -> list[Path]:
     except (OSError, KeyError, TypeError, ValueError, RecursionError):
         written = {}
     return [s for s in _stills_in(folder) if written.get(_name_of(s)) != _checksum(s)]
+
+
+def foreign_stills(pairs: Pairs) -> list[Path]:
+    """Colour stills put there by hand that do not show what their grey stills do; by name.
+
+    Such as one that was saved under another's name, mirrored, or is a layer of paint on black. What
+    is transparent in part is left out: strokes need not show anything.
+
+    Raises:
+        PairsError: a still cannot be read.
+    """
+    changed = set(changed_stills(pairs.folder))
+    foreign = []
+    for pair in pairs.pairs:
+        still = pairs.folder / "color" / f"{pair.name}.png"
+        if still not in changed:
+            continue
+        grey, rgb, known = pairs.read(pair)
+        small = [cv2.resize(s, SMALL, interpolation=cv2.INTER_AREA) for s in (grey, rgb.mean(2))]
+        if known.all() and small[0].std() > LEAST_CONTRAST:
+            own, other = (plane - plane.mean() for plane in small)
+            if (own * other).mean() < LEAST_LIKENESS * own.std() * other.std() + 1e-6:
+                foreign.append(still)
+    return foreign
 
 
 def _stills_in(folder: Path) -> list[Path]:

@@ -1786,6 +1786,13 @@ def test_eval_of_films_leaves_out_what_cannot_be_compared(
     assert none.stderr.count("shows no colours that others could be compared with") == 2
 
 
+def test_train_tells_of_a_still_that_shows_something_else(own_pairs: Pairs) -> None:
+    still = own_pairs.folder / "color" / "000005.png"
+    still.write_bytes((own_pairs.folder / "color" / "000020.png").read_bytes())
+    said = run("train", own_pairs.folder, "--arch", "classic", *QUICK_TRAINING).stderr
+    assert f"{still} does not show what its grey still does; look at it, or delete both" in said
+
+
 def test_train_tells_when_the_shots_allow_no_split_that_is_near(own_pairs: Pairs) -> None:
     """Of 24 pairs in shots of 2, 2 and 20 the training part gets 2."""
     index_file = own_pairs.folder / "pairs.json"

@@ -32,6 +32,7 @@ from filmcolorizer_cli.pairs import (
     Undivided,
     count_stills,
     extract,
+    foreign_stills,
     read_pairs,
     read_split,
     split_by_time,
@@ -845,6 +846,26 @@ def test_true_colors_of_a_film_in_bt601_are_the_film_itself(tmp_path: Path) -> N
     del index["matrix"]  # as in folders of older versions
     (folder / "pairs.json").write_text(json.dumps(index))
     assert read_pairs(folder).matrix == "bt709"
+
+
+def test_foreign_stills_are_those_that_show_something_else(own_pairs: Pairs) -> None:
+    colors = own_pairs.folder / "color"
+    assert foreign_stills(own_pairs) == []
+    with Image.open(colors / "000003.png") as still:
+        brighter = still.point(lambda code: 60 + code * 2 // 3)
+        mirrored = still.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    brighter.save(colors / "000003.png")
+    mirrored.save(colors / "000004.png")
+    (colors / "000005.png").write_bytes((colors / "000020.png").read_bytes())
+    stroke = Image.new("RGBA", (43, 32))
+    stroke.paste((200, 30, 30, 255), (5, 5, 20, 10))
+    stroke.save(colors / "000006.png")
+    layer = Image.new("RGB", (43, 32))
+    layer.paste(stroke)
+    layer.save(colors / "000007.png")
+    Image.new("RGB", (43, 32)).save(colors / "000008.png")
+    found = [still.stem for still in foreign_stills(own_pairs)]
+    assert found == ["000004", "000005", "000007", "000008"]
 
 
 def test_read_takes_a_still_with_the_profile_of_a_screen(own_pairs: Pairs) -> None:
