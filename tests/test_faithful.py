@@ -181,6 +181,22 @@ def test_the_first_field(
     assert f"{first} " in re.findall(r"Video: .*", told.stderr)[0]
 
 
+def test_a_recording_that_begins_amid_a_group_of_pictures(
+    recipe: Path, vivid_weights: Path
+) -> None:
+    codec = ("-c:v", "libx264", "-g", 24, "-sc_threshold", 0, "-c:a", "mp2")
+    whole = make("whole.ts", *codec)
+    packets = whole.read_bytes()
+    film = Path("film.ts")
+    film.write_bytes(packets[len(packets) // 188 // 4 * 188 :])
+    output = colorized(film, vivid_weights, "--fps", "source", output="out.mkv")
+    assert_looks_the_same(film, output.path)
+    late = [probe(path).start_seconds - probe(path).sounds[0].start_seconds for path in
+            (film, output.path)]  # fmt: skip
+    assert late[0] > 0.3
+    assert late[1] == pytest.approx(late[0], abs=0.03)
+
+
 def test_anamorphic(recipe: Path, vivid_weights: Path) -> None:
     mpeg = ("-r", 25, "-c:v", "mpeg2video", "-q:v", 3, "-c:a", "mp2")
     film = make("film.mpg", *mpeg, filters="scale=720:576,setsar=64/45")
