@@ -50,6 +50,7 @@ class PairSource:
 
     Args:
         height, width: the size that the network works in.
+        paints_luma: whether it learns the luma of the colour stills as well, as `classic` does.
 
     Raises:
         PairsError: a still cannot be read, or a part is empty.
@@ -64,6 +65,7 @@ class PairSource:
         *,
         height: int,
         width: int,
+        paints_luma: bool = False,
     ) -> None:
         self.options = options
         self.size = height, width
@@ -76,7 +78,9 @@ class PairSource:
         self.training = _load_stills(pairs, chosen, *size)
         self.shot_weights = _shot_weights(chosen, options.shot_balance)
         luma, rgb, known = _load_stills(pairs, pairs.part("validation", split), *self.size)
-        self.validation = luma, _true_colors(luma, rgb, known, pairs.matrix), known
+        if not paints_luma:
+            rgb = _true_colors(luma, rgb, known, pairs.matrix)
+        self.validation = luma, rgb, known
         self.steps_per_epoch = steps_per_epoch(len(self.training[0]), options)
         self.identity = {
             "training pairs": len(self.training[0]),

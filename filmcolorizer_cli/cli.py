@@ -51,7 +51,7 @@ from filmcolorizer_cli.options import (
     parse_split,
     time_option,
 )
-from filmcolorizer_cli.stopping import INTERRUPTED, TERMINATED, check_signals
+from filmcolorizer_cli.stopping import HUNG_UP, INTERRUPTED, TERMINATED, check_signals
 from filmcolorizer_cli.targets import (
     beside,
     check_ending,
@@ -96,7 +96,7 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.weights import Model
 
 MOST_LINES = 8640  # of stills
-ENOUGH_OF_SPLIT = 0.4  # of the pairs that the training part was to have; with less it is told
+ENOUGH_OF_SPLIT = 0.45  # of the pairs that a part was to have; with less it is told
 LACK_OF_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.I)
 STOPPED = "stopped; no unfinished file was left behind"
 DEMO_MOMENTS_SECONDS = (1.0, 3.0, 5.0)  # of the sample film, one of each shot
@@ -131,7 +131,7 @@ class Commands(TyperGroup):
             console.fail(STOPPED)
             raise typer.Exit(INTERRUPTED) from None
         except SystemExit as stop:
-            if stop.code == TERMINATED:
+            if stop.code in (TERMINATED, HUNG_UP):
                 console.fail(STOPPED)
             raise
 
@@ -154,9 +154,11 @@ def _choose_split(folder: Pairs, wanted: tuple[float, ...] | str) -> Split:
     return InterleavedSplit(folder.every) if wanted == "interleaved" else Undivided()
 
 
-def _asked(sizes: tuple[float, ...], folder: Pairs) -> float:
-    """How many pairs the training part is to have, by shares or by counts."""
-    return sizes[0] * (len(folder.pairs) if len(sizes) == 3 else 1)
+def _is_far(sizes: tuple[float, ...], found: list[int]) -> bool:
+    """Whether a part has far fewer pairs than it was to have, by shares or by counts."""
+    unit = sum(found) if len(sizes) == 3 else 1
+    pairs = zip(sizes, found, strict=False)  # how many are to test follows from two counts
+    return any(count < ENOUGH_OF_SPLIT * size * unit for size, count in pairs)
 
 
 def _print_version(wanted: bool) -> None:
@@ -267,8 +269,8 @@ def sync(
         laid_upon = syncing.laid_upon(bw_film, color_film, sync_map)
         if laid_upon is None:
             console.note(
-                "the pictures do not look alike at this offset, and are laid upon each other whole;"
-                " look at them with --preview FILE.png"
+                "the pictures do not look alike at this offset, so each is taken to fill the"
+                " other's frame; look at them with --preview FILE.png"
             )
         sync_map = laid_upon or sync_map
     else:
@@ -548,15 +550,15 @@ def train(
         seed=seed,
     )
     for still in foreign_stills(folder):
-        console.note(f"{still} does not show what its grey still does; look at it, or delete both")
+        console.note(f"{still} does not show what its grey still does; mend it, or delete the pair")
+    if isinstance(wanted, tuple) and _is_far(wanted, [count, *others]):
+        console.note(
+            f"the film's shots do not allow the split {split}; extract pairs of a longer part, or"
+            " give --split interleaved where the coloured copy covers the whole film"
+        )
     if not as_json:
         rest = "" if is_painted else f"; {others[0]} for validation, {others[1]} to test"
         console.note(f"learning from {counted(count, 'pair')}{rest}")
-        if isinstance(wanted, tuple) and count < ENOUGH_OF_SPLIT * _asked(wanted, folder):
-            console.note(
-                f"the film's shots allow no split nearer to {split}; extract pairs of a longer"
-                " part, or give --split interleaved where the coloured copy covers the whole film"
-            )
     called = str(Path(first).resolve()) if Path(first).is_file() else first
     steps = training.train(
         network, folder, parts, options, output, device=where, init=called, resume=resume
@@ -1192,7 +1194,7 @@ def _evaluate_films(
         try:
             *_, result = console.track(frames, total, f"comparing {film.path.name}")
         except VideoError as error:
-            if film is films[-1] and not results:
+            if error.lack_of_room or (film is films[-1] and not results):
                 raise
             console.fail(str(error))
             continue
@@ -1201,7 +1203,7 @@ def _evaluate_films(
     if report is not None:
         from filmcolorizer_cli.evaluation_page import made_by, save_films_page
 
-        told = {"films": ", ".join(str(film.path) for film in films), **asdict(options)}
+        told = {"films": ", ".join(str(film.path) for film, _ in results), **asdict(options)}
         made = made_by(model, device.type, told)
         with _report_page(report) as page:
             save_films_page(results, network, options, device, page, made)

@@ -23,6 +23,7 @@ from filmcolorizer_cli.files import (
 from filmcolorizer_cli.video import PLAIN, TIMELINE_FRAME_RATE, Coding, DeepPlane, FieldOrder, Film
 
 FIELDS = {"top": "tff", "bottom": "bff"}  # ffmpeg's names of which comes first
+FIELD_ENCODERS = frozenset({"libx264", "prores_ks", "ffv1"})
 # x264's presets, which x265 has as well, and those of SVT-AV1 that come nearest.
 PRESETS = {
     "ultrafast": 12,
@@ -296,10 +297,7 @@ class PictureWriter:
         options = dict(encoding.options)
         if fields in FIELDS:
             shown = shown.filter("setfield", mode=FIELDS[fields])
-            if encoding.encoder is None:  # some of others refuse it
-                options["flags"] = "+ilme+ildct"
-            if options["c:v"] == "libx264" and fields == "bottom":  # for the stream as a whole
-                options["x264-params"] = "bff=1"
+            options |= _field_options(options["c:v"], fields, source.height + self._more_rows)
         self._output = ffmpeg.output(
             shown, local_file(self._temporary), format=codec.segment_muxer, **options
         ).overwrite_output()
@@ -348,6 +346,15 @@ class PictureWriter:
 
     def _failure(self) -> VideoError:
         return cannot_write_film(self.target, self._process.last_words())
+
+
+def _field_options(encoder: str, fields: FieldOrder, height: int) -> dict[str, str]:
+    """ffmpeg's options by which an encoder, where it can, keeps the two fields apart."""
+    if encoder == "libx264" and height % 4:  # which it refuses to
+        return {}
+    flags = {"flags": "+ilme+ildct"} if encoder in FIELD_ENCODERS else {}
+    # x264 tells the order of the stream as a whole as well.
+    return flags | ({"x264-params": "bff=1"} if (encoder, fields) == ("libx264", "bottom") else {})
 
 
 def cannot_write_film(target: Path, last_words: str) -> VideoError:

@@ -97,8 +97,8 @@ def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
     film, count = about.get("film", {}), about.get("pairs", 0)
     if not isinstance(film, dict) or not isinstance(count, int):
         raise WeightsError(
-            f"the weights tell of no film and pairs that they were trained on ({film}, {count});"
-            " they are damaged, so give others with --model"
+            f"what the weights tell of the film that they were trained on is damaged ({film},"
+            f" {count} pairs); give others with --model"
         )
     if any(film.get(key) != pairs.film.get(key) for key in ("frame_rate", "duration_seconds")):
         return split_by_time(pairs.pairs)
@@ -139,7 +139,7 @@ def evaluate(
     done = 0
     for part, chosen in members.items():
         for start in range(0, len(chosen), BATCH_SIZE):
-            luma, truth, known = read_batch(pairs, chosen[start : start + BATCH_SIZE])
+            luma, truth, known = read_batch(pairs, chosen[start : start + BATCH_SIZE], network)
             output = predict_rgb(folded, luma, pairs.aspect_ratio, device, pairs.matrix)
             if size is not None:
                 width, height = still_size(size, pairs.aspect_ratio)
@@ -198,15 +198,18 @@ def predict_rgb(
     return on_luma(rgb, luma, matrix)
 
 
-def read_batch(pairs: Pairs, chosen: list[Pair]) -> tuple[Tensor, Tensor, Tensor]:
+def read_batch(pairs: Pairs, chosen: list[Pair], network: Network) -> tuple[Tensor, Tensor, Tensor]:
     """Luma (B, 1, H, W), R'G'B' (B, 3, H, W) and where that is known (B, 1, H, W), in [0, 1].
 
-    The colours are those that the network is to come near; see `pairs.true_colors`.
+    The colours are those that the network is to come near: `pairs.true_colors`, or for `classic`,
+    which paints luma as well, the colour stills as they are.
     """
     grey, color, known = (np.stack(planes) for planes in zip(*map(pairs.read, chosen), strict=True))
     planes = (grey[..., None], color, known[..., None])
     luma, rgb, where = (torch.from_numpy(p).permute(0, 3, 1, 2).float() / 255 for p in planes)
-    return luma, true_colors(luma, rgb, where, pairs.matrix), where
+    if not isinstance(network, ClassicNetwork):
+        rgb = true_colors(luma, rgb, where, pairs.matrix)
+    return luma, rgb, where
 
 
 def _measure(luma: Tensor, output: Tensor, truth: Tensor, known: Tensor) -> Tensor:

@@ -265,7 +265,7 @@ def _stills(
 def _slide(
     score: PairScore, rank: str, pairs: Pairs, ready: Network, device: torch.device
 ) -> Slide:
-    luma, truth, known = read_batch(pairs, [score.pair])
+    luma, truth, known = read_batch(pairs, [score.pair], ready)
     output = predict_rgb(ready, luma, pairs.aspect_ratio, device, pairs.matrix)
     pictures = [
         _displayed(picture, pairs.aspect_ratio)

@@ -105,8 +105,8 @@ class Sampling:
         duration_seconds: how much of the film; to its end when not given.
         rate: seconds of the film that pass in a second of ``frame_rate``.
         every: keep one frame of so many.
-        cuts_file: a file into which the times of shot changes are written, in seconds from
-            ``start_seconds``; see `read_cuts`.
+        cuts_file: a file into which the numbers of frames are written that begin a shot, from
+            ``start_seconds`` on; see `read_cuts`.
         ticks: read the frames that are stored from the first of these times on and before the
             second, where there is one, in ticks of the film's time base as `uneven_ticks` gives
             them, whatever the rate and times above.
@@ -277,7 +277,8 @@ def cannot_note(film: Film, notes: Path, reason: str) -> VideoError:
 def read_ticks(path: Path) -> list[int]:
     """The times in a file that a reader wrote, ascending, in ticks of what it counted in.
 
-    That is the film's time base for the file that a `Sampling` named.
+    That is the film's time base for the ``ticks_file`` of a `Sampling`, and a frame for its
+    ``cuts_file``.
     """
     if not path.is_file():
         return []

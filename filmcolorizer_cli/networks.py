@@ -17,7 +17,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from filmcolorizer_cli.color import half_size, resize, rgb_to_ycbcr, ycbcr_to_rgb
+from filmcolorizer_cli.color import (
+    WORKING_MATRIX,
+    half_size,
+    on_luma,
+    resize,
+    rgb_to_ycbcr,
+    ycbcr_to_rgb,
+)
 from filmcolorizer_cli.errors import OptionError, WeightsError
 
 # EfficientNet-Lite0 (Tan and Le 2019, the Lite variant without squeeze-and-excitation): expansion,
@@ -327,10 +334,14 @@ class FilmNetwork(nn.Module):
         chroma: Tensor = self(luma).float()
         return chroma.clamp(-0.5, 0.5)
 
-    def predict_rgb(self, luma: Tensor) -> Tensor:
-        """R'G'B' (B, 3, H, W) in [0, 1] for luma (B, 1, H, W): the luma itself, coloured."""
+    def predict_rgb(self, luma: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
+        """R'G'B' (B, 3, H, W) in [0, 1] for luma (B, 1, H, W): the luma itself, coloured.
+
+        Args:
+            matrix: by which it is the luma of colours, a key of ``color.MATRICES``.
+        """
         chroma = resize(self.predict_chroma(luma), *luma.shape[-2:])
-        return ycbcr_to_rgb(torch.cat((luma, chroma), dim=1)).clamp(0, 1)
+        return on_luma(ycbcr_to_rgb(torch.cat((luma, chroma), dim=1)), luma, matrix)
 
 
 def _light(luma: Tensor) -> Tensor:
@@ -391,8 +402,11 @@ class ClassicNetwork(nn.Module):
         # The 1x1 convolution and the upsampling commute; in this order it costs a quarter.
         return resize(self.head(x), *rgb.shape[-2:])
 
-    def predict_rgb(self, luma: Tensor) -> Tensor:
-        """R'G'B' (B, 3, H, W) in [0, 1] for luma (B, 1, H, W), as the network paints it."""
+    def predict_rgb(self, luma: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
+        """R'G'B' (B, 3, H, W) in [0, 1] for luma (B, 1, H, W), as the network paints it.
+
+        In no matrix: it paints luma as well.
+        """
         rgb: Tensor = self(luma.expand(-1, 3, -1, -1) * 2 - 1).float()
         return (rgb / 2 + 0.5).clamp(0, 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from fractions import Fraction
@@ -92,7 +93,8 @@ def _exact_rate(text: str, forms: str) -> Fraction:
     # 23.976, 29.97 and 59.94 stand for these; a fraction says what it means.
     ntsc = Fraction(round(rate) * 1000, 1001)
     places = len(text.partition(".")[2])
-    if places and rate.denominator > 1 and round(ntsc, places) == rate:
+    cut_off = Fraction(math.floor(ntsc * 10**places), 10**places) if places > 1 else None
+    if places and rate.denominator > 1 and rate in (round(ntsc, places), cut_off):
         return ntsc
     return rate.limit_denominator(LARGEST_DENOMINATOR)
 

@@ -193,7 +193,8 @@ def draw_samples(pairs: Pairs, split: Split, network: Network, device: torch.dev
     for part in split.measured:
         members = pairs.part(part, split)
         spread = np.linspace(0, len(members) - 1, min(SAMPLES_PER_PART, len(members)))
-        luma, truth, known = read_batch(pairs, [members[round(float(index))] for index in spread])
+        chosen = [members[round(float(index))] for index in spread]
+        luma, truth, known = read_batch(pairs, chosen, ready)
         output = predict_rgb(ready, luma, pairs.aspect_ratio, device, pairs.matrix)
         for label, pictures in (("grey", luma), ("output", output), ("truth", truth * known)):
             rows.append((f"{part}: {label}", _strip(pictures, pairs.aspect_ratio)))

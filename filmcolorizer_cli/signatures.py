@@ -89,20 +89,15 @@ def read_signatures(bw: Film, color: Film, *, track: Track) -> tuple[Signatures,
         return films[0].signatures(), films[1].signatures()
 
 
-def read_moments(film: Film, moments_seconds: Iterable[float]) -> Frames:
-    """Small pictures (N, 768) of some moments, which are sought; black beyond the film's end.
+def read_moment(film: Film, seconds: float) -> Frames:
+    """The small picture (768,) of one moment, which is sought; black beyond the film's end.
 
     Raises:
-        VideoError: the film cannot be read.
+        VideoError: the film cannot be read there.
     """
-    one_frame = float(1 / film.frame_rate)
-    pictures = []
-    for seconds in moments_seconds:
-        sampling = Sampling(WIDTH, HEIGHT, film.frame_rate, seconds, one_frame)
-        with closing(read_luma(film, sampling)) as frames:
-            picture = next(frames, np.full((HEIGHT, WIDTH), BLACK, np.uint8))
-        pictures.append(picture.reshape(-1))
-    return np.stack(pictures)
+    sampling = Sampling(WIDTH, HEIGHT, film.frame_rate, seconds, float(1 / film.frame_rate))
+    with closing(read_luma(film, sampling)) as frames:
+        return next(frames, np.full((HEIGHT, WIDTH), BLACK, np.uint8)).reshape(-1)
 
 
 class _Reading:

@@ -12,6 +12,7 @@ from types import FrameType
 # The exit codes that shells give to what these signals ended.
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
+HUNG_UP = 129  # SIGHUP's, which Windows does not know
 # What else ends a program; Windows knows no closed terminal. They are left alone where they are
 # ignored, as under nohup.
 _SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from filmcolorizer_cli import alignment
 from filmcolorizer_cli.alignment import Stretch
-from filmcolorizer_cli.errors import OptionError, SyncError, reason_of
+from filmcolorizer_cli.errors import OptionError, SyncError, VideoError, reason_of
 from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.registration import (
     Comparison,
@@ -26,7 +27,7 @@ from filmcolorizer_cli.registration import (
     split_by_picture,
     unlikeness,
 )
-from filmcolorizer_cli.signatures import Signatures, Track, read_moments, read_signatures
+from filmcolorizer_cli.signatures import Signatures, Track, read_moment, read_signatures
 from filmcolorizer_cli.video import Film
 
 SHORTEST_FILM_SECONDS = 2.0  # that can be lined up
@@ -44,7 +45,7 @@ FLAT_RANGE = 8  # luma codes; what changes less shows nothing, whatever its nois
 MAX_HELD_CHANGE = 8  # luma codes on average, within which a frame still shows what one before did
 ROOM_SECONDS = 0.5  # by which a segment may end after its film, whose duration is a rough one
 LOWEST_SCALE = 0.2  # of times and pictures, that a map may have; and 5 times
-STATED_LOOKS = 16  # at films whose offset is stated
+STATED_LOOKS, FEWEST_LOOKS = 16, 4  # at films whose offset is stated
 MOST_UNLIKE = 0.3  # of pictures there that show the same, by `registration.unlikeness`
 NOT_MOVED = 0.0015  # parts of the picture; less is within what is measured, and better left alone
 DIGITS = 6  # of times and places in a map
@@ -428,16 +429,22 @@ def constant_offset(bw: Film, color: Film, offset: int, confidence: float) -> Sy
 def laid_upon(bw: Film, color: Film, sync_map: SyncMap) -> SyncMap | None:
     """A map of one segment, whose times were stated, with how the pictures lie upon each other.
 
+    Where the films are damaged, or show nothing, it is as it was.
+
     Returns:
         None where they do not look alike at these times, however they are laid.
-
-    Raises:
-        VideoError: a film cannot be read.
     """
     [segment] = sync_map.segments
     looks = np.linspace(segment.bw_start_seconds, segment.bw_end_seconds, STATED_LOOKS + 2)[1:-1]
-    bw_frames = read_moments(bw, looks.tolist())
-    color_frames = read_moments(color, map(segment.color_seconds, looks.tolist()))
+    seen = []
+    for seconds in looks.tolist():
+        with suppress(VideoError):  # an offset is stated where a film cannot be read as a whole
+            pictures = read_moment(bw, seconds), read_moment(color, segment.color_seconds(seconds))
+            if min(picture.std() for picture in pictures) > FLAT_RANGE:
+                seen.append(pictures)
+    if len(seen) < FEWEST_LOOKS:
+        return sync_map
+    bw_frames, color_frames = (np.stack(frames) for frames in zip(*seen, strict=True))
     placement = place(bw_frames, color_frames)
     if unlikeness(bw_frames, color_frames, placement) > MOST_UNLIKE:
         return None

@@ -18,7 +18,6 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from filmcolorizer_cli import metrics, weights
 from filmcolorizer_cli.batches import Batch, BatchSource, PairSource
-from filmcolorizer_cli.color import on_luma
 from filmcolorizer_cli.errors import OptionError, TrainingError
 from filmcolorizer_cli.history import (
     Epoch,
@@ -323,10 +322,8 @@ class Trainer:
         network = for_inference(network.eval(), self.device)
         for luma, rgb, known in self.source.validation_batches():
             with autocast(self.device):
-                output = network.predict_rgb(luma.to(self.device)).cpu()
-            if isinstance(network, FilmNetwork):  # the other one paints luma as well
-                output = on_luma(output, luma, self.source.matrix)
-            yield output, rgb, known
+                output = network.predict_rgb(luma.to(self.device), self.source.matrix)
+            yield output.cpu(), rgb, known
 
     def _move(self, batch: Batch) -> Batch:
         luma, rgb, known = batch
@@ -381,7 +378,8 @@ def train(
         FilmColorizerError: weights or checkpoint cannot be written.
     """
     height, width = network.config.working_size(pairs.aspect_ratio)
-    source = PairSource(pairs, split, options, height=height, width=width)
+    paints_luma = isinstance(network, ClassicNetwork)
+    source = PairSource(pairs, split, options, height=height, width=width, paints_luma=paints_luma)
     checkpoint = checkpoint_file(output)
     trainer = Trainer(network, source, options, checkpoint=checkpoint, device=device, init=init)
     if resume:

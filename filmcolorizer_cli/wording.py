@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 FILM_COLUMNS = ("", "PSNR, dB", "over grey", "colourfulness", "flicker", "CDC")
 
+LONGEST_UNTOLD_SECONDS = 0.3  # of a recording, before its first picture that can be decoded
+
 T = TypeVar("T")
 
 
@@ -129,6 +131,9 @@ def describe_more(
     ) -> str:
         return "; ".join(f"{describe(it)} {'kept' if is_held(it) else lost}" for it in things)
 
+    unseen = film.start_seconds - film.stored_from_seconds
+    if unseen > LONGEST_UNTOLD_SECONDS and not start_seconds:
+        facts.append(("begin", f"{unseen:.2f} s left out, since they cannot be decoded"))
     if film.subtitles:
         facts.append(("subtitles", fates(film.subtitles, _describe_track, container.holds)))
     if film.chapters:

@@ -1790,7 +1790,7 @@ def test_train_tells_of_a_still_that_shows_something_else(own_pairs: Pairs) -> N
     still = own_pairs.folder / "color" / "000005.png"
     still.write_bytes((own_pairs.folder / "color" / "000020.png").read_bytes())
     said = run("train", own_pairs.folder, "--arch", "classic", *QUICK_TRAINING).stderr
-    assert f"{still} does not show what its grey still does; look at it, or delete both" in said
+    assert f"{still} does not show what its grey still does; mend it, or delete the pair" in said
 
 
 def test_train_tells_when_the_shots_allow_no_split_that_is_near(own_pairs: Pairs) -> None:
@@ -1801,10 +1801,12 @@ def test_train_tells_when_the_shots_allow_no_split_that_is_near(own_pairs: Pairs
         entry["shot"] = 1 + min(number // 2, 2)
     index_file.write_text(json.dumps(index))
     said = run("train", own_pairs.folder, "--arch", "classic", *QUICK_TRAINING).stderr
-    assert "the film's shots allow no split nearer to 70,15,15; extract pairs of a longer" in said
+    assert (
+        "the film's shots do not allow the split 70,15,15; extract pairs of a longer part" in said
+    )
     said = run("train", own_pairs.folder, "--split", "2,2", "--arch", "classic", "--overwrite",
                *QUICK_TRAINING).stderr  # fmt: skip
-    assert "allow no split" not in said
+    assert "do not allow the split" not in said
 
 
 def test_eval_refuses_an_empty_split() -> None:

@@ -253,6 +253,21 @@ def test_evaluate_takes_classic_at_its_word(pairs: Pairs) -> None:
         assert result.network[part].mse == pytest.approx(np.mean(errors), rel=1e-4)
 
 
+def test_evaluate_compares_classic_with_the_stills_as_they_are(own_pairs: Pairs) -> None:
+    """It learns the brightness of the copy as well."""
+    for pair in own_pairs.pairs:
+        for side in ("bw", "color"):
+            still = (
+                np.full((32, 43), 90, np.uint8)
+                if side == "bw"
+                else np.full((32, 43, 3), 180, np.uint8)
+            )
+            Image.fromarray(still).save(own_pairs.folder / side / f"{pair.name}.png")
+    result = evaluated(own_pairs, constant(build(ClassicConfig(size=32)), *[180 / 127.5 - 1] * 3))
+    assert result.network["test"].mse == pytest.approx(0, abs=1e-4)
+    assert result.baseline["test"].mse == pytest.approx((90 / 127.5) ** 2, rel=1e-3)
+
+
 def test_evaluate_uses_the_split_that_it_is_given(pairs: Pairs) -> None:
     result = evaluated(pairs, vivid_network(), TimeSplit(1.0, 5.0))
     assert [result.network[part].pairs for part in PARTS] == [4, 16, 4]
@@ -341,7 +356,7 @@ def test_split_for_refuses_what_is_no_split(split: object, pairs: Pairs) -> None
 @pytest.mark.parametrize("damage", [{"film": "a"}, {"film": None}, {"pairs": "8"}])
 def test_split_for_refuses_what_is_no_film(damage: dict[str, Any], pairs: Pairs) -> None:
     about = {"split": {"split": "none"}, "film": pairs.film, "pairs": 8, **damage}
-    with pytest.raises(WeightsError, match=r"of no film and pairs .*; they are damaged, so give"):
+    with pytest.raises(WeightsError, match=r"of the film that they were trained on is damaged"):
         split_for(pairs, about)
 
 

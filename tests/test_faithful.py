@@ -166,6 +166,14 @@ def test_interlaced_ntsc(recipe: Path, vivid_weights: Path) -> None:
     assert are_flagged(output.path) == {False}
 
 
+def test_fields_of_a_height_that_x264_keeps_whole(recipe: Path, vivid_weights: Path) -> None:
+    """NTSC's 486 lines are no multiple of 4."""
+    woven = "fps=60000/1001,scale=120:486,tinterlace=interleave_top,setfield=tff"
+    film = make("film.mov", "-c:v", "prores_ks", "-flags", "+ilme+ildct", filters=woven)
+    output = colorized(film, vivid_weights, "--fps", "source", "--deinterlace", "off")
+    assert_looks_the_same(film, output.path, layout="yuv420p10le")
+
+
 @pytest.mark.parametrize("first", ["top", "bottom"])
 @pytest.mark.parametrize(
     ("codec", "ending"), [("h264", "mp4"), ("h264", "mkv"), ("prores", "mov"), ("ffv1", "mkv")]

@@ -16,6 +16,7 @@ from filmcolorizer_cli.options import parse_frame_rate, parse_seconds, parse_spl
         ("24000/1001", Fraction(24000, 1001)),
         ("23.976", Fraction(24000, 1001)),
         ("23.98", Fraction(24000, 1001)),
+        ("23.97", Fraction(24000, 1001)),
         ("29.97", Fraction(30000, 1001)),
         ("59.94", Fraction(60000, 1001)),
         ("12.5", Fraction(25, 2)),

@@ -468,6 +468,17 @@ def test_laid_upon_finds_the_crop_of_a_stated_offset(tmp_path: Path) -> None:
     np.testing.assert_allclose(segment.area, (0.05, 0.05, 0.95, 0.95), atol=0.01)
 
 
+def test_laid_upon_of_what_cannot_be_compared_is_as_it_was(tmp_path: Path) -> None:
+    """A film that is damaged almost throughout, and one that shows nothing."""
+    data = SAMPLE_FILM.read_bytes()
+    cut, grey = tmp_path / "cut.mp4", tmp_path / "grey.mp4"
+    cut.write_bytes(data[: len(data) // 6])
+    run_ffmpeg("-f", "lavfi", "-i", "color=gray:s=64x48:d=6:r=24", *X264, grey)
+    for bw in (probe(cut), probe(grey)):
+        stated = constant_offset(bw, probe(SAMPLE_FILM), 0, 1.0)
+        assert laid_upon(bw, probe(SAMPLE_FILM), stated) == stated
+
+
 def test_laid_upon_of_pictures_that_are_not_alike_is_none(bunny: Path, tmp_path: Path) -> None:
     bw, color = probe(SAMPLE_FILM), probe(bunny)
     assert laid_upon(bw, color, constant_offset(bw, color, 0, 1.0)) is None
