@@ -644,7 +644,7 @@ def squared_errors(pairs: Pairs, chosen: list[Pair], network: Network) -> np.nda
     """Of each picture as the network colours it, on R'G'B' in [0, 1]."""
     errors = []
     for begin in range(0, len(chosen), 32):
-        luma, truth, _ = read_batch(pairs, chosen[begin : begin + 32])
+        luma, truth, _ = read_batch(pairs, chosen[begin : begin + 32], network)
         output = predict_rgb(network.eval(), luma, pairs.aspect_ratio, CPU)
         errors.append(np.square(output.numpy() - truth.numpy()).mean(axis=(1, 2, 3)))
     return np.concatenate(errors)
