@@ -323,6 +323,15 @@ def test_sync_takes_a_stated_offset(
     assert apart == pytest.approx(frames / 24)
 
 
+def test_sync_tells_where_the_pictures_are_not_alike(bunny: Path) -> None:
+    result = run("sync", SAMPLE_FILM, bunny, "--offset", 0)
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "the pictures do not look alike at this offset, so each is taken to fill the other's frame;"
+        " look at them with --preview FILE.png\n"
+    )
+
+
 def test_sync_writes_a_preview_and_both_films_aligned(versions: tuple[Path, Path]) -> None:
     pictures = ("--preview", "p.png", "--render", "both")
     result = run("sync", *versions, "--offset", "-24", *pictures)
