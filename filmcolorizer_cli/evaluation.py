@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from filmcolorizer_cli import metrics
-from filmcolorizer_cli.color import WORKING_MATRIX, on_luma, resize, unmixed, ycbcr_to_rgb
+from filmcolorizer_cli.color import WORKING_MATRIX, colored, resize, unmixed
 from filmcolorizer_cli.errors import PairsError, WeightsError
 from filmcolorizer_cli.networks import ClassicNetwork, Network, autocast, for_inference
 from filmcolorizer_cli.pairs import (
@@ -193,9 +193,7 @@ def predict_rgb(
         if isinstance(network, ClassicNetwork):
             return resize(network.predict_rgb(small).cpu(), height, width)
         chroma = network.predict_chroma(small).cpu()
-    chroma = fit_chroma(luma, chroma)
-    rgb = ycbcr_to_rgb(torch.cat((luma, resize(chroma, height, width)), dim=1))
-    return on_luma(rgb, luma, matrix)
+    return colored(luma, fit_chroma(luma, chroma), matrix)
 
 
 def read_batch(pairs: Pairs, chosen: list[Pair], network: Network) -> tuple[Tensor, Tensor, Tensor]:

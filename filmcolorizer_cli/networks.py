@@ -19,11 +19,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from filmcolorizer_cli.color import (
     WORKING_MATRIX,
+    colored,
     half_size,
-    on_luma,
     resize,
     rgb_to_ycbcr,
-    ycbcr_to_rgb,
 )
 from filmcolorizer_cli.errors import OptionError, WeightsError
 
@@ -340,8 +339,7 @@ class FilmNetwork(nn.Module):
         Args:
             matrix: by which it is the luma of colours, a key of ``color.MATRICES``.
         """
-        chroma = resize(self.predict_chroma(luma), *luma.shape[-2:])
-        return on_luma(ycbcr_to_rgb(torch.cat((luma, chroma), dim=1)), luma, matrix)
+        return colored(luma, self.predict_chroma(luma), matrix)
 
 
 def _light(luma: Tensor) -> Tensor:
