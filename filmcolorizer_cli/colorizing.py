@@ -44,12 +44,11 @@ from filmcolorizer_cli.propagation import Propagator
 from filmcolorizer_cli.segments import (
     Parts,
     Segment,
-    check_unchanged,
     encoder_of_parts,
-    identity_of,
     parts_folder,
     plan_segments,
 )
+from filmcolorizer_cli.sources import Source
 from filmcolorizer_cli.survey import Survey, Track, survey
 from filmcolorizer_cli.video import DeepPlane, FieldOrder, Film, Spans
 from filmcolorizer_cli.weights import checksum, read_tensors, write_tensors
@@ -155,7 +154,9 @@ def colorize(
     if options.encoding.encoder is not None or not came_along():
         check_encoder(options.encoding)
     ending = CODECS[options.encoding.codec].endings[0]
-    parts = Parts(target, _begun_with(film, network, options), ending, overwrite=overwrite)
+    source = Source(film)
+    begun_with = _begun_with(source, network, options)
+    parts = Parts(target, begun_with, ending, overwrite=overwrite)
     if parts.discarded:
         note(f"starting anew: the interrupted rendering was begun with {parts.discarded}")
     elif parts.frames_done:
@@ -164,10 +165,11 @@ def colorize(
         ticks = _part_of(film, options) if options.keeps_times else None
         if not parts.segments:
             _begin(parts, film, ticks, options, note, track)
-        job = _job(parts, film, ticks, network, options, device, note)
+        job = _job(parts, source, ticks, network, options, device, note)
         yield from _render(parts, job, workers)
         if not parts.frames_done:
             raise no_picture(film, options.start_seconds)
+        source.check()
         join_film(
             parts.files,
             target,
@@ -234,7 +236,7 @@ def _begin(
 
 def _job(
     parts: Parts,
-    film: Film,
+    source: Source,
     ticks: list[int] | None,
     network: Network,
     options: ColorizeOptions,
@@ -242,9 +244,9 @@ def _job(
     note: Callable[[str], object],
 ) -> _Job:
     """What the rendering of a film needs to know, by what was found when it was begun."""
-    found = Survey.of(parts.known["survey"])
+    film, found = source.film, Survey.of(parts.known["survey"])
     return _Job(
-        film,
+        source,
         for_inference(network, device),
         options,
         device,
@@ -408,7 +410,7 @@ class _Job:
             them.
     """
 
-    film: Film
+    source: Source
     network: Network
     options: ColorizeOptions
     device: torch.device
@@ -418,6 +420,11 @@ class _Job:
     damage: Spans | None
     ticks: Sequence[int] | None
     batch_size: BatchSize
+
+    @property
+    def film(self) -> Film:
+        """What is rendered."""
+        return self.source.film
 
     @property
     def field_order(self) -> FieldOrder:
@@ -635,7 +642,7 @@ def _colorize_segment(
     try:
         return (yield from _write_segment(parts, segment, job, wait))
     except VideoError:
-        check_unchanged(job.film, parts.begun_with)  # which explains more than what ffmpeg says
+        job.source.check()  # which explains more than what ffmpeg says
         raise
 
 
@@ -671,7 +678,8 @@ def _write_segment(
             for luma, chroma in chain((first,), colored):
                 writer.write(luma, chroma)
                 yield
-        check_unchanged(job.film, parts.begun_with)
+        begin, seconds = sampling.start_seconds, sampling.duration_seconds
+        job.source.check_between(begin, math.inf if seconds is None else begin + seconds)
         if propagator is not None and parts.leaves_colors(segment):
             planes = {k: torch.from_numpy(v) for k, v in propagator.planes().items()}
             known = {"first_frame": str(segment.first_frame)}  # a file of nothing is not read
@@ -718,10 +726,10 @@ def _keep_or_paint(
             yield from _paint(lumas, first[0], job, propagator)
 
 
-def _begun_with(film: Film, network: Network, options: ColorizeOptions) -> dict[str, Any]:
+def _begun_with(source: Source, network: Network, options: ColorizeOptions) -> dict[str, Any]:
     """What decides how the segments look, by name."""
     return {
-        **identity_of(film),
+        **source.identity,
         "frame rate": str(options.encoding.frame_rate),
         **options.encoding.options,
         "start": options.start_seconds,

@@ -7,14 +7,13 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
-from filmcolorizer_cli.errors import FilmColorizerError, VideoError
+from filmcolorizer_cli.errors import FilmColorizerError
 from filmcolorizer_cli.files import cannot_write, check_folder, followed, replacing
-from filmcolorizer_cli.video import Film, count_pictures, sequence_files
+from filmcolorizer_cli.video import count_pictures
 
 _FORMAT_NAME = "filmcolorizer-parts/"
 _FORMAT = f"{_FORMAT_NAME}6"
@@ -305,46 +304,9 @@ def parts_folder(target: Path) -> Path:
     return film.with_name(f"{film.name}.parts")
 
 
-def identity_of(film: Film) -> dict[str, Any]:
-    """Plain values that change when a film file does."""
-    if film.first_number is None:
-        stat = film.path.stat()
-        changed = datetime.fromtimestamp(stat.st_mtime_ns / 1e9, timezone.utc).isoformat(" ")
-        return {"source's size": stat.st_size, "source's time of change": changed}
-    stats = [path.stat() for path in sequence_files(film.path).values()]
-    return {
-        "source's pictures": len(stats),
-        "source's first number": film.first_number,
-        "source's frame rate": str(film.frame_rate),
-        "source's size": sum(stat.st_size for stat in stats),
-        "source's time of change": sum(stat.st_mtime_ns for stat in stats),
-    }
-
-
 def encoder_of_parts(target: Path) -> str | None:
     """The encoder that an interrupted rendering of this target was begun with, if there is one."""
     with suppress(OSError, KeyError, TypeError, ValueError):
         manifest = json.loads((parts_folder(target) / _MANIFEST).read_text())
         return str(manifest["begun_with"]["c:v"])
     return None
-
-
-def check_unchanged(film: Film, begun_with: dict[str, Any]) -> None:
-    """Make sure that a film is still the one that `identity_of` told of when a rendering began.
-
-    Raises:
-        VideoError: it is gone, or another.
-    """
-    try:
-        identity = identity_of(film)
-    except OSError as error:
-        raise VideoError(
-            f"{film.path} cannot be read any more ({error.strerror or error}); put it back, and"
-            " give the same command again, which goes on from there"
-        ) from None
-    if any(begun_with[name] != value for name, value in identity.items()):
-        raise VideoError(
-            f"{film.path} was changed while it was being read; put the former file back and give"
-            " the same command again, which goes on from there, or start anew with this one by"
-            " --overwrite"
-        )

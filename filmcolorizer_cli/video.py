@@ -195,35 +195,47 @@ def is_sequence(path: Path) -> bool:
     return bool(is_pattern) and not path.exists()
 
 
+def sequence_file(pattern: Path, number: int) -> Path:
+    """Where an image sequence has the picture of this number, if it has one."""
+    before, width, after = _parts_of(pattern)
+    return pattern.with_name(f"{before}{number:0{width}d}{after}")
+
+
+def _parts_of(pattern: Path) -> tuple[str, int, str]:
+    """What stands before the number in the names of pictures, its least digits, what behind."""
+    found = _NUMBER.fullmatch(pattern.name)
+    assert found is not None
+    before, after = (found[side].replace("%%", "%") for side in (1, 3))
+    return before, int(found[2] or 1), after
+
+
 def sequence_files(pattern: Path) -> dict[int, Path]:
     """The files of an image sequence by their numbers, which follow each other.
 
     Raises:
         VideoError: there are none, or one amid them is missing.
     """
-    found = _NUMBER.fullmatch(pattern.name)
-    assert found is not None
-    before, after = (found[side].replace("%%", "%") for side in (1, 3))
+    before, _, after = _parts_of(pattern)
     digits = re.compile(rf"{re.escape(before)}(\d+){re.escape(after)}", re.ASCII)
-    name_of = lambda number: f"{before}{number:0{int(found[2] or 1)}d}{after}"  # noqa: E731
     try:
-        names = [digits.fullmatch(path.name) for path in pattern.parent.iterdir()]
+        names = {path.name for path in pattern.parent.iterdir()}
     except OSError:
-        names = []
-    numbers = sorted(int(name[1]) for name in names if name and name[0] == name_of(int(name[1])))
-    if not numbers:
+        names = set()
+    numbers = sorted({int(found[1]) for found in map(digits.fullmatch, names) if found})
+    files = {number: sequence_file(pattern, number) for number in numbers}
+    files = {number: file for number, file in files.items() if file.name in names}
+    if not files:
         raise VideoError(
             f"no file is called like {pattern}; give the pattern of numbered pictures, as in"
             " frames/%05d.png for frames/00001.png"
         )
-    first = numbers[0]
-    for number in range(first, first + len(numbers)):
-        if number != numbers[number - first]:
+    for number in range(min(files), max(files)):
+        if number not in files:
             raise VideoError(
-                f"{pattern.with_name(name_of(number))} is missing amid the pictures of {pattern};"
+                f"{sequence_file(pattern, number)} is missing amid the pictures of {pattern};"
                 " put it back, or number them without gaps"
             )
-    return {number: pattern.with_name(name_of(number)) for number in numbers}
+    return files
 
 
 def probe(path: Path, *, sequence_rate: Fraction = TIMELINE_FRAME_RATE) -> Film:

@@ -1,22 +1,17 @@
 from __future__ import annotations
 
-import os
 import shutil
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from filmcolorizer_cli.errors import FilmColorizerError
 from filmcolorizer_cli.segments import (
     Parts,
     Segment,
-    identity_of,
     parts_folder,
     plan_segments,
 )
-from filmcolorizer_cli.video import probe
 from tests.conftest import file_size_limit, files_in
 
 BEGUN_WITH = {"crf": 18, "duration": None}
@@ -171,34 +166,3 @@ def test_parts_are_one_process_s_own(target: Path) -> None:
         opened(target)
     parts.close()
     opened(target).close()
-
-
-def test_identity_of_changes_with_the_file(plain_clip: Path, tmp_path: Path) -> None:
-    clip = tmp_path / "clip.mp4"
-    shutil.copy(plain_clip, clip)
-    film = probe(clip)
-    before = identity_of(film)
-    assert identity_of(film) == before
-    with clip.open("ab") as file:
-        file.write(b"more")
-    assert identity_of(film) != before
-
-
-@pytest.mark.parametrize("change", ["a picture", "its time", "one more", "the rate"])
-def test_identity_of_numbered_pictures_changes_with_each(change: str, tmp_path: Path) -> None:
-    for number in range(5, 9):
-        Image.new("L", (16, 12), number).save(tmp_path / f"{number:03d}.png")
-    film = probe(tmp_path / "%03d.png")
-    before = identity_of(film)
-    assert identity_of(film) == before
-    if change == "a picture":
-        noise = Image.effect_noise((16, 12), 50)
-        noise.save(tmp_path / "006.png")
-        os.utime(tmp_path / "006.png", (1, 1))
-    elif change == "its time":
-        os.utime(tmp_path / "006.png", (4e9, 4e9))
-    elif change == "one more":
-        (tmp_path / "009.png").hardlink_to(tmp_path / "008.png")
-    else:
-        film = probe(tmp_path / "%03d.png", sequence_rate=Fraction(18))
-    assert identity_of(film) != before

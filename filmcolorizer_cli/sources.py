@@ -1,0 +1,110 @@
+"""What a film is read from, and whether it is still what it was."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.video import Film, sequence_file, sequence_files
+
+MARGIN_SECONDS = 2.0  # which pictures may be read before and behind a span
+
+
+class _Stamp(NamedTuple):
+    """What changes when a file does."""
+
+    size: int
+    changed_ns: int  # since 1970
+
+
+class Source:
+    """The file of a film, or its numbered pictures, as they are now.
+
+    Attributes:
+        identity: plain values, by name, that change when any of them does.
+
+    Raises:
+        VideoError: one of them is gone.
+    """
+
+    def __init__(self, film: Film) -> None:
+        self.film = film
+        self._stamps = _stamps(_files(film))
+        self.identity = self._identity()
+
+    def _identity(self) -> dict[str, Any]:
+        stamps = self._stamps.values()
+        if self.film.first_number is None:
+            [stamp] = stamps
+            changed = datetime.fromtimestamp(stamp.changed_ns / 1e9, timezone.utc).isoformat(" ")
+            return {"source's size": stamp.size, "source's time of change": changed}
+        return {
+            "source's pictures": len(stamps),
+            "source's first number": self.film.first_number,
+            "source's frame rate": str(self.film.frame_rate),
+            "source's size": sum(stamp.size for stamp in stamps),
+            "source's time of change": sum(stamp.changed_ns for stamp in stamps),
+        }
+
+    def check(self) -> None:
+        """Make sure that nothing has changed since.
+
+        Raises:
+            VideoError: a file is gone, another, or new.
+        """
+        self._check(_files(self.film))
+
+    def check_between(self, begin: float, end: float) -> None:
+        """Make sure that nothing has changed of what is shown between two times, in seconds.
+
+        Of numbered pictures no others are looked at: there may be a hundred thousand, at the other
+        end of a network. That none came to them is seen by the number behind the last one.
+
+        Raises:
+            VideoError: a file is gone, another, or new.
+        """
+        files = list(self._stamps)
+        if self.film.first_number is not None:
+            behind = sequence_file(self.film.path, self.film.first_number + len(files))
+            first = math.floor((begin - MARGIN_SECONDS) * self.film.frame_rate)
+            last = min((end + MARGIN_SECONDS) * self.film.frame_rate, len(files))
+            files = files[max(first, 0) : math.ceil(last)]
+            files += [behind] if behind.exists() else []
+        self._check(files)
+
+    def _check(self, files: Iterable[Path]) -> None:
+        for file, stamp in _stamps(files).items():
+            if file not in self._stamps:
+                raise VideoError(
+                    f"{file} came to the others while they were being read; move it away and give"
+                    " the same command again, which goes on from there, or start anew with all of"
+                    " them by --overwrite"
+                )
+            if stamp != self._stamps[file]:
+                raise VideoError(
+                    f"{file} was changed while it was being read; put the former file back and"
+                    " give the same command again, which goes on from there, or start anew with"
+                    " this one by --overwrite"
+                )
+
+
+def _files(film: Film) -> list[Path]:
+    """All files that a film is read from, numbered pictures in their order."""
+    if film.first_number is None:
+        return [film.path]
+    return list(sequence_files(film.path).values())
+
+
+def _stamps(files: Iterable[Path]) -> dict[Path, _Stamp]:
+    try:
+        stats = [(file, file.stat()) for file in files]
+    except OSError as error:
+        raise VideoError(
+            f"{error.filename} cannot be read any more ({error.strerror or error}); put it back,"
+            " and give the same command again, which goes on from there"
+        ) from None
+    return {file: _Stamp(stat.st_size, stat.st_mtime_ns) for file, stat in stats}

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import os
+import shutil
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.sources import Source
+from filmcolorizer_cli.video import probe
+
+
+def numbered(folder: Path, count: int) -> Source:
+    """Of small pictures, from number 5 on, at one a second."""
+    for number in range(5, 5 + count):
+        Image.new("L", (16, 12), number).save(folder / f"{number:03d}.png")
+    return Source(probe(folder / "%03d.png", sequence_rate=Fraction(1)))
+
+
+def test_identity_of_changes_with_the_file(plain_clip: Path, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    shutil.copy(plain_clip, clip)
+    film = probe(clip)
+    before = Source(film).identity
+    assert Source(film).identity == before
+    with clip.open("ab") as file:
+        file.write(b"more")
+    assert Source(film).identity != before
+
+
+@pytest.mark.parametrize("change", ["a picture", "its time", "one more", "the rate"])
+def test_identity_of_numbered_pictures_changes_with_each(change: str, tmp_path: Path) -> None:
+    for number in range(5, 9):
+        Image.new("L", (16, 12), number).save(tmp_path / f"{number:03d}.png")
+    film = probe(tmp_path / "%03d.png")
+    before = Source(film).identity
+    assert Source(film).identity == before
+    if change == "a picture":
+        noise = Image.effect_noise((16, 12), 50)
+        noise.save(tmp_path / "006.png")
+        os.utime(tmp_path / "006.png", (1, 1))
+    elif change == "its time":
+        os.utime(tmp_path / "006.png", (4e9, 4e9))
+    elif change == "one more":
+        (tmp_path / "009.png").hardlink_to(tmp_path / "008.png")
+    else:
+        film = probe(tmp_path / "%03d.png", sequence_rate=Fraction(18))
+    assert Source(film).identity != before
+
+
+def test_check_between_looks_at_what_is_shown_there(tmp_path: Path) -> None:
+    source = numbered(tmp_path, 20)
+    source.check()
+    os.utime(tmp_path / "015.png", (1, 1))  # shown from 10 to 11 s
+    source.check_between(0, 5)
+    source.check_between(16, float("inf"))
+    for begin, end in ((8, 9), (10, 11), (0, float("inf"))):
+        with pytest.raises(VideoError, match=r"015\.png was changed while it was being read; put"):
+            source.check_between(begin, end)
+    with pytest.raises(VideoError, match=r"015\.png was changed while it was being read; put"):
+        source.check()
+
+
+def test_check_tells_which_picture_is_gone(tmp_path: Path) -> None:
+    source = numbered(tmp_path, 10)
+    (tmp_path / "014.png").unlink()
+    source.check_between(0, 3)
+    told = r"014\.png cannot be read any more \(No such file or directory\); put it back, and give"
+    with pytest.raises(VideoError, match=told):
+        source.check_between(5, 9)
+
+
+def test_check_tells_of_a_picture_that_came_to_the_others(tmp_path: Path) -> None:
+    source = numbered(tmp_path, 10)
+    Image.new("L", (16, 12)).save(tmp_path / "015.png")
+    for check in (source.check, lambda: source.check_between(0, 1)):
+        with pytest.raises(VideoError, match=r"015\.png came to the others while they were being"):
+            check()
+
+
+def test_check_between_looks_at_all_of_a_film_in_one_file(plain_clip: Path, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    shutil.copy(plain_clip, clip)
+    source = Source(probe(clip))
+    source.check_between(0, 1)
+    clip.unlink()
+    with pytest.raises(VideoError, match=r"clip\.mp4 cannot be read any more"):
+        source.check_between(0, 1)
