@@ -143,15 +143,15 @@ def resize(planes: Tensor, height: int, width: int) -> Tensor:
 
 
 def colored(luma: Tensor, chroma: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
-    """R'G'B' (B, 3, H, W) in [0, 1] of a film's luma and the chroma of a network.
+    """R'G'B' (B, 3, H, W) in [0, 1] of luma and chroma, paler where the gamut ends.
 
     Args:
         luma: (B, 1, H, W), in [0, 1].
-        chroma: (B, 2, h, w), in ``WORKING_MATRIX``, of any size.
-        matrix: by which the luma is that of colours, a key of ``MATRICES``.
+        chroma: (B, 2, h, w), in [-0.5, 0.5], of any size.
+        matrix: what both are in, a key of ``MATRICES``.
     """
     full = resize(chroma, *luma.shape[-2:])
-    return on_luma(ycbcr_to_rgb(torch.cat((luma, full), dim=1)), luma, matrix)
+    return on_luma(ycbcr_to_rgb(torch.cat((luma, full), dim=1), matrix), luma, matrix)
 
 
 @dataclass(frozen=True)

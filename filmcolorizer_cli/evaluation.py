@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from filmcolorizer_cli import metrics
-from filmcolorizer_cli.color import WORKING_MATRIX, colored, resize, unmixed
+from filmcolorizer_cli.color import WORKING_MATRIX, change_matrix, colored, resize, unmixed
 from filmcolorizer_cli.errors import PairsError, WeightsError
 from filmcolorizer_cli.networks import ClassicNetwork, Network, autocast, for_inference
 from filmcolorizer_cli.pairs import (
@@ -193,7 +193,8 @@ def predict_rgb(
         if isinstance(network, ClassicNetwork):
             return resize(network.predict_rgb(small).cpu(), height, width)
         chroma = network.predict_chroma(small).cpu()
-    return colored(luma, fit_chroma(luma, chroma), matrix)
+    chroma = change_matrix(chroma, WORKING_MATRIX, matrix)
+    return colored(luma, fit_chroma(luma, chroma, matrix), matrix)
 
 
 def read_batch(pairs: Pairs, chosen: list[Pair], network: Network) -> tuple[Tensor, Tensor, Tensor]:

@@ -19,6 +19,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from filmcolorizer_cli.color import (
     WORKING_MATRIX,
+    change_matrix,
     colored,
     half_size,
     resize,
@@ -339,7 +340,8 @@ class FilmNetwork(nn.Module):
         Args:
             matrix: by which it is the luma of colours, a key of ``color.MATRICES``.
         """
-        return colored(luma, self.predict_chroma(luma), matrix)
+        chroma = change_matrix(self.predict_chroma(luma), WORKING_MATRIX, matrix)
+        return colored(luma, chroma, matrix)
 
 
 def _light(luma: Tensor) -> Tensor:

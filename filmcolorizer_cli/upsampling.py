@@ -163,12 +163,13 @@ class Upsampler:
         chroma /= np.maximum(most, 1, out=most)
 
 
-def fit_chroma(luma: Tensor, chroma: Tensor) -> Tensor:
+def fit_chroma(luma: Tensor, chroma: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
     """Bring chroma to half the size of its luma, as `Upsampler.fit` does.
 
     Args:
         luma: (B, 1, H, W), in [0, 1].
         chroma: (B, 2, h, w), in [-0.5, 0.5], of any size.
+        matrix: what they are in, a key of ``MATRICES``.
 
     Returns:
         (B, 2, ceil(H/2), ceil(W/2)).
@@ -179,7 +180,7 @@ def fit_chroma(luma: Tensor, chroma: Tensor) -> Tensor:
     upsampler = Upsampler(*half_luma.shape[-2:])
     for number, planes in enumerate(chroma.numpy()):
         guide, small = half_luma[number, 0].numpy(), small_luma[number, 0].numpy()
-        for rows, strip in upsampler.fit(guide, planes, small):
+        for rows, strip in upsampler.fit(guide, planes, small, matrix):
             fitted[number, :, rows] = torch.from_numpy(strip)
     return fitted
 

@@ -10,7 +10,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
-from filmcolorizer_cli.color import rgb_to_ycbcr
+from filmcolorizer_cli.color import half_size, rgb_to_ycbcr
 from filmcolorizer_cli.errors import PairsError, WeightsError
 from filmcolorizer_cli.evaluation import Evaluation, evaluate, predict_rgb, split_for
 from filmcolorizer_cli.networks import ClassicConfig, Network, build
@@ -221,6 +221,22 @@ def test_predict_rgb_leaves_luma_as_it_is(matrix: str) -> None:
     rgb = predict_rgb(network, luma, 4 / 3, CPU, matrix)
     assert (rgb[:, 0] - rgb[:, 2]).abs().max() > 0.1
     torch.testing.assert_close(rgb_to_ycbcr(rgb, matrix)[:, :1], luma)
+
+
+@pytest.mark.parametrize("matrix", ["bt709", "bt601", "bt2020"])
+@pytest.mark.parametrize("color", [(1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)])
+def test_predict_rgb_reaches_the_purest_colours_of_any_matrix(
+    color: tuple[float, float, float], matrix: str
+) -> None:
+    truth = torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, 48, 64)
+    network: Any = EchoNetwork(0.0)  # which is told what to say
+    network.predict_chroma = lambda luma: half_size(
+        rgb_to_ycbcr(truth[..., : luma.shape[-2], : luma.shape[-1]])[:, 1:]
+    )
+    luma = rgb_to_ycbcr(truth, matrix)[:, :1]
+    torch.testing.assert_close(
+        predict_rgb(network, luma, 4 / 3, CPU, matrix), truth, atol=1e-4, rtol=0
+    )
 
 
 def test_evaluate_does_not_count_how_dark_the_coloured_film_is(own_pairs: Pairs) -> None:
