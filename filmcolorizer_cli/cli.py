@@ -757,7 +757,7 @@ def colorize(
             min=1,
             max=64,
             help="Parts of the film that are rendered at once.",
-            show_default="with x264 one for four processors, fewer of films beyond HD; else 1",
+            show_default="with x264 one for four processors, of 1080p at most four; else 1",
         ),
     ] = None,
     device: Device = "auto",
@@ -774,7 +774,7 @@ def colorize(
 
     from filmcolorizer_cli.frames import find_hardware_decoder
     from filmcolorizer_cli.joining import CONTAINERS
-    from filmcolorizer_cli.packets import uneven_ticks
+    from filmcolorizer_cli.packets import own_rate, uneven_ticks
     from filmcolorizer_cli.video import probe
 
     source = _probe_source(film, input_fps)
@@ -797,7 +797,7 @@ def colorize(
     network = weights.load(chosen)
     encoding = replace(
         encoding,
-        frame_rate=frame_rate or source.frame_rate,
+        frame_rate=frame_rate or own_rate(source),
         coding=CODECS[codec].coding_of(source),
     )
     decoder = None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import chain, groupby
 from pathlib import Path
 from queue import SimpleQueue
@@ -31,11 +32,12 @@ from filmcolorizer_cli.ffmpeg import came_along
 from filmcolorizer_cli.frames import (
     Sampling,
     check_part,
+    is_left_out,
     read_coded_luma,
     read_pictures,
     read_ticks,
 )
-from filmcolorizer_cli.joining import Timeline, join_film
+from filmcolorizer_cli.joining import join_film
 from filmcolorizer_cli.networks import Network, config_to_dict, for_inference
 from filmcolorizer_cli.packets import check_clock, find_damage, uneven_ticks
 from filmcolorizer_cli.painting import CHUNK_FRAMES, BatchSize, colorize_frames, leave_processors
@@ -50,11 +52,11 @@ from filmcolorizer_cli.segments import (
 )
 from filmcolorizer_cli.sources import Source
 from filmcolorizer_cli.survey import Survey, Track, survey
+from filmcolorizer_cli.timeline import ROUNDING_FRAMES, Timeline
 from filmcolorizer_cli.video import DeepPlane, FieldOrder, Film, Spans
 from filmcolorizer_cli.weights import checksum, read_tensors, write_tensors
 
 SEGMENT_SECONDS = 10  # of film, more or less, that a crash costs
-ROUNDING_FRAMES = 0.25  # by which times that were found and those of frames may differ
 MAX_GREY_OF_COLOR_FILM = 0.01  # its titles on black and the like
 PROCESSORS_OF_WORKER = 4  # that a segment's thread and its encoder keep busy, or nearly so
 PIXELS_AT_ONCE = 4 * 1920 * 1080  # of one frame of each worker; more would take gigabytes
@@ -162,10 +164,24 @@ def colorize(
     elif parts.frames_done:
         note(f"going on after the {parts.frames_done} frames that an interrupted rendering left")
     try:
-        ticks = _part_of(film, options) if options.keeps_times else None
+        found, damage = _known(parts) or _look_through(film, options, note, track)
+        ticks = _stored_ticks(film, options, damage) if options.keeps_times else None
+        frames = round(found.seconds * options.encoding.frame_rate)
+        times = _timeline(film, options, frames, ticks)
         if not parts.segments:
-            _begin(parts, film, ticks, options, note, track)
-        job = _job(parts, source, ticks, network, options, device, note)
+            segments = _plan(found, times, options)
+            parts.begin(segments, {"survey": asdict(found), "damage": damage})
+        job = _Job(
+            source=source,
+            network=for_inference(network, device),
+            options=options,
+            device=device,
+            survey=found,
+            damage=damage,
+            ticks=ticks,
+            times=times,
+            batch_size=BatchSize(note=note),
+        )
         yield from _render(parts, job, workers)
         if not parts.frames_done:
             raise no_picture(film, options.start_seconds)
@@ -174,7 +190,7 @@ def colorize(
             parts.files,
             target,
             film,
-            job.timeline(parts),
+            _timeline(film, options, parts.frames_done, parts.ticks),
             start_seconds=options.start_seconds,
             duration_seconds=options.duration_seconds,
         )
@@ -211,15 +227,17 @@ def usual_workers(film: Film, encoding: Encoding) -> int:
     return max(min(by_processors, PIXELS_AT_ONCE // (film.width * film.height)), 1)
 
 
-def _begin(
-    parts: Parts,
-    film: Film,
-    ticks: list[int] | None,
-    options: ColorizeOptions,
-    note: Callable[[str], object],
-    track: Track,
-) -> None:
-    """Look through a film, and plan its segments by what is found."""
+def _known(parts: Parts) -> tuple[Survey, Spans | None] | None:
+    """What was found when an interrupted rendering was begun, if there is one."""
+    if not parts.segments:
+        return None
+    return Survey.of(parts.known["survey"]), parts.known["damage"]
+
+
+def _look_through(
+    film: Film, options: ColorizeOptions, note: Callable[[str], object], track: Track
+) -> tuple[Survey, Spans | None]:
+    """Find out what is to be known of a film, damage among it, and say so."""
     damage = _find_damage(film, track, note) if options.skips_damage else None
     found = survey(
         film,
@@ -231,32 +249,7 @@ def _begin(
         track=track,
     )
     _tell(found, film, options, note)
-    parts.begin(_plan(film, found, ticks, options), {"survey": asdict(found), "damage": damage})
-
-
-def _job(
-    parts: Parts,
-    source: Source,
-    ticks: list[int] | None,
-    network: Network,
-    options: ColorizeOptions,
-    device: torch.device,
-    note: Callable[[str], object],
-) -> _Job:
-    """What the rendering of a film needs to know, by what was found when it was begun."""
-    film, found = source.film, Survey.of(parts.known["survey"])
-    return _Job(
-        source,
-        for_inference(network, device),
-        options,
-        device,
-        found,
-        _frame_numbers(film, found.cuts, ticks, options),
-        _dissolves(film, found, ticks, options),
-        parts.known["damage"],
-        ticks,
-        BatchSize(note=note),
-    )
+    return found, damage
 
 
 def no_picture(film: Film, start_seconds: float) -> FilmColorizerError:
@@ -286,22 +279,50 @@ def _no_room(target: Path, parts: Parts, frames: int, reason: str) -> FilmColori
     )
 
 
-def _part_of(film: Film, options: ColorizeOptions) -> list[int] | None:
+def _stored_ticks(film: Film, options: ColorizeOptions, damage: Spans | None) -> list[int] | None:
     """The times of the frames that are wanted, from the one on that is shown at the start.
 
     None where frames are evenly spaced.
     """
-    ticks = uneven_ticks(film)
-    if ticks is None:
+    base = float(film.time_base)
+    ticks = [
+        tick
+        for tick in uneven_ticks(film) or ()
+        if not is_left_out((tick - film.first_tick) * base, damage)
+    ]
+    if not ticks:
         return None
-    half_frame = 1 / (2 * film.frame_rate)
-    begin = film.first_tick + round((Fraction(options.start_seconds) + half_frame) / film.time_base)
+    begin, half_frame = film.first_tick, 1 / (2 * options.encoding.frame_rate)
+    if options.start_seconds:
+        begin += round((Fraction(options.start_seconds) + half_frame) / film.time_base)
     part = ticks[max(bisect_right(ticks, begin) - 1, 0) :]
     if options.duration_seconds is None:
         return part
     seconds = Fraction(options.start_seconds) + Fraction(options.duration_seconds) - half_frame
     end = film.first_tick + round(seconds / film.time_base)
     return part[:1] + [tick for tick in part[1:] if tick < end]
+
+
+def _timeline(
+    film: Film, options: ColorizeOptions, frames: int, ticks: Sequence[int] | None
+) -> Timeline:
+    """When the frames are shown that are written.
+
+    Args:
+        frames: how many there are, where they are evenly spaced.
+        ticks: their times as they are stored, where they are not.
+    """
+    rate = options.encoding.frame_rate
+    if ticks is None:
+        return Timeline.steady(rate, frames)
+    base = film.time_base
+    start = film.first_tick + round(Fraction(options.start_seconds) / base)
+    # Where damage comes first, the first picture after it is shown from the start on.
+    written = [0, *(tick - start for tick in ticks[1:])]
+    end = film.duration_seconds
+    if options.duration_seconds is not None:
+        end = min(end, options.start_seconds + options.duration_seconds)
+    return Timeline(rate, base, written, film.first_tick + round(end / float(base)) - start)
 
 
 def _tell(
@@ -362,41 +383,14 @@ def _find_damage(film: Film, track: Track, note: Callable[[str], object]) -> Spa
     return found[0]
 
 
-def _plan(
-    film: Film, found: Survey, ticks: list[int] | None, options: ColorizeOptions
-) -> list[Segment]:
+def _plan(found: Survey, times: Timeline, options: ColorizeOptions) -> list[Segment]:
     """The segments of a film."""
-    rate = options.encoding.frame_rate if ticks is None else film.frame_rate
-    frames = round(found.seconds * rate) if ticks is None else len(ticks)
-    cuts = _frame_numbers(film, found.cuts, ticks, options)
-    usual_frames = max(round(SEGMENT_SECONDS * rate), 1)
+    frames = len(times.ticks)
+    rate = max(frames, 1) / times.seconds(max(frames, 1))
+    cuts = [times.number_at(cut) for cut in found.cuts]
     # What is carried from one segment to the next is the same as without a border between them.
     step = CHUNK_FRAMES if options.temporal else None
-    return plan_segments(frames, usual_frames, cuts, step=step)
-
-
-def frame_number_at(seconds: float, frame_rate: Fraction) -> int:
-    """The number of the first frame, at a steady rate, that begins then or later."""
-    return math.ceil(seconds * frame_rate - ROUNDING_FRAMES)
-
-
-def _dissolves(
-    film: Film, found: Survey, ticks: list[int] | None, options: ColorizeOptions
-) -> list[tuple[int, int]]:
-    """The numbers of the first frames in dissolves, and of those behind them."""
-    numbers = iter(_frame_numbers(film, chain.from_iterable(found.dissolves), ticks, options))
-    return list(zip(numbers, numbers, strict=True))
-
-
-def _frame_numbers(
-    film: Film, seconds: Iterable[float], ticks: list[int] | None, options: ColorizeOptions
-) -> list[int]:
-    """The numbers of the first frames, of those that are written, that begin then or later."""
-    if ticks is None:
-        return [frame_number_at(second, options.encoding.frame_rate) for second in seconds]
-    start = film.first_tick + options.start_seconds / float(film.time_base)
-    times = [(tick - start) * float(film.time_base) for tick in ticks]
-    return [bisect_left(times, second - ROUNDING_FRAMES / film.frame_rate) for second in seconds]
+    return plan_segments(frames, max(round(SEGMENT_SECONDS * rate), 1), cuts, step=step)
 
 
 @dataclass(frozen=True)
@@ -404,10 +398,10 @@ class _Job:
     """What the rendering of each segment needs to know.
 
     Attributes:
-        cuts: the numbers of the frames that shots begin with, ascending.
-        dissolves: of the first frames in dissolves, and of those behind them.
-        ticks: the times of the frames that are written, where they are not evenly spaced and keep
-            them.
+        damage: what of the film is left out; None to fail there.
+        ticks: the times of the frames that are written, as they are stored, where they are not
+            evenly spaced and keep them.
+        times: when these frames are shown in the film that is written.
     """
 
     source: Source
@@ -415,16 +409,26 @@ class _Job:
     options: ColorizeOptions
     device: torch.device
     survey: Survey
-    cuts: Sequence[int]
-    dissolves: Sequence[tuple[int, int]]
     damage: Spans | None
     ticks: Sequence[int] | None
+    times: Timeline
     batch_size: BatchSize
 
     @property
     def film(self) -> Film:
         """What is rendered."""
         return self.source.film
+
+    @cached_property
+    def cuts(self) -> list[int]:
+        """The numbers of the frames that shots begin with, ascending."""
+        return [self.times.number_at(cut) for cut in self.survey.cuts]
+
+    @cached_property
+    def dissolves(self) -> list[tuple[int, int]]:
+        """The numbers of the first frames in dissolves, and of those behind them."""
+        number_at = self.times.number_at
+        return [(number_at(begin), number_at(end)) for begin, end in self.survey.dissolves]
 
     @property
     def field_order(self) -> FieldOrder:
@@ -436,33 +440,20 @@ class _Job:
         """Of the fields that are left woven in the pictures that are written."""
         return self.survey.field_order if self.options.deinterlace == "off" else "progressive"
 
-    def seconds(self, number: int) -> float:
-        """When a frame is shown, from the first one on."""
-        if self.ticks is None:
-            return float(number / self.options.encoding.frame_rate)
-        return self.written_tick(self.ticks[min(number, len(self.ticks) - 1)]) * float(
-            self.film.time_base
-        )
-
-    def written_tick(self, tick: int) -> int:
-        """When a frame of this time is shown in the film that is written."""
-        start = round(Fraction(self.options.start_seconds) / self.film.time_base)
-        return max(tick - self.film.first_tick - start, 0)
-
     def is_colored(self, number: int) -> bool:
         """Whether a frame has colours of its own, which it keeps."""
         if self.options.recolor:
             return False
-        rate = self.options.encoding.frame_rate if self.ticks is None else self.film.frame_rate
-        seconds = self.seconds(number) + float(ROUNDING_FRAMES / rate)
+        rounding = float(ROUNDING_FRAMES / self.times.frame_rate)
+        seconds = self.times.seconds(number) + rounding
         return any(begin <= seconds < end for begin, end in self.survey.colored)
 
     def has_color(self, segment: Segment) -> bool:
         """Whether a segment may have frames with colours of their own."""
         if self.options.recolor or not self.survey.colored:
             return False
-        begin = self.seconds(segment.first_frame)
-        end = math.inf if segment.planned_end is None else self.seconds(segment.planned_end)
+        begin = self.times.seconds(segment.first_frame)
+        end = math.inf if segment.planned_end is None else self.times.seconds(segment.planned_end)
         return any(first < end and begin < last for first, last in self.survey.colored)
 
     def sampling(self, segment: Segment, ticks_file: Path) -> Sampling:
@@ -488,19 +479,6 @@ class _Job:
             duration = float(segment.planned_frames / sampling.frame_rate)
         start = self.options.start_seconds + float(begin)
         return replace(sampling, start_seconds=start, duration_seconds=duration)
-
-    def timeline(self, parts: Parts) -> Timeline:
-        """Of all frames, once they are rendered."""
-        if self.ticks is None:
-            return Timeline.steady(self.options.encoding.frame_rate, parts.frames_done)
-        ticks = [tick for segment in parts.segments for tick in segment.ticks or ()]
-        end = self.film.duration_seconds
-        if self.options.duration_seconds is not None:
-            end = min(end, self.options.start_seconds + self.options.duration_seconds)
-        end_tick = self.film.first_tick + round(end / float(self.film.time_base))
-        # Where damage comes first, the first picture after it is shown from the start on.
-        written = [0, *map(self.written_tick, ticks[1:])]
-        return Timeline(self.film.time_base, written, self.written_tick(end_tick))
 
 
 def _render(parts: Parts, job: _Job, workers: int) -> Iterator[int]:
@@ -620,11 +598,11 @@ def _finish(parts: Parts, segment: Segment, frames: int, job: _Job) -> None:
         VideoError: frames are missing that were there when the film was looked through.
     """
     if job.ticks is None and frames < (segment.planned_frames or 0):
+        begin = job.options.start_seconds + job.times.seconds(segment.first_frame)
         raise VideoError(
-            f"{job.film.path} gave {frames} of {segment.planned_frames} frames at"
-            f" {job.options.start_seconds + job.seconds(segment.first_frame):.1f} s, as a film does"
-            " that can only be read from its beginning; copy it into an mkv with ffmpeg -c copy"
-            " and colorize that"
+            f"{job.film.path} gave {frames} of {segment.planned_frames} frames at {begin:.1f} s, as"
+            " a film does that can only be read from its beginning; copy it into an mkv with ffmpeg"
+            " -c copy and colorize that"
         )
     ticks_file = _ticks_file(parts.file_of(segment))
     parts.finish(segment, frames, read_ticks(ticks_file)[:frames] or None)

@@ -16,15 +16,15 @@ from torch import Tensor
 
 from filmcolorizer_cli import metrics
 from filmcolorizer_cli.color import chroma_from_codes, luma_from_codes, resize, ycbcr_to_rgb
-from filmcolorizer_cli.colorizing import frame_number_at
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
 from filmcolorizer_cli.motion import is_reliable, optical_flow, warp
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.painting import colorize_frames
 from filmcolorizer_cli.propagation import Propagator
-from filmcolorizer_cli.survey import MAX_FRAME_RATE, PixelArea, Survey, Track, survey
-from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Coding, DeepPlane, Film, Plane
+from filmcolorizer_cli.survey import PixelArea, Survey, Track, survey
+from filmcolorizer_cli.timeline import frame_number_at
+from filmcolorizer_cli.video import Coding, DeepPlane, Film, Plane
 
 SIZE = 360  # lines that films are compared at unless told otherwise; motion is slow to find in more
 MIN_SIDE = 16  # pixels, for motion to be found in
@@ -124,11 +124,10 @@ class FilmOptions:
         width, height = film.width, film.height
         if height > self.size:
             width, height = max(round(width * self.size / height / 2), 1) * 2, self.size
-        is_rate = film.frame_rate <= MAX_FRAME_RATE
         return Sampling(
             width,
             height,
-            frame_rate=film.frame_rate if is_rate else TIMELINE_FRAME_RATE,
+            frame_rate=film.credible_rate,
             start_seconds=self.start_seconds,
             duration_seconds=self.duration_seconds,
         )

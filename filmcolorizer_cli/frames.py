@@ -41,6 +41,7 @@ from filmcolorizer_cli.video import (
 SEEK_MARGIN_SECONDS = 1.0  # a seek lands so much earlier; the exact frame is then found by its time
 # MPEG streams have no index, so that a seek lands up to a group of pictures late.
 MPEG_SEEK_MARGIN_SECONDS = 15.0
+ROUNDING_SECONDS = 5e-4  # by which containers round the times of frames
 # ffmpeg's names of the ways to decode on cards of NVIDIA, Intel, Apple, on Windows and on Linux,
 # and of the frames that lie on them then.
 HARDWARE_DECODERS = {
@@ -524,10 +525,16 @@ def _undamaged(stream: Any, damage: Spans | None, first_seconds: float) -> Any:
     """The frames that are not in these spans, of which the film's first one has this time."""
     if not damage:
         return stream
-    # Half a millisecond to either side is what containers round by.
-    spans = ((first_seconds + begin - 5e-4, first_seconds + end - 5e-4) for begin, end in damage)
+    offset = first_seconds - ROUNDING_SECONDS
+    spans = ((offset + begin, offset + end) for begin, end in damage)
     left_out = "+".join(f"gte(t,{begin:.6f})*lt(t,{end:.6f})" for begin, end in spans)
     return stream.filter("select", f"not({left_out})")
+
+
+def is_left_out(seconds: float, damage: Spans | None) -> bool:
+    """Whether a frame that begins then, from the film's first one on, is in one of these spans."""
+    rounded = seconds + ROUNDING_SECONDS
+    return any(begin <= rounded < end for begin, end in damage or ())
 
 
 def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tuple[Any, float]:

@@ -19,6 +19,7 @@ from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.ffmpeg import Process, local_file, open_input
 from filmcolorizer_cli.files import cannot_write, check_folder, put_in_place
 from filmcolorizer_cli.subtitles import cut_subtitles
+from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import (
     MPEG_STREAMS,
     UNKNOWN_CODEC,
@@ -148,46 +149,6 @@ CONTAINERS = {
 }
 
 
-@dataclass(frozen=True)
-class Timeline:
-    """When each picture of a film is shown.
-
-    Attributes:
-        time_base: seconds in a tick.
-        ticks: of each picture, ascending.
-        end: of the last one, where that is known.
-    """
-
-    time_base: Fraction
-    ticks: Sequence[int]
-    end: int | None = None
-
-    @classmethod
-    def steady(cls, frame_rate: Fraction, frames: int) -> Timeline:
-        """Of frames that are all shown equally long."""
-        step = frame_rate.denominator
-        return cls(Fraction(1, frame_rate.numerator), range(0, frames * step, step))
-
-    @property
-    def frame_rate(self) -> Fraction | None:
-        """Pictures a second, where they are all shown equally long."""
-        return 1 / (self.time_base * self.ticks.step) if isinstance(self.ticks, range) else None
-
-    def tick(self, number: int) -> int:
-        """Of a picture; what lies before the first or after the last goes on at its pace."""
-        if isinstance(self.ticks, range):
-            return self.ticks.start + number * self.ticks.step
-        last = len(self.ticks) - 1
-        if number < 0:
-            return self.ticks[0] + number * (self.ticks[1] - self.ticks[0] if last else 1)
-        if number > last:
-            pace = self.ticks[last] - self.ticks[last - 1] if last else 1
-            if self.end is not None:
-                pace = max(self.end - self.ticks[last], 1)
-            return self.ticks[last] + (number - last) * pace
-        return self.ticks[number]
-
-
 def join_film(
     parts: Sequence[Path],
     target: Path,
@@ -226,7 +187,8 @@ def join_film(
         metadata, chapters = _told(source, part)
         if joined.suffix != ".mkv":
             _entitle(chapters)
-        if source.time_code and keeps_time_code(source, timeline.frame_rate, start_seconds):
+        rate = timeline.frame_rate if timeline.is_steady else None
+        if source.time_code and keeps_time_code(source, rate, start_seconds):
             metadata["timecode"] = source.time_code
         _join_pictures(parts, joined, timeline, metadata, chapters)
         delay = 0.0 if start_seconds else source.start_seconds

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator
 from contextlib import suppress
+from fractions import Fraction
 from typing import Any, Literal
 
 import av
@@ -164,6 +165,18 @@ def uneven_ticks(film: Film) -> list[int] | None:
     if drift.max() <= rounding or np.diff(ticks).min() <= 0:
         return None
     return ticks
+
+
+def own_rate(film: Film) -> Fraction:
+    """How many frames of a film are stored for each second.
+
+    Where its container only tells how finely it counts time, this is their mean.
+    """
+    ticks = None if film.credible_rate == film.frame_rate else uneven_ticks(film)
+    if ticks is None:
+        return film.frame_rate
+    seconds = (ticks[-1] - ticks[0]) * film.time_base
+    return ((len(ticks) - 1) / seconds).limit_denominator(1000)
 
 
 def _is_shown(packet: Any, codec: str) -> bool:

@@ -16,7 +16,7 @@ from filmcolorizer_cli.files import cannot_write, check_folder, followed, replac
 from filmcolorizer_cli.video import count_pictures
 
 _FORMAT_NAME = "filmcolorizer-parts/"
-_FORMAT = f"{_FORMAT_NAME}6"
+_FORMAT = f"{_FORMAT_NAME}7"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
 NEAR = 0.4  # of a segment's usual length, by which it may be longer or shorter
@@ -144,6 +144,12 @@ class Parts:
     def files(self) -> list[Path]:
         """The segments' files, in order; complete once nothing is `missing`."""
         return [self.file_of(segment) for segment in self.segments if segment.frames]
+
+    @property
+    def ticks(self) -> list[int] | None:
+        """When the frames that are done are shown; None where they are evenly spaced."""
+        ticks = [tick for segment in self.segments for tick in segment.ticks or ()]
+        return ticks or None
 
     @property
     def size_bytes(self) -> int:

@@ -18,9 +18,10 @@ from filmcolorizer_cli.encoding import Encoding, PictureWriter
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import cannot_write, check_folder, followed, temporary_beside
 from filmcolorizer_cli.frames import Sampling, check_part, picture_to_rgb, read_pictures
-from filmcolorizer_cli.joining import Timeline, join_film
+from filmcolorizer_cli.joining import join_film
 from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.packets import check_clock
+from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import (
     PLAIN,
     TIMELINE_FRAME_RATE,
@@ -36,7 +37,6 @@ WIDEST_PANEL: dict[Layout, int] = {"side": 960, "split": 1920}  # pixels, of one
 GAP = 4  # pixels between two pictures side by side
 LINE = 2  # pixels, where a picture is split
 BLACK, WHITE, NEUTRAL = 16, 235, 128  # codes of luma, and of chroma
-HIGHEST_FRAME_RATE = 60
 LABEL_SHARE = 1 / 22  # of a picture's height, that letters have
 SMALLEST_LETTERS = 11  # pixels
 LARGEST_STILL = 640  # pixels; more than a sheet shows, and 200 of both films take 400 MB
@@ -127,9 +127,7 @@ def compare(
 
 def frame_rate(first: Film, second: Film) -> Fraction:
     """The rate that both have, or else that of the films that the program writes."""
-    if first.frame_rate == second.frame_rate and first.frame_rate <= HIGHEST_FRAME_RATE:
-        return first.frame_rate
-    return TIMELINE_FRAME_RATE
+    return first.credible_rate if first.frame_rate == second.frame_rate else TIMELINE_FRAME_RATE
 
 
 def frame_count(first: Film, second: Film, options: CompareOptions) -> int:

@@ -29,7 +29,15 @@ from filmcolorizer_cli.frames import (
     read_strips,
     read_ycbcr,
 )
-from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, DeepPlane, FieldOrder, Film, Plane, Spans
+from filmcolorizer_cli.video import (
+    MAX_FRAME_RATE,
+    TIMELINE_FRAME_RATE,
+    DeepPlane,
+    FieldOrder,
+    Film,
+    Plane,
+    Spans,
+)
 
 WIDTH, HEIGHT = 128, 96  # pixels of the frames that are looked at for cuts and colour
 FRAMES_A_SECOND = 6  # that are looked at for colour and dissolves
@@ -48,7 +56,6 @@ MIN_CHROMA_OF_TINT = 0.03
 MIN_RUN_DISTANCE_SECONDS, RUN_DISTANCE_SECONDS = 0.5, 1.5
 RUNS, MAX_RUNS = 40, 250
 RUN_FRAMES = 10  # two of every five frames are combed where film became NTSC video
-MAX_FRAME_RATE = 60.0  # beyond, the container's is no rate of frames
 # Of the frames in runs, how many must be made of two fields, and for one whose order is the other.
 MIN_INTERLACED = 0.1
 MIN_INTERLACED_ODDS = 5

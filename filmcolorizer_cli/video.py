@@ -23,6 +23,7 @@ from filmcolorizer_cli.ffmpeg import (
 )
 
 TIMELINE_FRAME_RATE = Fraction(24)  # of films we write and of the stills we take
+MAX_FRAME_RATE = 60  # beyond, the container's is no rate of frames
 RGB_MATRIX = "bt709"  # that ffmpeg is told to turn R'G'B' films to Y'CbCr by
 SD_HEIGHT = 576  # untagged pictures up to this height are taken for BT.601, as players do
 SEQUENCE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -180,6 +181,11 @@ class Film:
     def aspect_ratio(self) -> float:
         """Width over height as displayed."""
         return float(self.sample_aspect_ratio * self.width / self.height)
+
+    @property
+    def credible_rate(self) -> Fraction:
+        """Its frame rate; 24 where the container only tells how finely it counts time."""
+        return self.frame_rate if self.frame_rate <= MAX_FRAME_RATE else TIMELINE_FRAME_RATE
 
     def frame_count(self, frame_rate: Fraction | None = None) -> int:
         """About how many frames the film has at this rate (its own when not given)."""

@@ -568,6 +568,20 @@ def test_colorize_keeps_uneven_times_of_a_part(
     assert times_of(target) == pytest.approx([0, *(t - 1 for t in times[26:65])], abs=2e-5)
 
 
+def test_colorize_keeps_a_frame_that_is_shown_for_a_moment(
+    numbered_clip: Path, tmp_path: Path
+) -> None:
+    """The first of all; the second one comes after a third of a frame."""
+    clip, target = tmp_path / "film.mp4", tmp_path / "color.mp4"
+    times = "settb=1/90000,setpts='(N/25-0.027*gte(N\\,1))/TB'"
+    run_ffmpeg(
+        "-i", numbered_clip, "-an", "-vf", times, "-fps_mode", "passthrough",
+        *X264, "-qp", 0, "-enc_time_base", "1/90000", clip,
+    )  # fmt: skip
+    list(run_colorize(probe(clip), target, keeps_times=True))
+    assert shown_numbers(target) == list(range(100))
+
+
 def test_colorize_of_a_steady_film_keeps_its_exact_rate(tmp_path: Path) -> None:
     """Although Matroska rounds its times."""
     clip = make_numbered_clip(tmp_path / "film.mkv", frame_rate="24000/1001", seconds=2)
@@ -707,13 +721,13 @@ def sound_film(clip_folder: Path) -> Path:
     return make_numbered_clip(clip_folder / "ten.mp4", seconds=10, codec=codec, sound="aac")
 
 
-def spoil(film: Path, target: Path, begin: int, end: int) -> Path:
+def spoil(film: Path, target: Path, begin: int, end: int, frame_rate: int = 25) -> Path:
     """A copy of a film with the packets of these frames overwritten, as a bad sector does."""
     data = bytearray(film.read_bytes())
     with av.open(str(film)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
     for packet in packets:
-        if begin <= packet.pts * packet.time_base * 25 < end:
+        if begin <= packet.pts * packet.time_base * frame_rate < end:
             data[packet.pos : packet.pos + packet.size] = b"\xee" * packet.size
     target.write_bytes(data)
     return target
@@ -745,6 +759,30 @@ def test_colorize_skips_what_is_damaged(
         with av.open(str(path)) as container:
             sounds.append([(p.pts, bytes(p)) for p in container.demux(audio=0) if p.size])
     assert sounds[0] == sounds[1]
+
+
+def test_colorize_counts_on_behind_damage_of_frames_at_times_of_their_own(
+    partly_colored: Path, tmp_path: Path
+) -> None:
+    """The shot in colour, frames 48 to 95, is kept, although frames before it are lost."""
+    uneven, bad, target = (tmp_path / name for name in ("film.mp4", "bad.mp4", "color.mp4"))
+    times = "settb=1/90000,setpts='(N/24+0.005*mod(N\\,3))/TB'"
+    options = ("-qp", 0, "-g", 12, "-bf", 0, "-sc_threshold", 0, "-enc_time_base", "1/90000")
+    run_ffmpeg(
+        "-i", partly_colored, "-vf", times, "-fps_mode", "passthrough", *X264, *options, uneven
+    )  # fmt: skip
+    film = probe(spoil(uneven, bad, 24, 27, frame_rate=24))
+    encoding = replace(LOSSLESS_H264, coding=film.coding)
+    how: dict[str, Any] = {"recolor": False, "keeps_times": True, "skips_damage": True}
+    list(run_colorize(film, target, encoding=encoding, **how))
+    before, after = (decode_planes(path, "yuv420p", (96, 72)) for path in (uneven, target))
+    stored = {plane.tobytes(): number for number, plane in enumerate(before[0])}
+    shown = [stored[luma.tobytes()] for luma in after[0]]
+    assert shown == [*range(24), *range(36, 144)]
+    keeps = [
+        np.array_equal(cb, before[1][number]) for number, cb in zip(shown, after[1], strict=True)
+    ]
+    assert keeps == [48 <= number < 96 for number in shown]
 
 
 def test_colorize_skips_what_is_cut_off(sound_film: Path, tmp_path: Path) -> None:

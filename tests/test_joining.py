@@ -18,7 +18,8 @@ from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter
 from filmcolorizer_cli.errors import FilmColorizerError, VideoError
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE
 from filmcolorizer_cli.frames import Sampling, read_luma
-from filmcolorizer_cli.joining import CONTAINERS, Timeline, join_film
+from filmcolorizer_cli.joining import CONTAINERS, join_film
+from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import PLAIN, Film, count_pictures, probe
 from filmcolorizer_cli.wording import describe_sounds
 from tests.conftest import (

@@ -11,7 +11,7 @@ import pytest
 from filmcolorizer_cli import packets
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.packets import check_clock, find_damage, uneven_ticks
+from filmcolorizer_cli.packets import check_clock, find_damage, own_rate, uneven_ticks
 from filmcolorizer_cli.video import Film, Spans, count_pictures, opened, probe
 from tests.conftest import X264, run_ffmpeg
 
@@ -174,3 +174,22 @@ def test_uneven_ticks_of_frames_that_are_never_shown(tmp_path: Path) -> None:
         shown = [frame.pts for frame in container.decode(video=0)]
     assert count_pictures(film) > len(shown), "else the film shows nothing of this"
     assert uneven_ticks(probe(film)) == shown
+
+
+@pytest.mark.parametrize(
+    ("codec", "ending", "times", "expected"),
+    [
+        ("msmpeg4", "asf", "N*40+5*mod(N\\,3)", 25),  # which only tells that it counts thousandths
+        ("mpeg4", "mp4", "N*40+5*mod(N\\,3)", 25),
+        ("mpeg4", "mp4", "N*8", 125),
+        ("mpeg4", "mp4", "N*8+mod(N\\,3)", 125),
+    ],
+)
+def test_own_rate_is_that_of_the_frames(
+    codec: str, ending: str, times: str, expected: int, tmp_path: Path
+) -> None:
+    film = tmp_path / f"film.{ending}"
+    filters = f"scale=64:48,settb=1/1000,setpts='{times}'"
+    how = ("-fps_mode", "passthrough", "-enc_time_base", "1/1000", "-c:v", codec)
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", filters, *how, film)
+    assert float(own_rate(probe(film))) == pytest.approx(expected, rel=0.01)

@@ -1,0 +1,70 @@
+"""When frames are shown: all equally long, or each at a time of its own."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+ROUNDING_FRAMES = 0.25  # by which times that were found and those of frames may differ
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When each picture of a film is shown.
+
+    Attributes:
+        frame_rate: pictures a second; about, where they are not all shown equally long.
+        time_base: seconds in a tick.
+        ticks: of each picture, ascending; a range where all are shown equally long.
+        end: of the last one, where that is known.
+    """
+
+    frame_rate: Fraction
+    time_base: Fraction
+    ticks: Sequence[int]
+    end: int | None = None
+
+    @classmethod
+    def steady(cls, frame_rate: Fraction, frames: int) -> Timeline:
+        """Of frames that are all shown equally long."""
+        step = frame_rate.denominator
+        ticks = range(0, frames * step, step)
+        return cls(frame_rate, Fraction(1, frame_rate.numerator), ticks)
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether all pictures are shown equally long."""
+        return isinstance(self.ticks, range)
+
+    def tick(self, number: int) -> int:
+        """Of a picture; what lies before the first or after the last goes on at its pace."""
+        if isinstance(self.ticks, range):
+            return self.ticks.start + number * self.ticks.step
+        last = len(self.ticks) - 1
+        if number < 0:
+            return self.ticks[0] + number * (self.ticks[1] - self.ticks[0] if last else 1)
+        if number > last:
+            pace = self.ticks[last] - self.ticks[last - 1] if last else 1
+            if self.end is not None:
+                pace = max(self.end - self.ticks[last], 1)
+            return self.ticks[last] + (number - last) * pace
+        return self.ticks[number]
+
+    def seconds(self, number: int) -> float:
+        """When a picture is shown."""
+        return float(self.tick(number) * self.time_base)
+
+    def number_at(self, seconds: float) -> int:
+        """The number of the first picture that is shown then or later, but for rounding."""
+        if self.is_steady:
+            return frame_number_at(seconds, self.frame_rate)
+        rounded = seconds - float(ROUNDING_FRAMES / self.frame_rate)
+        return bisect_left(self.ticks, rounded / float(self.time_base))
+
+
+def frame_number_at(seconds: float, frame_rate: Fraction) -> int:
+    """The number of the first frame, at a steady rate, that is shown then or later."""
+    return math.ceil(seconds * frame_rate - ROUNDING_FRAMES)
