@@ -182,6 +182,8 @@ def evaluate_film(
                 rows.append((_seconds(sampling, len(rows)), *meter.add(*painted)))
                 yield len(rows)
             sums, end = meter.sums(), _seconds(sampling, len(rows))
+            if not sums.frames:  # a cut at the very end
+                continue
             shots.append(ShotEvaluation(begin, end, sums.frames, *sums.scores()))
             total += sums
     size, series = _size(sampling), FrameSeries(*zip(*rows, strict=True))

@@ -295,12 +295,15 @@ def _lock(folder: Path) -> IO[str] | None:
     file = (folder / _LOCK).open("w")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         file.close()
         raise FilmColorizerError(
             f"another filmcolorizer is rendering in {folder}; wait for it or stop it, or choose"
             " another place with -o"
         ) from None
+    except OSError:  # as on some disks at the other end of a network
+        file.close()
+        return None
     return file
 
 

@@ -330,7 +330,7 @@ def _probe_container(path: Path, container: Any) -> Film:
     elif container.duration:
         duration = container.duration / av.time_base - start
     else:
-        duration = _measured_duration(container, stream, first_tick)
+        duration = _measured_duration(path, container, stream, first_tick)
     return Film(
         path=path,
         container=container.format.name,
@@ -448,16 +448,15 @@ def opened(film: Film) -> Iterator[Any]:
         ) from None
 
 
-def _measured_duration(container: Any, stream: Any, first_tick: int) -> float:
+def _measured_duration(path: Path, container: Any, stream: Any, first_tick: int) -> float:
     """The duration of a film whose container tells none, such as a live recording, by its packets.
 
     They are read on from the first frame, without being decoded.
     """
-    packets = [packet for packet in container.demux(stream) if packet.size]
-    times = [packet.pts for packet in packets if packet.pts is not None]
+    times = [p.pts for p in container.demux(stream) if p.size and p.pts is not None]
     one_frame = 1 / stream.guessed_rate
     if not times:  # as in bare H.264
-        return float((len(packets) + 1) * one_frame)
+        return float(count_pictures(path) * one_frame)
     return float((max(times) - first_tick) * stream.time_base + one_frame)
 
 

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import shutil
 from pathlib import Path
 
@@ -158,6 +161,18 @@ def test_parts_without_room_for_the_manifest_leave_nothing(target: Path, tmp_pat
     ):
         opened(target)
     assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("reason", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_parts_lie_on_a_disk_that_knows_no_locks(
+    reason: int, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    opened(target).close()
+    assert not parts_folder(target).exists()
 
 
 def test_parts_are_one_process_s_own(target: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from filmcolorizer_cli import video
 from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.joining import CONTAINERS
 from filmcolorizer_cli.video import Coding, Film, Sound, count_pictures, probe
 from tests.conftest import (
@@ -194,6 +195,16 @@ def test_probe_of_matroska_tells_the_pictures_length_not_the_sounds(
         content = film.read_bytes()
         film.write_bytes(content.replace(b"DURATIOND\x87", b"OTHERTAGD\x87"))
     assert probe(film).duration_seconds == pytest.approx(2.0, abs=0.05)
+
+
+@pytest.mark.parametrize("ending", ["h264", "hevc"])
+def test_probe_counts_the_pictures_of_a_bare_stream(ending: str, tmp_path: Path) -> None:
+    """Although with B-frames several packets are read before the first frame comes."""
+    codec = ("-c:v", {"h264": "libx264", "hevc": "libx265"}[ending], "-bf", "3")
+    film = tmp_path / f"film.{ending}"
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=64:48", *codec, "-r", "24", film)
+    assert probe(film).duration_seconds == pytest.approx(6.0)
+    assert probe(film).frame_count() == count_pictures(film) == 144
 
 
 def test_probe_takes_rgb_for_the_working_matrix(tmp_path: Path) -> None:
