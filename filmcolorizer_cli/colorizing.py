@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import chain, groupby
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 
@@ -61,6 +61,9 @@ MAX_GREY_OF_COLOR_FILM = 0.01  # its titles on black and the like
 PROCESSORS_OF_WORKER = 4  # that a segment's thread and its encoder keep busy, or nearly so
 PIXELS_AT_ONCE = 4 * 1920 * 1080  # of one frame of each worker; more would take gigabytes
 MAX_UNTOLD_SECONDS = 1.0  # by which pictures may end before what the file says, or before its sound
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -363,24 +366,14 @@ def _tell(
 
 def _find_damage(film: Film, track: Track, note: Callable[[str], object]) -> Spans:
     """Find what of a film is left out, and say so."""
-    found: list[Spans] = []
-
-    def seconds() -> Iterator[int]:
-        search = find_damage(film)
-        while True:
-            try:
-                yield int(next(search))
-            except StopIteration as end:
-                found.append(end.value)
-                return
-
-    for _ in track(seconds(), round(film.duration_seconds), "seconds checked"):
+    search = _Returning(find_damage(film))
+    for _ in track(map(int, search), round(film.duration_seconds), "seconds checked"):
         pass
-    for begin, end in found[0]:
+    for begin, end in search.value:
         ends = end >= film.duration_seconds
         instead = "the film ends there" if ends else "the frame before stays"
         note(f"damaged: nothing is shown of {begin:.2f} to {end:.2f} s, {instead}")
-    return found[0]
+    return search.value
 
 
 def _plan(found: Survey, times: Timeline, options: ColorizeOptions) -> list[Segment]:
@@ -481,6 +474,18 @@ class _Job:
         return replace(sampling, start_seconds=start, duration_seconds=duration)
 
 
+class _Returning(Generic[Item, Result]):
+    """What a generator yields, and then, as ``value``, what it returns."""
+
+    value: Result
+
+    def __init__(self, generator: Generator[Item, None, Result]) -> None:
+        self._generator = generator
+
+    def __iter__(self) -> Iterator[Item]:
+        self.value = yield from self._generator
+
+
 def _render(parts: Parts, job: _Job, workers: int) -> Iterator[int]:
     """Write the segments that are missing; yields as `colorize` does."""
     written = parts.frames_done
@@ -532,16 +537,13 @@ def _finish_ended(
 def _counted(
     frames: Generator[None, None, Callable[[], None]],
 ) -> Generator[None, None, tuple[int, Callable[[], None]]]:
-    """Pass on what a segment yields and gives, and how often it yielded."""
-    count = 0
+    """Pass on what a segment yields; returns how often it did, and what it returns itself."""
+    count, segment = 0, _Returning(frames)
     with closing(frames):
-        while True:
-            try:
-                next(frames)
-            except StopIteration as end:
-                return count, end.value
+        for _ in segment:
             count += 1
             yield
+    return count, segment.value
 
 
 def _render_at_once(
@@ -558,15 +560,12 @@ def _render_at_once(
         try:
             for segment in segments:
                 with closing(_counted(_colorize_segment(parts, segment, job))) as written:
-                    while True:
-                        try:
-                            next(written)
-                        except StopIteration as last:
-                            frames, end = last.value
-                            break
+                    counted = _Returning(written)
+                    for _ in counted:
                         if stop.is_set():
                             return
                         events.put(None)
+                frames, end = counted.value
                 end()
                 events.put((segment, frames))
         except BaseException as error:
