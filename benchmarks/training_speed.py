@@ -22,8 +22,9 @@ from torch.nn import functional as F
 
 from filmcolorizer_cli.batches import PairSource
 from filmcolorizer_cli.networks import ClassicConfig, ClassicNetwork, build
-from filmcolorizer_cli.pairs import read_pairs, split_by_time
+from filmcolorizer_cli.pairs import read_pairs
 from filmcolorizer_cli.recipes import TrainingOptions
+from filmcolorizer_cli.splits import split_by_time
 from filmcolorizer_cli.training import Trainer
 
 BATCH_SIZE = 64

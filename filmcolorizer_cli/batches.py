@@ -15,7 +15,7 @@ from torch import Tensor
 from filmcolorizer_cli.augmentation import patched, random_part, vary_tone
 from filmcolorizer_cli.color import resize, unmixed
 from filmcolorizer_cli.errors import TrainingError
-from filmcolorizer_cli.pairs import Pair, Pairs, Split, Undivided, true_colors
+from filmcolorizer_cli.pairs import Pair, Pairs, true_colors
 from filmcolorizer_cli.recipes import (
     Augmentation,
     TrainingOptions,
@@ -23,6 +23,7 @@ from filmcolorizer_cli.recipes import (
     pictures_per_epoch,
     steps_per_epoch,
 )
+from filmcolorizer_cli.splits import Split, Undivided
 
 # Luma (B, 1, H, W), R'G'B' (B, 3, H, W), and where that is known (B, 1, H, W); all in [0, 1].
 Batch = tuple[Tensor, Tensor, Tensor]

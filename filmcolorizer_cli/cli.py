@@ -87,8 +87,9 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.comparison import FilmEvaluation, FilmOptions
     from filmcolorizer_cli.evaluation import Evaluation
     from filmcolorizer_cli.networks import Network
-    from filmcolorizer_cli.pairs import Pairs, Split
+    from filmcolorizer_cli.pairs import Pairs
     from filmcolorizer_cli.recipes import TrainingOptions
+    from filmcolorizer_cli.splits import Split
     from filmcolorizer_cli.sync import SyncMap
     from filmcolorizer_cli.training import Outcome, Step
     from filmcolorizer_cli.video import Film
@@ -147,7 +148,7 @@ app = typer.Typer(
 
 def _choose_split(folder: Pairs, wanted: tuple[float, ...] | str) -> Split:
     """The split that `parse_split` understood."""
-    from filmcolorizer_cli.pairs import InterleavedSplit, Undivided, split_by_time
+    from filmcolorizer_cli.splits import InterleavedSplit, Undivided, split_by_time
 
     if isinstance(wanted, tuple):
         return split_by_time(folder.pairs, wanted)
@@ -380,8 +381,9 @@ def extract(
         if color is None and value is not None:
             raise typer.BadParameter("it needs both films, BW and COLOR", param_hint=hint)
 
-    from filmcolorizer_cli import pairs as pairing
+    from filmcolorizer_cli import extracting
     from filmcolorizer_cli import sync as syncing
+    from filmcolorizer_cli.pairs import read_pairs
 
     bw_film, *others = _probe_films([bw] if color is None else [bw, color], input_fps)
     color_film = others[0] if others else bw_film
@@ -400,14 +402,14 @@ def extract(
             f"lined up {sync_map.shared_seconds:.1f} s in"
             f" {counted(len(sync_map.segments), 'segment')}"
         )
-    options = pairing.ExtractOptions(every, size, start, duration)
-    if color is not None and pairing.count_stills(sync_map, options):
+    options = extracting.ExtractOptions(every, size, start, duration)
+    if color is not None and extracting.count_stills(sync_map, options):
         _write_pictures(bw_film, color_film, sync_map, preview, render)
     grey_film = None if color is None else bw_film
-    written = pairing.extract(grey_film, color_film, sync_map, output, options)
-    total = pairing.count_stills(sync_map, options)
+    written = extracting.extract(grey_film, color_film, sync_map, output, options)
+    total = extracting.count_stills(sync_map, options)
     count = max(console.track(written, total, "pairs", unit="pairs"))
-    folder = pairing.read_pairs(output)
+    folder = read_pairs(output)
     shots = len({pair.shot for pair in folder.pairs})
     if as_json:
         console.json({"output": str(output), "pairs": count, "shots": shots})
@@ -517,7 +519,8 @@ def train(
         interrupted_history,
     )
     from filmcolorizer_cli.networks import pick_device
-    from filmcolorizer_cli.pairs import PARTS, foreign_stills, read_pairs
+    from filmcolorizer_cli.pairs import foreign_stills, read_pairs
+    from filmcolorizer_cli.splits import PARTS
     from filmcolorizer_cli.watching import Watcher
 
     where = pick_device(device)

@@ -14,17 +14,14 @@ from filmcolorizer_cli import metrics
 from filmcolorizer_cli.color import WORKING_MATRIX, change_matrix, colored, resize, unmixed
 from filmcolorizer_cli.errors import PairsError, WeightsError
 from filmcolorizer_cli.networks import ClassicNetwork, Network, autocast, for_inference
-from filmcolorizer_cli.pairs import (
+from filmcolorizer_cli.pairs import Pair, Pairs, still_size, true_colors
+from filmcolorizer_cli.splits import (
     InterleavedSplit,
-    Pair,
-    Pairs,
     Part,
     Split,
     Undivided,
     read_split,
     split_by_time,
-    still_size,
-    true_colors,
 )
 from filmcolorizer_cli.upsampling import fit_chroma
 

@@ -19,8 +19,9 @@ from filmcolorizer_cli.frames import picture_to_rgb
 from filmcolorizer_cli.history import Epoch, best_epoch, read_history
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Page, Plot, Section, Slide, Table, save_page
-from filmcolorizer_cli.pairs import Pairs, Split, TimeSplit
+from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.report import plot_losses, plot_over_time, plot_shots
+from filmcolorizer_cli.splits import Split, TimeSplit
 from filmcolorizer_cli.video import Film, Plane
 from filmcolorizer_cli.weights import Model
 from filmcolorizer_cli.wording import (

@@ -30,7 +30,8 @@ from filmcolorizer_cli.history import Epoch, best_epoch
 from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Slide
-from filmcolorizer_cli.pairs import Pairs, Split
+from filmcolorizer_cli.pairs import Pairs
+from filmcolorizer_cli.splits import Split
 from filmcolorizer_cli.sync import SyncMap, nothing_shared
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, Plane
 from filmcolorizer_cli.wording import counted, describe_time

@@ -36,8 +36,9 @@ from filmcolorizer_cli.networks import (
     build,
     for_inference,
 )
-from filmcolorizer_cli.pairs import Pairs, Split
+from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.recipes import TrainingOptions
+from filmcolorizer_cli.splits import Split
 
 ENCODER_LEARNING_RATE_SHARE = 0.25  # the encoder comes pretrained and moves gently
 WARMUP_STEPS = 200

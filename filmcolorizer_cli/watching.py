@@ -15,8 +15,9 @@ from filmcolorizer_cli.errors import OptionError
 from filmcolorizer_cli.files import check_folder
 from filmcolorizer_cli.history import Epoch, best_epoch
 from filmcolorizer_cli.networks import Network
-from filmcolorizer_cli.pairs import Pairs, Split
+from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.report import draw_samples, save_image, save_loss_figure
+from filmcolorizer_cli.splits import Split
 from filmcolorizer_cli.training import Outcome, Step
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.encoding import Encoding
     from filmcolorizer_cli.evaluation import Evaluation, Score
     from filmcolorizer_cli.joining import Container
-    from filmcolorizer_cli.pairs import Split
+    from filmcolorizer_cli.splits import Split
     from filmcolorizer_cli.training import Outcome
     from filmcolorizer_cli.video import Attachment, Film, Sound, Subtitle
 
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 def describe_split(split: Split) -> str:
     """The parts of pairs, in words."""
-    from filmcolorizer_cli.pairs import InterleavedSplit, Undivided
+    from filmcolorizer_cli.splits import InterleavedSplit, Undivided
 
     if isinstance(split, InterleavedSplit):
         return "interleaved"

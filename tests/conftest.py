@@ -26,10 +26,11 @@ from torch import nn
 
 from filmcolorizer_cli import console, networks
 from filmcolorizer_cli.color import half_size
+from filmcolorizer_cli.extracting import ExtractOptions, extract
 from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.networks import FilmConfig, FilmNetwork
-from filmcolorizer_cli.pairs import ExtractOptions, Pairs, extract, read_pairs
+from filmcolorizer_cli.pairs import Pairs, read_pairs
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Frames, Signatures, read_signatures
 from filmcolorizer_cli.sync import constant_offset
 from filmcolorizer_cli.video import probe

@@ -14,18 +14,12 @@ from filmcolorizer_cli import batches, recipes
 from filmcolorizer_cli.batches import Batch, PairSource
 from filmcolorizer_cli.color import rgb_to_ycbcr
 from filmcolorizer_cli.errors import TrainingError
-from filmcolorizer_cli.pairs import (
-    Pairs,
-    Split,
-    TimeSplit,
-    Undivided,
-    read_pairs,
-    split_by_time,
-)
+from filmcolorizer_cli.pairs import Pairs, read_pairs
 from filmcolorizer_cli.recipes import (
     Augmentation,
     TrainingOptions,
 )
+from filmcolorizer_cli.splits import Split, TimeSplit, Undivided, split_by_time
 
 SQUARES = Augmentation(
     squares=True, least_crop=0.6, early_scale=1 / 2, scale=1 / 2, tone_share=0.5, mirrors=True

@@ -17,7 +17,8 @@ from filmcolorizer_cli.evaluation import Evaluation, evaluate
 from filmcolorizer_cli.evaluation_page import MadeBy, save_pairs_page
 from filmcolorizer_cli.history import Epoch
 from filmcolorizer_cli.pages import Page, Section, Slide, save_page
-from filmcolorizer_cli.pairs import PARTS, Pairs, split_by_time
+from filmcolorizer_cli.pairs import Pairs
+from filmcolorizer_cli.splits import PARTS, split_by_time
 from tests.conftest import vivid_network
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -44,11 +44,13 @@ from filmcolorizer_cli import (
     training,
     weights,
 )
+from filmcolorizer_cli.extracting import ExtractOptions
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM, models_folder
 from filmcolorizer_cli.history import Epoch, read_history
 from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, build
-from filmcolorizer_cli.pairs import ExtractOptions, Pairs, read_pairs, split_by_time
+from filmcolorizer_cli.pairs import Pairs, read_pairs
+from filmcolorizer_cli.splits import split_by_time
 from filmcolorizer_cli.video import Film, probe
 from tests.conftest import (
     LOSSLESS,

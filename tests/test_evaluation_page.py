@@ -16,7 +16,8 @@ from filmcolorizer_cli.comparison import FilmEvaluation, FilmOptions, evaluate_f
 from filmcolorizer_cli.evaluation import Evaluation, evaluate
 from filmcolorizer_cli.evaluation_page import MadeBy, save_films_page, save_pairs_page
 from filmcolorizer_cli.history import Epoch
-from filmcolorizer_cli.pairs import PARTS, Pairs, split_by_time
+from filmcolorizer_cli.pairs import Pairs
+from filmcolorizer_cli.splits import PARTS, split_by_time
 from filmcolorizer_cli.video import probe
 from tests.conftest import files_in, vivid_network
 

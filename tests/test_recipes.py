@@ -6,10 +6,7 @@ import pytest
 
 from filmcolorizer_cli import recipes
 from filmcolorizer_cli.batches import PairSource
-from filmcolorizer_cli.pairs import (
-    Pairs,
-    TimeSplit,
-)
+from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.recipes import (
     FILM_PICTURES,
     PAINTED_PICTURES,
@@ -22,6 +19,7 @@ from filmcolorizer_cli.recipes import (
     pictures_per_epoch,
     steps_per_epoch,
 )
+from filmcolorizer_cli.splits import TimeSplit
 from tests.test_batches import SQUARES, options
 
 

@@ -13,7 +13,7 @@ from filmcolorizer_cli.errors import FilmColorizerError
 from filmcolorizer_cli.history import Epoch
 from filmcolorizer_cli.networks import build
 from filmcolorizer_cli.pages import Slide
-from filmcolorizer_cli.pairs import Pairs, split_by_time
+from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.report import (
     CHECKS,
     GAP,
@@ -31,6 +31,7 @@ from filmcolorizer_cli.report import (
     save_loss_figure,
     save_sync_preview,
 )
+from filmcolorizer_cli.splits import split_by_time
 from filmcolorizer_cli.sync import Segment, SyncMap
 from filmcolorizer_cli.video import probe
 from tests.conftest import TINY, files_in, frame_number, make_numbered_clip, vivid_network

@@ -20,6 +20,7 @@ from filmcolorizer_cli.batches import Batch
 from filmcolorizer_cli.color import resize
 from filmcolorizer_cli.errors import FilmColorizerError, TrainingError, WeightsError
 from filmcolorizer_cli.evaluation import predict_rgb, read_batch
+from filmcolorizer_cli.extracting import ExtractOptions, extract
 from filmcolorizer_cli.history import Epoch, checkpoint_file, history_file, read_history
 from filmcolorizer_cli.losses import loss_of
 from filmcolorizer_cli.networks import (
@@ -30,21 +31,14 @@ from filmcolorizer_cli.networks import (
     autocast,
     build,
 )
-from filmcolorizer_cli.pairs import (
-    ExtractOptions,
-    InterleavedSplit,
-    Pair,
-    Pairs,
-    extract,
-    read_pairs,
-    split_by_time,
-)
+from filmcolorizer_cli.pairs import Pair, Pairs, read_pairs
 from filmcolorizer_cli.recipes import (
     Augmentation,
     TrainingOptions,
     default_options,
     steps_per_epoch,
 )
+from filmcolorizer_cli.splits import InterleavedSplit, split_by_time
 from filmcolorizer_cli.sync import constant_offset
 from filmcolorizer_cli.training import Outcome, Step, Trainer, train
 from filmcolorizer_cli.video import probe

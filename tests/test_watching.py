@@ -12,7 +12,8 @@ from PIL import Image
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError
 from filmcolorizer_cli.history import Epoch
 from filmcolorizer_cli.networks import Network, build
-from filmcolorizer_cli.pairs import Pairs, split_by_time
+from filmcolorizer_cli.pairs import Pairs
+from filmcolorizer_cli.splits import split_by_time
 from filmcolorizer_cli.training import Outcome, Step
 from filmcolorizer_cli.watching import Watcher
 from tests.conftest import TINY, files_in, vivid_network

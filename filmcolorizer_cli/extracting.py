@@ -1,0 +1,273 @@
+"""Extracting pairs of stills from two versions of a film, or from one in colour."""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from filmcolorizer_cli.aligned import (
+    AlignedPicture,
+    Moments,
+    area_affine,
+    area_aspect_ratio,
+    cut_out,
+    read_aligned,
+    reading_size,
+)
+from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
+from filmcolorizer_cli.errors import OptionError, VideoError
+from filmcolorizer_cli.files import check_folder, followed, replacing_folder
+from filmcolorizer_cli.frames import Sampling, read_cuts, read_ycbcr, to_rgb
+from filmcolorizer_cli.pairs import OPAQUE, Pair, Pairs, still_size, write_index
+from filmcolorizer_cli.stopping import held_signals
+from filmcolorizer_cli.survey import glance
+from filmcolorizer_cli.sync import WHOLE, Area, SyncMap, film_identity
+from filmcolorizer_cli.video import Film, Plane
+
+DEFAULT_SIZE = 192  # pixels, the short side that the shipped network looks at
+SAVERS = 2  # threads that write stills, which takes as long as decoding the film
+MIN_CHROMA = 1.0  # code values, of the mean over a still: less is noise of a grey film
+RIM = 1  # pixel, at the edge of what a cropped copy shows, that its surroundings show through
+
+
+@dataclass(frozen=True)
+class ExtractOptions:
+    """Which stills are taken, and how large.
+
+    Attributes:
+        every: one still of so many frames of the 24 fps timeline.
+        size: 64 for squares of 64x64, as in 2020; otherwise the short side, aspect ratio kept.
+        start_seconds, duration_seconds: the part of the black-and-white film.
+    """
+
+    every: int = 24
+    size: int = DEFAULT_SIZE
+    start_seconds: float = 0.0
+    duration_seconds: float | None = None
+
+    @property
+    def moments(self) -> Moments:
+        return Moments(self.every, self.start_seconds, self.duration_seconds)
+
+
+def extract(
+    bw: Film | None,
+    color: Film,
+    sync_map: SyncMap,
+    folder: Path,
+    options: ExtractOptions,
+) -> Iterator[int]:
+    """Write aligned stills of two versions of a film, or of one and its own luma.
+
+    The stills are gathered in a temporary folder beside ``folder``, which takes its place when all
+    are there.
+
+    Args:
+        bw: the black-and-white film; None to take the grey stills from the luma of ``color``.
+        folder: replaced where it exists.
+
+    Yields:
+        The number of pairs taken so far, after each; the last ones are still being written.
+
+    Raises:
+        OptionError: the part holds no still, or none with colours.
+        FilmColorizerError: the folder cannot be written.
+        VideoError: a film cannot be read.
+    """
+    master = bw or color
+    check_folder(followed(folder).parent)
+    if not count_stills(sync_map, options):
+        raise _no_stills()
+    with replacing_folder(folder) as temporary:
+        (temporary / "bw").mkdir()
+        (temporary / "color").mkdir()
+        cuts_file = temporary / "cuts.txt"
+        picture = _picture(master, sync_map, options)
+        aspect_ratio = area_aspect_ratio(master, picture)
+        size = still_size(options.size, aspect_ratio)
+        stills: list[tuple[str, float, float]] = []
+        has_color = False
+        # Closed before the folder goes, into which ffmpeg writes.
+        with closing(_read_stills(bw, color, sync_map, options, picture, size, cuts_file)) as read:
+            for name, still in _save_stills(read, color.coding.matrix, temporary):
+                stills.append((name, still.bw_seconds, still.color_seconds))
+                has_color = has_color or _has_color(still)
+                yield len(stills)
+        if not stills:
+            raise _no_stills()
+        if not has_color:
+            raise OptionError(
+                f"{color.path} shows no colours in these stills; give a coloured film"
+                + (", after the black-and-white one" if bw else "")
+            )
+        first_seconds = options.moments.first_seconds(sync_map)
+        pairs = _number_shots(stills, read_cuts(cuts_file), first_seconds)
+        cuts_file.unlink(missing_ok=True)
+        matrix, identity = master.coding.matrix, film_identity(master)
+        taken = Pairs(temporary, aspect_ratio, *size, options.every, pairs, identity, matrix)
+        write_index(taken, film_identity(color))
+
+
+def _no_stills() -> OptionError:
+    """The sentence for a part that is too short for a single still."""
+    return OptionError(
+        "there is no still in this part of the films; give another --start, --duration or a"
+        " smaller --every"
+    )
+
+
+def count_stills(sync_map: SyncMap, options: ExtractOptions) -> int:
+    """How many pairs `extract` will write, unless a film ends early."""
+    return options.moments.count(sync_map)
+
+
+def _read_stills(
+    bw: Film | None,
+    color: Film,
+    sync_map: SyncMap,
+    options: ExtractOptions,
+    picture: Area,
+    size: tuple[int, int],
+    cuts_file: Path,
+) -> Generator[AlignedPicture, None, None]:
+    moments = options.moments
+    if bw is not None:
+        # Noise of a worn copy would be learnt by heart, as if it were the film's.
+        read = read_aligned(
+            bw,
+            color,
+            sync_map,
+            moments,
+            size,
+            picture=picture,
+            quiets_chroma=True,
+            cuts_file=cuts_file,
+        )
+        with closing(read) as stills:
+            yield from (still for still in stills if still.luma[_shown_pixels(still)].size)
+        return
+    onto_frame = area_affine(picture)
+    numbers = moments.numbers(sync_map.longest)
+    sampling = Sampling(
+        *reading_size(color, size, [onto_frame]),
+        start_seconds=numbers.start * moments.step_seconds,
+        duration_seconds=len(numbers) * moments.step_seconds,
+        every=moments.every,
+        cuts_file=cuts_file,
+    )
+    if not numbers:
+        return
+    with closing(read_ycbcr(color, sampling)) as pictures:
+        # They come first in zip, so that ffmpeg is read to its end and has written all cuts.
+        for ycbcr, number in zip(pictures, numbers, strict=False):
+            seconds = number * moments.step_seconds
+            still = cut_out(ycbcr, onto_frame, size)
+            yield AlignedPicture(seconds, seconds, still[..., 0], still)
+
+
+def _picture(master: Film, sync_map: SyncMap, options: ExtractOptions) -> Area:
+    """The part of the frame inside its bars, which is what `colorize` looks at."""
+    begin, end = sync_map.segments[0].bw_start_seconds, sync_map.segments[-1].bw_end_seconds
+    try:
+        area, _ = glance(master, begin, end - begin)
+    except VideoError:  # damaged elsewhere, perhaps; less of it tells bars from dark sets less well
+        first = max(begin, options.start_seconds)
+        if options.duration_seconds is not None:
+            end = min(end, options.start_seconds + options.duration_seconds)
+        area, _ = glance(master, first, end - first)
+    return (
+        area.left / master.width,
+        area.top / master.height,
+        (area.left + area.width) / master.width,
+        (area.top + area.height) / master.height,
+    )
+
+
+def _has_color(still: AlignedPicture) -> bool:
+    """Whether a coloured still, or a tinted one, is more than noise around grey."""
+    chroma = still.ycbcr[_shown_pixels(still)][..., 1:]
+    small = cv2.resize(chroma, (16, 16), interpolation=cv2.INTER_AREA)
+    return float(np.abs(small.astype(float) - 128).mean()) > MIN_CHROMA
+
+
+def _number_shots(
+    stills: list[tuple[str, float, float]], cuts: list[float], begin: float
+) -> tuple[Pair, ...]:
+    """Turn names and times into pairs; cuts count from ``begin``, in seconds."""
+    return tuple(
+        Pair(
+            name=name,
+            bw_seconds=round(bw_seconds, 6),
+            color_seconds=round(color_seconds, 6),
+            shot=1 + bisect.bisect_right(cuts, bw_seconds - begin + 1e-3),
+        )
+        for name, bw_seconds, color_seconds in stills
+    )
+
+
+def _save_stills(
+    stills: Iterable[AlignedPicture], matrix: str, folder: Path
+) -> Iterator[tuple[str, AlignedPicture]]:
+    """Write stills beside their reading; yields each with its name, soon to be written."""
+    saving: deque[Future[None]] = deque()
+    savers = ThreadPoolExecutor(SAVERS)
+    try:
+        for number, still in enumerate(stills, 1):
+            name = f"{number:06d}"
+            saving.append(savers.submit(_save_pair, still, matrix, folder, name))
+            if len(saving) > SAVERS:
+                saving.popleft().result()
+            yield name, still
+        for saved in saving:
+            saved.result()
+    finally:
+        with held_signals():  # so that nothing is written any more when the folder is removed
+            savers.shutdown(cancel_futures=True)
+
+
+def _save_pair(still: AlignedPicture, matrix: str, folder: Path, name: str) -> None:
+    grey, rgb = _to_grey(still.luma), to_rgb(still.ycbcr, matrix)
+    if still.shown != WHOLE:
+        shown = _shown_pixels(still)
+        rgba = np.dstack((grey, grey, grey, np.zeros_like(grey)))
+        rgba[shown] = np.dstack((rgb, np.full_like(grey, OPAQUE)))[shown]
+        rgb = rgba
+    _save_still(grey, folder / "bw" / f"{name}.png")
+    _save_still(rgb, folder / "color" / f"{name}.png")
+
+
+def _shown_pixels(still: AlignedPicture) -> tuple[slice, slice]:
+    """The rows and columns that show nothing from beyond what the coloured film shows."""
+    left, top, right, bottom = still.shown
+    height, width = still.luma.shape
+    return _inner_pixels(top, bottom, height), _inner_pixels(left, right, width)
+
+
+def _inner_pixels(begin: float, end: float, side: int) -> slice:
+    first = math.ceil(begin * side) + RIM if begin > 0 else 0
+    last = math.floor(end * side) - RIM if end < 1 else side
+    return slice(first, max(last, first))
+
+
+def _save_still(pixels: Plane, path: Path) -> None:
+    if pixels.ndim == 3:  # OpenCV's order of channels
+        pixels = pixels[..., [2, 1, 0, *range(3, pixels.shape[2])]]
+    # In less than half of the time that Pillow takes for files of this size.
+    _, png = cv2.imencode(".png", pixels)
+    path.write_bytes(png.data)
+
+
+def _to_grey(luma: Plane) -> Plane:
+    grey = luma_from_codes(torch.from_numpy(luma), range="limited")
+    codes: Plane = luma_to_codes(grey, range="full").numpy()
+    return codes
