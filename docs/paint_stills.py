@@ -19,6 +19,7 @@ from PIL import Image
 
 from filmcolorizer_cli.color import rgb_to_ycbcr, ycbcr_to_rgb
 from filmcolorizer_cli.pairs import read_pairs
+from filmcolorizer_cli.pictures import to_bytes
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE
 
 
@@ -32,8 +33,8 @@ def main(folder: Annotated[Path, typer.Argument(help="The folder of pairs.")]) -
         rgb = torch.from_numpy(np.array(painting)).permute(2, 0, 1).float() / 255  # (3, H, W)
         ycbcr = rgb_to_ycbcr(rgb)
         ycbcr[0] = torch.from_numpy(grey.copy()).float() / 255
-        painted = (ycbcr_to_rgb(ycbcr).clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-        Image.fromarray(painted.numpy()).save(folder / "color" / f"{pair.name}.png")
+        painted = to_bytes(ycbcr_to_rgb(ycbcr))
+        Image.fromarray(painted).save(folder / "color" / f"{pair.name}.png")
     print(f"painted {len(pairs.pairs)} stills")
 
 

@@ -15,11 +15,11 @@ from filmcolorizer_cli import __version__
 from filmcolorizer_cli.color import resize
 from filmcolorizer_cli.comparison import WAYS, FilmEvaluation, FilmOptions, paint_frame
 from filmcolorizer_cli.evaluation import Evaluation, PairScore, predict_rgb, read_batch
-from filmcolorizer_cli.frames import picture_to_rgb
 from filmcolorizer_cli.history import Epoch, best_epoch, read_history
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Page, Plot, Section, Slide, Table, save_page
 from filmcolorizer_cli.pairs import Pairs
+from filmcolorizer_cli.pictures import picture_to_rgb, to_bytes
 from filmcolorizer_cli.report import plot_losses, plot_over_time, plot_shots
 from filmcolorizer_cli.splits import Split, TimeSplit
 from filmcolorizer_cli.video import Film, Plane
@@ -280,9 +280,7 @@ def _slide(
 def _displayed(picture: Tensor, aspect_ratio: float) -> Plane:
     """R'G'B' (1, 3, H, W) in [0, 1] as (h, w, 3) uint8, in the shape of the film."""
     height = max(picture.shape[-2], STILL_HEIGHT)
-    enlarged = resize(picture, height, round(height * aspect_ratio))[0]
-    pixels: Plane = (enlarged * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
-    return pixels
+    return to_bytes(resize(picture, height, round(height * aspect_ratio))[0])
 
 
 def _facts(made_by: MadeBy) -> Section:

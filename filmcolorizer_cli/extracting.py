@@ -27,8 +27,9 @@ from filmcolorizer_cli.aligned import (
 from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import check_folder, followed, replacing_folder
-from filmcolorizer_cli.frames import Sampling, read_cuts, read_ycbcr, to_rgb
+from filmcolorizer_cli.frames import Sampling, read_cuts, read_ycbcr
 from filmcolorizer_cli.pairs import OPAQUE, Pair, Pairs, still_size, write_index
+from filmcolorizer_cli.pictures import to_rgb
 from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.survey import glance
 from filmcolorizer_cli.sync import WHOLE, Area, SyncMap, film_identity

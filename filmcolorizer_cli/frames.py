@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Any
 import av
 import ffmpeg
 import numpy as np
-from PIL import Image
 
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.ffmpeg import (
@@ -315,49 +314,6 @@ def read_ycbcr(
     samples = 3 * height * width
     for data in _read_raw(film, sampling, graph, "yuv444p", samples, PLAIN, outputs):
         yield data.reshape(3, height, width).transpose(1, 2, 0)  # planes to (H, W, 3)
-
-
-def read_rgb(film: Film, sampling: Sampling) -> Generator[Plane, None, None]:
-    """Yield pictures (height, width, 3) of R', G' and B', uint8.
-
-    Raises:
-        VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
-    """
-    with closing(read_ycbcr(film, sampling)) as pictures:
-        for ycbcr in pictures:
-            yield to_rgb(ycbcr, film.coding.matrix)
-
-
-def to_rgb(ycbcr: Plane, matrix: str) -> Plane:
-    """Y'CbCr (H, W, 3), limited range, in this matrix, to R'G'B' (H, W, 3); both uint8."""
-    # Here and not above: lining films up reads frames, but needs no torch, which loads slowly.
-    import torch
-
-    from filmcolorizer_cli.color import (
-        chroma_from_codes,
-        luma_from_codes,
-        luma_to_codes,
-        ycbcr_to_rgb,
-    )
-
-    codes = torch.from_numpy(np.ascontiguousarray(ycbcr.transpose(2, 0, 1)))  # (3, H, W)
-    luma = luma_from_codes(codes[:1], range="limited")
-    chroma = chroma_from_codes(codes[1:], range="limited")
-    rgb = ycbcr_to_rgb(torch.cat((luma, chroma)), matrix)
-    pixels: Plane = luma_to_codes(rgb, range="full").permute(1, 2, 0).contiguous().numpy()
-    return pixels
-
-
-def picture_to_rgb(luma: DeepPlane, chroma: DeepPlane, matrix: str, size: tuple[int, int]) -> Plane:
-    """Luma (H, W) and chroma (2, h, w), limited range, as R'G'B' (height, width, 3); all uint8.
-
-    Args:
-        matrix: of the picture, a key of ``color.MATRICES``.
-        size: width and height of what comes out.
-    """
-    planes = (Image.fromarray(plane) for plane in (luma, *chroma))
-    resized = [plane.resize(size, Image.Resampling.BICUBIC) for plane in planes]
-    return to_rgb(np.dstack([np.asarray(plane) for plane in resized]), matrix)
 
 
 def read_cuts(path: Path, frame_rate: Fraction = TIMELINE_FRAME_RATE) -> list[float]:

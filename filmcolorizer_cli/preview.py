@@ -15,9 +15,10 @@ from PIL import Image
 
 from filmcolorizer_cli import survey as surveying
 from filmcolorizer_cli.colorizing import ColorizeOptions, in_color_already, no_picture
-from filmcolorizer_cli.frames import Sampling, check_part, picture_to_rgb, read_pictures
+from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.painting import colorize_frames
+from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.survey import glance
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Coding, DeepPlane, FieldOrder, Film, Plane
 

@@ -25,12 +25,13 @@ from filmcolorizer_cli.aligned import Moments, read_aligned, shared_aspect_ratio
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.evaluation import predict_rgb, read_batch
 from filmcolorizer_cli.files import replacing
-from filmcolorizer_cli.frames import Sampling, read_rgb, to_rgb
+from filmcolorizer_cli.frames import Sampling
 from filmcolorizer_cli.history import Epoch, best_epoch
 from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Slide
 from filmcolorizer_cli.pairs import Pairs
+from filmcolorizer_cli.pictures import read_rgb, to_bytes, to_rgb
 from filmcolorizer_cli.splits import Split
 from filmcolorizer_cli.sync import SyncMap, nothing_shared
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, Plane
@@ -386,7 +387,7 @@ def _strip(pictures: Tensor, aspect_ratio: float) -> Image.Image:
     width = round(SAMPLE_HEIGHT * aspect_ratio)
     strip = Image.new("RGB", (len(pictures) * (width + GAP), SAMPLE_HEIGHT), BACKGROUND)
     for index, picture in enumerate(pictures.expand(-1, 3, -1, -1)):
-        pixels = (picture * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+        pixels = to_bytes(picture)
         still = Image.fromarray(pixels).resize((width, SAMPLE_HEIGHT), Image.Resampling.BICUBIC)
         strip.paste(still, (index * (width + GAP), 0))
     return strip

@@ -17,10 +17,11 @@ from PIL import Image, ImageDraw
 from filmcolorizer_cli.encoding import Encoding, PictureWriter
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import cannot_write, check_folder, followed, temporary_beside
-from filmcolorizer_cli.frames import Sampling, check_part, picture_to_rgb, read_pictures
+from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
 from filmcolorizer_cli.joining import join_film
 from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.packets import check_clock
+from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import (
     PLAIN,

@@ -30,8 +30,9 @@ from train_default import SEED, hold_out, load_photos
 from filmcolorizer_cli import metrics, weights
 from filmcolorizer_cli.color import resize, rgb_to_ycbcr
 from filmcolorizer_cli.evaluation import predict_rgb
-from filmcolorizer_cli.frames import Sampling, read_rgb
+from filmcolorizer_cli.frames import Sampling
 from filmcolorizer_cli.networks import Network, for_inference
+from filmcolorizer_cli.pictures import read_rgb, to_bytes
 from filmcolorizer_cli.video import Film, probe
 
 EVERY = 4  # frames of a film between two that are measured
@@ -122,8 +123,7 @@ def _strips(network: Network, films: list[Path], path: Path) -> None:
 
 
 def _to_image(picture: Tensor) -> Image.Image:
-    codes = (picture[0].clamp(0, 1) * 255).round().byte()
-    return Image.fromarray(codes.permute(1, 2, 0).contiguous().numpy())
+    return Image.fromarray(to_bytes(picture[0]))
 
 
 def main(

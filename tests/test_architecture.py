@@ -242,7 +242,8 @@ def test_completion_answers_without_heavy_libraries(line: str, expected: str) ->
     assert modules & SLOW_LIBRARIES == set()
 
 
-def test_colorize_tells_of_a_missing_film_without_loading_torch() -> None:
-    code, said, modules = run_program("colorize", "missing.mp4")
+@pytest.mark.parametrize("arguments", [("colorize", "missing.mp4"), ("sync", "missing.mp4", "b")])
+def test_command_tells_of_a_missing_film_without_loading_torch(arguments: tuple[str, ...]) -> None:
+    code, said, modules = run_program(*arguments)
     assert (code, said) == (1, "filmcolorizer: missing.mp4 does not exist; give a film file\n")
     assert "torch" not in modules

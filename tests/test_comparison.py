@@ -25,8 +25,8 @@ from filmcolorizer_cli.comparison import (
 from filmcolorizer_cli.encoding import Encoding
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.frames import picture_to_rgb
 from filmcolorizer_cli.networks import Network
+from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.video import probe
 from tests.conftest import LOSSLESS, TINY, decode_planes, graded_film, run_ffmpeg, vivid_network
 from tests.test_metrics import hasler_suesstrunk

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.frames import Sampling, read_rgb
+from filmcolorizer_cli.frames import Sampling
+from filmcolorizer_cli.pictures import read_rgb
 from filmcolorizer_cli.propagation import (
     MAX_GAIN_BETWEEN,
     MAX_GAP,
