@@ -30,7 +30,7 @@ SIZE = 360  # lines that films are compared at unless told otherwise; motion is 
 MIN_SIDE = 16  # pixels, for motion to be found in
 LEAD_SECONDS = 1.0  # of a shot, that are coloured before a frame that is shown
 WAYS = ("network", "baseline", "truth")  # of colouring, in the order of all that is measured
-TRUTH = WAYS.index("truth")
+NETWORK, BASELINE, TRUTH = range(len(WAYS))
 
 Picture = tuple[Plane, Plane]  # luma (H, W) and chroma (2, ceil(H/2), ceil(W/2)), uint8
 
@@ -168,7 +168,7 @@ def evaluate_film(
     )
     _check_fitness(film, found, sampling)
     network = for_inference(network, device)
-    rows: list[tuple[float, ...]] = []
+    rows: list[dict[str, float]] = []
     shots: list[ShotEvaluation] = []
     total = _Sums()
     with closing(_read(film, found, sampling)) as pictures:
@@ -179,14 +179,15 @@ def evaluate_film(
             for painted in _colorize(
                 shot, first, film, found, sampling, network, device, propagator
             ):
-                rows.append((_seconds(sampling, len(rows)), *meter.add(*painted)))
+                rows.append({"seconds": _seconds(sampling, len(rows)), **meter.add(*painted)})
                 yield len(rows)
             sums, end = meter.sums(), _seconds(sampling, len(rows))
             if not sums.frames:  # a cut at the very end
                 continue
             shots.append(ShotEvaluation(begin, end, sums.frames, *sums.scores()))
             total += sums
-    size, series = _size(sampling), FrameSeries(*zip(*rows, strict=True))
+    series = FrameSeries(**{name: tuple(row[name] for row in rows) for name in rows[0]})
+    size = _size(sampling)
     yield FilmEvaluation(
         *size, sampling.frame_rate, total.frames, *total.scores(), tuple(shots), series, found
     )
@@ -406,9 +407,7 @@ class _ShotMeter:
         self._before: tuple[Plane, Tensor] | None = None  # luma and chroma of the frame before
 
     @torch.inference_mode()
-    def add(
-        self, luma: Plane, chroma: Plane, true_chroma: Plane
-    ) -> tuple[float, float, float, float]:
+    def add(self, luma: Plane, chroma: Plane, true_chroma: Plane) -> dict[str, float]:
         """Measure the next frame.
 
         Args:
@@ -416,7 +415,7 @@ class _ShotMeter:
             chroma, true_chroma: (2, ceil(H/2), ceil(W/2)).
 
         Returns:
-            What `FrameSeries` holds of it besides the time.
+            What `FrameSeries` holds of it besides the time, by name.
         """
         codes = torch.from_numpy(np.stack((chroma, true_chroma)))
         painted, true = resize(chroma_from_codes(codes, range="limited"), *luma.shape)
@@ -429,9 +428,21 @@ class _ShotMeter:
         error = (rgb - rgb[TRUTH]).square().mean(dim=(1, 2, 3))
         psnr, colorfulness = metrics.psnr_of_error(error), metrics.colorfulness(rgb)
         flicker, pixels = self._flicker(luma, chroma_of_ways)
-        self._sums += _Sums(1, psnr, error, colorfulness, flicker, pixels)
+        self._sums += _Sums(
+            frames=1,
+            psnr=psnr,
+            squared_error=error,
+            colorfulness=colorfulness,
+            flicker=flicker,
+            pixels=pixels,
+        )
         self._before = luma, chroma_of_ways
-        return psnr[0].item(), psnr[1].item(), colorfulness[0].item(), colorfulness[TRUTH].item()
+        return {
+            "psnr": psnr[NETWORK].item(),
+            "baseline_psnr": psnr[BASELINE].item(),
+            "colorfulness": colorfulness[NETWORK].item(),
+            "true_colorfulness": colorfulness[TRUTH].item(),
+        }
 
     def sums(self) -> _Sums:
         """Of all frames so far."""
