@@ -775,8 +775,8 @@ def colorize(
 
     encoding = Encoding(crf=crf, preset=preset, codec=codec, encoder=encoder)
 
+    from filmcolorizer_cli.containers import CONTAINERS
     from filmcolorizer_cli.frames import find_hardware_decoder
-    from filmcolorizer_cli.joining import CONTAINERS
     from filmcolorizer_cli.packets import own_rate, uneven_ticks
     from filmcolorizer_cli.video import probe
 
@@ -972,7 +972,7 @@ def compare(
 ) -> None:
     """Show two films in one video, side by side or as a split picture, with sound."""
     from filmcolorizer_cli import report, splitscreen
-    from filmcolorizer_cli.joining import CONTAINERS
+    from filmcolorizer_cli.containers import CONTAINERS
     from filmcolorizer_cli.pages import Slide
     from filmcolorizer_cli.video import probe
 

@@ -11,6 +11,7 @@ from types import TracebackType
 import ffmpeg
 import numpy as np
 
+from filmcolorizer_cli.containers import CONTAINERS
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.ffmpeg import Process, encoder_names, encoders_of, local_file
 from filmcolorizer_cli.files import (
@@ -42,7 +43,6 @@ _MATRIX_TAGS = {"bt709": 1, "bt601": 6, "bt2020": 9}
 HARDWARE = ("nvenc", "qsv", "amf", "videotoolbox")
 TRIAL_SIDE = 256  # pixels of the picture that an encoder is tried with
 _RANGE_TAGS = {"limited": "tv", "full": "pc"}
-MUXERS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}  # ffmpeg's, by the file's ending
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Codec:
     @property
     def segment_muxer(self) -> str:
         """Of the files in which its pictures wait to be joined."""
-        return MUXERS[self.endings[0]]
+        return CONTAINERS[self.endings[0]].muxer
 
     def coding_of(self, film: Film) -> Coding:
         """How a film's pictures are coded when they are written in this codec.

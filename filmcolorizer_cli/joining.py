@@ -6,7 +6,6 @@ import math
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from typing import Any
 import av
 import ffmpeg
 
-from filmcolorizer_cli.encoding import MUXERS, cannot_write_film
+from filmcolorizer_cli.containers import CONTAINERS, COVER_FILES, QUICKTIME_LANGUAGES, Container
+from filmcolorizer_cli.encoding import cannot_write_film
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.ffmpeg import Process, local_file, open_input
 from filmcolorizer_cli.files import cannot_write, check_folder, put_in_place
@@ -22,7 +22,6 @@ from filmcolorizer_cli.subtitles import cut_subtitles
 from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import (
     MPEG_STREAMS,
-    UNKNOWN_CODEC,
     Attachment,
     Film,
     Sound,
@@ -33,120 +32,14 @@ from filmcolorizer_cli.video import (
 )
 
 SOUND_BITRATE_KBPS = 96  # of each channel of what has to be re-encoded to AAC
-PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "xsub"})
-MOST_AAC_CHANNELS = 8
-LEAST_MP3_RATE_HZ = 16_000  # in MP4; slower MP3 is of no standard but its own (MPEG-2.5)
 # Metadata that tells of the file that it stands in, not of the film.
 _OF_THE_FILE = frozenset(
     {"compatible_brands", "encoder", "major_brand", "minor_version", "timecode"}
 )
-
-
-@dataclass(frozen=True)
-class Container:
-    """A kind of film file that is written, and what it holds.
-
-    Attributes:
-        muxer: ffmpeg's name for it.
-        sound_codecs: of the sound that it holds as it is.
-        text_codecs: of the subtitles of text that it holds as they are; others become the first.
-        picture_codecs: of the subtitles of pictures that it holds, such as those of DVDs.
-        options: ffmpeg's, with which it is written.
-    """
-
-    muxer: str
-    sound_codecs: frozenset[str]
-    text_codecs: tuple[str, ...]
-    picture_codecs: frozenset[str]
-    options: dict[str, str]
-
-    def sound_encoder(self, sound: Sound) -> str | None:
-        """What a sound track goes along by: ``copy`` where that can be; None if it cannot at all.
-
-        Sound that is not compressed becomes PCM that the container holds, where there is some.
-        """
-        if sound.codec == UNKNOWN_CODEC:
-            return None
-        if sound.codec in self.sound_codecs and not self._is_beyond(sound):
-            return "copy"
-        if (other_words := _pcm_like(sound.codec)) in self.sound_codecs:
-            return other_words
-        return "aac" if sound.channels <= MOST_AAC_CHANNELS else None
-
-    def _is_beyond(self, sound: Sound) -> bool:
-        """Whether a codec that it holds goes beyond its standard, so that ffmpeg refuses it."""
-        return (
-            self.muxer == "mp4" and sound.codec == "mp3" and sound.sample_rate < LEAST_MP3_RATE_HZ
-        )
-
-    def holds(self, subtitle: Subtitle) -> bool:
-        """Whether subtitles go along at all."""
-        if subtitle.codec == UNKNOWN_CODEC:
-            return False
-        return subtitle.codec in self.picture_codecs or subtitle.codec not in PICTURE_SUBTITLES
-
-    def attaches(self, attachment: Attachment) -> bool:
-        """Whether a cover or another attached file goes along."""
-        if self.muxer == "matroska":
-            return bool(attachment.mime_type or attachment.codec in _COVER_FILES)
-        return self.muxer == "mp4" and attachment.codec in _MP4_COVERS
-
-
-def _pcm_like(codec: str) -> str | None:
-    """The little-endian PCM that loses nothing of a codec which does not compress; else None."""
-    if not codec.startswith("pcm_") and codec != "s302m":
-        return None
-    form = re.match(r"pcm_([fsu])(\d+)", codec)
-    if form is None:  # of DVDs, of Blu-rays and the like
-        return "pcm_s24le"
-    bits = int(form[2])
-    if form[1] == "f":
-        return "pcm_f64le" if bits > 32 else "pcm_f32le"
-    return "pcm_u8" if bits == 8 else f"pcm_s{bits}le"
-
-
-_MP4_COVERS = frozenset({"bmp", "mjpeg", "png"})
-# How Matroska's covers are called and what they are, by the codec of their picture.
-_COVER_FILES = {
-    "bmp": ("cover.bmp", "image/bmp"),
-    "gif": ("cover.gif", "image/gif"),
-    "mjpeg": ("cover.jpg", "image/jpeg"),
-    "png": ("cover.png", "image/png"),
-}
-# By which of the codes of ISO 639-2 ffmpeg finds a language among QuickTime's own numbers: mostly
-# the bibliographic one, of some the terminologic one, or another (measured).
-_QUICKTIME_LANGUAGES = {
-    "bod": "tib", "cym": "wel", "cze": "ces", "deu": "ger", "ell": "gre", "eus": "baq",
-    "fas": "per", "fil": "tgl", "fre": "fra", "gle": "iri", "hye": "arm", "isl": "ice",
-    "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "nob": "nor",
-    "rum": "ron", "slo": "slk", "sqi": "alb", "swe": "sve", "zho": "chi",
-}  # fmt: skip
 # Joined in Matroska for Matroska, which then gets chapters of any kind; others would lose by it.
 _THROUGH_MATROSKA = frozenset({"h264", "hevc"})
 _CODECS_WITH_SHAPES = frozenset({"h264", "hevc"})  # which tell the shape of pixels themselves
 _PLAIN_NAME = re.compile(r"\w[\w .()-]{,80}")
-_INDEX_FIRST = {"movflags": "+faststart"}
-_MP4_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "opus"})
-_MOV_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "pcm_s16be", "pcm_s16le",
-                        "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le"})  # fmt: skip
-# What ffmpeg knows a tag for, Matroska's own or one of Windows.
-_MKV_SOUND = frozenset({
-    "aac", "ac3", "adpcm_g722", "adpcm_g726", "adpcm_ima_wav", "adpcm_ms",
-    "adpcm_yamaha", "alac", "amr_nb", "atrac3", "cook", "dts", "eac3", "flac", "g723_1", "mlp",
-    "mp1", "mp2", "mp3", "opus", "pcm_alaw", "pcm_f32le", "pcm_f64le", "pcm_mulaw", "pcm_s16be",
-    "pcm_s16le", "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le", "pcm_s64le", "pcm_u8",
-    "qdm2", "ra_144", "ra_288", "sipr", "speex", "truehd", "tta", "vorbis", "wavpack",
-    "wmalossless", "wmapro", "wmav1", "wmav2", "wmavoice",
-})  # fmt: skip
-_MKV_OPTIONS = {"disposition:v:0": "default"}
-_MKV_TEXT = ("subrip", "ass", "webvtt")
-CONTAINERS = {
-    ".mp4": Container("mp4", _MP4_SOUND, ("mov_text",), frozenset(), _INDEX_FIRST),
-    ".mov": Container("mov", _MOV_SOUND, ("mov_text",), frozenset(), _INDEX_FIRST),
-    ".mkv": Container(
-        "matroska", _MKV_SOUND, _MKV_TEXT, PICTURE_SUBTITLES - {"xsub"}, _MKV_OPTIONS
-    ),
-}
 
 
 def join_film(
@@ -247,7 +140,7 @@ def _join_pictures(
     orders = [_display_order(part) for part in parts]
     # How far encoders keep pictures back that are shown before those that they are made from.
     delay = max(max(coded - shown for coded, shown in enumerate(order)) for order in orders)
-    muxer = MUXERS[target.suffix]
+    muxer = CONTAINERS[target.suffix].muxer
     # What mp4 has no place for goes into a place of its own, from where ffmpeg takes it again.
     options = {} if muxer == "matroska" else {"movflags": "use_metadata_tags"}
     with av.open(local_file(target), "w", format=muxer, container_options=options) as container:
@@ -402,8 +295,8 @@ def _marks(kind: str, tracks: Sequence[Sound | Subtitle], first: int, muxer: str
         marks[f"disposition:{kind}:{number}"] = "+".join(track.dispositions) or "0"
         if track.title:
             marks[f"metadata:s:{kind}:{number}"] = f"title={track.title}"
-        if muxer == "mov" and track.language in _QUICKTIME_LANGUAGES:
-            language = _QUICKTIME_LANGUAGES[track.language]
+        if muxer == "mov" and track.language in QUICKTIME_LANGUAGES:
+            language = QUICKTIME_LANGUAGES[track.language]
             # The same track by its number among all: ffmpeg-python takes an option but once.
             marks[f"metadata:s:{first + number}"] = f"language={language}"
     return marks
@@ -425,7 +318,7 @@ def _attached(source: Film, container: Container, folder: Path) -> tuple[list[An
     files = [attachment for attachment in attachments if not attachment.codec]
     options: dict[str, str] = {"c:t": "copy"} if files else {}
     for number, cover in enumerate(covers, len(files)):
-        name, mime_type = _COVER_FILES.get(str(cover.codec), (f"cover.{cover.codec}", None))
+        name, mime_type = COVER_FILES.get(str(cover.codec), (f"cover.{cover.codec}", None))
         if cover.name and _PLAIN_NAME.fullmatch(cover.name):
             name = cover.name
         path = folder / str(number) / name  # ffmpeg takes its name along

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from filmcolorizer_cli.comparison import FilmEvaluation, FilmScore
+    from filmcolorizer_cli.containers import Container
     from filmcolorizer_cli.encoding import Encoding
     from filmcolorizer_cli.evaluation import Evaluation, Score
-    from filmcolorizer_cli.joining import Container
     from filmcolorizer_cli.splits import Split
     from filmcolorizer_cli.training import Outcome
     from filmcolorizer_cli.video import Attachment, Film, Sound, Subtitle
@@ -86,7 +86,7 @@ def describe_rate(rate: Fraction) -> str:
 
 def describe_sounds(film: Film, target: Path) -> list[str]:
     """What becomes of each track of sound in the file that is written."""
-    from filmcolorizer_cli.joining import CONTAINERS
+    from filmcolorizer_cli.containers import CONTAINERS
 
     container = CONTAINERS[target.suffix.lower()]
     return [f"{_describe_track(sound)} {_fate_of_sound(sound, container)}" for sound in film.sounds]
@@ -117,7 +117,8 @@ def describe_more(
     Args:
         frame_rate: None for the frames that are stored, each at its own time.
     """
-    from filmcolorizer_cli.joining import CONTAINERS, keeps_time_code
+    from filmcolorizer_cli.containers import CONTAINERS
+    from filmcolorizer_cli.joining import keeps_time_code
     from filmcolorizer_cli.packets import uneven_ticks
 
     ending = target.suffix.lower()

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from filmcolorizer_cli import video
+from filmcolorizer_cli.containers import CONTAINERS
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.joining import CONTAINERS
 from filmcolorizer_cli.video import Coding, Film, Sound, count_pictures, probe
 from tests.conftest import (
     make_clip,

@@ -1,0 +1,115 @@
+"""The kinds of film files that are written, and what they hold."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from filmcolorizer_cli.video import UNKNOWN_CODEC, Attachment, Sound, Subtitle
+
+PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "xsub"})
+MOST_AAC_CHANNELS = 8
+LEAST_MP3_RATE_HZ = 16_000  # in MP4; slower MP3 is of no standard but its own (MPEG-2.5)
+
+
+@dataclass(frozen=True)
+class Container:
+    """A kind of film file that is written, and what it holds.
+
+    Attributes:
+        muxer: ffmpeg's name for it.
+        sound_codecs: of the sound that it holds as it is.
+        text_codecs: of the subtitles of text that it holds as they are; others become the first.
+        picture_codecs: of the subtitles of pictures that it holds, such as those of DVDs.
+        options: ffmpeg's, with which it is written.
+    """
+
+    muxer: str
+    sound_codecs: frozenset[str]
+    text_codecs: tuple[str, ...]
+    picture_codecs: frozenset[str]
+    options: dict[str, str]
+
+    def sound_encoder(self, sound: Sound) -> str | None:
+        """What a sound track goes along by: ``copy`` where that can be; None if it cannot at all.
+
+        Sound that is not compressed becomes PCM that the container holds, where there is some.
+        """
+        if sound.codec == UNKNOWN_CODEC:
+            return None
+        if sound.codec in self.sound_codecs and not self._is_beyond(sound):
+            return "copy"
+        if (other_words := _pcm_like(sound.codec)) in self.sound_codecs:
+            return other_words
+        return "aac" if sound.channels <= MOST_AAC_CHANNELS else None
+
+    def _is_beyond(self, sound: Sound) -> bool:
+        """Whether a codec that it holds goes beyond its standard, so that ffmpeg refuses it."""
+        return (
+            self.muxer == "mp4" and sound.codec == "mp3" and sound.sample_rate < LEAST_MP3_RATE_HZ
+        )
+
+    def holds(self, subtitle: Subtitle) -> bool:
+        """Whether subtitles go along at all."""
+        if subtitle.codec == UNKNOWN_CODEC:
+            return False
+        return subtitle.codec in self.picture_codecs or subtitle.codec not in PICTURE_SUBTITLES
+
+    def attaches(self, attachment: Attachment) -> bool:
+        """Whether a cover or another attached file goes along."""
+        if self.muxer == "matroska":
+            return bool(attachment.mime_type or attachment.codec in COVER_FILES)
+        return self.muxer == "mp4" and attachment.codec in _MP4_COVERS
+
+
+def _pcm_like(codec: str) -> str | None:
+    """The little-endian PCM that loses nothing of a codec which does not compress; else None."""
+    if not codec.startswith("pcm_") and codec != "s302m":
+        return None
+    form = re.match(r"pcm_([fsu])(\d+)", codec)
+    if form is None:  # of DVDs, of Blu-rays and the like
+        return "pcm_s24le"
+    bits = int(form[2])
+    if form[1] == "f":
+        return "pcm_f64le" if bits > 32 else "pcm_f32le"
+    return "pcm_u8" if bits == 8 else f"pcm_s{bits}le"
+
+
+_MP4_COVERS = frozenset({"bmp", "mjpeg", "png"})
+# How Matroska's covers are called and what they are, by the codec of their picture.
+COVER_FILES = {
+    "bmp": ("cover.bmp", "image/bmp"),
+    "gif": ("cover.gif", "image/gif"),
+    "mjpeg": ("cover.jpg", "image/jpeg"),
+    "png": ("cover.png", "image/png"),
+}
+# By which of the codes of ISO 639-2 ffmpeg finds a language among QuickTime's own numbers: mostly
+# the bibliographic one, of some the terminologic one, or another (measured).
+QUICKTIME_LANGUAGES = {
+    "bod": "tib", "cym": "wel", "cze": "ces", "deu": "ger", "ell": "gre", "eus": "baq",
+    "fas": "per", "fil": "tgl", "fre": "fra", "gle": "iri", "hye": "arm", "isl": "ice",
+    "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "nob": "nor",
+    "rum": "ron", "slo": "slk", "sqi": "alb", "swe": "sve", "zho": "chi",
+}  # fmt: skip
+_INDEX_FIRST = {"movflags": "+faststart"}
+_MP4_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "opus"})
+_MOV_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "pcm_s16be", "pcm_s16le",
+                        "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le"})  # fmt: skip
+# What ffmpeg knows a tag for, Matroska's own or one of Windows.
+_MKV_SOUND = frozenset({
+    "aac", "ac3", "adpcm_g722", "adpcm_g726", "adpcm_ima_wav", "adpcm_ms",
+    "adpcm_yamaha", "alac", "amr_nb", "atrac3", "cook", "dts", "eac3", "flac", "g723_1", "mlp",
+    "mp1", "mp2", "mp3", "opus", "pcm_alaw", "pcm_f32le", "pcm_f64le", "pcm_mulaw", "pcm_s16be",
+    "pcm_s16le", "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le", "pcm_s64le", "pcm_u8",
+    "qdm2", "ra_144", "ra_288", "sipr", "speex", "truehd", "tta", "vorbis", "wavpack",
+    "wmalossless", "wmapro", "wmav1", "wmav2", "wmavoice",
+})  # fmt: skip
+_MKV_OPTIONS = {"disposition:v:0": "default"}
+_MKV_TEXT = ("subrip", "ass", "webvtt")
+CONTAINERS = {
+    ".mp4": Container("mp4", _MP4_SOUND, ("mov_text",), frozenset(), _INDEX_FIRST),
+    ".mov": Container("mov", _MOV_SOUND, ("mov_text",), frozenset(), _INDEX_FIRST),
+    ".mkv": Container(
+        "matroska", _MKV_SOUND, _MKV_TEXT, PICTURE_SUBTITLES - {"xsub"}, _MKV_OPTIONS
+    ),
+}
