@@ -70,10 +70,11 @@ def join_film(
     """
     check_folder(target.parent)
     container = CONTAINERS[target.suffix.lower()]
-    joined, temporary = parts[0].with_stem("joined"), parts[0].with_stem("whole")
-    subtitles_file = parts[0].with_name("subtitles")
-    attached_folder = parts[0].with_name("attached")
+    folder = parts[0].with_name("joined")
+    joined, whole = (folder / f"{name}{parts[0].suffix}" for name in ("joined", "whole"))
     try:
+        shutil.rmtree(folder, ignore_errors=True)  # what a program that was killed has left
+        folder.mkdir()
         if container.muxer == "matroska" and _codec_of(parts[0]) in _THROUGH_MATROSKA:
             joined = joined.with_suffix(".mkv")
         part = _part(source, start_seconds, duration_seconds)
@@ -86,42 +87,30 @@ def join_film(
         _join_pictures(parts, joined, timeline, metadata, chapters)
         delay = 0.0 if start_seconds else source.start_seconds
         pictures = open_input(joined, itsoffset=f"{delay:.6f}")
-        tracks, track_options = _tracks(source, container, part, subtitles_file)
-        # The only metadata that ffmpeg does not take over by itself.
-        created = {"metadata": f"creation_time={t}"} if (t := metadata.get("creation_time")) else {}
-        attached, attached_options = _attached(source, container, attached_folder)
+        tracks, track_options = _tracks(source, container, part, folder / "subtitles")
+        attached, attached_options = _attached(source, container, folder / "attached")
+        options = _output_options(joined, source, container, metadata)
         output = ffmpeg.output(
             pictures["v"],
             *tracks,
             *attached,
-            local_file(temporary),
-            format=container.muxer,
-            **{
-                "c:v": "copy",
-                **_picture_options(joined, source, container),
-                **created,
-                **track_options,
-                **attached_options,
-                **container.options,
-            },
+            local_file(whole),
+            **{**options, **track_options, **attached_options},
         ).overwrite_output()
         with Process(output) as process:
             if not process.wait():
                 raise cannot_write_film(target, process.last_words())
-        if (found := count_pictures(temporary)) != (wanted := len(timeline.ticks)):
+        if (found := count_pictures(whole)) != (wanted := len(timeline.ticks)):
             raise VideoError(
                 f"{target} came out with {found} of {wanted} pictures; report this, with the source"
             )
-        put_in_place(temporary, target)
+        put_in_place(whole, target)
     except OSError as problem:
         raise cannot_write(target, problem) from None
     except av.FFmpegError as problem:
         raise cannot_write_film(target, str(problem)) from None
     finally:
-        joined.unlink(missing_ok=True)
-        subtitles_file.unlink(missing_ok=True)
-        shutil.rmtree(attached_folder, ignore_errors=True)
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def keeps_time_code(source: Film, frame_rate: Fraction | None, start_seconds: float) -> bool:
@@ -170,6 +159,21 @@ def _join_pictures(
 def _codec_of(part: Path) -> str:
     with open_file(part) as container:
         return str(container.streams.video[0].codec_context.name)
+
+
+def _output_options(
+    joined: Path, source: Film, container: Container, metadata: dict[str, str]
+) -> dict[str, str]:
+    """ffmpeg's options of the film as a whole and of its pictures.
+
+    Args:
+        metadata: of the film; ffmpeg takes over by itself all but when it was made.
+    """
+    options = {"format": container.muxer, "c:v": "copy", **container.options}
+    options |= _picture_options(joined, source, container)
+    if created := metadata.get("creation_time"):
+        options["metadata"] = f"creation_time={created}"
+    return options
 
 
 def _picture_options(joined: Path, source: Film, container: Container) -> dict[str, str]:

@@ -784,6 +784,21 @@ def test_join_film_begins_each_part_where_the_last_one_ends(
     assert files_in(tmp_path) == ["0.mp4", "1.mp4", "2.mp4", "out.mp4"]
 
 
+def test_join_film_goes_on_after_one_that_was_killed(covered_clip: Path, tmp_path: Path) -> None:
+    """What that left beside the parts is in nobody's way."""
+    folder = tmp_path / "parts"
+    for name in ("joined.mkv", "whole.mp4", "subtitles", "attached/2/cover.jpg"):
+        left = folder / "joined" / name
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.write_text("cut short")
+    source, part, target = probe(covered_clip), folder / "000001.mp4", tmp_path / "out.mkv"
+    write_pictures(part, source)
+    join_film([part], target, source, Timeline.steady(FAST.frame_rate, 3))
+    assert count_pictures(target) == 3
+    assert len(probe(target).attachments) == 5
+    assert files_in(folder) == ["000001.mp4"]
+
+
 def test_join_film_tells_when_the_source_is_gone(sound_clip: Path, tmp_path: Path) -> None:
     source = dataclasses.replace(probe(sound_clip), path=tmp_path / "gone.mp4")
     target = tmp_path / "out.mp4"
