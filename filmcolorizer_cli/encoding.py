@@ -21,9 +21,17 @@ from filmcolorizer_cli.files import (
     put_in_place,
     temporary_beside,
 )
-from filmcolorizer_cli.video import PLAIN, TIMELINE_FRAME_RATE, Coding, DeepPlane, FieldOrder, Film
+from filmcolorizer_cli.video import (
+    FIELDS,
+    MATRIX_TAGS,
+    PLAIN,
+    TIMELINE_FRAME_RATE,
+    Coding,
+    DeepPlane,
+    FieldOrder,
+    Film,
+)
 
-FIELDS = {"top": "tff", "bottom": "bff"}  # ffmpeg's names of which comes first
 FIELD_ENCODERS = frozenset({"libx264", "prores_ks", "ffv1"})
 # x264's presets, which x265 has as well, and those of SVT-AV1 that come nearest.
 PRESETS = {
@@ -37,8 +45,6 @@ PRESETS = {
     "slower": 4,
     "veryslow": 2,
 }
-# ITU-T H.273 MatrixCoefficients.
-_MATRIX_TAGS = {"bt709": 1, "bt601": 6, "bt2020": 9}
 # What ffmpeg's names of the encoders on graphics cards end in, those of NVIDIA, Intel, AMD, Apple.
 HARDWARE = ("nvenc", "qsv", "amf", "videotoolbox")
 TRIAL_SIDE = 256  # pixels of the picture that an encoder is tried with
@@ -182,7 +188,7 @@ def _quality(encoder: str, crf: int, preset: str) -> dict[str, str]:
 def color_tags(coding: Coding) -> dict[str, str]:
     """ffmpeg's options that say how the pictures that come in, or go out, are coded."""
     return {
-        "colorspace": str(_MATRIX_TAGS[coding.matrix]),
+        "colorspace": str(MATRIX_TAGS[coding.matrix][0]),
         "color_primaries": str(coding.primaries),
         "color_trc": str(coding.transfer),
         "color_range": _RANGE_TAGS[coding.range],

@@ -25,6 +25,7 @@ from filmcolorizer_cli.ffmpeg import (
 from filmcolorizer_cli.files import lack_of_room
 from filmcolorizer_cli.video import (
     BARE_STREAMS,
+    FIELDS,
     MPEG_STREAMS,
     PLAIN,
     TIMELINE_FRAME_RATE,
@@ -55,7 +56,6 @@ QUIET_CHROMA = {"p": 0b110, "1a": 0.04, "1b": 0.1, "2a": 0.04, "2b": 0.1}
 # ffmpeg's idet: how much better a field must fit to one neighbour's than to the other's.
 FIELD_THRESHOLD = 1.1
 STRIP_WIDTH, MIN_STRIPS = 64, 12  # pixels, and how many at least, of parts of rows and columns
-_FFMPEG_MATRIX = {"bt601": "smpte170m", "bt709": "bt709", "bt2020": "bt2020"}
 
 
 def _open_film(film: Film, **options: Any) -> Any:
@@ -419,8 +419,8 @@ def _scaled(film: Film, stream: Any, width: int, height: int, coding: Coding) ->
         width,
         height,
         flags=SCALING,
-        in_color_matrix=_FFMPEG_MATRIX[film.coding.matrix],
-        out_color_matrix=_FFMPEG_MATRIX[coding.matrix],
+        in_color_matrix=film.coding.matrix,  # ffmpeg has the same names
+        out_color_matrix=coding.matrix,
         in_range=before,
         out_range=after,
     )
@@ -512,7 +512,7 @@ def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tupl
     on_card = {"hwaccel": sampling.hardware} if sampling.hardware else {}
     stream = _stream(film, **on_damage, **on_card, **seeking, **options)
     if sampling.field_order != "progressive":
-        parity = {"top": "tff", "bottom": "bff", "flagged": "auto"}[sampling.field_order]
+        parity = FIELDS.get(sampling.field_order, "auto")
         stream = stream.filter("bwdif", mode="send_frame", parity=parity, deint="all")
     return stream, origin
 

@@ -33,8 +33,9 @@ UNKNOWN_CODEC = "unknown"
 BARE_STREAMS = frozenset({"h261", "h263", "h264", "hevc", "mpegvideo", "obu", "vc1", "vvc"})
 # Those in which packets do not tell when their pictures are shown.
 UNTIMED = BARE_STREAMS | {"avi"}
-# ITU-T H.273 MatrixCoefficients.
-_MATRIX_BY_TAG = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 9: "bt2020", 10: "bt2020"}
+# ITU-T H.273 MatrixCoefficients that stand for a matrix; the first is the one that is written.
+MATRIX_TAGS = {"bt709": (1,), "bt601": (6, 4, 5), "bt2020": (9, 10)}
+_MATRIX_BY_TAG = {tag: matrix for matrix, tags in MATRIX_TAGS.items() for tag in tags}
 _UNSPECIFIED = 2  # in ITU-T H.273, of matrix, primaries and transfer
 _FULL_RANGE_TAG = 2  # libav's AVCOL_RANGE_JPEG
 # Codecs that say that luma is limited where they do not say otherwise; other untagged grey pictures
@@ -46,6 +47,7 @@ CODE_DEPTHS = (8, 10, 12, 16)  # bits that planes are read with; what lies betwe
 MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
 # Which field of a frame comes first: as measured, or as each frame is flagged.
 FieldOrder = Literal["progressive", "top", "bottom", "flagged"]
+FIELDS = {"top": "tff", "bottom": "bff"}  # ffmpeg's names of which comes first
 Plane = NDArray[np.uint8]
 Spans = tuple[tuple[float, float], ...]  # begins and ends, in seconds, ascending
 DeepPlane = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16, by the depth of its `Coding`
