@@ -21,7 +21,13 @@ import typer
 from typer.core import TyperGroup
 
 from filmcolorizer_cli import __version__, console
-from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError, WeightsError
+from filmcolorizer_cli.errors import (
+    FilmColorizerError,
+    OptionError,
+    VideoError,
+    WeightsError,
+    reason_of,
+)
 from filmcolorizer_cli.files import SAMPLE_FILM, filling, replacing
 from filmcolorizer_cli.options import (
     FIND,
@@ -126,7 +132,7 @@ class Commands(TyperGroup):
             raise
         except OSError as error:  # a folder out of reach, a file that vanished
             name = f"{error.filename}: " if error.filename else ""
-            console.fail(f"{name}{error.strerror or error}; check the path and its permissions")
+            console.fail(f"{name}{reason_of(error)}; check the path and its permissions")
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             console.fail(STOPPED)

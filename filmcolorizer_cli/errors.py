@@ -18,8 +18,8 @@ class FilmColorizerError(Exception):
 
 
 def reason_of(error: Exception) -> str:
-    """An exception in words, without the number and path that the system's have."""
-    return str((isinstance(error, OSError) and error.strerror) or error)
+    """An exception in words, without the number and path that the system's and libav's have."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 class OptionError(FilmColorizerError):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from filmcolorizer_cli.errors import FilmColorizerError
+from filmcolorizer_cli.errors import FilmColorizerError, reason_of
 from filmcolorizer_cli.stopping import held_signals
 
 SAMPLE_FILM = Path(__file__).parent / "sample.mp4"  # made by docs/make_sample.py
@@ -136,7 +136,7 @@ def filling(folder: Path) -> Iterator[None]:
 
 def cannot_write(path: Path, error: OSError) -> FilmColorizerError:
     """The sentence for a file or folder that could not be written."""
-    reason = error.strerror or str(error)
+    reason = reason_of(error)
     return FilmColorizerError(
         f"cannot write {path} ({reason}); make room there, or choose another place",
         lack_of_room=lack_of_room(reason),

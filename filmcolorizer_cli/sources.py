@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.errors import VideoError, reason_of
 from filmcolorizer_cli.video import Film, sequence_file, sequence_files
 
 MARGIN_SECONDS = 2.0  # which pictures may be read before and behind a span
@@ -104,7 +104,7 @@ def _stamps(files: Iterable[Path]) -> dict[Path, _Stamp]:
         stats = [(file, file.stat()) for file in files]
     except OSError as error:
         raise VideoError(
-            f"{error.filename} cannot be read any more ({error.strerror or error}); put it back,"
-            " and give the same command again, which goes on from there"
+            f"{error.filename} cannot be read any more ({reason_of(error)}); put it back, and"
+            " give the same command again, which goes on from there"
         ) from None
     return {file: _Stamp(stat.st_size, stat.st_mtime_ns) for file, stat in stats}

@@ -14,7 +14,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.errors import VideoError, reason_of
 from filmcolorizer_cli.ffmpeg import (
     ONLY_THE_FILE,
     local_file,
@@ -263,7 +263,7 @@ def probe(path: Path, *, sequence_rate: Fraction = TIMELINE_FRAME_RATE) -> Film:
         with open_file(path) as container:
             return _probe_container(path, container)
     except (av.FFmpegError, OSError) as error:
-        reason = error.strerror or str(error)
+        reason = reason_of(error)
         if isinstance(error, av.ArgumentError):
             reason = "a lone picture, a playlist, or another kind of file that holds no film"
         wanted = "a film file such as an mp4 or mkv"
@@ -294,8 +294,8 @@ def _probe_sequence(pattern: Path, frame_rate: Fraction) -> Film:
             film = _probe_container(pattern, container)
     except (av.FFmpegError, OSError) as error:
         raise VideoError(
-            f"{files[first]} cannot be read as a picture ({error.strerror or error}); give PNG,"
-            " JPEG or TIFF files"
+            f"{files[first]} cannot be read as a picture ({reason_of(error)}); give PNG, JPEG"
+            " or TIFF files"
         ) from None
     return replace(film, first_number=first, frame_rate=frame_rate)
 
@@ -445,8 +445,8 @@ def opened(film: Film) -> Iterator[Any]:
             yield container
     except (av.FFmpegError, OSError) as error:
         raise VideoError(
-            f"{film.path} cannot be read any more ({error.strerror or error}); put it back, and"
-            " give the same command again"
+            f"{film.path} cannot be read any more ({reason_of(error)}); put it back, and give the"
+            " same command again"
         ) from None
 
 

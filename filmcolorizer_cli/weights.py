@@ -13,7 +13,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 from torch import Tensor
 
-from filmcolorizer_cli.errors import WeightsError
+from filmcolorizer_cli.errors import WeightsError, reason_of
 from filmcolorizer_cli.files import lack_of_room, models_folder, replacing
 from filmcolorizer_cli.networks import Network, build, config_from_dict, config_to_dict
 
@@ -207,8 +207,7 @@ def _unreadable(path: Path, error: Exception) -> WeightsError:
             f"the weights in {path} may not be read; change the file's permissions, or give another"
             " one"
         )
-    reason = (isinstance(error, OSError) and error.strerror) or error
     return WeightsError(
-        f"cannot read the weights in {path} ({reason});"
+        f"cannot read the weights in {path} ({reason_of(error)});"
         " the file is missing, damaged or no safetensors file, so give another one"
     )
