@@ -288,18 +288,18 @@ class PictureWriter:
         self._more_columns = -source.width % multiple
         self._sample_type = encoding.coding.sample_type
         check_folder(target.parent)
-        rate, sar = encoding.frame_rate, source.sample_aspect_ratio
-        shape = f"{sar.numerator}/{sar.denominator}"
         pictures = ffmpeg.input(
             "pipe:",
             format="rawvideo",
             pix_fmt=encoding.coding.pixel_format("yuv420p"),
             video_size=(source.width + self._more_columns, source.height + self._more_rows),
-            framerate=f"{rate.numerator}/{rate.denominator}",
+            framerate=str(encoding.frame_rate),
             **color_tags(encoding.coding),
         )
+        shape = source.sample_aspect_ratio
         # Without a max, ffmpeg rounds to numbers of two digits.
-        shown = pictures.video.filter("setsar", sar=shape, max=max(sar.as_integer_ratio()))
+        most = max(shape.as_integer_ratio())
+        shown = pictures.video.filter("setsar", sar=str(shape), max=most)
         options = dict(encoding.options)
         if fields in FIELDS:
             shown = shown.filter("setfield", mode=FIELDS[fields])

@@ -170,7 +170,7 @@ def sequence_options(first_number: int, frame_rate: Fraction) -> dict[str, str]:
         "pattern_type": "sequence",
         "start_number": str(first_number),
         "start_number_range": "1",
-        "framerate": f"{frame_rate.numerator}/{frame_rate.denominator}",
+        "framerate": str(frame_rate),
     }
 
 

@@ -389,7 +389,7 @@ def _sampled(film: Film, sampling: Sampling, stream: Any, coding: Coding) -> Any
     rate = sampling.frame_rate
     if sampling.quiets_chroma and _stores_chroma(film):
         stream = stream.filter("atadenoise", **QUIET_CHROMA)
-    stream = stream.filter("fps", fps=f"{rate.numerator}/{rate.denominator}", start_time=0)
+    stream = stream.filter("fps", fps=str(rate), start_time=0)
     if sampling.first_fields in ("top", "bottom"):
         stream = stream.filter("field", type=sampling.first_fields)
     width, height = sampling.width or film.width, sampling.height or film.height
@@ -469,7 +469,7 @@ def _as_stored(film: Film, sampling: Sampling, ticks: tuple[int, int | None]) ->
     seconds = float((begin - film.first_tick) * film.time_base) + film.start_seconds
     stream, _ = _from(film, seconds, sampling, copyts=None)
     stream = _undamaged(stream, sampling.damage, float(film.first_tick * film.time_base))
-    stream = stream.filter("settb", f"{film.time_base.numerator}/{film.time_base.denominator}")
+    stream = stream.filter("settb", str(film.time_base))
     stream = stream.filter("trim", start_pts=begin, **({} if end is None else {"end_pts": end}))
     if sampling.ticks_file is not None:
         stream = stream.filter("metadata", mode="add", key="kept", value="1")
