@@ -19,9 +19,7 @@ import typer
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from filmcolorizer_cli.frames import Sampling, read_pictures
-from filmcolorizer_cli.video import Coding, probe
-
-NEUTRAL = 128
+from filmcolorizer_cli.video import NEUTRAL, Coding, probe
 
 
 def main(

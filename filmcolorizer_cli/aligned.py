@@ -18,11 +18,11 @@ from filmcolorizer_cli.color import WORKING_MATRIX, half_size
 from filmcolorizer_cli.encoding import Encoding, PictureWriter
 from filmcolorizer_cli.frames import Sampling, read_luma, read_ycbcr
 from filmcolorizer_cli.sync import WHOLE, Area, Segment, SyncMap, nothing_shared
-from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, Plane
+from filmcolorizer_cli.video import NEUTRAL, TIMELINE_FRAME_RATE, Film, Plane
 
 OVERSAMPLING = 2  # pixels that are read a side for one that comes out, where pictures are moved
 ROUNDING = 0.05  # frames, by which times may be off
-BLACK = (16, 128, 128)  # Y', Cb and Cr, limited range
+BLACK = (16, NEUTRAL, NEUTRAL)  # Y', Cb and Cr, limited range
 _UNMOVED = np.eye(2, 3)
 
 Affine = NDArray[np.float64]  # (2, 3)
@@ -197,7 +197,7 @@ def render(
     left, top, right, bottom = sync_map.longest.area
     size = _even((right - left) * bw.width), _even((bottom - top) * bw.height)
     shape = replace(bw, width=size[0], height=size[1])
-    grey = np.full((2, size[1] // 2, size[0] // 2), BLACK[1], np.uint8)
+    grey = np.full((2, size[1] // 2, size[0] // 2), NEUTRAL, np.uint8)
     read = read_aligned(bw, color, sync_map, Moments(), size, matrix=WORKING_MATRIX)
     with (
         closing(read) as pictures,

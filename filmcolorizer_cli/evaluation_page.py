@@ -22,7 +22,7 @@ from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.pictures import picture_to_rgb, to_bytes
 from filmcolorizer_cli.report import plot_losses, plot_over_time, plot_shots
 from filmcolorizer_cli.splits import Split, TimeSplit
-from filmcolorizer_cli.video import Film, Plane
+from filmcolorizer_cli.video import NEUTRAL, Film, Plane
 from filmcolorizer_cli.weights import Model
 from filmcolorizer_cli.wording import (
     FILM_COLUMNS,
@@ -33,7 +33,6 @@ from filmcolorizer_cli.wording import (
 )
 
 STILL_HEIGHT = 360  # pixels, of small stills that are shown larger
-NEUTRAL = 128  # chroma code of no colour
 VERSIONS = ("output", "grey", "truth")  # of which sliders are between the first and the last
 
 

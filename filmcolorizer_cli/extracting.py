@@ -33,7 +33,7 @@ from filmcolorizer_cli.pictures import to_rgb
 from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.survey import glance
 from filmcolorizer_cli.sync import WHOLE, Area, SyncMap, film_identity
-from filmcolorizer_cli.video import Film, Plane
+from filmcolorizer_cli.video import NEUTRAL, Film, Plane
 
 DEFAULT_SIZE = 192  # pixels, the short side that the shipped network looks at
 SAVERS = 2  # threads that write stills, which takes as long as decoding the film
@@ -198,7 +198,7 @@ def _has_color(still: AlignedPicture) -> bool:
     """Whether a coloured still, or a tinted one, is more than noise around grey."""
     chroma = still.ycbcr[_shown_pixels(still)][..., 1:]
     small = cv2.resize(chroma, (16, 16), interpolation=cv2.INTER_AREA)
-    return float(np.abs(small.astype(float) - 128).mean()) > MIN_CHROMA
+    return float(np.abs(small.astype(float) - NEUTRAL).mean()) > MIN_CHROMA
 
 
 def _number_shots(

@@ -20,10 +20,17 @@ from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.painting import colorize_frames
 from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.survey import glance
-from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Coding, DeepPlane, FieldOrder, Film, Plane
+from filmcolorizer_cli.video import (
+    NEUTRAL,
+    TIMELINE_FRAME_RATE,
+    Coding,
+    DeepPlane,
+    FieldOrder,
+    Film,
+    Plane,
+)
 
 GREY = "grey"
-NEUTRAL = 128  # chroma code of no colour
 STILL_WIDTH, STILL_HEIGHT = 640, 480  # pixels at most, of the pictures that are shown
 
 # Where in its share of the film each next frame is looked for: by the golden ratio, at no pace that

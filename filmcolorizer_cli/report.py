@@ -34,7 +34,7 @@ from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.pictures import read_rgb, to_bytes, to_rgb
 from filmcolorizer_cli.splits import Split
 from filmcolorizer_cli.sync import SyncMap, nothing_shared
-from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, Plane
+from filmcolorizer_cli.video import NEUTRAL, TIMELINE_FRAME_RATE, Film, Plane
 from filmcolorizer_cli.wording import counted, describe_time
 
 SAMPLES_PER_PART = 6
@@ -309,7 +309,7 @@ def _triple(bw: Film, color: Film, sync_map: SyncMap, seconds: float) -> Plane |
         picture = next(read, None)
     if picture is None:
         return None
-    neutral = np.full((height, width, 2), 128, np.uint8)
+    neutral = np.full((height, width, 2), NEUTRAL, np.uint8)
     grey = to_rgb(np.dstack((picture.luma, neutral)), bw.coding.matrix)
     rgb = to_rgb(picture.ycbcr, color.coding.matrix)
     y, x = np.mgrid[:height, :width]

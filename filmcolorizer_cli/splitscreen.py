@@ -24,6 +24,7 @@ from filmcolorizer_cli.packets import check_clock
 from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import (
+    NEUTRAL,
     PLAIN,
     TIMELINE_FRAME_RATE,
     UNKNOWN_CODEC,
@@ -37,7 +38,7 @@ Layout = Literal["side", "split"]
 WIDEST_PANEL: dict[Layout, int] = {"side": 960, "split": 1920}  # pixels, of one film's picture
 GAP = 4  # pixels between two pictures side by side
 LINE = 2  # pixels, where a picture is split
-BLACK, WHITE, NEUTRAL = 16, 235, 128  # codes of luma, and of chroma
+BLACK, WHITE = 16, 235  # codes of luma
 LABEL_SHARE = 1 / 22  # of a picture's height, that letters have
 SMALLEST_LETTERS = 11  # pixels
 LARGEST_STILL = 640  # pixels; more than a sheet shows, and 200 of both films take 400 MB

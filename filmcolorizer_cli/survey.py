@@ -31,6 +31,7 @@ from filmcolorizer_cli.frames import (
 )
 from filmcolorizer_cli.video import (
     MAX_FRAME_RATE,
+    NEUTRAL,
     TIMELINE_FRAME_RATE,
     DeepPlane,
     FieldOrder,
@@ -320,7 +321,7 @@ class _Tinge:
     def add(self, frame: Plane) -> None:
         """Look at the next frame (H, W, 3), Y', Cb and Cr."""
         luma, *planes = frame.transpose(2, 0, 1)
-        chroma = np.stack(planes).reshape(2, -1).astype(np.float32) - 128
+        chroma = np.stack(planes).reshape(2, -1).astype(np.float32) - NEUTRAL
         order = np.argsort(luma, axis=None, kind="stable")
         tones = chroma[:, order].reshape(2, TONES, -1)
         tones -= np.median(tones, axis=2, keepdims=True)

@@ -82,6 +82,7 @@ class Coding:
 
 
 PLAIN = Coding()  # what players take that take little
+NEUTRAL = 128  # its code of chroma of no colour
 
 
 @dataclass(frozen=True)
