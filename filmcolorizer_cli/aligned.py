@@ -12,11 +12,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from filmcolorizer_cli.color import WORKING_MATRIX, half_size
 from filmcolorizer_cli.encoding import Encoding, PictureWriter
 from filmcolorizer_cli.frames import Sampling, read_luma, read_ycbcr
+from filmcolorizer_cli.registration import Affine
 from filmcolorizer_cli.sync import WHOLE, Area, Segment, SyncMap, nothing_shared
 from filmcolorizer_cli.video import NEUTRAL, TIMELINE_FRAME_RATE, Film, Plane
 
@@ -24,8 +24,6 @@ OVERSAMPLING = 2  # pixels that are read a side for one that comes out, where pi
 ROUNDING = 0.05  # frames, by which times may be off
 BLACK = (16, NEUTRAL, NEUTRAL)  # Y', Cb and Cr, limited range
 _UNMOVED = np.eye(2, 3)
-
-Affine = NDArray[np.float64]  # (2, 3)
 
 
 @dataclass(frozen=True)

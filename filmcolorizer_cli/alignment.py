@@ -26,7 +26,8 @@ from filmcolorizer_cli.rates import (
     rate_of_pictures,
 )
 from filmcolorizer_cli.registration import REFINING_FRAMES, Placement, is_moved, refine
-from filmcolorizer_cli.signatures import Floats, Seconds, Signatures
+from filmcolorizer_cli.signatures import Seconds, Signatures
+from filmcolorizer_cli.video import Floats
 
 FEWEST_FRAMES = 8  # of a film, or a part of one, that can be aligned
 

@@ -51,9 +51,9 @@ from filmcolorizer_cli.segments import (
     plan_segments,
 )
 from filmcolorizer_cli.sources import Source
-from filmcolorizer_cli.survey import Survey, Track, survey
+from filmcolorizer_cli.survey import Survey, survey
 from filmcolorizer_cli.timeline import ROUNDING_FRAMES, Timeline
-from filmcolorizer_cli.video import DeepPlane, FieldOrder, Film, Spans
+from filmcolorizer_cli.video import DeepPlane, FieldOrder, Film, Spans, Track
 from filmcolorizer_cli.weights import checksum, read_tensors, write_tensors
 
 SEGMENT_SECONDS = 10  # of film, more or less, that a crash costs

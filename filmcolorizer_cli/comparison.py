@@ -22,9 +22,9 @@ from filmcolorizer_cli.motion import is_reliable, optical_flow, warp
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.painting import colorize_frames
 from filmcolorizer_cli.propagation import Propagator
-from filmcolorizer_cli.survey import PixelArea, Survey, Track, survey
+from filmcolorizer_cli.survey import PixelArea, Survey, survey
 from filmcolorizer_cli.timeline import frame_number_at
-from filmcolorizer_cli.video import Coding, DeepPlane, Film, Plane
+from filmcolorizer_cli.video import Coding, DeepPlane, Film, Plane, Track
 
 SIZE = 360  # lines that films are compared at unless told otherwise; motion is slow to find in more
 MIN_SIDE = 16  # pixels, for motion to be found in

@@ -14,9 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolorizer_cli.video import Plane, Spans
-
-Floats = NDArray[np.float32]
+from filmcolorizer_cli.video import Floats, Plane, Spans
 
 SIZE = 32, 24  # width and height that frames are looked at in, so that small movements do not count
 LENGTHS = (5, 7, 9, 11, 13, 17, 21, 25)  # of the windows that a dissolve may fill, in frames

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.registration import Comparison, Placement
-from filmcolorizer_cli.signatures import Floats, Frames, Seconds, Signatures
+from filmcolorizer_cli.signatures import Frames, Seconds, Signatures
+from filmcolorizer_cli.video import Floats
 
 VECTORS_AT_ONCE = 4096
 WINDOW_SECONDS = 3.0  # in which one offset is sought

@@ -23,10 +23,10 @@ from filmcolorizer_cli.color import (
 )
 from filmcolorizer_cli.networks import FilmConfig, Network, autocast
 from filmcolorizer_cli.processors import count_processors
-from filmcolorizer_cli.propagation import MAX_GAP, Floats, Propagator
+from filmcolorizer_cli.propagation import MAX_GAP, Propagator
 from filmcolorizer_cli.survey import PixelArea
 from filmcolorizer_cli.upsampling import Upsampler
-from filmcolorizer_cli.video import PLAIN, Coding, DeepPlane, Plane
+from filmcolorizer_cli.video import PLAIN, Coding, DeepPlane, Floats, Plane
 
 BATCH_SIZE = 8  # frames that the network looks at together
 CHUNK_FRAMES = MAX_GAP  # of a shot, whose colours are found together: up to the next key frame

@@ -22,9 +22,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolorizer_cli.video import Plane
+from filmcolorizer_cli.video import Floats, Plane
 
-Floats = NDArray[np.float32]
 Predict = Callable[[list[int]], Sequence[Floats]]
 
 MAX_GAP = 24  # frames from one key frame to the next, where so many are given at once

@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,16 +17,14 @@ from numpy.typing import NDArray
 
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import Sampling, cannot_note, read_every_frame, read_luma, read_times
-from filmcolorizer_cli.video import Film, Plane
+from filmcolorizer_cli.video import Film, Plane, Track
 
 WIDTH, HEIGHT = 32, 24  # pixels; 768 bytes a frame
 BLACK = 16  # limited range
 TIMES_BYTES = 1 << 16  # that are written at once of when frames are shown, or less
 
-Floats = NDArray[np.float32]
 Frames = NDArray[np.uint8]
 Seconds = NDArray[np.float64]
-Track = Callable[[Iterable[Plane], int, str], Iterable[Plane]]
 
 
 @dataclass(frozen=True)

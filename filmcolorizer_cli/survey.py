@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from filmcolorizer_cli.dissolves import Dissolves
 from filmcolorizer_cli.frames import (
@@ -36,8 +35,10 @@ from filmcolorizer_cli.video import (
     DeepPlane,
     FieldOrder,
     Film,
+    Floats,
     Plane,
     Spans,
+    Track,
 )
 
 WIDTH, HEIGHT = 128, 96  # pixels of the frames that are looked at for cuts and colour
@@ -75,9 +76,6 @@ MIN_BAR_OF_OTHER = 0.5
 LOOKS = 6  # short parts of a film that `glance` looks through
 LOOK_SECONDS = 1.0
 MIN_LOOKS_INTERLACED = 2  # where fields must be found, of which still pictures have none
-
-Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ from filmcolorizer_cli.registration import (
     split_by_picture,
     unlikeness,
 )
-from filmcolorizer_cli.signatures import Signatures, Track, read_moment, read_signatures
-from filmcolorizer_cli.video import Film
+from filmcolorizer_cli.signatures import Signatures, read_moment, read_signatures
+from filmcolorizer_cli.video import Film, Track
 
 SHORTEST_FILM_SECONDS = 2.0  # that can be lined up
 LEAST_CONFIDENCE = 0.5  # below which a stretch is left out rather than guessed

@@ -24,8 +24,8 @@ from filmcolorizer_cli.color import (
     half_size,
     resize,
 )
+from filmcolorizer_cli.video import Floats
 
-Floats = NDArray[np.float32]
 Codes = NDArray[np.unsignedinteger[Any]]
 
 STRIP_PIXELS = 32_000  # of chroma, that are worked on at once

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -49,8 +49,11 @@ MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
 FieldOrder = Literal["progressive", "top", "bottom", "flagged"]
 FIELDS = {"top": "tff", "bottom": "bff"}  # ffmpeg's names of which comes first
 Plane = NDArray[np.uint8]
+Floats = NDArray[np.float32]
 Spans = tuple[tuple[float, float], ...]  # begins and ends, in seconds, ascending
 DeepPlane = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16, by the depth of its `Coding`
+# Passes frames on and shows how far it is, of how many, with a word for what is done with them.
+Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
 
 
 @dataclass(frozen=True)
