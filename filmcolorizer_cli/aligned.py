@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from filmcolorizer_cli.color import WORKING_MATRIX, half_size
-from filmcolorizer_cli.encoding import Encoding, PictureWriter
+from filmcolorizer_cli.encoding import Encoding, PictureWriter, even
 from filmcolorizer_cli.frames import Sampling, read_luma, read_ycbcr
 from filmcolorizer_cli.registration import Affine
 from filmcolorizer_cli.sync import WHOLE, Area, Segment, SyncMap, nothing_shared
@@ -193,7 +193,7 @@ def render(
         VideoError: a film cannot be read.
     """
     left, top, right, bottom = sync_map.longest.area
-    size = _even((right - left) * bw.width), _even((bottom - top) * bw.height)
+    size = even((right - left) * bw.width), even((bottom - top) * bw.height)
     shape = replace(bw, width=size[0], height=size[1])
     grey = np.full((2, size[1] // 2, size[0] // 2), NEUTRAL, np.uint8)
     read = read_aligned(bw, color, sync_map, Moments(), size, matrix=WORKING_MATRIX)
@@ -223,10 +223,6 @@ def _within(outer: Area, area: Area) -> Area:
         (min(max(edge, 0.0), 1.0) for edge in edges) for edges in (across, down)
     )
     return begin, first, end, last
-
-
-def _even(pixels: float) -> int:
-    return max(round(pixels / 2) * 2, 2)
 
 
 def cut_out(picture: Plane, affine: Affine, size: tuple[int, int]) -> Plane:

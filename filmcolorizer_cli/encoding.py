@@ -195,6 +195,11 @@ def color_tags(coding: Coding) -> dict[str, str]:
     }
 
 
+def even(pixels: float) -> int:
+    """The nearest even number of pixels, which most codecs want a side to have; at least 2."""
+    return max(round(pixels / 2) * 2, 2)
+
+
 def check_encoder(encoding: Encoding, *, exactly: bool = False) -> None:
     """Try an encoder, before hours are spent on pictures for it.
 

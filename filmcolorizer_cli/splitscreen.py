@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from filmcolorizer_cli.encoding import Encoding, PictureWriter
+from filmcolorizer_cli.encoding import Encoding, PictureWriter, even
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import cannot_write, check_folder, followed, temporary_beside
 from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
@@ -183,11 +183,7 @@ def _panel_size(film: Film, widest: int) -> tuple[int, int]:
     """Width and height of a film's picture as displayed, with even sides."""
     width = float(film.width * film.sample_aspect_ratio)
     scale = min(widest / width, 1.0)
-    return _even(width * scale), _even(film.height * scale)
-
-
-def _even(pixels: float) -> int:
-    return max(round(pixels / 2) * 2, 2)
+    return even(width * scale), even(film.height * scale)
 
 
 def _heard(first: Film, second: Film, options: CompareOptions) -> tuple[Film, float]:
@@ -206,7 +202,7 @@ def _read(film: Film, size: tuple[int, int], sampling: Sampling) -> Generator[Pi
     """The pictures of a film, in the middle of panels of this width and height."""
     width, height = size
     scale = min(width / film.aspect_ratio, height)
-    across, down = min(_even(scale * film.aspect_ratio), width), min(_even(scale), height)
+    across, down = min(even(scale * film.aspect_ratio), width), min(even(scale), height)
     left, top = (width - across) // 4 * 2, (height - down) // 4 * 2
     sides = ((top, height - down - top), (left, width - across - left))
     halves = ((0, 0), *((before // 2, after // 2) for before, after in sides))
@@ -266,8 +262,8 @@ def _label(text: str, letters: int, room: tuple[int, int]) -> NDArray[np.float32
     font = load_font(letters, text)
     text = shortened(text, font, room[0] - letters)
     left, _, right, _ = font.getbbox(text)
-    width = max(min(_even(right - left + letters), room[0] // 2 * 2), 2)
-    height = max(min(_even(1.6 * letters), room[1] // 2 * 2), 2)
+    width = max(min(even(right - left + letters), room[0] // 2 * 2), 2)
+    height = max(min(even(1.6 * letters), room[1] // 2 * 2), 2)
     image = Image.new("L", (width, height))
     middle = (width / 2, height / 2)
     ImageDraw.Draw(image).text(middle, text, fill=255, font=font, anchor="mm")
