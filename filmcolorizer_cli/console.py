@@ -49,7 +49,7 @@ out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
-class RateColumn(ProgressColumn):
+class _RateColumn(ProgressColumn):
     """How many units a second."""
 
     def __init__(self, unit: str) -> None:
@@ -80,7 +80,7 @@ def track(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
-        RateColumn(unit),
+        _RateColumn(unit),
         TimeRemainingColumn(table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[note]}"),
         console=err,

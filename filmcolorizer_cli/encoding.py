@@ -158,7 +158,7 @@ class Encoding:
         """ffmpeg's, all but the muxer's."""
         codec = CODECS[self.codec]
         encoder = self.encoder or codec.encoder
-        options = {"c:v": encoder, "fps_mode": "passthrough", **color_tags(self.coding)}
+        options = {"c:v": encoder, "fps_mode": "passthrough", **_color_tags(self.coding)}
         options["pix_fmt"] = self.coding.pixel_format(codec.layout)
         if encoder == codec.encoder:
             options |= codec.options
@@ -185,7 +185,7 @@ def _quality(encoder: str, crf: int, preset: str) -> dict[str, str]:
     return {"crf": str(crf)} if encoder.startswith("lib") else {}
 
 
-def color_tags(coding: Coding) -> dict[str, str]:
+def _color_tags(coding: Coding) -> dict[str, str]:
     """ffmpeg's options that say how the pictures that come in, or go out, are coded."""
     return {
         "colorspace": str(MATRIX_TAGS[coding.matrix][0]),
@@ -232,7 +232,7 @@ def check_encoder(encoding: Encoding, *, exactly: bool = False) -> None:
         format="rawvideo",
         pix_fmt=layout if exactly else encoding.coding.pixel_format("yuv420p"),
         video_size=(TRIAL_SIDE, TRIAL_SIDE),
-        **color_tags(encoding.coding),
+        **_color_tags(encoding.coding),
     )
     output = ffmpeg.output(pictures.video, "-", format="null", **options)
     # Whole pictures, whether their chroma is halved in one direction or in both.
@@ -299,7 +299,7 @@ class PictureWriter:
             pix_fmt=encoding.coding.pixel_format("yuv420p"),
             video_size=(source.width + self._more_columns, source.height + self._more_rows),
             framerate=str(encoding.frame_rate),
-            **color_tags(encoding.coding),
+            **_color_tags(encoding.coding),
         )
         shape = source.sample_aspect_ratio
         # Without a max, ffmpeg rounds to numbers of two digits.

@@ -121,7 +121,7 @@ class DepthwiseConv(nn.Conv2d):
             return super().forward(x.float()).to(x.dtype)
 
 
-class ConvNorm(nn.Sequential):
+class _ConvNorm(nn.Sequential):
     """Convolution, batch norm and, unless linear, a ReLU."""
 
     def __init__(
@@ -152,11 +152,11 @@ class InvertedResidual(nn.Module):
         hidden = inputs * expansion
         steps = []
         if expansion != 1:
-            steps.append(ConvNorm(inputs, hidden, 1, activation=nn.ReLU6()))
-        depthwise = ConvNorm(
+            steps.append(_ConvNorm(inputs, hidden, 1, activation=nn.ReLU6()))
+        depthwise = _ConvNorm(
             hidden, hidden, kernel, stride=stride, groups=hidden, activation=nn.ReLU6()
         )
-        self.steps = nn.Sequential(*steps, depthwise, ConvNorm(hidden, outputs, 1))
+        self.steps = nn.Sequential(*steps, depthwise, _ConvNorm(hidden, outputs, 1))
         self.is_residual = stride == 1 and inputs == outputs
         self.drop_rate = 0.0
 
@@ -170,7 +170,7 @@ class InvertedResidual(nn.Module):
         return x + y
 
 
-def efficientnet_stages(name: str) -> list[tuple[int, int, int, int, int]]:
+def _efficientnet_stages(name: str) -> list[tuple[int, int, int, int, int]]:
     """Expansion, kernel, stride, channels and repeats of each stage.
 
     Channels are rounded to multiples of 8; the first and the last stage are repeated no more
@@ -205,9 +205,9 @@ class Encoder(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.stem = ConvNorm(1, STEM_CHANNELS, 3, stride=2, activation=nn.ReLU6())
+        self.stem = _ConvNorm(1, STEM_CHANNELS, 3, stride=2, activation=nn.ReLU6())
         stages, inputs = [], STEM_CHANNELS
-        for expansion, kernel, stride, outputs, repeats in efficientnet_stages(name):
+        for expansion, kernel, stride, outputs, repeats in _efficientnet_stages(name):
             blocks = []
             for block in range(repeats):
                 first = block == 0
@@ -284,15 +284,15 @@ class FilmNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config.encoder)
-        channels = [stage[3] for stage in efficientnet_stages(config.encoder)]
+        channels = [stage[3] for stage in _efficientnet_stages(config.encoder)]
         skips = [channels[number] for number in reversed(SKIP_STAGES)]
         bottom, *widths = config.decoder_widths
-        self.bottom = ConvNorm(channels[-1], bottom, 1, activation=nn.ReLU())
+        self.bottom = _ConvNorm(channels[-1], bottom, 1, activation=nn.ReLU())
         self.decoder = nn.ModuleList(
-            ConvNorm(below + skip, width, 3, activation=nn.ReLU())
+            _ConvNorm(below + skip, width, 3, activation=nn.ReLU())
             for below, skip, width in zip(config.decoder_widths, skips, widths, strict=False)
         )
-        self.refine = ConvNorm(widths[-1], widths[-1], 3, activation=nn.ReLU())
+        self.refine = _ConvNorm(widths[-1], widths[-1], 3, activation=nn.ReLU())
         self.head = nn.Conv2d(widths[-1], 2, 1)
         self.feature_drop_rate = 0.0
         nn.init.zeros_(self.head.weight)  # an untrained network leaves the film grey

@@ -76,7 +76,7 @@ def parse_frame_rate(text: str) -> Fraction | None:
     return _exact_rate(text, "a number such as 24, a fraction such as 24000/1001, or source")
 
 
-def parse_input_rate(text: str) -> Fraction:
+def _parse_input_rate(text: str) -> Fraction:
     """A number or fraction of frames a second."""
     return _exact_rate(str(text), "a number such as 18, or a fraction such as 24000/1001")
 
@@ -148,7 +148,7 @@ FilmOrPicturesArgument = Annotated[
 InputFps = Annotated[
     Fraction | None,
     typer.Option(
-        parser=parse_input_rate,
+        parser=_parse_input_rate,
         metavar="N",
         help="Frames a second of numbered pictures.",
         show_default="24",

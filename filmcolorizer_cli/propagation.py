@@ -93,8 +93,8 @@ class Trail:
         after a second under grain or of somebody who walks, whose coat would be coloured anew in
         each key frame. The price: small misses of the way add up unseen, to a pixel or so at edges.
         """
-        places = look_up(further.places, self.places)
-        return Trail(places, np.minimum(self.trust, look_up(further.trust, self.places)))
+        places = _look_up(further.places, self.places)
+        return Trail(places, np.minimum(self.trust, _look_up(further.trust, self.places)))
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Colors:
         likeness = self._likeness(trail, luma)
         age *= likeness
         # What comes out of the dark, as in a fade, is seen for the first time as far as it does.
-        gained = np.maximum(worth - look_up(_worth(self.luma), trail.places), 0)
+        gained = np.maximum(worth - _look_up(_worth(self.luma), trail.places), 0)
         worth_now = worth + (FIRST_AGE - 1) * gained * trail.trust * likeness
         fresh = 1 - np.minimum(age / (FRESH_AGE * worth), 1)
         if remembered and fresh.mean() > LEAST_FRESH:
@@ -158,15 +158,15 @@ class Colors:
 
     def _along(self, trail: Trail, seen: Floats) -> tuple[Floats, Floats]:
         """The age (H, W) of what a trail leads to, and how its chroma (H, W, 2) differs."""
-        age = look_up(self.age, trail.places) * trail.trust
-        return age, look_up(self.chroma, trail.places) - seen
+        age = _look_up(self.age, trail.places) * trail.trust
+        return age, _look_up(self.chroma, trail.places) - seen
 
     def _likeness(self, trail: Trail, luma: Plane) -> Floats:
         """How much of what a trail leads to still looks alike, (H, W), from 0 to 1.
 
         A dissolve changes it bit by bit, so that each step of the trail is trusted.
         """
-        moved = look_up(self.luma.astype(np.float32), trail.places)
+        moved = _look_up(self.luma.astype(np.float32), trail.places)
         return np.exp(-np.square(_change(luma, moved) / CHANGED_CODES))
 
     def painted(self) -> Floats:
@@ -365,7 +365,7 @@ def _between(
         share = (number + 1) / (len(trails) + 1)
         weight = (back.trust + LEAST_TRUST) * (1 - share)
         weight = weight / (weight + (forth.trust + LEAST_TRUST) * share)
-        earlier, later = look_up(first, back.places), look_up(last, forth.places)
+        earlier, later = _look_up(first, back.places), _look_up(last, forth.places)
         chroma.append((later + (earlier - later) * weight[..., None]).astype(np.float32))
     return chroma[::-1]
 
@@ -381,8 +381,8 @@ def _as_colorful(mixed: Sequence[Floats], first: Floats, last: Floats) -> list[F
 def _trail(luma: Plane, other: Plane, flow: Floats, flow_back: Floats) -> Trail:
     """A flow, trusted as far as it leads back, stays inside, and shows the same thing."""
     places = _places(luma.shape) + flow
-    miss_x, miss_y = cv2.split(flow + look_up(flow_back, places))
-    change = _change(luma, look_up(other.astype(np.float32), places))
+    miss_x, miss_y = cv2.split(flow + _look_up(flow_back, places))
+    change = _change(luma, _look_up(other.astype(np.float32), places))
     error = (miss_x**2 + miss_y**2) / RETURN_PIXELS**2 + (change / LUMA_CODES) ** 2
     right, bottom = luma.shape[1] - 0.5, luma.shape[0] - 0.5
     is_inside = cv2.inRange(places, (-0.5, -0.5), (right, bottom)) > 0
@@ -405,7 +405,7 @@ def _places(shape: tuple[int, ...]) -> Floats:
     return places
 
 
-def look_up(planes: Floats, places: Floats) -> Floats:
+def _look_up(planes: Floats, places: Floats) -> Floats:
     """What planes (H, W) or (H, W, C) show at places (H, W, 2), bilinear; their edge beyond it."""
     remap: Any = cv2.remap  # whose stubs know no maps of one part
     shown = remap(planes, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
@@ -460,7 +460,7 @@ def _spread(planes: Floats, weight: Floats, luma: Plane) -> tuple[Floats, Floats
     places = (_places(luma.shape) + 0.5) / CELL_PIXELS - 0.5
     places = np.clip(places, 0, (columns - 1, rows - 1))
     places[..., 1] += tone * rows
-    found = look_up(grid.reshape(TONES * rows, columns, -1), places.astype(np.float32))
+    found = _look_up(grid.reshape(TONES * rows, columns, -1), places.astype(np.float32))
     weights, pixels = found[..., -2], np.maximum(found[..., -1], 1e-6)
     means = found[..., :-2] / np.maximum(weights, 1e-6)[..., None]
     return np.asarray(means, np.float32), np.minimum(weights / pixels, 1.0, dtype=np.float32)

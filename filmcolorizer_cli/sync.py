@@ -150,7 +150,7 @@ def align(bw: Film, color: Film, *, track: Track = lambda frames, total, label: 
     signatures = read_signatures(bw, color, track=track)
     for film, part in zip((bw, color), signatures, strict=True):
         _check_visible(film, part)
-    stretches = _line_up_elsewhere(*signatures, line_up(*signatures))
+    stretches = _line_up_elsewhere(*signatures, _line_up(*signatures))
     _check_found(bw, color, signatures, stretches)
     return SyncMap(
         film_identity(bw),
@@ -204,7 +204,7 @@ def _check_found(
         "give two versions of the same film, or state the offset with"
         " `filmcolorizer sync --offset FRAMES`"
     )
-    if _seconds_of(line_up(signatures[0], signatures[1].reversed()), signatures[0]) > sure:
+    if _seconds_of(_line_up(signatures[0], signatures[1].reversed()), signatures[0]) > sure:
         raise SyncError(f"{refusal}: the second runs backwards; turn it round")
     if sure < SHORTEST_SURE_SECONDS:
         raise SyncError(f"{refusal}: no shot that both show was found with certainty; {how}")
@@ -214,7 +214,7 @@ def _seconds_of(stretches: list[Stretch], bw: Signatures) -> float:
     return sum(stretch.end - stretch.begin for stretch in stretches) * bw.frame_seconds
 
 
-def line_up(bw: Signatures, color: Signatures, expected_rate: float = 1.0) -> list[Stretch]:
+def _line_up(bw: Signatures, color: Signatures, expected_rate: float = 1.0) -> list[Stretch]:
     """Find the stretches of two films that are surely the same, in order.
 
     What is left on both sides between them is lined up once more, on its own: a reel may have been
@@ -238,7 +238,7 @@ def line_up(bw: Signatures, color: Signatures, expected_rate: float = 1.0) -> li
     for stretch, (bw_gap, color_gap) in zip((*sure, None), _gaps(bw, color, sure), strict=True):
         parts = bw.part(*bw_gap), color.part(*color_gap)
         if all(part.duration_seconds >= SHORTEST_REEL_SECONDS for part in parts):
-            found += alignment.shift(line_up(*parts, sure[0].rate), bw_gap[0])
+            found += alignment.shift(_line_up(*parts, sure[0].rate), bw_gap[0])
         if stretch is not None:
             found.append(stretch)
     return found
@@ -258,7 +258,7 @@ def _line_up_elsewhere(bw: Signatures, color: Signatures, found: list[Stretch]) 
     for bw_gap, color_gap in pairs[:MOST_SEARCHES]:
         if bw_gap in used or color_gap in used:
             continue
-        stretches = line_up(bw.part(*bw_gap), color.part(*color_gap), found[0].rate)
+        stretches = _line_up(bw.part(*bw_gap), color.part(*color_gap), found[0].rate)
         if stretches:
             more += alignment.shift(stretches, bw_gap[0])
             used |= {bw_gap, color_gap}
