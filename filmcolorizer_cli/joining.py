@@ -321,19 +321,21 @@ def _attached(source: Film, container: Container, folder: Path) -> tuple[list[An
         return [stream[str(cover.index)] for cover in covers], {}
     files = [attachment for attachment in attachments if not attachment.codec]
     options: dict[str, str] = {"c:t": "copy"} if files else {}
-    for number, cover in enumerate(covers, len(files)):
+    contents = [(cover, content) for cover in covers if (content := _content_of(source, cover))]
+    for number, (cover, content) in enumerate(contents, len(files)):
         name, mime_type = COVER_FILES.get(str(cover.codec), (f"cover.{cover.codec}", None))
         if cover.name and _PLAIN_NAME.fullmatch(cover.name):
             name = cover.name
         path = folder / str(number) / name  # ffmpeg takes its name along
         path.parent.mkdir(parents=True)
-        path.write_bytes(_content_of(source, cover))
+        path.write_bytes(content)
         options[f"attach:{number}"] = local_file(path)
         options[f"metadata:s:t:{number}"] = f"mimetype={cover.mime_type or mime_type}"
     return [stream[str(file.index)] for file in files], options
 
 
 def _content_of(source: Film, cover: Attachment) -> bytes:
+    """A cover's picture; nothing where its file was cut short before that."""
     with opened(source) as container:
         packets = container.demux(container.streams[cover.index])
-        return bytes(next(packet for packet in packets if packet.size))
+        return bytes(next((packet for packet in packets if packet.size), b""))
