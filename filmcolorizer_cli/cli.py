@@ -189,12 +189,11 @@ def filmcolorizer(
 @app.command()
 def info(film: FilmOrPicturesArgument, input_fps: InputFps = None, as_json: Json = False) -> None:
     """Tell what a film file is, and what colorizing would do with it."""
-    from filmcolorizer_cli import weights
     from filmcolorizer_cli.video import TIMELINE_FRAME_RATE
 
     source = _probe_source(film, input_fps)
     try:
-        model, plan = weights.find_model().name, ""
+        model, plan = _choose_model(None, [source]).name, ""
     except WeightsError as error:  # what the film is can be told all the same
         model, plan = None, f"not with the weights there are: {error}"
     target = default_target(film)
@@ -525,7 +524,7 @@ def train(
         interrupted_history,
     )
     from filmcolorizer_cli.networks import pick_device
-    from filmcolorizer_cli.pairs import foreign_stills, read_pairs
+    from filmcolorizer_cli.pairs import doubtful_stills, read_pairs
     from filmcolorizer_cli.splits import PARTS
     from filmcolorizer_cli.watching import Watcher
 
@@ -558,8 +557,8 @@ def train(
         learning_rate=defaults.learning_rate if learning_rate is None else learning_rate,
         seed=seed,
     )
-    for still in foreign_stills(folder):
-        console.note(f"{still} does not show what its grey still does; mend it, or delete the pair")
+    for still, doubt in doubtful_stills(folder):
+        console.note(f"{still} {doubt}")
     if isinstance(wanted, tuple) and _is_far(wanted, [count, *others]):
         console.note(
             f"the film's shots do not allow the split {split}; extract pairs of a longer part, or"
@@ -802,7 +801,7 @@ def colorize(
     from filmcolorizer_cli.networks import pick_device
 
     where = pick_device(device)
-    chosen = weights.find_model(model)
+    chosen = _choose_model(model, [source])
     network = weights.load(chosen)
     encoding = replace(
         encoding,
@@ -901,7 +900,7 @@ def preview(
     sheet = page.with_suffix(".png")
     for target in (page, sheet):
         check_target(target, [film], overwrite)
-    named = [weights.find_model(name) for name in models] if models else [weights.find_model()]
+    named = [_choose_model(name, [source]) for name in models or (None,)]
     networks = {model.name: weights.load(model) for model in named}
     options = ColorizeOptions(
         start_seconds=start,
@@ -1192,7 +1191,7 @@ def _evaluate_films(
     from filmcolorizer_cli import comparison, weights
     from filmcolorizer_cli.frames import check_part
 
-    model = weights.find_model(name)
+    model = _choose_model(name, films)
     network = weights.load(model)
     for film in films:  # before hours are spent on those before it
         check_part(film, options.sampling(film))
@@ -1243,6 +1242,23 @@ def _follow_training(
     *_, outcome = console.track(watched, total, "training", unit="pairs", status=status)
     assert isinstance(outcome, training.Outcome)
     return outcome
+
+
+def _choose_model(name: str | None, films: list[Film]) -> Model:
+    """The model of a name, or the one that is taken without; told, if that was of another film."""
+    from filmcolorizer_cli import weights
+    from filmcolorizer_cli.sync import film_identity, may_be_same_film
+
+    model = weights.find_model(name)
+    learnt = model.about.get("film")
+    if name is None and isinstance(learnt, dict):
+        for film in films:
+            if not may_be_same_film(learnt, film_identity(film)):
+                console.note(
+                    f"{model.name} in this folder was trained on {learnt.get('path')}, not on"
+                    f" {film.path}; --model {weights.DEFAULT_MODEL} names the shipped model"
+                )
+    return model
 
 
 def _probe_source(film: Path, input_fps: Fraction | None = None) -> Film:

@@ -23,6 +23,7 @@ from filmcolorizer_cli.splits import (
     read_split,
     split_by_time,
 )
+from filmcolorizer_cli.sync import may_be_same_film
 from filmcolorizer_cli.upsampling import fit_chroma
 
 BATCH_SIZE = 32
@@ -97,7 +98,7 @@ def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
             f"what the weights tell of the film that they were trained on is damaged ({film},"
             f" {count} pairs); give others with --model"
         )
-    if any(film.get(key) != pairs.film.get(key) for key in ("frame_rate", "duration_seconds")):
+    if not may_be_same_film(film, pairs.film):
         return split_by_time(pairs.pairs)
     try:
         split = read_split(about["split"])

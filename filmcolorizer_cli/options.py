@@ -73,7 +73,8 @@ def parse_frame_rate(text: str) -> Fraction | None:
     """A number or fraction of frames a second; None for the source's own."""
     if text == "source":
         return None
-    return _exact_rate(text, "a number such as 24, a fraction such as 24000/1001, or source")
+    forms = "a number such as 24, a fraction such as 24000/1001, or source"
+    return _exact_rate(text, forms, param_hint="--fps")
 
 
 def _parse_input_rate(text: str) -> Fraction:
@@ -81,14 +82,15 @@ def _parse_input_rate(text: str) -> Fraction:
     return _exact_rate(str(text), "a number such as 18, or a fraction such as 24000/1001")
 
 
-def _exact_rate(text: str, forms: str) -> Fraction:
+def _exact_rate(text: str, forms: str, *, param_hint: str | None = None) -> Fraction:
     try:
         rate = Fraction(text if FRAME_RATE.fullmatch(text) else "")
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 1 <= rate <= HIGHEST_FRAME_RATE:
         raise typer.BadParameter(
-            f"{text!r} is no frame rate from 1 to {HIGHEST_FRAME_RATE}; write {forms}"
+            f"{text!r} is no frame rate from 1 to {HIGHEST_FRAME_RATE}; write {forms}",
+            param_hint=param_hint,
         )
     # 23.976, 29.97 and 59.94 stand for these; a fraction says what it means.
     ntsc = Fraction(round(rate) * 1000, 1001)
@@ -114,7 +116,8 @@ def parse_split(text: str) -> tuple[float, ...] | str:
     if not (is_counts or is_shares):
         raise typer.BadParameter(
             f"{text!r} is no split; write three shares such as 70,15,15, the numbers of training"
-            " and validation pairs such as 4000,1000, interleaved, or none"
+            " and validation pairs such as 4000,1000, interleaved, or none",
+            param_hint="--split",
         )
     return sizes
 

@@ -26,10 +26,14 @@ SHAPE_TOLERANCE = 0.03  # by which a hand-painted still's aspect ratio may be of
 # anything to see.
 LEAST_LIKENESS, LEAST_CONTRAST, SMALL = 0.6, 4.0, (32, 24)
 OPAQUE = 255  # alpha of a colour that is known
+MOST_TRANSLUCENT = 0.04  # of a still, that edges of what is erased may be
 # Codes of luma by which stills differ for rounding alone, and the share of a still, of what the
-# gamut has not clipped, that differs by more where the coloured film is another one.
+# gamut has not clipped, that differs by more where the coloured film is another one. What of less
+# differs is painted by hand.
 ROUNDING_CODES, DIFFERING_SHARE = 2.0, 0.1
 SIDES = ("bw", "color")  # folders of stills
+# Endings of pictures that a person may have saved beside the still that they are meant to replace.
+OTHER_ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _FORMAT = "filmcolorizer-pairs/1"
 PngImagePlugin.MAX_TEXT_CHUNK = 1 << 26  # bytes; paint programs embed the profile of a screen
 
@@ -170,15 +174,22 @@ def read_pairs(folder: Path) -> Pairs:
             f"{folder} is no folder of pairs ({index_file.name}: {reason_of(error)});"
             " make one with `filmcolorizer extract`"
         ) from None
+    names = {pair.name for pair in listed}
+    for path in _files_of(folder / "color"):
+        is_picture = path.suffix.lower() in OTHER_ENDINGS and path.suffix != ".png"
+        if is_picture and path.stem in names:
+            raise PairsError(
+                f"{path} is not looked at; save it as {path.stem}.png, or move it away"
+            )
     present = {side: {still.stem for still in _stills_of(folder / side)} for side in SIDES}
     for side, other in (("bw", "color"), ("color", "bw")):
         lone = sorted(present[side] - present[other])
         if lone:
             raise PairsError(
                 f"{folder / side / lone[0]}.png has no counterpart in {folder / other}"
-                f" ({len(lone)} such); put it back or delete the whole pair"
+                f" ({len(lone)} such); put that back, or delete this one"
             )
-    unlisted = sorted(present["bw"] - {pair.name for pair in listed})
+    unlisted = sorted(present["bw"] - names)
     if unlisted:
         raise PairsError(
             f"{folder / 'bw' / unlisted[0]}.png is not listed in {index_file};"
@@ -227,10 +238,13 @@ def true_colors(luma: Tensor, rgb: Tensor, known: Tensor, matrix: str) -> Tensor
         (B, 3, H, W).
     """
     differs = (rgb_to_ycbcr(rgb, matrix)[:, :1] - luma).abs() * 255 > ROUNDING_CODES
-    telling = known * ((rgb > 0) & (rgb < 1)).all(dim=1, keepdim=True)
-    share = (differs * telling).sum(dim=(1, 2, 3)) / telling.sum(dim=(1, 2, 3)).clamp_min(1)
-    is_other = (share > DIFFERING_SHARE)[:, None, None, None]
-    return torch.where(is_other & (known > 0), on_luma(rgb, luma, matrix), rgb)
+    is_inside = ((rgb > 0) & (rgb < 1)).all(dim=1, keepdim=True)
+    is_grey = (rgb == rgb[:, :1]).all(dim=1, keepdim=True)
+    telling = (known > 0) & (is_inside | is_grey)
+    share = (differs & telling).sum(dim=(1, 2, 3)) / telling.sum(dim=(1, 2, 3)).clamp_min(1)
+    is_copy = (share > DIFFERING_SHARE)[:, None, None, None]
+    is_other = (is_copy & (known > 0)) | (differs & telling)
+    return torch.where(is_other, on_luma(rgb, luma, matrix), rgb)
 
 
 def changed_stills(folder: Path) -> list[Path]:
@@ -245,42 +259,63 @@ def changed_stills(folder: Path) -> list[Path]:
     return [s for s in _stills_in(folder) if written.get(_name_of(s)) != _checksum(s)]
 
 
-def foreign_stills(pairs: Pairs) -> list[Path]:
-    """Colour stills put there by hand that do not show what their grey stills do; by name.
+def doubtful_stills(pairs: Pairs) -> list[tuple[Path, str]]:
+    """Colour stills put there by hand that are not what they should be, and in what; by name.
 
-    Such as one that was saved under another's name, mirrored, or is a layer of paint on black. What
-    is transparent in part is left out: strokes need not show anything.
+    Such as one that was saved under another's name, mirrored, in grey, or as a layer of paint on
+    black. Strokes on what is transparent need not show anything.
 
     Raises:
         PairsError: a still cannot be read.
     """
     changed = set(changed_stills(pairs.folder))
-    foreign = []
+    doubts = []
     for pair in pairs.pairs:
         still = pairs.folder / "color" / f"{pair.name}.png"
         if still not in changed:
             continue
         grey, rgb, known = pairs.read(pair)
-        small = [cv2.resize(s, SMALL, interpolation=cv2.INTER_AREA) for s in (grey, rgb.mean(2))]
-        if known.all() and small[0].std() > LEAST_CONTRAST:
-            own, other = (plane - plane.mean() for plane in small)
-            if (own * other).mean() < LEAST_LIKENESS * own.std() * other.std() + 1e-6:
-                foreign.append(still)
-    return foreign
+        alpha = np.asarray(_read_still(still, "RGBA"))[..., 3]
+        if known.all() and not _show_the_same(grey, rgb):
+            doubt = "does not show what its grey still does; mend it, or delete the pair"
+        elif (np.ptp(rgb, axis=2) == 0).all():
+            doubt = "has no colours; save it with them, unless it is grey in truth"
+        elif ((alpha > 0) & (alpha < OPAQUE)).mean() > MOST_TRANSLUCENT:
+            doubt = "is half transparent in part, and not learnt there; paint at full opacity"
+        else:
+            continue
+        doubts.append((still, doubt))
+    return doubts
+
+
+def _show_the_same(grey: Plane, rgb: Plane) -> bool:
+    """Whether there is the same in a grey still (H, W) and a colour one (H, W, 3), if anything."""
+    small = [cv2.resize(s, SMALL, interpolation=cv2.INTER_AREA) for s in (grey, rgb.mean(2))]
+    if small[0].std() <= LEAST_CONTRAST:
+        return True
+    own, other = (plane - plane.mean() for plane in small)
+    return float((own * other).mean()) >= LEAST_LIKENESS * own.std() * other.std() + 1e-6
 
 
 def _stills_in(folder: Path) -> list[Path]:
-    return sorted(still for side in SIDES for still in (folder / side).glob("*.png"))
+    """All stills of a folder of pairs, as far as they can be found."""
+    found = (still for side in SIDES for still in (folder / side).glob("*.png"))
+    return sorted(still for still in found if not still.name.startswith("."))
 
 
 def _stills_of(folder: Path) -> list[Path]:
-    """The stills of one side, by name.
+    """The stills of one side, by name."""
+    return [path for path in _files_of(folder) if path.suffix == ".png"]
+
+
+def _files_of(folder: Path) -> list[Path]:
+    """What lies in the folder of one side, but for what systems and programs hide there; by name.
 
     Raises:
         PairsError: the folder cannot be read.
     """
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix == ".png")
+        return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         raise PairsError(
             f"the stills in {folder} cannot be read ({error.strerror}); put them back, or change"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.registration import (
     Comparison,
     Placement,
+    Rectangle,
     find_content,
     find_placement,
     place,
@@ -47,6 +48,7 @@ ROOM_SECONDS = 0.5  # by which a segment may end after its film, whose duration 
 LOWEST_SCALE = 0.2  # of times and pictures, that a map may have; and 5 times
 STATED_LOOKS, FEWEST_LOOKS = 16, 4  # at films whose offset is stated
 MOST_UNLIKE = 0.3  # of pictures there that show the same, by `registration.unlikeness`
+SAME_SIDE = 0.01  # of the picture, by which those of two may differ that are the same part
 NOT_MOVED = 0.0015  # parts of the picture; less is within what is measured, and better left alone
 DIGITS = 6  # of times and places in a map
 _FORMAT = "filmcolorizer-sync/2"
@@ -445,11 +447,21 @@ def laid_upon(bw: Film, color: Film, sync_map: SyncMap) -> SyncMap | None:
     if len(seen) < FEWEST_LOOKS:
         return sync_map
     bw_frames, color_frames = (np.stack(frames) for frames in zip(*seen, strict=True))
-    placement = place(bw_frames, color_frames)
+    found = place(bw_frames, color_frames)
+    unmoved = found.moved(np.array(_IDENTITY))
+    placement = min(unmoved, found, key=lambda p: unlikeness(bw_frames, color_frames, p))
     if unlikeness(bw_frames, color_frames, placement) > MOST_UNLIKE:
         return None
     matrix, area = _picture_of(placement)
+    if matrix == _IDENTITY and _are_alike(found.bw_content, found.color_content):
+        return sync_map  # as of a film and what `colorize` made of it: alike to the last pixel
     return replace(sync_map, segments=(replace(segment, matrix=matrix, area=area),))
+
+
+def _are_alike(one: Rectangle, other: Rectangle) -> bool:
+    """Whether two pictures without their bars are the same part of their frames."""
+    sides = zip(astuple(one), astuple(other), strict=True)
+    return all(abs(side - same) < SAME_SIDE for side, same in sides)
 
 
 def write_map(sync_map: SyncMap, path: Path) -> None:
@@ -563,6 +575,11 @@ def _number(value: Any) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{value!r} is no finite number")
     return number
+
+
+def may_be_same_film(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two of `film_identity` may be of the same film, wherever its file lies now."""
+    return all(one.get(key) == other.get(key) for key in ("frame_rate", "duration_seconds"))
 
 
 def film_identity(film: Film) -> dict[str, Any]:

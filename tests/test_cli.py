@@ -1883,7 +1883,7 @@ def test_commands_refuse_a_bad_folder_of_pairs(command: str, own_pairs: Pairs) -
     (folder / "bw" / "000003.png").unlink()
     assert fail(command, folder) == (
         f"{folder}/color/000003.png has no counterpart in {folder}/bw (1 such);"
-        " put it back or delete the whole pair"
+        " put that back, or delete this one"
     )
     for still in folder.glob("*/*.png"):
         still.unlink()

@@ -12,12 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
+from filmcolorizer_cli.color import rgb_to_ycbcr
 from filmcolorizer_cli.errors import PairsError
 from filmcolorizer_cli.extracting import ExtractOptions, extract
 from filmcolorizer_cli.pairs import (
     Pair,
     Pairs,
-    foreign_stills,
+    changed_stills,
+    doubtful_stills,
     read_pairs,
     still_size,
     true_colors,
@@ -84,7 +86,7 @@ def test_read_pairs_refuses_half_a_pair(side: str, other: str, own_pairs: Pairs)
         (folder / other / f"{name}.png").unlink()
     assert refusal(folder) == (
         f"{folder}/{side}/000004.png has no counterpart in {folder}/{other} (2 such);"
-        " put it back or delete the whole pair"
+        " put that back, or delete this one"
     )
 
 
@@ -310,9 +312,9 @@ def test_true_colors_of_a_film_in_bt601_are_the_film_itself(tmp_path: Path) -> N
     assert read_pairs(folder).matrix == "bt709"
 
 
-def test_foreign_stills_are_those_that_show_something_else(own_pairs: Pairs) -> None:
+def test_doubtful_stills_are_those_that_show_something_else(own_pairs: Pairs) -> None:
     colors = own_pairs.folder / "color"
-    assert foreign_stills(own_pairs) == []
+    assert doubtful_stills(own_pairs) == []
     with Image.open(colors / "000003.png") as still:
         brighter = still.point(lambda code: 60 + code * 2 // 3)
         mirrored = still.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -326,8 +328,70 @@ def test_foreign_stills_are_those_that_show_something_else(own_pairs: Pairs) -> 
     layer.paste(stroke)
     layer.save(colors / "000007.png")
     Image.new("RGB", (43, 32)).save(colors / "000008.png")
-    found = [still.stem for still in foreign_stills(own_pairs)]
-    assert found == ["000004", "000005", "000007", "000008"]
+    doubt = "does not show what its grey still does; mend it, or delete the pair"
+    assert doubtful_stills(own_pairs) == [
+        (colors / f"{name}.png", doubt) for name in ("000004", "000005", "000007", "000008")
+    ]
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB"])
+def test_doubtful_stills_are_those_that_were_saved_in_grey(mode: str, own_pairs: Pairs) -> None:
+    path = own_pairs.folder / "color" / "000003.png"
+    with Image.open(path) as still:
+        grey = still.convert("L").convert(mode)
+    grey.save(path)
+    doubt = "has no colours; save it with them, unless it is grey in truth"
+    assert doubtful_stills(own_pairs) == [(path, doubt)]
+
+
+@pytest.mark.parametrize(("alpha", "is_told"), [(255, False), (254, True), (128, True), (0, False)])
+def test_doubtful_stills_are_those_painted_half_transparent(
+    alpha: int, is_told: bool, own_pairs: Pairs
+) -> None:
+    path = own_pairs.folder / "color" / "000003.png"
+    with Image.open(path) as still:
+        painted = still.convert("RGBA")
+    painted.paste((*ORANGE, alpha), (5, 5, 20, 12))
+    painted.save(path)
+    doubt = "is half transparent in part, and not learnt there; paint at full opacity"
+    assert doubtful_stills(own_pairs) == ([(path, doubt)] if is_told else [])
+
+
+@pytest.mark.parametrize("name", ["000003.jpg", "000003.PNG", "000003.tif"])
+def test_read_pairs_tells_of_a_still_that_was_saved_beside_it(name: str, own_pairs: Pairs) -> None:
+    path = own_pairs.folder / "color" / name
+    Image.new("RGB", (43, 32), ORANGE).save(path)
+    told = f"{path} is not looked at; save it as 000003.png, or move it away"
+    assert refusal(own_pairs.folder) == told
+    (own_pairs.folder / "color" / "000003.png").unlink()
+    assert refusal(own_pairs.folder) == told
+
+
+def test_read_pairs_leaves_alone_what_is_no_still(own_pairs: Pairs) -> None:
+    """The work of paint programs, and what systems hide on disks that are not theirs."""
+    colors = own_pairs.folder / "color"
+    for name in ("000003.kra", "000003.xcf", "000003.png~", "._000003.png", "notes.jpg"):
+        (colors / name).write_bytes(b"none of ours")
+    assert len(read_pairs(own_pairs.folder).pairs) == len(own_pairs.pairs)
+    assert changed_stills(own_pairs.folder) == []
+
+
+@pytest.mark.parametrize("color", [(60, 40, 30), (255, 255, 255)])
+def test_true_colors_of_what_is_painted_have_the_luma_of_the_film(
+    color: tuple[int, int, int], own_pairs: Pairs
+) -> None:
+    """Be it on a small part of a still, all else of which is the film's own."""
+    path = own_pairs.folder / "color" / "000003.png"
+    with Image.open(path) as still:
+        painted = still.convert("RGB")
+    painted.paste(color, (5, 5, 15, 12))
+    painted.save(path)
+    luma, rgb, known = as_tensors(own_pairs)
+    found = true_colors(luma, rgb, known, own_pairs.matrix)
+    part = (2, slice(None), slice(5, 12), slice(5, 15))
+    torch.testing.assert_close(rgb_to_ycbcr(found[part])[:1], luma[part], atol=3 / 255, rtol=0)
+    found[part] = rgb[part]
+    assert torch.equal(found, rgb)
 
 
 def test_read_takes_a_still_with_the_profile_of_a_screen(own_pairs: Pairs) -> None:

@@ -468,6 +468,17 @@ def test_laid_upon_finds_the_crop_of_a_stated_offset(tmp_path: Path) -> None:
     np.testing.assert_allclose(segment.area, (0.05, 0.05, 0.95, 0.95), atol=0.01)
 
 
+@pytest.mark.parametrize("bars", ["", ",pad=180:120:26:0"])
+def test_laid_upon_of_what_was_made_of_a_film_is_all_of_it(bars: str, tmp_path: Path) -> None:
+    """To the last pixel, although it was encoded anew and has other colours."""
+    bw, color = tmp_path / "bw.mp4", tmp_path / "color.mp4"
+    run_ffmpeg("-i", SAMPLE_FILM, "-vf", f"scale=128:120{bars}", "-an", *X264, bw)
+    painted = "geq=lum='lum(X,Y)':cb='128+lum(X,Y)/9':cr='120'"
+    run_ffmpeg("-i", bw, "-vf", f"format=yuv420p,{painted}", *X264, "-crf", 28, color)
+    stated = constant_offset(probe(bw), probe(color), 0, 1.0)
+    assert laid_upon(probe(bw), probe(color), stated) == stated
+
+
 def test_laid_upon_of_what_cannot_be_compared_is_as_it_was(tmp_path: Path) -> None:
     """A film that is damaged almost throughout, and one that shows nothing."""
     data = SAMPLE_FILM.read_bytes()
