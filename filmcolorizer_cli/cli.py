@@ -524,7 +524,7 @@ def train(
         interrupted_history,
     )
     from filmcolorizer_cli.networks import pick_device
-    from filmcolorizer_cli.pairs import doubtful_stills, read_pairs
+    from filmcolorizer_cli.pairs import read_pairs
     from filmcolorizer_cli.splits import PARTS
     from filmcolorizer_cli.watching import Watcher
 
@@ -538,41 +538,28 @@ def train(
     written = [output, history_file(output), watcher.loss_figure, watcher.samples]
     check_training_targets(written, checkpoint, resume, overwrite)
     # Raises where one is empty, before any work is done.
-    count, *others = (len(folder.part(part, parts)) for part in PARTS)
-    shows_all, is_painted = wanted in NAMED_SPLITS, wanted == "none"
+    counts = [len(folder.part(part, parts)) for part in PARTS]
+    shows_all = wanted in NAMED_SPLITS
     short_side = size or recipes.default_size(arch, folder, shows_all=shows_all)
     first = init or ("default" if arch == "film" else "none")
     network, is_pretrained = training.first_network(arch, first, short_side, seed)
     defaults = recipes.default_options(
         arch,
-        count,
+        counts[0],
         is_pretrained=is_pretrained,
         shows_all=shows_all,
-        is_painted=is_painted,
+        is_painted=wanted == "none",
     )
-    options = replace(
-        defaults,
-        epochs=epochs or defaults.epochs,
-        batch_size=batch_size or defaults.batch_size,
-        learning_rate=defaults.learning_rate if learning_rate is None else learning_rate,
-        seed=seed,
+    options = _with_given(
+        defaults, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed
     )
-    for still, doubt in doubtful_stills(folder):
-        console.note(f"{still} {doubt}")
-    if isinstance(wanted, tuple) and _is_far(wanted, [count, *others]):
-        console.note(
-            f"the film's shots do not allow the split {split}; extract pairs of a longer part, or"
-            " give --split interleaved where the coloured copy covers the whole film"
-        )
-    if not as_json:
-        rest = "" if is_painted else f"; {others[0]} for validation, {others[1]} to test"
-        console.note(f"learning from {counted(count, 'pair')}{rest}")
+    _note_pairs(folder, split, counts, as_json=as_json)
     called = str(Path(first).resolve()) if Path(first).is_file() else first
     steps = training.train(
         network, folder, parts, options, output, device=where, init=called, resume=resume
     )
     try:
-        outcome = _follow_training(steps, watcher, options, count, len(history))
+        outcome = _follow_training(steps, watcher, options, counts[0], len(history))
     except (KeyboardInterrupt, SystemExit):
         if checkpoint.exists():
             console.note("the finished epochs are kept: go on with the same command and --resume")
@@ -827,10 +814,7 @@ def colorize(
     )
     if not as_json:
         console.note(f"colorizing {film} with the model {chosen.name} on {where.type}")
-        facts = describe_card(decoder, encoding) if hwaccel == "auto" else []
-        facts += describe_more(source, target, frame_rate, start, duration)
-        facts += describe_losses(source, encoding)
-        for what, fate in facts:
+        for what, fate in _fates(source, target, options, with_card=hwaccel == "auto"):
             console.note(f"{what}: {fate}")
     frames = _colorize(
         source, target, network, options, where,
@@ -1129,6 +1113,20 @@ def _colorize(
         raise
 
 
+def _fates(
+    film: Film, target: Path, options: ColorizeOptions, *, with_card: bool
+) -> list[tuple[str, str]]:
+    """What becomes of all that a film holds, and what a graphics card does of the work."""
+    encoding = options.encoding
+    frame_rate = None if options.keeps_times else encoding.frame_rate
+    part = options.start_seconds, options.duration_seconds
+    return [
+        *(describe_card(options.hardware, encoding) if with_card else []),
+        *describe_more(film, target, frame_rate, *part),
+        *describe_losses(film, encoding),
+    ]
+
+
 def _colorize_command(
     film: Path, options: ColorizeOptions, model: str | None, input_fps: Fraction | None
 ) -> str:
@@ -1216,6 +1214,33 @@ def _evaluate_films(
         with _report_page(report) as page:
             save_films_page(results, network, options, device, page, made)
     return results, model
+
+
+def _with_given(defaults: TrainingOptions, **given: Any) -> TrainingOptions:
+    """The options that were given, by name, in place of their defaults; those that are None not."""
+    return replace(defaults, **{name: value for name, value in given.items() if value is not None})
+
+
+def _note_pairs(folder: Pairs, split: str, counts: list[int], *, as_json: bool) -> None:
+    """Say which pairs or parts are unfit to learn from, and, to people, how many there are.
+
+    Args:
+        counts: of the pairs in each part.
+    """
+    from filmcolorizer_cli.pairs import doubtful_stills
+
+    wanted = parse_split(split)
+    for still, doubt in doubtful_stills(folder):
+        console.note(f"{still} {doubt}")
+    if isinstance(wanted, tuple) and _is_far(wanted, counts):
+        console.note(
+            f"the film's shots do not allow the split {split}; extract pairs of a longer part, or"
+            " give --split interleaved where the coloured copy covers the whole film"
+        )
+    if not as_json:
+        count, validation, test = counts
+        rest = "" if wanted == "none" else f"; {validation} for validation, {test} to test"
+        console.note(f"learning from {counted(count, 'pair')}{rest}")
 
 
 def _follow_training(
