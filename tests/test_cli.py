@@ -51,6 +51,7 @@ from filmcolorizer_cli.history import Epoch, read_history
 from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, build
 from filmcolorizer_cli.pairs import Pairs, read_pairs
 from filmcolorizer_cli.splits import split_by_time
+from filmcolorizer_cli.sync import film_identity
 from filmcolorizer_cli.video import Film, probe
 from tests.conftest import (
     LOSSLESS,
@@ -64,6 +65,7 @@ from tests.conftest import (
     make_clip,
     ordinary_user,
     run_ffmpeg,
+    vivid_network,
 )
 
 # Loaded before a test gives up root's right to read them.
@@ -1319,8 +1321,8 @@ def test_colorize_takes_a_frame_rate(
 def test_colorize_refuses_what_is_no_frame_rate(fps: str, plain_clip: Path) -> None:
     said = misuse("colorize", plain_clip, f"--fps={fps}")
     assert (
-        f"Invalid value: {fps!r} is no frame rate from 1 to 240; write a number such as 24, a"
-        " fraction such as 24000/1001, or source" in said
+        f"Invalid value for --fps: {fps!r} is no frame rate from 1 to 240; write a number such as"
+        " 24, a fraction such as 24000/1001, or source" in said
     )
 
 
@@ -2546,3 +2548,22 @@ def test_colorize_tells_of_uneven_times(vivid_weights: Path) -> None:
     options = ("--fps", "source", "--model", vivid_weights, "-o", "o.mp4")
     said = succeed("colorize", "film.mkv", *options)
     assert re.search(r"^wrote o\.mp4: 21 frames, \d\.\d\d s each at its own time, 96x72;", said)
+
+
+def test_weights_in_the_folder_that_know_another_film_are_told_of() -> None:
+    film = Path("film.mp4")
+    shutil.copy(SAMPLE_FILM, film)
+    known = {"path": "other.mp4", "frame_rate": "25", "duration_seconds": 9.64}
+    note = (
+        "film.safetensors in this folder was trained on other.mp4, not on film.mp4; --model default"
+        " names the shipped model"
+    )
+    for is_another in (True, False):
+        learnt = known if is_another else film_identity(probe(film)) | {"path": "moved.mp4"}
+        weights.save(vivid_network(), Path("film.safetensors"), about={"film": learnt})
+        part = ("--duration", 0.5, "--overwrite")
+        for command in (("info",), ("colorize", *part), ("preview", "--frames", 1, *part)):
+            told = " ".join(run(command[0], film, *command[1:]).stderr.split())
+            assert (note in told) == is_another
+    named = ("--model", "film.safetensors", "--duration", 0.5, "--overwrite")
+    assert "was trained on" not in run("colorize", film, *named).stderr
