@@ -91,7 +91,10 @@ QUICKTIME_LANGUAGES = {
     "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "nob": "nor",
     "rum": "ron", "slo": "slk", "sqi": "alb", "swe": "sve", "zho": "chi",
 }  # fmt: skip
-_INDEX_FIRST = {"movflags": "+faststart"}
+# Chapters of mp4 are counted in this, in 32 bits: in what ffmpeg would take, in which all tracks'
+# times are whole, one may last no longer than some seconds, and is dropped without a word.
+MOVIE_TIMESCALE = "90000"
+_MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": MOVIE_TIMESCALE}
 _MP4_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "opus"})
 _MOV_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "pcm_s16be", "pcm_s16le",
                         "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le"})  # fmt: skip
@@ -107,8 +110,8 @@ _MKV_SOUND = frozenset({
 _MKV_OPTIONS = {"disposition:v:0": "default"}
 _MKV_TEXT = ("subrip", "ass", "webvtt")
 CONTAINERS = {
-    ".mp4": Container("mp4", _MP4_SOUND, ("mov_text",), frozenset(), _INDEX_FIRST),
-    ".mov": Container("mov", _MOV_SOUND, ("mov_text",), frozenset(), _INDEX_FIRST),
+    ".mp4": Container("mp4", _MP4_SOUND, ("mov_text",), frozenset(), _MP4_OPTIONS),
+    ".mov": Container("mov", _MOV_SOUND, ("mov_text",), frozenset(), _MP4_OPTIONS),
     ".mkv": Container(
         "matroska", _MKV_SOUND, _MKV_TEXT, PICTURE_SUBTITLES - {"xsub"}, _MKV_OPTIONS
     ),

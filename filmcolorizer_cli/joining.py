@@ -13,7 +13,13 @@ from typing import Any
 import av
 import ffmpeg
 
-from filmcolorizer_cli.containers import CONTAINERS, COVER_FILES, QUICKTIME_LANGUAGES, Container
+from filmcolorizer_cli.containers import (
+    CONTAINERS,
+    COVER_FILES,
+    MOVIE_TIMESCALE,
+    QUICKTIME_LANGUAGES,
+    Container,
+)
 from filmcolorizer_cli.encoding import cannot_write_film
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.ffmpeg import Process, local_file, open_input
@@ -131,7 +137,9 @@ def _join_pictures(
     delay = max(max(coded - shown for coded, shown in enumerate(order)) for order in orders)
     muxer = CONTAINERS[target.suffix].muxer
     # What mp4 has no place for goes into a place of its own, from where ffmpeg takes it again.
-    options = {} if muxer == "matroska" else {"movflags": "use_metadata_tags"}
+    options = {}
+    if muxer != "matroska":
+        options = {"movflags": "use_metadata_tags", "movie_timescale": MOVIE_TIMESCALE}
     with av.open(local_file(target), "w", format=muxer, container_options=options) as container:
         container.metadata.update(metadata)
         container.set_chapters(chapters)

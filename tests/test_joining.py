@@ -25,6 +25,7 @@ from filmcolorizer_cli.video import PLAIN, Film, count_pictures, probe
 from filmcolorizer_cli.wording import describe_sounds
 from tests.conftest import (
     SUBTITLES,
+    X264,
     decode_planes,
     file_size_limit,
     files_in,
@@ -414,6 +415,29 @@ def test_join_film_tells_matroska_all_of_the_pictures(codec: str, tmp_path: Path
         assert stream.average_rate == pytest.approx(24000 / 1001, rel=1e-4)
         assert stream.disposition & stream.disposition.default
         assert codec != "prores" or stream.codec_context.codec_tag == "apch"
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_join_film_keeps_long_chapters(ending: str, is_silent: bool, tmp_path: Path) -> None:
+    """Beside sound of 48 kHz and subtitles; mp4 counts the seconds of a chapter in 32 bits."""
+    told = ";FFMETADATA1\n"
+    for begin, end, title in ((0, 50, "One"), (50, 110, "Two"), (110, 120, "Three")):
+        told += f"[CHAPTER]\nTIMEBASE=1/1\nSTART={begin}\nEND={end}\ntitle={title}\n"
+    (tmp_path / "chapters.txt").write_text(told)
+    (tmp_path / "said.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nGood evening\n")
+    pictures, source = tmp_path / "000001.mp4", tmp_path / "film.mkv"
+    black = ("-f", "lavfi", "-i", "color=black:s=32x24:r=24:d=120", *X264)
+    run_ffmpeg(*black, pictures)
+    tracks = ("-f", "lavfi", "-i", "sine=r=48000:d=120", "-i", tmp_path / "said.srt")
+    maps = (*(() if is_silent else ("-map", 1, "-map", 2)), "-map_chapters", 3)
+    copied = ("-map", 0, *maps, "-c", "copy", "-c:a", "aac")
+    run_ffmpeg("-i", pictures, *tracks, "-i", tmp_path / "chapters.txt", *copied, source)
+    target = tmp_path / f"out{ending}"
+    join_film([pictures], target, probe(source), Timeline.steady(Fraction(24), 2880))
+    assert chapters_of(target) == [
+        (0, 50, "One"), (50, 110, "Two"), (110, pytest.approx(120, abs=0.1), "Three")
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("ending", "codec"), [(".mp4", "h264"), (".mov", "h264"), (".mkv", "av1")])
