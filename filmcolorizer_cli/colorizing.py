@@ -712,12 +712,16 @@ def _begun_with(source: Source, network: Network, options: ColorizeOptions) -> d
         "start": options.start_seconds,
         "duration": options.duration_seconds,
         "vividness": options.vividness,
-        "times of its own": options.keeps_times,
-        "deinterlace": options.deinterlace,
-        "recolor": options.recolor,
-        "skip damaged": options.skips_damage,
-        "temporal": options.temporal,
+        "--fps source": _as_word(options.keeps_times),
+        "--deinterlace": options.deinterlace,
+        "--recolor": _as_word(options.recolor),
+        "--skip-damaged": _as_word(options.skips_damage),
+        "--no-temporal": _as_word(not options.temporal),
         "--model whose weights have the checksum": checksum(network),
         "network": config_to_dict(network.config),
         "version": __version__,
     }
+
+
+def _as_word(is_given: bool) -> str:
+    return "given" if is_given else "not given"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterable
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,8 @@ from filmcolorizer_cli.errors import VideoError, reason_of
 from filmcolorizer_cli.video import Film, sequence_file, sequence_files
 
 MARGIN_SECONDS = 2.0  # which pictures may be read before and behind a span
+# What of a film file is read to know it again, without reading all of it.
+BLOCKS, BLOCK_BYTES = 64, 1 << 16
 
 
 class _Stamp(NamedTuple):
@@ -25,7 +27,7 @@ class Source:
     """The file of a film, or its numbered pictures, as they are now.
 
     Attributes:
-        identity: plain values, by name, that change when any of them does.
+        identity: plain values, by name, that tell its content from any other.
 
     Raises:
         VideoError: one of them is gone.
@@ -38,15 +40,15 @@ class Source:
 
     def _identity(self) -> dict[str, Any]:
         stamps = self._stamps.values()
-        if self.film.first_number is None:
-            [stamp] = stamps
-            changed = datetime.fromtimestamp(stamp.changed_ns / 1e9, timezone.utc).isoformat(" ")
-            return {"source's size": stamp.size, "source's time of change": changed}
+        size = sum(stamp.size for stamp in stamps)
+        if self.film.first_number is None:  # which may be copied, and get another time by that
+            checksum = _checksum(self.film.path, size)
+            return {"source's size": size, "source's checksum": checksum}
         return {
             "source's pictures": len(stamps),
             "source's first number": self.film.first_number,
             "source's frame rate": str(self.film.frame_rate),
-            "source's size": sum(stamp.size for stamp in stamps),
+            "source's size": size,
             "source's time of change": sum(stamp.changed_ns for stamp in stamps),
         }
 
@@ -99,12 +101,29 @@ def _files(film: Film) -> list[Path]:
     return list(sequence_files(film.path).values())
 
 
+def _checksum(file: Path, size: int) -> int:
+    """Of blocks that are spread evenly over a file, from its begin to its end."""
+    checksum, last_block = 0, max(size - BLOCK_BYTES, 0)
+    try:
+        with file.open("rb") as content:
+            for number in range(BLOCKS):
+                content.seek(last_block * number // (BLOCKS - 1))
+                checksum = zlib.crc32(content.read(BLOCK_BYTES), checksum)
+    except OSError as error:
+        raise _unreadable(error) from None
+    return checksum
+
+
 def _stamps(files: Iterable[Path]) -> dict[Path, _Stamp]:
     try:
         stats = [(file, file.stat()) for file in files]
     except OSError as error:
-        raise VideoError(
-            f"{error.filename} cannot be read any more ({reason_of(error)}); put it back, and"
-            " give the same command again, which goes on from there"
-        ) from None
+        raise _unreadable(error) from None
     return {file: _Stamp(stat.st_size, stat.st_mtime_ns) for file, stat in stats}
+
+
+def _unreadable(error: OSError) -> VideoError:
+    return VideoError(
+        f"{error.filename} cannot be read any more ({reason_of(error)}); put it back, and give the"
+        " same command again, which goes on from there"
+    )

@@ -348,12 +348,27 @@ def test_colorize_of_a_changed_source_starts_anew(
     source, target, notes = tmp_path / "film.mp4", tmp_path / "color.mp4", list[str]()
     shutil.copy(numbered_clip, source)
     interrupt(source, target)
-    os.utime(source, (1, 1))
+    with source.open("r+b") as file:  # in the picture's last packet or its index
+        file.seek(-100, os.SEEK_END)
+        file.write(b"another")
     list(run_colorize(probe(source), target, overwrite=True, note=notes.append))
     [told] = notes
     assert told.startswith(
-        "starting anew: the interrupted rendering was begun with source's time of change "
+        "starting anew: the interrupted rendering was begun with source's checksum "
     )
+
+
+def test_colorize_goes_on_with_a_source_that_was_copied(
+    numbered_clip: Path, whole: list[bytes], tmp_path: Path
+) -> None:
+    """To another place and with another time, as copying does."""
+    source, copy, target = (tmp_path / f"{name}.mp4" for name in ("film", "copy", "color"))
+    shutil.copy(numbered_clip, source)
+    interrupt(source, target)
+    source.rename(copy)
+    os.utime(copy, (1, 1))
+    first, *_ = run_colorize(probe(copy), target)
+    assert first == 48
     assert decoded(target) == whole
 
 

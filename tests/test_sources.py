@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.sources import Source
 from filmcolorizer_cli.video import probe
 
@@ -20,15 +22,22 @@ def numbered(folder: Path, count: int) -> Source:
     return Source(probe(folder / "%03d.png", sequence_rate=Fraction(1)))
 
 
-def test_identity_of_changes_with_the_file(plain_clip: Path, tmp_path: Path) -> None:
-    clip = tmp_path / "clip.mp4"
-    shutil.copy(plain_clip, clip)
-    film = probe(clip)
-    before = Source(film).identity
-    assert Source(film).identity == before
-    with clip.open("ab") as file:
-        file.write(b"more")
-    assert Source(film).identity != before
+def test_identity_of_a_file_is_that_of_its_content(tmp_path: Path) -> None:
+    """Wherever it lies, and whenever it was copied."""
+    clip, copy = tmp_path / "clip.mp4", tmp_path / "copy.mp4"
+    shutil.copy(SAMPLE_FILM, clip)
+    shutil.copy(clip, copy)
+    os.utime(copy, (1, 1))
+    before = Source(probe(clip)).identity
+    assert Source(probe(copy)).identity == before
+    content = copy.read_bytes()
+    for begin in (0, len(content) - 9):
+        spoiled = bytearray(content)
+        spoiled[begin : begin + 9] = b"something"
+        clip.write_bytes(spoiled)
+        assert Source(replace(probe(copy), path=clip)).identity != before
+    clip.write_bytes(content + b"more")
+    assert Source(probe(clip)).identity != before
 
 
 @pytest.mark.parametrize("change", ["a picture", "its time", "one more", "the rate"])
