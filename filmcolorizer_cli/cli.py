@@ -193,7 +193,7 @@ def info(film: FilmOrPicturesArgument, input_fps: InputFps = None, as_json: Json
 
     source = _probe_source(film, input_fps)
     try:
-        model, plan = _choose_model(None, [source]).name, ""
+        model, plan = _choose_model(None, source).name, ""
     except WeightsError as error:  # what the film is can be told all the same
         model, plan = None, f"not with the weights there are: {error}"
     target = default_target(film)
@@ -788,7 +788,7 @@ def colorize(
     from filmcolorizer_cli.networks import pick_device
 
     where = pick_device(device)
-    chosen = _choose_model(model, [source])
+    chosen = _choose_model(model, source)
     network = weights.load(chosen)
     encoding = replace(
         encoding,
@@ -884,7 +884,7 @@ def preview(
     sheet = page.with_suffix(".png")
     for target in (page, sheet):
         check_target(target, [film], overwrite)
-    named = [_choose_model(name, [source]) for name in models or (None,)]
+    named = [_choose_model(name, source) for name in models or (None,)]
     networks = {model.name: weights.load(model) for model in named}
     options = ColorizeOptions(
         start_seconds=start,
@@ -1189,7 +1189,7 @@ def _evaluate_films(
     from filmcolorizer_cli import comparison, weights
     from filmcolorizer_cli.frames import check_part
 
-    model = _choose_model(name, films)
+    model = weights.find_model(name)
     network = weights.load(model)
     for film in films:  # before hours are spent on those before it
         check_part(film, options.sampling(film))
@@ -1269,7 +1269,7 @@ def _follow_training(
     return outcome
 
 
-def _choose_model(name: str | None, films: list[Film]) -> Model:
+def _choose_model(name: str | None, film: Film) -> Model:
     """The model of a name, or the one that is taken without; told, if that was of another film."""
     from filmcolorizer_cli import weights
     from filmcolorizer_cli.sync import film_identity, may_be_same_film
@@ -1277,12 +1277,12 @@ def _choose_model(name: str | None, films: list[Film]) -> Model:
     model = weights.find_model(name)
     learnt = model.about.get("film")
     if name is None and isinstance(learnt, dict):
-        for film in films:
-            if not may_be_same_film(learnt, film_identity(film)):
-                console.note(
-                    f"{model.name} in this folder was trained on {learnt.get('path')}, not on"
-                    f" {film.path}; --model {weights.DEFAULT_MODEL} names the shipped model"
-                )
+        is_same = learnt.get("path") == str(film.path)
+        if not is_same and not may_be_same_film(learnt, film_identity(film)):
+            console.note(
+                f"{model.name} in this folder was trained on {learnt.get('path')}, not on"
+                f" {film.path}; --model {weights.DEFAULT_MODEL} names the shipped model"
+            )
     return model
 
 

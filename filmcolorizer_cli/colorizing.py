@@ -716,6 +716,8 @@ def _begun_with(source: Source, network: Network, options: ColorizeOptions) -> d
         "--deinterlace": options.deinterlace,
         "--recolor": _as_word(options.recolor),
         "--skip-damaged": _as_word(options.skips_damage),
+        # What is damaged of a film may be whole in another copy of it.
+        **({"source's time of change": source.changed_ns} if options.skips_damage else {}),
         "--no-temporal": _as_word(not options.temporal),
         "--model whose weights have the checksum": checksum(network),
         "network": config_to_dict(network.config),
@@ -724,4 +726,4 @@ def _begun_with(source: Source, network: Network, options: ColorizeOptions) -> d
 
 
 def _as_word(is_given: bool) -> str:
-    return "given" if is_given else "not given"
+    return "yes" if is_given else "no"

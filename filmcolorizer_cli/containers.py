@@ -91,8 +91,9 @@ QUICKTIME_LANGUAGES = {
     "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "nob": "nor",
     "rum": "ron", "slo": "slk", "sqi": "alb", "swe": "sve", "zho": "chi",
 }  # fmt: skip
-# Chapters of mp4 are counted in this, in 32 bits: in what ffmpeg would take, in which all tracks'
-# times are whole, one may last no longer than some seconds, and is dropped without a word.
+# In a second of mp4. ffmpeg counts the lengths of chapters in it, in 32 bits. By itself it takes
+# one in which the times of all tracks are whole, so large that chapters of more than some seconds
+# do not fit, and are dropped without a word.
 MOVIE_TIMESCALE = "90000"
 _MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": MOVIE_TIMESCALE}
 _MP4_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "opus"})

@@ -170,13 +170,14 @@ def uneven_ticks(film: Film) -> list[int] | None:
 def own_rate(film: Film) -> Fraction:
     """How many frames of a film are stored for each second.
 
-    Where its container only tells how finely it counts time, this is their mean.
+    Where its container only tells how finely it counts time, this is their mean, but no less than
+    24: some may be held for long.
     """
     ticks = None if film.credible_rate == film.frame_rate else uneven_ticks(film)
     if ticks is None:
         return film.frame_rate
     seconds = (ticks[-1] - ticks[0]) * film.time_base
-    return ((len(ticks) - 1) / seconds).limit_denominator(1000)
+    return max(((len(ticks) - 1) / seconds).limit_denominator(1000), film.credible_rate)
 
 
 def _is_shown(packet: Any, codec: str) -> bool:

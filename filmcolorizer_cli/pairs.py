@@ -226,7 +226,8 @@ def true_colors(luma: Tensor, rgb: Tensor, known: Tensor, matrix: str) -> Tensor
     """The colours of stills on the luma of the film, which is what colorizing can make of it.
 
     A copy, and what is painted, may be darker or brighter than the film. The film as its own truth
-    stays as it is.
+    stays as it is: of it, colours at an end of their range were clipped by the gamut, and tell
+    nothing of their luma.
 
     Args:
         luma: (B, 1, H, W).
@@ -252,11 +253,16 @@ def changed_stills(folder: Path) -> list[Path]:
 
     Without what it noted of them, that is all.
     """
-    try:
-        written = dict(json.loads((folder / "pairs.json").read_text())["checksums"])
-    except (OSError, KeyError, TypeError, ValueError, RecursionError):
-        written = {}
+    written = _written_checksums(folder)
     return [s for s in _stills_in(folder) if written.get(_name_of(s)) != _checksum(s)]
+
+
+def _written_checksums(folder: Path) -> dict[str, int]:
+    """Of the stills as `extract` wrote them, by name; former versions did not note them."""
+    try:
+        return dict(json.loads((folder / "pairs.json").read_text())["checksums"])
+    except (OSError, KeyError, TypeError, ValueError, RecursionError):
+        return {}
 
 
 def doubtful_stills(pairs: Pairs) -> list[tuple[Path, str]]:
@@ -268,7 +274,7 @@ def doubtful_stills(pairs: Pairs) -> list[tuple[Path, str]]:
     Raises:
         PairsError: a still cannot be read.
     """
-    changed = set(changed_stills(pairs.folder))
+    changed, is_sure = set(changed_stills(pairs.folder)), bool(_written_checksums(pairs.folder))
     doubts = []
     for pair in pairs.pairs:
         still = pairs.folder / "color" / f"{pair.name}.png"
@@ -278,9 +284,9 @@ def doubtful_stills(pairs: Pairs) -> list[tuple[Path, str]]:
         alpha = np.asarray(_read_still(still, "RGBA"))[..., 3]
         if known.all() and not _show_the_same(grey, rgb):
             doubt = "does not show what its grey still does; mend it, or delete the pair"
-        elif (np.ptp(rgb, axis=2) == 0).all():
+        elif is_sure and (np.ptp(rgb, axis=2) == 0).all():
             doubt = "has no colours; save it with them, unless it is grey in truth"
-        elif ((alpha > 0) & (alpha < OPAQUE)).mean() > MOST_TRANSLUCENT:
+        elif is_sure and ((alpha > 0) & (alpha < OPAQUE)).mean() > MOST_TRANSLUCENT:
             doubt = "is half transparent in part, and not learnt there; paint at full opacity"
         else:
             continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ _FORMAT_NAME = "filmcolorizer-parts/"
 _FORMAT = f"{_FORMAT_NAME}7"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 NEAR = 0.4  # of a segment's usual length, by which it may be longer or shorter
 
 
@@ -283,14 +285,17 @@ class Parts:
 
 
 def _lock(folder: Path) -> IO[str] | None:
-    """A file that is locked until it is closed or this process ends; None without such locks.
+    """A file that is locked until it is closed or this process ends.
+
+    None without such locks, as on Windows and on some disks at the other end of a network, where
+    nothing keeps two programs apart.
 
     Raises:
-        FilmColorizerError: another process has it.
+        FilmColorizerError: another process has it, or the folder cannot be written.
     """
     try:
         import fcntl
-    except ImportError:  # Windows
+    except ImportError:
         return None
     file = (folder / _LOCK).open("w")
     try:
@@ -301,8 +306,10 @@ def _lock(folder: Path) -> IO[str] | None:
             f"another filmcolorizer is rendering in {folder}; wait for it or stop it, or choose"
             " another place with -o"
         ) from None
-    except OSError:  # as on some disks at the other end of a network
+    except OSError as error:
         file.close()
+        if error.errno not in _NO_LOCKS:
+            raise cannot_write(folder, error) from None
         return None
     return file
 

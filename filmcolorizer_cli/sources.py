@@ -27,7 +27,10 @@ class Source:
     """The file of a film, or its numbered pictures, as they are now.
 
     Attributes:
-        identity: plain values, by name, that tell its content from any other.
+        identity: plain values, by name, that another film has others of. A file may lie elsewhere
+            and have another time, since copying gives it one; that some place amid it was mended
+            tells ``changed_ns`` alone.
+        changed_ns: when it was changed, since 1970; of pictures the sum.
 
     Raises:
         VideoError: one of them is gone.
@@ -36,12 +39,13 @@ class Source:
     def __init__(self, film: Film) -> None:
         self.film = film
         self._stamps = _stamps(_files(film))
+        self.changed_ns = sum(stamp.changed_ns for stamp in self._stamps.values())
         self.identity = self._identity()
 
     def _identity(self) -> dict[str, Any]:
         stamps = self._stamps.values()
         size = sum(stamp.size for stamp in stamps)
-        if self.film.first_number is None:  # which may be copied, and get another time by that
+        if self.film.first_number is None:
             checksum = _checksum(self.film.path, size)
             return {"source's size": size, "source's checksum": checksum}
         return {
@@ -49,7 +53,7 @@ class Source:
             "source's first number": self.film.first_number,
             "source's frame rate": str(self.film.frame_rate),
             "source's size": size,
-            "source's time of change": sum(stamp.changed_ns for stamp in stamps),
+            "source's time of change": self.changed_ns,
         }
 
     def check(self) -> None:
@@ -58,7 +62,8 @@ class Source:
         Raises:
             VideoError: a file is gone, another, or new.
         """
-        self._check(_files(self.film))
+        self._check(self._stamps)
+        self._check(_files(self.film))  # in which there may be new ones
 
     def check_between(self, begin: float, end: float) -> None:
         """Make sure that nothing has changed of what is shown between two times, in seconds.
@@ -110,20 +115,23 @@ def _checksum(file: Path, size: int) -> int:
                 content.seek(last_block * number // (BLOCKS - 1))
                 checksum = zlib.crc32(content.read(BLOCK_BYTES), checksum)
     except OSError as error:
-        raise _unreadable(error) from None
+        raise _unreadable(file, error) from None
     return checksum
 
 
 def _stamps(files: Iterable[Path]) -> dict[Path, _Stamp]:
-    try:
-        stats = [(file, file.stat()) for file in files]
-    except OSError as error:
-        raise _unreadable(error) from None
-    return {file: _Stamp(stat.st_size, stat.st_mtime_ns) for file, stat in stats}
+    stamps = {}
+    for file in files:
+        try:
+            stat = file.stat()
+        except OSError as error:
+            raise _unreadable(file, error) from None
+        stamps[file] = _Stamp(stat.st_size, stat.st_mtime_ns)
+    return stamps
 
 
-def _unreadable(error: OSError) -> VideoError:
+def _unreadable(file: Path, error: OSError) -> VideoError:
     return VideoError(
-        f"{error.filename} cannot be read any more ({reason_of(error)}); put it back, and give the"
+        f"{file} cannot be read any more ({reason_of(error)}); put it back, and give the"
         " same command again, which goes on from there"
     )

@@ -340,6 +340,9 @@ def test_colorize_with_other_options_starts_anew_only_where_it_may(
     interrupt(numbered_clip, target)
     list(run_colorize(film, target, network=build(TINY), **options))
     assert notes[1].startswith(f"{start}begun with --model whose weights have the checksum ")
+    interrupt(numbered_clip, target)
+    list(run_colorize(film, target, temporal=False, **options))
+    assert notes[2] == f"{start}begun with --no-temporal no, not yes"
 
 
 def test_colorize_of_a_changed_source_starts_anew(

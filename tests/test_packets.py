@@ -181,6 +181,7 @@ def test_uneven_ticks_of_frames_that_are_never_shown(tmp_path: Path) -> None:
     [
         ("msmpeg4", "asf", "N*40+5*mod(N\\,3)", 25),  # which only tells that it counts thousandths
         ("mpeg4", "mp4", "N*40+5*mod(N\\,3)", 25),
+        ("msmpeg4", "asf", "N*40+5*mod(N\\,3)+60000*gte(N\\,70)", 24),  # of which one is held
         ("mpeg4", "mp4", "N*8", 125),
         ("mpeg4", "mp4", "N*8+mod(N\\,3)", 125),
     ],

@@ -175,6 +175,17 @@ def test_parts_lie_on_a_disk_that_knows_no_locks(
     assert not parts_folder(target).exists()
 
 
+def test_parts_tell_of_a_folder_that_cannot_be_written(
+    target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(FilmColorizerError, match=r"cannot write .*Input/output error"):
+        opened(target)
+
+
 def test_parts_are_one_process_s_own(target: Path) -> None:
     parts = opened(target)
     with pytest.raises(FilmColorizerError, match="another filmcolorizer is rendering in "):

@@ -73,13 +73,19 @@ def test_check_between_looks_at_what_is_shown_there(tmp_path: Path) -> None:
         source.check()
 
 
-def test_check_tells_which_picture_is_gone(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("gone", "elsewhere"), [(5, 6), (9, 0), (14, 3)])
+def test_check_tells_which_picture_is_gone(gone: int, elsewhere: int, tmp_path: Path) -> None:
+    """Be it the first one, one amid them, or the last one."""
     source = numbered(tmp_path, 10)
-    (tmp_path / "014.png").unlink()
-    source.check_between(0, 3)
-    told = r"014\.png cannot be read any more \(No such file or directory\); put it back, and give"
-    with pytest.raises(VideoError, match=told):
-        source.check_between(5, 9)
+    (tmp_path / f"{gone:03d}.png").unlink()
+    source.check_between(elsewhere, elsewhere + 1)
+    told = (
+        rf"{gone:03d}\.png cannot be read any more \(No such file or directory\); put it back, and"
+        " give the same command again, which goes on from there"
+    )
+    for check in (source.check, lambda: source.check_between(gone - 5, gone - 4)):
+        with pytest.raises(VideoError, match=told):
+            check()
 
 
 def test_check_tells_of_a_picture_that_came_to_the_others(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ class Last:
         os.kill(os.getpid(), signal.{name})
         [None for _ in range(100)]  # where it is raised
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests ignored
+signal.signal(signal.{name}, signal.SIG_DFL)  # whatever started the tests ignored
 heed_signals()
 last = Last()
 del last
