@@ -27,9 +27,9 @@ class Source:
     """The file of a film, or its numbered pictures, as they are now.
 
     Attributes:
-        identity: plain values, by name, that another film has others of. A file may lie elsewhere
-            and have another time, since copying gives it one; that some place amid it was mended
-            tells ``changed_ns`` alone.
+        identity: plain values, by name, that are others for another film. A film file may lie
+            elsewhere and have another time, as copying gives it; that some place in it was mended
+            only ``changed_ns`` tells.
         changed_ns: when it was changed, since 1970; of pictures the sum.
 
     Raises:
@@ -63,7 +63,7 @@ class Source:
             VideoError: a file is gone, another, or new.
         """
         self._check(self._stamps)
-        self._check(_files(self.film))  # in which there may be new ones
+        self._check(file for file in _files(self.film) if file not in self._stamps)
 
     def check_between(self, begin: float, end: float) -> None:
         """Make sure that nothing has changed of what is shown between two times, in seconds.
