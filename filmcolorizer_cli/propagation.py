@@ -27,11 +27,11 @@ from filmcolorizer_cli.video import Floats, Plane
 Predict = Callable[[list[int]], Sequence[Floats]]
 
 MAX_GAP = 24  # frames from one key frame to the next, where so many are given at once
-MAX_LOST = 0.3  # of the picture, that a key frame may not explain of the frames that follow it
+MAX_LOST = 0.35  # of the picture, that a key frame may not explain of the frames that follow it
 # Key frames that the mean of colours reaches back over, or so; and that the first sight of a thing
 # counts as, so that its colour does not swing before the mean has settled.
 MAX_AGE = 48.0
-FIRST_AGE = 8.0
+FIRST_AGE = 24.0
 
 # Dense inverse search (Kroeger et al. 2016) begins at small copies of the pictures and ends at one
 # half of their size, which is as fine as chroma needs.
@@ -41,7 +41,7 @@ PATCH_STRIDE = 6  # of patches of 8 pixels; with 4 it takes half as long again
 # misses where it began, and the change of luma along it, in code values.
 RETURN_PIXELS = 2.0
 LUMA_CODES = 14.0
-CHANGED_CODES = 10.0  # the same from one key frame to the next, which counts less colours there
+CHANGED_CODES = 14.0  # the same from one key frame to the next, which counts less colours there
 LEVEL_RADIUS = 10  # pixels around a pixel, whose common change of luma is one of exposure
 LOST_TRUST = 0.3  # under which a pixel counts as not explained
 LEAST_TRUST = 1e-3  # so that what no key frame explains is a plain mix of both
@@ -50,7 +50,8 @@ LEAST_TRUST = 1e-3  # so that what no key frame explains is a plain mix of both
 CELL_PIXELS = 8
 TONES = 16  # of luma, apart from each other
 GRID_BLURS = 3  # steps of a cell, that corrections reach over
-CORRECTION_AGE = 1.0  # key frames that a correction by the surroundings counts as, at most
+CORRECTION_AGE = 3.0  # key frames that a correction by the surroundings counts as, at most
+KNOWN_AGE = 4.0  # of the surroundings, in the mean, from which on it counts as so many
 
 BRIGHT_CODE = 128  # of luma from which on all is seen
 LEAST_WORTH = 0.002  # more than nothing, which no mean can be taken of
@@ -59,14 +60,13 @@ LEAST_WORTH = 0.002  # more than nothing, which no mean can be taken of
 # of it: where a pixel is hardly known, where the motion from there is trusted by most of what lies
 # around, and where the network sees about the same in it.
 MAX_REMEMBERED = 8
-FRESH_AGE = 3 * FIRST_AGE  # from which on a pixel is known
 LEAST_FRESH = 0.01  # of the picture, that is hardly known; under it nothing is recalled
 RECALL_RADIUS = 10  # pixels around a pixel
 RECALL_CHROMA = 0.08  # of difference, which lowers the trust to 1/e
 
 MAX_GAIN = 1.33  # of chroma, for what the mean of differing colours has lost of colourfulness
 MAX_GAIN_BETWEEN = 1.1  # the same, for what two key frames lose when they are mixed
-GAIN_SHARE = 0.6  # by which a key frame decides on the gain; all at once, saturation would pump
+GAIN_SHARE = 0.4  # by which a key frame decides on the gain; all at once, saturation would pump
 
 
 @dataclass(frozen=True)
@@ -133,10 +133,12 @@ class Colors:
         age, correction = self._along(trail, seen)
         likeness = self._likeness(trail, luma)
         age *= likeness
-        # What comes out of the dark, as in a fade, is seen for the first time as far as it does.
+        # What comes out of the dark, as in a fade, is seen for the first time as far as it does; so
+        # is what has changed altogether, as in a dissolve, but what grain changes is not.
         gained = np.maximum(worth - _look_up(_worth(self.luma), trail.places), 0)
-        worth_now = worth + (FIRST_AGE - 1) * gained * trail.trust * likeness
-        fresh = 1 - np.minimum(age / (FRESH_AGE * worth), 1)
+        anew = trail.trust * (gained * likeness + worth * (1 - likeness) ** 4)
+        worth_now = worth + (FIRST_AGE - 1) * anew
+        fresh = 1 - np.minimum(age / (FIRST_AGE * worth), 1)
         if remembered and fresh.mean() > LEAST_FRESH:
             more, recalled = _recall(remembered, luma, seen, fresh)
             more *= fresh
@@ -144,7 +146,7 @@ class Colors:
             share = more / np.maximum(age, 1e-6)
             correction += (recalled - correction) * share[..., None]
         around, nearness = _spread(correction, age, luma)
-        nearness *= CORRECTION_AGE * worth
+        nearness = np.minimum(nearness / KNOWN_AGE, 1) * CORRECTION_AGE * worth
         total = correction * age[..., None] + around * nearness[..., None]
         chroma = seen + total / (age + nearness + worth_now)[..., None]
         lost = _colorfulness(seen) / max(_colorfulness(chroma), 1e-6)
@@ -440,7 +442,7 @@ def _spread(planes: Floats, weight: Floats, luma: Plane) -> tuple[Floats, Floats
         luma: (H, W), uint8.
 
     Returns:
-        The means (H, W, C), and (H, W) how much weight there is around, from 0 to 1.
+        The means (H, W, C), and the mean weight of these pixels, (H, W).
     """
     height, width = luma.shape
     rows, columns = -(-height // CELL_PIXELS), -(-width // CELL_PIXELS)
@@ -463,7 +465,7 @@ def _spread(planes: Floats, weight: Floats, luma: Plane) -> tuple[Floats, Floats
     found = _look_up(grid.reshape(TONES * rows, columns, -1), places.astype(np.float32))
     weights, pixels = found[..., -2], np.maximum(found[..., -1], 1e-6)
     means = found[..., :-2] / np.maximum(weights, 1e-6)[..., None]
-    return np.asarray(means, np.float32), np.minimum(weights / pixels, 1.0, dtype=np.float32)
+    return np.asarray(means, np.float32), np.asarray(weights / pixels, np.float32)
 
 
 def _blurred(grid: Floats, axis: int) -> Floats:
