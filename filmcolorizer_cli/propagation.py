@@ -27,7 +27,7 @@ from filmcolorizer_cli.video import Floats, Plane
 Predict = Callable[[list[int]], Sequence[Floats]]
 
 MAX_GAP = 24  # frames from one key frame to the next, where so many are given at once
-MAX_LOST = 0.35  # of the picture, that a key frame may not explain of the frames that follow it
+MAX_LOST = 0.3  # of the picture, that a key frame may not explain of the frames that follow it
 # Key frames that the mean of colours reaches back over, or so; and that the first sight of a thing
 # counts as, so that its colour does not swing before the mean has settled.
 MAX_AGE = 48.0
@@ -66,7 +66,7 @@ RECALL_CHROMA = 0.08  # of difference, which lowers the trust to 1/e
 
 MAX_GAIN = 1.33  # of chroma, for what the mean of differing colours has lost of colourfulness
 MAX_GAIN_BETWEEN = 1.1  # the same, for what two key frames lose when they are mixed
-GAIN_SHARE = 0.4  # by which a key frame decides on the gain; all at once, saturation would pump
+GAIN_SHARE = 0.3  # by which a key frame decides on the gain; all at once, saturation would pump
 
 
 @dataclass(frozen=True)
