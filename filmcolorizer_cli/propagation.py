@@ -28,7 +28,7 @@ Predict = Callable[[list[int]], Sequence[Floats]]
 
 MAX_GAP = 24  # frames from one key frame to the next, where so many are given at once
 # Of the picture, that a key frame may not explain of the frames that follow it. With more of it
-# runners take the colours of what they pass, though PSNR and CDC are better.
+# PSNR is a little better, but colours of who runs stay on what is behind, and faces turn grey.
 MAX_LOST = 0.3
 # Key frames that the mean of colours reaches back over, or so; and that the first sight of a thing
 # counts as, so that its colour does not swing before the mean has settled. What counts less than
@@ -54,7 +54,7 @@ CELL_PIXELS = 8
 TONES = 16  # of luma, apart from each other
 GRID_BLURS = 3  # steps of a cell, that corrections reach over
 CORRECTION_AGE = 3.0  # key frames that a correction by the surroundings counts as, at most
-KNOWN_AGE = 4.0  # of the surroundings, in the mean, from which on it counts as so many
+KNOWN_AGE = 4.0  # mean age of these, from which on their correction counts in full
 
 BRIGHT_CODE = 128  # of luma from which on all is seen
 LEAST_WORTH = 0.002  # more than nothing, which no mean can be taken of
@@ -107,8 +107,8 @@ class Colors:
     Attributes:
         luma: (H, W), uint8.
         chroma: (H, W, 2), in [-0.5, 0.5], the mean of what the network saw.
-        age: (H, W), of how many key frames they are the means, at most ``MAX_AGE``; a dark pixel of
-            one counts less.
+        age: (H, W), how many key frames they count as, from ``FIRST_AGE`` to ``MAX_AGE``; those of
+            dark pixels count as less.
         gain: (), what makes them nearly as colourful again as the network saw the frame.
     """
 
@@ -137,7 +137,8 @@ class Colors:
         likeness = self._likeness(trail, luma)
         age *= likeness
         # What comes out of the dark, as in a fade, is seen for the first time as far as it does; so
-        # is what has changed altogether, as in a dissolve, but what grain changes is not.
+        # is what has changed altogether, as in a dissolve; what grain changes hardly is. Where the
+        # motion is not trusted the surroundings tell.
         gained = np.maximum(worth - _look_up(_worth(self.luma), trail.places), 0)
         anew = trail.trust * (gained * likeness + worth * (1 - likeness) ** 4)
         worth_now = worth + (FIRST_AGE - 1) * anew
@@ -148,8 +149,8 @@ class Colors:
             age += more
             share = more / np.maximum(age, 1e-6)
             correction += (recalled - correction) * share[..., None]
-        around, nearness = _spread(correction, age, luma)
-        nearness = np.minimum(nearness / KNOWN_AGE, 1) * CORRECTION_AGE * worth
+        around, age_around = _spread(correction, age, luma)
+        nearness = np.minimum(age_around / KNOWN_AGE, 1) * CORRECTION_AGE * worth
         total = correction * age[..., None] + around * nearness[..., None]
         chroma = seen + total / (age + nearness + worth_now)[..., None]
         lost = _colorfulness(seen) / max(_colorfulness(chroma), 1e-6)

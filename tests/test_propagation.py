@@ -10,6 +10,7 @@ from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import Sampling
 from filmcolorizer_cli.pictures import read_rgb
 from filmcolorizer_cli.propagation import (
+    FIRST_AGE,
     MAX_GAIN_BETWEEN,
     MAX_GAP,
     MAX_REMEMBERED,
@@ -115,11 +116,13 @@ def test_carry_is_steadier_than_what_the_network_sees(
     lumas = [window(luma, 0)] * 60
     generator = np.random.default_rng(1)
     seen = [window(chroma, 0) + np.float32(generator.normal(0, 0.05)) for _ in lumas]
-    found, _ = carried(lumas, seen)
+    found, looked_at = carried(lumas, seen)
     steps = [np.abs(b - a).mean() for a, b in pairwise(found)]
     assert max(steps) < 0.01
-    # No fading and no drift: the mean of all that was seen.
-    np.testing.assert_allclose(found[-1].mean(), np.mean([s.mean() for s in seen]), atol=0.02)
+    # No fading and no drift: the mean of what was seen, the first look counting as many.
+    weights = [FIRST_AGE, *[1] * (len(looked_at) - 1)]
+    mean = np.average([seen[number].mean() for number in looked_at], weights=weights)
+    np.testing.assert_allclose(found[-1].mean(), mean, atol=0.005)
 
 
 def test_carry_keeps_colours_through_a_flicker_of_exposure(
@@ -171,7 +174,7 @@ def test_carry_leaves_no_ghost_of_what_was_dissolved(
             lumas[first : first + MAX_GAP], seen[first : first + MAX_GAP], propagator
         )
     ghost = np.abs(found[-1] - after[1]).mean() / np.abs(after[0] - after[1]).mean()
-    assert ghost < 0.4  # 0.75 if only each step is looked at; 0.61 if nothing is seen anew
+    assert ghost < 0.36  # 0.69 if only each step is looked at; 0.61 if nothing is seen anew
 
 
 def test_carry_begins_anew_in_a_dissolve(picture: tuple[np.ndarray, np.ndarray]) -> None:
@@ -284,7 +287,7 @@ def test_propagator_of_no_planes_begins_a_shot() -> None:
 
 @pytest.mark.parametrize("shape", ["field", "spots"])
 def test_colors_paint_as_vividly_as_the_network_saw(shape: str) -> None:
-    """Reds and blues of one strength have a grey mean; their strength comes back by and by."""
+    """Reds and blues of one strength have a paler mean; their strength comes back by and by."""
     luma = np.full((HEIGHT, WIDTH), 90, np.uint8)
     warm, cold = (np.full((HEIGHT, WIDTH, 2), v, np.float32) for v in ((0, 0.2), (0.2, 0)))
     if shape == "spots":
@@ -330,7 +333,7 @@ def test_what_is_seen_in_the_dark_does_not_tint_what_is_lit(
     for part, seen in ((slice(0, 1), tinted), (slice(1, None), chroma)):
         found += carried(lumas[part], [seen] * len(lumas[part]), propagator)[0]
     bright = luma > 100
-    assert np.median((found[-1] - chroma)[bright][:, 1]) < 0.04  # else 0.069
+    assert np.median((found[-1] - chroma)[bright][:, 1]) < 0.04  # else 0.087
 
 
 def test_carry_keeps_a_fast_limbs_colours_in_key_frames() -> None:
@@ -376,8 +379,8 @@ def test_spread_keeps_tones_and_places_apart(height: int) -> None:
     luma = np.tile(np.where(columns % 2, 200, 40), (height, 1)).astype(np.uint8)
     slope = np.tile(columns / np.float32(WIDTH), (height, 1))
     planes = np.dstack((luma / 255, slope)).astype(np.float32)
-    means, nearness = _spread(planes, np.full(luma.shape, 0.5, np.float32), luma)
+    means, weights = _spread(planes, np.full(luma.shape, 5.0, np.float32), luma)
     np.testing.assert_allclose(means[..., 0], planes[..., 0], atol=1e-5)
     inner = np.s_[:, 40:-40]
     np.testing.assert_allclose(means[inner][..., 1], slope[inner], atol=0.01)
-    np.testing.assert_allclose(nearness, 0.5, atol=1e-5)
+    np.testing.assert_allclose(weights, 5.0, rtol=1e-5)
