@@ -69,7 +69,9 @@ RECALL_CHROMA = 0.08  # of difference, which lowers the trust to 1/e
 
 MAX_GAIN = 1.33  # of chroma, for what the mean of differing colours has lost of colourfulness
 MAX_GAIN_BETWEEN = 1.1  # the same, for what two key frames lose when they are mixed
-GAIN_SHARE = 0.3  # by which a key frame decides on the gain; all at once, saturation would pump
+# By which a key frame decides on the gain after ``MAX_GAP`` frames; after fewer it does by less.
+# All at once, or as much by each of many key frames in a second, saturation would pump.
+GAIN_SHARE = 0.4
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,13 @@ class Colors:
         return cls(luma, seen, FIRST_AGE * _worth(luma), np.ones((), np.float32))
 
     def renewed(
-        self, trail: Trail, luma: Plane, seen: Floats, remembered: Sequence[Colors] = ()
+        self,
+        trail: Trail,
+        luma: Plane,
+        seen: Floats,
+        remembered: Sequence[Colors] = (),
+        *,
+        gap: int = MAX_GAP,
     ) -> Colors:
         """Those of the next key frame.
 
@@ -131,6 +139,7 @@ class Colors:
             trail: of its pixels in this one.
             luma, seen: its luma, and the chroma that the network saw.
             remembered: those of key frames before these.
+            gap: how many frames later it is.
         """
         worth = _worth(luma)
         age, correction = self._along(trail, seen)
@@ -154,7 +163,8 @@ class Colors:
         total = correction * age[..., None] + around * nearness[..., None]
         chroma = seen + total / (age + nearness + worth_now)[..., None]
         lost = _colorfulness(seen) / max(_colorfulness(chroma), 1e-6)
-        gain = self.gain + GAIN_SHARE * (np.clip(lost, 1.0, MAX_GAIN) - self.gain)
+        share_of_gain = 1 - (1 - GAIN_SHARE) ** (gap / MAX_GAP)
+        gain = self.gain + share_of_gain * (np.clip(lost, 1.0, MAX_GAIN) - self.gain)
         return Colors(
             luma,
             chroma,
@@ -287,7 +297,11 @@ class Propagator:
                 self._remembered.clear()
             else:
                 colors = self.colors.renewed(
-                    trails[key], lumas[key], seen_in_key, list(self._remembered.values())
+                    trails[key],
+                    lumas[key],
+                    seen_in_key,
+                    list(self._remembered.values()),
+                    gap=key + 1 - first,
                 )
                 self._remember(self.colors)
             motions_between = motions[first + 1 : key + 1]

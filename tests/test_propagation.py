@@ -11,6 +11,7 @@ from filmcolorizer_cli.frames import Sampling
 from filmcolorizer_cli.pictures import read_rgb
 from filmcolorizer_cli.propagation import (
     FIRST_AGE,
+    MAX_AGE,
     MAX_GAIN_BETWEEN,
     MAX_GAP,
     MAX_REMEMBERED,
@@ -266,6 +267,21 @@ def test_saturation_does_not_pump(picture: tuple[np.ndarray, np.ndarray]) -> Non
         seen = [window(chroma, 0) * np.float32(strength)]
         [found], _ = carried([window(luma, 0)], seen, propagator)
     assert np.linalg.norm(found) < 1.3 * np.linalg.norm(window(chroma, 0))
+
+
+def test_saturation_does_not_rise_faster_where_key_frames_are_many() -> None:
+    """What moves fast is looked at in each frame, and would flare up."""
+    luma = np.full((HEIGHT, WIDTH), 90, np.uint8)
+    warm = np.zeros((HEIGHT, WIDTH, 2), np.float32)
+    warm[..., 1] = 0.1
+    pale = Colors(luma, warm * 0, np.full(luma.shape, MAX_AGE, np.float32), np.float32(1))
+    slow = pale.renewed(Trail.still(luma.shape), luma, warm, gap=MAX_GAP)
+    fast = pale
+    for _ in range(MAX_GAP // 4):
+        paler = Colors(luma, pale.chroma, pale.age, fast.gain)
+        fast = paler.renewed(Trail.still(luma.shape), luma, warm, gap=4)
+    np.testing.assert_allclose(fast.gain, slow.gain, rtol=1e-5)
+    assert slow.gain > 1.1
 
 
 def test_propagator_goes_on_from_its_planes(picture: tuple[np.ndarray, np.ndarray]) -> None:
