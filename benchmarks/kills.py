@@ -71,7 +71,8 @@ def main(
                 command(film, target), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
             try:
-                program.wait(dice.uniform(0, in_peace) if done < kills else None)
+                if program.wait(dice.uniform(0, in_peace) if done < kills else None):
+                    raise SystemExit(f"colorize failed by itself; try {command(film, target)}")
             except subprocess.TimeoutExpired:
                 program.kill()
                 program.wait()

@@ -104,7 +104,9 @@ if TYPE_CHECKING:
 
 MOST_LINES = 8640  # of stills
 ENOUGH_OF_SPLIT = 0.45  # of the pairs that a part was to have; with less it is told
-LACK_OF_MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory", re.I)
+LACK_OF_MEMORY = re.compile(
+    r"out of memory|not enough memory|insufficient memory|can't allocate memory", re.I
+)
 STOPPED = "stopped; no unfinished file was left behind"
 DEMO_MOMENTS_SECONDS = (1.0, 3.0, 5.0)  # of the sample film, one of each shot
 
@@ -120,19 +122,19 @@ class Commands(TyperGroup):
         except FilmColorizerError as error:
             console.fail(str(error))
             raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
-        except (MemoryError, RuntimeError) as error:  # torch's are RuntimeErrors
+        except BrokenPipeError:  # whoever read what we print has gone; Typer ends quietly then
+            raise
+        except OSError as error:  # a folder out of reach, a file that vanished
+            name = f"{error.filename}: " if error.filename else ""
+            console.fail(f"{name}{reason_of(error)}; check the path and its permissions")
+            raise typer.Exit(1) from None
+        except Exception as error:  # torch and OpenCV have errors of their own for this
             if not isinstance(error, MemoryError) and not LACK_OF_MEMORY.search(str(error)):
                 raise
             console.fail(
                 "there is not enough memory for this; close other programs, use a smaller --size or"
                 " --batch-size where the command has them, or --device cpu"
             )
-            raise typer.Exit(1) from None
-        except BrokenPipeError:  # whoever read what we print has gone; Typer ends quietly then
-            raise
-        except OSError as error:  # a folder out of reach, a file that vanished
-            name = f"{error.filename}: " if error.filename else ""
-            console.fail(f"{name}{reason_of(error)}; check the path and its permissions")
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
             console.fail(STOPPED)
@@ -1277,11 +1279,12 @@ def _choose_model(name: str | None, film: Film) -> Model:
     model = weights.find_model(name)
     learnt = model.about.get("film")
     if name is None and isinstance(learnt, dict):
-        is_same = learnt.get("path") == str(film.path)
-        if not is_same and not may_be_same_film(learnt, film_identity(film)):
+        path = str(learnt.get("path"))
+        other = f"another {path}" if path == str(film.path) else f"{path}, not on {film.path}"
+        if not may_be_same_film(learnt, film_identity(film)):
             console.note(
-                f"{model.name} in this folder was trained on {learnt.get('path')}, not on"
-                f" {film.path}; --model {weights.DEFAULT_MODEL} names the shipped model"
+                f"{model.name} in this folder was trained on {other}; --model"
+                f" {weights.DEFAULT_MODEL} names the shipped model"
             )
     return model
 

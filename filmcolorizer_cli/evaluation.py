@@ -26,7 +26,8 @@ from filmcolorizer_cli.splits import (
 from filmcolorizer_cli.sync import may_be_same_film
 from filmcolorizer_cli.upsampling import fit_chroma
 
-BATCH_SIZE = 32
+# Stills that are compared together: so many, or fewer that have so many pixels.
+BATCH_SIZE, BATCH_PIXELS = 32, 1 << 21
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,10 @@ def evaluate(
     rows: dict[Part, list[Tensor]] = {part: [] for part in members}
     folded = for_inference(network, device)
     done = 0
+    step = max(min(BATCH_SIZE, BATCH_PIXELS // (pairs.width * pairs.height)), 1)
     for part, chosen in members.items():
-        for start in range(0, len(chosen), BATCH_SIZE):
-            luma, truth, known = read_batch(pairs, chosen[start : start + BATCH_SIZE], network)
+        for start in range(0, len(chosen), step):
+            luma, truth, known = read_batch(pairs, chosen[start : start + step], network)
             output = predict_rgb(folded, luma, pairs.aspect_ratio, device, pairs.matrix)
             if size is not None:
                 width, height = still_size(size, pairs.aspect_ratio)

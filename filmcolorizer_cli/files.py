@@ -51,8 +51,8 @@ def _left_beside(path: Path, ending: str) -> list[Path]:
     """
     left = []
     for hidden in sorted(path.parent.glob(f".{glob.escape(path.name)}.*.{ending}")):
-        process = hidden.name.removesuffix(f".{ending}").rpartition(".")[2]
-        if process.isdecimal():
+        process = hidden.name.removeprefix(f".{path.name}.").removesuffix(f".{ending}")
+        if process.isdecimal():  # and not what belongs to another name that begins alike
             is_dead = int(process) == os.getpid() or not psutil.pid_exists(int(process))
             left += [hidden] if is_dead else []
     return left
@@ -98,6 +98,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     try:
         temporary.mkdir()
         yield temporary
+        if hasattr(os, "sync"):  # no power cut leaves empty files where the older folder was
+            os.sync()
         with held_signals():  # between the two there would be neither the older nor the new one
             if path.exists():
                 path.replace(older)

@@ -55,6 +55,8 @@ CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot be
 QUIET_CHROMA = {"p": 0b110, "1a": 0.04, "1b": 0.1, "2a": 0.04, "2b": 0.1}
 # ffmpeg's idet: how much better a field must fit to one neighbour's than to the other's.
 FIELD_THRESHOLD = 1.1
+# ffmpeg's names of matrices, as tags of frames.
+MATRIX_NAMES = {"bt709": "bt709", "bt601": "smpte170m", "bt2020": "bt2020nc"}
 STRIP_WIDTH, MIN_STRIPS = 64, 12  # pixels, and how many at least, of parts of rows and columns
 
 
@@ -69,8 +71,10 @@ def _stream(film: Film, **options: Any) -> Any:
     """A film's pictures as an ffmpeg-python stream, all of the film's size and pixel format.
 
     Should they change midway, ffmpeg would begin all filters anew, which lose count of time then.
+    Tags of a matrix that its scaler does not know, such as YCgCo, would be taken for damage.
     """
     stream = _open_film(film, reinit_filter="0", **options)[str(film.stream_index)]
+    stream = stream.filter("setparams", colorspace=MATRIX_NAMES[film.coding.matrix])
     return stream.filter("scale", film.width, film.height, flags=SCALING)
 
 
@@ -431,7 +435,7 @@ def _burst_outputs(film: Film, sampling: Sampling, bursts: Bursts, stream: Any) 
     every, run = f"{bursts.every_seconds:.6f}", f"{bursts.run_seconds:.6f}"
     if sampling.duration_seconds is not None:
         stream = stream.filter("trim", end=f"{sampling.duration_seconds:.6f}")
-    # The first frame always: an output without a single one is an error.
+    # The first frame always, and be it from before the part: an output without one is an error.
     in_runs = f"isnan(prev_selected_t)+gte(t,0)*lt(mod(t,{every}),{run})"
     stream = stream.filter("select", in_runs)
     stream = stream.filter("idet", intl_thres=FIELD_THRESHOLD)
@@ -441,7 +445,7 @@ def _burst_outputs(film: Film, sampling: Sampling, bursts: Bursts, stream: Any) 
         key="lavfi.idet.single.current_frame",
         file=local_file(bursts.fields_file),
     )
-    one_a_run = f"isnan(prev_selected_t)+gte(t-prev_selected_t,{run})"
+    one_a_run = f"isnan(prev_selected_t)+lt(prev_selected_t,0)+gte(t-prev_selected_t,{run})"
     branches = stream.filter("select", one_a_run).split()
     sizes = (_strips(film.width), film.height), (film.width, _strips(film.height))
     files = bursts.rows_file, bursts.columns_file

@@ -251,7 +251,7 @@ class Encoder(nn.Module):
         """Leave residuals out at random in training (Huang et al. 2016, "Stochastic depth").
 
         Args:
-            rate: how often, of the last block; it grows in a line from the first one on.
+            rate: how often one behind the last block would be; it grows in a line from the first.
         """
         blocks = [block for block in self.modules() if isinstance(block, InvertedResidual)]
         for number, block in enumerate(blocks):
@@ -490,7 +490,9 @@ def computes_in_bfloat16(device: torch.device) -> bool:
     """Whether a device has bfloat16 of its own, in which it computes faster."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    return device.type == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    # torch has no public name for this, and may drop the private one.
+    knows = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return device.type == "cpu" and bool(knows())
 
 
 def autocast(device: torch.device) -> AbstractContextManager[None]:

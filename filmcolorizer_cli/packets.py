@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.video import MPEG_STREAMS, UNTIMED, Film, Spans, opened
+from filmcolorizer_cli.video import MPEG_STREAMS, UNTIMED, Film, Spans, count_pictures, opened
 
 CONTAINER_ROUNDING_SECONDS = 0.0011  # Matroska counts in milliseconds
 NEAR_FRAMES = 0.6  # by which the times of a packet and of its frame may differ
@@ -171,11 +171,13 @@ def own_rate(film: Film) -> Fraction:
     """How many frames of a film are stored for each second.
 
     Where its container only tells how finely it counts time, this is their mean, but no less than
-    24: some may be held for long.
+    24: some may be held for long, and one alone for as long as it likes.
     """
-    ticks = None if film.credible_rate == film.frame_rate else uneven_ticks(film)
-    if ticks is None:
+    if film.credible_rate == film.frame_rate:
         return film.frame_rate
+    ticks = uneven_ticks(film)
+    if ticks is None:
+        return film.frame_rate if count_pictures(film.path) > 1 else film.credible_rate
     seconds = (ticks[-1] - ticks[0]) * film.time_base
     return max(((len(ticks) - 1) / seconds).limit_denominator(1000), film.credible_rate)
 

@@ -297,7 +297,10 @@ def _lock(folder: Path) -> IO[str] | None:
         import fcntl
     except ImportError:
         return None
-    file = (folder / _LOCK).open("w")
+    try:
+        file = (folder / _LOCK).open("w")
+    except OSError as error:
+        raise cannot_write(folder, error) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

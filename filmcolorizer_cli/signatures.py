@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,11 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.frames import Sampling, cannot_note, read_every_frame, read_luma, read_times
+from filmcolorizer_cli.frames import (
+    Sampling,
+    cannot_note,
+    read_coded_luma,
+    read_every_frame,
+    read_times,
+)
 from filmcolorizer_cli.video import Film, Plane, Track
 
 WIDTH, HEIGHT = 32, 24  # pixels; 768 bytes a frame
-BLACK = 16  # limited range
 TIMES_BYTES = 1 << 16  # that are written at once of when frames are shown, or less
 
 Frames = NDArray[np.uint8]
@@ -88,18 +93,20 @@ def read_signatures(bw: Film, color: Film, *, track: Track) -> tuple[Signatures,
 
 
 def read_moment(film: Film, seconds: float) -> Frames:
-    """The small picture (768,) of one moment, which is sought; black beyond the film's end.
+    """The small picture (768,), full range, of one moment, which is sought; black beyond the end.
 
     Raises:
         VideoError: the film cannot be read there.
     """
     sampling = Sampling(WIDTH, HEIGHT, film.frame_rate, seconds, float(1 / film.frame_rate))
-    with closing(read_luma(film, sampling)) as frames:
-        return next(frames, np.full((HEIGHT, WIDTH), BLACK, np.uint8)).reshape(-1)
+    coding = replace(film.coding, bit_depth=8, range="full")
+    with closing(read_coded_luma(film, sampling, coding)) as frames:
+        moment = next(frames, np.zeros((HEIGHT, WIDTH), np.uint8))
+        return moment.astype(np.uint8, copy=False).reshape(-1)
 
 
 class _Reading:
-    """One film as it is read; its frames gather in chunks, so that none is held twice."""
+    """One film as it is read."""
 
     def __init__(self, film: Film, times_file: Path) -> None:
         self.expected = film.frame_count()

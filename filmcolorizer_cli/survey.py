@@ -58,7 +58,8 @@ MIN_CHROMA_OF_TINT = 0.03
 MIN_RUN_DISTANCE_SECONDS, RUN_DISTANCE_SECONDS = 0.5, 1.5
 RUNS, MAX_RUNS = 40, 250
 RUN_FRAMES = 10  # two of every five frames are combed where film became NTSC video
-# Of the frames in runs, how many must be made of two fields, and for one whose order is the other.
+# Of the frames in runs, how many must be made of two fields, and for one whose order is the other,
+# of which one more is taken for granted: scrolling letters look like two fields now and then.
 MIN_INTERLACED = 0.1
 MIN_INTERLACED_ODDS = 5
 
@@ -244,12 +245,15 @@ def _look(
         cuts = _without_short_shots(
             [cut for cut in read_cuts(files[0], sampling.frame_rate) if cut < end]
         )
+        rows, columns = read_strips(film, bursts)
+        if start_seconds > 0 and len(rows) > 1:  # the first one may lie before the part
+            rows, columns = rows[1:], columns[1:]
         return Survey(
             seconds=seconds,
             cuts=tuple(cuts),
             dissolves=dissolves.spans(),
             colored=_colored(tinge, [0.0, *cuts, seconds]),
-            area=find_area(*read_strips(film, bursts)),
+            area=find_area(rows, columns),
             field_order=find_field_order(read_fields(files[1]), bursts.every_seconds),
         )
 
@@ -447,7 +451,7 @@ def find_field_order(fields: Sequence[tuple[float, str]], every_seconds: float) 
     )
     top, bottom = counts["tff"], counts["bff"]
     if max(top, bottom) < max(
-        MIN_INTERLACED * counts.total(), MIN_INTERLACED_ODDS * min(top, bottom), 1
+        MIN_INTERLACED * counts.total(), MIN_INTERLACED_ODDS * (min(top, bottom) + 1)
     ):
         return "progressive"
     return "top" if top > bottom else "bottom"

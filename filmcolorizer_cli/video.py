@@ -350,7 +350,10 @@ def _probe_container(path: Path, container: Any) -> Film:
         frame_rate=Fraction(stream.guessed_rate),
         time_base=stream.time_base,
         start_seconds=start,
-        stored_from_seconds=_start_seconds(stream, stored_from),
+        # ffmpeg counts from the container's start; where that is not told, times stay as they are.
+        stored_from_seconds=(
+            0.0 if container.start_time is None else _start_seconds(stream, stored_from)
+        ),
         first_tick=first_tick,
         duration_seconds=duration,
         coding=_coding(context, frame.format, frame.height),
@@ -472,7 +475,7 @@ def _coding(context: Any, pixel_format: Any, height: int) -> Coding:
     guessed = "bt601" if height <= SD_HEIGHT else "bt709"
     is_full = int(context.color_range) == _FULL_RANGE_TAG or pixel_format.name.startswith("yuvj")
     if not int(context.color_range) and context.name not in _LIMITED_UNLESS_TOLD:
-        is_full |= pixel_format.name.startswith("gray")
+        is_full |= pixel_format.name.startswith(("gray", "mono"))
     primaries, transfer = int(context.color_primaries), int(context.color_trc)
     return Coding(
         bit_depth=min((depth for depth in CODE_DEPTHS if depth >= bits), default=CODE_DEPTHS[-1]),

@@ -100,7 +100,12 @@ def test_temporary_beside_removes_what_a_killed_program_left(tmp_path: Path) -> 
     left = tmp_path / f".pairs[1].{ended.pid}.part"
     (left / "bw").mkdir(parents=True)
     (left / "bw" / "000001.png").touch()
-    kept = {f".pairs[1].{os.getppid()}.part", f".pairs1.{ended.pid}.part", ".pairs[1].x.part"}
+    kept = {
+        f".pairs[1].{os.getppid()}.part",
+        f".pairs1.{ended.pid}.part",
+        f".pairs[1].v2.{ended.pid}.part",
+        ".pairs[1].x.part",
+    }
     for name in kept:
         (tmp_path / name).touch()
     assert temporary_beside(target).name == f".pairs[1].{os.getpid()}.part"
@@ -126,6 +131,19 @@ def test_replacing_folder_that_was_killed_half_way_is_undone(tmp_path: Path) -> 
     put_back(target)  # what is there has taken its place already
     assert files_in(tmp_path) == ["pairs"]
     assert files_in(target) == ["painted.png"]
+
+
+def test_replacing_folder_has_its_files_on_the_disk_before_the_older_one_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, seen = tmp_path / "pairs", []
+    target.mkdir()
+    (target / "older.png").touch()
+    monkeypatch.setattr(os, "sync", lambda: seen.append(files_in(target)))
+    with replacing_folder(target) as temporary:
+        (temporary / "new.png").touch()
+    assert seen == [["older.png"]]
+    assert files_in(target) == ["new.png"]
 
 
 def test_replacing_folder_leaves_the_older_one_where_the_block_fails(tmp_path: Path) -> None:

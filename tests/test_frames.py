@@ -14,6 +14,7 @@ import pytest
 
 from filmcolorizer_cli import ffmpeg as our_ffmpeg
 from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import (
     Sampling,
     find_hardware_decoder,
@@ -23,7 +24,7 @@ from filmcolorizer_cli.frames import (
     read_pictures,
     read_ycbcr,
 )
-from filmcolorizer_cli.video import Film, probe
+from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, probe
 from tests.conftest import (
     BT709_BARS_100,
     LOSSLESS,
@@ -351,6 +352,21 @@ def test_read_ycbcr_keeps_the_films_own_codes(matrix: str, tag: str, tmp_path: P
     (picture,) = read_ycbcr(film, Sampling(frame_rate=film.frame_rate))
     assert picture.shape == (8, 8, 3)
     assert (picture == codes).all()
+
+
+@pytest.mark.parametrize("tag", ["ycgco", "bt2020c", "ictcp", "smpte2085"])
+def test_read_luma_whatever_matrix_is_told(tag: str, plain_clip: Path, tmp_path: Path) -> None:
+    """Also one that ffmpeg's scaler does not know: what is asked for is luma."""
+    clip = tmp_path / "tagged.mp4"
+    run_ffmpeg("-i", plain_clip, "-vf", f"setparams=colorspace={tag}", *LOSSLESS, clip)
+    np.testing.assert_array_equal(all_luma(probe(clip)), all_luma(probe(plain_clip)))
+
+
+def test_a_stream_of_one_picture_is_one_frame(tmp_path: Path) -> None:
+    """MPEG-TS counts from 1.4 s on, and tells no begin where there is nothing behind it."""
+    clip = tmp_path / "one.ts"
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-frames:v", 1, "-c:v", "mpeg2video", clip)
+    assert len(all_luma(probe(clip), frame_rate=TIMELINE_FRAME_RATE)) == 1
 
 
 def test_read_ycbcr_of_rgb_gives_published_colour_bars(tmp_path: Path) -> None:

@@ -194,3 +194,11 @@ def test_own_rate_is_that_of_the_frames(
     how = ("-fps_mode", "passthrough", "-enc_time_base", "1/1000", "-c:v", codec)
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", filters, *how, film)
     assert float(own_rate(probe(film))) == pytest.approx(expected, rel=0.01)
+
+
+def test_own_rate_of_a_lone_picture_is_credible(tmp_path: Path) -> None:
+    """Its container only tells in how fine steps it counts for how long it is shown."""
+    film = tmp_path / "film.gif"
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=64:48", "-frames:v", 1, film)
+    assert probe(film).frame_rate > 60
+    assert own_rate(probe(film)) == 24

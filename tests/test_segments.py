@@ -186,6 +186,13 @@ def test_parts_tell_of_a_folder_that_cannot_be_written(
         opened(target)
 
 
+def test_parts_tell_of_a_lock_that_cannot_be_made(target: Path) -> None:
+    parts_folder(target).mkdir()
+    (parts_folder(target) / ".lock").mkdir()
+    with pytest.raises(FilmColorizerError, match=r"cannot write .*; make room there, or choose"):
+        opened(target)
+
+
 def test_parts_are_one_process_s_own(target: Path) -> None:
     parts = opened(target)
     with pytest.raises(FilmColorizerError, match="another filmcolorizer is rendering in "):

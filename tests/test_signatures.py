@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Signatures, read_signatures
+from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Signatures, read_moment, read_signatures
 from filmcolorizer_cli.video import Plane, probe
 from tests.conftest import (
     frame_number,
@@ -255,3 +255,13 @@ def test_read_signatures_refuses_a_film_that_is_cut_short(
     assert str(caught.value).startswith(
         f"{broken} is damaged or cut short and could not be read beyond "
     )
+
+
+def test_read_moment_is_the_frame_that_is_shown_then(plain_clip: Path) -> None:
+    """In the same codes, so that bars are as black in it."""
+    film = probe(plain_clip)
+    signatures = signatures_of(plain_clip)
+    for frame, seconds in zip(signatures.frames, signatures.seconds, strict=True):
+        moment = read_moment(film, float(seconds))
+        assert np.abs(moment.astype(int) - frame).max() <= 1
+    assert not read_moment(film, film.duration_seconds + 1).any()

@@ -268,6 +268,17 @@ def test_survey_tells_shots_in_colour_from_others(bunny: Path, tmp_path: Path) -
 # Bars
 
 
+@pytest.mark.parametrize("start", [3.0, 3.5, 4.5])
+def test_survey_of_a_part_sees_its_own_bars(start: float, tmp_path: Path) -> None:
+    """And not that the frames before it have none."""
+    film = tmp_path / "film.mp4"
+    bars = "drawbox=h=80:color=black:t=fill:enable='gte(t,3)'"
+    below = "drawbox=y=280:h=80:color=black:t=fill:enable='gte(t,3)'"
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", f"{bars},{below}", *X264, film)
+    assert survey(probe(film), start_seconds=start).area == PixelArea(0, 80, 480, 200)
+    assert survey(probe(film)).area == PixelArea(0, 0, 480, 360)
+
+
 @pytest.mark.parametrize(
     ("filters", "area"),
     [
@@ -457,6 +468,23 @@ def test_survey_finds_cuts_between_the_fields_of_a_frame(shared_data: Path, tmp_
 def test_find_field_order_needs_a_clear_majority(words: list[str], order: FieldOrder) -> None:
     runs = [(run * 2.0 + n / 25, word) for run in range(8) for n, word in enumerate(words)]
     assert find_field_order(runs, 2.0) == order
+
+
+@pytest.mark.parametrize(
+    ("runs", "words", "order"),
+    [
+        (1, ["progressive"] * 8 + ["tff"] * 2, "progressive"),
+        (1, ["tff"] * 10, "top"),
+        (3, ["progressive"] * 4 + ["bff"] * 3 + ["progressive"] * 3, "bottom"),
+        # two seconds of scrolling credits
+        (4, ["progressive"] * 5 + ["tff"] * 3 + ["bff"] + ["progressive"], "progressive"),
+    ],
+)
+def test_find_field_order_of_a_short_part_needs_some_frames(
+    runs: int, words: list[str], order: FieldOrder
+) -> None:
+    frames = [(run * 2.0 + n / 25, word) for run in range(runs) for n, word in enumerate(words)]
+    assert find_field_order(frames, 2.0) == order
 
 
 @pytest.mark.parametrize(
