@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -179,7 +179,7 @@ def read_aligned(
 
 def render(
     bw: Film, color: Film, sync_map: SyncMap, bw_target: Path, color_target: Path
-) -> Iterator[int]:
+) -> Generator[int, None, None]:
     """Write both films anew: only what both show, 24 frames a second, the same part of the picture.
 
     Both have the resolution of the black-and-white film, as many frames, and no sound.

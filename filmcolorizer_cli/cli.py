@@ -238,8 +238,13 @@ def info(film: FilmOrPicturesArgument, input_fps: InputFps = None, as_json: Json
 
 @app.command(cls=OffsetCommand)
 def sync(
-    bw: Annotated[Path, typer.Argument(metavar="BW", help="The black-and-white film.")],
-    color: Annotated[Path, typer.Argument(metavar="COLOR", help="Its coloured version.")],
+    bw: Annotated[
+        Path,
+        typer.Argument(metavar="BW", help="The black-and-white film.", readable=False),
+    ],
+    color: Annotated[
+        Path, typer.Argument(metavar="COLOR", help="Its coloured version.", readable=False)
+    ],
     offset: Annotated[
         str | None,
         typer.Option(
@@ -270,6 +275,7 @@ def sync(
     target = output or Path("sync.json")
     bw_film, color_film = _probe_films([bw, color], input_fps)
     if writes:
+        check_ending(target, ".json")
         check_target(target, [bw, color], overwrite)
     check_pictures(preview, render, [bw, color], overwrite, target if writes else None)
     if is_number:
@@ -328,7 +334,7 @@ def _write_pictures(
         targets = render_targets(render)
         written = aligned.render(bw, color, sync_map, *targets)
         total = aligned.Moments().count(sync_map)
-        with filling(render):
+        with filling(render), closing(written):
             frames = max(console.track(written, total, "aligned films"))
         console.note(f"wrote {targets[0]} and {targets[1].name}: {counted(frames, 'frame')} each")
 
@@ -353,14 +359,22 @@ def _print_segments(sync_map: SyncMap, frame_rate: Fraction) -> None:
 @app.command()
 def extract(
     bw: Annotated[
-        Path, typer.Argument(metavar="BW", help="The black-and-white film, or a lone colour film.")
+        Path,
+        typer.Argument(
+            metavar="BW", help="The black-and-white film, or a lone colour film.", readable=False
+        ),
     ],
     color: Annotated[
-        Path | None, typer.Argument(metavar="COLOR", help="Its coloured version.")
+        Path | None,
+        typer.Argument(metavar="COLOR", help="Its coloured version.", readable=False),
     ] = None,
     sync_file: Annotated[
         Path | None,
-        typer.Option("--sync", help="A map made by sync; the two are lined up anew without it."),
+        typer.Option(
+            "--sync",
+            help="A map made by sync; the two are lined up anew without it.",
+            readable=False,
+        ),
     ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="The folder of pairs.")] = Path(
         "pairs"
@@ -589,6 +603,7 @@ def evaluate(
             metavar="PAIRS|FILM",
             help="A folder of pairs, or colour films (numbered pictures too).",
             show_default="pairs",
+            readable=False,
         ),
     ] = None,
     model: ModelOption = None,
@@ -923,9 +938,14 @@ def preview(
 
 @app.command()
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A film, such as the source.")],
+    first: Annotated[
+        Path, typer.Argument(metavar="A", help="A film, such as the source.", readable=False)
+    ],
     second: Annotated[
-        Path, typer.Argument(metavar="B", help="Another version of it, such as the coloured one.")
+        Path,
+        typer.Argument(
+            metavar="B", help="Another version of it, such as the coloured one.", readable=False
+        ),
     ],
     output: Annotated[
         Path | None,

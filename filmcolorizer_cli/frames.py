@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -200,9 +200,7 @@ def read_luma(film: Film, sampling: Sampling) -> Generator[Plane, None, None]:
     Raises:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
     """
-    plain = replace(film.coding, bit_depth=8, range="limited")
-    for luma in read_coded_luma(film, sampling, plain):
-        yield luma.astype(np.uint8, copy=False)
+    yield from read_coded_luma(film, sampling, replace(film.coding, bit_depth=8, range="limited"))
 
 
 def read_coded_luma(
@@ -219,8 +217,10 @@ def read_coded_luma(
     stored = film.pixel_format if _stores_luma(film, coding) else coding.pixel_format("yuv444p")
     graph = _frames(film, sampling, coding).filter("format", stored).filter("extractplanes", "y")
     layout = coding.pixel_format("gray")
-    for data in _read_raw(film, sampling, graph, layout, math.prod(shape), coding):
-        yield data.reshape(shape)
+    frames = _read_raw(film, sampling, graph, layout, math.prod(shape), coding)
+    with closing(frames):
+        for frame in frames:
+            yield frame.reshape(shape)
 
 
 def read_pictures(
@@ -236,9 +236,11 @@ def read_pictures(
     layout = coding.pixel_format("yuv420p")
     graph = _frames(film, sampling, coding).filter("format", layout)
     samples = height * width + math.prod(chroma_shape)
-    for data in _read_raw(film, sampling, graph, layout, samples, coding):
-        luma, chroma = data[: height * width], data[height * width :]
-        yield luma.reshape(height, width), chroma.reshape(chroma_shape)
+    frames = _read_raw(film, sampling, graph, layout, samples, coding)
+    with closing(frames):
+        for frame in frames:
+            luma, chroma = frame[: height * width], frame[height * width :]
+            yield luma.reshape(height, width), chroma.reshape(chroma_shape)
 
 
 def read_every_frame(
@@ -265,8 +267,10 @@ def read_every_frame(
     stream = stream.filter("scdet").filter("metadata", mode="print", file=local_file(times_file))
     sampling = Sampling(frame_rate=film.frame_rate)
     mend = "repair it, or tell `filmcolorizer sync` by --offset how far the films are apart"
-    for data in _read_raw(film, sampling, stream, "gray", height * width, mend=mend):
-        yield data.reshape(height, width)
+    frames = _read_raw(film, sampling, stream, "gray", height * width, mend=mend)
+    with closing(frames):
+        for frame in frames:
+            yield frame.reshape(height, width)
 
 
 def cannot_note(film: Film, notes: Path, reason: str) -> VideoError:
@@ -316,8 +320,10 @@ def read_ycbcr(
         timed, outputs = branches[0], _burst_outputs(film, sampling, bursts, branches[1])
     graph = _sampled(film, sampling, timed, coding).filter("format", "yuv444p")
     samples = 3 * height * width
-    for data in _read_raw(film, sampling, graph, "yuv444p", samples, PLAIN, outputs):
-        yield data.reshape(3, height, width).transpose(1, 2, 0)  # planes to (H, W, 3)
+    frames = _read_raw(film, sampling, graph, "yuv444p", samples, PLAIN, outputs)
+    with closing(frames):
+        for frame in frames:
+            yield frame.reshape(3, height, width).transpose(1, 2, 0)  # planes to (H, W, 3)
 
 
 def read_cuts(path: Path, frame_rate: Fraction = TIMELINE_FRAME_RATE) -> list[float]:
@@ -559,7 +565,7 @@ def _read_raw(
     outputs: Sequence[Any] = (),
     mend: str = "repair it, take a part with --start and --duration, or colorize what can be read"
     " with --skip-damaged",
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Yield what a frame is made of, (samples,), of ``coding.sample_type``.
 
     Args:

@@ -142,10 +142,13 @@ def _use_ffmpeg(context: typer.Context, binary: str | None) -> None:
         os.environ["FILMCOLORIZER_FFMPEG"] = binary
 
 
+# Of what may not be read: the library says so in its own words, as an error of the file.
 FilmOrPicturesArgument = Annotated[
     Path,
     typer.Argument(
-        metavar="FILM", help="A film file, or numbered pictures: frames/%05d.png and the like."
+        metavar="FILM",
+        help="A film file, or numbered pictures: frames/%05d.png and the like.",
+        readable=False,
     ),
 ]
 InputFps = Annotated[
@@ -157,7 +160,9 @@ InputFps = Annotated[
         show_default="24",
     ),
 ]
-PairsArgument = Annotated[Path, typer.Argument(metavar="PAIRS", help="A folder of pairs.")]
+PairsArgument = Annotated[
+    Path, typer.Argument(metavar="PAIRS", help="A folder of pairs.", readable=False)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
 Ffmpeg = Annotated[

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ SHORTEST_FILM_SECONDS = 2.0  # that can be lined up
 LEAST_CONFIDENCE = 0.5  # below which a stretch is left out rather than guessed
 SHORTEST_SURE_SECONDS = 2.0  # of all stretches together; less may be chance
 SHORTEST_REEL_SECONDS = 4.0  # that is lined up on its own
-MOST_SEARCHES = 12  # for scenes that were moved
+MOST_SEARCHES = 24  # for scenes that were moved
 SHORTEST_MOVED_SECONDS = 10.0  # that is looked for elsewhere than in the order of the film
 REEL_MARGIN_SECONDS = 2.0  # of the coloured film, by which its reels may begin elsewhere
 SAMPLES_APART_SECONDS = 0.5  # at least, of frames whose pictures are compared for changes
@@ -58,6 +58,7 @@ _CORNERS = np.array(((0, 1, 0, 1), (0, 0, 1, 1), (1, 1, 1, 1)))
 
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
 Area = tuple[float, float, float, float]
+Gap = tuple[int, int]  # frames that were left out, from the first up to the second
 
 
 @dataclass(frozen=True)
@@ -247,27 +248,35 @@ def _line_up(bw: Signatures, color: Signatures, expected_rate: float = 1.0) -> l
 
 
 def _line_up_elsewhere(bw: Signatures, color: Signatures, found: list[Stretch]) -> list[Stretch]:
-    """Add what comes in another order: reels that were swapped, scenes that were moved."""
-    if not found:
-        return []
+    """Add what comes in another order: reels that were swapped, scenes that were moved.
+
+    What is left out on both sides is searched for one stretch after the other, and what that leaves
+    again: of reels in reverse order any two are swapped.
+    """
+    searched: set[tuple[Gap, Gap]] = set()
+    while found and len(searched) < MOST_SEARCHES:
+        pair = next((p for p in _pairs_left_out(bw, color, found) if p not in searched), None)
+        if pair is None:
+            break
+        searched.add(pair)
+        bw_gap, color_gap = pair
+        more = _line_up(bw.part(*bw_gap), color.part(*color_gap), found[0].rate)
+        found = sorted([*found, *alignment.shift(more, bw_gap[0])], key=lambda s: s.begin)
+    return found
+
+
+def _pairs_left_out(
+    bw: Signatures, color: Signatures, found: list[Stretch]
+) -> Iterator[tuple[Gap, Gap]]:
+    """What neither side has in these stretches, and is long enough for a scene that was moved."""
     times = [s.color_seconds(bw.seconds[[s.begin, s.end - 1]]) for s in found]
     shown = [(int(first), int(last) + 1) for first, last in map(color.at, times)]
-    bw_gaps = [_longer(bw, gap) for gap in _left_out([(s.begin, s.end) for s in found], len(bw))]
-    color_gaps = [_longer(color, gap) for gap in _left_out(shown, len(color))]
-    pairs = [(a, b) for a in bw_gaps for b in color_gaps if a is not None and b is not None]
-    more: list[Stretch] = []
-    used: set[tuple[int, int]] = set()
-    for bw_gap, color_gap in pairs[:MOST_SEARCHES]:
-        if bw_gap in used or color_gap in used:
-            continue
-        stretches = _line_up(bw.part(*bw_gap), color.part(*color_gap), found[0].rate)
-        if stretches:
-            more += alignment.shift(stretches, bw_gap[0])
-            used |= {bw_gap, color_gap}
-    return sorted([*found, *more], key=lambda stretch: stretch.begin)
+    bw_gaps = _left_out([(s.begin, s.end) for s in found], len(bw))
+    color_gaps = _left_out(shown, len(color))
+    return product(_long_enough(bw, bw_gaps), _long_enough(color, color_gaps))
 
 
-def _left_out(ranges: list[tuple[int, int]], end: int) -> list[tuple[int, int]]:
+def _left_out(ranges: list[Gap], end: int) -> list[Gap]:
     """The ranges between ranges of frames, from 0 to ``end``."""
     gaps, covered = [], 0
     for first, last in [*sorted(ranges), (end, end)]:
@@ -276,10 +285,8 @@ def _left_out(ranges: list[tuple[int, int]], end: int) -> list[tuple[int, int]]:
     return gaps
 
 
-def _longer(film: Signatures, gap: tuple[int, int]) -> tuple[int, int] | None:
-    """A gap that is long enough to hold a scene that was moved, or None."""
-    long_enough = film.part(*gap).duration_seconds >= SHORTEST_MOVED_SECONDS
-    return gap if long_enough else None
+def _long_enough(film: Signatures, gaps: list[Gap]) -> list[Gap]:
+    return [gap for gap in gaps if film.part(*gap).duration_seconds >= SHORTEST_MOVED_SECONDS]
 
 
 def _align_surely(
@@ -351,9 +358,7 @@ def _border(
     return int(frames[0] + sums.argmax())
 
 
-def _gaps(
-    bw: Signatures, color: Signatures, stretches: list[Stretch]
-) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+def _gaps(bw: Signatures, color: Signatures, stretches: list[Stretch]) -> Iterator[tuple[Gap, Gap]]:
     """The frames of both films before, between and after stretches."""
     bw_begin = color_begin = 0
     for stretch in stretches:

@@ -2550,6 +2550,24 @@ def test_colorize_tells_of_uneven_times(vivid_weights: Path) -> None:
     assert re.search(r"^wrote o\.mp4: 21 frames, \d\.\d\d s each at its own time, 96x72;", said)
 
 
+def test_films_that_may_not_be_read_are_no_wrong_options(
+    plain_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever Typer thinks of a file, it is opened; see what `probe` says where it cannot be."""
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.R_OK and access(path, mode))
+    succeed("info", plain_clip)
+    succeed("sync", plain_clip, plain_clip, "--offset", 0)
+    said = fail("extract", plain_clip, plain_clip, "--sync", "sync.json", code=2)
+    assert "shows no colours in these stills" in said
+    succeed("compare", plain_clip, plain_clip, "-o", "both.mp4")
+
+
+def test_sync_writes_no_map_under_the_name_of_a_film(plain_clip: Path) -> None:
+    said = fail("sync", plain_clip, plain_clip, "--offset", 0, "-o", "film.mp4", code=2)
+    assert said == "film.mp4 does not end in .json; name a file that does with -o"
+
+
 def test_weights_in_the_folder_that_know_another_film_are_told_of() -> None:
     film = Path("film.mp4")
     shutil.copy(SAMPLE_FILM, film)

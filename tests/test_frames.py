@@ -14,6 +14,7 @@ import pytest
 
 from filmcolorizer_cli import ffmpeg as our_ffmpeg
 from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.ffmpeg import Process
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import (
     Sampling,
@@ -360,6 +361,24 @@ def test_read_luma_whatever_matrix_is_told(tag: str, plain_clip: Path, tmp_path:
     clip = tmp_path / "tagged.mp4"
     run_ffmpeg("-i", plain_clip, "-vf", f"setparams=colorspace={tag}", *LOSSLESS, clip)
     np.testing.assert_array_equal(all_luma(probe(clip)), all_luma(probe(plain_clip)))
+
+
+@pytest.mark.parametrize("read", [read_luma, read_ycbcr])
+def test_ctrl_c_is_not_lost_while_a_reading_is_ended(
+    read: Any, plain_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it was where a reading within it was left to the collector of garbage."""
+    end = Process.__exit__
+
+    def stopped(process: Process, *error: Any) -> None:
+        end(process, *error)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Process, "__exit__", stopped)
+    frames = read(probe(plain_clip), Sampling())
+    next(frames)
+    with pytest.raises(KeyboardInterrupt):
+        frames.close()
 
 
 def test_a_stream_of_one_picture_is_one_frame(tmp_path: Path) -> None:

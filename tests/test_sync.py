@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +295,25 @@ def test_align_of_a_real_film_in_two_reels(bunny: Path, tmp_path: Path) -> None:
     ]
     for segment, (matrix, area) in zip(sync_map.segments, truths, strict=True):
         assert max(picture_errors(segment, np.array(matrix), area)) < PICTURE_ERROR
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("borders", [(0, 312, 624, 960), (0, 240, 480, 720, 960)])
+def test_align_of_reels_in_reverse_order(
+    borders: tuple[int, ...], shared_data: Path, tmp_path: Path
+) -> None:
+    film, clip = shared_data / "film" / "big_buck_bunny_360p.mp4", tmp_path / "clip.mp4"
+    run_ffmpeg("-ss", 60, "-t", 40, "-i", film, "-an", "-vf", "scale=160:90", *X264, clip)
+    reels = list(pairwise(borders))
+    names = "".join(f"[r{n}]" for n in range(len(reels)))
+    trims = "".join(
+        f"[r{n}]trim=start_frame={begin}:end_frame={end},setpts=PTS-STARTPTS[s{n}];"
+        for n, (begin, end) in enumerate(reels)
+    )
+    turned = "".join(f"[s{n}]" for n in reversed(range(len(reels))))
+    order = f"split={len(reels)}{names};{trims}{turned}concat=n={len(reels)}"
+    found = frames_of(align(*versions(tmp_path, "null", order, source=clip)))
+    assert found == [(begin, end, borders[-1] - end) for begin, end in reels]
 
 
 @pytest.fixture(scope="module")
