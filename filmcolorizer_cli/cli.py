@@ -129,7 +129,9 @@ class Commands(TyperGroup):
             console.fail(f"{name}{reason_of(error)}; check the path and its permissions")
             raise typer.Exit(1) from None
         except Exception as error:  # torch and OpenCV have errors of their own for this
-            if not isinstance(error, MemoryError) and not LACK_OF_MEMORY.search(str(error)):
+            is_typers = hasattr(error, "exit_code")  # which may quote anything
+            is_lack = isinstance(error, MemoryError) or LACK_OF_MEMORY.search(str(error))
+            if is_typers or not is_lack:
                 raise
             console.fail(
                 "there is not enough memory for this; close other programs, use a smaller --size or"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -136,7 +137,8 @@ def evaluate(
     rows: dict[Part, list[Tensor]] = {part: [] for part in members}
     folded = for_inference(network, device)
     done = 0
-    step = max(min(BATCH_SIZE, BATCH_PIXELS // (pairs.width * pairs.height)), 1)
+    largest = max((pairs.width, pairs.height), still_size(size or 1, pairs.aspect_ratio), key=prod)
+    step = max(min(BATCH_SIZE, BATCH_PIXELS // prod(largest)), 1)
     for part, chosen in members.items():
         for start in range(0, len(chosen), step):
             luma, truth, known = read_batch(pairs, chosen[start : start + step], network)

@@ -60,9 +60,14 @@ def _left_beside(path: Path, ending: str) -> list[Path]:
 
 def put_in_place(temporary: Path, path: Path) -> None:
     """Rename a file that is whole, once the disk has it, so that no power cut leaves it empty."""
-    with temporary.open("rb+") as file:
-        os.fsync(file.fileno())
+    _store(temporary)
     temporary.replace(followed(path))
+
+
+def _store(file: Path) -> None:
+    """Wait until the disk has a file."""
+    with file.open("rb+") as content:
+        os.fsync(content.fileno())
 
 
 @contextmanager
@@ -98,8 +103,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     try:
         temporary.mkdir()
         yield temporary
-        if hasattr(os, "sync"):  # no power cut leaves empty files where the older folder was
-            os.sync()
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _store(file)
         with held_signals():  # between the two there would be neither the older nor the new one
             if path.exists():
                 path.replace(older)

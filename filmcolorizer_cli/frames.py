@@ -71,7 +71,8 @@ def _stream(film: Film, **options: Any) -> Any:
     """A film's pictures as an ffmpeg-python stream, all of the film's size and pixel format.
 
     Should they change midway, ffmpeg would begin all filters anew, which lose count of time then.
-    Tags of a matrix that its scaler does not know, such as YCgCo, would be taken for damage.
+    Tags of a matrix that its scaler does not know, such as YCgCo, would be taken for damage; luma
+    is luma all the same.
     """
     stream = _open_film(film, reinit_filter="0", **options)[str(film.stream_index)]
     stream = stream.filter("setparams", colorspace=MATRIX_NAMES[film.coding.matrix])
@@ -441,7 +442,7 @@ def _burst_outputs(film: Film, sampling: Sampling, bursts: Bursts, stream: Any) 
     every, run = f"{bursts.every_seconds:.6f}", f"{bursts.run_seconds:.6f}"
     if sampling.duration_seconds is not None:
         stream = stream.filter("trim", end=f"{sampling.duration_seconds:.6f}")
-    # The first frame always, and be it from before the part: an output without one is an error.
+    # The first frame always, even one from before the part: an output without one is an error.
     in_runs = f"isnan(prev_selected_t)+gte(t,0)*lt(mod(t,{every}),{run})"
     stream = stream.filter("select", in_runs)
     stream = stream.filter("idet", intl_thres=FIELD_THRESHOLD)

@@ -251,7 +251,8 @@ class Encoder(nn.Module):
         """Leave residuals out at random in training (Huang et al. 2016, "Stochastic depth").
 
         Args:
-            rate: how often one behind the last block would be; it grows in a line from the first.
+            rate: towards which their chance grows, in a line from 0 at the first block; that of the
+                last one is just below it.
         """
         blocks = [block for block in self.modules() if isinstance(block, InvertedResidual)]
         for number, block in enumerate(blocks):

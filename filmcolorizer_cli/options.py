@@ -142,7 +142,8 @@ def _use_ffmpeg(context: typer.Context, binary: str | None) -> None:
         os.environ["FILMCOLORIZER_FFMPEG"] = binary
 
 
-# Of what may not be read: the library says so in its own words, as an error of the file.
+# Typer would call a file that may not be read a wrong option; with ``readable=False`` it is opened,
+# and what fails then is told as an error of the file.
 FilmOrPicturesArgument = Annotated[
     Path,
     typer.Argument(

@@ -177,7 +177,8 @@ def own_rate(film: Film) -> Fraction:
         return film.frame_rate
     ticks = uneven_ticks(film)
     if ticks is None:
-        return film.frame_rate if count_pictures(film.path) > 1 else film.credible_rate
+        is_lone = film.first_number is None and count_pictures(film.path) == 1
+        return film.credible_rate if is_lone else film.frame_rate
     seconds = (ticks[-1] - ticks[0]) * film.time_base
     return max(((len(ticks) - 1) / seconds).limit_denominator(1000), film.credible_rate)
 

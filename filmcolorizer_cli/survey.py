@@ -58,9 +58,10 @@ MIN_CHROMA_OF_TINT = 0.03
 MIN_RUN_DISTANCE_SECONDS, RUN_DISTANCE_SECONDS = 0.5, 1.5
 RUNS, MAX_RUNS = 40, 250
 RUN_FRAMES = 10  # two of every five frames are combed where film became NTSC video
-# Of the frames in runs, how many must be made of two fields, and for one whose order is the other,
-# of which one more is taken for granted: scrolling letters look like two fields now and then.
-MIN_INTERLACED = 0.1
+# How many of the frames in runs must be made of two fields: of all, at least, and for each that has
+# the other order. Where some are whole pictures, one such frame more than was seen is counted:
+# scrolling letters look like two fields now and then.
+MIN_INTERLACED, LEAST_INTERLACED = 0.1, 2
 MIN_INTERLACED_ODDS = 5
 
 MAX_BLACK = 40  # luma code up to which a bar may be lifted, with its noise
@@ -73,6 +74,8 @@ EDGE_TOLERANCE_PIXELS = 4
 MAX_BAR = 0.3
 MAX_LONE_BAR = 0.04
 MIN_BAR_OF_OTHER = 0.5
+
+LONGEST_FRAME_SECONDS = 0.1  # of what moves; slides are held for longer
 
 LOOKS = 6  # short parts of a film that `glance` looks through
 LOOK_SECONDS = 1.0
@@ -246,7 +249,8 @@ def _look(
             [cut for cut in read_cuts(files[0], sampling.frame_rate) if cut < end]
         )
         rows, columns = read_strips(film, bursts)
-        if start_seconds > 0 and len(rows) > 1:  # the first one may lie before the part
+        fields = read_fields(files[1])
+        if _begins_before(fields, film):
             rows, columns = rows[1:], columns[1:]
         return Survey(
             seconds=seconds,
@@ -254,8 +258,14 @@ def _look(
             dissolves=dissolves.spans(),
             colored=_colored(tinge, [0.0, *cuts, seconds]),
             area=find_area(rows, columns),
-            field_order=find_field_order(read_fields(files[1]), bursts.every_seconds),
+            field_order=find_field_order(fields, bursts.every_seconds),
         )
+
+
+def _begins_before(fields: Sequence[tuple[float, str]], film: Film) -> bool:
+    """Whether the first frame that was looked at is from before the part, and not held into it."""
+    one_frame = min(1 / float(film.credible_rate), LONGEST_FRAME_SECONDS)
+    return len(fields) > 1 and fields[0][0] < 0 and fields[1][0] < one_frame
 
 
 def glance(film: Film, start: float, seconds: float) -> tuple[PixelArea, FieldOrder]:
@@ -450,8 +460,8 @@ def find_field_order(fields: Sequence[tuple[float, str]], every_seconds: float) 
         fields[n][1] for n in range(1, len(runs) - 1) if runs[n - 1] == runs[n] == runs[n + 1]
     )
     top, bottom = counts["tff"], counts["bff"]
-    if max(top, bottom) < max(
-        MIN_INTERLACED * counts.total(), MIN_INTERLACED_ODDS * (min(top, bottom) + 1)
-    ):
+    others = min(top, bottom) + (1 if counts["progressive"] else 0)
+    needed = max(MIN_INTERLACED * counts.total(), MIN_INTERLACED_ODDS * others, LEAST_INTERLACED)
+    if max(top, bottom) < needed:
         return "progressive"
     return "top" if top > bottom else "bottom"

@@ -35,7 +35,7 @@ SHORTEST_FILM_SECONDS = 2.0  # that can be lined up
 LEAST_CONFIDENCE = 0.5  # below which a stretch is left out rather than guessed
 SHORTEST_SURE_SECONDS = 2.0  # of all stretches together; less may be chance
 SHORTEST_REEL_SECONDS = 4.0  # that is lined up on its own
-MOST_SEARCHES = 24  # for scenes that were moved
+MOST_SEARCHES = 16  # for scenes that were moved
 SHORTEST_MOVED_SECONDS = 10.0  # that is looked for elsewhere than in the order of the film
 REEL_MARGIN_SECONDS = 2.0  # of the coloured film, by which its reels may begin elsewhere
 SAMPLES_APART_SECONDS = 0.5  # at least, of frames whose pictures are compared for changes
@@ -254,26 +254,35 @@ def _line_up_elsewhere(bw: Signatures, color: Signatures, found: list[Stretch]) 
     again: of reels in reverse order any two are swapped.
     """
     searched: set[tuple[Gap, Gap]] = set()
+    rate = found[0].rate if found else 1.0
     while found and len(searched) < MOST_SEARCHES:
         pair = next((p for p in _pairs_left_out(bw, color, found) if p not in searched), None)
         if pair is None:
             break
         searched.add(pair)
         bw_gap, color_gap = pair
-        more = _line_up(bw.part(*bw_gap), color.part(*color_gap), found[0].rate)
+        more = _line_up(bw.part(*bw_gap), color.part(*color_gap), rate)
         found = sorted([*found, *alignment.shift(more, bw_gap[0])], key=lambda s: s.begin)
     return found
 
 
 def _pairs_left_out(
     bw: Signatures, color: Signatures, found: list[Stretch]
-) -> Iterator[tuple[Gap, Gap]]:
-    """What neither side has in these stretches, and is long enough for a scene that was moved."""
+) -> list[tuple[Gap, Gap]]:
+    """Each gap between stretches in the one film with each in the other.
+
+    Those of about the same length come first: a scene that was moved leaves two of them.
+    """
     times = [s.color_seconds(bw.seconds[[s.begin, s.end - 1]]) for s in found]
     shown = [(int(first), int(last) + 1) for first, last in map(color.at, times)]
     bw_gaps = _left_out([(s.begin, s.end) for s in found], len(bw))
     color_gaps = _left_out(shown, len(color))
-    return product(_long_enough(bw, bw_gaps), _long_enough(color, color_gaps))
+    pairs = product(_long_enough(bw, bw_gaps), _long_enough(color, color_gaps))
+
+    def difference(pair: tuple[Gap, Gap]) -> float:
+        return abs(bw.part(*pair[0]).duration_seconds - color.part(*pair[1]).duration_seconds)
+
+    return sorted(pairs, key=difference)
 
 
 def _left_out(ranges: list[Gap], end: int) -> list[Gap]:
@@ -286,6 +295,7 @@ def _left_out(ranges: list[Gap], end: int) -> list[Gap]:
 
 
 def _long_enough(film: Signatures, gaps: list[Gap]) -> list[Gap]:
+    """Those that may hold a scene that was moved."""
     return [gap for gap in gaps if film.part(*gap).duration_seconds >= SHORTEST_MOVED_SECONDS]
 
 

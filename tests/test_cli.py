@@ -19,6 +19,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -1827,21 +1828,20 @@ def test_eval_refuses_an_empty_split() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "is_told"),
+    ("error", "is_told"),
     [
-        ("[enforce fail at alloc_cpu.cpp:118] not enough memory: you tried to allocate 9", True),
-        ("CUDA out of memory. Tried to allocate 20.00 MiB", True),
-        (
-            "more than one element of the written-to tensor refers to a single memory location",
-            False,
-        ),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:118] not enough memory: you tried to"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB"), True),
+        (cv2.error("(-4:Insufficient memory) Failed to allocate 99 bytes"), True),
+        (MemoryError(), True),
+        (RuntimeError("more than one element refers to a single memory location"), False),
     ],
 )
 def test_commands_tell_of_a_lack_of_memory_and_of_nothing_else(
-    said: str, is_told: bool, monkeypatch: pytest.MonkeyPatch
+    error: Exception, is_told: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def raises() -> None:
-        raise RuntimeError(said)
+        raise error
 
     monkeypatch.setattr("filmcolorizer_cli.weights.shipped_models", raises)
     if is_told:
@@ -1849,6 +1849,10 @@ def test_commands_tell_of_a_lack_of_memory_and_of_nothing_else(
     else:
         with pytest.raises(RuntimeError, match="single memory location"):
             run("models")
+
+
+def test_what_is_no_command_is_no_lack_of_memory() -> None:
+    assert "No such command" in misuse("out of memory")
 
 
 def test_commands_tell_of_a_film_that_is_cut_short(vivid_weights: Path) -> None:

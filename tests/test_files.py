@@ -139,11 +139,18 @@ def test_replacing_folder_has_its_files_on_the_disk_before_the_older_one_goes(
     target, seen = tmp_path / "pairs", []
     target.mkdir()
     (target / "older.png").touch()
-    monkeypatch.setattr(os, "sync", lambda: seen.append(files_in(target)))
+
+    def fsync(descriptor: int) -> None:
+        assert files_in(target) == ["older.png"]
+        seen.append(os.pread(descriptor, 100, 0))
+
+    monkeypatch.setattr(os, "fsync", fsync)
     with replacing_folder(target) as temporary:
-        (temporary / "new.png").touch()
-    assert seen == [["older.png"]]
-    assert files_in(target) == ["new.png"]
+        (temporary / "bw").mkdir()
+        (temporary / "bw" / "new.png").write_text("new")
+        (temporary / "pairs.json").write_text("pairs")
+    assert sorted(seen) == [b"new", b"pairs"]
+    assert (target / "bw" / "new.png").exists()
 
 
 def test_replacing_folder_leaves_the_older_one_where_the_block_fails(tmp_path: Path) -> None:

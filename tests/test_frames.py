@@ -381,6 +381,16 @@ def test_ctrl_c_is_not_lost_while_a_reading_is_ended(
         frames.close()
 
 
+@pytest.mark.parametrize("layout", ["monob", "monow"])
+def test_pictures_of_one_bit_have_the_full_range(layout: str, tmp_path: Path) -> None:
+    clip = tmp_path / "film.nut"
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-t", 0.2, "-pix_fmt", layout, "-c:v", "rawvideo", clip)
+    film = probe(clip)
+    assert film.coding.range == "full"
+    [luma, *_] = read_coded_luma(film, Sampling(), film.coding)
+    assert set(np.unique(luma)) == {0, 255}
+
+
 def test_a_stream_of_one_picture_is_one_frame(tmp_path: Path) -> None:
     """MPEG-TS counts from 1.4 s on, and tells no begin where there is nothing behind it."""
     clip = tmp_path / "one.ts"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.packets import check_clock, find_damage, own_rate, uneven_ticks
 from filmcolorizer_cli.video import Film, Spans, count_pictures, opened, probe
 from tests.conftest import X264, run_ffmpeg
+from tests.test_video import make_pictures
 
 
 def damage_of(path: Path) -> Spans:
@@ -194,6 +196,12 @@ def test_own_rate_is_that_of_the_frames(
     how = ("-fps_mode", "passthrough", "-enc_time_base", "1/1000", "-c:v", codec)
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", filters, *how, film)
     assert float(own_rate(probe(film))) == pytest.approx(expected, rel=0.01)
+
+
+def test_own_rate_of_numbered_pictures_is_as_stated(tmp_path: Path) -> None:
+    pattern = tmp_path / "%03d.png"
+    make_pictures(pattern, first=1, count=3)
+    assert own_rate(probe(pattern, sequence_rate=Fraction(240))) == 240
 
 
 def test_own_rate_of_a_lone_picture_is_credible(tmp_path: Path) -> None:

@@ -279,6 +279,18 @@ def test_survey_of_a_part_sees_its_own_bars(start: float, tmp_path: Path) -> Non
     assert survey(probe(film)).area == PixelArea(0, 0, 480, 360)
 
 
+def test_survey_of_a_part_sees_a_slide_that_is_held_into_it(tmp_path: Path) -> None:
+    """One without bars, from 0 s on; from 10 s on one with bars."""
+    film = tmp_path / "slides.mp4"
+    bars = "drawbox=h=80:color=black:t=fill:enable='gte(n,1)'"
+    below = "drawbox=y=280:h=80:color=black:t=fill:enable='gte(n,1)'"
+    slides = f"select='eq(n,0)+eq(n,72)',{bars},{below},settb=1/1000,setpts=N*10000"
+    how = ("-fps_mode", "passthrough", "-enc_time_base", "1/1000")
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", slides, *how, *X264, film)
+    found = survey(probe(film), start_seconds=5.0, duration_seconds=10.0)
+    assert found.area == PixelArea(0, 0, 480, 360)
+
+
 @pytest.mark.parametrize(
     ("filters", "area"),
     [
@@ -471,19 +483,25 @@ def test_find_field_order_needs_a_clear_majority(words: list[str], order: FieldO
 
 
 @pytest.mark.parametrize(
-    ("runs", "words", "order"),
+    ("tff", "bff", "progressive", "order"),
     [
-        (1, ["progressive"] * 8 + ["tff"] * 2, "progressive"),
-        (1, ["tff"] * 10, "top"),
-        (3, ["progressive"] * 4 + ["bff"] * 3 + ["progressive"] * 3, "bottom"),
-        # two seconds of scrolling credits
-        (4, ["progressive"] * 5 + ["tff"] * 3 + ["bff"] + ["progressive"], "progressive"),
+        (1, 0, 7, "progressive"),
+        (1, 0, 0, "progressive"),
+        (4, 0, 20, "progressive"),
+        (12, 2, 18, "progressive"),  # two seconds of scrolling credits
+        (8, 0, 0, "top"),
+        (3, 0, 0, "top"),  # the fields of a fifth of a second, in which little moves
+        (0, 10, 15, "bottom"),  # of film in NTSC video
+        (15, 2, 15, "top"),
     ],
 )
 def test_find_field_order_of_a_short_part_needs_some_frames(
-    runs: int, words: list[str], order: FieldOrder
+    tff: int, bff: int, progressive: int, order: FieldOrder
 ) -> None:
-    frames = [(run * 2.0 + n / 25, word) for run in range(runs) for n, word in enumerate(words)]
+    words = ["tff"] * tff + ["bff"] * bff + ["progressive"] * progressive
+    words += ["undetermined"] * (-len(words) % 8)
+    runs = [["progressive", *words[n : n + 8], "progressive"] for n in range(0, len(words), 8)]
+    frames = [(r * 2.0 + n / 25, word) for r, run in enumerate(runs) for n, word in enumerate(run)]
     assert find_field_order(frames, 2.0) == order
 
 
