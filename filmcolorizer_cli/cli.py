@@ -277,9 +277,10 @@ def sync(
     target = output or Path("sync.json")
     bw_film, color_film = _probe_films([bw, color], input_fps)
     if writes:
-        check_ending(target, ".json")
         check_target(target, [bw, color], overwrite)
     check_pictures(preview, render, [bw, color], overwrite, target if writes else None)
+    if writes:
+        check_ending(target, ".json")
     if is_number:
         sync_map = syncing.constant_offset(bw_film, color_film, int(str(offset)), 1.0)
         laid_upon = syncing.laid_upon(bw_film, color_film, sync_map)
