@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import shlex
 import subprocess
 import sys
 import time
@@ -72,7 +73,9 @@ def main(
             )
             try:
                 if program.wait(dice.uniform(0, in_peace) if done < kills else None):
-                    raise SystemExit(f"colorize failed by itself; try {command(film, target)}")
+                    raise SystemExit(
+                        f"colorize failed by itself; try {shlex.join(command(film, target))}"
+                    )
             except subprocess.TimeoutExpired:
                 program.kill()
                 program.wait()

@@ -137,14 +137,14 @@ def evaluate(
     rows: dict[Part, list[Tensor]] = {part: [] for part in members}
     folded = for_inference(network, device)
     done = 0
-    largest = max((pairs.width, pairs.height), still_size(size or 1, pairs.aspect_ratio), key=prod)
-    step = max(min(BATCH_SIZE, BATCH_PIXELS // prod(largest)), 1)
+    stored = pairs.width, pairs.height
+    width, height = stored if size is None else still_size(size, pairs.aspect_ratio)
+    step = max(min(BATCH_SIZE, BATCH_PIXELS // max(prod(stored), width * height)), 1)
     for part, chosen in members.items():
         for start in range(0, len(chosen), step):
             luma, truth, known = read_batch(pairs, chosen[start : start + step], network)
             output = predict_rgb(folded, luma, pairs.aspect_ratio, device, pairs.matrix)
             if size is not None:
-                width, height = still_size(size, pairs.aspect_ratio)
                 luma, output, truth, known = (
                     resize(p, height, width) for p in (luma, output, truth, known)
                 )

@@ -218,10 +218,7 @@ def read_coded_luma(
     stored = film.pixel_format if _stores_luma(film, coding) else coding.pixel_format("yuv444p")
     graph = _frames(film, sampling, coding).filter("format", stored).filter("extractplanes", "y")
     layout = coding.pixel_format("gray")
-    frames = _read_raw(film, sampling, graph, layout, math.prod(shape), coding)
-    with closing(frames):
-        for frame in frames:
-            yield frame.reshape(shape)
+    yield from _read_raw(film, sampling, graph, layout, shape, coding)
 
 
 def read_pictures(
@@ -236,8 +233,8 @@ def read_pictures(
     chroma_shape = 2, -(-height // 2), -(-width // 2)
     layout = coding.pixel_format("yuv420p")
     graph = _frames(film, sampling, coding).filter("format", layout)
-    samples = height * width + math.prod(chroma_shape)
-    frames = _read_raw(film, sampling, graph, layout, samples, coding)
+    shape = (height * width + math.prod(chroma_shape),)
+    frames = _read_raw(film, sampling, graph, layout, shape, coding)
     with closing(frames):
         for frame in frames:
             luma, chroma = frame[: height * width], frame[height * width :]
@@ -268,10 +265,7 @@ def read_every_frame(
     stream = stream.filter("scdet").filter("metadata", mode="print", file=local_file(times_file))
     sampling = Sampling(frame_rate=film.frame_rate)
     mend = "repair it, or tell `filmcolorizer sync` by --offset how far the films are apart"
-    frames = _read_raw(film, sampling, stream, "gray", height * width, mend=mend)
-    with closing(frames):
-        for frame in frames:
-            yield frame.reshape(height, width)
+    yield from _read_raw(film, sampling, stream, "gray", (height, width), mend=mend)
 
 
 def cannot_note(film: Film, notes: Path, reason: str) -> VideoError:
@@ -320,11 +314,10 @@ def read_ycbcr(
         branches = timed.split()
         timed, outputs = branches[0], _burst_outputs(film, sampling, bursts, branches[1])
     graph = _sampled(film, sampling, timed, coding).filter("format", "yuv444p")
-    samples = 3 * height * width
-    frames = _read_raw(film, sampling, graph, "yuv444p", samples, PLAIN, outputs)
+    frames = _read_raw(film, sampling, graph, "yuv444p", (3, height, width), PLAIN, outputs)
     with closing(frames):
         for frame in frames:
-            yield frame.reshape(3, height, width).transpose(1, 2, 0)  # planes to (H, W, 3)
+            yield frame.transpose(1, 2, 0)  # planes to (H, W, 3)
 
 
 def read_cuts(path: Path, frame_rate: Fraction = TIMELINE_FRAME_RATE) -> list[float]:
@@ -561,13 +554,13 @@ def _read_raw(
     sampling: Sampling,
     stream: Any,
     layout: str,
-    samples: int,
+    shape: tuple[int, ...],
     coding: Coding = PLAIN,
     outputs: Sequence[Any] = (),
     mend: str = "repair it, take a part with --start and --duration, or colorize what can be read"
     " with --skip-damaged",
 ) -> Generator[Any, None, None]:
-    """Yield what a frame is made of, (samples,), of ``coding.sample_type``.
+    """Yield what a frame is made of, of this shape and of ``coding.sample_type``.
 
     Args:
         outputs: what ffmpeg writes elsewhere meanwhile.
@@ -580,7 +573,7 @@ def _read_raw(
     output = ffmpeg.merge_outputs(stream.output("pipe:", **options), *outputs)
     with Process(output, writes_stdout=True) as process:
         while True:
-            data = np.empty(samples, coding.sample_type)
+            data = np.empty(shape, coding.sample_type)
             got = process.stdout.readinto(data.view(np.uint8))  # type: ignore[attr-defined]
             if got < data.nbytes:
                 break
