@@ -29,6 +29,7 @@ from filmcolorizer_cli.upsampling import Upsampler
 from filmcolorizer_cli.video import PLAIN, Coding, DeepPlane, Floats, Plane
 
 BATCH_SIZE = 8  # frames that the network looks at together
+FRAMES_OF_THREAD = 2  # the same on a processor, where more take memory and next to no less time
 CHUNK_FRAMES = MAX_GAP  # of a shot, whose colours are found together: up to the next key frame
 CHUNK_BYTES = 100_000_000  # of luma, kept meanwhile; of larger frames there are fewer in a chunk
 PROCESSORS_OF_THREAD = 4  # of which the network gets one thread; the encoder needs the others
@@ -240,8 +241,10 @@ class _Eye:
 
     def _see(self, views: Sequence[_View], size: tuple[int, int]) -> list[Floats]:
         chroma: list[Floats] = []
+        is_cpu = self.device.type == "cpu"
+        most = FRAMES_OF_THREAD * torch.get_num_threads() if is_cpu else BATCH_SIZE
         while len(chroma) < len(views):
-            batch = views[len(chroma) : len(chroma) + self.batch_size.frames]
+            batch = views[len(chroma) : len(chroma) + min(self.batch_size.frames, most)]
             luma = torch.from_numpy(np.stack([view.light(*size) for view in batch])[:, None])
             try:
                 with autocast(self.device):

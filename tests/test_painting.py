@@ -226,7 +226,7 @@ def test_colorize_frames_shows_the_network_the_displayed_shape(
     network = build(config).eval()
     seen: list[tuple[int, ...]] = []
     network.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:])))
-    colorized(random_lumas(30, 40), network, pixel_aspect_ratio=aspect_ratio * 30 / 40)
+    colorized(random_lumas(30, 40, count=1), network, pixel_aspect_ratio=aspect_ratio * 30 / 40)
     assert seen == [size]
 
 
@@ -331,13 +331,35 @@ class SmallDevice(EchoNetwork):
         return super().predict_chroma(luma)
 
 
-def test_colorize_frames_goes_on_with_fewer_at_once_where_memory_is_short() -> None:
+def test_colorize_frames_goes_on_with_fewer_at_once_where_memory_is_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(painting, "FRAMES_OF_THREAD", BATCH_SIZE)  # as on a card
     lumas, notes = random_lumas(30, 40, count=20), list[str]()
     results = colorized(lumas, SmallDevice(3), batch_size=BatchSize(note=notes.append))
     said = "the device has not enough memory for {} frames at once; going on with {}"
     assert notes == [said.format(8, 4), said.format(4, 2)]
     for (_, ours), (_, theirs) in zip(results, colorized(lumas, EchoNetwork(0.2)), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_colorize_frames_looks_at_few_frames_at_once_on_a_processor() -> None:
+    at_once: list[int] = []
+
+    class CountingNetwork(EchoNetwork):
+        def predict_chroma(self, luma: torch.Tensor) -> torch.Tensor:
+            at_once.append(len(luma))
+            return super().predict_chroma(luma)
+
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        colorized(random_lumas(30, 40, count=5), CountingNetwork(0.2))
+        torch.set_num_threads(2)
+        colorized(random_lumas(30, 40, count=5), CountingNetwork(0.2))
+    finally:
+        torch.set_num_threads(threads)
+    assert at_once == [2, 2, 1, 4, 1]
 
 
 def test_colorize_frames_gives_up_where_one_frame_is_too_much() -> None:
