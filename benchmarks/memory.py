@@ -13,8 +13,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
 import psutil
+import typer
 
 MINUTES = (1, 10)
 GOAL = 1.1  # times the peak of the shorter one
@@ -62,31 +64,22 @@ def run_watched(command: list[str]) -> tuple[float, int]:
     return seconds, peak.result()
 
 
-def colorize_peak(film: str, minutes: int, folder: Path) -> int:
+def colorize_peak(film: Path, minutes: int, folder: Path) -> int:
     """The peak of colorize on the first minutes of a film."""
     target = str(folder / f"{minutes}.mp4")
-    length = str(60 * minutes)
-    program = [
-        sys.executable,
-        "-m",
-        "filmcolorizer_cli",
-        "colorize",
-        film,
-        "--recolor",
-        "--workers",
-        "1",
-    ]
-    return run_watched([*program, "--preset", "ultrafast", "--duration", length, "-o", target])[1]
+    program = [sys.executable, "-m", "filmcolorizer_cli", "colorize", str(film), "-o", target]
+    usual = ["--recolor", "--workers", "1", "--preset", "ultrafast"]
+    return run_watched([*program, *usual, "--duration", str(60 * minutes)])[1]
 
 
-def main() -> None:
-    """Colorize both lengths of the film named on the command line."""
+def main(film: Annotated[Path, typer.Argument(exists=True, dir_okay=False)]) -> None:
+    """Colorize both lengths."""
     with tempfile.TemporaryDirectory() as folder:
-        short, long = (colorize_peak(sys.argv[1], m, Path(folder)) for m in MINUTES)
+        short, long = (colorize_peak(film, minutes, Path(folder)) for minutes in MINUTES)
     for minutes, peak in zip(MINUTES, (short, long), strict=True):
         print(f"{minutes} min: peak {peak / 1e6:.0f} MB")
     print(f"ratio {long / short:.3f} (goal: at most {GOAL:g})")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

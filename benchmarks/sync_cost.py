@@ -13,6 +13,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from benchmarks.memory import run_watched
 from filmcolorizer_cli.ffmpeg import find_binary
@@ -26,10 +29,10 @@ EDIT = (
 )
 
 
-def make_copy(film: str, target: Path) -> None:
+def make_copy(film: Path, target: Path) -> None:
     """Write an edited copy of a film, without sound."""
     encoder = ("-c:v", "libx264", "-preset", "veryfast", "-b:v", "300k", "-an")
-    run(find_binary(), "-loglevel", "error", "-i", film, "-vf", EDIT, *encoder, str(target))
+    run(find_binary(), "-loglevel", "error", "-i", str(film), "-vf", EDIT, *encoder, str(target))
 
 
 def run(*command: str) -> float:
@@ -39,18 +42,18 @@ def run(*command: str) -> float:
     return time.monotonic() - begin
 
 
-def decode(film: str) -> float:
+def decode(film: Path) -> float:
     """How many seconds ffmpeg takes to decode a film and throw it away."""
-    return run(find_binary(), "-loglevel", "error", "-i", film, "-f", "null", "-")
+    return run(find_binary(), "-loglevel", "error", "-i", str(film), "-f", "null", "-")
 
 
-def main() -> None:
-    """Time both, in turn, on the film named on the command line."""
-    film = sys.argv[1]
+def main(film: Annotated[Path, typer.Argument(exists=True, dir_okay=False)]) -> None:
+    """Time both, in turn."""
     with tempfile.TemporaryDirectory() as folder:
-        copy = str(Path(folder) / "copy.mp4")
-        make_copy(film, Path(copy))
-        sync = (sys.executable, "-m", "filmcolorizer_cli", "sync", film, copy, "--offset")
+        copy = Path(folder) / "copy.mp4"
+        make_copy(film, copy)
+        program = (sys.executable, "-m", "filmcolorizer_cli")
+        sync = (*program, "sync", str(film), str(copy), "--offset")
         ratios = []
         for number in range(1, ROUNDS + 1):
             decoding = decode(film) + decode(copy)
@@ -64,4 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)
