@@ -71,8 +71,8 @@ class PairSource:
         self.options = options
         self.size = height, width
         self.matrix = pairs.matrix
-        # Parts are scaled once.
-        size = (pairs.height, pairs.width) if options.augmentation else self.size
+        # Parts are scaled once, but for those of squares, which would be of squeezed pictures.
+        size = pairs.undistorted_size[::-1] if options.augmentation else self.size
         chosen = pairs.part("train", split)
         if len(chosen) < 2:
             raise _single_pair(pairs, split)

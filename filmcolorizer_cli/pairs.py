@@ -76,6 +76,13 @@ class Pairs:
     film: dict[str, Any]
     matrix: str = WORKING_MATRIX
 
+    @property
+    def undistorted_size(self) -> tuple[int, int]:
+        """Width and height of the stills with square pixels: squares are drawn out again."""
+        size = self.width, self.height
+        is_square = size == (SQUARE_SIZE, SQUARE_SIZE)
+        return _undistorted_size(SQUARE_SIZE, self.aspect_ratio) if is_square else size
+
     def part(self, part: Part, split: Split) -> list[Pair]:
         """The pairs of one part.
 
@@ -135,6 +142,11 @@ def still_size(size: int, aspect_ratio: float) -> tuple[int, int]:
     """Width and height of stills: 64 gives squares, as in 2020; otherwise it is the short side."""
     if size == SQUARE_SIZE:
         return size, size
+    return _undistorted_size(size, aspect_ratio)
+
+
+def _undistorted_size(size: int, aspect_ratio: float) -> tuple[int, int]:
+    """Width and height for this short side."""
     if aspect_ratio >= 1:
         return round(size * aspect_ratio), size
     return size, round(size / aspect_ratio)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from filmcolorizer_cli import batches, recipes
 from filmcolorizer_cli.batches import Batch, PairSource
 from filmcolorizer_cli.color import rgb_to_ycbcr
 from filmcolorizer_cli.errors import TrainingError
-from filmcolorizer_cli.pairs import Pairs, read_pairs
+from filmcolorizer_cli.pairs import Pair, Pairs, read_pairs
 from filmcolorizer_cli.recipes import (
     Augmentation,
     TrainingOptions,
@@ -142,6 +143,33 @@ def augmented(pairs: Pairs, epoch: int = 1, **changes: Any) -> Batch:
     batches = source(pairs, augmentation=augmentation).training_batches(epoch)
     luma, rgb, known = (torch.cat(planes) for planes in zip(*batches, strict=True))
     return luma, rgb, known
+
+
+@pytest.mark.parametrize("squares", [True, False])
+def test_pair_source_augmented_shows_parts_of_squeezed_squares_undistorted(
+    squares: bool, tmp_path: Path
+) -> None:
+    rows, columns = np.mgrid[:64, :64] - 31.5
+    is_disc = np.hypot(rows, columns * 16 / 9) < 16  # of the displayed picture
+    still = Image.fromarray(np.where(is_disc, 255, 0).astype(np.uint8))
+    for side in ("bw", "color"):
+        (tmp_path / side).mkdir()
+        for number in range(1, 25):
+            still.convert("L" if side == "bw" else "RGB").save(
+                tmp_path / side / f"{number:06d}.png"
+            )
+    listed = tuple(Pair(f"{n:06d}", n / 4, n / 4, 1 + (n - 1) // 8) for n in range(1, 25))
+    folder = Pairs(tmp_path, 16 / 9, 64, 64, 6, listed, {})
+    augmentation = replace(GROWING, squares=squares, early_scale=1.0, tone_share=0.0)
+    batches = source(folder, height=64, width=114, augmentation=augmentation).training_batches(1)
+    shapes = []
+    for [part] in torch.cat([luma for luma, _, _ in batches]):
+        across, down = (torch.nonzero((part > 0.5).any(dim=axis))[:, 0] for axis in (0, 1))
+        is_whole = len(across) and across[0] > 0 and across[-1] < part.shape[1] - 1
+        if is_whole and down[0] > 0 and down[-1] < part.shape[0] - 1:
+            shapes.append(len(across) / len(down))
+    assert len(shapes) > 20
+    assert max(abs(shape - 1) for shape in shapes) < 0.15
 
 
 def test_pair_source_augmented_shows_the_same_part_of_both_stills(telling_pairs: Pairs) -> None:
