@@ -573,6 +573,7 @@ def train(
         defaults, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed
     )
     _note_pairs(folder, split, counts, as_json=as_json)
+    watcher.read(network)
     called = str(Path(first).resolve()) if Path(first).is_file() else first
     steps = training.train(
         network, folder, parts, options, output, device=where, init=called, resume=resume
@@ -679,16 +680,18 @@ def evaluate(
     if report is not None:
         check_report(report, overwrite)
     if is_pairs:
-        result, chosen = _evaluate_pairs(paths[0], wanted, model, where, size, report)
-        _show_evaluation(result, chosen, paths[0], with_baseline=baseline, as_json=as_json)
+        _evaluate_pairs(
+            paths[0], wanted, model, where, size, report, with_baseline=baseline, as_json=as_json
+        )
         return
     films = _probe_films(paths, input_fps)
     options = comparison.FilmOptions(
         size or comparison.SIZE, start, duration, temporal=not no_temporal
     )
-    results, chosen = _evaluate_films(films, model, options, where, report)
-    _show_film_evaluations(results, chosen, with_baseline=baseline, as_json=as_json)
-    if len(results) < len(films):  # what kept the others out was told
+    compared = _evaluate_films(
+        films, model, options, where, report, with_baseline=baseline, as_json=as_json
+    )
+    if compared < len(films):  # what kept the others out was told
         raise typer.Exit(1)
 
 
@@ -1178,18 +1181,22 @@ def _evaluate_pairs(
     device: torch.device,
     size: int | None,
     report: Path | None,
-) -> tuple[Evaluation, Model]:
-    """Compare what a model makes of pairs with their truth, and write the page of a report."""
+    *,
+    with_baseline: bool,
+    as_json: bool,
+) -> None:
+    """Compare what a model makes of pairs with their truth, tell, and write a report's page."""
     from filmcolorizer_cli import evaluation, weights
     from filmcolorizer_cli.pairs import read_pairs
 
     folder = read_pairs(pairs)
-    model = weights.find_model(name)
+    model = _model_to_measure(name, report)
     network = weights.load(model)
     parts = _choose_split(folder, wanted) if wanted else evaluation.split_for(folder, model.about)
     progress = evaluation.evaluate(folder, parts, network, device, size=size)
     *_, result = console.track(progress, len(folder.pairs), "comparing", unit="pairs")
     assert isinstance(result, evaluation.Evaluation)
+    _show_evaluation(result, model, pairs, with_baseline=with_baseline, as_json=as_json)
     if report is not None:
         from filmcolorizer_cli.evaluation_page import made_by, save_pairs_page
 
@@ -1197,7 +1204,6 @@ def _evaluate_pairs(
         made = made_by(model, device.type, told)
         with _report_page(report) as page:
             save_pairs_page(result, folder, parts, network, device, page, made)
-    return result, model
 
 
 def _evaluate_films(
@@ -1206,15 +1212,21 @@ def _evaluate_films(
     options: FilmOptions,
     device: torch.device,
     report: Path | None,
-) -> tuple[list[tuple[Film, FilmEvaluation]], Model]:
+    *,
+    with_baseline: bool,
+    as_json: bool,
+) -> int:
     """Compare what a model makes of grey films with the films; else as `_evaluate_pairs`.
 
     One of several that cannot be compared is told of and left out.
+
+    Returns:
+        How many were compared.
     """
     from filmcolorizer_cli import comparison, weights
     from filmcolorizer_cli.frames import check_part
 
-    model = weights.find_model(name)
+    model = _model_to_measure(name, report)
     network = weights.load(model)
     for film in films:  # before hours are spent on those before it
         check_part(film, options.sampling(film))
@@ -1231,6 +1243,7 @@ def _evaluate_films(
             continue
         assert isinstance(result, comparison.FilmEvaluation)
         results.append((film, result))
+    _show_film_evaluations(results, model, with_baseline=with_baseline, as_json=as_json)
     if report is not None:
         from filmcolorizer_cli.evaluation_page import made_by, save_films_page
 
@@ -1238,7 +1251,18 @@ def _evaluate_films(
         made = made_by(model, device.type, told)
         with _report_page(report) as page:
             save_films_page(results, network, options, device, page, made)
-    return results, model
+    return len(results)
+
+
+def _model_to_measure(name: str | None, report: Path | None) -> Model:
+    """The model of a name, of whose training a report, if there is to be one, can tell."""
+    from filmcolorizer_cli import weights
+    from filmcolorizer_cli.history import read_history
+
+    model = weights.find_model(name)
+    if report is not None:
+        read_history(model.path)  # raises where it is damaged, before anything is measured
+    return model
 
 
 def _with_given(defaults: TrainingOptions, **given: Any) -> TrainingOptions:

@@ -32,7 +32,7 @@ from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Slide
 from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.pictures import read_rgb, to_bytes, to_rgb
-from filmcolorizer_cli.splits import Split
+from filmcolorizer_cli.splits import Part, Split
 from filmcolorizer_cli.sync import SyncMap, nothing_shared
 from filmcolorizer_cli.video import NEUTRAL, TIMELINE_FRAME_RATE, Film, Plane
 from filmcolorizer_cli.wording import counted, describe_time
@@ -56,6 +56,8 @@ FEW_POINTS = 60  # up to which each is marked
 TIME_STEPS_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 MOST_TICKS = 7  # on the axis of time
 BACKGROUND, INK = (24, 24, 24), (230, 230, 230)
+
+Samples = dict[Part, tuple[Tensor, Tensor, Tensor]]  # what `read_batch` gives, of each part
 
 
 def save_loss_figure(history: Sequence[Epoch], path: Path) -> None:
@@ -185,19 +187,28 @@ def _minutes(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def draw_samples(pairs: Pairs, split: Split, network: Network, device: torch.device) -> Image.Image:
-    """Grey, output and truth in rows, of pairs spread over each part.
+def read_samples(pairs: Pairs, split: Split, network: Network) -> Samples:
+    """Pairs spread over each part, as `read_batch` gives them for a network.
 
     Raises:
         PairsError: a still cannot be read.
     """
-    ready = for_inference(network, device)
-    rows = []
+    samples: Samples = {}
     for part in split.measured:
         members = pairs.part(part, split)
         spread = np.linspace(0, len(members) - 1, min(SAMPLES_PER_PART, len(members)))
         chosen = [members[round(float(index))] for index in spread]
-        luma, truth, known = read_batch(pairs, chosen, ready)
+        samples[part] = read_batch(pairs, chosen, network)
+    return samples
+
+
+def draw_samples(
+    samples: Samples, pairs: Pairs, network: Network, device: torch.device
+) -> Image.Image:
+    """Grey, output and truth of these samples of some pairs, in rows."""
+    ready = for_inference(network, device)
+    rows = []
+    for part, (luma, truth, known) in samples.items():
         output = predict_rgb(ready, luma, pairs.aspect_ratio, device, pairs.matrix)
         for label, pictures in (("grey", luma), ("output", output), ("truth", truth * known)):
             rows.append((f"{part}: {label}", _strip(pictures, pairs.aspect_ratio)))

@@ -16,7 +16,13 @@ from filmcolorizer_cli.files import check_folder
 from filmcolorizer_cli.history import Epoch, best_epoch
 from filmcolorizer_cli.networks import Network
 from filmcolorizer_cli.pairs import Pairs
-from filmcolorizer_cli.report import draw_samples, save_image, save_loss_figure
+from filmcolorizer_cli.report import (
+    Samples,
+    draw_samples,
+    read_samples,
+    save_image,
+    save_loss_figure,
+)
 from filmcolorizer_cli.splits import Split
 from filmcolorizer_cli.training import Outcome, Step
 
@@ -49,11 +55,23 @@ class Watcher:
         self.loss_figure = output.with_name(f"{output.stem}-loss.png")
         self.samples = output.with_name(f"{output.stem}-samples.png")
         self.board = board
+        self._samples: Samples | None = None
 
     @property
     def best(self) -> Epoch | None:
         """The best epoch so far, if any has ended."""
         return best_epoch(self.history) if self.history else None
+
+    def read(self, network: Network) -> None:
+        """Read the stills that are shown, so that it does not matter what becomes of their files.
+
+        Args:
+            network: that is trained.
+
+        Raises:
+            PairsError: a still cannot be read.
+        """
+        self._samples = read_samples(self.pairs, self.split, network)
 
     def follow(
         self,
@@ -72,7 +90,7 @@ class Watcher:
             OptionError: there is no TensorBoard, or nothing can be logged to its folder.
         """
         number = len(self.history) * steps_per_epoch
-        with _open_board(self.board) if self.board else nullcontext() as board:
+        with _open_board(self.board, number) if self.board else nullcontext() as board:
             for step in steps:
                 if isinstance(step, Step):
                     number += 1
@@ -87,13 +105,15 @@ class Watcher:
                 yield step
 
     def show(self, network: Network) -> Image.Image:
-        """Write both pictures; what comes back are the samples.
+        """Write both pictures; what comes back are the samples, which are read if they were not.
 
         Raises:
             FilmColorizerError: a picture cannot be written.
+            PairsError: a still cannot be read.
         """
         save_loss_figure(self.history, self.loss_figure)
-        sheet = draw_samples(self.pairs, self.split, network, self.device)
+        samples = self._samples or read_samples(self.pairs, self.split, network)
+        sheet = draw_samples(samples, self.pairs, network, self.device)
         save_image(sheet, self.samples)
         return sheet
 
@@ -105,8 +125,12 @@ class Watcher:
         )
 
 
-def _open_board(folder: Path) -> Any:
-    """What writes to a folder that TensorBoard shows, as a context manager."""
+def _open_board(folder: Path, steps: int) -> Any:
+    """What writes to a folder that TensorBoard shows, as a context manager.
+
+    Args:
+        steps: of the training so far; what the folder tells of later ones is not shown any more.
+    """
     check_folder(folder.parent, "--tensorboard")
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"{folder} is a file; name a folder with --tensorboard")
@@ -117,7 +141,7 @@ def _open_board(folder: Path) -> Any:
             "--tensorboard needs the package tensorboard; install it with pip install tensorboard,"
             " or leave the option out"
         ) from None
-    return SummaryWriter(folder)
+    return SummaryWriter(folder, purge_step=steps + 1)
 
 
 def _log(board: Any, epoch: Epoch, samples: Image.Image) -> None:

@@ -35,6 +35,7 @@ from filmcolorizer_cli import (
     comparison,
     console,
     evaluation,
+    evaluation_page,
     metrics,
     networks,
     painting,
@@ -45,6 +46,7 @@ from filmcolorizer_cli import (
     training,
     weights,
 )
+from filmcolorizer_cli.errors import FilmColorizerError
 from filmcolorizer_cli.extracting import ExtractOptions
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM, models_folder
@@ -1072,6 +1074,22 @@ def test_eval_writes_a_report(pairs: Pairs, vivid_weights: Path) -> None:
     assert fail(*some, "--report", "missing/report") == (
         "the folder missing does not exist; make it, or choose another place with --report"
     )
+
+
+def test_eval_tells_the_scores_where_the_report_cannot_be_written(
+    pairs: Pairs, moving_film: Path, vivid_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: object) -> None:
+        raise FilmColorizerError("cannot write report/index.html (no room)")
+
+    for name in ("save_pairs_page", "save_films_page"):
+        monkeypatch.setattr(evaluation_page, name, fails)
+    for measured, key in ((pairs.folder, "network"), (moving_film, "mean")):
+        some = ("eval", measured, "--model", vivid_weights, "--report", "report")
+        result = run(*some, "--json")
+        assert key in json.loads(result.stdout)
+        assert (result.exit_code, files_in(Path())) == (1, [])
+        assert result.stderr.endswith("cannot write report/index.html (no room)\n")
 
 
 def test_eval_report_tells_of_the_training(pairs: Pairs) -> None:

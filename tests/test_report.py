@@ -25,6 +25,7 @@ from filmcolorizer_cli.report import (
     plot_losses,
     plot_over_time,
     plot_shots,
+    read_samples,
     save_before_after,
     save_contact_sheet,
     save_image,
@@ -150,7 +151,9 @@ def samples(pairs: Pairs, tmp_path_factory: pytest.TempPathFactory) -> np.ndarra
     """The sheet of an untrained network's samples."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("report") / "samples.png"
-    save_image(draw_samples(pairs, split_by_time(pairs.pairs), build(TINY), CPU), path)
+    network = build(TINY)
+    samples = read_samples(pairs, split_by_time(pairs.pairs), network)
+    save_image(draw_samples(samples, pairs, network, CPU), path)
     return read(path)
 
 
@@ -179,7 +182,9 @@ def test_draw_samples_shows_what_the_network_makes(
         grey, output = (strip(samples, 3 * part + row).astype(int) for row in (0, 1))
         assert np.abs(grey - output).max() <= 1
     path = tmp_path / "samples.png"
-    save_image(draw_samples(pairs, split_by_time(pairs.pairs), vivid_network(), CPU), path)
+    network = vivid_network()
+    read_again = read_samples(pairs, split_by_time(pairs.pairs), network)
+    save_image(draw_samples(read_again, pairs, network, CPU), path)
     sheet = read(path)
     for part in range(3):
         np.testing.assert_array_equal(strip(sheet, 3 * part), strip(samples, 3 * part))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,6 +74,24 @@ def test_follow_refreshes_the_pictures_after_every_epoch(pairs: Pairs, tmp_path:
     assert watching.loss_figure.read_bytes() != loss_figure
 
 
+def test_follow_shows_stills_that_were_read_before_they_were_deleted(
+    own_pairs: Pairs, tmp_path: Path
+) -> None:
+    network = vivid_network()
+    sheets = []
+    for output, is_read in (
+        (tmp_path / "a.safetensors", False),
+        (tmp_path / "b.safetensors", True),
+    ):
+        watching = watcher(own_pairs, output)
+        if is_read:
+            watching.read(network)
+            shutil.rmtree(own_pairs.folder)
+        list(watching.follow(steps(network), 2))
+        sheets.append(watching.samples.read_bytes())
+    assert sheets[0] == sheets[1]
+
+
 def test_follow_goes_on_from_the_epochs_that_there_are(pairs: Pairs, tmp_path: Path) -> None:
     before = [Epoch(1, 0.9, 0.1, 0.01, 2.0)]
     parts = split_by_time(pairs.pairs)
@@ -100,6 +119,22 @@ def test_follow_logs_scalars_and_samples(pairs: Pairs, tmp_path: Path) -> None:
     assert [image.step for image in images] == [1, 2, 3]
     with Image.open(tmp_path / "film-samples.png") as sheet:
         assert (images[-1].width, images[-1].height) == sheet.size
+
+
+def test_follow_logs_no_step_twice(pairs: Pairs, tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    board, output = tmp_path / "board", tmp_path / "film.safetensors"
+    list(watcher(pairs, output, board).follow(steps(build(TINY), 3), 3))
+    anew = watcher(pairs, output, board).follow(steps(build(TINY), 3), 3)
+    for _ in range(5):  # killed in its second epoch
+        next(anew)
+    anew.close()  # type: ignore[attr-defined]
+    before = [Epoch(1, *LOSSES[0], learning_rate=0.01, seconds=2.0)]
+    resumed = Watcher(pairs, split_by_time(pairs.pairs), output, before, device=CPU, board=board)
+    list(resumed.follow(list(steps(build(TINY), 3))[3:], 3))
+    events = accumulator.EventAccumulator(str(board)).Reload()
+    assert [event.step for event in events.Scalars("loss/step")] == list(range(1, 10))
+    assert [event.step for event in events.Scalars("loss/training")] == [1, 2, 3]
 
 
 def test_follow_without_tensorboard(
