@@ -18,7 +18,7 @@ from filmcolorizer_cli.encoding import Encoding, PictureWriter, even
 from filmcolorizer_cli.frames import Sampling, read_luma, read_ycbcr
 from filmcolorizer_cli.registration import Affine
 from filmcolorizer_cli.sync import WHOLE, Area, Segment, SyncMap, nothing_shared
-from filmcolorizer_cli.video import NEUTRAL, TIMELINE_FRAME_RATE, Film, Plane
+from filmcolorizer_cli.video import NEUTRAL, TIMELINE_FRAME_RATE, FieldOrder, Film, Plane
 
 OVERSAMPLING = 2  # pixels that are read a side for one that comes out, where pictures are moved
 ROUNDING = 0.05  # frames, by which times may be off
@@ -110,6 +110,7 @@ def read_aligned(
     *,
     picture: Area | None = None,
     matrix: str | None = None,
+    bw_fields: FieldOrder = "progressive",
     quiets_chroma: bool = False,
     cuts_file: Path | None = None,
 ) -> Generator[AlignedPicture, None, None]:
@@ -122,6 +123,8 @@ def read_aligned(
         picture: the part of the black-and-white film's frames to show. Without it, pictures show
             what both films do, trimmed to the shape of that in the longest segment.
         matrix: of Cb and Cr, a key of ``color.MATRICES``; the coloured film's own if not given.
+        bw_fields: the order of the fields that the black-and-white film's frames are woven of, to
+            make whole pictures of.
         quiets_chroma, cuts_file: see `Sampling`; times of cuts count from the first moment.
 
     Raises:
@@ -142,6 +145,7 @@ def read_aligned(
         duration_seconds=(last + 1 - first) * moments.step_seconds,
         every=moments.every,
         cuts_file=cuts_file,
+        field_order=bw_fields,
     )
     with closing(read_luma(bw, bw_sampling)) as read:
         lumas = enumerate(read, first)

@@ -33,7 +33,7 @@ from filmcolorizer_cli.pictures import to_rgb
 from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.survey import glance
 from filmcolorizer_cli.sync import WHOLE, Area, SyncMap, film_identity
-from filmcolorizer_cli.video import NEUTRAL, Film, Plane
+from filmcolorizer_cli.video import NEUTRAL, FieldOrder, Film, Plane
 
 DEFAULT_SIZE = 192  # pixels, the short side that the shipped network looks at
 SAVERS = 2  # threads that write stills, which takes as long as decoding the film
@@ -93,13 +93,13 @@ def extract(
         (temporary / "bw").mkdir()
         (temporary / "color").mkdir()
         cuts_file = temporary / "cuts.txt"
-        picture = _picture(master, sync_map, options)
+        picture, fields = _look_at(master, sync_map, options)
         aspect_ratio = area_aspect_ratio(master, picture)
         size = still_size(options.size, aspect_ratio)
         stills: list[tuple[str, float, float]] = []
         has_color = False
-        # Closed before the folder goes, into which ffmpeg writes.
-        with closing(_read_stills(bw, color, sync_map, options, picture, size, cuts_file)) as read:
+        read = _read_stills(bw, color, sync_map, options, picture, fields, size, cuts_file)
+        with closing(read):  # before the folder goes, into which ffmpeg writes
             for name, still in _save_stills(read, color.coding.matrix, temporary):
                 stills.append((name, still.bw_seconds, still.color_seconds))
                 has_color = has_color or _has_color(still)
@@ -138,6 +138,7 @@ def _read_stills(
     sync_map: SyncMap,
     options: ExtractOptions,
     picture: Area,
+    fields: FieldOrder,
     size: tuple[int, int],
     cuts_file: Path,
 ) -> Generator[AlignedPicture, None, None]:
@@ -151,6 +152,7 @@ def _read_stills(
             moments,
             size,
             picture=picture,
+            bw_fields=fields,
             quiets_chroma=True,
             cuts_file=cuts_file,
         )
@@ -165,6 +167,7 @@ def _read_stills(
         duration_seconds=len(numbers) * moments.step_seconds,
         every=moments.every,
         cuts_file=cuts_file,
+        field_order=fields,
     )
     if not numbers:
         return
@@ -176,22 +179,20 @@ def _read_stills(
             yield AlignedPicture(seconds, seconds, still[..., 0], still)
 
 
-def _picture(master: Film, sync_map: SyncMap, options: ExtractOptions) -> Area:
-    """The part of the frame inside its bars, which is what `colorize` looks at."""
+def _look_at(master: Film, sync_map: SyncMap, options: ExtractOptions) -> tuple[Area, FieldOrder]:
+    """The part of the frame inside its bars, and its fields: what `colorize` would look at."""
     begin, end = sync_map.segments[0].bw_start_seconds, sync_map.segments[-1].bw_end_seconds
     try:
-        area, _ = glance(master, begin, end - begin)
+        area, fields = glance(master, begin, end - begin)
     except VideoError:  # damaged elsewhere, perhaps; less of it tells bars from dark sets less well
         first = max(begin, options.start_seconds)
         if options.duration_seconds is not None:
             end = min(end, options.start_seconds + options.duration_seconds)
-        area, _ = glance(master, first, end - first)
-    return (
-        area.left / master.width,
-        area.top / master.height,
-        (area.left + area.width) / master.width,
-        (area.top + area.height) / master.height,
-    )
+        area, fields = glance(master, first, end - first)
+    left, top = area.left / master.width, area.top / master.height
+    right = (area.left + area.width) / master.width
+    bottom = (area.top + area.height) / master.height
+    return (left, top, right, bottom), fields
 
 
 def _has_color(still: AlignedPicture) -> bool:

@@ -14,6 +14,7 @@ from PIL import Image
 from filmcolorizer_cli import extracting, files
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.extracting import ExtractOptions, count_stills, extract
+from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.networks import FilmConfig
 from filmcolorizer_cli.pairs import Pairs, read_pairs
 from filmcolorizer_cli.splits import InterleavedSplit
@@ -25,6 +26,7 @@ from tests.conftest import (
     files_in,
     frame_number,
     graded_film,
+    make_clip,
     make_numbered_clip,
     make_raw_clip,
     our_children,
@@ -89,6 +91,25 @@ def test_extract_takes_a_still_of_every_so_many_frames(
     assert files_in(pairs.folder) == ["bw", "color", "pairs.json"]
     for side in ("bw", "color"):
         assert files_in(pairs.folder / side) == [f"{name}.png" for name in names]
+
+
+def test_extract_makes_whole_pictures_of_fields(tmp_path: Path) -> None:
+    """A fast move, whose rows are combed where the fields of two moments are one frame."""
+    motion = "testsrc2=size=320x240:rate=50:duration=8,scroll=h=0.04"
+    path = make_clip(
+        tmp_path / "fields.mp4", picture=f"{motion},tinterlace=interleave_top,setfield=prog"
+    )
+    film = probe(path)
+    woven = list(read_luma(film, Sampling(every=24)))
+    for bw, folder in ((None, "one"), (film, "two")):
+        pairs = extract_all(bw, film, alone(film), tmp_path / folder, every=24, size=240)
+        greys = [pairs.read(pair)[0] for pair in pairs.pairs]
+        assert combing(greys) < 0.6 * combing(woven)
+
+
+def combing(pictures: list[np.ndarray]) -> float:
+    rows = np.stack(pictures).astype(int)
+    return float(np.abs(rows[:, 1:-1] * 2 - rows[:, :-2] - rows[:, 2:]).mean())
 
 
 @pytest.mark.parametrize(
