@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 
 from filmcolorizer_cli.dissolves import Dissolves
+from filmcolorizer_cli.flashes import Flashes
 from filmcolorizer_cli.frames import (
     Bursts,
     Sampling,
-    read_cuts,
     read_fields,
     read_strips,
+    read_ticks,
     read_ycbcr,
 )
 from filmcolorizer_cli.video import (
@@ -43,7 +44,6 @@ from filmcolorizer_cli.video import (
 
 WIDTH, HEIGHT = 128, 96  # pixels of the frames that are looked at for cuts and colour
 FRAMES_A_SECOND = 6  # that are looked at for colour and dissolves
-MIN_SHOT_SECONDS = 0.4
 
 CELL = 8  # pixels, in width and height, of which chroma is the mean
 TONES = 64  # of equally many pixels each, whose median chroma is taken for tint
@@ -237,17 +237,17 @@ def _look(
         every = max(round(sampling.frame_rate / FRAMES_A_SECOND), 1)
         rate = float(sampling.frame_rate / every)
         tinge, dissolves, count = _Tinge(rate), Dissolves(rate), 0
+        flashes = Flashes(float(sampling.frame_rate))
         with closing(read_ycbcr(film, sampling, bursts=bursts)) as frames:
             for frame in track(frames, total, "frames looked at"):
+                flashes.add(frame[..., 0])
                 if count % every == 0:
                     tinge.add(frame)
                     dissolves.add(frame[..., 0])
                 count += 1
         seconds = float(count / sampling.frame_rate)
-        end = seconds - float(1 / sampling.frame_rate) / 2  # ffmpeg looks a little beyond a part
-        cuts = _without_short_shots(
-            [cut for cut in read_cuts(files[0], sampling.frame_rate) if cut < end]
-        )
+        begins = flashes.shot_begins(read_ticks(files[0]))
+        cuts = [float(number / sampling.frame_rate) for number in begins]
         rows, columns = read_strips(film, bursts)
         fields = read_fields(files[1])
         if _begins_before(fields, film):
@@ -302,18 +302,6 @@ def _run_distance(seconds: float) -> float:
     """From one run of frames to the next, in seconds, in a film of this length."""
     distance = min(max(seconds / RUNS, MIN_RUN_DISTANCE_SECONDS), RUN_DISTANCE_SECONDS)
     return max(distance, seconds / MAX_RUNS)
-
-
-def _without_short_shots(cuts: Sequence[float]) -> list[float]:
-    """The cuts that begin shots of some length; flashes and the like are part of their shot.
-
-    The last shot may be as short as it likes: often it goes on behind the part that is looked at.
-    """
-    kept: list[float] = []
-    for cut in cuts:
-        if cut - (kept[-1] if kept else 0.0) >= MIN_SHOT_SECONDS:
-            kept.append(cut)
-    return kept
 
 
 class _Tinge:

@@ -50,7 +50,7 @@ BT709_BARS_100 = {
 
 SAMPLE_FRAMES = 144  # of the sample film, at 24 fps; its three shots change at 48 and 96
 BUNNY_FRAMES = 600  # of `bunny`, at 24 fps
-BUNNY_CUTS = (41, 89, 128, 196, 214, 323, 340, 416, 471, 512)  # where its shots change
+BUNNY_CUTS = (41, 89, 128, 196, 205, 214, 323, 340, 416, 471, 512)  # where its shots change
 NUMBER_BITS = 8  # of a frame's number in the bars of a numbered clip
 NUMBERED_SIZE = (128, 32)
 # Frame N shows N in binary, lowest bit left, as bars of luma 220 and 30.
@@ -309,7 +309,7 @@ def rich_clip(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def bunny(shared_data: Path, clip_folder: Path) -> Path:
-    """Frames 9380 to 9979 of Big Buck Bunny, eleven shots in 25 s: 320x180, 24 fps, no sound."""
+    """Frames 9380 to 9979 of Big Buck Bunny, twelve shots in 25 s: 320x180, 24 fps, no sound."""
     film = shared_data / "film" / "big_buck_bunny_360p.mp4"
     path = clip_folder / "bunny.mp4"
     encoder = (

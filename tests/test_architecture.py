@@ -34,6 +34,7 @@ LIBRARIES = {
         "aligned",
         "dissolves",
         "extracting",
+        "flashes",
         "motion",
         "painting",
         "pairs",

@@ -247,8 +247,8 @@ def test_align_follows_every_fourth_frame_twice(long_film: Path, tmp_path: Path)
 @pytest.mark.slow
 def test_align_of_a_real_film_with_cuts_on_both_sides(bunny: Path, tmp_path: Path) -> None:
     """Each version lacks a shot, the coloured one has an intro, is cropped, darker and small."""
-    bw_shots = [(0, BUNNY_CUTS[4]), (BUNNY_CUTS[6], BUNNY_FRAMES)]  # frames 0 to 214, 340 to 600
-    color_shots = [(BUNNY_CUTS[0], BUNNY_CUTS[7]), (BUNNY_CUTS[8], BUNNY_FRAMES)]  # 41, 416, 471
+    bw_shots = [(0, BUNNY_CUTS[5]), (BUNNY_CUTS[7], BUNNY_FRAMES)]  # frames 0 to 214, 340 to 600
+    color_shots = [(BUNNY_CUTS[0], BUNNY_CUTS[8]), (BUNNY_CUTS[9], BUNNY_FRAMES)]  # 41, 416, 471
     cropped = "crop=272:144:16:27:exact=1,scale=160:120,tpad=start=30:color=black"
     bw, color = frames_only(*bw_shots), f"{frames_only(*color_shots)},{cropped}"
     sync_map = align(*versions(tmp_path, f"{bw},scale=160:90", color, source=bunny))
@@ -280,7 +280,7 @@ def test_align_of_a_real_film_in_pal(bunny: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_align_of_a_real_film_in_two_reels(bunny: Path, tmp_path: Path) -> None:
     """From frame 340 on, in the middle of a segment, the coloured film is cropped otherwise."""
-    border = BUNNY_CUTS[6]
+    border = BUNNY_CUTS[7]
     reels = (
         "split[a][b];"
         f"[a]trim=end_frame={border},crop=288:162:16:9:exact=1,scale=240:136,setsar=1[c];"

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.flashes import Flashes
+from filmcolorizer_cli.frames import Sampling, read_luma
+from filmcolorizer_cli.survey import HEIGHT, WIDTH
+from filmcolorizer_cli.video import Plane, probe
+from tests.conftest import SAMPLE_FRAMES
+
+
+def frames_of(path: Path) -> list[Plane]:
+    return list(read_luma(probe(path), Sampling(WIDTH, HEIGHT)))
+
+
+@pytest.fixture(scope="module")
+def sample() -> list[Plane]:
+    """Three shots, which change at frames 48 and 96."""
+    return frames_of(SAMPLE_FILM)
+
+
+def spans(frames: list[Plane], frame_rate: float = 24.0) -> list[tuple[int, int]]:
+    flashes = Flashes(frame_rate)
+    for frame in frames:
+        flashes.add(frame)
+    return flashes.spans
+
+
+@pytest.mark.parametrize("length", [1, 2, 4])
+@pytest.mark.parametrize("light", [1.0, 0.7, -1.0])
+def test_flashes_finds_moments_of_other_light(
+    length: int, light: float, sample: list[Plane]
+) -> None:
+    frames = list(sample)
+    for number in range(20, 20 + length):
+        lit = frames[number] + (255.0 - frames[number]) * light
+        frames[number] = np.clip(lit, 16, 235).astype(np.uint8)
+    flashes = Flashes(24.0)
+    for frame in frames:
+        flashes.add(frame)
+    assert flashes.spans == [(20, 20 + length)]
+    assert flashes.shot_begins([20, 20 + length, 48, 96, SAMPLE_FRAMES]) == [48, 96]
+
+
+def test_flashes_finds_one_that_dies_away(sample: list[Plane]) -> None:
+    frames = list(sample)
+    for number, light in ((20, 1.0), (21, 0.6), (22, 0.2)):
+        lit = frames[number] + (235.0 - frames[number]) * light
+        frames[number] = lit.astype(np.uint8)
+    assert spans(frames) == [(20, 22)]
+
+
+def test_flashes_finds_none_where_another_shot_follows(sample: list[Plane]) -> None:
+    white = np.full_like(sample[0], 235)
+    for length in (1, 2, 4):
+        flashes = Flashes(24.0)
+        for frame in [*sample[:48], *[white] * length, *sample[48:]]:
+            flashes.add(frame)
+        assert flashes.spans == []
+        found = [48, 96 + length] if length == 1 else [48, 48 + length, 96 + length]
+        begins = [48, 48 + length, 96 + length]
+        assert flashes.shot_begins(found) == flashes.shot_begins(begins) == begins
+
+
+def test_flashes_takes_what_lasts_longer_for_a_shot(sample: list[Plane]) -> None:
+    white = np.full_like(sample[0], 235)
+    assert spans([*sample[:20], *[white] * 6, *sample[20:]]) == []
+    twice = [frame for frame in [*sample[:20], *[white] * 4, *sample[20:]] for _ in (1, 2)]
+    assert spans(twice, 48.0)[0] == (40, 48)
+
+
+def test_flashes_finds_none_in_cut_film(sample: list[Plane], bunny: Path) -> None:
+    assert spans(sample) == spans(frames_of(bunny)) == []
+
+
+@pytest.mark.parametrize("name", ["dance-twirl", "parkour", "soapbox"])
+def test_flashes_finds_none_in_fast_movement(name: str, shared_data: Path) -> None:
+    assert spans(frames_of(shared_data / "davis" / f"{name}.mp4")) == []
