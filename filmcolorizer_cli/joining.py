@@ -90,12 +90,13 @@ def join_film(
         rate = timeline.frame_rate if timeline.is_steady else None
         if source.time_code and keeps_time_code(source, rate, start_seconds):
             metadata["timecode"] = source.time_code
-        _join_pictures(parts, joined, timeline, metadata, chapters)
+        lead = _join_pictures(parts, joined, timeline, metadata, chapters)
         delay = 0.0 if start_seconds else source.start_seconds
         pictures = open_input(joined, itsoffset=f"{delay:.6f}")
         tracks, track_options = _tracks(source, container, part, folder / "subtitles")
         attached, attached_options = _attached(source, container, folder / "attached")
         options = _output_options(joined, source, container, metadata)
+        options["bsf:v:0"] = _held_to_the_end(timeline, delay, lead)
         output = ffmpeg.output(
             pictures["v"],
             *tracks,
@@ -130,11 +131,17 @@ def _join_pictures(
     timeline: Timeline,
     metadata: dict[str, str],
     chapters: list[Any],
-) -> None:
-    """Write one file of all packets, each at the time that the timeline has for its picture."""
+) -> float:
+    """Write one file of all packets, each at the time that the timeline has for its picture.
+
+    Returns:
+        How many seconds before it is shown the first one is decoded.
+    """
     orders = [_display_order(part) for part in parts]
     # How far encoders keep pictures back that are shown before those that they are made from.
     delay = max(max(coded - shown for coded, shown in enumerate(order)) for order in orders)
+    lead = timeline.tick(0) - timeline.tick(-delay)
+    count = sum(map(len, orders))
     muxer = CONTAINERS[target.suffix].muxer
     # What mp4 has no place for goes into a place of its own, from where ffmpeg takes it again.
     options = {}
@@ -159,9 +166,29 @@ def _join_pictures(
                     packet.time_base = timeline.time_base
                     packet.pts = timeline.tick(number)
                     packet.dts = timeline.tick(first + coded - delay)
+                    if first + coded == count - 1:  # by which mp4 tells how long a film is
+                        packet.dts = max(packet.dts, packet.pts - lead)
                     packet.duration = timeline.tick(number + 1) - packet.pts
                     container.mux(packet)
             first += len(order)
+    return float(lead * timeline.time_base)
+
+
+def _held_to_the_end(timeline: Timeline, delay_seconds: float, lead_seconds: float) -> str:
+    """ffmpeg's bitstream filter by which the last picture is shown until the timeline ends.
+
+    On the way through a file that is lost, where the picture that is shown last is not the last one
+    in the file, which counts in mp4, or where the codec tells no rate.
+    """
+    count = len(timeline.ticks)
+    last, end = timeline.seconds(count - 1), timeline.seconds(count)
+    before = timeline.seconds(count - 2) if count > 1 else last - 1
+    is_shown_last = f"gte(PTS*TB,{delay_seconds + (before + last) / 2:.6f})"
+    end_of_film = f"round({delay_seconds + end:.6f}/TB)"
+    of_last_in_file = f"{end_of_film}-max(PTS,DTS+round({lead_seconds:.6f}/TB))"
+    duration = f"if(eq(N,{count - 1}),{of_last_in_file},DURATION)"
+    duration = f"if({is_shown_last},{end_of_film}-PTS,{duration})"
+    return f"setts=pts=PTS:dts=DTS:duration='{duration}'"
 
 
 def _codec_of(part: Path) -> str:

@@ -377,10 +377,23 @@ def test_slides(recipe: Path, vivid_weights: Path, short_parts: None) -> None:
         np.testing.assert_array_equal(luma_of(output.path), whole)
 
 
-def test_last_frame_is_held_as_long(recipe: Path, vivid_weights: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "ending"),
+    [
+        ((), "mp4"),
+        (("--preset", "medium"), "mp4"),
+        (("--codec", "hevc", "--preset", "medium"), "mp4"),
+        (("--codec", "hevc", "--preset", "medium"), "mkv"),
+        (("--codec", "ffv1"), "mkv"),
+    ],
+)
+def test_last_frame_is_held_as_long(
+    options: tuple[str, ...], ending: str, recipe: Path, vivid_weights: Path
+) -> None:
+    """Also where it is not the last one in the file, or the codec tells no rate."""
     uneven = "settb=1/90000,select='lt(n,12)+eq(n,20)',scale=64:48"
     film = make("film.mp4", *X264, "-fps_mode", "vfr", "-enc_time_base", "1/90000", filters=uneven)
-    output = colorized(film, vivid_weights, "--fps", "source")
+    output = colorized(film, vivid_weights, "--fps", "source", *options, output=f"output.{ending}")
     assert output.duration_seconds == pytest.approx(probe(film).duration_seconds, abs=0.002)
 
 
