@@ -206,6 +206,11 @@ def _output_options(
     """
     options = {"format": container.muxer, "c:v": "copy", **container.options}
     options |= _picture_options(joined, source, container)
+    if source.title:
+        options["metadata:s:v:0"] = f"title={source.title}"
+    if source.language:
+        # The same track by its number among all: ffmpeg-python takes an option but once.
+        options["metadata:s:0"] = f"language={_language_code(source.language, container.muxer)}"
     if created := metadata.get("creation_time"):
         options["metadata"] = f"creation_time={created}"
     return options
@@ -334,11 +339,14 @@ def _marks(kind: str, tracks: Sequence[Sound | Subtitle], first: int, muxer: str
         marks[f"disposition:{kind}:{number}"] = "+".join(track.dispositions) or "0"
         if track.title:
             marks[f"metadata:s:{kind}:{number}"] = f"title={track.title}"
-        if muxer == "mov" and track.language in QUICKTIME_LANGUAGES:
-            language = QUICKTIME_LANGUAGES[track.language]
-            # The same track by its number among all: ffmpeg-python takes an option but once.
-            marks[f"metadata:s:{first + number}"] = f"language={language}"
+        if track.language and (code := _language_code(track.language, muxer)) != track.language:
+            marks[f"metadata:s:{first + number}"] = f"language={code}"
     return marks
+
+
+def _language_code(language: str, muxer: str) -> str:
+    """By which ffmpeg writes a language into this kind of container."""
+    return QUICKTIME_LANGUAGES.get(language, language) if muxer == "mov" else language
 
 
 def _attached(source: Film, container: Container, folder: Path) -> tuple[list[Any], dict[str, str]]:

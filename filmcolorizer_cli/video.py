@@ -153,6 +153,7 @@ class Film:
         chapters: how many there are.
         attachments: covers and other files, in order.
         time_code: of the first frame, as hours:minutes:seconds:frames.
+        language, title: of the pictures' track.
         other_pictures: codecs of further picture streams, which do not go along.
         first_number: of the first file, where the film is a sequence of numbered pictures and
             ``path`` their printf pattern; otherwise None.
@@ -180,6 +181,8 @@ class Film:
     chapters: int
     attachments: tuple[Attachment, ...] = ()
     time_code: str | None = None
+    language: str | None = None
+    title: str | None = None
     other_pictures: tuple[str, ...] = ()
     first_number: int | None = None
 
@@ -363,6 +366,8 @@ def _probe_container(path: Path, container: Any) -> Film:
         chapters=len(container.chapters()),
         attachments=tuple(_attachment(s) for s in container.streams if _is_attached(s)),
         time_code=_time_code(container),
+        language=_language(stream),
+        title=_title(stream),
         other_pictures=tuple(_codec_name(s) for s in pictures if s is not stream),
     )
 

@@ -883,3 +883,15 @@ def test_mov_keeps_languages_by_whatever_code_they_are_told(language: str, tmp_p
     meant = {"fre": "fra", "swe": "sve", "cze": "ces", "slo": "slk", "deu": "ger"}
     [sound] = probe(target).sounds
     assert sound.language == meant.get(language, language)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
+def test_join_film_keeps_the_title_and_language_of_the_pictures(
+    suffix: str, tmp_path: Path
+) -> None:
+    marks = ("-metadata:s:v:0", "title=Restored", "-metadata:s:v:0", "language=fra")
+    source = probe(make_clip(tmp_path / "source.mkv", sound="aac", extra=marks))
+    assert (source.title, source.language) == ("Restored", "fra")
+    target = tmp_path / f"target{suffix}"
+    write_film(target, source, grey(source))
+    assert (probe(target).title, probe(target).language) == ("Restored", "fra")
