@@ -58,6 +58,7 @@ def main(
     peaceful, target = folder / "peaceful.mp4", folder / "killed.mp4"
     for path in (peaceful, target):
         path.unlink(missing_ok=True)
+    there = {*folder.iterdir(), peaceful, target}
     started = time.monotonic()
     subprocess.run(command(film, peaceful), check=True, stdout=subprocess.DEVNULL)
     in_peace = time.monotonic() - started
@@ -82,8 +83,7 @@ def main(
                 done += 1
             spent += time.monotonic() - started
         differing += frames_of(target) != expected
-        left = [path.name for path in folder.iterdir() if path not in (peaceful, target)]
-        lost += len(left)
+        lost += len({*folder.iterdir()} - there)
         target.unlink()
     print(f"{done} kills in {renderings} renderings: {differing} came out otherwise,")
     print(f"{lost} files were left behind, and they took {spent / renderings / in_peace:.2f} times")

@@ -573,6 +573,8 @@ def train(
         defaults, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed
     )
     _note_pairs(folder, split, counts, as_json=as_json)
+    if "none" not in (first, wanted):
+        _note_what_was_learnt(first, folder, parts)
     watcher.read(network)
     called = str(Path(first).resolve()) if Path(first).is_file() else first
     steps = training.train(
@@ -1290,6 +1292,22 @@ def _note_pairs(folder: Pairs, split: str, counts: list[int], *, as_json: bool) 
         count, validation, test = counts
         rest = "" if wanted == "none" else f"; {validation} for validation, {test} to test"
         console.note(f"learning from {counted(count, 'pair')}{rest}")
+
+
+def _note_what_was_learnt(name: str, folder: Pairs, parts: Split) -> None:
+    """Say where the first weights may have learnt what the parts are to hold back."""
+    from filmcolorizer_cli import weights
+    from filmcolorizer_cli.sync import may_be_same_film
+
+    about = weights.find_model(name).about
+    film = about.get("film")
+    if not isinstance(film, dict) or about.get("split") == parts.describe():
+        return
+    if may_be_same_film(film, folder.film):
+        console.note(
+            f"{name} was trained on this film by another --split; it may know what the validation"
+            " and test parts hold back, so that their scores tell too good a tale"
+        )
 
 
 def _follow_training(

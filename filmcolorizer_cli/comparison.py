@@ -28,6 +28,7 @@ from filmcolorizer_cli.video import Coding, DeepPlane, Film, Plane, Track
 
 SIZE = 360  # lines that films are compared at unless told otherwise; motion is slow to find in more
 MIN_SIDE = 16  # pixels, for motion to be found in
+LEAST_SECONDS = 0.25  # of a film, in which it can be told whether it is in colour
 LEAD_SECONDS = 1.0  # of a shot, that are coloured before a frame that is shown
 WAYS = ("network", "baseline", "truth")  # of colouring, in the order of all that is measured
 NETWORK, BASELINE, TRUTH = range(len(WAYS))
@@ -155,7 +156,7 @@ def evaluate_film(
 
     Raises:
         OptionError: there is no frame in the part that is wanted.
-        VideoError: the film is black and white or too small, or cannot be read.
+        VideoError: the film is black and white, too short or too small, or cannot be read.
     """
     sampling = options.sampling(film)
     check_part(film, sampling)
@@ -265,8 +266,13 @@ def _check_fitness(film: Film, found: Survey, sampling: Sampling) -> None:
     """Refuse a film whose colours cannot be compared.
 
     Raises:
-        VideoError: it is black and white, or too small.
+        VideoError: it is black and white, too short or too small.
     """
+    if not found.colored and found.seconds < LEAST_SECONDS:
+        raise VideoError(
+            f"{found.seconds:.2f} s of {film.path} are too short to tell whether they are in"
+            f" colour; give a longer part, of {LEAST_SECONDS:g} s or more"
+        )
     if not found.colored:
         raise VideoError(
             f"{film.path} shows no colours that others could be compared with; give a film in"

@@ -211,18 +211,18 @@ def check_encoder(encoding: Encoding, *, exactly: bool = False) -> None:
         OptionError: it is none that ffmpeg has, none of the codec, none that keeps luma, or none
             that this machine can run.
     """
-    if encoding.encoder is not None:
-        fit = encoders_of(encoding.codec)
-        if encoding.encoder in encoder_names() - fit:
-            raise OptionError(
-                f"the encoder {encoding.encoder} makes no {CODECS[encoding.codec].name}; name one"
-                f" of {', '.join(sorted(fit))}, or choose another --codec"
-            )
     if str(encoding.encoder).endswith("rgb"):
         raise OptionError(
             f"the encoder {encoding.encoder} turns luma and chroma into RGB, and luma is kept as it"
             " is; name another"
         )
+    if encoding.encoder is not None:
+        fit = {name for name in encoders_of(encoding.codec) if not name.endswith("rgb")}
+        if encoding.encoder in encoder_names() - fit:
+            raise OptionError(
+                f"the encoder {encoding.encoder} makes no {CODECS[encoding.codec].name}; name one"
+                f" of {', '.join(sorted(fit))}, or choose another --codec"
+            )
     options = encoding.options
     layout = options["pix_fmt"]
     if exactly:

@@ -19,7 +19,7 @@ class Epoch:
 
     Attributes:
         seconds: that it took; None by the history in weights, since the same training is to give
-            the same file.
+            the same ones.
     """
 
     epoch: int

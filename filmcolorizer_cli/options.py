@@ -110,7 +110,7 @@ def parse_split(text: str) -> tuple[float, ...] | str:
     except ValueError:
         sizes = ()
     is_counts = len(sizes) == 2 and all(size >= 1 and size.is_integer() for size in sizes)
-    is_shares = len(sizes) == 3 and all(0 < size < float("inf") for size in sizes)
+    is_shares = len(sizes) == 3 and min(sizes) > 0 and sum(sizes) < float("inf")
     if is_shares:
         sizes = tuple(size / sum(sizes) for size in sizes)
     if not (is_counts or is_shares):

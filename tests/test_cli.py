@@ -985,6 +985,23 @@ def test_train_tells_a_terminal_that_it_chooses_the_weights(
     assert "choosing weights" in shown
 
 
+def test_train_tells_of_weights_that_know_what_its_parts_hold_back(pairs: Pairs) -> None:
+    def said(*options: object) -> str:
+        result = run("train", pairs.folder, "--arch", "classic", *QUICK_TRAINING, *options)
+        assert result.exit_code == 0
+        return result.stderr
+
+    assert "hold back" not in said("--split", "interleaved", "-o", "other.safetensors")
+    begins = ("--init", "other.safetensors", "--overwrite")
+    assert (
+        "other.safetensors was trained on this film by another --split; it may know what the"
+        " validation and test parts hold back, so that their scores tell too good a tale\n"
+    ) in said(*begins)
+    assert weights.read_model(Path("film.safetensors")).about["init"].endswith("/other.safetensors")
+    assert "hold back" not in said(*begins, "--split", "interleaved")
+    assert "hold back" not in said(*begins, "--split", "none")
+
+
 def test_train_logs_for_tensorboard(pairs: Pairs) -> None:
     pytest.importorskip("tensorboard")
     some = ("--arch", "classic", *QUICK_TRAINING)

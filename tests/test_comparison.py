@@ -12,7 +12,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from filmcolorizer_cli import comparison
+from filmcolorizer_cli import comparison, painting
 from filmcolorizer_cli.colorizing import ColorizeOptions, colorize
 from filmcolorizer_cli.comparison import (
     FilmEvaluation,
@@ -166,7 +166,10 @@ def test_evaluate_film_measures_planted_flicker(medium_film: Path) -> None:
     assert result.baseline.flicker == result.baseline.flicker_ratio == 0
 
 
-def test_evaluate_film_counts_no_change_across_a_cut(medium_film: Path) -> None:
+def test_evaluate_film_counts_no_change_across_a_cut(
+    medium_film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(painting, "FRAMES_OF_THREAD", painting.BATCH_SIZE)  # as on a card
     network = FlatNetwork(*[STEP] * 12, *[-STEP] * 12)
     result = evaluated(medium_film, network, FilmOptions(temporal=False))
     assert result.network.flicker == pytest.approx(0, abs=1e-6)
@@ -220,6 +223,12 @@ def test_evaluate_film_refuses_a_film_without_colours(color_film: Path, tmp_path
             f"{path} shows no colours that others could be compared with; give a film in colour,"
             " or another part of it with --start and --duration"
         )
+
+
+def test_evaluate_film_refuses_a_part_too_short_to_tell(moving_film: Path) -> None:
+    short = FilmOptions(start_seconds=0.5, duration_seconds=0.1)
+    with pytest.raises(VideoError, match="are too short to tell whether they are in colour; give"):
+        evaluated(moving_film, vivid_network(), short)
 
 
 def test_evaluate_film_refuses_one_that_is_too_small(moving_film: Path, tmp_path: Path) -> None:

@@ -67,7 +67,9 @@ def test_parse_split_takes_names(text: str) -> None:
     assert parse_split(text) == text
 
 
-@pytest.mark.parametrize("text", ["", "70", "70,30,0", "0.5,1000", "1,1,inf", "1,1,1,1", "all"])
+@pytest.mark.parametrize(
+    "text", ["", "70", "70,30,0", "0.5,1000", "1,1,inf", "1e308,1e308,1e308", "1,1,1,1", "all"]
+)
 def test_parse_split_refuses_what_is_no_split(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is no split; write three shares"):
         parse_split(text)
