@@ -276,7 +276,16 @@ def probe(path: Path, *, sequence_rate: Fraction = TIMELINE_FRAME_RATE) -> Film:
         wanted = "a film file such as an mp4 or mkv"
         if path.suffix.lower() in SEQUENCE_ENDINGS:
             wanted = "the pattern of numbered pictures, such as frames/%05d.png"
+        if isinstance(error, av.InvalidDataError) and _is_mp4(path):
+            reason = "what its pictures are, which mostly stands at its end, is missing"
+            wanted = "the whole file"
         raise VideoError(f"{path} cannot be read as a video ({reason}); give {wanted}") from None
+
+
+def _is_mp4(path: Path) -> bool:
+    """Whether a file begins as mp4 and mov do."""
+    with path.open("rb") as file:
+        return file.read(8)[4:] == b"ftyp"
 
 
 def _what_is_no_film(path: Path) -> str:

@@ -1782,8 +1782,8 @@ NO_VIDEOS = {
     " give a film file such as an mp4 or mkv",
     "empty.mp4": "empty.mp4 cannot be read as a video (Invalid data found when processing input);"
     " give a film file such as an mp4 or mkv",
-    "head.mp4": "head.mp4 cannot be read as a video (Invalid data found when processing input);"
-    " give a film file such as an mp4 or mkv",
+    "head.mp4": "head.mp4 cannot be read as a video (what its pictures are, which mostly stands at"
+    " its end, is missing); give the whole file",
     "folder.mp4": "folder.mp4 is a folder; give a film file, or numbered pictures such as"
     " frames/%05d.png",
     "missing.mp4": "missing.mp4 does not exist; give a film file",
