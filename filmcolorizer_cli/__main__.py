@@ -1,5 +1,6 @@
 """python -m filmcolorizer_cli, and what the installed command calls."""
 
+import gc
 import io
 import os
 import sys
@@ -24,6 +25,8 @@ def main() -> None:
         app(prog_name="filmcolorizer")
     except KeyboardInterrupt:  # while it starts; commands end with a sentence of their own
         raise SystemExit(INTERRUPTED) from None
+    finally:
+        gc.freeze()  # or Python looks for garbage in all of torch at last, for a third of a second
 
 
 if __name__ == "__main__":
