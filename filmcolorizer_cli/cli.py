@@ -6,6 +6,7 @@ wrong options answer at once.
 
 from __future__ import annotations
 
+import errno
 import filecmp
 import re
 import shlex
@@ -126,7 +127,13 @@ class Commands(TyperGroup):
             raise
         except OSError as error:  # a folder out of reach, a file that vanished
             name = f"{error.filename}: " if error.filename else ""
-            console.fail(f"{name}{reason_of(error)}; check the path and its permissions")
+            is_too_long = error.errno == errno.ENAMETOOLONG
+            mend = (
+                "choose a shorter name with -o"
+                if is_too_long
+                else "check the path and its permissions"
+            )
+            console.fail(f"{name}{reason_of(error)}; {mend}")
             raise typer.Exit(1) from None
         except Exception as error:  # torch and OpenCV have errors of their own for this
             is_typers = hasattr(error, "exit_code")  # which may quote anything

@@ -145,8 +145,11 @@ def filling(folder: Path) -> Iterator[None]:
 def cannot_write(path: Path, error: OSError) -> FilmColorizerError:
     """The sentence for a file or folder that could not be written."""
     reason = reason_of(error)
+    mend = "make room there, or choose another place"
+    if error.errno == errno.ENAMETOOLONG:  # with what is added to it while it is written
+        mend = "choose a shorter name with -o"
     return FilmColorizerError(
-        f"cannot write {path} ({reason}); make room there, or choose another place",
+        f"cannot write {path} ({reason}); {mend}",
         lack_of_room=lack_of_room(reason),
     )
 

@@ -2624,3 +2624,9 @@ def test_weights_in_the_folder_that_know_another_film_are_told_of() -> None:
             assert (note in told) == is_another
     named = ("--model", "film.safetensors", "--duration", 0.5, "--overwrite")
     assert "was trained on" not in run("colorize", film, *named).stderr
+
+
+def test_too_long_a_name_is_told_of_as_such(color_film: Path) -> None:
+    long = copy_here(color_film, "n" * 245 + ".mkv")
+    for command in ("colorize", "preview"):
+        assert fail(command, long).endswith("File name too long; choose a shorter name with -o")
