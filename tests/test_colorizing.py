@@ -23,12 +23,14 @@ from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.networks import Network, build
 from filmcolorizer_cli.video import PLAIN, Film, probe
+from filmcolorizer_cli.weights import find_model, load
 from tests.conftest import (
     TINY,
     X264,
     decode_planes,
     files_in,
     frame_number,
+    graded_film,
     make_numbered_clip,
     make_raw_clip,
     our_children,
@@ -680,6 +682,23 @@ def test_colorize_leaves_nothing_of_what_a_dissolve_led_from(
     difference = np.abs(chroma[True] - chroma[False]).mean(axis=(1, 2, 3))
     assert difference[end + 2 : end + 8].mean() < 0.1
     assert difference[end - 24 : end].mean() > 0.2
+
+
+@pytest.mark.parametrize("length", [1, 2, 4])
+def test_colorize_goes_on_behind_a_flash_with_the_colours_before_it(
+    length: int, tmp_path: Path
+) -> None:
+    shipped = load(find_model("default"))
+    strengths = []
+    for name, frames in (("plain", "0"), ("flash", f"between(n,20,{19 + length})")):
+        filters = f"drawbox=w=iw:h=ih:color=white:t=fill:enable='{frames}'"
+        source, target = (tmp_path / f"{name}-{kind}.mp4" for kind in ("grey", "color"))
+        list(run_colorize(probe(graded_film(source, filters)), target, shipped))
+        _, *chroma = decode_planes(target, "yuv420p", (480, 360))
+        behind = np.stack(chroma)[:, 20 + length : 48].astype(int)
+        strengths.append(np.abs(behind - 128).mean())
+    plain, flash = strengths
+    assert flash > 0.85 * plain > 2
 
 
 def test_colorize_keeps_bars_neutral_and_from_the_network(tmp_path: Path) -> None:
