@@ -1234,11 +1234,17 @@ def _evaluate_films(
     """
     from filmcolorizer_cli import comparison, weights
     from filmcolorizer_cli.frames import check_part
+    from filmcolorizer_cli.sync import film_identity, may_be_same_film
 
     model = _model_to_measure(name, report)
     network = weights.load(model)
+    learnt = model.about.get("film")
     for film in films:  # before hours are spent on those before it
         check_part(film, options.sampling(film))
+        if isinstance(learnt, dict) and may_be_same_film(learnt, film_identity(film)):
+            console.note(
+                f"{model.name} was trained on {film.path}, and is measured on what it knows"
+            )
     results: list[tuple[Film, FilmEvaluation]] = []
     for film in films:
         frames = comparison.evaluate_film(film, network, options, device, track=console.track)

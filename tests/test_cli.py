@@ -1149,6 +1149,16 @@ def test_eval_of_films_writes_a_report(moving_film: Path, vivid_weights: Path) -
     assert f"<td>{told['network']['flicker_ratio']:.2f}</td>" in page
 
 
+def test_eval_tells_of_a_film_that_the_network_knows(moving_film: Path) -> None:
+    film = probe(moving_film)
+    for learnt, known in ((film, True), (replace(film, duration_seconds=60.0), False)):
+        weights.save(build(TINY), Path("film.safetensors"), about={"film": film_identity(learnt)})
+        result = run("eval", moving_film)
+        said = f"film.safetensors was trained on {moving_film}, and is measured on what it knows"
+        assert result.exit_code == 0
+        assert (said in result.stderr) == known
+
+
 def test_eval_prints_a_table(pairs: Pairs, vivid_weights: Path) -> None:
     copy_here(vivid_weights, "a.safetensors")
     arguments = ("eval", pairs.folder, "--model", "a.safetensors", "--baseline")
