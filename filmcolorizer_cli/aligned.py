@@ -111,6 +111,7 @@ def read_aligned(
     picture: Area | None = None,
     matrix: str | None = None,
     bw_fields: FieldOrder = "progressive",
+    color_fields: FieldOrder = "progressive",
     quiets_chroma: bool = False,
     cuts_file: Path | None = None,
 ) -> Generator[AlignedPicture, None, None]:
@@ -123,7 +124,7 @@ def read_aligned(
         picture: the part of the black-and-white film's frames to show. Without it, pictures show
             what both films do, trimmed to the shape of that in the longest segment.
         matrix: of Cb and Cr, a key of ``color.MATRICES``; the coloured film's own if not given.
-        bw_fields: the order of the fields that the black-and-white film's frames are woven of, to
+        bw_fields, color_fields: the order of the fields that the films' frames are woven of, to
             make whole pictures of.
         quiets_chroma, cuts_file: see `Sampling`; times of cuts count from the first moment.
 
@@ -162,6 +163,7 @@ def read_aligned(
                 duration_seconds=len(part) * moments.step_seconds * segment.rate,
                 rate=segment.rate,
                 every=moments.every,
+                field_order=color_fields,
                 quiets_chroma=quiets_chroma,
             )
             with closing(read_ycbcr(color, sampling, matrix=matrix)) as colors:

@@ -128,11 +128,7 @@ class Commands(TyperGroup):
         except OSError as error:  # a folder out of reach, a file that vanished
             name = f"{error.filename}: " if error.filename else ""
             is_too_long = error.errno == errno.ENAMETOOLONG
-            mend = (
-                "choose a shorter name with -o"
-                if is_too_long
-                else "check the path and its permissions"
-            )
+            mend = "choose a shorter name" if is_too_long else "check the path and its permissions"
             console.fail(f"{name}{reason_of(error)}; {mend}")
             raise typer.Exit(1) from None
         except Exception as error:  # torch and OpenCV have errors of their own for this
@@ -1318,8 +1314,8 @@ def _note_what_was_learnt(name: str, folder: Pairs, parts: Split) -> None:
         return
     if may_be_same_film(film, folder.film):
         console.note(
-            f"{name} was trained on this film by another --split; it may know what the validation"
-            " and test parts hold back, so that their scores tell too good a tale"
+            f"{name} was trained on other parts of this film; it may know what the validation and"
+            " test parts hold back, so that their scores tell too good a tale"
         )
 
 

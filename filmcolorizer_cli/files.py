@@ -147,7 +147,7 @@ def cannot_write(path: Path, error: OSError) -> FilmColorizerError:
     reason = reason_of(error)
     mend = "make room there, or choose another place"
     if error.errno == errno.ENAMETOOLONG:  # with what is added to it while it is written
-        mend = "choose a shorter name with -o"
+        mend = "choose a shorter name"
     return FilmColorizerError(
         f"cannot write {path} ({reason}); {mend}",
         lack_of_room=lack_of_room(reason),

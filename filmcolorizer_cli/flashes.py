@@ -17,8 +17,9 @@ from filmcolorizer_cli.video import Floats, Plane
 SIZE = 32, 24  # width and height that frames are looked at in, so that small movements do not count
 MAX_SECONDS = 0.17  # of a moment; what lasts longer is seen as a shot
 LEAST_CHANGE = 12.0  # codes, that luma changes by in the mean
-MAX_REST = 0.35  # of a change, that counts as none beside it
-MIN_SHARE = 0.5  # of the change a moment before, that a cut so near to it has
+# How much the picture behind a flash may differ from that before it: of the change into the flash,
+# and in codes, by which other shots differ more.
+MAX_REST, MAX_REST_CODES = 0.35, 25.0
 
 
 class Flashes:
@@ -34,8 +35,8 @@ class Flashes:
     def __init__(self, frame_rate: float) -> None:
         self.spans: list[tuple[int, int]] = []
         self._changes: list[float] = []  # of each frame, from the one before it
-        self._most = max(round(MAX_SECONDS * frame_rate), 1)
-        self._frames: deque[Floats] = deque(maxlen=self._most + 1)  # those before, the last first
+        most = int(MAX_SECONDS * frame_rate)
+        self._frames: deque[Floats] = deque(maxlen=most + 1)  # those before, the last first
 
     def add(self, luma: Plane) -> None:
         """Look at the next frame (H, W), uint8."""
@@ -46,7 +47,7 @@ class Flashes:
             begin = number - back
             if self.spans and begin < self.spans[-1][1]:  # still the same one
                 break
-            if peak > LEAST_CHANGE and change < MAX_REST * peak:
+            if peak > LEAST_CHANGE and change < min(MAX_REST * peak, MAX_REST_CODES):
                 self.spans.append((begin, number))
                 break
             peak = max(peak, change)
@@ -58,24 +59,15 @@ class Flashes:
 
         Args:
             cuts: where ffmpeg's scdet finds that, ascending. It goes by how much more or less the
-                picture changes than a frame before. So it finds none behind a single frame of
-                something else, and some where a movement slows down.
+                picture changes than a frame before, so that it finds none behind a single frame of
+                something else.
         """
-        begins: list[int] = []
-        for cut in cuts:
-            if cut >= len(self._changes) or cut in begins[-1:]:
-                continue
-            if any(begin <= cut <= behind for begin, behind in self.spans):
-                continue
-            is_near = bool(begins) and cut - begins[-1] <= self._most
-            if is_near and self._changes[cut] < MIN_SHARE * self._changes[begins[-1]]:
-                continue
-            begins.append(cut)
-            if self._is_alone(cut):
-                begins.append(cut + 1)
-        return begins
+        in_flashes = {number for begin, end in self.spans for number in range(begin, end + 1)}
+        found = {cut for cut in cuts if cut < len(self._changes)}
+        behind = {cut + 1 for cut in found if self._is_alone(cut)}
+        return sorted((found | behind) - in_flashes)
 
     def _is_alone(self, number: int) -> bool:
-        """Whether a frame is unlike both of its neighbours, and what follows stays as it is."""
-        before, behind, later = (*self._changes[number : number + 3], 0.0, 0.0)[:3]
-        return behind > max(LEAST_CHANGE, MAX_REST * before) and later < MAX_REST * behind
+        """Whether a frame is something else than what follows it, which stays as it is."""
+        behind, later = (*self._changes[number + 1 : number + 3], 0.0, 0.0)[:2]
+        return behind > MAX_REST_CODES and later < MAX_REST * behind

@@ -401,7 +401,7 @@ def train(
         "epoch": outcome.epoch,
         "trained_share": outcome.trained_share,
         "pairs": len(source.training[0]),
-        "init": init,
+        "init": init and Path(init).name,
         "history": [asdict(replace(epoch, seconds=None)) for epoch in trainer.history],
     }
     weights.save(network, output, about=about, state=state)

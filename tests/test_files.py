@@ -264,5 +264,5 @@ def test_replacing_through_a_link_keeps_the_link(tmp_path: Path) -> None:
 def test_cannot_write_too_long_a_name() -> None:
     error = OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     assert str(cannot_write(Path("a.png"), error)) == (
-        "cannot write a.png (File name too long); choose a shorter name with -o"
+        "cannot write a.png (File name too long); choose a shorter name"
     )

@@ -10,7 +10,7 @@ from filmcolorizer_cli.flashes import Flashes
 from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.survey import HEIGHT, WIDTH
 from filmcolorizer_cli.video import Plane, probe
-from tests.conftest import SAMPLE_FRAMES
+from tests.conftest import BUNNY_CUTS, SAMPLE_FRAMES
 
 
 def frames_of(path: Path) -> list[Plane]:
@@ -48,10 +48,10 @@ def test_flashes_finds_moments_of_other_light(
 
 def test_flashes_finds_one_that_dies_away(sample: list[Plane]) -> None:
     frames = list(sample)
-    for number, light in ((20, 1.0), (21, 0.6), (22, 0.2)):
+    for number, light in ((20, 1.0), (21, 0.6), (22, 0.3)):
         lit = frames[number] + (235.0 - frames[number]) * light
         frames[number] = lit.astype(np.uint8)
-    assert spans(frames) == [(20, 22)]
+    assert spans(frames) == [(20, 23)]
 
 
 def test_flashes_finds_none_where_another_shot_follows(sample: list[Plane]) -> None:
@@ -71,6 +71,43 @@ def test_flashes_takes_what_lasts_longer_for_a_shot(sample: list[Plane]) -> None
     assert spans([*sample[:20], *[white] * 6, *sample[20:]]) == []
     twice = [frame for frame in [*sample[:20], *[white] * 4, *sample[20:]] for _ in (1, 2)]
     assert spans(twice, 48.0)[0] == (40, 48)
+
+
+def test_flashes_tells_another_shot_that_differs_little_from_the_same(bunny: Path) -> None:
+    """Whatever moment stands before a cut: white, or black."""
+    frames = frames_of(bunny)
+    for code in (235, 16):
+        for length in (1, 2, 4):
+            shown = list(frames)
+            for cut in BUNNY_CUTS:  # 323 is no cut, but a jump in what goes on
+                if cut == 323:
+                    continue
+                shown[cut - length : cut] = [np.full_like(frames[0], code)] * length
+            assert spans(shown) == []
+
+
+def test_flashes_of_a_dark_shot_hide_no_bright_one(sample: list[Plane]) -> None:
+    white = np.full_like(sample[0], 235)
+    dark = [(frame // 5 + 13).astype(np.uint8) for frame in sample[:48]]
+    for length in (1, 2, 4):
+        flashes = Flashes(24.0)
+        for frame in [*dark, *[white] * length, *sample[48:]]:
+            flashes.add(frame)
+        found = [48] if length == 1 else [48, 48 + length]
+        assert flashes.shot_begins(found) == [48, 48 + length]
+
+
+def test_flashes_takes_no_picture_of_a_slow_film_for_one(sample: list[Plane]) -> None:
+    first, other = sample[0], sample[60]
+    for rate in (1.0, 5.0):
+        assert spans([first] * 4 + [other] + [first] * 4 + [other], rate) == []
+
+
+def test_flashes_right_behind_a_cut_begin_no_shot(sample: list[Plane]) -> None:
+    flashes = Flashes(24.0)
+    for number, frame in enumerate(sample):
+        flashes.add(np.full_like(frame, 235) if number in (49, 50) else frame)
+    assert flashes.shot_begins([48, 51, 96]) == [48, 96]
 
 
 def test_flashes_finds_none_in_cut_film(sample: list[Plane], bunny: Path) -> None:
