@@ -322,13 +322,17 @@ def test_colors_paint_as_vividly_as_the_network_saw(shape: str) -> None:
     assert strengths[-1][1] > 0.19
 
 
-def test_a_fade_from_black_takes_the_colours_that_are_seen_later(
-    picture: tuple[np.ndarray, np.ndarray],
+@pytest.mark.parametrize("from_code", [0, 255])
+def test_a_fade_from_black_or_white_takes_the_colours_that_are_seen_later(
+    from_code: int, picture: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    """What the network makes of black, which is nothing, does not keep the shot pale."""
+    """What the network makes of either, which is nothing, does not keep the shot pale."""
     luma, chroma = (window(plane, 0) for plane in picture)
     strengths = np.minimum(np.arange(3 * MAX_GAP + 1) / MAX_GAP, 1)
-    lumas = [(luma * strength).astype(np.uint8) for strength in strengths]
+    luma = np.where(luma < np.percentile(luma, 10), 20, luma)  # some blacks, as films have
+    lumas = [
+        (luma * strength + from_code * (1 - strength)).astype(np.uint8) for strength in strengths
+    ]
     propagator, found = Propagator(), []
     for first in range(0, len(lumas), MAX_GAP):
         part = slice(first, first + MAX_GAP)
