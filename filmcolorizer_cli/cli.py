@@ -1230,14 +1230,13 @@ def _evaluate_films(
     """
     from filmcolorizer_cli import comparison, weights
     from filmcolorizer_cli.frames import check_part
-    from filmcolorizer_cli.sync import film_identity, may_be_same_film
+    from filmcolorizer_cli.sync import film_identity
 
     model = _model_to_measure(name, report)
     network = weights.load(model)
-    learnt = model.about.get("film")
     for film in films:  # before hours are spent on those before it
         check_part(film, options.sampling(film))
-        if isinstance(learnt, dict) and may_be_same_film(learnt, film_identity(film)):
+        if _may_know(model, film_identity(film)):
             console.note(
                 f"{model.name} was trained on {film.path}, and is measured on what it knows"
             )
@@ -1306,13 +1305,9 @@ def _note_pairs(folder: Pairs, split: str, counts: list[int], *, as_json: bool) 
 def _note_what_was_learnt(name: str, folder: Pairs, parts: Split) -> None:
     """Say where the first weights may have learnt what the parts are to hold back."""
     from filmcolorizer_cli import weights
-    from filmcolorizer_cli.sync import may_be_same_film
 
-    about = weights.find_model(name).about
-    film = about.get("film")
-    if not isinstance(film, dict) or about.get("split") == parts.describe():
-        return
-    if may_be_same_film(film, folder.film):
+    model = weights.find_model(name)
+    if model.about.get("split") != parts.describe() and _may_know(model, folder.film):
         console.note(
             f"{name} was trained on other parts of this film; it may know what the validation and"
             " test parts hold back, so that their scores tell too good a tale"
@@ -1348,19 +1343,26 @@ def _follow_training(
 def _choose_model(name: str | None, film: Film) -> Model:
     """The model of a name, or the one that is taken without; told, if that was of another film."""
     from filmcolorizer_cli import weights
-    from filmcolorizer_cli.sync import film_identity, may_be_same_film
+    from filmcolorizer_cli.sync import film_identity
 
     model = weights.find_model(name)
     learnt = model.about.get("film")
-    if name is None and isinstance(learnt, dict):
+    if name is None and isinstance(learnt, dict) and not _may_know(model, film_identity(film)):
         path = str(learnt.get("path"))
         other = f"another {path}" if path == str(film.path) else f"{path}, not on {film.path}"
-        if not may_be_same_film(learnt, film_identity(film)):
-            console.note(
-                f"{model.name} in this folder was trained on {other}; --model"
-                f" {weights.DEFAULT_MODEL} names the shipped model"
-            )
+        console.note(
+            f"{model.name} in this folder was trained on {other}; --model"
+            f" {weights.DEFAULT_MODEL} names the shipped model"
+        )
     return model
+
+
+def _may_know(model: Model, film: dict[str, Any]) -> bool:
+    """Whether a model may have been trained on the film that `sync.film_identity` tells of."""
+    from filmcolorizer_cli.sync import may_be_same_film
+
+    learnt = model.about.get("film")
+    return isinstance(learnt, dict) and may_be_same_film(learnt, film)
 
 
 def _probe_source(film: Path, input_fps: Fraction | None = None) -> Film:

@@ -179,6 +179,10 @@ def _held_to_the_end(timeline: Timeline, delay_seconds: float, lead_seconds: flo
 
     On the way through a file that is lost, where the picture that is shown last is not the last one
     in the file, which counts in mp4, or where the codec tells no rate.
+
+    Args:
+        delay_seconds: by which all pictures come later than the timeline says.
+        lead_seconds: as `_join_pictures` returns.
     """
     count = len(timeline.ticks)
     last, end = timeline.seconds(count - 1), timeline.seconds(count)

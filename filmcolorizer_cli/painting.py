@@ -29,7 +29,8 @@ from filmcolorizer_cli.upsampling import Upsampler
 from filmcolorizer_cli.video import PLAIN, Coding, DeepPlane, Floats, Plane
 
 BATCH_SIZE = 8  # frames that the network looks at together
-FRAMES_OF_THREAD = 2  # the same on a processor, where more take memory and next to no less time
+# The same of each thread on a processor, where more take more memory and hardly any less time.
+FRAMES_OF_THREAD = 2
 CHUNK_FRAMES = MAX_GAP  # of a shot, whose colours are found together: up to the next key frame
 CHUNK_BYTES = 100_000_000  # of luma, kept meanwhile; of larger frames there are fewer in a chunk
 PROCESSORS_OF_THREAD = 4  # of which the network gets one thread; the encoder needs the others
