@@ -23,7 +23,7 @@ import typer
 
 from benchmarks.memory import run_watched
 from filmcolorizer_cli import colorizing, painting, propagation, weights
-from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter
+from filmcolorizer_cli.encoding import CODECS, DEFAULT_PRESET, Encoding, PictureWriter
 from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.video import probe
 
@@ -43,7 +43,7 @@ def floor_command(clip: Path, target: Path) -> list[str]:
     """What ffmpeg alone does: the same codec, preset and quality as colorize takes by itself."""
     crf = CODECS[Encoding().codec].crf
     made_grey = ("-i", str(clip), "-vf", "format=gray,format=yuv420p")
-    quality = ("-c:v", "libx264", "-preset", Encoding().preset, "-crf", str(crf))
+    quality = ("-c:v", "libx264", "-preset", DEFAULT_PRESET, "-crf", str(crf))
     return [find_binary(), "-v", "error", "-y", *made_grey, *quality, str(target)]
 
 

@@ -754,9 +754,12 @@ def colorize(
             "slow",
             "slower",
             "veryslow",
-        ],
-        typer.Option(help="The preset of h264, hevc and av1: slower is smaller."),
-    ] = "medium",
+        ]
+        | None,
+        typer.Option(
+            help="The preset of h264, hevc and av1: slower is smaller.", show_default="medium"
+        ),
+    ] = None,
     hwaccel: Annotated[
         Literal["none", "auto"],
         typer.Option(

@@ -49,11 +49,13 @@ class Container:
             self.muxer == "mp4" and sound.codec == "mp3" and sound.sample_rate < LEAST_MP3_RATE_HZ
         )
 
-    def holds(self, subtitle: Subtitle) -> bool:
-        """Whether subtitles go along at all."""
-        if subtitle.codec == UNKNOWN_CODEC:
-            return False
-        return subtitle.codec in self.picture_codecs or subtitle.codec not in PICTURE_SUBTITLES
+    def subtitle_encoder(self, subtitle: Subtitle) -> str | None:
+        """What subtitles go along by: ``copy`` where that can be; None if they cannot at all."""
+        if subtitle.codec in {*self.text_codecs, *self.picture_codecs}:
+            return "copy"
+        if subtitle.codec in PICTURE_SUBTITLES | {UNKNOWN_CODEC}:
+            return None
+        return self.text_codecs[0]
 
     def attaches(self, attachment: Attachment) -> bool:
         """Whether a cover or another attached file goes along."""

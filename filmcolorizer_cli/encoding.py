@@ -45,6 +45,7 @@ PRESETS = {
     "slower": 4,
     "veryslow": 2,
 }
+DEFAULT_PRESET = "medium"
 # What ffmpeg's names of the encoders on graphics cards end in, those of NVIDIA, Intel, AMD, Apple.
 HARDWARE = ("nvenc", "qsv", "amf", "videotoolbox")
 TRIAL_SIDE = 256  # pixels of the picture that an encoder is tried with
@@ -127,27 +128,30 @@ class Encoding:
         codec: a key of ``CODECS``.
         encoder: ffmpeg's name of another encoder of that codec, such as a graphics card's.
         crf: the constant rate factor, 0 to the codec's ``highest_crf``; lower is better and larger.
-        preset: how much time may be spent on making the file smaller, a key of ``PRESETS``.
+        preset: how much time may be spent on making the file smaller, a key of ``PRESETS``;
+            ``DEFAULT_PRESET`` where none is given.
         coding: of the pictures that are written.
 
     Raises:
-        OptionError: the codec has no such quality.
+        OptionError: the codec has no such quality, or no presets.
     """
 
     frame_rate: Fraction = TIMELINE_FRAME_RATE
     crf: int | None = None
-    preset: str = "medium"
+    preset: str | None = None
     codec: str = "h264"
     encoder: str | None = None
     coding: Coding = PLAIN
 
     def __post_init__(self) -> None:
         codec = CODECS[self.codec]
-        if self.crf is None:
-            return
         if codec.crf is None:
-            raise OptionError(f"{codec.name} has no --crf; leave it out, or choose another --codec")
-        if self.crf > codec.highest_crf:
+            for option, value in (("--crf", self.crf), ("--preset", self.preset)):
+                if value is not None:
+                    raise OptionError(
+                        f"{codec.name} has no {option}; leave it out, or choose another --codec"
+                    )
+        elif self.crf is not None and self.crf > codec.highest_crf:
             raise OptionError(
                 f"a --crf of {self.crf} is beyond the worst of {codec.name}; give 0 to"
                 f" {codec.highest_crf}"
@@ -164,7 +168,7 @@ class Encoding:
             options |= codec.options
         crf = codec.crf if self.crf is None else self.crf
         if crf is not None:
-            options |= _quality(encoder, crf, self.preset)
+            options |= _quality(encoder, crf, self.preset or DEFAULT_PRESET)
         return options
 
 

@@ -293,7 +293,7 @@ def _tracks(
     """
     encoders = {sound: container.sound_encoder(sound) for sound in source.sounds}
     sounds = [sound for sound, encoder in encoders.items() if encoder]
-    subtitles = [subtitle for subtitle in source.subtitles if container.holds(subtitle)]
+    subtitles = [subtitle for subtitle in source.subtitles if container.subtitle_encoder(subtitle)]
     if not sounds and not subtitles:
         return [], {}
     begin, duration = part
@@ -324,8 +324,7 @@ def _tracks(
             if sound.channels == 1:  # which some decoders do not call mono
                 codecs[f"ac:a:{number}"] = "1"
     for number, subtitle in enumerate(subtitles):
-        is_held = subtitle.codec in {*container.text_codecs, *container.picture_codecs}
-        codecs[f"c:s:{number}"] = "copy" if is_held else container.text_codecs[0]
+        codecs[f"c:s:{number}"] = str(container.subtitle_encoder(subtitle))
     heard = [stream[str(sound.index)] for sound in sounds]
     return [*heard, *(track for _, track in said)], codecs
 

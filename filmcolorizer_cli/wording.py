@@ -5,11 +5,11 @@ Commands import it before they know their options, so what is slow is imported w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from filmcolorizer_cli.comparison import FilmEvaluation, FilmScore
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 FILM_COLUMNS = ("", "PSNR, dB", "over grey", "colourfulness", "flicker", "CDC")
 
 LONGEST_UNTOLD_SECONDS = 0.3  # of a recording, before its first picture that can be decoded
-
-T = TypeVar("T")
 
 
 def describe_split(split: Split) -> str:
@@ -127,23 +125,28 @@ def describe_more(
         lost += " (an mkv holds all that are known)"
     container, facts = CONTAINERS[ending], []
 
-    def fates(
-        things: Iterable[T], describe: Callable[[T], str], is_held: Callable[[T], bool]
-    ) -> str:
-        return "; ".join(f"{describe(it)} {'kept' if is_held(it) else lost}" for it in things)
+    def fate_of_subtitle(subtitle: Subtitle) -> str:
+        encoder = container.subtitle_encoder(subtitle)
+        if encoder is None:
+            return lost
+        return "kept" if encoder == "copy" else f"to {encoder}"
 
     unseen = film.start_seconds - film.stored_from_seconds
     if unseen > LONGEST_UNTOLD_SECONDS and not start_seconds:
         facts.append(("begin", f"{unseen:.2f} s left out, since they cannot be decoded"))
     if film.subtitles:
-        facts.append(("subtitles", fates(film.subtitles, _describe_track, container.holds)))
+        fates = (f"{_describe_track(it)} {fate_of_subtitle(it)}" for it in film.subtitles)
+        facts.append(("subtitles", "; ".join(fates)))
     if film.chapters:
         is_whole = start_seconds == 0 and duration_seconds is None
         of_part = "" if is_whole else ", as far as they lie in this part"
         facts.append(("chapters", f"{film.chapters} kept{of_part}"))
     if film.attachments:
-        kept = fates(film.attachments, _describe_attachment, container.attaches)
-        facts.append(("attachments", kept))
+        fates = (
+            f"{_describe_attachment(it)} {'kept' if container.attaches(it) else lost}"
+            for it in film.attachments
+        )
+        facts.append(("attachments", "; ".join(fates)))
     if film.time_code:
         if frame_rate is None and not uneven_ticks(film):
             frame_rate = film.frame_rate

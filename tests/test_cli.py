@@ -1905,8 +1905,8 @@ def test_commands_tell_of_a_film_that_is_cut_short(vivid_weights: Path) -> None:
     Path("cut.mp4").write_bytes(data[: len(data) // 3])
     start = "cut.mp4 is damaged or cut short and could not be read beyond "
     take_a_part = (
-        "); repair it, take a part with --start and --duration, or colorize what can be read with"
-        " --skip-damaged"
+        "); repair it, take a part with --start and --duration, or let `filmcolorizer colorize"
+        " --skip-damaged` go on behind what is damaged"
     )
     tell = "); repair it, or tell `filmcolorizer sync` by --offset how far the films are apart"
     for arguments, end in (
@@ -2121,12 +2121,12 @@ def test_colorize_tells_first_what_goes_along(
     arguments = ("colorize", film_with_subtitles, "--model", vivid_weights, "--overwrite")
     program = start(*arguments)
     _, said = program.communicate(timeout=WAIT_SECONDS)
-    kept = "subtitles: subrip (eng) kept\nchapters: 1 kept\n"
+    kept = "subtitles: subrip (eng) to mov_text\nchapters: 1 kept\n"
     assert said == f"colorizing film.mkv with the model {vivid_weights} on cpu\n{kept}"
     [subtitle] = probe(Path("film-color.mp4")).subtitles
     assert (subtitle.codec, subtitle.language) == ("mov_text", "eng")
     told = succeed("info", film_with_subtitles)
-    assert "subtitles    subrip (eng) kept" in told
+    assert "subtitles    subrip (eng) to mov_text" in told
     assert "chapters     1 kept" in told
 
 

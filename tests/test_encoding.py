@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import av
 import numpy as np
@@ -47,6 +47,11 @@ def real_pictures(bit_depth: int, count: int = 4) -> tuple[list[np.ndarray], np.
     return [frame.astype(kind) for frame in deep], chroma.astype(kind)
 
 
+def preset_of(codec: str, preset: str) -> str | None:
+    """The preset, where the codec has any."""
+    return None if CODECS[codec].crf is None else preset
+
+
 def written(path: Path, encoding: Encoding, lumas: list[np.ndarray], chroma: np.ndarray) -> Film:
     shape = probe(make_clip(path.with_name("shape.mp4"), size=(160, 120), seconds=0.1))
     with PictureWriter(path, shape, encoding) as writer:
@@ -63,7 +68,7 @@ def test_picture_writer_keeps_the_depth_of_luma(codec: str, bit_depth: int, tmp_
     lumas, chroma = real_pictures(bit_depth)
     coding = Coding(bit_depth=bit_depth)
     ending = CODECS[codec].endings[0]
-    encoding = Encoding(RATE, crf=None, preset="fast", codec=codec, coding=coding)
+    encoding = Encoding(RATE, preset=preset_of(codec, "fast"), codec=codec, coding=coding)
     film = written(tmp_path / f"out{ending}", encoding, lumas, chroma)
     assert film.codec == {"av1": "libdav1d"}.get(codec, codec) or film.codec == codec
     assert film.coding == coding
@@ -87,7 +92,7 @@ def test_picture_writer_tells_what_the_codes_stand_for(
 ) -> None:
     coding, tags = TAGS[name]
     lumas, chroma = real_pictures(coding.bit_depth, count=1)
-    encoding = Encoding(RATE, preset="ultrafast", codec=codec, coding=coding)
+    encoding = Encoding(RATE, preset=preset_of(codec, "ultrafast"), codec=codec, coding=coding)
     film = written(tmp_path / f"out{CODECS[codec].endings[0]}", encoding, lumas, chroma)
     assert film.coding == coding
     with av.open(str(film.path)) as container:
@@ -147,15 +152,22 @@ def test_picture_writer_tells_of_an_encoder_that_there_is_not(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("codec", "crf", "words"),
+    ("codec", "options", "words"),
     [
-        ("h264", 52, "a --crf of 52 is beyond the worst of H.264; give 0 to 51"),
-        ("ffv1", 18, "FFV1 has no --crf; leave it out, or choose another --codec"),
+        ("h264", {"crf": 52}, "a --crf of 52 is beyond the worst of H.264; give 0 to 51"),
+        ("ffv1", {"crf": 18}, "FFV1 has no --crf; leave it out, or choose another --codec"),
+        (
+            "prores",
+            {"preset": "medium"},
+            "ProRes has no --preset; leave it out, or choose another --codec",
+        ),
     ],
 )
-def test_encoding_refuses_a_quality_that_there_is_not(codec: str, crf: int, words: str) -> None:
+def test_encoding_refuses_a_quality_that_there_is_not(
+    codec: str, options: dict[str, Any], words: str
+) -> None:
     with pytest.raises(OptionError) as caught:
-        Encoding(crf=crf, codec=codec)
+        Encoding(codec=codec, **options)
     assert str(caught.value) == words
 
 
@@ -205,6 +217,7 @@ def test_check_encoder_tells_of_one_that_takes_fewer_bits() -> None:
 def test_colorize_offers_the_codecs_and_presets_that_there_are() -> None:
     """The command names them itself, since it must answer without loading what encodes."""
     hints = get_type_hints(cli.colorize, include_extras=True)
-    for option, names in (("codec", CODECS), ("preset", PRESETS)):
-        choices, *_ = get_args(hints[option])
-        assert list(get_args(choices)) == list(names)
+    codecs, *_ = get_args(hints["codec"])
+    assert list(get_args(codecs)) == list(CODECS)
+    (presets, _), *_ = map(get_args, get_args(hints["preset"]))
+    assert list(get_args(presets)) == list(PRESETS)

@@ -324,7 +324,7 @@ def test_probe_tells_of_subtitles_that_libav_does_not_know() -> None:
     )
     subtitle = video._subtitle(stream)
     assert (subtitle.index, subtitle.codec, subtitle.language) == (3, "unknown", "deu")
-    assert not any(container.holds(subtitle) for container in CONTAINERS.values())
+    assert not any(container.subtitle_encoder(subtitle) for container in CONTAINERS.values())
 
 
 def test_probe_of_pictures_that_nothing_decodes(tmp_path: Path) -> None:
