@@ -380,10 +380,10 @@ def _plan(found: Survey, times: Timeline, options: ColorizeOptions) -> list[Segm
     """The segments of a film."""
     frames = len(times.ticks)
     rate = max(frames, 1) / times.seconds(max(frames, 1))
-    cuts = [times.number_at(cut) for cut in found.cuts]
     # What is carried from one segment to the next is the same as without a border between them.
     step = CHUNK_FRAMES if options.temporal else None
-    return plan_segments(frames, max(round(SEGMENT_SECONDS * rate), 1), cuts, step=step)
+    usual_frames = max(round(SEGMENT_SECONDS * rate), 1)
+    return plan_segments(frames, usual_frames, found.cut_numbers(times), step=step)
 
 
 @dataclass(frozen=True)
@@ -414,14 +414,13 @@ class _Job:
 
     @cached_property
     def cuts(self) -> list[int]:
-        """The numbers of the frames that shots begin with, ascending."""
-        return [self.times.number_at(cut) for cut in self.survey.cuts]
+        """As `Survey.cut_numbers` gives them."""
+        return self.survey.cut_numbers(self.times)
 
     @cached_property
     def dissolves(self) -> list[tuple[int, int]]:
-        """The numbers of the first frames in dissolves, and of those behind them."""
-        number_at = self.times.number_at
-        return [(number_at(begin), number_at(end)) for begin, end in self.survey.dissolves]
+        """As `Survey.dissolve_numbers` gives them."""
+        return self.survey.dissolve_numbers(self.times)
 
     @property
     def field_order(self) -> FieldOrder:

@@ -23,7 +23,7 @@ from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.painting import colorize_frames
 from filmcolorizer_cli.propagation import Propagator
 from filmcolorizer_cli.survey import PixelArea, Survey, survey
-from filmcolorizer_cli.timeline import frame_number_at
+from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import Coding, DeepPlane, Film, Plane, Track
 
 SIZE = 360  # lines that films are compared at unless told otherwise; motion is slow to find in more
@@ -303,18 +303,10 @@ def _split(
     pictures: Iterator[Picture], found: Survey, frame_rate: Fraction
 ) -> Iterator[Iterator[Picture]]:
     """Yield the pictures of each shot; each is to be read to its end before the next."""
-    cuts = [frame_number_at(cut, frame_rate) for cut in found.cuts]
+    cuts = found.cut_numbers(Timeline.steady(frame_rate, 0))
     for begin, end in pairwise([0, *cuts]):
         yield islice(pictures, end - begin)
     yield pictures
-
-
-def _dissolves(found: Survey, frame_rate: Fraction) -> list[tuple[int, int]]:
-    """The numbers of the first frames in dissolves, and of those behind them."""
-    return [
-        (frame_number_at(begin, frame_rate), frame_number_at(end, frame_rate))
-        for begin, end in found.dissolves
-    ]
 
 
 def _seconds(sampling: Sampling, number: int) -> float:
@@ -352,7 +344,7 @@ def _colorize(
         pixel_aspect_ratio=film.aspect_ratio * height / width,
         coding=Coding(matrix=film.coding.matrix),
         propagator=propagator,
-        dissolves=_dissolves(found, sampling.frame_rate),
+        dissolves=found.dissolve_numbers(Timeline.steady(sampling.frame_rate, 0)),
         first_frame=first_frame,
     )
     for luma, chroma in colored:

@@ -29,6 +29,7 @@ from filmcolorizer_cli.frames import (
     read_ticks,
     read_ycbcr,
 )
+from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import (
     MAX_FRAME_RATE,
     NEUTRAL,
@@ -169,6 +170,14 @@ class Survey:
             PixelArea(**plain["area"]),
             plain["field_order"],
         )
+
+    def cut_numbers(self, times: Timeline) -> list[int]:
+        """The numbers of the frames, of those shown at these times, that shots begin with."""
+        return [times.number_at(cut) for cut in self.cuts]
+
+    def dissolve_numbers(self, times: Timeline) -> list[tuple[int, int]]:
+        """The numbers of the first frames in dissolves, and of those behind them."""
+        return [(times.number_at(begin), times.number_at(end)) for begin, end in self.dissolves]
 
 
 def survey(

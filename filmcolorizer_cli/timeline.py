@@ -60,11 +60,6 @@ class Timeline:
     def number_at(self, seconds: float) -> int:
         """The number of the first picture that is shown then or later, but for rounding."""
         if self.is_steady:
-            return frame_number_at(seconds, self.frame_rate)
+            return math.ceil(seconds * self.frame_rate - ROUNDING_FRAMES)
         rounded = seconds - float(ROUNDING_FRAMES / self.frame_rate)
         return bisect_left(self.ticks, rounded / float(self.time_base))
-
-
-def frame_number_at(seconds: float, frame_rate: Fraction) -> int:
-    """The number of the first frame, at a steady rate, that is shown then or later."""
-    return math.ceil(seconds * frame_rate - ROUNDING_FRAMES)

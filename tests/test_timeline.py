@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from filmcolorizer_cli.timeline import Timeline, frame_number_at
+from filmcolorizer_cli.timeline import Timeline
 
 MILLISECOND = Fraction(1, 1000)
 UNEVEN = Timeline(Fraction(25), MILLISECOND, [0, 45, 80, 500], end=600)
@@ -37,6 +37,12 @@ def test_number_at_finds_the_first_frame_then_or_later(seconds: float, number: i
     assert UNEVEN.number_at(seconds) == number
 
 
-def test_frame_number_at_rounds_by_a_quarter_of_a_frame() -> None:
-    rate = Fraction(24)
-    assert [frame_number_at(n / 24, rate) for n in (0, 1, 1.2, 1.3, 2)] == [0, 1, 1, 2, 2]
+def test_number_at_rounds_by_a_quarter_of_a_frame() -> None:
+    times = Timeline.steady(Fraction(24), 9)
+    assert [times.number_at(n / 24) for n in (0, 1, 1.2, 1.3, 2)] == [
+        0,
+        1,
+        1,
+        2,
+        2,
+    ]
