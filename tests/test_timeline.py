@@ -39,10 +39,4 @@ def test_number_at_finds_the_first_frame_then_or_later(seconds: float, number: i
 
 def test_number_at_rounds_by_a_quarter_of_a_frame() -> None:
     times = Timeline.steady(Fraction(24), 9)
-    assert [times.number_at(n / 24) for n in (0, 1, 1.2, 1.3, 2)] == [
-        0,
-        1,
-        1,
-        2,
-        2,
-    ]
+    assert [times.number_at(n / 24) for n in (0, 1, 1.2, 1.3, 2)] == [0, 1, 1, 2, 2]
