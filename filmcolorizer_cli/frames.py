@@ -25,6 +25,7 @@ from filmcolorizer_cli.ffmpeg import (
 from filmcolorizer_cli.files import lack_of_room
 from filmcolorizer_cli.video import (
     BARE_STREAMS,
+    CONTAINER_ROUNDING_SECONDS,
     FIELDS,
     MPEG_STREAMS,
     PLAIN,
@@ -464,7 +465,10 @@ def _timed(film: Film, sampling: Sampling) -> Any:
     stream, origin = _from(film, start, sampling)
     stream = _undamaged(stream, sampling.damage, film.start_seconds - origin)
     stream = stream.filter("settb", "1/1000000")
-    return stream.filter("setpts", f"(PTS-{start - origin:.6f}/TB)/{sampling.rate!r}")
+    # At half of a film's rate every second frame begins half-way between two times that are wanted.
+    # A bit later it belongs to the second one, however its own time is rounded.
+    zero = start - origin - CONTAINER_ROUNDING_SECONDS
+    return stream.filter("setpts", f"(PTS-{zero:.6f}/TB)/{sampling.rate!r}")
 
 
 def _as_stored(film: Film, sampling: Sampling, ticks: tuple[int, int | None]) -> Any:
@@ -503,13 +507,13 @@ def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tupl
     Both are in seconds from the container's start.
     """
     start = film.start_seconds + _shown_since(film, start - film.start_seconds, sampling.damage)
-    if film.container in MPEG_STREAMS:
-        seek = max(start - MPEG_SEEK_MARGIN_SECONDS, 0.0)
-        origin = max(seek, film.stored_from_seconds)
-    else:
-        origin = seek = max(start - SEEK_MARGIN_SECONDS, 0.0)
-    if film.container in BARE_STREAMS:
-        origin = seek = 0.0
+    is_mpeg = film.container in MPEG_STREAMS
+    seek = start - (MPEG_SEEK_MARGIN_SECONDS if is_mpeg else SEEK_MARGIN_SECONDS)
+    # ffmpeg seeks a bit before what it is told, and where an AVI with B-frames stores nothing so
+    # early, lands at a key frame behind it.
+    if film.container in BARE_STREAMS or seek < SEEK_MARGIN_SECONDS:
+        seek = 0.0
+    origin = max(seek, film.stored_from_seconds) if is_mpeg else seek
     seeking = {"ss": f"{seek:.6f}"} if seek else {}
     # A damaged packet or frame ends the reading, or is left out, and does not become grey mush.
     on_damage = {"xerror": None} if sampling.damage is None else {"max_error_rate": "1"}

@@ -12,9 +12,16 @@ import av
 import numpy as np
 
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.video import MPEG_STREAMS, UNTIMED, Film, Spans, count_pictures, opened
+from filmcolorizer_cli.video import (
+    CONTAINER_ROUNDING_SECONDS,
+    MPEG_STREAMS,
+    UNTIMED,
+    Film,
+    Spans,
+    count_pictures,
+    opened,
+)
 
-CONTAINER_ROUNDING_SECONDS = 0.0011  # Matroska counts in milliseconds
 NEAR_FRAMES = 0.6  # by which the times of a packet and of its frame may differ
 MAX_MISSING_END_SECONDS = 0.5  # by which containers may be wrong
 # What ffmpeg takes for a jump of the clock: by its dts_delta_threshold onwards, by this backwards.

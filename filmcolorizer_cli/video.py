@@ -33,6 +33,7 @@ UNKNOWN_CODEC = "unknown"
 BARE_STREAMS = frozenset({"h261", "h263", "h264", "hevc", "mpegvideo", "obu", "vc1", "vvc"})
 # Those in which packets do not tell when their pictures are shown.
 UNTIMED = BARE_STREAMS | {"avi"}
+CONTAINER_ROUNDING_SECONDS = 0.0011  # of the time between two frames; Matroska counts milliseconds
 # ITU-T H.273 MatrixCoefficients that stand for a matrix; the first is the one that is written.
 MATRIX_TAGS = {"bt709": (1,), "bt601": (6, 4, 5), "bt2020": (9, 10)}
 _MATRIX_BY_TAG = {tag: matrix for matrix, tags in MATRIX_TAGS.items() for tag in tags}

@@ -198,6 +198,30 @@ def test_read_luma_repeats_frames_by_time(tmp_path: Path) -> None:
     assert numbers(film, frame_rate=Fraction(24)) == expected
 
 
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+@pytest.mark.parametrize("rate", ["60", "48", "60000/1001", "24"])
+@pytest.mark.parametrize("start", [0.0, 0.5])
+def test_read_luma_at_half_the_rate_gives_every_second_frame(
+    rate: str, start: float, suffix: str, tmp_path: Path
+) -> None:
+    """Each frame between them begins just half-way, and judders where it is taken now and then."""
+    film = probe(make_numbered_clip(tmp_path / f"fast.{suffix}", frame_rate=rate, seconds=2))
+    half = Fraction(rate) / 2
+    shown = numbers(film, frame_rate=half, start_seconds=start)
+    first = 2 * round(start * half)
+    assert shown == list(range(first, first + 2 * len(shown), 2))
+    assert len(shown) == pytest.approx((2 - start) * half, abs=1)
+
+
+def test_read_luma_of_an_avi_with_b_frames_starts_anywhere(tmp_path: Path) -> None:
+    codec = ("-c:v", "libx264", "-preset", "medium", "-g", "30")
+    film = probe(make_numbered_clip(tmp_path / "old.avi", frame_rate="24", seconds=5, codec=codec))
+    whole = numbers(film, frame_rate=Fraction(24))
+    for first in (23, 24, 25, 30, 48, 70):
+        part = numbers(film, frame_rate=Fraction(24), start_seconds=first / 24)
+        assert part == whole[first:]
+
+
 def test_read_luma_at_another_rate_undoes_a_speed_up(numbered_clip: Path) -> None:
     film = probe(numbered_clip)  # 24 frames a second, shown at 25
     options = {"frame_rate": Fraction(24), "rate": 25 / 24}
