@@ -15,8 +15,10 @@ import torch
 
 from filmcolorizer_cli.color import WORKING_MATRIX, half_size
 from filmcolorizer_cli.encoding import Encoding, PictureWriter, even
+from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import Sampling, read_luma, read_ycbcr
 from filmcolorizer_cli.registration import Affine
+from filmcolorizer_cli.survey import glance
 from filmcolorizer_cli.sync import WHOLE, Area, Segment, SyncMap, nothing_shared
 from filmcolorizer_cli.video import NEUTRAL, TIMELINE_FRAME_RATE, FieldOrder, Film, Plane
 
@@ -183,6 +185,32 @@ def read_aligned(
             pass
 
 
+def fields_of_bw(bw: Film, sync_map: SyncMap) -> FieldOrder:
+    """The order of the fields that the black-and-white film is woven of, where both films show the
+    same; ``progressive`` where that cannot be told.
+    """
+    return _fields_between(
+        bw, sync_map.segments[0].bw_start_seconds, sync_map.segments[-1].bw_end_seconds
+    )
+
+
+def fields_of_color(color: Film, sync_map: SyncMap) -> FieldOrder:
+    """As `fields_of_bw`, of the coloured film."""
+    times = [
+        segment.color_seconds(seconds)
+        for segment in sync_map.segments
+        for seconds in (segment.bw_start_seconds, segment.bw_end_seconds)
+    ]
+    return _fields_between(color, max(min(times), 0.0), max(times))
+
+
+def _fields_between(film: Film, begin: float, end: float) -> FieldOrder:
+    try:
+        return glance(film, begin, end - begin)[1]
+    except VideoError:  # damaged, perhaps where nothing is wanted
+        return "progressive"
+
+
 def render(
     bw: Film, color: Film, sync_map: SyncMap, bw_target: Path, color_target: Path
 ) -> Generator[int, None, None]:
@@ -202,7 +230,16 @@ def render(
     size = even((right - left) * bw.width), even((bottom - top) * bw.height)
     shape = replace(bw, width=size[0], height=size[1])
     grey = np.full((2, size[1] // 2, size[0] // 2), NEUTRAL, np.uint8)
-    read = read_aligned(bw, color, sync_map, Moments(), size, matrix=WORKING_MATRIX)
+    read = read_aligned(
+        bw,
+        color,
+        sync_map,
+        Moments(),
+        size,
+        matrix=WORKING_MATRIX,
+        bw_fields=fields_of_bw(bw, sync_map),
+        color_fields=fields_of_color(color, sync_map),
+    )
     with (
         closing(read) as pictures,
         PictureWriter(bw_target, shape, Encoding()) as bw_writer,

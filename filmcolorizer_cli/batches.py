@@ -187,9 +187,11 @@ def _load_stills(pairs: Pairs, chosen: list[Pair], height: int, width: int) -> B
 
 def _true_colors(luma: Tensor, rgb: Tensor, known: Tensor, matrix: str) -> Tensor:
     """As `pairs.true_colors`, of uint8."""
-    both = zip(luma.split(1), rgb.split(1), known.split(1), strict=True)  # one by one, for memory
-    colors = [true_colors(*_to_unit(batch), matrix) for batch in both]
-    return (torch.cat(colors) * 255).round().to(torch.uint8)
+    colors = torch.empty_like(rgb)
+    stills = zip(luma.split(1), rgb.split(1), known.split(1), strict=True)  # one by one, for memory
+    for color, still in zip(colors.split(1), stills, strict=True):
+        color.copy_((true_colors(*_to_unit(still), matrix) * 255).round())
+    return colors
 
 
 def _checksum(*pictures: Tensor) -> int:

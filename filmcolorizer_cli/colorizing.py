@@ -37,7 +37,7 @@ from filmcolorizer_cli.frames import (
     read_pictures,
     read_ticks,
 )
-from filmcolorizer_cli.joining import join_film
+from filmcolorizer_cli.joining import are_coded_alike, join_film
 from filmcolorizer_cli.networks import Network, config_to_dict, for_inference
 from filmcolorizer_cli.packets import check_clock, find_damage, uneven_ticks
 from filmcolorizer_cli.painting import CHUNK_FRAMES, BatchSize, colorize_frames, leave_processors
@@ -241,7 +241,7 @@ def _look_through(
     film: Film, options: ColorizeOptions, note: Callable[[str], object], track: Track
 ) -> tuple[Survey, Spans | None]:
     """Find out what is to be known of a film, damage among it, and say so."""
-    damage = _find_damage(film, track, note) if options.skips_damage else None
+    damage = _find_damage(film, options, track, note) if options.skips_damage else None
     found = survey(
         film,
         start_seconds=options.start_seconds,
@@ -364,12 +364,19 @@ def _tell(
         )
 
 
-def _find_damage(film: Film, track: Track, note: Callable[[str], object]) -> Spans:
-    """Find what of a film is left out, and say so."""
-    search = _Returning(find_damage(film))
-    for _ in track(map(int, search), round(film.duration_seconds), "seconds checked"):
+def _find_damage(
+    film: Film, options: ColorizeOptions, track: Track, note: Callable[[str], object]
+) -> Spans:
+    """Find what of a film is left out, up to the end of the part that is wanted, and say so."""
+    until = film.duration_seconds
+    if options.duration_seconds is not None:
+        until = min(until, options.start_seconds + options.duration_seconds)
+    search = _Returning(find_damage(film, until))
+    for _ in track(map(int, search), round(until), "seconds checked"):
         pass
     for begin, end in search.value:
+        if end <= options.start_seconds or begin >= until:
+            continue
         ends = end >= film.duration_seconds
         instead = "the film ends there" if ends else "the frame before stays"
         note(f"damaged: nothing is shown of {begin:.2f} to {end:.2f} s, {instead}")
@@ -587,12 +594,16 @@ def _render_at_once(
         finally:
             stop.set()
             pool.shutdown(cancel_futures=True)
+            while not events.empty():
+                if isinstance(event := events.get(), tuple):
+                    _finish(parts, *event, job)
 
 
 def _finish(parts: Parts, segment: Segment, frames: int, job: _Job) -> None:
     """Note that a segment is done, and when its frames are shown, if it told.
 
     Raises:
+        FilmColorizerError: it is coded otherwise than those before, and cannot be joined with them.
         VideoError: frames are missing that were there when the film was looked through.
     """
     if job.ticks is None and frames < (segment.planned_frames or 0):
@@ -601,6 +612,13 @@ def _finish(parts: Parts, segment: Segment, frames: int, job: _Job) -> None:
             f"{job.film.path} gave {frames} of {segment.planned_frames} frames at {begin:.1f} s, as"
             " a film does that can only be read from its beginning; copy it into an mkv with ffmpeg"
             " -c copy and colorize that"
+        )
+    if frames and parts.files and not are_coded_alike(parts.files[0], parts.file_of(segment)):
+        encoder = job.options.encoding.options["c:v"]
+        raise FilmColorizerError(
+            f"{parts.folder} keeps what another build of {encoder} made, which cannot be joined"
+            " with what this one makes; go on with the ffmpeg of before, or delete that folder to"
+            " start anew"
         )
     ticks_file = _ticks_file(parts.file_of(segment))
     parts.finish(segment, frames, read_ticks(ticks_file)[:frames] or None)

@@ -21,6 +21,7 @@ from filmcolorizer_cli.aligned import (
     area_affine,
     area_aspect_ratio,
     cut_out,
+    fields_of_color,
     read_aligned,
     reading_size,
 )
@@ -153,7 +154,7 @@ def _read_stills(
             size,
             picture=picture,
             bw_fields=fields,
-            color_fields=_color_fields(color, sync_map),
+            color_fields=fields_of_color(color, sync_map),
             quiets_chroma=True,
             cuts_file=cuts_file,
         )
@@ -194,20 +195,6 @@ def _look_at(master: Film, sync_map: SyncMap, options: ExtractOptions) -> tuple[
     right = (area.left + area.width) / master.width
     bottom = (area.top + area.height) / master.height
     return (left, top, right, bottom), fields
-
-
-def _color_fields(color: Film, sync_map: SyncMap) -> FieldOrder:
-    """The fields of the coloured film where the other one shows the same."""
-    times = [
-        segment.color_seconds(seconds)
-        for segment in sync_map.segments
-        for seconds in (segment.bw_start_seconds, segment.bw_end_seconds)
-    ]
-    begin = max(min(times), 0.0)
-    try:
-        return glance(color, begin, max(times) - begin)[1]
-    except VideoError:  # damaged, perhaps where no still is taken
-        return "progressive"
 
 
 def _has_color(still: AlignedPicture) -> bool:

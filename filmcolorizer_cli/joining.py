@@ -120,6 +120,16 @@ def join_film(
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def are_coded_alike(one: Path, other: Path) -> bool:
+    """Whether the pictures of two files of a `PictureWriter` can be decoded as one stream."""
+    headers = []
+    for path in (one, other):
+        with open_file(path) as container:
+            context = container.streams.video[0].codec_context
+            headers.append((context.name, context.extradata))
+    return headers[0] == headers[1]
+
+
 def keeps_time_code(source: Film, frame_rate: Fraction | None, start_seconds: float) -> bool:
     """Whether a film's time code still counts the frames that are written."""
     return frame_rate == source.frame_rate and not start_seconds

@@ -490,7 +490,8 @@ def pick_device(name: str) -> torch.device:
 def computes_in_bfloat16(device: torch.device) -> bool:
     """Whether a device has bfloat16 of its own, in which it computes faster."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        with torch.cuda.device(device):
+            return torch.cuda.is_bf16_supported(including_emulation=False)
     # torch has no public name for this, and may drop the private one.
     knows = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return device.type == "cpu" and bool(knows())

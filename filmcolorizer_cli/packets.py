@@ -28,12 +28,15 @@ MAX_MISSING_END_SECONDS = 0.5  # by which containers may be wrong
 MAX_CLOCK_STEP, CLOCK_JITTER_SECONDS = 10.0, 0.1
 
 
-def find_damage(film: Film) -> Generator[float, None, Spans]:
+def find_damage(film: Film, until_seconds: float = math.inf) -> Generator[float, None, Spans]:
     """Find what of a film cannot be decoded, in seconds from its first frame.
 
     It begins with a frame that is broken, and ends with the next key frame: what is decoded between
     is made from what is broken. Where no frame is stored, one is held, as a title card is; but what
     ends long before the film does, and before its sound, was cut off.
+
+    Args:
+        until_seconds: how far to look, and on to the next key frame.
 
     Yields:
         How far it has come, in seconds, after each frame.
@@ -56,6 +59,8 @@ def find_damage(film: Film) -> Generator[float, None, Spans]:
                 if broken_from < now:
                     spans.append((broken_from, now))
                 broken_from, broken_until = math.inf, -math.inf
+                if now > until_seconds:
+                    return tuple(spans)
             shown_until = max(shown_until, now + max(duration, frame_seconds))
             yield max(now, 0.0)
     end = film.duration_seconds

@@ -222,7 +222,7 @@ def _to_light(codes: DeepPlane, coding: Coding) -> Floats:
     light = _light_of_codes(coding)
     if codes.dtype == np.uint8:  # three times as fast
         return np.asarray(cv2.LUT(codes, light), np.float32)
-    return np.take(light, codes)
+    return np.take(light, codes, mode="clip")  # raw films may hold more than their bits
 
 
 class _Eye:

@@ -33,7 +33,7 @@ from filmcolorizer_cli.networks import FilmConfig, FilmNetwork
 from filmcolorizer_cli.pairs import Pairs, read_pairs
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Frames, Signatures, read_signatures
 from filmcolorizer_cli.sync import constant_offset
-from filmcolorizer_cli.video import probe
+from filmcolorizer_cli.video import Film, probe
 from filmcolorizer_cli.weights import save
 
 # 8-bit limited-range Y', Cb, Cr of colour bars, by ITU-R BT.709-6 and SMPTE RP 219.
@@ -154,6 +154,12 @@ def make_raw_clip(
     return path
 
 
+def combing(pictures: list[np.ndarray]) -> float:
+    """How much rows of pictures (H, W) differ from both of their neighbours."""
+    rows = np.stack(pictures).astype(int)
+    return float(np.abs(rows[:, 1:-1] * 2 - rows[:, :-2] - rows[:, 2:]).mean())
+
+
 def decode_planes(path: Path, layout: str, size: tuple[int, int]) -> list[np.ndarray]:
     """What an ffmpeg told nothing else decodes: Y', Cb and Cr, each (frames, height, width)."""
     width, height = size
@@ -225,6 +231,14 @@ def our_children() -> set[int]:
 def all_lit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks take all pictures for lit ones, so that chroma that is set comes out as it is."""
     monkeypatch.setattr(networks, "LEAST_LIGHT", 1.0)
+
+
+@pytest.fixture(scope="session")
+def woven_film(clip_folder: Path) -> Film:
+    """A fast move, whose rows are combed where the fields of two moments are one frame."""
+    motion = "testsrc2=size=320x240:rate=50:duration=8,scroll=h=0.04"
+    woven = f"{motion},tinterlace=interleave_top,setfield=prog"
+    return probe(make_clip(clip_folder / "fields.mp4", picture=woven))
 
 
 @pytest.fixture(scope="session")

@@ -26,6 +26,7 @@ from filmcolorizer_cli.sync import Segment, SyncMap
 from filmcolorizer_cli.video import Film, probe
 from tests.conftest import (
     NUMBERED_SIZE,
+    combing,
     decode_planes,
     files_in,
     frame_number,
@@ -397,6 +398,14 @@ def test_render_keeps_colours_of_the_coloured_film_only(color_film: Path, tmp_pa
         assert plane.shape == (24, 27, 48)
         assert plane.mean() == pytest.approx(whole[24:48, 5:31].mean(), abs=3)
         assert plane.std() > 3
+
+
+def test_render_makes_whole_pictures_of_fields(woven_film: Film, tmp_path: Path) -> None:
+    film, targets = woven_film, (tmp_path / "a.mp4", tmp_path / "b.mp4")
+    list(render(film, film, map_of(segment(0, 48, 0)), *targets))
+    woven = combing(list(read_luma(film, Sampling(duration_seconds=2.0))))
+    for target in targets:
+        assert combing(list(read_luma(probe(target), Sampling()))) < 0.6 * woven
 
 
 def test_render_that_is_interrupted_leaves_nothing(numbered: Film, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from filmcolorizer_cli import colorizing, painting, segments
 from filmcolorizer_cli.colorizing import ColorizeOptions, colorize, usual_workers
 from filmcolorizer_cli.encoding import Encoding
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
-from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE
+from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.networks import Network, build
 from filmcolorizer_cli.video import PLAIN, Film, probe
@@ -497,6 +497,43 @@ def test_colorize_by_several_workers_goes_on(
     assert decoded(target) == whole
 
 
+def test_colorize_by_several_workers_keeps_what_is_done_when_it_is_stopped(
+    numbered_clip: Path, whole: list[bytes], tmp_path: Path
+) -> None:
+    target = tmp_path / "color.mp4"
+    frames = run_colorize(probe(numbered_clip), target, workers=3)
+    next(frames)  # and meanwhile the workers go on
+    ends = time.monotonic() + 60
+    while len([*(tmp_path / "color.mp4.parts").glob("00000?.mp4")]) < 3:
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    frames.close()
+    first, *_ = run_colorize(probe(numbered_clip), target)
+    assert first >= 36
+    assert decoded(target) == whole
+
+
+def test_colorize_joins_no_segments_of_other_encoders(
+    numbered_clip: Path, whole: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after another ffmpeg was installed; half of the film could not be decoded."""
+    other = tmp_path / "ffmpeg"
+    other.write_text(f"#!/bin/bash\nexec '{find_binary()}' \"${{@/#ultrafast/slow}}\"\n")
+    other.chmod(0o755)
+    target = tmp_path / "color.mp4"
+    frames = run_colorize(probe(numbered_clip), target)
+    for _ in range(40):
+        next(frames)
+    frames.close()
+    with monkeypatch.context() as patch:
+        patch.setenv(BINARY_VARIABLE, str(other))
+        with pytest.raises(FilmColorizerError, match="another build of libx264") as caught:
+            list(run_colorize(probe(numbered_clip), target))
+    assert f"{target}.parts keeps what" in str(caught.value)
+    list(run_colorize(probe(numbered_clip), target))
+    assert decoded(target) == whole
+
+
 def test_colorize_by_several_workers_tells_what_went_wrong(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -791,6 +828,9 @@ def test_colorize_skips_what_is_damaged(
     assert 76 <= first <= 80
     expected = [*range(first), *[first - 1] * (100 - first), *range(100, 250)]
     assert shown_numbers(target) == expected
+    before = {**options, "duration_seconds": 2.0, "overwrite": True}
+    list(run_colorize(film, tmp_path / "before.mp4", note=notes.append, **before))
+    assert len(notes) == 1
     sounds = []
     for path in (sound_film, target):
         with av.open(str(path)) as container:

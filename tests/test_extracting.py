@@ -21,12 +21,12 @@ from filmcolorizer_cli.splits import InterleavedSplit
 from filmcolorizer_cli.sync import Segment, SyncMap, constant_offset
 from filmcolorizer_cli.video import Film, probe
 from tests.conftest import (
+    combing,
     decode_planes,
     file_size_limit,
     files_in,
     frame_number,
     graded_film,
-    make_clip,
     make_numbered_clip,
     make_raw_clip,
     our_children,
@@ -93,24 +93,14 @@ def test_extract_takes_a_still_of_every_so_many_frames(
         assert files_in(pairs.folder / side) == [f"{name}.png" for name in names]
 
 
-def test_extract_makes_whole_pictures_of_fields(tmp_path: Path) -> None:
-    """A fast move, whose rows are combed where the fields of two moments are one frame."""
-    motion = "testsrc2=size=320x240:rate=50:duration=8,scroll=h=0.04"
-    path = make_clip(
-        tmp_path / "fields.mp4", picture=f"{motion},tinterlace=interleave_top,setfield=prog"
-    )
-    film = probe(path)
+def test_extract_makes_whole_pictures_of_fields(woven_film: Film, tmp_path: Path) -> None:
+    film = woven_film
     woven = list(read_luma(film, Sampling(every=24)))
     for bw, folder in ((None, "one"), (film, "two")):
         pairs = extract_all(bw, film, alone(film), tmp_path / folder, every=24, size=240)
         for side in (0, 1):
             stills = [pairs.read(pair)[side] for pair in pairs.pairs]
             assert combing(stills) < 0.6 * combing(woven)
-
-
-def combing(pictures: list[np.ndarray]) -> float:
-    rows = np.stack(pictures).astype(int)
-    return float(np.abs(rows[:, 1:-1] * 2 - rows[:, :-2] - rows[:, 2:]).mean())
 
 
 @pytest.mark.parametrize(

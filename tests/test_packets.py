@@ -18,8 +18,8 @@ from tests.conftest import X264, run_ffmpeg
 from tests.test_video import make_pictures
 
 
-def damage_of(path: Path) -> Spans:
-    search = find_damage(probe(path))
+def damage_of(path: Path, **options: float) -> Spans:
+    search = find_damage(probe(path), **options)
     while True:
         try:
             next(search)

@@ -20,7 +20,7 @@ from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, Network, build, for_inference
 from filmcolorizer_cli.painting import BATCH_SIZE, CHUNK_FRAMES, BatchSize
 from filmcolorizer_cli.propagation import Propagator
-from filmcolorizer_cli.video import probe
+from filmcolorizer_cli.video import Coding, probe
 from filmcolorizer_cli.weights import find_model, load
 from tests.conftest import TINY, EchoNetwork, vivid_network
 
@@ -42,6 +42,13 @@ def colorize_frames(
 
 def colorized(lumas: list[np.ndarray], network: Network, **more: Any) -> list[Any]:
     return list(colorize_frames(lumas, network, CPU, **more))
+
+
+def test_colorize_frames_takes_codes_of_more_bits_for_white() -> None:
+    """As raw films may hold, whatever they say."""
+    lumas = [np.full((48, 64), code, np.uint16) for code in (32_380, 1_023)]
+    (_, beyond), (_, white) = colorized(lumas, build(TINY), coding=Coding(bit_depth=10))
+    np.testing.assert_array_equal(beyond, white)
 
 
 @pytest.mark.parametrize(
