@@ -60,6 +60,9 @@ BRIGHT_CODE = 128  # of luma from which on all is seen
 # The luma that so much of a picture with blacks is darker than, at most; where it is more, all is
 # washed out, as in a fade from white.
 BLACK_CODE, BLACK_PERCENT = 64, 5
+# Luma from which on a pixel is lit, and the power of the share of those that are: while an iris
+# opens, the network sees little else than black, and paints it brown.
+LIT_CODE, LIT_POWER = 20, 4
 LEAST_WORTH = 0.002  # more than nothing, which no mean can be taken of
 
 # What comes into sight again takes over what one of so many key frames before, apart in time, knew
@@ -439,11 +442,13 @@ def _worth(luma: Plane) -> Floats:
     """How much is to be seen in the dark, (H, W), from ``LEAST_WORTH`` to 1, as luma's square.
 
     So a shot that fades in from black gets the colours of what is seen later, and not the dark's;
-    and one that fades in from white does, as far as it is without blacks.
+    one that fades in from white does, as far as it is without blacks; and one whose iris opens
+    does, as far as it is shut.
     """
     blackest = np.percentile(luma, BLACK_PERCENT)
     contrast = np.float32(min((255 - blackest) / (255 - BLACK_CODE), 1.0))
-    return np.clip(np.square(luma / np.float32(BRIGHT_CODE) * contrast), LEAST_WORTH, 1)
+    lit = np.float32((luma > LIT_CODE).mean() ** LIT_POWER)
+    return np.clip(np.square(luma / np.float32(BRIGHT_CODE) * contrast) * lit, LEAST_WORTH, 1)
 
 
 def _colorfulness(chroma: Floats) -> float:

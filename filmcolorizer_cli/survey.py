@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from filmcolorizer_cli.dissolves import Dissolves
-from filmcolorizer_cli.flashes import Flashes
 from filmcolorizer_cli.frames import (
     Bursts,
     Sampling,
@@ -29,6 +28,7 @@ from filmcolorizer_cli.frames import (
     read_ticks,
     read_ycbcr,
 )
+from filmcolorizer_cli.shots import Shots
 from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import (
     MAX_FRAME_RATE,
@@ -246,16 +246,16 @@ def _look(
         every = max(round(sampling.frame_rate / FRAMES_A_SECOND), 1)
         rate = float(sampling.frame_rate / every)
         tinge, dissolves, count = _Tinge(rate), Dissolves(rate), 0
-        flashes = Flashes(float(sampling.frame_rate))
+        shots = Shots(float(sampling.frame_rate))
         with closing(read_ycbcr(film, sampling, bursts=bursts)) as frames:
             for frame in track(frames, total, "frames looked at"):
-                flashes.add(frame[..., 0])
+                shots.add(frame[..., 0])
                 if count % every == 0:
                     tinge.add(frame)
                     dissolves.add(frame[..., 0])
                 count += 1
         seconds = float(count / sampling.frame_rate)
-        begins = flashes.shot_begins(read_ticks(files[0]))
+        begins = shots.begins(read_ticks(files[0]))
         cuts = [float(number / sampling.frame_rate) for number in begins]
         rows, columns = read_strips(film, bursts)
         fields = read_fields(files[1])

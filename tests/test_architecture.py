@@ -34,7 +34,7 @@ LIBRARIES = {
         "aligned",
         "dissolves",
         "extracting",
-        "flashes",
+        "shots",
         "motion",
         "painting",
         "pairs",

@@ -343,6 +343,28 @@ def test_a_fade_from_black_or_white_takes_the_colours_that_are_seen_later(
     assert np.abs(found[-1] - chroma)[bright].mean() < 0.4 * np.abs(chroma)[bright].mean()
 
 
+def test_an_iris_that_opens_takes_the_colours_that_are_seen_later(
+    picture: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """While it is shut, the network sees a disc in black, and paints it brown."""
+    luma, chroma = (window(plane, 0) for plane in picture)
+    luma = np.maximum(luma, 60)
+    rows, columns = np.indices(luma.shape)
+    distance = np.hypot(rows - HEIGHT / 2, columns - WIDTH / 2)
+    brown = np.full_like(chroma, 0) + np.float32((-0.1, 0.1))
+    lumas, seen = [], []
+    for number in range(2 * MAX_GAP):
+        opened = distance < (number + 1) / MAX_GAP * distance.max() * 1.1
+        lumas.append(np.where(opened, luma, 0))
+        share = np.float32(opened.mean())
+        seen.append(np.where(opened[..., None], chroma * share + brown * (1 - share), 0))
+    propagator, found = Propagator(), []
+    for first in range(0, len(lumas), MAX_GAP):
+        part = slice(first, first + MAX_GAP)
+        found += carried(lumas[part], seen[part], propagator)[0]
+    assert np.abs(found[-1] - chroma).mean() < 0.3 * np.abs(brown - chroma).mean()
+
+
 def test_what_is_seen_in_the_dark_does_not_tint_what_is_lit(
     picture: tuple[np.ndarray, np.ndarray],
 ) -> None:

@@ -1,0 +1,113 @@
+"""Which changes of the picture begin a shot: not those of its light, nor those of a moment.
+
+ffmpeg's scdet goes by how many codes the picture changes by. So it misses cuts where there is
+little contrast, as at night or in a faded print, and takes flicker of the exposure for cuts. So the
+picture without its light and contrast is looked at as well.
+
+Splices, camera starts, flashbulbs and lightning make the picture something else for a moment. What
+comes behind it is what was there before, or begins a shot of its own.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from filmcolorizer_cli.video import Floats, Plane
+
+SIZE = 32, 24  # width and height that frames are looked at in, so that small movements do not count
+EXTREMES = 20, 80  # percentiles, to which luma is limited, so that subtitles do not count
+NOISE_CODES = 1.1  # of luma, besides which a contrast is judged
+# Unlikeness, 0 to 2, beyond which frames may be of two shots, and by how much more than that of the
+# frames around it tells so alone. In live action, of full contrast or 0.4 of it, cuts had 0.23 or
+# more, and 0.21 more than around them; other frames up to 0.23, and less than 0.05 more.
+MIN_UNLIKENESS, MIN_OUTSTANDING = 0.2, 0.21
+MAX_SECONDS = 0.17  # of a moment; what lasts longer is seen as a shot
+LEAST_CHANGE = 12.0  # codes, that luma changes by in the mean
+# How much the picture behind a flash may differ from that before it: of the change into the flash,
+# and in codes, by which other shots differ more.
+MAX_REST, MAX_REST_CODES = 0.35, 25.0
+
+
+class Shots:
+    """Looks for the begins of shots, and for flashes, in frames that are added one by one.
+
+    Args:
+        frame_rate: frames a second.
+
+    Attributes:
+        flashes: the numbers of the first frames of flashes, and of those behind them, ascending.
+    """
+
+    def __init__(self, frame_rate: float) -> None:
+        self.flashes: list[tuple[int, int]] = []
+        self._changes: list[float] = []  # of each frame from the one before it, in codes
+        self._unlikeness: list[float] = []  # the same, without light and contrast
+        most = int(MAX_SECONDS * frame_rate)
+        self._frames: deque[Floats] = deque(maxlen=most + 1)  # those before, the last first
+        self._details: Floats | None = None  # of the one before
+
+    def add(self, luma: Plane) -> None:
+        """Look at the next frame (H, W), uint8."""
+        small = cv2.resize(luma, SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
+        changes = [float(np.abs(frame - small).mean()) for frame in self._frames]
+        self._find_flash(changes)
+        details = _details(small)
+        before = details if self._details is None else self._details
+        self._changes.append(changes[0] if changes else 0.0)
+        self._unlikeness.append(float(np.square(details - before).mean()) / 2)
+        self._frames.appendleft(small)
+        self._details = details
+
+    def _find_flash(self, changes: Sequence[float]) -> None:
+        """Note the flash that the next frame ends, which differs so much from those before."""
+        number, peak = len(self._changes), 0.0
+        for back, change in enumerate(changes):
+            begin = number - back
+            if self.flashes and begin < self.flashes[-1][1]:  # still the same one
+                break
+            if peak > LEAST_CHANGE and change < min(MAX_REST * peak, MAX_REST_CODES):
+                self.flashes.append((begin, number))
+                break
+            peak = max(peak, change)
+
+    def begins(self, cuts: Sequence[int]) -> list[int]:
+        """The numbers of the frames, of those added, that begin a shot, but for the first one.
+
+        Args:
+            cuts: where ffmpeg's scdet finds that, ascending. It goes by how much more or less the
+                picture changes than a frame before, so that it finds none behind a single frame of
+                something else.
+        """
+        in_flashes = {number for begin, end in self.flashes for number in range(begin, end + 1)}
+        found = {
+            cut
+            for cut in cuts
+            if cut < len(self._changes) and self._unlikeness[cut] > MIN_UNLIKENESS
+        }
+        behind = {cut + 1 for cut in found if self._is_alone(cut)}
+        return sorted((found | behind | self._outstanding()) - in_flashes)
+
+    def _is_alone(self, number: int) -> bool:
+        """Whether a frame is something else than what follows it, which stays as it is."""
+        behind, later = (*self._changes[number + 1 : number + 3], 0.0, 0.0)[:2]
+        return behind > MAX_REST_CODES and later < MAX_REST * behind
+
+    def _outstanding(self) -> set[int]:
+        """The frames that are by far less like the one before than those around them are."""
+        unlikeness = np.array([0.0, *self._unlikeness, 0.0])
+        around = np.maximum(unlikeness[:-2], unlikeness[2:])
+        return {*np.flatnonzero(unlikeness[1:-1] - around > MIN_OUTSTANDING).tolist()}
+
+
+def _details(small: Floats) -> Floats:
+    """A frame without its light and contrast: of mean 0 and, but for noise, of variance 1.
+
+    Half of the mean square of the difference of two is one minus their correlation.
+    """
+    limited = np.clip(small, *np.percentile(small, EXTREMES))
+    details: Floats = (limited - limited.mean()) / (limited.std() + NOISE_CODES)
+    return details
