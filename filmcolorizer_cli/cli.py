@@ -433,7 +433,9 @@ def extract(
     if color is not None and extracting.count_stills(sync_map, options):
         _write_pictures(bw_film, color_film, sync_map, preview, render)
     grey_film = None if color is None else bw_film
-    written = extracting.extract(grey_film, color_film, sync_map, output, options)
+    written = extracting.extract(
+        grey_film, color_film, sync_map, output, options, note=console.note
+    )
     total = extracting.count_stills(sync_map, options)
     count = max(console.track(written, total, "pairs", unit="pairs"))
     folder = read_pairs(output)
@@ -516,7 +518,7 @@ def train(
         typer.Option(
             min=0,
             max=2**63 - 1,
-            help="Decides all that is random; the same one gives the same weights.",
+            help="Decides all that is random; on a processor, the same one gives the same weights.",
         ),
     ] = 0,
     device: Device = "auto",
@@ -576,8 +578,8 @@ def train(
         defaults, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed
     )
     _note_pairs(folder, split, counts, as_json=as_json)
-    if "none" not in (first, wanted):
-        _note_what_was_learnt(first, folder, parts)
+    if first != "none":
+        _note_what_was_learnt(weights.find_model(first), folder, parts)
     watcher.read(network)
     called = str(Path(first).resolve()) if Path(first).is_file() else first
     steps = training.train(
@@ -601,6 +603,11 @@ def train(
         f" validation loss {best.validation_loss:.4f}"
     )
     console.say(describe_outcome(outcome))
+    if outcome.validation_mse >= outcome.grey_validation_mse:
+        console.note(
+            f"no better than to leave the film grey, which has {outcome.grey_validation_mse:.4f};"
+            " train for more --epochs, or from weights that know colours (--init)"
+        )
     console.say(f"wrote {', '.join(str(path) for path in written)}")
 
 
@@ -1201,6 +1208,7 @@ def _evaluate_pairs(
     model = _model_to_measure(name, report)
     network = weights.load(model)
     parts = _choose_split(folder, wanted) if wanted else evaluation.split_for(folder, model.about)
+    _note_what_was_learnt(model, folder, parts)
     progress = evaluation.evaluate(folder, parts, network, device, size=size)
     *_, result = console.track(progress, len(folder.pairs), "comparing", unit="pairs")
     assert isinstance(result, evaluation.Evaluation)
@@ -1305,15 +1313,16 @@ def _note_pairs(folder: Pairs, split: str, counts: list[int], *, as_json: bool) 
         console.note(f"learning from {counted(count, 'pair')}{rest}")
 
 
-def _note_what_was_learnt(name: str, folder: Pairs, parts: Split) -> None:
-    """Say where the first weights may have learnt what the parts are to hold back."""
-    from filmcolorizer_cli import weights
+def _note_what_was_learnt(model: Model, folder: Pairs, parts: Split) -> None:
+    """Say where weights may have learnt what the parts are to hold back."""
+    from filmcolorizer_cli.splits import Undivided
 
-    model = weights.find_model(name)
-    if model.about.get("split") != parts.describe() and _may_know(model, folder.film):
+    if isinstance(parts, Undivided) or model.about.get("split") == parts.describe():
+        return
+    if _may_know(model, folder.film):
         console.note(
-            f"{name} was trained on other parts of this film; it may know what the validation and"
-            " test parts hold back, so that their scores tell too good a tale"
+            f"{model.name} was trained on other parts of this film; it may know what the validation"
+            " and test parts hold back, so that their scores tell too good a tale"
         )
 
 

@@ -58,6 +58,7 @@ from filmcolorizer_cli.weights import checksum, read_tensors, write_tensors
 
 SEGMENT_SECONDS = 10  # of film, more or less, that a crash costs
 MAX_GREY_OF_COLOR_FILM = 0.01  # its titles on black and the like
+MOST_SPANS_TOLD = 5
 PROCESSORS_OF_WORKER = 4  # that a segment's thread and its encoder keep busy, or nearly so
 PIXELS_AT_ONCE = 4 * 1920 * 1080  # of one frame of each worker; more would take gigabytes
 MAX_UNTOLD_SECONDS = 1.0  # by which pictures may end before what the file says, or before its sound
@@ -268,7 +269,8 @@ def no_picture(film: Film, start_seconds: float) -> FilmColorizerError:
 def in_color_already(film: Film) -> OptionError:
     """The sentence for a film that has no shot to colorize."""
     return OptionError(
-        f"{film.path} is in colour already; give --recolor to colorize it all the same"
+        f"{film.path} is in colour already; give --recolor to colorize it all the same, as where"
+        " only a logo, subtitles or stains are coloured"
     )
 
 
@@ -349,8 +351,9 @@ def _tell(
         if colored > (1 - MAX_GREY_OF_COLOR_FILM) * found.seconds:
             raise in_color_already(film)
         note(
-            f"{colored:.1f} of {found.seconds:.1f} s are in colour already and stay as they are;"
-            " give --recolor to colorize them as well"
+            f"{colored:.1f} of {found.seconds:.1f} s are in colour already and stay as they are"
+            f" ({_describe_spans(found.colored, options.start_seconds)}); give --recolor to"
+            " colorize them as well, as where only a logo, subtitles or stains are coloured"
         )
     if (found.area.width, found.area.height) != (film.width, film.height):
         note(
@@ -362,6 +365,16 @@ def _tell(
             f"interlaced, {found.field_order} field first: whole pictures are made of the fields;"
             " give --deinterlace off to leave them"
         )
+
+
+def _describe_spans(spans: Spans, start_seconds: float) -> str:
+    """Spans of a part of a film, in its own time; the first ones of many."""
+    told = [
+        f"{start_seconds + begin:.1f} to {start_seconds + end:.1f} s"
+        for begin, end in spans[:MOST_SPANS_TOLD]
+    ]
+    more = len(spans) - len(told)
+    return ", ".join(told) + (f" and {more} more" if more else "")
 
 
 def _find_damage(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -39,6 +39,9 @@ from filmcolorizer_cli.video import NEUTRAL, FieldOrder, Film, Plane
 DEFAULT_SIZE = 192  # pixels, the short side that the shipped network looks at
 SAVERS = 2  # threads that write stills, which takes as long as decoding the film
 MIN_CHROMA = 1.0  # code values, of the mean over a still: less is noise of a grey film
+# The mean luma of titles on black and of fades, which have no colours, and the share of other
+# stills without any from which on it is told.
+DARK_CODE, MAX_COLORLESS = 45, 0.02
 RIM = 1  # pixel, at the edge of what a cropped copy shows, that its surroundings show through
 
 
@@ -68,6 +71,7 @@ def extract(
     sync_map: SyncMap,
     folder: Path,
     options: ExtractOptions,
+    note: Callable[[str], object] = lambda text: None,
 ) -> Iterator[int]:
     """Write aligned stills of two versions of a film, or of one and its own luma.
 
@@ -77,6 +81,7 @@ def extract(
     Args:
         bw: the black-and-white film; None to take the grey stills from the luma of ``color``.
         folder: replaced where it exists.
+        note: is told of stills without colours, which a network would learn to leave grey.
 
     Yields:
         The number of pairs taken so far, after each; the last ones are still being written.
@@ -98,12 +103,15 @@ def extract(
         aspect_ratio = area_aspect_ratio(master, picture)
         size = still_size(options.size, aspect_ratio)
         stills: list[tuple[str, float, float]] = []
-        has_color = False
+        has_color, colorless = False, list[float]()  # the latter in seconds of the master
         read = _read_stills(bw, color, sync_map, options, picture, fields, size, cuts_file)
         with closing(read):  # before the folder goes, into which ffmpeg writes
             for name, still in _save_stills(read, color.coding.matrix, temporary):
                 stills.append((name, still.bw_seconds, still.color_seconds))
-                has_color = has_color or _has_color(still)
+                if _has_color(still):
+                    has_color = True
+                elif still.luma.mean() > DARK_CODE:
+                    colorless.append(still.bw_seconds)
                 yield len(stills)
         if not stills:
             raise _no_stills()
@@ -118,6 +126,12 @@ def extract(
         matrix, identity = master.coding.matrix, film_identity(master)
         taken = Pairs(temporary, aspect_ratio, *size, options.every, pairs, identity, matrix)
         write_index(taken, film_identity(color))
+    if len(colorless) > MAX_COLORLESS * len(stills):
+        note(
+            f"{len(colorless)} of {len(stills)} colour stills show no colours, the first at"
+            f" {colorless[0]:.1f} s and the last at {colorless[-1]:.1f} s; where the film had any,"
+            " delete these pairs, or the network learns to leave it grey"
+        )
 
 
 def _no_stills() -> OptionError:

@@ -54,12 +54,14 @@ class Outcome:
         trained_share: 1 for the trained weights, 0 for those it began with, between for a blend.
         validation_mse, first_validation_mse: of these weights, and of those it began with; on
             R'G'B' in [-1, 1] at the size that the network looks at.
+        grey_validation_mse: the same of the grey frame itself.
         epoch: whose trained weights have a share in these; of no meaning where that is 0.
     """
 
     trained_share: float
     validation_mse: float
     first_validation_mse: float
+    grey_validation_mse: float
     epoch: int
 
 
@@ -174,7 +176,8 @@ class Trainer:
         if self.options.blend:
             # Of trained weights, the loss of which may be higher already, a blend is often better.
             ends.setdefault(len(self.history), _snapshot(self.averaged))
-            shares = [*BLENDS, 1.0]
+            most = self.options.most_trained
+            shares = [*(share for share in BLENDS if share < most), most]
         found: dict[tuple[float, int], float] = {}
         for share, epoch in [(0.0, self.best.epoch), *product(shares, ends)]:
             network.load_state_dict(_blended(self.first_state, ends[epoch], share))
@@ -188,7 +191,7 @@ class Trainer:
             network.load_state_dict(livelier)
             if (livelier_mse := self._validation_mse(network)) < first_mse:
                 mse, state = livelier_mse, livelier
-        return state, Outcome(kept, mse, first_mse, epoch)
+        return state, Outcome(kept, mse, first_mse, self._grey_mse(), epoch)
 
     def save_checkpoint(self) -> None:
         """Write all state, in place of the checkpoint before."""
@@ -306,6 +309,13 @@ class Trainer:
 
     def _validation_mse(self, network: Network) -> float:
         errors = [metrics.mse(*outcome) for outcome in self._validation_outputs(network)]
+        return torch.cat(errors).mean().item()
+
+    def _grey_mse(self) -> float:
+        errors = [
+            metrics.mse(luma.expand_as(rgb), rgb, known)
+            for luma, rgb, known in self.source.validation_batches()
+        ]
         return torch.cat(errors).mean().item()
 
     def _liveliness(self, network: Network) -> float:

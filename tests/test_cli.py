@@ -664,7 +664,13 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
     best = min(epoch.validation_loss for epoch in read_history(Path("c.safetensors")))
     assert said["best"]["validation_loss"] == best
     model = weights.find_model("c.safetensors")
-    measured = {"trained_share", "validation_mse", "first_validation_mse", "epoch"}
+    measured = {
+        "trained_share",
+        "validation_mse",
+        "first_validation_mse",
+        "grey_validation_mse",
+        "epoch",
+    }
     assert set(said["kept"]) == measured
     assert said["kept"]["epoch"] == model.about["epoch"] == said["best"]["epoch"]
     first = said["kept"]["first_validation_mse"]
@@ -680,6 +686,7 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
         "augmentation": None,
         "frozen_stages": 0,
         "blend": False,
+        "most_trained": 1.0,
         "weight_decay": 0.01,
         "colorfulness_weight": 0.0,
         "liveliness": 0.0,
@@ -958,12 +965,13 @@ def test_train_says_a_line_an_epoch_without_a_terminal(pairs: Pairs) -> None:
     assert result.exit_code == 0
     history = read_history(Path("film.safetensors"))
     best = min(history, key=lambda epoch: epoch.validation_loss).epoch
-    parts, first, second = result.stderr.splitlines()
+    parts, first, second, note = result.stderr.splitlines()
     assert parts == "learning from 8 pairs; 8 for validation, 8 to test"
     assert first.startswith(f"epoch 1: training loss {history[0].training_loss:.4f}, ")
     assert first.endswith("; best epoch 1")
     assert f"validation loss {history[1].validation_loss:.4f}, " in second
     assert second.endswith(f"; best epoch {best}")
+    assert re.match(r"no better than to leave the film grey, which has 0\.\d{4}; train for ", note)
 
 
 def test_train_tells_a_terminal_that_it_chooses_the_weights(
@@ -1000,6 +1008,9 @@ def test_train_tells_of_weights_that_know_what_its_parts_hold_back(pairs: Pairs)
     assert weights.read_model(Path("film.safetensors")).about["init"] == "other.safetensors"
     assert "hold back" not in said(*begins, "--split", "interleaved")
     assert "hold back" not in said(*begins, "--split", "none")
+    measured = ("eval", pairs.folder, "--model", "other.safetensors")
+    assert "hold back" in run(*measured, "--split", "70,15,15").stderr
+    assert "hold back" not in run(*measured).stderr
 
 
 def test_train_logs_for_tensorboard(pairs: Pairs) -> None:

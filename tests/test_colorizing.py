@@ -672,8 +672,8 @@ def test_colorize_leaves_shots_alone_that_are_in_colour(
     encoding = replace(LOSSLESS_H264, frame_rate=rate, coding=film.coding)
     list(run_colorize(film, target, recolor=False, encoding=encoding, note=notes.append))
     assert notes == [
-        "2.0 of 6.0 s are in colour already and stay as they are; give --recolor to colorize them"
-        " as well"
+        "2.0 of 6.0 s are in colour already and stay as they are (2.0 to 4.0 s); give --recolor to"
+        " colorize them as well, as where only a logo, subtitles or stains are coloured"
     ]
     before = decode_planes(partly_colored, "yuv420p", (96, 72))
     after = decode_planes(target, "yuv420p", (96, 72))

@@ -93,6 +93,24 @@ def test_extract_takes_a_still_of_every_so_many_frames(
         assert files_in(pairs.folder / side) == [f"{name}.png" for name in names]
 
 
+def test_extract_tells_of_stills_without_colours(
+    color_film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But not of titles on black, which have none."""
+    monkeypatch.setattr(extracting, "MIN_CHROMA", 1.0)
+    grey = "hue=s=0:enable='gte(n,48)*lt(n,96)'"
+    title = "drawbox=w=iw:h=ih:color=black:t=fill:enable='lt(n,24)'"
+    for filters, expected in (
+        (grey, "8 of 24 colour stills show no colours, the first at 2.0 s and the last at 3.8 s"),
+        (title, None),
+    ):
+        film = probe(graded_film(tmp_path / "film.mp4", filters, source=color_film))
+        notes = list[str]()
+        list(extract(None, film, alone(film), tmp_path / "pairs", ExtractOptions(6), notes.append))
+        assert len(notes) == (expected is not None)
+        assert all(note.startswith(f"{expected}; where the film had any") for note in notes)
+
+
 def test_extract_makes_whole_pictures_of_fields(woven_film: Film, tmp_path: Path) -> None:
     film = woven_film
     woven = list(read_luma(film, Sampling(every=24)))

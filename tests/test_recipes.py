@@ -10,6 +10,7 @@ from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.recipes import (
     FILM_PICTURES,
     PAINTED_PICTURES,
+    PAINTED_SHARE,
     SCRATCH_PICTURES,
     WHOLE_FILM_PICTURES,
     Augmentation,
@@ -141,7 +142,7 @@ def test_default_options_of_a_few_painted_stills_learn_them_by_heart_in_less_tim
         default_options("film", pairs, is_pretrained=True, shows_all=True, is_painted=painted)
         for painted in (True, False)
     )
-    assert painted == replace(by_heart, epochs=painted.epochs)
+    assert painted == replace(by_heart, epochs=painted.epochs, most_trained=PAINTED_SHARE)
     assert painted.epochs * pictures_per_epoch(pairs, painted) > PAINTED_PICTURES / 1.5
     assert painted.epochs * 2 < by_heart.epochs
 

@@ -187,6 +187,7 @@ def test_train_yields_each_step_and_writes_all_it_promises(
             "augmentation": None,
             "frozen_stages": 0,
             "blend": False,
+            "most_trained": 1.0,
             "weight_decay": 0.01,
             "colorfulness_weight": 0.0,
             "liveliness": 0.0,
@@ -321,6 +322,16 @@ def test_finish_blends_as_does_best_on_the_validation_part(
     errors = [np.mean((2 * np.subtract(blueless(1), blueless(s))) ** 2) for s in (said, 0.0)]
     assert outcome.validation_mse == pytest.approx(errors[0], rel=0.03, abs=1e-3)
     assert outcome.first_validation_mse == pytest.approx(errors[1], rel=0.03)
+
+
+@pytest.mark.usefixtures("all_lit")
+@pytest.mark.parametrize(("share", "blend"), [(1, 0.7), (2, 0.5), (-1, 0.0)])
+def test_finish_takes_no_more_of_the_trained_weights_than_it_may(
+    share: float, blend: float, own_pairs: Pairs, tmp_path: Path
+) -> None:
+    trainer = trained_to_say(share, own_pairs, tmp_path, blend=True, most_trained=0.7)
+    _, outcome = trainer.finish()
+    assert outcome.trained_share == blend
 
 
 @pytest.mark.usefixtures("all_lit")
@@ -862,6 +873,7 @@ def test_checkpoint_holds_its_options_and_history_in_the_open(interrupted: Path)
         "augmentation": None,
         "frozen_stages": 0,
         "blend": False,
+        "most_trained": 1.0,
         "weight_decay": 0.01,
         "colorfulness_weight": 0.0,
         "liveliness": 0.0,

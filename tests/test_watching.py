@@ -30,7 +30,7 @@ def steps(network: Network, per_epoch: int = 2) -> Iterator[Step | Outcome]:
             yield Step(number, losses[0] + 0.1, 8)
         epoch = Epoch(number, *losses, learning_rate=0.01, seconds=2.0)
         yield Step(number, losses[0] - 0.1, 8, epoch, network)
-    yield Outcome(1.0, 0.1, 0.2, 3)
+    yield Outcome(1.0, 0.1, 0.2, 0.3, 3)
 
 
 def watcher(pairs: Pairs, output: Path, board: Path | None = None) -> Watcher:

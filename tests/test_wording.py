@@ -21,7 +21,7 @@ from tests.conftest import run_ffmpeg
 
 
 def test_describe_outcome_tells_how_far_a_blend_goes() -> None:
-    assert describe_outcome(Outcome(0.75, 0.12344, 1.5, 4)) == (
+    assert describe_outcome(Outcome(0.75, 0.12344, 1.5, 2.0, 4)) == (
         "kept weights 75% of the way from the first ones to those of epoch 4: validation MSE"
         " 0.1234, before training 1.5000"
     )
