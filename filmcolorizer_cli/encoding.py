@@ -46,6 +46,7 @@ PRESETS = {
     "veryslow": 2,
 }
 DEFAULT_PRESET = "medium"
+WITH_PRESETS = ("libx264", "libx265", "libsvtav1")
 # What ffmpeg's names of the encoders on graphics cards end in, those of NVIDIA, Intel, AMD, Apple.
 HARDWARE = ("nvenc", "qsv", "amf", "videotoolbox")
 TRIAL_SIDE = 256  # pixels of the picture that an encoder is tried with
@@ -133,7 +134,7 @@ class Encoding:
         coding: of the pictures that are written.
 
     Raises:
-        OptionError: the codec has no such quality, or no presets.
+        OptionError: the codec, or the encoder, has no such quality, or no presets.
     """
 
     frame_rate: Fraction = TIMELINE_FRAME_RATE
@@ -151,10 +152,24 @@ class Encoding:
                     raise OptionError(
                         f"{codec.name} has no {option}; leave it out, or choose another --codec"
                     )
-        elif self.crf is not None and self.crf > codec.highest_crf:
+        if self.encoder is not None:
+            self._check_encoder_options(self.encoder)
+        if self.crf is not None and self.crf > codec.highest_crf:
             raise OptionError(
                 f"a --crf of {self.crf} is beyond the worst of {codec.name}; give 0 to"
                 f" {codec.highest_crf}"
+            )
+
+    def _check_encoder_options(self, encoder: str) -> None:
+        """Refuse what ffmpeg would leave out without a word; cards have presets of their own."""
+        lacking = None
+        if self.crf is not None and not _quality(encoder, self.crf, DEFAULT_PRESET):
+            lacking = "--crf"
+        elif self.preset is not None and not encoder.endswith((*WITH_PRESETS, *HARDWARE)):
+            lacking = "--preset"
+        if lacking:
+            raise OptionError(
+                f"the encoder {encoder} has no {lacking} here; leave it out, or name another"
             )
 
     @property
@@ -173,10 +188,13 @@ class Encoding:
 
 
 def _quality(encoder: str, crf: int, preset: str) -> dict[str, str]:
-    """The options that come nearest to a constant rate factor and a preset of x264."""
+    """The options that come nearest to a constant rate factor and a preset of x264.
+
+    None of an encoder that is not known; it has ffmpeg's own quality then.
+    """
     if encoder == "libsvtav1":
         return {"crf": str(crf), "preset": str(PRESETS[preset])}
-    if encoder in ("libx264", "libx265"):
+    if encoder in WITH_PRESETS:
         return {"crf": str(crf), "preset": preset}
     if encoder.endswith("_nvenc"):
         return {"rc": "vbr", "cq": str(max(crf, 1)), "b:v": "0"}  # 0 would leave it to the card
@@ -186,7 +204,7 @@ def _quality(encoder: str, crf: int, preset: str) -> dict[str, str]:
         return {"rc": "cqp", "qp_i": str(crf), "qp_p": str(crf)}
     if encoder.endswith("_videotoolbox"):
         return {"q:v": str(max(100 - 2 * crf, 1))}
-    return {"crf": str(crf)} if encoder.startswith("lib") else {}
+    return {"crf": str(crf)} if encoder == "libaom-av1" else {}
 
 
 def _color_tags(coding: Coding) -> dict[str, str]:

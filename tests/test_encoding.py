@@ -140,7 +140,7 @@ def test_codec_keeps_what_it_holds(
 @pytest.mark.parametrize("encoder", ["libopenh264", "libx264"])
 def test_picture_writer_takes_another_encoder(encoder: str, tmp_path: Path) -> None:
     lumas, chroma = real_pictures(8)
-    encoding = Encoding(RATE, preset="ultrafast", encoder=encoder)
+    encoding = Encoding(RATE, encoder=encoder)
     assert written(tmp_path / "out.mp4", encoding, lumas, chroma).codec == "h264"
 
 
@@ -156,6 +156,16 @@ def test_picture_writer_tells_of_an_encoder_that_there_is_not(tmp_path: Path) ->
     [
         ("h264", {"crf": 52}, "a --crf of 52 is beyond the worst of H.264; give 0 to 51"),
         ("ffv1", {"crf": 18}, "FFV1 has no --crf; leave it out, or choose another --codec"),
+        (
+            "h264",
+            {"encoder": "libopenh264", "crf": 5},
+            "the encoder libopenh264 has no --crf here; leave it out, or name another",
+        ),
+        (
+            "av1",
+            {"encoder": "libaom-av1", "crf": 5, "preset": "fast"},
+            "the encoder libaom-av1 has no --preset here; leave it out, or name another",
+        ),
         (
             "prores",
             {"preset": "medium"},
