@@ -7,7 +7,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -517,11 +517,14 @@ def _render(parts: Parts, job: _Job, workers: int) -> Iterator[int]:
         frames = _render_at_once(parts, chains, job, workers)
     else:
         frames = _render_in_turn(parts, chains, job)
-    for number, _ in enumerate(frames, written + 1):
-        yield number
+    with closing(frames):
+        for number, _ in enumerate(frames, written + 1):
+            yield number
 
 
-def _render_in_turn(parts: Parts, chains: list[list[Segment]], job: _Job) -> Iterator[None]:
+def _render_in_turn(
+    parts: Parts, chains: list[list[Segment]], job: _Job
+) -> Generator[None, None, None]:
     """While an encoder ends a segment, which takes a second or two, the next one is begun.
 
     But for its encoder: at the size of a film two of them take more memory than all the rest.
@@ -567,7 +570,7 @@ def _counted(
 
 def _render_at_once(
     parts: Parts, chains: list[list[Segment]], job: _Job, workers: int
-) -> Iterator[None]:
+) -> Generator[None, None, None]:
     """Threads do it: the work is ffmpeg's and torch's, outside of Python's lock.
 
     With processes, a kill would leave some behind.
@@ -609,7 +612,8 @@ def _render_at_once(
             pool.shutdown(cancel_futures=True)
             while not events.empty():
                 if isinstance(event := events.get(), tuple):
-                    _finish(parts, *event, job)
+                    with suppress(FilmColorizerError):  # what stopped the others is told
+                        _finish(parts, *event, job)
 
 
 def _finish(parts: Parts, segment: Segment, frames: int, job: _Job) -> None:

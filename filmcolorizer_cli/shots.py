@@ -19,12 +19,15 @@ import numpy as np
 from filmcolorizer_cli.video import Floats, Plane
 
 SIZE = 32, 24  # width and height that frames are looked at in, so that small movements do not count
+BLACK_CODE = 32  # up to which a row or column is black, as bars are, which all shots have in common
 EXTREMES = 20, 80  # percentiles, to which luma is limited, so that subtitles do not count
 NOISE_CODES = 1.1  # of luma, besides which a contrast is judged
 # Unlikeness, 0 to 2, beyond which frames may be of two shots, and by how much more than that of the
 # frames around it tells so alone. In live action, of full contrast or 0.4 of it, cuts had 0.23 or
 # more, and 0.21 more than around them; other frames up to 0.23, and less than 0.05 more.
 MIN_UNLIKENESS, MIN_OUTSTANDING = 0.2, 0.21
+# Seconds around a frame; slow film changes by a jump every few frames, which are shown repeatedly.
+AROUND_SECONDS = 0.13
 MAX_SECONDS = 0.17  # of a moment; what lasts longer is seen as a shot
 LEAST_CHANGE = 12.0  # codes, that luma changes by in the mean
 # How much the picture behind a flash may differ from that before it: of the change into the flash,
@@ -46,21 +49,19 @@ class Shots:
         self.flashes: list[tuple[int, int]] = []
         self._changes: list[float] = []  # of each frame from the one before it, in codes
         self._unlikeness: list[float] = []  # the same, without light and contrast
+        self._around = max(round(AROUND_SECONDS * frame_rate), 1)
         most = int(MAX_SECONDS * frame_rate)
         self._frames: deque[Floats] = deque(maxlen=most + 1)  # those before, the last first
-        self._details: Floats | None = None  # of the one before
 
     def add(self, luma: Plane) -> None:
         """Look at the next frame (H, W), uint8."""
         small = cv2.resize(luma, SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
         changes = [float(np.abs(frame - small).mean()) for frame in self._frames]
         self._find_flash(changes)
-        details = _details(small)
-        before = details if self._details is None else self._details
+        before = self._frames[0] if self._frames else small
         self._changes.append(changes[0] if changes else 0.0)
-        self._unlikeness.append(float(np.square(details - before).mean()) / 2)
+        self._unlikeness.append(_unlikeness(before, small))
         self._frames.appendleft(small)
-        self._details = details
 
     def _find_flash(self, changes: Sequence[float]) -> None:
         """Note the flash that the next frame ends, which differs so much from those before."""
@@ -98,16 +99,29 @@ class Shots:
 
     def _outstanding(self) -> set[int]:
         """The frames that are by far less like the one before than those around them are."""
-        unlikeness = np.array([0.0, *self._unlikeness, 0.0])
-        around = np.maximum(unlikeness[:-2], unlikeness[2:])
-        return {*np.flatnonzero(unlikeness[1:-1] - around > MIN_OUTSTANDING).tolist()}
+        unlikeness = np.array(self._unlikeness)
+        padded = np.pad(unlikeness, self._around)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, self._around)
+        before, after = windows[: len(unlikeness)], windows[self._around + 1 :]
+        around = np.maximum(before.max(axis=1), after.max(axis=1))
+        return {*np.flatnonzero(unlikeness - around > MIN_OUTSTANDING).tolist()}
 
 
-def _details(small: Floats) -> Floats:
-    """A frame without its light and contrast: of mean 0 and, but for noise, of variance 1.
+def _unlikeness(one: Floats, other: Floats) -> float:
+    """How unlike two small frames are without their light and contrast, 0 to 2.
 
-    Half of the mean square of the difference of two is one minus their correlation.
+    But for noise, it is one minus their correlation inside of bars.
     """
-    limited = np.clip(small, *np.percentile(small, EXTREMES))
+    lit = np.maximum(one, other) > BLACK_CODE
+    rows, columns = lit.any(axis=1), lit.any(axis=0)
+    if not rows.any():
+        return 0.0
+    first, second = (_details(frame[rows][:, columns]) for frame in (one, other))
+    return float(np.square(first - second).mean()) / 2
+
+
+def _details(shown: Floats) -> Floats:
+    """What a small frame shows, of mean 0 and, but for noise, of variance 1."""
+    limited = np.clip(shown, *np.percentile(shown, EXTREMES))
     details: Floats = (limited - limited.mean()) / (limited.std() + NOISE_CODES)
     return details

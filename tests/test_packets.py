@@ -48,6 +48,19 @@ def test_find_damage_finds_none_where_frames_are_held(
     assert damage_of(film) == ()
 
 
+def test_find_damage_looks_no_further_than_it_is_asked_to(tmp_path: Path) -> None:
+    """But on to the next key frame, which ends what begins before."""
+    film, options = tmp_path / "film.mkv", ("-g", "24", "-sc_threshold", "0")
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", *X264, *options, film)
+    data = bytearray(film.read_bytes())
+    data[-len(data) // 4 :] = bytes(len(data) // 4)
+    film.write_bytes(data)
+    [(begin, _)] = damage_of(film)
+    assert begin > 3
+    assert damage_of(film, until_seconds=1.5) == ()
+    assert max(find_damage(probe(film), 1.5)) == pytest.approx(2, abs=0.1)
+
+
 @pytest.mark.parametrize("codec", [("-c:v", "mpeg2video", "-bf", "2"), X264])
 def test_find_damage_of_a_recording_that_lacks_a_piece(
     codec: tuple[str, ...], tmp_path: Path

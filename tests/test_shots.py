@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -130,14 +131,39 @@ def test_begins_takes_no_flicker_of_the_exposure_for_cuts(sample: list[Plane]) -
     assert shots.begins(range(1, len(sample))) == [48, 96]
 
 
-def test_begins_takes_no_subtitles_for_cuts(sample: list[Plane]) -> None:
+@pytest.mark.parametrize("bars", [(0, 20), (0, 32), (24, 0)])
+def test_begins_keeps_cuts_between_bars(bars: tuple[int, int], sample: list[Plane]) -> None:
+    """Which all pictures have in common; also where the film is brighter than they are."""
+    height, width = HEIGHT - 2 * bars[0], WIDTH - 2 * bars[1]
+    sides = [(side, side) for side in bars]
+    for light in (0, 80):
+        shots = Shots(24.0)
+        for frame in sample:
+            picture = cv2.resize(frame // 2 + light, (width, height))
+            shots.add(np.pad(picture, sides, constant_values=16))
+        assert shots.begins([48, 96]) == shots.begins([]) == [48, 96]
+
+
+@pytest.mark.parametrize("name", ["dance-twirl", "parkour", "soapbox"])
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_begins_finds_none_in_fast_movement(name: str, times: int, shared_data: Path) -> None:
+    """Also of few pictures a second, which are shown repeatedly."""
+    frames = frames_of(shared_data / "davis" / f"{name}.mp4")
     shots = Shots(24.0)
-    for number, frame in enumerate(sample):
-        shown = frame.copy()
+    for number in range(len(frames)):
+        shots.add(frames[number // times * times])
+    assert shots.begins([]) == []
+
+
+def test_begins_takes_no_subtitles_for_cuts(sample: list[Plane]) -> None:
+    """In a shot of so little contrast that they are the most of what there is to see."""
+    shots = Shots(24.0)
+    for number, frame in enumerate(sample[:48]):
+        shown = frame // 8 + np.uint8(120)
         if number % 24 < 12:
-            shown[-20:-6, 24:-24:3] = 235
+            shown[-16:-6, 24:-24] = 235
         shots.add(shown)
-    assert shots.begins([]) == [48, 96]
+    assert shots.begins(range(12, 48, 12)) == []
 
 
 def test_flashes_finds_none_in_cut_film(sample: list[Plane], bunny: Path) -> None:
