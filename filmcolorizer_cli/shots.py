@@ -24,8 +24,8 @@ EXTREMES = 20, 80  # percentiles, to which luma is limited, so that subtitles do
 NOISE_CODES = 1.1  # of luma, besides which a contrast is judged
 # Unlikeness, 0 to 2, beyond which frames may be of two shots, and by how much more than that of the
 # frames around it tells so alone. In live action, of full contrast or 0.4 of it, cuts had 0.23 or
-# more, and 0.21 more than around them; other frames up to 0.23, and less than 0.05 more.
-MIN_UNLIKENESS, MIN_OUTSTANDING = 0.2, 0.21
+# more, and 0.2 more than around them; other frames up to 0.23, but no more than 0.06 more.
+MIN_UNLIKENESS, MIN_OUTSTANDING = 0.2, 0.18
 # Seconds around a frame; slow film changes by a jump every few frames, which are shown repeatedly.
 AROUND_SECONDS = 0.13
 MAX_SECONDS = 0.17  # of a moment; what lasts longer is seen as a shot
