@@ -594,7 +594,8 @@ def _number(value: Any) -> float:
 
 def may_be_same_film(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two of `film_identity` may be of the same film, wherever its file lies now."""
-    return all(one.get(key) == other.get(key) for key in ("frame_rate", "duration_seconds"))
+    keys = ("frame_rate", "duration_seconds")
+    return all(key in one and key in other and one[key] == other[key] for key in keys)
 
 
 def film_identity(film: Film) -> dict[str, Any]:

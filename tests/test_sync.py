@@ -21,6 +21,7 @@ from filmcolorizer_cli.sync import (
     constant_offset,
     film_identity,
     laid_upon,
+    may_be_same_film,
     read_map,
     write_map,
 )
@@ -833,3 +834,10 @@ def test_sure_leaves_doubtful_segments_out() -> None:
         "the map has no segment with a confidence of 0.5 or more; make a new one with"
         " `filmcolorizer sync BW COLOR`"
     )
+
+
+def test_may_be_same_film_asks_for_what_tells_films_apart() -> None:
+    known = {"path": "a.mp4", "frame_rate": "24", "duration_seconds": 6.0}
+    assert may_be_same_film(known, known | {"path": "b.mp4"})
+    assert not may_be_same_film(known, known | {"duration_seconds": 7.0})
+    assert not may_be_same_film({}, {})
