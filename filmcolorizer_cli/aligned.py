@@ -186,8 +186,9 @@ def read_aligned(
 
 
 def fields_of_bw(bw: Film, sync_map: SyncMap) -> FieldOrder:
-    """The order of the fields that the black-and-white film is woven of, where both films show the
-    same; ``progressive`` where that cannot be told.
+    """The fields that the black-and-white film is woven of, where both films show the same.
+
+    ``progressive`` where that cannot be told.
     """
     return _fields_between(
         bw, sync_map.segments[0].bw_start_seconds, sync_map.segments[-1].bw_end_seconds

@@ -162,15 +162,16 @@ class Encoding:
 
     def _check_encoder_options(self, encoder: str) -> None:
         """Refuse what ffmpeg would leave out without a word; cards have presets of their own."""
-        lacking = None
-        if self.crf is not None and not _quality(encoder, self.crf, DEFAULT_PRESET):
-            lacking = "--crf"
-        elif self.preset is not None and not encoder.endswith((*WITH_PRESETS, *HARDWARE)):
-            lacking = "--preset"
-        if lacking:
-            raise OptionError(
-                f"the encoder {encoder} has no {lacking} here; leave it out, or name another"
-            )
+        has_quality = bool(_quality(encoder, 0, DEFAULT_PRESET))
+        has_presets = encoder in WITH_PRESETS or encoder.endswith(HARDWARE)
+        for option, value, is_known in (
+            ("--crf", self.crf, has_quality),
+            ("--preset", self.preset, has_presets),
+        ):
+            if value is not None and not is_known:
+                raise OptionError(
+                    f"the encoder {encoder} has no {option} here; leave it out, or name another"
+                )
 
     @property
     def options(self) -> dict[str, str]:

@@ -42,7 +42,7 @@ from filmcolorizer_cli.splits import Split
 
 ENCODER_LEARNING_RATE_SHARE = 0.25  # the encoder comes pretrained and moves gently
 WARMUP_STEPS = 200
-BLENDS = (0.25, 0.5, 0.75)  # shares of the trained weights that are tried, besides none and all
+BLENDS = (0.25, 0.5, 0.75)  # shares of the trained weights that are tried, besides none and most
 LIVELIEST = 1.1  # times that chroma is, at most, for the colourfulness that it lacks
 
 
@@ -86,7 +86,8 @@ class Trainer:
     """Trains a network, keeps its best weights, and can go on after a kill as if nothing happened.
 
     After each epoch everything needed to go on lies in the checkpoint file. What an epoch does
-    depends on the seed and its number alone, so a resumed run equals an uninterrupted one.
+    depends on the seed and its number alone, so on a processor a resumed run equals an
+    uninterrupted one.
 
     Args:
         init: what the network's weights are called; none are resumed that began with others.
@@ -168,8 +169,10 @@ class Trainer:
         Between weights that know much and those trained from them on little lie weights that know
         both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). What tells them apart
         is the squared error that `eval` shows, not the loss; so blends are made of the last weights
-        as well as of those with the least loss. Of the colourfulness that is lacking some is made
-        up for at last, which may cost a part of what the error has gained, but never all of it.
+        as well as of those with the least loss. A few painted stills are validated on themselves,
+        which tells nothing of others, so that there is a bound. Of the colourfulness that is lacking
+        some is made up for at last, which may cost a part of what the error has gained, but never
+        all of it.
         """
         network = copy.deepcopy(self.network)
         ends, shares = {self.best.epoch: self.best_state}, [1.0]
