@@ -1,11 +1,13 @@
 """Measure whether what comes back into sight has the colours that it had.
 
-    python -m benchmarks.coming_back FILM FOLDER [--start 0] [--seconds 3] [--model default]
+    python -m benchmarks.coming_back FILM FOLDER [--start 0] [--seconds 3] [--title-seconds 0]
+        [--model default]
 
 A part of the film is played forwards and then backwards, at 360 lines, so that each of its frames
-comes twice. Prints the mean absolute difference of their chroma, in codes of 8 bits, beside how far
-the chroma is from grey. `--start` and `--seconds` should take a part of one shot. With each frame
-looked at alone there would be no difference at all, and no steadiness either.
+comes twice; with `--title-seconds` a title stands between, as in silent films. Prints the mean
+absolute difference of their chroma, in codes of 8 bits, beside how far the chroma is from grey.
+`--start` and `--seconds` should take a part of one shot. With each frame looked at alone there
+would be no difference at all, and no steadiness either.
 """
 
 from __future__ import annotations
@@ -23,12 +25,26 @@ from filmcolorizer_cli.video import NEUTRAL, Coding, probe
 
 
 def main(
-    film: Path, folder: Path, start: float = 0.0, seconds: float = 3.0, model: str = "default"
+    film: Path,
+    folder: Path,
+    start: float = 0.0,
+    seconds: float = 3.0,
+    title_seconds: float = 0.0,
+    model: str = "default",
 ) -> None:
     """Print the difference."""
     folder.mkdir(parents=True, exist_ok=True)
     both_ways, colored = str(folder / "both-ways.mkv"), folder / "both-ways-color.mkv"
-    graph = "scale=-2:360,format=gray,format=yuv420p,split[a][b];[b]reverse[c];[a][c]concat"
+    title = (
+        f"tpad=stop_mode=clone:stop_duration={title_seconds},"
+        f"trim=start={seconds},setpts=PTS-STARTPTS,"
+        "drawbox=t=fill:color=black,drawbox=x=iw/4:y=ih/3:w=iw/2:h=ih/9:t=fill:color=white,"
+        "drawbox=x=iw/3:y=ih/2:w=iw/3:h=ih/9:t=fill:color=white"
+    )
+    graph = (
+        "scale=-2:360,format=gray,format=yuv420p,split=3[a][b][c];"
+        f"[b]{title}[title];[c]reverse[back];[a][title][back]concat=n=3"
+    )
     cut_out = ("-ss", str(start), "-t", str(seconds), "-i", str(film))
     lossless = ("-an", "-filter_complex", graph, "-c:v", "ffv1", both_ways)
     subprocess.run([get_ffmpeg_exe(), "-y", "-v", "error", *cut_out, *lossless], check=True)
@@ -39,7 +55,7 @@ def main(
     sampling = Sampling(found.width, found.height, frame_rate=found.frame_rate)
     pictures = read_pictures(found, sampling, Coding(matrix=found.coding.matrix))
     chroma = np.stack([planes for _, planes in pictures]).astype(int)  # (N, 2, H / 2, W / 2)
-    count = len(chroma) // 2
+    count = (len(chroma) - round(title_seconds * found.frame_rate)) // 2
     differences = np.abs(chroma[:count] - chroma[::-1][:count]).mean(axis=(1, 2, 3))
     print(f"{count} frames come back with chroma that is off by {differences.mean():.2f} codes,")
     print(f"at the end by {differences[0]:.2f};", end=" ")

@@ -19,6 +19,7 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 
 from filmcolorizer_cli import __version__
+from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.encoding import (
     CODECS,
     HARDWARE,
@@ -403,7 +404,7 @@ def _plan(found: Survey, times: Timeline, options: ColorizeOptions) -> list[Segm
     # What is carried from one segment to the next is the same as without a border between them.
     step = CHUNK_FRAMES if options.temporal else None
     usual_frames = max(round(SEGMENT_SECONDS * rate), 1)
-    return plan_segments(frames, usual_frames, found.cut_numbers(times), step=step)
+    return plan_segments(frames, usual_frames, found.edits(times), step=step)
 
 
 @dataclass(frozen=True)
@@ -433,14 +434,9 @@ class _Job:
         return self.source.film
 
     @cached_property
-    def cuts(self) -> list[int]:
-        """As `Survey.cut_numbers` gives them."""
-        return self.survey.cut_numbers(self.times)
-
-    @cached_property
-    def dissolves(self) -> list[tuple[int, int]]:
-        """As `Survey.dissolve_numbers` gives them."""
-        return self.survey.dissolve_numbers(self.times)
+    def edits(self) -> Edits:
+        """As `Survey.edits` gives them."""
+        return self.survey.edits(self.times)
 
     @property
     def field_order(self) -> FieldOrder:
@@ -712,8 +708,7 @@ def _paint(
         vividness=job.options.vividness,
         batch_size=job.batch_size,
         propagator=propagator,
-        cuts=job.cuts,
-        dissolves=job.dissolves,
+        edits=job.edits,
         first_frame=first_frame,
     )
 
@@ -729,8 +724,6 @@ def _keep_or_paint(
     for keeps, run in groupby(numbered, key=lambda frame: job.is_colored(frame[0])):
         if keeps:
             yield from (picture for _, picture in run)
-            if propagator is not None:
-                propagator.begin_shot()
         else:
             first = next(run)
             lumas = (luma for _, (luma, _) in chain((first,), run))

@@ -144,7 +144,7 @@ def evaluate_film(
 ) -> Iterator[int | FilmEvaluation]:
     """Colorize a colour film's own luma as `colorize` does, and compare the colours with its own.
 
-    The picture inside the film's bars is compared, shot by shot: nothing is carried across a cut.
+    The picture inside the film's bars is compared, shot by shot.
     Both versions have chroma of half the size of their luma. Of the frames only the last one is
     kept, besides those that the colorizer looks at together.
 
@@ -172,10 +172,10 @@ def evaluate_film(
     rows: list[dict[str, float]] = []
     shots: list[ShotEvaluation] = []
     total = _Sums()
+    propagator = Propagator() if options.temporal else None
     with closing(_read(film, found, sampling)) as pictures:
         for shot in _split(pictures, found, sampling.frame_rate):
             begin, meter = _seconds(sampling, len(rows)), _ShotMeter(film.coding.matrix)
-            propagator = Propagator() if options.temporal else None
             first = len(rows)
             for painted in _colorize(
                 shot, first, film, found, sampling, network, device, propagator
@@ -303,7 +303,7 @@ def _split(
     pictures: Iterator[Picture], found: Survey, frame_rate: Fraction
 ) -> Iterator[Iterator[Picture]]:
     """Yield the pictures of each shot; each is to be read to its end before the next."""
-    cuts = found.cut_numbers(Timeline.steady(frame_rate, 0))
+    cuts = found.edits(Timeline.steady(frame_rate, 0)).cuts
     for begin, end in pairwise([0, *cuts]):
         yield islice(pictures, end - begin)
     yield pictures
@@ -344,7 +344,7 @@ def _colorize(
         pixel_aspect_ratio=film.aspect_ratio * height / width,
         coding=Coding(matrix=film.coding.matrix),
         propagator=propagator,
-        dissolves=found.dissolve_numbers(Timeline.steady(sampling.frame_rate, 0)),
+        edits=found.edits(Timeline.steady(sampling.frame_rate, 0)),
         first_frame=first_frame,
     )
     for luma, chroma in colored:

@@ -21,6 +21,7 @@ from filmcolorizer_cli.color import (
     luma_from_codes,
     resize,
 )
+from filmcolorizer_cli.edits import ONE_SHOT, Edits
 from filmcolorizer_cli.networks import FilmConfig, Network, autocast
 from filmcolorizer_cli.processors import count_processors
 from filmcolorizer_cli.propagation import MAX_GAP, Propagator
@@ -96,8 +97,7 @@ def colorize_frames(
     vividness: float = 1.0,
     batch_size: BatchSize | None = None,
     propagator: Propagator | None = None,
-    cuts: Collection[int] = (),
-    dissolves: Sequence[tuple[int, int]] = (),
+    edits: Edits = ONE_SHOT,
     first_frame: int = 0,
 ) -> Iterator[tuple[DeepPlane, DeepPlane]]:
     """Give each luma plane its chroma.
@@ -112,8 +112,8 @@ def colorize_frames(
         vividness: what the saturation is multiplied by.
         propagator: carries colours from frame to frame, and from what it carried before on to these
             frames; without one each frame is looked at alone.
-        cuts: the numbers of frames that begin a shot, to which no colours are carried.
-        dissolves: the numbers of the first frames in dissolves, and of those behind them.
+        edits: where shots begin, which no colours are carried into, but for those that go on with
+            an earlier one; and where they dissolve into each other.
         first_frame: the first one's number. Colours are found for some frames together, up to
             multiples of ``CHUNK_FRAMES``, so that they do not depend on where a film is divided.
 
@@ -123,7 +123,7 @@ def colorize_frames(
     eye = _Eye(network, device, batch_size or BatchSize())
     most_frames = BATCH_SIZE if propagator is None else CHUNK_FRAMES
     upsampler: Upsampler | None = None
-    borders = {*cuts, *(chain.from_iterable(dissolves) if propagator else ())}
+    borders = {*edits.cuts, *(chain.from_iterable(edits.dissolves) if propagator else ())}
     for number, chunk in _chunks(lumas, borders, most_frames, first_frame):
         height, width = chunk[0].shape
         shown = area or PixelArea(0, 0, width, height)
@@ -133,9 +133,9 @@ def colorize_frames(
         if propagator is None:
             found: Iterable[Floats] = eye.see(views, aspect_ratio)
         else:
-            if number in cuts:
-                propagator.begin_shot()
-            is_dissolve = any(begin <= number < end for begin, end in dissolves)
+            if number in edits.cuts:
+                propagator.begin_shot(number, edits)
+            is_dissolve = any(begin <= number < end for begin, end in edits.dissolves)
             found = _carry(propagator, eye, views, aspect_ratio, is_dissolve)
         for luma, view, chroma in zip(chunk, views, found, strict=True):
             painted = view.paint(chroma, vividness, upsampler)

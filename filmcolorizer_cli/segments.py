@@ -5,19 +5,20 @@ from __future__ import annotations
 import errno
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
+from filmcolorizer_cli.edits import ONE_SHOT, Edits
 from filmcolorizer_cli.errors import FilmColorizerError
 from filmcolorizer_cli.files import cannot_write, check_folder, followed, replacing
 from filmcolorizer_cli.video import count_pictures
 
 _FORMAT_NAME = "filmcolorizer-parts/"
-_FORMAT = f"{_FORMAT_NAME}7"
+_FORMAT = f"{_FORMAT_NAME}8"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
@@ -49,26 +50,33 @@ class Segment:
 
 
 def plan_segments(
-    frames: int, usual_frames: int, cuts: Sequence[int] = (), *, step: int | None = None
+    frames: int, usual_frames: int, edits: Edits = ONE_SHOT, *, step: int | None = None
 ) -> list[Segment]:
     """Divide a film into segments that begin with shots, where shots begin near.
+
+    Best with those that nothing is carried into, so that several can be rendered at once.
 
     Args:
         frames: about how many the film has; the last segment goes to its end, whatever they are.
         usual_frames: in a segment that no cut is near the end of.
-        cuts: the numbers of frames that shots begin with, ascending.
+        edits: where its shots begin, and which of them may go on with earlier ones.
         step: segments that begin amid a shot begin with a multiple of so many frames, and go on
             with the colours of the one before; None where each stands alone.
     """
+
+    def goes_on(start: int) -> bool:
+        return step is not None and (start not in shots or edits.is_carried_into(start))
+
+    shots = {0, *edits.cuts}
     starts = [0]
     slack = int(NEAR * usual_frames)
     while (border := _border(starts[-1], usual_frames, step)) < frames:
-        near = [cut for cut in cuts if abs(cut - border) <= slack and cut < frames]
-        starts.append(min(near, key=lambda cut: abs(cut - border), default=border))
+        near = [cut for cut in edits.cuts if abs(cut - border) <= slack and cut < frames]
+        alone = [cut for cut in near if not goes_on(cut)]
+        starts.append(min(alone or near, key=lambda cut: abs(cut - border), default=border))
     planned = [after - start for start, after in pairwise(starts)]
-    shots = {0, *cuts}
     return [
-        Segment(start, length, goes_on=step is not None and start not in shots)
+        Segment(start, length, goes_on(start))
         for start, length in zip(starts, [*planned, None], strict=True)
     ]
 

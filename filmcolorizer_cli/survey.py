@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from filmcolorizer_cli.dissolves import Dissolves
+from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.frames import (
     Bursts,
     Sampling,
@@ -145,6 +146,8 @@ class Survey:
         cuts: where shots begin, in seconds from the first frame, ascending; 0 is not among them.
         dissolves: begins and ends, in seconds, known to a sixth of one, of what leads from one
             picture to another without a cut, ascending.
+        returns: where shots begin, in seconds, that may go on with what an earlier one ended with,
+            and where that one does, ascending.
         colored: begins and ends, in seconds, of whole shots that are in colour already, ascending;
             those that follow each other are one.
         area: the picture without black bars at its sides.
@@ -155,6 +158,7 @@ class Survey:
     seconds: float
     cuts: tuple[float, ...]
     dissolves: Spans
+    returns: Spans
     colored: Spans
     area: PixelArea
     field_order: FieldOrder
@@ -162,22 +166,28 @@ class Survey:
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Survey:
         """What `dataclasses.asdict` and JSON made of one."""
+        dissolves, returns, colored = (
+            tuple((first, second) for first, second in plain[name])
+            for name in ("dissolves", "returns", "colored")
+        )
         return cls(
             plain["seconds"],
             tuple(plain["cuts"]),
-            tuple((begin, end) for begin, end in plain["dissolves"]),
-            tuple((begin, end) for begin, end in plain["colored"]),
+            dissolves,
+            returns,
+            colored,
             PixelArea(**plain["area"]),
             plain["field_order"],
         )
 
-    def cut_numbers(self, times: Timeline) -> list[int]:
-        """The numbers of the frames, of those shown at these times, that shots begin with."""
-        return [times.number_at(cut) for cut in self.cuts]
-
-    def dissolve_numbers(self, times: Timeline) -> list[tuple[int, int]]:
-        """The numbers of the first frames in dissolves, and of those behind them."""
-        return [(times.number_at(begin), times.number_at(end)) for begin, end in self.dissolves]
+    def edits(self, times: Timeline) -> Edits:
+        """In numbers of the frames that are shown at these times."""
+        at = times.number_at
+        return Edits(
+            cuts=[at(cut) for cut in self.cuts],
+            dissolves=[(at(begin), at(end)) for begin, end in self.dissolves],
+            returns={at(begin): at(earlier) for begin, earlier in self.returns},
+        )
 
 
 def survey(
@@ -255,8 +265,13 @@ def _look(
                     dissolves.add(frame[..., 0])
                 count += 1
         seconds = float(count / sampling.frame_rate)
+
+        def at(number: int) -> float:
+            return float(number / sampling.frame_rate)
+
         begins = shots.begins(read_ticks(files[0]))
-        cuts = [float(number / sampling.frame_rate) for number in begins]
+        returns = shots.returns(begins).items()
+        cuts = [at(begin) for begin in begins]
         rows, columns = read_strips(film, bursts)
         fields = read_fields(files[1])
         if _begins_before(fields, film):
@@ -265,6 +280,7 @@ def _look(
             seconds=seconds,
             cuts=tuple(cuts),
             dissolves=dissolves.spans(),
+            returns=tuple((at(begin), at(earlier)) for begin, earlier in returns),
             colored=_colored(tinge, [0.0, *cuts, seconds]),
             area=find_area(rows, columns),
             field_order=find_field_order(fields, bursts.every_seconds),

@@ -375,6 +375,20 @@ def dissolving_film(clip_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def returning_film(clip_folder: Path) -> Path:
+    """The first shot of the sample film with a second of its second one amid it: 3 s, 160x120.
+
+    ffmpeg -i SAMPLE -filter_complex ... PATH
+    """
+    path = clip_folder / "returning.mp4"
+    cuts = [f"trim=start_frame={n}:end_frame={n + 24},setpts=PTS-STARTPTS" for n in (0, 48, 24)]
+    graph = ";".join(f"[0]{cut}[{part}]" for cut, part in zip(cuts, "abc", strict=True))
+    graph += ";[a][b][c]concat=n=3,scale=160:120,format=yuv420p"
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-filter_complex", graph, *X264, "-crf", 16, path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def color_film(clip_folder: Path) -> Path:
     """The sample film in colour, its darks blue and its lights orange: 96x72, 6 s, 24 fps, AAC.
 

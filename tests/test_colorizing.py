@@ -22,6 +22,7 @@ from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.networks import Network, build
+from filmcolorizer_cli.shots import Shots
 from filmcolorizer_cli.video import PLAIN, Film, probe
 from filmcolorizer_cli.weights import find_model, load
 from tests.conftest import (
@@ -218,6 +219,7 @@ def test_colorize_that_is_stopped_early_leaves_nothing(plain_clip: Path, tmp_pat
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     """A segment is half a second, so the numbered clip of four seconds has eight of twelve."""
     shorten_segments(monkeypatch)
+    let_shots_stand_alone(monkeypatch)
 
 
 def shorten_segments(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,6 +227,11 @@ def shorten_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "NEAR", 0)  # wherever shots begin
     for module in (colorizing, painting):
         monkeypatch.setattr(module, "CHUNK_FRAMES", 12)
+
+
+def let_shots_stand_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pictures of bars look alike; were they to go on with each other, workers would wait."""
+    monkeypatch.setattr(Shots, "returns", lambda shots, begins: {})
 
 
 def decoded(path: Path) -> list[bytes]:
@@ -247,6 +254,7 @@ def frames_of_the_whole(
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         shorten_segments(patch)
+        let_shots_stand_alone(patch)
         frames = list(run_colorize(probe(numbered_clip), folder / "whole.mp4"))
     assert frames == list(range(1, 97))
     assert files_in(folder) == ["whole.mp4"]
@@ -511,6 +519,29 @@ def test_colorize_by_several_workers_keeps_what_is_done_when_it_is_stopped(
     first, *_ = run_colorize(probe(numbered_clip), target)
     assert first >= 36
     assert decoded(target) == whole
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_colorize_goes_on_with_an_earlier_shot_across_segments(
+    workers: int, returning_film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a rendering that was interrupted between the two."""
+    shorten_segments(monkeypatch)
+    film, target = probe(returning_film), tmp_path / "color.mp4"
+    lossless = Encoding(crf=0, preset="ultrafast")
+    frames = run_colorize(film, target, workers=workers, encoding=lossless)
+    for _ in range(40):
+        next(frames)
+    frames.close()
+    *_, last = run_colorize(film, target, workers=workers, encoding=lossless)
+    assert last == 72
+    monkeypatch.setattr(colorizing, "SEGMENT_SECONDS", 100)
+    list(run_colorize(film, tmp_path / "piece.mp4", encoding=lossless))
+    assert decoded(target) == decoded(tmp_path / "piece.mp4")
+    let_shots_stand_alone(monkeypatch)
+    list(run_colorize(film, tmp_path / "alone.mp4", encoding=lossless))
+    pieces, alone = decoded(target), decoded(tmp_path / "alone.mp4")
+    assert [one == other for one, other in zip(pieces, alone, strict=True)].count(False) == 24
 
 
 def test_colorize_joins_no_segments_of_other_encoders(

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
 from filmcolorizer_cli import painting
+from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, Network, build, for_inference
@@ -258,7 +259,7 @@ def test_colorize_frames_begins_anew_at_a_cut(lumas: list[np.ndarray]) -> None:
     """The frame behind a cut has the colours that it has alone."""
     cut = 7
     network = vivid_network()
-    found = list(colorize_frames(lumas, network, CPU, propagator=Propagator(), cuts={cut}))
+    found = list(colorize_frames(lumas, network, CPU, propagator=Propagator(), edits=Edits([cut])))
     alone = next(iter(colorize_frames(lumas[cut:], network, CPU, propagator=Propagator())))
     np.testing.assert_array_equal(found[cut][1], alone[1])
 
@@ -275,8 +276,8 @@ def test_colorize_frames_leaves_nothing_of_what_a_dissolve_led_from(
         for one, other, share in zip(lumas, after, shares, strict=True)
     ]
     told, not_told = (
-        [p[1] for p in colorized(mixed, network, propagator=Propagator(), dissolves=dissolves)]
-        for dissolves in ([(begin, end)], [])
+        [p[1] for p in colorized(mixed, network, propagator=Propagator(), edits=edits)]
+        for edits in (Edits(dissolves=[(begin, end)]), Edits())
     )
     alone = [p[1] for p in colorized(after[end - 1 :], network, propagator=Propagator())]
     np.testing.assert_array_equal(told[end - 1], alone[0])
@@ -284,19 +285,28 @@ def test_colorize_frames_leaves_nothing_of_what_a_dissolve_led_from(
     assert np.any(not_told[end - 1] != alone[0])
 
 
-@pytest.mark.parametrize("dissolves", [[], [(15, 30)]], ids=["steady", "dissolve"])
+@pytest.mark.parametrize(
+    "edits",
+    [
+        Edits(),
+        Edits(dissolves=[(15, 30)]),
+        Edits(cuts=[12, 24], returns={24: 0}),
+        Edits(cuts=[12, 30], returns={30: 0}),
+    ],
+    ids=["steady", "dissolve", "return", "return later"],
+)
 def test_colorize_frames_of_a_long_shot_is_the_same_in_pieces(
-    dissolves: list[tuple[int, int]], lumas: list[np.ndarray]
+    edits: Edits, lumas: list[np.ndarray]
 ) -> None:
     network, propagator = vivid_network(), Propagator()
-    whole = colorized(lumas, network, propagator=Propagator(), dissolves=dissolves)
+    whole = colorized(lumas, network, propagator=Propagator(), edits=edits)
     begin, rest = lumas[:CHUNK_FRAMES], lumas[CHUNK_FRAMES:]
-    pieces = colorized(begin, network, propagator=propagator, dissolves=dissolves)
+    pieces = colorized(begin, network, propagator=propagator, edits=edits)
     pieces += colorized(
         rest,
         network,
         propagator=Propagator.of(propagator.planes()),
-        dissolves=dissolves,
+        edits=edits,
         first_frame=CHUNK_FRAMES,
     )
     for (_, one), (_, other) in zip(whole, pieces, strict=True):

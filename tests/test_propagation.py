@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import Sampling
 from filmcolorizer_cli.pictures import read_rgb
@@ -185,17 +186,17 @@ def test_carry_begins_anew_in_a_dissolve(picture: tuple[np.ndarray, np.ndarray])
     luma, chroma = (window(plane, 0) for plane in picture)
     propagator = Propagator()
     carried([luma] * MAX_GAP, [chroma] * MAX_GAP, propagator)
-    last = propagator.colors
+    last = propagator.known
     assert last is not None
     found, looked_at = carried([luma] * MAX_GAP, [-chroma] * MAX_GAP, propagator, dissolves=True)
     assert looked_at == [MAX_GAP - 1]
     shares = (np.arange(MAX_GAP) + 1) / MAX_GAP
     for share, there in zip(shares, found, strict=True):
         np.testing.assert_allclose(there, chroma * (1 - 2 * share), atol=2e-3)
-    assert propagator.colors is not None
-    assert propagator.colors.age.max() < last.age.max()
+    assert propagator.known is not None
+    assert propagator.known.colors.age.max() < last.colors.age.max()
     carried([luma], [-chroma], propagator)
-    np.testing.assert_allclose(propagator.colors.chroma, -chroma, atol=1e-6)
+    np.testing.assert_allclose(propagator.known.colors.chroma, -chroma, atol=1e-6)
 
 
 def test_carry_looks_anew_at_what_the_motion_does_not_explain() -> None:
@@ -250,13 +251,91 @@ def test_nothing_is_remembered_beyond_a_shot(picture: tuple[np.ndarray, np.ndarr
     propagator, alone = Propagator(), Propagator()
     for first in range(0, half, MAX_GAP):
         carried(lumas[first : min(first + MAX_GAP, half)], seen[first:half], propagator)
-    propagator.begin_shot()
+    propagator.begin_shot(half)
     for first in range(half, len(lumas), MAX_GAP):
         part = slice(first, first + MAX_GAP)
         darker = [chroma - np.float32(0.05) for chroma in seen[part]]
         found, _ = carried(lumas[part], darker, propagator)
         expected, _ = carried(lumas[part], darker, alone)
         np.testing.assert_array_equal(found, expected)
+
+
+def begun_again(
+    shots: Sequence[tuple[np.ndarray, np.ndarray]], goes_on_with: int | None
+) -> np.ndarray:
+    """The chroma of the last one of some shots of a frame each, given as luma and chroma."""
+    propagator, last = Propagator(), len(shots) - 1
+    edits = Edits(returns={} if goes_on_with is None else {last: goes_on_with})
+    for number, (luma, seen) in enumerate(shots):
+        if number:
+            propagator.begin_shot(number, edits)
+        [found], _ = carried([luma], [seen], propagator)
+        if number < last:
+            propagator = Propagator.of(propagator.planes())
+    return found
+
+
+def test_a_shot_goes_on_with_the_colours_of_an_earlier_one(
+    picture: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """A little later than that one ended, and in other light, which changes what is seen."""
+    first, later = ((window(picture[0], n), window(picture[1], n)) for n in (0, 3))
+    cast = later[1] + np.float32(0.1)
+    darker = (later[0] * 0.8).astype(np.uint8)
+    other = np.ascontiguousarray(first[0][::-1, ::-1]), -first[1]
+    shots = [first, other, (darker, cast)]
+    inside = (slice(8, -8), slice(8, -8))
+    error = np.abs(begun_again(shots, 0) - later[1])[inside].mean()
+    assert error < 0.2 * np.abs(cast - later[1]).mean()
+    np.testing.assert_array_equal(begun_again(shots, None), cast)
+
+
+@pytest.mark.parametrize("light", [1.0, 0.1])
+def test_a_shot_goes_on_with_none_that_ended_otherwise(
+    light: float, picture: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Also in the dark, where all looks about the same."""
+    luma, seen = window(picture[0], 0), window(picture[1], 0)
+    other = np.ascontiguousarray(luma[::-1, ::-1])
+    dim, dim_other = ((16 + plane * light).clip(0, 255).astype(np.uint8) for plane in (luma, other))
+    np.testing.assert_array_equal(begun_again([(dim, -seen), (dim_other, seen)], 0), seen)
+    assert np.abs(begun_again([(dim, -seen), (dim, seen)], 0) - seen).mean() > 0.05
+
+
+def test_a_shot_that_goes_on_remembers_what_the_earlier_one_did(
+    picture: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """As where the camera pans back behind a title."""
+    lumas, seen = map(there_and_back, picture)
+    half, title = len(lumas) // 2, np.zeros((HEIGHT, WIDTH), np.uint8)
+    propagator, edits = Propagator(), Edits(returns={half + 1: 0})
+    there: list[np.ndarray] = []
+    for first in range(0, half, MAX_GAP):
+        part = slice(first, min(first + MAX_GAP, half))
+        there += carried(lumas[part], seen[part], propagator)[0]
+    propagator.begin_shot(half, edits)
+    carried([title], [np.zeros_like(seen[0])], propagator)
+    propagator.begin_shot(half + 1, edits)
+    cast = np.float32(0.05)
+    for first in range(half, len(lumas), MAX_GAP):
+        part = slice(first, first + MAX_GAP)
+        found = carried(lumas[part], [c + cast for c in seen[part]], propagator)[0]
+    assert np.abs(found[-1] - there[0]).mean() < 0.4 * cast
+
+
+def test_propagator_keeps_only_what_a_shot_goes_on_with(
+    picture: tuple[np.ndarray, np.ndarray],
+) -> None:
+    luma, seen = window(picture[0], 0), window(picture[1], 0)
+    propagator = Propagator()
+    edits = Edits(returns={3: 1, 4: 1, 5: 0})
+    kept = []
+    for number in range(7):
+        if number:
+            propagator.begin_shot(number, edits)
+        kept.append(len(set(propagator.planes().get("begin", np.zeros(0)).tolist())))
+        carried([luma], [seen], propagator)
+    assert kept == [0, 1, 2, 2, 2, 1, 0]
 
 
 def test_saturation_does_not_pump(picture: tuple[np.ndarray, np.ndarray]) -> None:
@@ -300,7 +379,7 @@ def test_propagator_goes_on_from_its_planes(picture: tuple[np.ndarray, np.ndarra
 
 def test_propagator_of_no_planes_begins_a_shot() -> None:
     assert Propagator().planes() == {}
-    assert Propagator.of({}).colors is None
+    assert Propagator.of({}).known is None
 
 
 @pytest.mark.parametrize("shape", ["field", "spots"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import FilmColorizerError
 from filmcolorizer_cli.segments import (
     Parts,
@@ -56,12 +57,30 @@ def opened(
 def test_plan_segments_begins_them_with_shots_and_leaves_the_last_one_open(
     frames: int, cuts: tuple[int, ...], starts: list[int]
 ) -> None:
-    *others, last = plan_segments(frames, 10, cuts)
+    *others, last = plan_segments(frames, 10, Edits(cuts))
     ends = [*starts[1:], None]
     assert others == [
         Segment(start, end - start) for start, end in zip(starts, ends, strict=True) if end
     ]
     assert last == Segment(starts[-1], None)
+
+
+def test_plan_segments_goes_on_where_a_shot_does_with_one_of_an_earlier_segment() -> None:
+    edits = Edits(cuts=[4, 10, 15, 20], returns={20: 4})
+    assert plan_segments(30, 10, edits, step=5) == [
+        Segment(0, 10),
+        Segment(10, 10, goes_on=True),  # as it is between the two
+        Segment(20, None, goes_on=True),
+    ]
+    alone = [Segment(0, 10), Segment(10, 10), Segment(20, None)]
+    assert plan_segments(30, 10, edits) == alone
+    assert plan_segments(30, 10, Edits(cuts=[10, 20], returns={15: 10}), step=5) == alone
+
+
+def test_plan_segments_begins_them_best_where_nothing_is_carried_into() -> None:
+    edits = Edits(cuts=[6, 8, 11], returns={11: 6})
+    assert plan_segments(15, 10, edits, step=5)[1] == Segment(6, None)
+    assert plan_segments(15, 10, edits)[1] == Segment(11, None)
 
 
 def test_parts_remember_what_is_done(target: Path, plain_clip: Path) -> None:
@@ -88,7 +107,7 @@ def test_parts_keep_the_colours_that_the_next_segment_needs_and_no_others(
     target: Path, plain_clip: Path
 ) -> None:
     parts = Parts(target, BEGUN_WITH)
-    parts.begin(plan_segments(40, 10, [20], step=10), {})
+    parts.begin(plan_segments(40, 10, Edits([20]), step=10), {})
     first, second, third, _ = parts.segments  # the third begins with a shot
     assert [*map(parts.leaves_colors, parts.segments)] == [True, False, True, False]
     for segment in (first, third, second):

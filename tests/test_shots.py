@@ -8,7 +8,7 @@ import pytest
 
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import Sampling, read_luma
-from filmcolorizer_cli.shots import Shots
+from filmcolorizer_cli.shots import MAX_SHOTS_BACK, Shots
 from filmcolorizer_cli.survey import HEIGHT, WIDTH
 from filmcolorizer_cli.video import Plane, probe
 from tests.conftest import BUNNY_CUTS, SAMPLE_FRAMES
@@ -173,3 +173,42 @@ def test_flashes_finds_none_in_cut_film(sample: list[Plane], bunny: Path) -> Non
 @pytest.mark.parametrize("name", ["dance-twirl", "parkour", "soapbox"])
 def test_flashes_finds_none_in_fast_movement(name: str, shared_data: Path) -> None:
     assert spans(frames_of(shared_data / "davis" / f"{name}.mp4")) == []
+
+
+def returns(frames: list[Plane], begins: list[int]) -> dict[int, int]:
+    shots = Shots(24.0)
+    for frame in frames:
+        shots.add(frame)
+    assert shots.begins([]) == begins
+    return shots.returns(begins)
+
+
+@pytest.mark.parametrize("contrast", [1.0, 0.3])
+def test_returns_finds_what_a_shot_goes_on_with(contrast: float, sample: list[Plane]) -> None:
+    """Behind another one, or behind two; a splice leaves out what is between."""
+    frames = [(16 + (frame - 16.0) * contrast).astype(np.uint8) for frame in sample]
+    one, other, third = frames[:48], frames[48:96], frames[96:]
+    assert returns(frames, [48, 96]) == {}
+    by_turns = [*one[:24], *other[:24], *one[24:], *other[24:], *third]
+    assert returns(by_turns, [24, 48, 72, 96]) == {48: 0, 72: 24}
+    assert returns([*one[:24], *other, *third, *one[24:]], [24, 72, 120]) == {120: 0}
+
+
+def test_returns_goes_by_the_shots_ends(sample: list[Plane]) -> None:
+    """What it showed once, but no more in the end, is nothing to go on with."""
+    one, other, third = sample[:48], sample[48:96], sample[96:]
+    shots = Shots(24.0)
+    for frame in [*one[:24], *other, *third, *one[24:]]:
+        shots.add(frame)
+    assert shots.returns([72, 120]) == {}  # as if it dissolved at 24
+    assert shots.returns([24, 120]) == {120: 0}
+
+
+def test_returns_looks_so_many_shots_back(sample: list[Plane]) -> None:
+    one, others = sample[:8], [sample[56], sample[120]]
+    for between, expected in ((MAX_SHOTS_BACK - 1, 0), (MAX_SHOTS_BACK, None)):
+        frames = list(one)
+        for number in range(between):
+            frames += [np.roll(others[number % 2], 11 * number, axis=1)] * 8
+        begins = [*range(8, len(frames) + 1, 8)]
+        assert returns([*frames, *one], begins).get(begins[-1]) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from dataclasses import asdict
 from fractions import Fraction
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.survey import (
@@ -20,6 +22,7 @@ from filmcolorizer_cli.survey import (
     find_field_order,
     survey,
 )
+from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import probe
 from tests.conftest import (
     BUNNY_CUTS,
@@ -121,6 +124,21 @@ def test_survey_finds_a_dissolve(dissolving_film: Path) -> None:
 def test_survey_finds_no_dissolve_in_cut_film(bunny: Path) -> None:
     assert surveyed(SAMPLE_FILM).dissolves == ()
     assert surveyed(bunny).dissolves == ()
+
+
+def test_survey_finds_a_shot_that_goes_on_with_an_earlier_one(returning_film: Path) -> None:
+    found = surveyed(returning_film)
+    assert (found.cuts, found.returns) == ((1.0, 2.0), ((2.0, 0.0),))
+    assert Survey.of(json.loads(json.dumps(asdict(found)))) == found
+    edits = found.edits(Timeline.steady(Fraction(25), 75))
+    assert edits == Edits([25, 50], [], {50: 0})
+    assert [edits.is_carried_into(cut) for cut in edits.cuts] == [True, True]
+
+
+def test_survey_of_films_whose_shots_are_others_finds_no_returns(bunny: Path) -> None:
+    assert surveyed(SAMPLE_FILM).returns == ()
+    # The camera comes back to the rabbit's face, and to the squirrel's.
+    assert surveyed(bunny).returns == ()
 
 
 def test_survey_counts_from_the_start_of_a_part() -> None:
