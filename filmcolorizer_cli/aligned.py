@@ -159,9 +159,10 @@ def read_aligned(
                 continue
             onto_color = _compose(np.array(segment.matrix), onto_bw)
             begin = segment.color_seconds(part.start * moments.step_seconds)
+            later = _fields_apart(color, color_fields) - segment.rate * _fields_apart(bw, bw_fields)
             sampling = Sampling(
                 *reading_size(color, size, [onto_color]),
-                start_seconds=begin + _half_frames_apart(color, segment.rate),
+                start_seconds=begin + _half_frames_apart(color, segment.rate) + later,
                 duration_seconds=len(part) * moments.step_seconds * segment.rate,
                 rate=segment.rate,
                 every=moments.every,
@@ -309,6 +310,14 @@ def _half_frames_apart(film: Film, rate: float) -> float:
     That is when the map takes them to begin, whereas a `Sampling` counts half a frame of its own.
     """
     return float((1 / film.frame_rate - Fraction(rate) / TIMELINE_FRAME_RATE) / 2)
+
+
+def _fields_apart(film: Film, fields: FieldOrder) -> float:
+    """How much earlier than a map takes it, a whole picture made of a frame's fields was taken.
+
+    It shows what the first field does, and films are lined up by what both show in the mean.
+    """
+    return 0.0 if fields == "progressive" else float(1 / film.frame_rate / 4)
 
 
 def area_affine(area: Area) -> Affine:

@@ -931,7 +931,7 @@ def preview(
         deinterlace=deinterlace,
         recolor=recolor,
     )
-    taken = previewing.preview(source, networks, options, where, frames=frames)
+    taken = previewing.preview(source, networks, options, where, frames=frames, note=console.note)
     moments = list(console.track(taken, frames, "looking at the film"))
     slides = [
         pages.Slide(

@@ -561,8 +561,8 @@ def _read_raw(
     shape: tuple[int, ...],
     coding: Coding = PLAIN,
     outputs: Sequence[Any] = (),
-    mend: str = "repair it, take a part with --start and --duration, or let `filmcolorizer colorize"
-    " --skip-damaged` go on behind what is damaged",
+    mend: str = "repair it, or take another part of it where --start and --duration can be given;"
+    " `filmcolorizer colorize --skip-damaged` goes on behind what is damaged",
 ) -> Generator[Any, None, None]:
     """Yield what a frame is made of, of this shape and of ``coding.sample_type``.
 

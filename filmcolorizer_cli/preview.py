@@ -5,7 +5,7 @@ The film is not decoded: it is sought in, some seconds here and there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,6 +15,7 @@ from PIL import Image
 
 from filmcolorizer_cli import survey as surveying
 from filmcolorizer_cli.colorizing import ColorizeOptions, in_color_already, no_picture
+from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.painting import colorize_frames
@@ -68,6 +69,7 @@ def preview(
     device: torch.device,
     *,
     frames: int,
+    note: Callable[[str], object] = lambda text: None,
 ) -> Iterator[Moment]:
     """Colorize some frames of a film, one of each equal share of it.
 
@@ -77,6 +79,7 @@ def preview(
         networks: by the names that their pictures get.
         options: which part of the film, and how it is to be colorized.
         frames: how many, where the film has so many.
+        note: is told of damage, beside which other frames are shown.
 
     Yields:
         The moments, in order.
@@ -84,7 +87,7 @@ def preview(
     Raises:
         OptionError: the film ends before the part begins, no frame begins after that, or all of it
             is in colour already.
-        VideoError: the film cannot be read.
+        VideoError: the film cannot be read anywhere.
     """
     check_part(film, options.sampling())
     start, seconds = options.start_seconds, film.duration_seconds - options.start_seconds
@@ -101,7 +104,8 @@ def preview(
     )
     ready = {name: for_inference(network, device) for name, network in networks.items()}
     is_colored, all_colored, when = False, not options.recolor, None
-    for when, shot in _shots(film, start, seconds, field_order, frames):
+    reader = _Reader(film, field_order)
+    for when, shot in _shots(reader, start, seconds, frames):
         if len(shot) > 1 and not options.recolor:  # a last frame alone does not tell
             is_colored = _is_colored(shot)
         all_colored &= is_colored
@@ -112,13 +116,42 @@ def preview(
             pictures[name] = _displayed(film, luma, chroma)
         yield Moment(when, is_colored, pictures)
     if when is None:
-        raise no_picture(film, start)
+        raise reader.damage or no_picture(film, start)
+    if reader.damage:
+        note(f"damaged places were left out: {reader.damage}")
     if all_colored:
         raise in_color_already(film)
 
 
+class _Reader:
+    """Reads a few frames here and there.
+
+    Attributes:
+        damage: the first that was met.
+    """
+
+    def __init__(self, film: Film, field_order: FieldOrder) -> None:
+        self.film, self.field_order = film, field_order
+        self.damage: VideoError | None = None
+
+    def read(self, seconds: float) -> Shot:
+        """The frame at this time and some of those after it; none where the film is damaged."""
+        every = round(TIMELINE_FRAME_RATE / surveying.FRAMES_A_SECOND)
+        sampling = Sampling(
+            start_seconds=seconds,
+            duration_seconds=float(SHOWN_FRAMES * every / TIMELINE_FRAME_RATE),
+            every=every,
+            field_order=self.field_order,
+        )
+        try:
+            return list(read_pictures(self.film, sampling, _plain_coding(self.film)))
+        except VideoError as error:
+            self.damage = self.damage or error
+            return []
+
+
 def _shots(
-    film: Film, start: float, seconds: float, field_order: FieldOrder, frames: int
+    reader: _Reader, start: float, seconds: float, frames: int
 ) -> Iterator[tuple[float, Shot]]:
     """What to show of each share of a part of a film, and when that is."""
     count = max(min(frames, int(seconds * TIMELINE_FRAME_RATE)), 1)
@@ -126,24 +159,22 @@ def _shots(
     for number in range(count):
         places = (((number + 1) * GOLDEN_RATIO + detour) % 1 for detour in DETOURS)
         times = [round(start + (number + place) * seconds / count, 2) for place in places]
-        taken = _take(film, times, before, field_order)
+        taken = _take(reader, times, before)
         if taken is not None:
             before.append(_small(taken[1]))
             yield taken
-    if not before and (only := _take(film, [start], before, field_order)) is not None:
+    if not before and (only := _take(reader, [start], before)) is not None:
         yield only  # of a part that is hardly longer than a frame
 
 
-def _take(
-    film: Film, times: list[float], before: list[Plane], field_order: FieldOrder
-) -> tuple[float, Shot] | None:
+def _take(reader: _Reader, times: list[float], before: list[Plane]) -> tuple[float, Shot] | None:
     """What to show of these times: the first with something new, else that of most contrast.
 
     None where the film's pictures have ended by then.
     """
     found = []
     for seconds in times:
-        shot = _read(film, seconds, field_order)
+        shot = reader.read(seconds)
         if not shot:
             continue
         small = _small(shot).astype(np.float32)
@@ -156,18 +187,6 @@ def _take(
         return None
     _, seconds, shot = max(found, key=lambda candidate: candidate[0])
     return seconds, shot
-
-
-def _read(film: Film, seconds: float, field_order: FieldOrder) -> Shot:
-    """The frame at this time and some of those after it."""
-    every = round(TIMELINE_FRAME_RATE / surveying.FRAMES_A_SECOND)
-    sampling = Sampling(
-        start_seconds=seconds,
-        duration_seconds=float(SHOWN_FRAMES * every / TIMELINE_FRAME_RATE),
-        every=every,
-        field_order=field_order,
-    )
-    return list(read_pictures(film, sampling, _plain_coding(film)))
 
 
 def _plain_coding(film: Film) -> Coding:

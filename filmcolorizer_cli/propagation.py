@@ -4,8 +4,8 @@ Within a shot the network looks at key frames alone. What it sees there is avera
 with what it saw in the key frames before, so that a thing keeps its colour; what comes into sight
 again is looked up in key frames that are remembered. So is what an earlier shot ended with, where
 the film goes back to it. The frames between two key frames take their colours from both, from where
-the motion comes and where it leads. In a dissolve each key frame has what is seen in it alone, and
-the frames between go over from one to the next.
+the motion comes and where it leads. In a dissolve, told or noticed, each key frame has what is seen
+in it alone, and the frames between go over from one to the next.
 
 All of it is done on small planes, numpy (H, W) and (H, W, C), in the size that chroma is predicted
 in: the fine edges come from the luma that chroma is enlarged along.
@@ -13,9 +13,9 @@ in: the fine edges come from the luma that chroma is enlarged along.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -24,6 +24,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.edits import ONE_SHOT, Edits
+from filmcolorizer_cli.trails import (
+    LOST_TRUST,
+    Motion,
+    Sight,
+    Trail,
+    goes_on,
+    has_dissolved,
+    likeness,
+    look_up,
+    places_of,
+    sights_of,
+)
 from filmcolorizer_cli.video import Floats, Plane
 
 Predict = Callable[[list[int]], Sequence[Floats]]
@@ -38,17 +50,6 @@ MAX_LOST = 0.3
 MAX_AGE = 48.0
 FIRST_AGE = 24.0
 
-# Dense inverse search (Kroeger et al. 2016) begins at small copies of the pictures and ends at one
-# half of their size, which is as fine as chroma needs.
-FINEST_SCALE = 1
-PATCH_STRIDE = 6  # of patches of 8 pixels; with 4 it takes half as long again
-# What lowers the trust in a motion to 1/e: the distance, in pixels, by which the way there and back
-# misses where it began, and the change of luma along it, in code values.
-RETURN_PIXELS = 2.0
-LUMA_CODES = 14.0
-CHANGED_CODES = 14.0  # the same from one key frame to the next, which counts less colours there
-LEVEL_RADIUS = 10  # pixels around a pixel, whose common change of luma is one of exposure
-LOST_TRUST = 0.3  # under which a pixel counts as not explained
 LEAST_TRUST = 1e-3  # so that what no key frame explains is a plain mix of both
 
 # The grid by which what comes into sight takes over how its surroundings were corrected.
@@ -75,46 +76,11 @@ LEAST_FRESH = 0.01  # of the picture, that is hardly known; under it nothing is 
 RECALL_RADIUS = 10  # pixels around a pixel
 RECALL_CHROMA = 0.08  # of difference, which lowers the trust to 1/e
 
-# Of the picture with which an earlier shot ended, what a shot that goes on with it must begin with,
-# by its motion at a usual contrast, since all of
-# two dark pictures is about the same. It was at most 0.26 of 60,000 pairs of photos, also darkened
-# and noisy ones, and at least 0.3 where a camera went on.
-MIN_SAME = 0.3
-USUAL_CONTRAST = 50.0  # standard deviation of luma, in codes
-
 MAX_GAIN = 1.33  # of chroma, for what the mean of differing colours has lost of colourfulness
 MAX_GAIN_BETWEEN = 1.1  # the same, for what two key frames lose when they are mixed
 # By which a key frame decides on the gain after ``MAX_GAP`` frames; after fewer it does by less.
 # All at once, or as much by each of many key frames in a second, saturation would pump.
 GAIN_SHARE = 0.4
-
-
-@dataclass(frozen=True)
-class Trail:
-    """Where each pixel of a frame was, or is going to be, in another one.
-
-    Attributes:
-        places: (H, W, 2), columns and rows there.
-        trust: (H, W), from 0 to 1.
-    """
-
-    places: Floats
-    trust: Floats
-
-    @classmethod
-    def still(cls, shape: tuple[int, ...]) -> Trail:
-        """That of a frame in itself."""
-        return cls(_places(shape), np.ones(shape, np.float32))
-
-    def on(self, further: Trail) -> Trail:
-        """This trail, followed by that of the frame that it leads to.
-
-        It is trusted as its least trusted step. Were the steps multiplied, nothing would be left
-        after a second under grain or of somebody who walks, whose coat would be coloured anew in
-        each key frame. The price: small misses of the way add up unseen, to a pixel or so at edges.
-        """
-        places = _look_up(further.places, self.places)
-        return Trail(places, np.minimum(self.trust, _look_up(further.trust, self.places)))
 
 
 @dataclass(frozen=True)
@@ -146,7 +112,7 @@ class Colors:
         seen: Floats,
         remembered: Sequence[Colors] = (),
         *,
-        gap: int = MAX_GAP,
+        gap: float = MAX_GAP,
     ) -> Colors:
         """Those of the next key frame.
 
@@ -158,13 +124,13 @@ class Colors:
         """
         worth = _worth(luma)
         age, correction = self._along(trail, seen)
-        likeness = _likeness(self.luma, luma, trail)
-        age *= likeness
+        same = likeness(self.luma, luma, trail)
+        age *= same
         # What comes out of the dark, as in a fade, is seen for the first time as far as it does; so
         # is what has changed altogether, as in a dissolve; what grain changes hardly is. Where the
         # motion is not trusted the surroundings tell.
-        gained = np.maximum(worth - _look_up(_worth(self.luma), trail.places), 0)
-        anew = trail.trust * (gained * likeness + worth * (1 - likeness) ** 4)
+        gained = np.maximum(worth - look_up(_worth(self.luma), trail.places), 0)
+        anew = trail.trust * (gained * same + worth * (1 - same) ** 4)
         worth_now = worth + (FIRST_AGE - 1) * anew
         fresh = 1 - np.minimum(age / (FIRST_AGE * worth), 1)
         if remembered and fresh.mean() > LEAST_FRESH:
@@ -189,34 +155,12 @@ class Colors:
 
     def _along(self, trail: Trail, seen: Floats) -> tuple[Floats, Floats]:
         """The age (H, W) of what a trail leads to, and how its chroma (H, W, 2) differs."""
-        age = _look_up(self.age, trail.places) * trail.trust
-        return age, _look_up(self.chroma, trail.places) - seen
+        age = look_up(self.age, trail.places) * trail.trust
+        return age, look_up(self.chroma, trail.places) - seen
 
     def painted(self) -> Floats:
         """The chroma (H, W, 2) to paint with: about as colourful as the network saw it."""
         return self.chroma * self.gain
-
-
-class Motion:
-    """How two frames that follow each other move.
-
-    Args:
-        before, after: their lumas (H, W), uint8.
-
-    Attributes:
-        back: the `Trail` of the later frame in the earlier one.
-        forth: that of the earlier frame in the later one.
-    """
-
-    def __init__(self, before: Plane, after: Plane) -> None:
-        search = cv2.DISOpticalFlow.create(cv2.DISOpticalFlow_PRESET_ULTRAFAST)
-        search.setFinestScale(FINEST_SCALE)
-        search.setPatchStride(PATCH_STRIDE)
-        unknown = np.zeros((*before.shape, 2), np.float32)
-        back = np.asarray(search.calc(after, before, unknown.copy()), np.float32)
-        forth = np.asarray(search.calc(before, after, unknown), np.float32)
-        self.back = _trail(after, before, back, forth)
-        self.forth = _trail(before, after, forth, back)
 
 
 @dataclass(frozen=True)
@@ -227,13 +171,15 @@ class Known:
         colors: of that key frame.
         count: how many key frames led to it.
         remembered: the colours of some of these, by the number of those that led to them.
+        sights: of earlier ones, the latest first.
     """
 
     colors: Colors
     count: int = 0
     remembered: Mapping[int, Colors] = field(default_factory=dict)
+    sights: Sequence[Sight] = ()
 
-    def next(self, colors: Colors) -> Known:
+    def next(self, colors: Colors, sights: Sequence[Sight] = ()) -> Known:
         """The same with those of the next key frame.
 
         Of too many that are remembered, the one whose neighbours are the nearest goes.
@@ -246,20 +192,19 @@ class Known:
                 for before, own, after in zip(counts, counts[1:], counts[2:], strict=False)
             }
             del remembered[min(gaps, key=lambda count: gaps[count])]
-        return Known(colors, self.count + 1, remembered)
+        return Known(colors, self.count + 1, remembered, sights)
 
     def returned(self, luma: Plane, seen: Floats) -> Known | None:
         """What is known by the first frame of a shot that goes on with this one's end.
 
         None where it shows something else.
         """
-        before, after = _contrasty(self.colors.luma), _contrasty(luma)
-        trail = Motion(before, after).back
-        if float((trail.trust * _likeness(before, after, trail)).mean()) < MIN_SAME:
+        if not goes_on(self.colors.luma, luma):
             return None
         trail = Motion(self.colors.luma, luma).back
         remembered = list(self.remembered.values())
-        return self.next(self.colors.renewed(trail, luma, seen, remembered))
+        # Nobody sees saturation jump that had another shot's between.
+        return self.next(self.colors.renewed(trail, luma, seen, remembered, gap=math.inf))
 
 
 class Propagator:
@@ -283,7 +228,7 @@ class Propagator:
             edits: which shots may go on with which; what none does is forgotten.
         """
         if self.known is not None:
-            self._shots[self._shot] = self.known
+            self._shots[self._shot] = replace(self.known, sights=())
         needed = {earlier for begin, earlier in edits.returns.items() if begin >= first_frame}
         self._shots = {shot: known for shot, known in self._shots.items() if shot in needed}
         self.known, self._shot = None, first_frame
@@ -301,7 +246,11 @@ class Propagator:
         if not known:
             return {}
         begins, counts, stacked = zip(*known, strict=True)
-        planes = {name: np.stack([vars(c)[name] for c in stacked]) for name in vars(stacked[0])}
+        planes = _stacked(stacked)
+        if self.known and self.known.sights:
+            planes |= {
+                f"sight {name}": plane for name, plane in _stacked(self.known.sights).items()
+            }
         return {
             "shot": np.array(self._shot),
             "begin": np.array(begins),
@@ -326,6 +275,9 @@ class Propagator:
             propagator._shots[begin] = Known(known.pop(count), count, known)
         propagator._shot = int(planes["shot"])
         propagator.known = propagator._shots.pop(propagator._shot, None)
+        if propagator.known and "sight luma" in planes:
+            sights = map(Sight, *(planes[f"sight {name}"] for name in Sight.__annotations__))
+            propagator.known = replace(propagator.known, sights=list(sights))
         return propagator
 
     def carry(
@@ -376,21 +328,29 @@ class Propagator:
         chroma: list[Floats] = []
         for key, seen_in_key in zip(keys, seen, strict=True):
             first = len(chroma)
-            before = self.known.colors
-            if dissolves:
-                self.known = Known(Colors.first(lumas[key], seen_in_key))
+            before, luma, trail, gap = self.known.colors, lumas[key], trails[key], key + 1 - first
+            sights = sights_of(before.luma, trail, gap, self.known.sights)
+            is_anew = dissolves or has_dissolved(sights, luma)
+            if is_anew:
+                self.known = Known(
+                    Colors.first(luma, seen_in_key), sights=() if dissolves else sights
+                )
             else:
                 remembered = list(self.known.remembered.values())
-                gap = key + 1 - first
-                colors = before.renewed(trails[key], lumas[key], seen_in_key, remembered, gap=gap)
-                self.known = self.known.next(colors)
+                colors = before.renewed(trail, luma, seen_in_key, remembered, gap=gap)
+                self.known = self.known.next(colors, sights)
             motions_between = motions[first + 1 : key + 1]
             earlier, later = before.painted(), self.known.colors.painted()
             between = _between(earlier, later, trails[first:key], motions_between)
-            if not dissolves:  # in which colours may go through grey
+            if not is_anew:  # else colours may go through grey
                 between = _as_colorful(between, earlier, later)
             chroma += [*between, later]
         return chroma
+
+
+def _stacked(parts: Sequence[Colors] | Sequence[Sight]) -> dict[str, NDArray[Any]]:
+    """The planes of several of a kind, by name."""
+    return {name: np.stack([vars(part)[name] for part in parts]) for name in vars(parts[0])}
 
 
 def _motions(first_luma: Plane, lumas: Sequence[Plane]) -> list[Motion]:
@@ -452,7 +412,7 @@ def _between(
         share = (number + 1) / (len(trails) + 1)
         weight = (back.trust + LEAST_TRUST) * (1 - share)
         weight = weight / (weight + (forth.trust + LEAST_TRUST) * share)
-        earlier, later = _look_up(first, back.places), _look_up(last, forth.places)
+        earlier, later = look_up(first, back.places), look_up(last, forth.places)
         chroma.append((later + (earlier - later) * weight[..., None]).astype(np.float32))
     return chroma[::-1]
 
@@ -463,56 +423,6 @@ def _as_colorful(mixed: Sequence[Floats], first: Floats, last: Floats) -> list[F
     lost = [s / max(_colorfulness(m), 1e-6) for s, m in zip(strengths, mixed, strict=True)]
     gains = np.clip(lost, 1.0, MAX_GAIN_BETWEEN).astype(np.float32)
     return [chroma * gain for chroma, gain in zip(mixed, gains, strict=True)]
-
-
-def _trail(luma: Plane, other: Plane, flow: Floats, flow_back: Floats) -> Trail:
-    """A flow, trusted as far as it leads back, stays inside, and shows the same thing."""
-    places = _places(luma.shape) + flow
-    miss_x, miss_y = cv2.split(flow + _look_up(flow_back, places))
-    change = _change(luma, _look_up(other.astype(np.float32), places))
-    error = (miss_x**2 + miss_y**2) / RETURN_PIXELS**2 + (change / LUMA_CODES) ** 2
-    right, bottom = luma.shape[1] - 0.5, luma.shape[0] - 0.5
-    is_inside = cv2.inRange(places, (-0.5, -0.5), (right, bottom)) > 0
-    return Trail(places, np.exp(-error) * is_inside)
-
-
-def _likeness(luma: Plane, later: Plane, trail: Trail) -> Floats:
-    """How much of what a later frame's trail leads to still looks alike, (H, W), from 0 to 1.
-
-    A dissolve changes it bit by bit, so that each step of the trail is trusted.
-    """
-    moved = _look_up(luma.astype(np.float32), trail.places)
-    return np.exp(-np.square(_change(later, moved) / CHANGED_CODES))
-
-
-def _contrasty(luma: Plane) -> Plane:
-    """A frame whose contrast is raised to a usual one, where it is less."""
-    mean, deviation = float(luma.mean()), max(float(luma.std()), 1.0)
-    gain = max(USUAL_CONTRAST / deviation, 1.0)
-    return np.asarray(np.clip((luma - mean) * gain + mean, 0, 255), np.uint8)
-
-
-def _change(luma: Plane, moved: Floats) -> Floats:
-    """How a frame's luma differs from what moved there, (H, W), in codes, but for exposure."""
-    change = luma - moved
-    side = 2 * LEVEL_RADIUS + 1
-    return np.asarray(change - cv2.blur(change, (side, side)), np.float32)
-
-
-@cache
-def _places(shape: tuple[int, ...]) -> Floats:
-    """Where each pixel is: (H, W, 2), columns and rows; not to be changed."""
-    rows, columns = np.indices(shape, np.float32)
-    places = np.stack((columns, rows), axis=2)
-    places.flags.writeable = False
-    return places
-
-
-def _look_up(planes: Floats, places: Floats) -> Floats:
-    """What planes (H, W) or (H, W, C) show at places (H, W, 2), bilinear; their edge beyond it."""
-    remap: Any = cv2.remap  # whose stubs know no maps of one part
-    shown = remap(planes, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(shown, np.float32)
 
 
 def _worth(luma: Plane) -> Floats:
@@ -565,10 +475,10 @@ def _spread(planes: Floats, weight: Floats, luma: Plane) -> tuple[Floats, Floats
         for axis in (0, 1, 2):
             grid = _blurred(grid, axis)
     # The tones' layers lie below each other, ``rows`` cells each.
-    places = (_places(luma.shape) + 0.5) / CELL_PIXELS - 0.5
+    places = (places_of(luma.shape) + 0.5) / CELL_PIXELS - 0.5
     places = np.clip(places, 0, (columns - 1, rows - 1))
     places[..., 1] += tone * rows
-    found = _look_up(grid.reshape(TONES * rows, columns, -1), places.astype(np.float32))
+    found = look_up(grid.reshape(TONES * rows, columns, -1), places.astype(np.float32))
     weights, pixels = found[..., -2], np.maximum(found[..., -1], 1e-6)
     means = found[..., :-2] / np.maximum(weights, 1e-6)[..., None]
     return np.asarray(means, np.float32), np.asarray(weights / pixels, np.float32)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from filmcolorizer_cli.encoding import Encoding, PictureWriter, even
-from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.errors import OptionError
 from filmcolorizer_cli.files import cannot_write, check_folder, followed, temporary_beside
 from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
 from filmcolorizer_cli.joining import join_film
@@ -106,7 +106,7 @@ def compare(
         for frames in _write(first, second, pictures, options, stills):
             yield frames
         if not frames:
-            raise VideoError(
+            raise OptionError(
                 f"{first.path} and {second.path} gave no pictures to compare; give an earlier"
                 " --start"
             )

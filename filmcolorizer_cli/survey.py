@@ -21,6 +21,7 @@ import numpy as np
 
 from filmcolorizer_cli.dissolves import Dissolves
 from filmcolorizer_cli.edits import Edits
+from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import (
     Bursts,
     Sampling,
@@ -296,21 +297,29 @@ def _begins_before(fields: Sequence[tuple[float, str]], film: Film) -> bool:
 def glance(film: Film, start: float, seconds: float) -> tuple[PixelArea, FieldOrder]:
     """The picture inside its bars and the order of fields, by some short looks at a part of a film.
 
+    Where it is damaged it is not looked at.
+
     Raises:
-        VideoError: the film is broken or cut short.
+        VideoError: nothing of the part can be read; of a short one, something cannot.
     """
     if seconds <= LOOKS * LOOK_SECONDS:
         found = survey(film, start_seconds=start, duration_seconds=seconds)
         return found.area, found.field_order
-    looks = [
-        survey(
-            film,
-            start_seconds=start + (number + 0.5) * seconds / LOOKS,
-            duration_seconds=LOOK_SECONDS,
-            fields_to_be=lambda found: "progressive",
-        )
-        for number in range(LOOKS)
-    ]
+    looks, damage = list[Survey](), None
+    for number in range(LOOKS):
+        try:
+            looks.append(
+                survey(
+                    film,
+                    start_seconds=start + (number + 0.5) * seconds / LOOKS,
+                    duration_seconds=LOOK_SECONDS,
+                    fields_to_be=lambda found: "progressive",
+                )
+            )
+        except VideoError as error:
+            damage = error
+    if damage and not looks:
+        raise damage
     # What is picture in one place is picture everywhere.
     left, top = min(look.area.left for look in looks), min(look.area.top for look in looks)
     right = max(look.area.left + look.area.width for look in looks)

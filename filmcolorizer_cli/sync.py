@@ -24,6 +24,7 @@ from filmcolorizer_cli.registration import (
     Rectangle,
     find_content,
     find_placement,
+    is_moved,
     place,
     split_by_picture,
     unlikeness,
@@ -35,6 +36,7 @@ SHORTEST_FILM_SECONDS = 2.0  # that can be lined up
 LEAST_CONFIDENCE = 0.5  # below which a stretch is left out rather than guessed
 SHORTEST_SURE_SECONDS = 2.0  # of all stretches together; less may be chance
 SHORTEST_REEL_SECONDS = 4.0  # that is lined up on its own
+MOST_ROUNDS = 2  # in which times are found anew at a better placement
 MOST_SEARCHES = 16  # for scenes that were moved
 SHORTEST_MOVED_SECONDS = 10.0  # that is looked for elsewhere than in the order of the film
 REEL_MARGIN_SECONDS = 2.0  # of the coloured film, by which its reels may begin elsewhere
@@ -310,8 +312,14 @@ def _align_surely(
     ]
 
 
-def _line_up_reels(bw: Signatures, color: Signatures, stretches: list[Stretch]) -> list[Stretch]:
-    """Refine the placement of stretches; where it changes, line the parts up on their own."""
+def _line_up_reels(
+    bw: Signatures, color: Signatures, stretches: list[Stretch], rounds: int = MOST_ROUNDS
+) -> list[Stretch]:
+    """Refine the placement of stretches; where it changes, line the parts up on their own.
+
+    Where something moves through the whole picture, one that is shifted a little is found a frame
+    early or late; so the times are found anew, as often as told, at a placement that has moved.
+    """
     if not stretches:
         return []
     frames = np.concatenate([np.arange(s.begin, s.end) for s in stretches])
@@ -320,7 +328,12 @@ def _line_up_reels(bw: Signatures, color: Signatures, stretches: list[Stretch]) 
     counterparts = _counterparts(bw, color, stretches, frames)
     parts = split_by_picture(bw.frames[frames], color.frames[counterparts], stretches[0].placement)
     if len(parts) == 1:
-        return [replace(stretch, placement=parts[0][1]) for stretch in stretches]
+        before, after = stretches[0].placement, parts[0][1]
+        if rounds and is_moved(before, after):
+            again = _align_surely(bw, color, after, stretches[0].rate)
+            if again:
+                return _line_up_reels(bw, color, again, rounds - 1)
+        return [replace(stretch, placement=after) for stretch in stretches]
     reels: list[Stretch] = []
     borders = [0]
     for (_, before), (first, after) in pairwise(parts):

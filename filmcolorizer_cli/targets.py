@@ -168,7 +168,7 @@ def check_pictures(
         for target in render_targets(render) if render.is_dir() else ():
             check_target(target, sources, overwrite, "--render")
     for target in targets:
-        if targets.count(target) > 1 or (target != targets[0] and targets[0] in target.parents):
+        if targets.count(target) > 1 or any(other in target.parents for other in targets):
             raise OptionError(
                 f"{target} would be written twice; name different files with -o, --preview and"
                 " --render"

@@ -29,8 +29,10 @@ from filmcolorizer_cli.color import half_size
 from filmcolorizer_cli.extracting import ExtractOptions, extract
 from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.frames import Sampling
 from filmcolorizer_cli.networks import FilmConfig, FilmNetwork
 from filmcolorizer_cli.pairs import Pairs, read_pairs
+from filmcolorizer_cli.pictures import read_rgb
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Frames, Signatures, read_signatures
 from filmcolorizer_cli.sync import constant_offset
 from filmcolorizer_cli.video import Film, probe
@@ -51,6 +53,8 @@ BT709_BARS_100 = {
 SAMPLE_FRAMES = 144  # of the sample film, at 24 fps; its three shots change at 48 and 96
 BUNNY_FRAMES = 600  # of `bunny`, at 24 fps
 BUNNY_CUTS = (41, 89, 128, 196, 205, 214, 323, 340, 416, 471, 512)  # where its shots change
+PAN_SIZE = 128, 96  # width and height of what `panned` shows
+PAN_PIXELS_A_FRAME = 2
 NUMBER_BITS = 8  # of a frame's number in the bars of a numbered clip
 NUMBERED_SIZE = (128, 32)
 # Frame N shows N in binary, lowest bit left, as bars of luma 220 and 30.
@@ -372,6 +376,24 @@ def dissolving_film(clip_folder: Path) -> Path:
     graph = f"[0]{first}[a];[0]{second}[b];[a][b]{mixed}"
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-filter_complex", graph, *X264, "-crf", 16, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def picture() -> tuple[np.ndarray, np.ndarray]:
+    """Luma (H, W), uint8, and made-up chroma (H, W, 2) of a still of the sample film."""
+    film = probe(SAMPLE_FILM)
+    still = next(iter(read_rgb(film, Sampling(320, 240, start_seconds=1.0))))
+    luma = still[..., 0]
+    columns = np.linspace(-1, 1, luma.shape[1])
+    chroma = np.stack((0.2 * np.sin(6 * columns) * np.ones(luma.shape), luma / 1000 - 0.1), axis=2)
+    return luma, chroma.astype(np.float32)
+
+
+def panned(plane: np.ndarray, number: int) -> np.ndarray:
+    """What a camera shows in a frame of this number that pans to the right over such a plane."""
+    width, height = PAN_SIZE
+    left = number * PAN_PIXELS_A_FRAME
+    return np.ascontiguousarray(plane[60 : 60 + height, left : left + width])
 
 
 @pytest.fixture(scope="session")

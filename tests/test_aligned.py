@@ -296,6 +296,25 @@ def test_read_aligned_follows_rates(frame_rate: int, numbered: Film, tmp_path: P
     assert shown(pictures) == [(n, n) for n in [*range(40), *range(60, 144)]]
 
 
+@pytest.mark.parametrize("telecined", ["bw", "color"])
+def test_read_aligned_shows_the_same_frames_of_telecined_films(
+    telecined: str, numbered: Film, tmp_path: Path
+) -> None:
+    """Where a picture was spread over the fields of two frames, and of four of ten two fields."""
+    woven = "telecine=first_field=top:pattern=23,setparams=field_mode=tff"
+    films = {"bw": numbered, "color": numbered}
+    films[telecined] = version(numbered, tmp_path / "telecined.mp4", woven)
+    fields = {f"{telecined}_fields": "top"}
+    moments, sync_map = Moments(), map_of(segment(0, 143, 0))
+    pictures = read_aligned(*films.values(), sync_map, moments, NUMBERED_SIZE, **fields)  # type: ignore[arg-type]
+    pairs = shown(list(pictures))
+    assert len(pairs) == 143
+    if telecined == "color":
+        assert pairs == [(n, n) for n in range(143)]
+    else:
+        assert max(abs(one - other) for one, other in pairs) <= 1
+
+
 def test_read_aligned_shows_the_same_part_of_the_picture(numbered: Film, tmp_path: Path) -> None:
     """Bars of either film, which lie and are as thick as in no other, are left out."""
     bw = version(numbered, tmp_path / "bw.mp4", "pad=160:64:8:16:white")

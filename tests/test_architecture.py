@@ -39,6 +39,7 @@ LIBRARIES = {
         "painting",
         "pairs",
         "propagation",
+        "trails",
         "upsampling",
     },
     "jinja2": {"pages"},

@@ -389,6 +389,8 @@ def test_sync_refuses_pictures_that_it_cannot_write(versions: tuple[Path, Path])
             f"{written} would be written twice; name different files with -o, --preview and"
             " --render"
         )
+    said = fail(*alone, "--preview", "both.png", "--render", "both.png", code=2)
+    assert said.startswith(f"{here / 'both.png' / 'bw.mp4'} would be written twice; name")
     bw = copy_here(versions[0], "d/bw.mp4")
     said = fail("sync", bw, versions[1], "--offset", "0", "--render", "d", "--overwrite")
     assert said == "d/bw.mp4 is the source itself; name another file with --render"
@@ -1706,6 +1708,9 @@ def test_compare_refuses_what_it_cannot_do(plain_clip: Path, sound_clip: Path) -
     assert fail("compare", film, other, "--other-start", "2", code=2) == (
         "sound.mp4 ends at 2.00 s, before the start at 2 s; give a smaller --other-start"
     )
+    assert fail("compare", film, other, "--start", "1.99", code=2) == (
+        "plain.mp4 and sound.mp4 gave no pictures to compare; give an earlier --start"
+    )
 
 
 def test_models_lists_the_shipped_networks() -> None:
@@ -1916,8 +1921,8 @@ def test_commands_tell_of_a_film_that_is_cut_short(vivid_weights: Path) -> None:
     Path("cut.mp4").write_bytes(data[: len(data) // 3])
     start = "cut.mp4 is damaged or cut short and could not be read beyond "
     take_a_part = (
-        "); repair it, take a part with --start and --duration, or let `filmcolorizer colorize"
-        " --skip-damaged` go on behind what is damaged"
+        "); repair it, or take another part of it where --start and --duration can be given;"
+        " `filmcolorizer colorize --skip-damaged` goes on behind what is damaged"
     )
     tell = "); repair it, or tell `filmcolorizer sync` by --offset how far the films are apart"
     for arguments, end in (
@@ -2306,6 +2311,7 @@ def test_colorize_on_a_full_disk_tells_how_much_it_needs_and_goes_on(
         monkeypatch.setattr(module, "CHUNK_FRAMES", 12)
     if when != "keeping":  # so that no file of colours is larger than a segment of noise
         monkeypatch.setattr(propagation, "MAX_REMEMBERED", 2)
+        monkeypatch.setattr(propagation, "MOST_SIGHT_FRAMES", 0)
     # 2 s of a still picture, then 2 s of noise, which takes more room.
     film = Path("film.mp4")
     still, noisy = "testsrc2=size=128x96:rate=24:duration=2,loop=-1:1,trim=end=2", "nullsrc"
@@ -2315,13 +2321,13 @@ def test_colorize_on_a_full_disk_tells_how_much_it_needs_and_goes_on(
         "[a][b]concat,format=yuv420p",
         *LOSSLESS, film,
     )  # fmt: skip
-    quality = ("--crf", "6", "--preset", "ultrafast")
+    quality = ("--crf", "2", "--preset", "ultrafast")
     quick = ("colorize", film, "--model", vivid_weights, *quality, "--device", "cpu")
     succeed(*quick, "-o", "whole.mp4")
     whole = Path("whole.mp4").stat().st_size
-    # The colours of three key frames take 120 kB; a fifth of the film is more than a still segment,
-    # and less than one of noise.
-    limit_bytes = {"keeping": 130_000, "rendering": whole // 5, "joining": whole // 2}
+    # The colours of three key frames and sights of two take 200 kB; a fifth of the film is more
+    # than a still segment, and less than one of noise.
+    limit_bytes = {"keeping": 210_000, "rendering": whole // 5, "joining": whole // 2}
     with file_size_limit(limit_bytes[when]):
         result = run(*quick, "-o", "o.mp4")
     assert (result.exit_code, result.stdout) == (1, "")

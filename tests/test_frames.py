@@ -513,8 +513,8 @@ def test_reading_a_truncated_film_tells_ffmpegs_words(read: Any, tmp_path: Path)
     assert float(told[1]) == pytest.approx(count / 25, abs=0.06)
     assert "corrupt" in message
     assert message.endswith(
-        "); repair it, take a part with --start and --duration, or let `filmcolorizer colorize"
-        " --skip-damaged` go on behind what is damaged"
+        "); repair it, or take another part of it where --start and --duration can be given;"
+        " `filmcolorizer colorize --skip-damaged` goes on behind what is damaged"
     )
 
 

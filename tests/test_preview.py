@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ import torch
 from torch import nn
 
 from filmcolorizer_cli.colorizing import ColorizeOptions
-from filmcolorizer_cli.errors import OptionError
+from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.preview import GREY, STILL_HEIGHT, STILL_WIDTH, Moment, preview
 from filmcolorizer_cli.video import probe
 from tests.conftest import (
     LOSSLESS,
     TINY,
+    X264,
     frame_number,
     graded_film,
     make_clip,
@@ -38,10 +40,12 @@ class PlainNetwork(nn.Module):
         return torch.tensor(CHROMA).view(1, 2, 1, 1).expand(batch, 2, height // 2, width // 2)
 
 
-def moments(path: Path, frames: int, **options: Any) -> list[Moment]:
+def moments(
+    path: Path, frames: int, note: Callable[[str], object] = print, **options: Any
+) -> list[Moment]:
     networks: Any = {"plain": PlainNetwork()}
     film, chosen = probe(path), ColorizeOptions(**options)
-    return list(preview(film, networks, chosen, CPU, frames=frames))
+    return list(preview(film, networks, chosen, CPU, frames=frames, note=note))
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +166,38 @@ def test_preview_shows_films_in_their_shape(tmp_path: Path) -> None:
 def test_preview_beyond_the_end(counted: Path) -> None:
     with pytest.raises(OptionError, match=r"ends at 10\.00 s, before the start at 11 s"):
         moments(counted, 1, start_seconds=11)
+
+
+@pytest.fixture
+def long_film(tmp_path: Path) -> bytearray:
+    """The bytes of an mp4 of 18 s with a key frame every half second."""
+    path, how = tmp_path / "whole.mp4", ("-g", "12", "-crf", "18", "-movflags", "+faststart")
+    run_ffmpeg("-stream_loop", 2, "-i", SAMPLE_FILM, "-an", *X264, *how, path)
+    return bytearray(path.read_bytes())
+
+
+def spoil(film: bytearray, begin: int, end: int) -> None:
+    film[begin:end] = np.random.default_rng(0).bytes(end - begin)
+
+
+def test_preview_shows_other_frames_where_a_film_is_damaged(
+    long_film: bytearray, tmp_path: Path
+) -> None:
+    film, notes, third = tmp_path / "film.mp4", list[str](), len(long_film) // 3
+    spoil(long_film, third, 2 * third)
+    film.write_bytes(long_film)
+    taken = moments(film, 9, notes.append)
+    assert 6 <= len(taken) < 9
+    assert not [moment.seconds for moment in taken if 8 < moment.seconds < 10]
+    (note,) = notes
+    assert note.startswith(f"damaged places were left out: {film} is damaged or cut short")
+
+
+def test_preview_tells_of_a_part_that_is_damaged_everywhere(
+    long_film: bytearray, tmp_path: Path
+) -> None:
+    film = tmp_path / "film.mp4"
+    spoil(long_film, len(long_film) // 6, len(long_film))
+    film.write_bytes(long_film)
+    with pytest.raises(VideoError, match="is damaged or cut short"):
+        moments(film, 4, start_seconds=4.0)

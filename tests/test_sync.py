@@ -299,6 +299,23 @@ def test_align_of_a_real_film_in_two_reels(bunny: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("left", "top"), [(10, 10), (32, 20)])
+def test_align_of_a_cropped_copy_of_a_shot_that_moves_sideways(
+    left: int, top: int, shared_data: Path, tmp_path: Path
+) -> None:
+    """There a picture that lies a little aside looks like one of a little earlier or later."""
+    film = shared_data / "old" / "a-bomb_blast_effects_part.mp4"
+    crop = f"crop=400:300:{left}:{top}"
+    bw, color = versions(tmp_path, "null", f"colorbalance=gs=.3:bs=-.3,{crop}", source=film)
+    (segment,) = align(bw, color).segments
+    assert (segment.bw_start_seconds, segment.color_start_seconds) == (0, 0)
+    assert segment.bw_end_seconds == pytest.approx(bw.duration_seconds, abs=0.04)
+    truth = ((432 / 400, 0, -left / 400), (0, 320 / 300, -top / 300))
+    error, _ = picture_errors(segment, np.array(truth), segment.area)
+    assert error < PICTURE_ERROR
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("borders", [(0, 312, 624, 960), (0, 240, 480, 720, 960)])
 def test_align_of_reels_in_reverse_order(
     borders: tuple[int, ...], shared_data: Path, tmp_path: Path

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from filmcolorizer_cli.frames import Sampling, read_luma
+from filmcolorizer_cli.trails import (
+    MOST_SIGHT_FRAMES,
+    SIGHT_DISTANCE,
+    Motion,
+    Sight,
+    Trail,
+    goes_on,
+    has_dissolved,
+    sights_of,
+)
+from filmcolorizer_cli.video import probe
+from tests.conftest import PAN_PIXELS_A_FRAME, PAN_SIZE, panned
+
+WIDTH, HEIGHT = PAN_SIZE
+
+
+def test_motion_follows_a_pan_both_ways(picture: tuple[np.ndarray, np.ndarray]) -> None:
+    luma, _ = picture
+    motion = Motion(panned(luma, 0), panned(luma, 1))
+    still = Trail.still((HEIGHT, WIDTH)).places
+    inner = slice(16, -16)
+    for trail, pixels in ((motion.back, PAN_PIXELS_A_FRAME), (motion.forth, -PAN_PIXELS_A_FRAME)):
+        moved = (trail.places - still)[inner, inner]
+        assert np.median(np.abs(moved[..., 0] - pixels)) < 0.2
+        assert np.median(np.abs(moved[..., 1])) < 0.2
+        assert np.median(trail.trust[inner, inner]) > 0.8
+
+
+def test_motion_trusts_none_between_unrelated_pictures() -> None:
+    generator = np.random.default_rng(0)
+    pictures = generator.integers(0, 256, (2, HEIGHT, WIDTH), np.uint8)
+    assert np.median(Motion(*pictures).back.trust) < 0.1
+
+
+def test_trails_join_to_the_sum_of_their_ways() -> None:
+    still = Trail.still((20, 30))
+    step = Trail(still.places + np.array([1.5, 0.25], np.float32), still.trust * np.float32(0.5))
+    surer = Trail(step.places, still.trust * np.float32(0.75))
+    both = step.on(surer)
+    inner = (slice(2, 15), slice(2, 20))
+    expected = np.broadcast_to([3.0, 0.5], (13, 18, 2))
+    # OpenCV looks pictures up at steps of a 32nd of a pixel.
+    np.testing.assert_allclose((both.places - still.places)[inner], expected, atol=1 / 32)
+    # A chain is as strong as its weakest link.
+    np.testing.assert_allclose(both.trust[inner], 0.5, atol=1e-6)
+    np.testing.assert_allclose(surer.on(step).trust[inner], 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("gap", [1, 3, 7, 24])
+def test_sights_of_keeps_some_key_frames_of_the_last_second(gap: int) -> None:
+    still = Trail.still((HEIGHT, WIDTH))
+    step = Trail(still.places + np.array([0.5, 0], np.float32), still.trust)
+    luma, sights = np.zeros((HEIGHT, WIDTH), np.uint8), list[Sight]()
+    for _ in range(80 // gap):
+        sights = sights_of(luma, step, gap, sights)
+    frames = [int(sight.frames) for sight in sights]
+    assert frames[0] == gap
+    assert frames == sorted(frames)
+    assert max(frames) <= MOST_SIGHT_FRAMES
+    assert max(frames) > MOST_SIGHT_FRAMES - gap - SIGHT_DISTANCE
+    assert len(frames) <= 2 + MOST_SIGHT_FRAMES // SIGHT_DISTANCE
+    for sight in sights:
+        way = (sight.places - still.places)[:, : WIDTH // 2, 0]
+        np.testing.assert_allclose(way, 0.5 * sight.frames / gap, atol=0.1)
+
+
+@pytest.mark.parametrize(
+    "name", ["blackswan", "camel", "car-shadow", "dance-twirl", "parkour", "soapbox"]
+)
+@pytest.mark.parametrize("speed", [1, 2])
+def test_no_movement_of_live_action_is_taken_for_a_dissolve(
+    name: str, speed: int, shared_data: Path
+) -> None:
+    film = probe(shared_data / "davis" / f"{name}.mp4")
+    lumas = list(read_luma(film, Sampling(170, 96)))[::speed]
+    for gap in (2, 5, 12):
+        sights = list[Sight]()
+        for first in range(0, len(lumas) - gap, gap):
+            trail = Motion(lumas[first], lumas[first + 1]).back
+            for number in range(first + 1, first + gap):
+                trail = Motion(lumas[number], lumas[number + 1]).back.on(trail)
+            sights = sights_of(lumas[first], trail, gap, sights)
+            assert not has_dissolved(sights, lumas[first + gap])
+
+
+@pytest.mark.parametrize("light", [1.0, 0.1])
+def test_goes_on_tells_the_same_picture_from_another_one(
+    light: float, picture: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """Also in the dark, and a little later, in other light and under grain."""
+    luma = picture[0]
+    grain = np.random.default_rng(0).normal(0, 0.5, (2, HEIGHT, WIDTH))
+    ended, begun = (
+        np.clip(16 + panned(luma, n) * share * light + grain[n // 3], 0, 255).astype(np.uint8)
+        for n, share in ((0, 1.0), (3, 0.8))
+    )
+    assert goes_on(ended, begun)
+    assert not goes_on(ended, np.ascontiguousarray(begun[::-1, ::-1]))
