@@ -39,6 +39,7 @@ MAX_REST, MAX_REST_CODES = 0.35, 25.0
 # How many shots back a shot may go on with what one ended with, and how unlike that may be. Those
 # of one camera that a glance tells had up to 0.3, other ones 0.37 or more.
 MAX_SHOTS_BACK, MAX_UNLIKENESS = 8, 0.33
+MIN_LIT = 0.1  # of the picture, that must be lit for it
 
 
 class Shots:
@@ -118,7 +119,7 @@ class Shots:
         for number, begin in enumerate(begins):
             first = self._borders[begin][1].astype(np.float32)
             back = range(max(number + 1 - MAX_SHOTS_BACK, 0), number + 1)
-            unlikeness = {shot: _unlikeness(ends[shot], first) for shot in reversed(back)}
+            unlikeness = {shot: _unlikeness_of_lit(ends[shot], first) for shot in reversed(back)}
             best = min(unlikeness, key=lambda shot: unlikeness[shot])
             if unlikeness[best] < MAX_UNLIKENESS:
                 returns[begin] = begins[best - 1] if best else 0
@@ -148,8 +149,17 @@ def _unlikeness(one: Floats, other: Floats) -> float:
     rows, columns = lit.any(axis=1), lit.any(axis=0)
     if not rows.any():
         return 0.0
-    first, second = (_details(frame[rows][:, columns]) for frame in (one, other))
-    return float(np.square(first - second).mean()) / 2
+    return _difference(one[rows][:, columns], other[rows][:, columns])
+
+
+def _unlikeness_of_lit(one: Floats, other: Floats) -> float:
+    """The same, of what is lit in either: the black around a vignette is that of all vignettes."""
+    lit = np.maximum(one, other) > BLACK_CODE
+    return _difference(one[lit], other[lit]) if lit.mean() > MIN_LIT else 1.0
+
+
+def _difference(one: Floats, other: Floats) -> float:
+    return float(np.square(_details(one) - _details(other)).mean()) / 2
 
 
 def _details(shown: Floats) -> Floats:

@@ -212,3 +212,12 @@ def test_returns_looks_so_many_shots_back(sample: list[Plane]) -> None:
             frames += [np.roll(others[number % 2], 11 * number, axis=1)] * 8
         begins = [*range(8, len(frames) + 1, 8)]
         assert returns([*frames, *one], begins).get(begins[-1]) == expected
+
+
+def test_returns_tells_vignettes_apart(sample: list[Plane]) -> None:
+    """The black around which is the same."""
+    rows, columns = np.ogrid[:HEIGHT, :WIDTH]
+    is_shown = np.hypot(rows - HEIGHT / 2, columns - WIDTH / 2) < 0.45 * HEIGHT
+    frames = [np.where(is_shown, frame, 16).astype(np.uint8) for frame in sample]
+    one, other, third = frames[:48], frames[48:96], frames[96:]
+    assert returns([*one[:24], *other, *third, *one[24:]], [24, 72, 120]) == {120: 0}

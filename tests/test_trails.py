@@ -104,3 +104,18 @@ def test_goes_on_tells_the_same_picture_from_another_one(
     )
     assert goes_on(ended, begun)
     assert not goes_on(ended, np.ascontiguousarray(begun[::-1, ::-1]))
+
+
+@pytest.mark.parametrize("light", [1.0, 0.25])
+def test_goes_on_tells_vignettes_apart(
+    light: float, picture: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """The black around which is the same."""
+    luma = picture[0]
+    rows, columns = np.ogrid[:HEIGHT, :WIDTH]
+    is_shown = np.hypot(rows - HEIGHT / 2, columns - WIDTH / 2) < 0.35 * HEIGHT
+    ended, begun = (np.where(is_shown, 6 + panned(luma, n) * light, 6) for n in (0, 2))
+    other = np.where(is_shown, 6 + panned(luma, 0)[::-1, ::-1] * light, 6)
+    frames = [frame.clip(0, 255).astype(np.uint8) for frame in (ended, begun, other)]
+    assert goes_on(*frames[:2])
+    assert not goes_on(frames[0], frames[2])
