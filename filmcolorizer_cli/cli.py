@@ -1078,6 +1078,8 @@ def doctor(
     """Look at what this machine has that the program needs, and say what is missing."""
     from filmcolorizer_cli.doctor import examine
 
+    if not folder.is_dir():
+        raise OptionError(f"{folder} is no folder that is there; name one that films can go to")
     findings = list(examine(folder))
     missing = [finding.name for finding in findings if finding.is_fatal]
     if as_json:

@@ -145,7 +145,7 @@ def _disk(folder: Path) -> Finding:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     except OSError as error:
         found = f"{folder} cannot be looked at ({error.strerror})"
-        return Finding("disk", found, "name a folder that is there", is_fatal=True)
+        return Finding("disk", found, "name a folder that is there")
     hint = None
     if not os.access(folder, os.W_OK):
         hint = "nothing may be written there; change its permissions, or write elsewhere with -o"

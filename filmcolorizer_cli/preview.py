@@ -20,7 +20,7 @@ from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.painting import colorize_frames
 from filmcolorizer_cli.pictures import picture_to_rgb
-from filmcolorizer_cli.survey import glance
+from filmcolorizer_cli.survey import PixelArea, glance
 from filmcolorizer_cli.video import (
     NEUTRAL,
     TIMELINE_FRAME_RATE,
@@ -92,7 +92,10 @@ def preview(
     check_part(film, options.sampling())
     start, seconds = options.start_seconds, film.duration_seconds - options.start_seconds
     seconds = min(seconds, options.duration_seconds or seconds)
-    area, found_order = glance(film, start, seconds)
+    try:
+        area, found_order = glance(film, start, seconds)
+    except VideoError:  # damaged; what can be read is shown all the same
+        area, found_order = PixelArea(0, 0, film.width, film.height), "progressive"
     field_order = options.field_order(found_order)
     paint = partial(
         colorize_frames,
@@ -170,7 +173,7 @@ def _shots(
 def _take(reader: _Reader, times: list[float], before: list[Plane]) -> tuple[float, Shot] | None:
     """What to show of these times: the first with something new, else that of most contrast.
 
-    None where the film's pictures have ended by then.
+    None where the film's pictures have ended by then, or are damaged.
     """
     found = []
     for seconds in times:

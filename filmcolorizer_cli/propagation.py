@@ -228,7 +228,7 @@ class Propagator:
             edits: which shots may go on with which; what none does is forgotten.
         """
         if self.known is not None:
-            self._shots[self._shot] = replace(self.known, sights=())
+            self._shots[self._shot] = replace(self.known, sights=())  # which nobody needs any more
         needed = {earlier for begin, earlier in edits.returns.items() if begin >= first_frame}
         self._shots = {shot: known for shot, known in self._shots.items() if shot in needed}
         self.known, self._shot = None, first_frame

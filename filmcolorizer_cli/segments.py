@@ -60,8 +60,9 @@ def plan_segments(
         frames: about how many the film has; the last segment goes to its end, whatever they are.
         usual_frames: in a segment that no cut is near the end of.
         edits: where its shots begin, and which of them may go on with earlier ones.
-        step: segments that begin amid a shot begin with a multiple of so many frames, and go on
-            with the colours of the one before; None where each stands alone.
+        step: segments that begin amid a shot begin with a multiple of so many frames; they and
+            those that something is carried into go on with the colours of the one before. None
+            where each stands alone.
     """
 
     def goes_on(start: int) -> bool:
@@ -175,7 +176,7 @@ class Parts:
         return self.folder / f"{self.segments.index(segment) + 1:06d}{self.ending}"
 
     def colors_file(self, segment: Segment) -> Path:
-        """Where a segment leaves its last colours, for one that goes on with its last shot."""
+        """Where a segment leaves what it knows of its last shots, for one that needs that."""
         return self.file_of(segment).with_suffix(".colors.safetensors")
 
     def chains(self) -> list[list[Segment]]:
@@ -202,8 +203,8 @@ class Parts:
         """Note that a segment is done; its file is whole, unless it has no frames.
 
         What it went on with is deleted, since that of all segments would take more than a gigabyte.
-        Should its file be lost, the segments before it are made anew as well, back to a shot's
-        begin.
+        Should its file be lost, the segments before it are made anew as well, back to one that
+        nothing is carried into.
         """
         segment.frames, segment.ticks = frames, ticks
         self._write()

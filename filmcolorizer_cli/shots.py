@@ -40,6 +40,8 @@ MAX_REST, MAX_REST_CODES = 0.35, 25.0
 # of one camera that a glance tells had up to 0.3, other ones 0.37 or more.
 MAX_SHOTS_BACK, MAX_UNLIKENESS = 8, 0.33
 MIN_LIT = 0.1  # of the picture, that must be lit for it
+MIN_CONTRAST = 4.0  # codes, standard deviation of what is lit
+MOST_BORDERS = 10_000  # that are kept, of 1.5 kB; what has more is noise
 
 
 class Shots:
@@ -69,7 +71,8 @@ class Shots:
         self._find_flash(changes)
         before = self._frames[0] if self._frames else small
         change, unlikeness = changes[0] if changes else 0.0, _unlikeness(before, small)
-        if change > MAX_REST_CODES or unlikeness > MIN_OUTSTANDING:
+        may_begin = change > MAX_REST_CODES or unlikeness > MIN_OUTSTANDING
+        if may_begin and len(self._borders) < MOST_BORDERS:
             pair = before.astype(np.uint8), small.astype(np.uint8)
             self._borders[len(self._changes)] = pair
         self._changes.append(change)
@@ -115,14 +118,17 @@ class Shots:
             By the number of a shot's first frame, that of the earlier shot.
         """
         returns: dict[int, int] = {}
-        ends = [self._borders[begin][0].astype(np.float32) for begin in begins]
-        for number, begin in enumerate(begins):
-            first = self._borders[begin][1].astype(np.float32)
-            back = range(max(number + 1 - MAX_SHOTS_BACK, 0), number + 1)
-            unlikeness = {shot: _unlikeness_of_lit(ends[shot], first) for shot in reversed(back)}
+        ends: dict[int, Floats] = {}  # by the first frames of the shots that end with them
+        for shot, begin in zip((0, *begins), begins, strict=False):
+            if begin not in self._borders:
+                continue
+            end, first = (frame.astype(np.float32) for frame in self._borders[begin])
+            ends[shot] = end
+            latest = list(ends)[-MAX_SHOTS_BACK:]
+            unlikeness = {shot: _unlikeness_of_lit(ends[shot], first) for shot in reversed(latest)}
             best = min(unlikeness, key=lambda shot: unlikeness[shot])
             if unlikeness[best] < MAX_UNLIKENESS:
-                returns[begin] = begins[best - 1] if best else 0
+                returns[begin] = best
         return returns
 
     def _is_alone(self, number: int) -> bool:
@@ -155,7 +161,9 @@ def _unlikeness(one: Floats, other: Floats) -> float:
 def _unlikeness_of_lit(one: Floats, other: Floats) -> float:
     """The same, of what is lit in either: the black around a vignette is that of all vignettes."""
     lit = np.maximum(one, other) > BLACK_CODE
-    return _difference(one[lit], other[lit]) if lit.mean() > MIN_LIT else 1.0
+    if lit.mean() < MIN_LIT or min(one[lit].std(), other[lit].std()) < MIN_CONTRAST:
+        return 1.0  # nothing is to be seen
+    return _difference(one[lit], other[lit])
 
 
 def _difference(one: Floats, other: Floats) -> float:

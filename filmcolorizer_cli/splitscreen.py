@@ -91,7 +91,7 @@ def compare(
 
     Raises:
         FilmColorizerError: the target cannot be written.
-        OptionError: a film ends before its start.
+        OptionError: a film ends before its start, or no frame of either begins after it.
         VideoError: a film cannot be read, or the target cannot be written; no target is left.
     """
     for source in (first, second):

@@ -36,7 +36,7 @@ SHORTEST_FILM_SECONDS = 2.0  # that can be lined up
 LEAST_CONFIDENCE = 0.5  # below which a stretch is left out rather than guessed
 SHORTEST_SURE_SECONDS = 2.0  # of all stretches together; less may be chance
 SHORTEST_REEL_SECONDS = 4.0  # that is lined up on its own
-MOST_ROUNDS = 2  # in which times are found anew at a better placement
+MOST_OF_BEFORE = 0.9  # of what was found, that must be found again at a better placement
 MOST_SEARCHES = 16  # for scenes that were moved
 SHORTEST_MOVED_SECONDS = 10.0  # that is looked for elsewhere than in the order of the film
 REEL_MARGIN_SECONDS = 2.0  # of the coloured film, by which its reels may begin elsewhere
@@ -313,12 +313,12 @@ def _align_surely(
 
 
 def _line_up_reels(
-    bw: Signatures, color: Signatures, stretches: list[Stretch], rounds: int = MOST_ROUNDS
+    bw: Signatures, color: Signatures, stretches: list[Stretch], *, once_more: bool = True
 ) -> list[Stretch]:
     """Refine the placement of stretches; where it changes, line the parts up on their own.
 
     Where something moves through the whole picture, one that is shifted a little is found a frame
-    early or late; so the times are found anew, as often as told, at a placement that has moved.
+    early or late; so the times are found once more at a placement that has moved.
     """
     if not stretches:
         return []
@@ -329,10 +329,10 @@ def _line_up_reels(
     parts = split_by_picture(bw.frames[frames], color.frames[counterparts], stretches[0].placement)
     if len(parts) == 1:
         before, after = stretches[0].placement, parts[0][1]
-        if rounds and is_moved(before, after):
+        if once_more and is_moved(before, after):
             again = _align_surely(bw, color, after, stretches[0].rate)
-            if again:
-                return _line_up_reels(bw, color, again, rounds - 1)
+            if _seconds_of(again, bw) > MOST_OF_BEFORE * _seconds_of(stretches, bw):
+                return _line_up_reels(bw, color, again, once_more=False)
         return [replace(stretch, placement=after) for stretch in stretches]
     reels: list[Stretch] = []
     borders = [0]

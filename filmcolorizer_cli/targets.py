@@ -168,10 +168,15 @@ def check_pictures(
         for target in render_targets(render) if render.is_dir() else ():
             check_target(target, sources, overwrite, "--render")
     for target in targets:
-        if targets.count(target) > 1 or any(other in target.parents for other in targets):
+        if targets.count(target) > 1:
             raise OptionError(
                 f"{target} would be written twice; name different files with -o, --preview and"
                 " --render"
+            )
+        if target.parent in targets:
+            raise OptionError(
+                f"{target.parent} would be a file and a folder; name different ones with -o,"
+                " --preview and --render"
             )
 
 

@@ -29,17 +29,19 @@ LEVEL_RADIUS = 10  # pixels around a pixel, whose common change of luma is one o
 LOST_TRUST = 0.3  # under which a pixel counts as not explained
 
 # What a shot that goes on with an earlier one begins with, of what that one ended with, by their
-# motion at a usual contrast, since all of two dark pictures is about the same; of what is lit in
-# either, since all vignettes have the black around them in common. Of 60,000 pairs of photos, also
-# darkened, noisy and vignetted ones, those that look alike at a glance had 0.27 or less in common;
-# where a camera went on it was 0.32 and more, but where little was where it had been.
+# motion at a usual contrast, since all of two dark pictures is about the same; of what has detail,
+# since black, flat and what surrounds vignettes is the same everywhere. Of 60,000 pairs of photos,
+# also darkened, noisy and vignetted ones, those that look alike at a glance had at most 0.26 in
+# common; where a camera went on it was 0.33 and more, but where little was where it had been.
 MIN_SAME = 0.3
 USUAL_CONTRAST = 50.0  # standard deviation of luma, in codes
-LIT_CODE, MIN_LIT = 20, 0.1  # code of luma from which on a pixel is lit; of the picture
+LIT_CODE = 20  # of luma, from which on a pixel is lit
+MIN_SEEN = 0.2  # of the picture, that must have detail
+DETAIL_AT_USUAL_CONTRAST = 12.0  # codes, of a pixel's surroundings
 
 # A dissolve makes of a shot something else, though each step of its trails is trusted.
 LEAST_SIGHT_FRAMES, MOST_SIGHT_FRAMES = 10, 30  # back to the key frames that are compared
-SIGHT_DISTANCE = 10  # frames, at least, between those that are kept
+SIGHT_DISTANCE = 4  # frames, at least, between those that are kept
 SIGHT_RADIUS = 7  # pixels around a pixel, that are correlated
 SIGHT_NOISE = 3.0  # codes, that are no detail
 MIN_DETAIL, MIN_LESS_DETAIL = 6.0, 3.0  # codes, of a pixel's surroundings in the one, the other
@@ -48,6 +50,9 @@ SOMETHING_ELSE = 0.4  # of correlation, or less
 # twice its speed and with grain, 0.12 and more of the picture were up to 0.52 of what was claimed,
 # and 0.05 and more up to 0.69; in 80 dissolves between such shots 0.05 and more were 0.74 or more.
 ENOUGH_ELSE = ((0.15, 0.55), (0.05, 0.72))
+# Trails in crowds, seas and rolling credits are wrong from the start: so few frames before, half of
+# what they claim is something else already, of dissolves at most 0.47.
+NEAR_FRAMES, MAX_ELSE_NEAR = (3, 8), 0.5
 
 
 @dataclass(frozen=True)
@@ -115,8 +120,8 @@ class Sight:
     trust: Floats
     frames: NDArray[np.int64]
 
-    def from_later(self, trail: Trail, gap: int) -> Sight:
-        """The same for a frame so many frames later, whose trail leads to the later one."""
+    def carried_on(self, trail: Trail, gap: int) -> Sight:
+        """The same for a frame so many frames later still, by its trail in the later one."""
         whole = trail.on(Trail(self.places, self.trust))
         return Sight(self.luma, whole.places, whole.trust, self.frames + gap)
 
@@ -147,30 +152,37 @@ def sights_of(before: Plane, trail: Trail, gap: int, sights: Sequence[Sight]) ->
         frames = int(sight.frames) + gap
         is_apart = not kept or kept[-1].frames - frames >= SIGHT_DISTANCE
         if frames <= MOST_SIGHT_FRAMES and is_apart:
-            kept.append(sight.from_later(trail, gap))
+            kept.append(sight.carried_on(trail, gap))
     return [Sight(before, trail.places, trail.trust, np.array(gap)), *reversed(kept)]
 
 
 def has_dissolved(sights: Sequence[Sight], luma: Plane) -> bool:
     """Whether a frame, whose luma this is, shows something else than its shot did a while ago."""
     far = [sight for sight in sights if sight.frames >= LEAST_SIGHT_FRAMES]
-    shares = (sight.something_else(luma) for sight in (*far[:1], *far[1:][-1:]))
-    return any(
+    shares = (sight.something_else(luma) for sight in far[:1] + far[1:][-1:])  # nearest, farthest
+    if not any(
         of_picture > least and of_claimed > least_of_claimed
         for of_picture, of_claimed in shares
         for least, least_of_claimed in ENOUGH_ELSE
-    )
+    ):
+        return False
+    near = [sight for sight in sights if NEAR_FRAMES[0] <= sight.frames <= NEAR_FRAMES[1]]
+    return all(sight.something_else(luma)[1] <= MAX_ELSE_NEAR for sight in near)
 
 
 def goes_on(ended: Plane, begun: Plane) -> bool:
     """Whether a frame that a shot begins with shows what another one ended with."""
     lit = np.maximum(ended, begun) > LIT_CODE
-    if lit.mean() < MIN_LIT:
+    if lit.mean() < MIN_SEEN:
         return False
     before, after = _contrasty(ended, lit), _contrasty(begun, lit)
+    *_, more = _correlation(before.astype(np.float32), after.astype(np.float32))
+    seen = lit & (more > DETAIL_AT_USUAL_CONTRAST)
+    if seen.mean() < MIN_SEEN:
+        return False
     trail = Motion(before, after).back
     same = trail.trust * likeness(before, after, trail)
-    return float(same[lit].mean()) >= MIN_SAME
+    return float(same[seen].mean()) >= MIN_SAME
 
 
 def likeness(luma: Plane, later: Plane, trail: Trail) -> Floats:

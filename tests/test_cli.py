@@ -43,6 +43,7 @@ from filmcolorizer_cli import (
     recipes,
     report,
     sync,
+    trails,
     training,
     weights,
 )
@@ -390,7 +391,7 @@ def test_sync_refuses_pictures_that_it_cannot_write(versions: tuple[Path, Path])
             " --render"
         )
     said = fail(*alone, "--preview", "both.png", "--render", "both.png", code=2)
-    assert said.startswith(f"{here / 'both.png' / 'bw.mp4'} would be written twice; name")
+    assert said.startswith(f"{here / 'both.png'} would be a file and a folder; name different ones")
     bw = copy_here(versions[0], "d/bw.mp4")
     said = fail("sync", bw, versions[1], "--offset", "0", "--render", "d", "--overwrite")
     assert said == "d/bw.mp4 is the source itself; name another file with --render"
@@ -2311,7 +2312,7 @@ def test_colorize_on_a_full_disk_tells_how_much_it_needs_and_goes_on(
         monkeypatch.setattr(module, "CHUNK_FRAMES", 12)
     if when != "keeping":  # so that no file of colours is larger than a segment of noise
         monkeypatch.setattr(propagation, "MAX_REMEMBERED", 2)
-        monkeypatch.setattr(propagation, "MOST_SIGHT_FRAMES", 0)
+        monkeypatch.setattr(trails, "MOST_SIGHT_FRAMES", 0)
     # 2 s of a still picture, then 2 s of noise, which takes more room.
     film = Path("film.mp4")
     still, noisy = "testsrc2=size=128x96:rate=24:duration=2,loop=-1:1,trim=end=2", "nullsrc"

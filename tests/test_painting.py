@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
-from filmcolorizer_cli import painting
+from filmcolorizer_cli import painting, propagation
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import Sampling, read_luma
@@ -311,6 +311,28 @@ def test_colorize_frames_of_a_long_shot_is_the_same_in_pieces(
     )
     for (_, one), (_, other) in zip(whole, pieces, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_colorize_frames_notices_a_dissolve_in_pieces_as_in_one(
+    lumas: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that nobody told of, and that began before the border."""
+    shares = np.clip(np.arange(-12, len(lumas) - 12) / 12, 0, 1)
+    mixed = [
+        (luma * (1 - share) + luma[::-1, ::-1] * share).astype(np.uint8)
+        for luma, share in zip(lumas, shares, strict=True)
+    ]
+    network, propagator = vivid_network(), Propagator()
+    whole = colorized(mixed, network, propagator=Propagator())
+    begin, rest = mixed[:CHUNK_FRAMES], mixed[CHUNK_FRAMES:]
+    pieces = colorized(begin, network, propagator=propagator)
+    carried_on = Propagator.of(propagator.planes())
+    pieces += colorized(rest, network, propagator=carried_on, first_frame=CHUNK_FRAMES)
+    for (_, one), (_, other) in zip(whole, pieces, strict=True):
+        np.testing.assert_array_equal(one, other)
+    monkeypatch.setattr(propagation, "has_dissolved", lambda sights, luma: False)
+    unnoticed = colorized(mixed, network, propagator=Propagator())
+    assert np.any(whole[-1][1] != unnoticed[-1][1])
 
 
 def test_colorize_frames_keeps_fewer_large_frames(

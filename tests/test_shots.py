@@ -221,3 +221,11 @@ def test_returns_tells_vignettes_apart(sample: list[Plane]) -> None:
     frames = [np.where(is_shown, frame, 16).astype(np.uint8) for frame in sample]
     one, other, third = frames[:48], frames[48:96], frames[96:]
     assert returns([*one[:24], *other, *third, *one[24:]], [24, 72, 120]) == {120: 0}
+
+
+def test_returns_finds_none_in_black_behind_black(sample: list[Plane]) -> None:
+    black = [np.full_like(sample[0], 16)] * 12
+    shots = Shots(24.0)
+    for frame in [*sample[:24], *black, *sample[48:72], *black, *sample[96:]]:
+        shots.add(frame)
+    assert shots.returns([24, 36, 60, 72]) == {}

@@ -137,8 +137,7 @@ def test_survey_finds_a_shot_that_goes_on_with_an_earlier_one(returning_film: Pa
 
 def test_survey_of_films_whose_shots_are_others_finds_no_returns(bunny: Path) -> None:
     assert surveyed(SAMPLE_FILM).returns == ()
-    # The camera comes back to the rabbit's face, and to the squirrel's.
-    assert surveyed(bunny).returns == ()
+    assert surveyed(bunny).returns == ()  # which comes back to faces, but otherwise framed
 
 
 def test_survey_counts_from_the_start_of_a_part() -> None:

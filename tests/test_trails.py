@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -113,9 +114,28 @@ def test_goes_on_tells_vignettes_apart(
     """The black around which is the same."""
     luma = picture[0]
     rows, columns = np.ogrid[:HEIGHT, :WIDTH]
-    is_shown = np.hypot(rows - HEIGHT / 2, columns - WIDTH / 2) < 0.35 * HEIGHT
+    is_shown = np.hypot(rows - HEIGHT / 2, columns - WIDTH / 2) < 0.42 * HEIGHT
     ended, begun = (np.where(is_shown, 6 + panned(luma, n) * light, 6) for n in (0, 2))
     other = np.where(is_shown, 6 + panned(luma, 0)[::-1, ::-1] * light, 6)
     frames = [frame.clip(0, 255).astype(np.uint8) for frame in (ended, begun, other)]
     assert goes_on(*frames[:2])
     assert not goes_on(frames[0], frames[2])
+
+
+def test_goes_on_with_nothing_where_nothing_is_to_be_seen() -> None:
+    black = np.zeros((HEIGHT, WIDTH), np.uint8)
+    spots = np.stack([black, black])
+    spots[0, 20:30, 20:30], spots[1, 60:75, 90:100] = 200, 180
+    ramp = np.tile(np.linspace(20, 220, WIDTH), (HEIGHT, 1)).astype(np.uint8)
+    for ended, begun in ((black, black), (black, black + 235), (black + 90, ramp), spots):
+        assert not goes_on(ended, begun)
+
+
+def test_trails_that_are_wrong_from_the_start_tell_of_no_dissolve(shared_data: Path) -> None:
+    """As in rolling credits; those of Big Buck Bunny."""
+    film = probe(shared_data / "film" / "big_buck_bunny_360p.mp4")
+    part = Sampling(170, 96, start_seconds=535.0, duration_seconds=5.0)
+    lumas, sights = list(read_luma(film, part)), list[Sight]()
+    for before, after in pairwise(lumas):
+        sights = sights_of(before, Motion(before, after).back, 1, sights)
+        assert not has_dissolved(sights, after)
