@@ -311,8 +311,9 @@ def test_read_aligned_shows_the_same_frames_of_telecined_films(
     assert len(pairs) == 143
     if telecined == "color":
         assert pairs == [(n, n) for n in range(143)]
-    else:
+    else:  # some of whose own frames come twice, and others not at all
         assert max(abs(one - other) for one, other in pairs) <= 1
+        assert sum(one == other for one, other in pairs) >= 107
 
 
 def test_read_aligned_shows_the_same_part_of_the_picture(numbered: Film, tmp_path: Path) -> None:

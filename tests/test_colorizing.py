@@ -544,6 +544,28 @@ def test_colorize_goes_on_with_an_earlier_shot_across_segments(
     assert [one == other for one, other in zip(pieces, alone, strict=True)].count(False) == 24
 
 
+def test_colorize_goes_on_with_an_earlier_shot_behind_one_in_colour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first shot of the sample film, two seconds of its second one in colour, and the first."""
+    cuts = ((0, 24), (48, 96), (24, 48))
+    graph = "".join(
+        f"[0]trim=start_frame={begin}:end_frame={end},setpts=PTS-STARTPTS[c{begin}];"
+        for begin, end in cuts
+    )
+    graph += f"[c0][c48][c24]concat=n=3,scale=96:72,format=yuv420p,{REAL_COLOR}"
+    graph += ":enable='between(n,24,71)'"
+    film, targets = tmp_path / "film.mp4", [tmp_path / "color.mp4", tmp_path / "alone.mp4"]
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-filter_complex", graph, *X264, "-qp", 0, film)
+    encoding = replace(LOSSLESS_H264, coding=probe(film).coding)
+    list(run_colorize(probe(film), targets[0], recolor=False, encoding=encoding))
+    let_shots_stand_alone(monkeypatch)
+    list(run_colorize(probe(film), targets[1], recolor=False, encoding=encoding))
+    going_on, alone = map(decoded, targets)
+    assert going_on[:72] == alone[:72]
+    assert all(one != other for one, other in zip(going_on[72:], alone[72:], strict=True))
+
+
 def test_colorize_joins_no_segments_of_other_encoders(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
