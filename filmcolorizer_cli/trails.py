@@ -40,7 +40,7 @@ MIN_SEEN = 0.2  # of the picture, that must have detail
 DETAIL_AT_USUAL_CONTRAST = 12.0  # codes, of a pixel's surroundings
 
 # A dissolve makes of a shot something else, though each step of its trails is trusted.
-LEAST_SIGHT_FRAMES, MOST_SIGHT_FRAMES = 10, 30  # back to the key frames that are compared
+LEAST_SIGHT_FRAMES, MOST_SIGHT_FRAMES = 10, 28  # back to the key frames that are compared
 SIGHT_DISTANCE = 4  # frames, at least, between those that are kept
 SIGHT_RADIUS = 7  # pixels around a pixel, that are correlated
 SIGHT_NOISE = 3.0  # codes, that are no detail
