@@ -144,9 +144,9 @@ def evaluate_film(
 ) -> Iterator[int | FilmEvaluation]:
     """Colorize a colour film's own luma as `colorize` does, and compare the colours with its own.
 
-    The picture inside the film's bars is compared, shot by shot.
-    Both versions have chroma of half the size of their luma. Of the frames only the last one is
-    kept, besides those that the colorizer looks at together.
+    The picture inside the film's bars is compared, shot by shot. Both versions have chroma of half
+    the size of their luma. Of the frames only the last one is kept, besides those that the
+    colorizer looks at together or remembers.
 
     Args:
         track: wraps the frames that are looked through at first, given their number and a label.

@@ -170,9 +170,9 @@ class Trainer:
         both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). What tells them apart
         is the squared error that `eval` shows, not the loss; so blends are made of the last weights
         as well as of those with the least loss. A few painted stills are validated on themselves,
-        which tells nothing of others, hence a bound. Of the colourfulness that is lacking
-        some is made up for at last, which may cost a part of what the error has gained, but never
-        all of it.
+        which tells nothing of others, hence a bound. Of the colourfulness that is lacking some is
+        made up for at last, which may cost a part of what the error has gained, but never all of
+        it.
         """
         network = copy.deepcopy(self.network)
         ends, shares = {self.best.epoch: self.best_state}, [1.0]
