@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 import torch
 
+from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
 from filmcolorizer_cli.color import WORKING_MATRIX, half_size
 from filmcolorizer_cli.encoding import Encoding, PictureWriter, even
-from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import Sampling, read_luma, read_ycbcr
 from filmcolorizer_cli.registration import Affine
-from filmcolorizer_cli.survey import glance
+from filmcolorizer_cli.survey import cadence_of
 from filmcolorizer_cli.sync import WHOLE, Area, Segment, SyncMap, nothing_shared
-from filmcolorizer_cli.video import NEUTRAL, TIMELINE_FRAME_RATE, FieldOrder, Film, Plane
+from filmcolorizer_cli.video import NEUTRAL, TIMELINE_FRAME_RATE, Film, Plane
 
 OVERSAMPLING = 2  # pixels that are read a side for one that comes out, where pictures are moved
 ROUNDING = 0.05  # frames, by which times may be off
@@ -112,8 +112,8 @@ def read_aligned(
     *,
     picture: Area | None = None,
     matrix: str | None = None,
-    bw_fields: FieldOrder = "progressive",
-    color_fields: FieldOrder = "progressive",
+    bw_cadence: Cadence = ONE_TO_ONE,
+    color_cadence: Cadence = ONE_TO_ONE,
     quiets_chroma: bool = False,
     cuts_file: Path | None = None,
 ) -> Generator[AlignedPicture, None, None]:
@@ -126,8 +126,7 @@ def read_aligned(
         picture: the part of the black-and-white film's frames to show. Without it, pictures show
             what both films do, trimmed to the shape of that in the longest segment.
         matrix: of Cb and Cr, a key of ``color.MATRICES``; the coloured film's own if not given.
-        bw_fields, color_fields: the order of the fields that the films' frames are woven of, to
-            make whole pictures of.
+        bw_cadence, color_cadence: see `Sampling`.
         quiets_chroma, cuts_file: see `Sampling`; times of cuts count from the first moment.
 
     Raises:
@@ -144,11 +143,11 @@ def read_aligned(
     affines = [area_affine(area) for area in areas]
     bw_sampling = Sampling(
         *reading_size(bw, size, affines),
-        start_seconds=first * moments.step_seconds + _half_frames_apart(bw, 1.0),
+        start_seconds=first * moments.step_seconds + _half_frames_apart(bw, bw_cadence, 1.0),
         duration_seconds=(last + 1 - first) * moments.step_seconds,
         every=moments.every,
         cuts_file=cuts_file,
-        field_order=bw_fields,
+        cadence=bw_cadence,
     )
     with closing(read_luma(bw, bw_sampling)) as read:
         lumas = enumerate(read, first)
@@ -159,14 +158,16 @@ def read_aligned(
                 continue
             onto_color = _compose(np.array(segment.matrix), onto_bw)
             begin = segment.color_seconds(part.start * moments.step_seconds)
-            later = _fields_apart(color, color_fields) - segment.rate * _fields_apart(bw, bw_fields)
+            begin += _half_frames_apart(color, color_cadence, segment.rate)
+            begin += _fields_apart(color, color_cadence)
+            begin -= segment.rate * _fields_apart(bw, bw_cadence)
             sampling = Sampling(
                 *reading_size(color, size, [onto_color]),
-                start_seconds=begin + _half_frames_apart(color, segment.rate) + later,
+                start_seconds=begin,
                 duration_seconds=len(part) * moments.step_seconds * segment.rate,
                 rate=segment.rate,
                 every=moments.every,
-                field_order=color_fields,
+                cadence=color_cadence,
                 quiets_chroma=quiets_chroma,
             )
             with closing(read_ycbcr(color, sampling, matrix=matrix)) as colors:
@@ -186,31 +187,21 @@ def read_aligned(
             pass
 
 
-def fields_of_bw(bw: Film, sync_map: SyncMap) -> FieldOrder:
-    """The fields that the black-and-white film is woven of, where both films show the same.
-
-    ``progressive`` where that cannot be told.
-    """
-    return _fields_between(
-        bw, sync_map.segments[0].bw_start_seconds, sync_map.segments[-1].bw_end_seconds
-    )
+def cadence_of_bw(bw: Film, sync_map: SyncMap) -> Cadence:
+    """How pictures became the black-and-white film's fields, where both films show the same."""
+    begin, end = sync_map.segments[0].bw_start_seconds, sync_map.segments[-1].bw_end_seconds
+    return cadence_of(bw, begin, end - begin).in_fields
 
 
-def fields_of_color(color: Film, sync_map: SyncMap) -> FieldOrder:
-    """As `fields_of_bw`, of the coloured film."""
+def cadence_of_color(color: Film, sync_map: SyncMap) -> Cadence:
+    """As `cadence_of_bw`, of the coloured film."""
     times = [
         segment.color_seconds(seconds)
         for segment in sync_map.segments
         for seconds in (segment.bw_start_seconds, segment.bw_end_seconds)
     ]
-    return _fields_between(color, max(min(times), 0.0), max(times))
-
-
-def _fields_between(film: Film, begin: float, end: float) -> FieldOrder:
-    try:
-        return glance(film, begin, end - begin)[1]
-    except VideoError:  # damaged, perhaps where nothing is wanted
-        return "progressive"
+    begin = max(min(times), 0.0)
+    return cadence_of(color, begin, max(times) - begin).in_fields
 
 
 def render(
@@ -239,8 +230,8 @@ def render(
         Moments(),
         size,
         matrix=WORKING_MATRIX,
-        bw_fields=fields_of_bw(bw, sync_map),
-        color_fields=fields_of_color(color, sync_map),
+        bw_cadence=cadence_of_bw(bw, sync_map),
+        color_cadence=cadence_of_color(color, sync_map),
     )
     with (
         closing(read) as pictures,
@@ -304,20 +295,23 @@ def _resampled(
     )
 
 
-def _half_frames_apart(film: Film, rate: float) -> float:
+def _half_frames_apart(film: Film, cadence: Cadence, rate: float) -> float:
     """How much earlier to read a film so that its frames begin half of their own time early.
 
     That is when the map takes them to begin, whereas a `Sampling` counts half a frame of its own.
     """
-    return float((1 / film.frame_rate - Fraction(rate) / TIMELINE_FRAME_RATE) / 2)
+    picture_seconds = 1 / cadence.picture_rate(film.frame_rate)
+    return float((picture_seconds - Fraction(rate) / TIMELINE_FRAME_RATE) / 2)
 
 
-def _fields_apart(film: Film, fields: FieldOrder) -> float:
+def _fields_apart(film: Film, cadence: Cadence) -> float:
     """How much earlier than a map takes it, a whole picture made of a frame's fields was taken.
 
     It shows what the first field does, and films are lined up by what both show in the mean.
     """
-    return 0.0 if fields == "progressive" else float(1 / film.frame_rate / 4)
+    if cadence.field_order == "progressive" or cadence.fields_match:
+        return 0.0
+    return float(1 / film.frame_rate / 4)
 
 
 def area_affine(area: Area) -> Affine:

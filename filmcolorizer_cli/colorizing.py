@@ -19,6 +19,7 @@ from typing import Any, Generic, Literal, TypeVar
 import torch
 
 from filmcolorizer_cli import __version__
+from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.encoding import (
     CODECS,
@@ -54,7 +55,7 @@ from filmcolorizer_cli.segments import (
 from filmcolorizer_cli.sources import Source
 from filmcolorizer_cli.survey import Survey, survey
 from filmcolorizer_cli.timeline import ROUNDING_FRAMES, Timeline
-from filmcolorizer_cli.video import DeepPlane, FieldOrder, Film, Spans, Track
+from filmcolorizer_cli.video import FIELDS, DeepPlane, FieldOrder, Film, Spans, Track
 from filmcolorizer_cli.weights import checksum, read_tensors, write_tensors
 
 SEGMENT_SECONDS = 10  # of film, more or less, that a crash costs
@@ -95,12 +96,13 @@ class ColorizeOptions:
     temporal: bool = True
     hardware: str | None = None
 
-    def field_order(self, found: FieldOrder) -> FieldOrder:
-        """Of the fields that whole pictures are made of, by what was found in the film."""
+    def cadence_to_be(self, found: Cadence) -> Cadence:
+        """By which the film is read, by what was found in it."""
+        is_whole = found.field_order == "progressive"
         if self.deinterlace == "off":
-            return "progressive"
-        if self.deinterlace == "on" and found == "progressive":
-            return "flagged"
+            return found if is_whole else ONE_TO_ONE
+        if self.deinterlace == "on":
+            return replace(found, field_order="flagged") if is_whole else Cadence(found.field_order)
         return found
 
     def sampling(self) -> Sampling:
@@ -250,7 +252,7 @@ def _look_through(
         duration_seconds=options.duration_seconds,
         frame_rate=options.encoding.frame_rate,
         damage=damage,
-        fields_to_be=options.field_order,
+        cadence_to_be=options.cadence_to_be,
         track=track,
     )
     _tell(found, film, options, note)
@@ -361,11 +363,25 @@ def _tell(
             f"bars stay black: the picture is {found.area.width}x{found.area.height} of"
             f" {film.width}x{film.height}"
         )
-    if found.field_order != "progressive" and options.deinterlace == "auto":
-        note(
-            f"interlaced, {found.field_order} field first: whole pictures are made of the fields;"
-            " give --deinterlace off to leave them"
+    cadence = options.cadence_to_be(found.cadence)
+    if cadence.field_order in FIELDS and options.deinterlace == "auto":
+        note(_describe_fields(cadence))
+    elif cadence.cycle(film.frame_rate, options.encoding.frame_rate):
+        note("frames that repeat others are left out first; give --fps source to keep all")
+
+
+def _describe_fields(cadence: Cadence) -> str:
+    """The sentence about fields of which whole pictures are made."""
+    first = f"{cadence.field_order} field first"
+    if not cadence.fields_match:
+        return (
+            f"interlaced, {first}: whole pictures are made of the fields; give --deinterlace off to"
+            " leave them"
         )
+    return (
+        f"film in fields, {first}: its pictures are put together again; give --deinterlace on to"
+        " make a picture of each frame instead, off to leave the fields"
+    )
 
 
 def _describe_spans(spans: Spans, start_seconds: float) -> str:
@@ -439,14 +455,10 @@ class _Job:
         return self.survey.edits(self.times)
 
     @property
-    def field_order(self) -> FieldOrder:
-        """Of the fields that whole pictures are made of."""
-        return self.options.field_order(self.survey.field_order)
-
-    @property
     def fields_left(self) -> FieldOrder:
         """Of the fields that are left woven in the pictures that are written."""
-        return self.survey.field_order if self.options.deinterlace == "off" else "progressive"
+        found = self.survey.cadence.field_order
+        return found if self.options.deinterlace == "off" else "progressive"
 
     def is_colored(self, number: int) -> bool:
         """Whether a frame has colours of its own, which it keeps."""
@@ -466,9 +478,8 @@ class _Job:
 
     def sampling(self, segment: Segment, ticks_file: Path) -> Sampling:
         """The frames of a segment."""
-        sampling = replace(
-            self.options.sampling(), field_order=self.field_order, damage=self.damage
-        )
+        cadence = self.options.cadence_to_be(self.survey.cadence)
+        sampling = replace(self.options.sampling(), cadence=cadence, damage=self.damage)
         if self.ticks is not None:
             end = None if self.options.duration_seconds is None else self.ticks[-1] + 1
             if segment.planned_end is not None:

@@ -288,7 +288,7 @@ def _check_fitness(film: Film, found: Survey, sampling: Sampling) -> None:
 
 def _read(film: Film, found: Survey, sampling: Sampling) -> Generator[Picture, None, None]:
     """Yield the pictures inside their bars."""
-    sampling = replace(sampling, field_order=found.field_order)
+    sampling = replace(sampling, cadence=found.cadence)
     area = _area(film, found, sampling)
     with closing(read_pictures(film, sampling, Coding(matrix=film.coding.matrix))) as pictures:
         for luma, chroma in pictures:

@@ -20,11 +20,12 @@ from filmcolorizer_cli.aligned import (
     Moments,
     area_affine,
     area_aspect_ratio,
+    cadence_of_color,
     cut_out,
-    fields_of_color,
     read_aligned,
     reading_size,
 )
+from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import check_folder, followed, replacing_folder
@@ -34,7 +35,7 @@ from filmcolorizer_cli.pictures import to_rgb
 from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.survey import glance
 from filmcolorizer_cli.sync import WHOLE, Area, SyncMap, film_identity
-from filmcolorizer_cli.video import NEUTRAL, FieldOrder, Film, Plane
+from filmcolorizer_cli.video import NEUTRAL, Film, Plane
 
 DEFAULT_SIZE = 192  # pixels, the short side that the shipped network looks at
 SAVERS = 2  # threads that write stills, which takes as long as decoding the film
@@ -99,12 +100,12 @@ def extract(
         (temporary / "bw").mkdir()
         (temporary / "color").mkdir()
         cuts_file = temporary / "cuts.txt"
-        picture, fields = _look_at(master, sync_map, options)
+        picture, cadence = _look_at(master, sync_map, options)
         aspect_ratio = area_aspect_ratio(master, picture)
         size = still_size(options.size, aspect_ratio)
         stills: list[tuple[str, float, float]] = []
         has_color, colorless = False, list[float]()  # the latter in seconds of the master
-        read = _read_stills(bw, color, sync_map, options, picture, fields, size, cuts_file)
+        read = _read_stills(bw, color, sync_map, options, picture, cadence, size, cuts_file)
         with closing(read):  # before the folder goes, into which ffmpeg writes
             for name, still in _save_stills(read, color.coding.matrix, temporary):
                 stills.append((name, still.bw_seconds, still.color_seconds))
@@ -153,7 +154,7 @@ def _read_stills(
     sync_map: SyncMap,
     options: ExtractOptions,
     picture: Area,
-    fields: FieldOrder,
+    cadence: Cadence,
     size: tuple[int, int],
     cuts_file: Path,
 ) -> Generator[AlignedPicture, None, None]:
@@ -167,8 +168,8 @@ def _read_stills(
             moments,
             size,
             picture=picture,
-            bw_fields=fields,
-            color_fields=fields_of_color(color, sync_map),
+            bw_cadence=cadence,
+            color_cadence=cadence_of_color(color, sync_map),
             quiets_chroma=True,
             cuts_file=cuts_file,
         )
@@ -183,7 +184,7 @@ def _read_stills(
         duration_seconds=len(numbers) * moments.step_seconds,
         every=moments.every,
         cuts_file=cuts_file,
-        field_order=fields,
+        cadence=cadence,
     )
     if not numbers:
         return
@@ -195,20 +196,20 @@ def _read_stills(
             yield AlignedPicture(seconds, seconds, still[..., 0], still)
 
 
-def _look_at(master: Film, sync_map: SyncMap, options: ExtractOptions) -> tuple[Area, FieldOrder]:
-    """The part of the frame inside its bars, and its fields: what `colorize` would look at."""
+def _look_at(master: Film, sync_map: SyncMap, options: ExtractOptions) -> tuple[Area, Cadence]:
+    """The part of the frame inside its bars, and its cadence: what `colorize` would look at."""
     begin, end = sync_map.segments[0].bw_start_seconds, sync_map.segments[-1].bw_end_seconds
     try:
-        area, fields = glance(master, begin, end - begin)
+        area, cadence = glance(master, begin, end - begin)
     except VideoError:  # damaged elsewhere, perhaps; less of it tells bars from dark sets less well
         first = max(begin, options.start_seconds)
         if options.duration_seconds is not None:
             end = min(end, options.start_seconds + options.duration_seconds)
-        area, fields = glance(master, first, end - first)
+        area, cadence = glance(master, first, end - first)
     left, top = area.left / master.width, area.top / master.height
     right = (area.left + area.width) / master.width
     bottom = (area.top + area.height) / master.height
-    return (left, top, right, bottom), fields
+    return (left, top, right, bottom), cadence.in_fields
 
 
 def _has_color(still: AlignedPicture) -> bool:

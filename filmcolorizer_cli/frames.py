@@ -15,6 +15,7 @@ import av
 import ffmpeg
 import numpy as np
 
+from filmcolorizer_cli.cadence import NTSC_FIELD_SECONDS, ONE_TO_ONE, Cadence
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.ffmpeg import (
     Process,
@@ -26,7 +27,6 @@ from filmcolorizer_cli.files import lack_of_room
 from filmcolorizer_cli.video import (
     BARE_STREAMS,
     CONTAINER_ROUNDING_SECONDS,
-    FIELDS,
     MPEG_STREAMS,
     PLAIN,
     TIMELINE_FRAME_RATE,
@@ -54,6 +54,12 @@ CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot be
 # ffmpeg's atadenoise, for chroma: a pixel is the mean of those in nine frames, as far to either
 # side as each differs from it by no more than A, and all together by no more than B, of the range.
 QUIET_CHROMA = {"p": 0b110, "1a": 0.04, "1b": 0.1, "2a": 0.04, "2b": 0.1}
+# Cycles that are read before what is wanted: of the first one it is not known what it repeats, and
+# the second may reach into what is wanted.
+CYCLES_BEFORE = 2
+# Frames a second. At more, each picture is shown so often that one of it comes at 24 at any rate.
+MOST_CADENCE_RATE = 31
+FIELD_WIDTH, FIELD_HEIGHT = 32, 24  # pixels of the fields by which a cadence is found
 # ffmpeg's idet: how much better a field must fit to one neighbour's than to the other's.
 FIELD_THRESHOLD = 1.1
 # ffmpeg's names of matrices, as tags of frames.
@@ -117,8 +123,12 @@ class Sampling:
             second, where there is one, in ticks of the film's time base as `uneven_ticks` gives
             them, whatever the rate and times above.
         ticks_file: a file into which the times of these frames are written; see `read_ticks`.
-        field_order: the order of the fields that frames are woven of, to make whole pictures of.
-        first_fields: the same, to read of each frame the field that was taken first, and no other.
+        cadence: how pictures became the frames of the film. Of fields whole pictures are made:
+            those of film, where they match. Where fewer frames are wanted than are stored, those
+            that repeat others are left out, and the rest are all equally long, as are those that
+            are shown for two and three fields by turns.
+        first_fields: the order of fields, to read of each frame the one that was taken first, and
+            no other.
         quiets_chroma: whether noise is taken off the chroma, where it is stored as such.
         damage: what of the film is left out, so that the frame before stands for it, as
             `find_damage` gives it; None to raise at what cannot be decoded.
@@ -135,7 +145,7 @@ class Sampling:
     cuts_file: Path | None = None
     ticks: tuple[int, int | None] | None = None
     ticks_file: Path | None = None
-    field_order: FieldOrder = "progressive"
+    cadence: Cadence = ONE_TO_ONE
     first_fields: FieldOrder = "progressive"
     quiets_chroma: bool = False
     damage: Spans | None = None
@@ -177,7 +187,7 @@ def check_part(film: Film, sampling: Sampling, option: str = "--start") -> None:
 class Bursts:
     """Short runs of consecutive frames, all over what is read, that are looked at in full size.
 
-    Only what ffmpeg finds in them is kept, in three files.
+    Only what ffmpeg finds in them is kept, in files.
 
     Attributes:
         every_seconds: from the first frame of a run to that of the next.
@@ -185,6 +195,7 @@ class Bursts:
         fields_file: for each frame, which of its two fields is the earlier; see `read_fields`.
         rows_file, columns_file: of one frame a run, the mean luma of every row in parts of about
             ``STRIP_WIDTH``, and of every column; see `read_strips`.
+        pictures_file: for each frame, small pictures of its fields; see `read_field_pictures`.
     """
 
     every_seconds: float
@@ -192,6 +203,7 @@ class Bursts:
     fields_file: Path
     rows_file: Path
     columns_file: Path
+    pictures_file: Path | None = None
 
 
 def read_luma(film: Film, sampling: Sampling) -> Generator[Plane, None, None]:
@@ -243,17 +255,19 @@ def read_pictures(
 
 
 def read_every_frame(
-    film: Film, width: int, height: int, times_file: Path
+    film: Film, width: int, height: int, times_file: Path, cadence: Cadence = ONE_TO_ONE
 ) -> Generator[Plane, None, None]:
     """Yield the luma (height, width) of each frame that is stored, uint8, full range.
 
     Args:
         times_file: a file into which the frames' times are written; see `read_times`.
+        cadence: how pictures became frames. Each picture comes once.
 
     Raises:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
     """
-    stream = _stream(film, xerror=None).filter("settb", "1/1000000")
+    sampling = Sampling(frame_rate=cadence.picture_rate(film.frame_rate), cadence=cadence)
+    stream = _timed(film, sampling)
     stream = stream.filter(
         "scale",
         width,
@@ -264,7 +278,6 @@ def read_every_frame(
     ).filter("format", "gray")
     # scdet gives every frame a score, without which metadata would print nothing of it
     stream = stream.filter("scdet").filter("metadata", mode="print", file=local_file(times_file))
-    sampling = Sampling(frame_rate=film.frame_rate)
     mend = "repair it, or tell `filmcolorizer sync` by --offset how far the films are apart"
     yield from _read_raw(film, sampling, stream, "gray", (height, width), mend=mend)
 
@@ -347,6 +360,26 @@ def read_fields(path: Path) -> list[tuple[float, str]]:
     return [(int(pts) / 1e6, word) for pts, word in found]
 
 
+def may_have_cadence(film: Film) -> bool:
+    """Whether a film's frames may be more than there are pictures, or made of fields that match.
+
+    As far as it matters at 24 frames a second, and ffmpeg knows its pixels.
+    """
+    is_faster = TIMELINE_FRAME_RATE < film.frame_rate <= MOST_CADENCE_RATE
+    return is_faster and _stores_chroma(film) and film.height % 2 == 0
+
+
+def read_field_pictures(bursts: Bursts) -> Plane:
+    """The small top and bottom fields (N, FIELD_HEIGHT, 2, FIELD_WIDTH) that `Bursts` found.
+
+    uint8, limited range; N is 0 where none were wanted.
+    """
+    if bursts.pictures_file is None:
+        return np.empty((0, FIELD_HEIGHT, 2, FIELD_WIDTH), np.uint8)
+    pictures = np.fromfile(bursts.pictures_file, np.uint8)
+    return pictures.reshape(-1, FIELD_HEIGHT, 2, FIELD_WIDTH)
+
+
 def read_strips(film: Film, bursts: Bursts) -> tuple[Plane, Plane]:
     """The mean luma of rows (N, height, parts) and columns (N, parts, width) that `Bursts` found.
 
@@ -415,7 +448,9 @@ def _with_cuts(sampling: Sampling, stream: Any) -> Any:
     )
 
 
-def _scaled(film: Film, stream: Any, width: int, height: int, coding: Coding) -> Any:
+def _scaled(
+    film: Film, stream: Any, width: int, height: int, coding: Coding, *, by_fields: bool = False
+) -> Any:
     before, after = film.coding.range, coding.range
     if film.pixel_format.startswith("gray") and before == after:
         before = after = "full"  # which is all that ffmpeg's scaler knows of grey pictures
@@ -428,6 +463,7 @@ def _scaled(film: Film, stream: Any, width: int, height: int, coding: Coding) ->
         out_color_matrix=coding.matrix,
         in_range=before,
         out_range=after,
+        interl=int(by_fields),
     )
 
 
@@ -447,24 +483,49 @@ def _burst_outputs(film: Film, sampling: Sampling, bursts: Bursts, stream: Any) 
         file=local_file(bursts.fields_file),
     )
     one_a_run = f"isnan(prev_selected_t)+lt(prev_selected_t,0)+gte(t-prev_selected_t,{run})"
+    outputs = []
+    if bursts.pictures_file is not None:
+        branches = stream.split()
+        size = FIELD_WIDTH, 2 * FIELD_HEIGHT
+        fields = _scaled(film, branches[0], *size, PLAIN, by_fields=True)
+        outputs.append(_luma_output(fields, bursts.pictures_file))
+        stream = branches[1]
     branches = stream.filter("select", one_a_run).split()
     sizes = (_strips(film.width), film.height), (film.width, _strips(film.height))
     files = bursts.rows_file, bursts.columns_file
-    outputs = []
     for number, (size, file) in enumerate(zip(sizes, files, strict=True)):
-        strips = _scaled(film, branches[number], *size, PLAIN).filter("format", "yuv444p")
-        strips = strips.filter("extractplanes", "y")
-        options = {"format": "rawvideo", "pix_fmt": "gray", "fps_mode": "passthrough"}
-        outputs.append(strips.output(local_file(file), **options))
+        outputs.append(_luma_output(_scaled(film, branches[number], *size, PLAIN), file))
     return outputs
+
+
+def _luma_output(stream: Any, file: Path) -> Any:
+    """The output by which ffmpeg writes the luma of pictures, one after the other."""
+    luma = stream.filter("format", "yuv444p").filter("extractplanes", "y")
+    options = {"format": "rawvideo", "pix_fmt": "gray", "fps_mode": "passthrough"}
+    return luma.output(local_file(file), **options)
 
 
 def _timed(film: Film, sampling: Sampling) -> Any:
     """All frames that are stored, from before the start on; their times count from there."""
-    start = film.start_seconds + sampling.start_seconds
-    stream, origin = _from(film, start, sampling)
+    start = begin = film.start_seconds + sampling.start_seconds
+    cycle = sampling.cadence.cycle(film.frame_rate, sampling.frame_rate)
+    if cycle:
+        cycle_seconds = float(cycle / film.frame_rate)
+        number = math.floor(sampling.start_seconds / cycle_seconds) - CYCLES_BEFORE
+        begin = film.start_seconds + max(number, 0) * cycle_seconds
+    stream, origin = _from(film, begin, sampling)
     stream = _undamaged(stream, sampling.damage, film.start_seconds - origin)
+    if cycle:
+        stream = _without_repeats(film, stream, sampling.cadence, cycle, begin - origin)
+    else:
+        stream = _whole(stream, sampling.cadence)
     stream = stream.filter("settb", "1/1000000")
+    if not cycle:
+        in_fields = sampling.cadence.is_flagged
+        step = NTSC_FIELD_SECONDS if in_fields else float(1 / film.frame_rate)
+        stream = _exact(stream, film.start_seconds - origin, step)
+    if sampling.cadence.is_flagged:
+        stream = _evened(stream)
     # At half of a film's rate every second frame begins half-way between two times that are wanted.
     # A bit later it belongs to the second one, however its own time is rounded.
     zero = start - origin - CONTAINER_ROUNDING_SECONDS
@@ -477,6 +538,7 @@ def _as_stored(film: Film, sampling: Sampling, ticks: tuple[int, int | None]) ->
     seconds = float((begin - film.first_tick) * film.time_base) + film.start_seconds
     stream, _ = _from(film, seconds, sampling, copyts=None)
     stream = _undamaged(stream, sampling.damage, float(film.first_tick * film.time_base))
+    stream = _whole(stream, sampling.cadence)
     stream = stream.filter("settb", str(film.time_base))
     stream = stream.filter("trim", start_pts=begin, **({} if end is None else {"end_pts": end}))
     if sampling.ticks_file is not None:
@@ -519,10 +581,64 @@ def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tupl
     on_damage = {"xerror": None} if sampling.damage is None else {"max_error_rate": "1"}
     on_card = {"hwaccel": sampling.hardware} if sampling.hardware else {}
     stream = _stream(film, **on_damage, **on_card, **seeking, **options)
-    if sampling.field_order != "progressive":
-        parity = FIELDS.get(sampling.field_order, "auto")
-        stream = stream.filter("bwdif", mode="send_frame", parity=parity, deint="all")
     return stream, origin
+
+
+def _whole(stream: Any, cadence: Cadence) -> Any:
+    """Frames as whole pictures, as many as they were."""
+    if cadence.field_order == "progressive":
+        return stream
+    which = "all"
+    if cadence.fields_match:
+        # It keeps the last frame for itself. It compares 8 bits, and passes on what it is given.
+        branches = stream.filter("tpad", stop=1, stop_mode="clone").split()
+        copies = branches[0].filter("format", "yuv420p")
+        options = {"order": cadence.parity, "mchroma": 0, "combmatch": "full"}
+        stream = ffmpeg.filter([copies, branches[1]], "fieldmatch", ppsrc=1, **options)
+        which = "interlaced"  # frames whose fields have no match, as of video between film
+    return stream.filter("bwdif", mode="send_frame", parity=cadence.parity, deint=which)
+
+
+def _exact(stream: Any, first_seconds: float, step_seconds: float) -> Any:
+    """Frames at the times that their container rounded, where these are whole steps.
+
+    Where 23.976 frames a second come to begin half-way between two at 24, thousandths of a second
+    would leave out and repeat some by turns.
+    """
+    steps = f"(T-({first_seconds:.6f}))/{step_seconds:.9f}"
+    is_near = f"lt(abs({steps}-round({steps}))*{step_seconds:.9f},{CONTAINER_ROUNDING_SECONDS})"
+    exact = f"{first_seconds:.6f}+round({steps})*{step_seconds:.9f}"
+    return stream.filter("setpts", f"if({is_near},({exact})/TB,PTS)")
+
+
+def _evened(stream: Any) -> Any:
+    """Frames that are shown for two and for three fields by turns, all equally long.
+
+    Each is moved half-way to where it would be, were the one before as long as all.
+    """
+    picture = 2.5 * NTSC_FIELD_SECONDS
+    off = f"({picture:.9f}-(PTS-PREV_INPTS)*TB)"
+    return stream.filter("setpts", f"PTS+if(lt(abs({off}),{picture / 3:.9f}),{off}/2/TB,0)")
+
+
+def _without_repeats(
+    film: Film, stream: Any, cadence: Cadence, cycle: int, first_seconds: float
+) -> Any:
+    """Whole pictures, once each, all equally long.
+
+    One frame of each cycle is left out. Which of them make a cycle must not depend on where the
+    reading began: they are counted from the film's first frame on.
+
+    Args:
+        cycle: in frames.
+        first_seconds: the time in the stream of a frame that begins a cycle.
+    """
+    stream = stream.filter("fps", fps=str(film.frame_rate), start_time=f"{first_seconds:.6f}")
+    stream = _whole(stream, cadence)
+    stream = stream.filter("decimate", cycle=cycle, chroma=0).filter("settb", "1/1000000")
+    # It counts time from the first frame that it passes on, which may be the second of its cycle.
+    rate = float(film.frame_rate * (cycle - 1) / cycle)
+    return stream.filter("setpts", f"({first_seconds:.6f}+N/{rate!r})/TB")
 
 
 def _shown_since(film: Film, seconds: float, damage: Spans | None) -> float:

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from filmcolorizer_cli import survey as surveying
+from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
 from filmcolorizer_cli.colorizing import ColorizeOptions, in_color_already, no_picture
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
@@ -26,7 +27,6 @@ from filmcolorizer_cli.video import (
     TIMELINE_FRAME_RATE,
     Coding,
     DeepPlane,
-    FieldOrder,
     Film,
     Plane,
 )
@@ -93,10 +93,10 @@ def preview(
     start, seconds = options.start_seconds, film.duration_seconds - options.start_seconds
     seconds = min(seconds, options.duration_seconds or seconds)
     try:
-        area, found_order = glance(film, start, seconds)
+        area, found = glance(film, start, seconds)
     except VideoError:  # damaged; what can be read is shown all the same
-        area, found_order = PixelArea(0, 0, film.width, film.height), "progressive"
-    field_order = options.field_order(found_order)
+        area, found = PixelArea(0, 0, film.width, film.height), ONE_TO_ONE
+    cadence = options.cadence_to_be(found).in_fields
     paint = partial(
         colorize_frames,
         device=device,
@@ -107,7 +107,7 @@ def preview(
     )
     ready = {name: for_inference(network, device) for name, network in networks.items()}
     is_colored, all_colored, when = False, not options.recolor, None
-    reader = _Reader(film, field_order)
+    reader = _Reader(film, cadence)
     for when, shot in _shots(reader, start, seconds, frames):
         if len(shot) > 1 and not options.recolor:  # a last frame alone does not tell
             is_colored = _is_colored(shot)
@@ -133,8 +133,8 @@ class _Reader:
         damage: the first that was met.
     """
 
-    def __init__(self, film: Film, field_order: FieldOrder) -> None:
-        self.film, self.field_order = film, field_order
+    def __init__(self, film: Film, cadence: Cadence) -> None:
+        self.film, self.cadence = film, cadence
         self.damage: VideoError | None = None
 
     def read(self, seconds: float) -> Shot:
@@ -144,7 +144,7 @@ class _Reader:
             start_seconds=seconds,
             duration_seconds=float(SHOWN_FRAMES * every / TIMELINE_FRAME_RATE),
             every=every,
-            field_order=self.field_order,
+            cadence=self.cadence,
         )
         try:
             return list(read_pictures(self.film, sampling, _plain_coding(self.film)))

@@ -23,11 +23,12 @@ from torch import Tensor
 
 from filmcolorizer_cli.aligned import (
     Moments,
-    fields_of_bw,
-    fields_of_color,
+    cadence_of_bw,
+    cadence_of_color,
     read_aligned,
     shared_aspect_ratio,
 )
+from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.evaluation import predict_rgb, read_batch
 from filmcolorizer_cli.files import replacing
@@ -40,7 +41,7 @@ from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.pictures import read_rgb, to_bytes, to_rgb
 from filmcolorizer_cli.splits import Part, Split
 from filmcolorizer_cli.sync import SyncMap, nothing_shared
-from filmcolorizer_cli.video import NEUTRAL, TIMELINE_FRAME_RATE, FieldOrder, Film, Plane
+from filmcolorizer_cli.video import NEUTRAL, TIMELINE_FRAME_RATE, Film, Plane
 from filmcolorizer_cli.wording import counted, describe_time
 
 SAMPLES_PER_PART = 6
@@ -291,8 +292,8 @@ def save_sync_preview(bw: Film, color: Film, sync_map: SyncMap, path: Path) -> N
         SyncError: there is no moment that both show.
         VideoError: a film cannot be read.
     """
-    fields = fields_of_bw(bw, sync_map), fields_of_color(color, sync_map)
-    found = [_triple(bw, color, sync_map, fields, seconds) for seconds in _spread(sync_map)]
+    cadences = cadence_of_bw(bw, sync_map), cadence_of_color(color, sync_map)
+    found = [_triple(bw, color, sync_map, cadences, seconds) for seconds in _spread(sync_map)]
     triples = [triple for triple in found if triple is not None]
     if not triples:
         raise nothing_shared(bw, color)
@@ -318,7 +319,7 @@ def _triple(
     bw: Film,
     color: Film,
     sync_map: SyncMap,
-    fields: tuple[FieldOrder, FieldOrder],
+    cadences: tuple[Cadence, Cadence],
     seconds: float,
 ) -> Plane | None:
     """A moment (H, W, 3) in black and white, in colour, and as a checkerboard of both.
@@ -326,7 +327,7 @@ def _triple(
     None where a film has ended by then.
 
     Args:
-        fields: that each film's frames are woven of.
+        cadences: of each film.
     """
     height = PREVIEW_HEIGHT
     width = round(height * shared_aspect_ratio(sync_map, bw))
@@ -338,8 +339,8 @@ def _triple(
         sync_map,
         moment,
         (width, height),
-        bw_fields=fields[0],
-        color_fields=fields[1],
+        bw_cadence=cadences[0],
+        color_cadence=cadences[1],
     )
     with closing(aligned) as read:
         picture = next(read, None)

@@ -18,7 +18,7 @@ from filmcolorizer_cli.files import cannot_write, check_folder, followed, replac
 from filmcolorizer_cli.video import count_pictures
 
 _FORMAT_NAME = "filmcolorizer-parts/"
-_FORMAT = f"{_FORMAT_NAME}8"
+_FORMAT = f"{_FORMAT_NAME}9"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}

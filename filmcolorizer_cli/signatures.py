@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import errno
+import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from filmcolorizer_cli.cadence import ONE_TO_ONE
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import (
     Sampling,
     cannot_note,
+    may_have_cadence,
     read_coded_luma,
     read_every_frame,
     read_times,
 )
+from filmcolorizer_cli.survey import cadence_of
 from filmcolorizer_cli.video import Film, Plane, Track
 
 WIDTH, HEIGHT = 32, 24  # pixels; 768 bytes a frame
@@ -77,7 +82,7 @@ class Signatures:
 
 
 def read_signatures(bw: Film, color: Film, *, track: Track) -> tuple[Signatures, Signatures]:
-    """Read two films at once, each in one pass.
+    """Read two films at once, each in one pass; of telecined ones the pictures.
 
     Raises:
         VideoError: a film cannot be read.
@@ -109,10 +114,13 @@ class _Reading:
     """One film as it is read."""
 
     def __init__(self, film: Film, times_file: Path) -> None:
-        self.expected = film.frame_count()
+        cadence = ONE_TO_ONE
+        if may_have_cadence(film):
+            cadence = cadence_of(film, 0.0, film.duration_seconds).in_fields
+        self.expected = math.ceil(cadence.picture_rate(Fraction(film.frame_count())))
         self.count = 0
         self._film, self._times_file = film, times_file
-        self.frames = read_every_frame(film, WIDTH, HEIGHT, times_file)
+        self.frames = read_every_frame(film, WIDTH, HEIGHT, times_file, cadence)
         self._data = bytearray()
 
     def advance(self) -> Plane | None:

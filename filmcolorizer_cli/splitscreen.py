@@ -14,14 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from filmcolorizer_cli.cadence import ONE_TO_ONE
 from filmcolorizer_cli.encoding import Encoding, PictureWriter, even
 from filmcolorizer_cli.errors import OptionError
 from filmcolorizer_cli.files import cannot_write, check_folder, followed, temporary_beside
-from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
+from filmcolorizer_cli.frames import Sampling, check_part, may_have_cadence, read_pictures
 from filmcolorizer_cli.joining import join_film
 from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.packets import check_clock
 from filmcolorizer_cli.pictures import picture_to_rgb
+from filmcolorizer_cli.survey import cadence_of
 from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import (
     NEUTRAL,
@@ -159,9 +161,13 @@ def _write(
     join = _Joiner(size, options)
     shape = replace(first, width=join.width, height=join.height, sample_aspect_ratio=Fraction(1))
     seconds = float(total / rate)
+    samplings = []
+    for source, start in zip((first, second), starts, strict=True):
+        cadence = cadence_of(source, start, seconds) if may_have_cadence(source) else ONE_TO_ONE
+        samplings.append(Sampling(None, None, rate, start, seconds, cadence=cadence))
     with (
-        closing(_read(first, size, Sampling(None, None, rate, starts[0], seconds))) as ours,
-        closing(_read(second, size, Sampling(None, None, rate, starts[1], seconds))) as theirs,
+        closing(_read(first, size, samplings[0])) as ours,
+        closing(_read(second, size, samplings[1])) as theirs,
         PictureWriter(target, shape, Encoding(frame_rate=rate)) as writer,
     ):
         last: tuple[int, tuple[Picture, Picture]] | None = None

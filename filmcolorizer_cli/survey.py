@@ -1,14 +1,13 @@
 """One look through a whole film before it is colorized.
 
 Where its shots begin, and where they dissolve into each other, which of them are in colour already,
-where the bars around the picture end, and whether its frames are made of two fields.
+where the bars around the picture end, and how pictures became its frames.
 """
 
 from __future__ import annotations
 
 import math
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -19,12 +18,15 @@ from typing import Any
 
 import numpy as np
 
+from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence, Run, find_cadence
 from filmcolorizer_cli.dissolves import Dissolves
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import (
     Bursts,
     Sampling,
+    may_have_cadence,
+    read_field_pictures,
     read_fields,
     read_strips,
     read_ticks,
@@ -33,11 +35,11 @@ from filmcolorizer_cli.frames import (
 from filmcolorizer_cli.shots import Shots
 from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import (
+    FIELDS,
     MAX_FRAME_RATE,
     NEUTRAL,
     TIMELINE_FRAME_RATE,
     DeepPlane,
-    FieldOrder,
     Film,
     Floats,
     Plane,
@@ -61,11 +63,6 @@ MIN_CHROMA_OF_TINT = 0.03
 MIN_RUN_DISTANCE_SECONDS, RUN_DISTANCE_SECONDS = 0.5, 1.5
 RUNS, MAX_RUNS = 40, 250
 RUN_FRAMES = 10  # two of every five frames are combed where film became NTSC video
-# How many of the frames in runs must be made of two fields: of all, at least, and for each that has
-# the other order. Where some are whole pictures, one such frame more than was seen is counted:
-# scrolling letters look like two fields now and then.
-MIN_INTERLACED, LEAST_INTERLACED = 0.1, 2
-MIN_INTERLACED_ODDS = 5
 
 MAX_BLACK = 40  # luma code up to which a bar may be lifted, with its noise
 PICTURE_LIFT = 10  # luma codes above the bar, which the picture must reach somewhere in the film
@@ -82,7 +79,9 @@ LONGEST_FRAME_SECONDS = 0.1  # of what moves; slides are held for longer
 
 LOOKS = 6  # short parts of a film that `glance` looks through
 LOOK_SECONDS = 1.0
-MIN_LOOKS_INTERLACED = 2  # where fields must be found, of which still pictures have none
+MIN_LOOKS_ALIKE = (
+    2  # where the same order of fields must be found, of which still pictures have none
+)
 
 
 @dataclass(frozen=True)
@@ -152,8 +151,8 @@ class Survey:
         colored: begins and ends, in seconds, of whole shots that are in colour already, ascending;
             those that follow each other are one.
         area: the picture without black bars at its sides.
-        field_order: which of a frame's two fields was taken first, as measured, whatever the film
-            is flagged as; ``progressive`` where they were taken at once, or in doubt.
+        cadence: how pictures became frames, as measured, whatever the film is flagged as; one each
+            in doubt.
     """
 
     seconds: float
@@ -162,7 +161,7 @@ class Survey:
     returns: Spans
     colored: Spans
     area: PixelArea
-    field_order: FieldOrder
+    cadence: Cadence
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Survey:
@@ -178,7 +177,7 @@ class Survey:
             returns,
             colored,
             PixelArea(**plain["area"]),
-            plain["field_order"],
+            Cadence(**plain["cadence"]),
         )
 
     def edits(self, times: Timeline) -> Edits:
@@ -198,31 +197,34 @@ def survey(
     duration_seconds: float | None = None,
     frame_rate: Fraction = TIMELINE_FRAME_RATE,
     damage: Spans | None = None,
-    fields_to_be: Callable[[FieldOrder], FieldOrder] = lambda found: found,
+    cadence_to_be: Callable[[Cadence], Cadence] = lambda found: found,
     track: Track = lambda frames, total, label: frames,
 ) -> Survey:
-    """Look through a film, or a part of one, in one pass; in two where its frames are of fields.
+    """Look through a film, or a part of one, in one pass; in two where pictures are no frames.
 
     A cut may lie between the two fields of a frame. Whole pictures made of them show what the first
-    one does, so that the first ones alone tell where the cut will be.
+    one does, so that the first ones alone tell where the cut will be. Where fields match, or frames
+    are left out, the second pass is at what is left.
 
     Args:
         start_seconds, duration_seconds: the part to look at; to the film's end when not given.
         frame_rate: frames a second that are looked at for cuts.
         damage: what is left out, as in a `Sampling`.
-        fields_to_be: the order of fields of which whole pictures will be made, by what is found.
+        cadence_to_be: by which the film will be read, by what is found.
         track: wraps the frames, given their number and a label, to show progress.
 
     Raises:
         VideoError: the film is broken or cut short.
     """
     part = start_seconds, duration_seconds
-    found = _look(film, *part, frame_rate, damage, "progressive", track)
-    order = fields_to_be(found.field_order)
-    if order not in ("top", "bottom"):  # "flagged" names no first field
+    found, runs = _look(film, *part, frame_rate, damage, ONE_TO_ONE, track)
+    found = replace(found, cadence=find_cadence(runs))
+    cadence = cadence_to_be(found.cadence)
+    is_retimed = cadence.is_flagged or cadence.cycle(film.frame_rate, frame_rate) > 0
+    if cadence.field_order not in FIELDS and not is_retimed:  # "flagged" names no first field
         return found
-    by_first_fields = _look(film, *part, frame_rate, damage, order, track)
-    return replace(by_first_fields, field_order=found.field_order)
+    by_pictures, _ = _look(film, *part, frame_rate, damage, cadence, track)
+    return replace(by_pictures, cadence=found.cadence)
 
 
 def _look(
@@ -231,12 +233,17 @@ def _look(
     duration_seconds: float | None,
     frame_rate: Fraction,
     damage: Spans | None,
-    first_fields: FieldOrder,
+    cadence: Cadence,
     track: Track,
-) -> Survey:
-    """One pass, at frames as they are stored, or at their first fields."""
+) -> tuple[Survey, list[Run]]:
+    """One pass, at the frames of a cadence; where its fields do not match, at the first ones.
+
+    Returns:
+        What was found, and the runs of frames by which a cadence is told.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / name for name in ("cuts", "fields", "rows", "columns")]
+        files = [Path(folder) / name for name in ("cuts", "fields", "rows", "columns", "pictures")]
+        is_unmatched = cadence.field_order != "progressive" and not cadence.fields_match
         sampling = Sampling(
             WIDTH,
             HEIGHT,
@@ -244,7 +251,8 @@ def _look(
             start_seconds=start_seconds,
             duration_seconds=duration_seconds,
             cuts_file=files[0],
-            first_fields=first_fields,
+            cadence=ONE_TO_ONE if is_unmatched else cadence,
+            first_fields=cadence.field_order if is_unmatched else "progressive",
             damage=damage,
         )
         total = sampling.frame_count(film)
@@ -252,7 +260,10 @@ def _look(
         bursts = Bursts(
             _run_distance(seconds),
             RUN_FRAMES / min(float(film.frame_rate), MAX_FRAME_RATE),
-            *files[1:],
+            files[1],
+            files[2],
+            files[3],
+            files[4] if may_have_cadence(film) else None,
         )
         every = max(round(sampling.frame_rate / FRAMES_A_SECOND), 1)
         rate = float(sampling.frame_rate / every)
@@ -274,28 +285,39 @@ def _look(
         returns = shots.returns(begins).items()
         cuts = [at(begin) for begin in begins]
         rows, columns = read_strips(film, bursts)
-        fields = read_fields(files[1])
-        if _begins_before(fields, film):
+        looks = read_fields(files[1])
+        if _begins_before(looks, film):
             rows, columns = rows[1:], columns[1:]
-        return Survey(
+        found = Survey(
             seconds=seconds,
             cuts=tuple(cuts),
             dissolves=dissolves.spans(),
             returns=tuple((at(begin), at(earlier)) for begin, earlier in returns),
             colored=_colored(tinge, [0.0, *cuts, seconds]),
             area=find_area(rows, columns),
-            field_order=find_field_order(fields, bursts.every_seconds),
+            cadence=cadence,
         )
+        return found, _runs(looks, read_field_pictures(bursts), bursts)
 
 
-def _begins_before(fields: Sequence[tuple[float, str]], film: Film) -> bool:
+def _runs(looks: Sequence[tuple[float, str]], fields: Plane, bursts: Bursts) -> list[Run]:
+    """The runs of consecutive frames that were looked at."""
+    numbers = [math.floor(seconds / bursts.every_seconds) for seconds, _ in looks]
+    begins = [n for n in range(len(numbers)) if n == 0 or numbers[n] != numbers[n - 1]]
+    return [
+        Run([s for s, _ in looks[begin:end]], [w for _, w in looks[begin:end]], fields[begin:end])
+        for begin, end in pairwise([*begins, len(looks)])
+    ]
+
+
+def _begins_before(looks: Sequence[tuple[float, str]], film: Film) -> bool:
     """Whether the first frame that was looked at is from before the part, and not held into it."""
     one_frame = min(1 / float(film.credible_rate), LONGEST_FRAME_SECONDS)
-    return len(fields) > 1 and fields[0][0] < 0 and fields[1][0] < one_frame
+    return len(looks) > 1 and looks[0][0] < 0 and looks[1][0] < one_frame
 
 
-def glance(film: Film, start: float, seconds: float) -> tuple[PixelArea, FieldOrder]:
-    """The picture inside its bars and the order of fields, by some short looks at a part of a film.
+def glance(film: Film, start: float, seconds: float) -> tuple[PixelArea, Cadence]:
+    """The picture inside its bars and its cadence, by some short looks at a part of a film.
 
     Where it is damaged it is not looked at.
 
@@ -304,20 +326,18 @@ def glance(film: Film, start: float, seconds: float) -> tuple[PixelArea, FieldOr
     """
     if seconds <= LOOKS * LOOK_SECONDS:
         found = survey(film, start_seconds=start, duration_seconds=seconds)
-        return found.area, found.field_order
-    looks, damage = list[Survey](), None
+        return found.area, found.cadence
+    looks, runs, damage = list[Survey](), list[list[Run]](), None
     for number in range(LOOKS):
+        begin = start + (number + 0.5) * seconds / LOOKS
+        part = begin, LOOK_SECONDS, TIMELINE_FRAME_RATE
         try:
-            looks.append(
-                survey(
-                    film,
-                    start_seconds=start + (number + 0.5) * seconds / LOOKS,
-                    duration_seconds=LOOK_SECONDS,
-                    fields_to_be=lambda found: "progressive",
-                )
-            )
+            look, seen = _look(film, *part, None, ONE_TO_ONE, lambda frames, total, label: frames)
         except VideoError as error:
             damage = error
+            continue
+        looks.append(look)
+        runs.append(seen)
     if damage and not looks:
         raise damage
     # What is picture in one place is picture everywhere.
@@ -325,11 +345,17 @@ def glance(film: Film, start: float, seconds: float) -> tuple[PixelArea, FieldOr
     right = max(look.area.left + look.area.width for look in looks)
     bottom = max(look.area.top + look.area.height for look in looks)
     area = PixelArea(left, top, right - left, bottom - top)
-    orders = Counter(look.field_order for look in looks if look.field_order != "progressive")
-    for order, count in orders.most_common(1):
-        if count >= MIN_LOOKS_INTERLACED:
-            return area, order
-    return area, "progressive"
+    cadence = find_cadence([run for seen in runs for run in seen])
+    alike = sum(find_cadence(seen).field_order == cadence.field_order for seen in runs)
+    return area, cadence if alike >= MIN_LOOKS_ALIKE else ONE_TO_ONE
+
+
+def cadence_of(film: Film, start: float, seconds: float) -> Cadence:
+    """How pictures became the frames of a part of a film; one each where it cannot be told."""
+    try:
+        return glance(film, start, seconds)[1]
+    except VideoError:  # damaged, perhaps where nothing is wanted
+        return ONE_TO_ONE
 
 
 def _run_distance(seconds: float) -> float:
@@ -468,22 +494,3 @@ def _bar(peaks: Plane) -> int:
     is_straight = picture[0] - bar <= tolerance
     is_filled = len(picture) >= MIN_LIT_INSIDE * (picture[-1] + 1 - picture[0])
     return bar if is_straight and is_filled else 0
-
-
-def find_field_order(fields: Sequence[tuple[float, str]], every_seconds: float) -> FieldOrder:
-    """In which order the fields of a film's frames were taken, by what `read_fields` gives.
-
-    Args:
-        every_seconds: from the first frame of a run of consecutive frames to that of the next.
-    """
-    runs = [math.floor(seconds / every_seconds) for seconds, _ in fields]
-    # The first and last frame of a run were held against frames of another.
-    counts = Counter(
-        fields[n][1] for n in range(1, len(runs) - 1) if runs[n - 1] == runs[n] == runs[n + 1]
-    )
-    top, bottom = counts["tff"], counts["bff"]
-    others = min(top, bottom) + (1 if counts["progressive"] else 0)
-    needed = max(MIN_INTERLACED * counts.total(), MIN_INTERLACED_ODDS * others, LEAST_INTERLACED)
-    if max(top, bottom) < needed:
-        return "progressive"
-    return "top" if top > bottom else "bottom"

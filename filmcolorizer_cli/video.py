@@ -48,7 +48,8 @@ CODE_DEPTHS = (8, 10, 12, 16)  # bits that planes are read with; what lies betwe
 MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
 # Which field of a frame comes first: as measured, or as each frame is flagged.
 FieldOrder = Literal["progressive", "top", "bottom", "flagged"]
-FIELDS = {"top": "tff", "bottom": "bff"}  # ffmpeg's names of which comes first
+# ffmpeg's names of which comes first
+FIELDS: dict[FieldOrder, str] = {"top": "tff", "bottom": "bff"}
 Plane = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Spans = tuple[tuple[float, float], ...]  # begins and ends, in seconds, ascending

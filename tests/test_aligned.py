@@ -21,6 +21,7 @@ from filmcolorizer_cli.aligned import (
     render,
     shared_aspect_ratio,
 )
+from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.frames import Sampling, read_cuts, read_luma
 from filmcolorizer_cli.sync import Segment, SyncMap
 from filmcolorizer_cli.video import Film, probe
@@ -296,20 +297,21 @@ def test_read_aligned_follows_rates(frame_rate: int, numbered: Film, tmp_path: P
     assert shown(pictures) == [(n, n) for n in [*range(40), *range(60, 144)]]
 
 
+@pytest.mark.parametrize("is_known", [True, False])
 @pytest.mark.parametrize("telecined", ["bw", "color"])
 def test_read_aligned_shows_the_same_frames_of_telecined_films(
-    telecined: str, numbered: Film, tmp_path: Path
+    telecined: str, is_known: bool, numbered: Film, tmp_path: Path
 ) -> None:
     """Where a picture was spread over the fields of two frames, and of four of ten two fields."""
     woven = "telecine=first_field=top:pattern=23,setparams=field_mode=tff"
     films = {"bw": numbered, "color": numbered}
     films[telecined] = version(numbered, tmp_path / "telecined.mp4", woven)
-    fields = {f"{telecined}_fields": "top"}
+    cadence = {f"{telecined}_cadence": Cadence("top", is_known, is_known)}
     moments, sync_map = Moments(), map_of(segment(0, 143, 0))
-    pictures = read_aligned(*films.values(), sync_map, moments, NUMBERED_SIZE, **fields)  # type: ignore[arg-type]
+    pictures = read_aligned(*films.values(), sync_map, moments, NUMBERED_SIZE, **cadence)  # type: ignore[arg-type]
     pairs = shown(list(pictures))
     assert len(pairs) == 143
-    if telecined == "color":
+    if telecined == "color" or is_known:
         assert pairs == [(n, n) for n in range(143)]
     else:  # some of whose own frames come twice, and others not at all
         assert max(abs(one - other) for one, other in pairs) <= 1

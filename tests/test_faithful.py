@@ -166,6 +166,17 @@ def test_interlaced_ntsc(recipe: Path, vivid_weights: Path) -> None:
     assert are_flagged(output.path) == {False}
 
 
+def test_telecined_film(recipe: Path, vivid_weights: Path) -> None:
+    plain = make("plain.mov", "-c:v", "prores_ks")
+    mpeg = ("-c:v", "mpeg2video", "-q:v", 1, "-qmin", 1, "-c:a", "mp2")
+    film = make("film.mpg", *mpeg, filters="telecine=first_field=top:pattern=23")
+    assert probe(film).frame_rate == 30
+    output = colorized(film, vivid_weights)
+    assert (output.frame_rate, output.frame_count()) == (24, 24 * SECONDS)
+    assert_looks_the_same(plain, output.path)
+    assert abs(sound_after_picture(output.path)) < FRAME
+
+
 def test_fields_of_a_height_that_x264_keeps_whole(recipe: Path, vivid_weights: Path) -> None:
     """NTSC's 486 lines are no multiple of 4."""
     woven = "fps=60000/1001,scale=120:486,tinterlace=interleave_top,setfield=tff"

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from filmcolorizer_cli import ffmpeg as our_ffmpeg
+from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.ffmpeg import Process
 from filmcolorizer_cli.files import SAMPLE_FILM
@@ -25,10 +26,11 @@ from filmcolorizer_cli.frames import (
     read_pictures,
     read_ycbcr,
 )
-from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, probe
+from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, FieldOrder, Film, probe
 from tests.conftest import (
     BT709_BARS_100,
     LOSSLESS,
+    X264,
     decode_planes,
     frame_number,
     make_clip,
@@ -211,6 +213,103 @@ def test_read_luma_at_half_the_rate_gives_every_second_frame(
     first = 2 * round(start * half)
     assert shown == list(range(first, first + 2 * len(shown), 2))
     assert len(shown) == pytest.approx((2 - start) * half, abs=1)
+
+
+@pytest.mark.parametrize("first", ["top", "bottom"])
+@pytest.mark.parametrize(
+    ("layout", "encoder"),
+    [
+        ("yuv420p", ("-c:v", "ffv1")),
+        ("yuv422p10le", ("-c:v", "ffv1")),
+        ("yuvj420p", (*X264, "-qp", 0, "-color_range", "pc")),
+    ],
+)
+def test_read_coded_luma_puts_telecined_pictures_together_bit_for_bit(
+    layout: str, encoder: tuple[object, ...], first: FieldOrder, tmp_path: Path
+) -> None:
+    plain, woven = tmp_path / "plain.mkv", tmp_path / "woven.mkv"
+    full = "scale=out_range=pc," if layout == "yuvj420p" else ""
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", f"{full}format={layout}", *encoder, plain)
+    run_ffmpeg("-i", plain, "-vf", f"telecine=first_field={first}:pattern=23", *encoder, woven)
+    film, cadence = probe(woven), Cadence(first, fields_match=True, repeats=True)
+    assert (film.frame_rate, film.pixel_format) == (30, layout)
+
+    def read(film: Film, **sampling: Any) -> np.ndarray:
+        return np.stack(list(read_coded_luma(film, Sampling(**sampling), film.coding)))
+
+    pictures = read(probe(plain))
+    assert len(pictures) == 144
+    np.testing.assert_array_equal(read(film, cadence=cadence), pictures)
+    for number in (1, 30, 61, 99):
+        part = read(film, cadence=cadence, start_seconds=number / 24, duration_seconds=0.5)
+        np.testing.assert_array_equal(part, pictures[number : number + 12])
+    # At their own rate as many frames, each of them a whole picture.
+    frames = read(film, cadence=cadence, frame_rate=Fraction(30))[:180]
+    for number, frame in enumerate(frames):
+        near = pictures[max(number * 4 // 5 - 2, 0) : number * 4 // 5 + 3]
+        assert (near == frame).all(axis=(1, 2)).any()
+
+
+def test_read_coded_luma_puts_pictures_together_that_are_spread_over_two_frames(
+    tmp_path: Path,
+) -> None:
+    plain, late = tmp_path / "plain.mkv", tmp_path / "late.mkv"
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "setpts=N/25/TB", "-r", 25, "-c:v", "ffv1", plain)
+    run_ffmpeg("-i", plain, "-vf", "phase=mode=t", "-c:v", "ffv1", late)
+    film, cadence = probe(late), Cadence("bottom", fields_match=True)
+    sampling = Sampling(frame_rate=Fraction(25), cadence=cadence)
+    frames = np.stack(list(read_coded_luma(film, sampling, film.coding)))
+    pictures = decode_planes(plain, "yuv420p", (480, 360))[0]
+    whole = [(frames == picture).all(axis=(1, 2)).any() for picture in pictures[1:-1]]
+    assert all(whole)
+
+
+@pytest.mark.parametrize(("rate", "missed"), [("30", 0), ("30000/1001", 0), ("25", 0), ("29", 1)])
+def test_read_luma_leaves_out_the_frames_that_repeat_others(
+    rate: str, missed: int, tmp_path: Path
+) -> None:
+    """Of 20 pictures a second, that were brought to this rate."""
+    film = probe(make_numbered_clip(tmp_path / "plain.mp4", frame_rate="20", seconds=6))
+    repeated = tmp_path / "repeated.mp4"
+    run_ffmpeg("-i", film.path, "-an", "-vf", f"fps={rate}", *X264, "-qp", 10, repeated)
+    sampling = {"frame_rate": Fraction(24), "cadence": Cadence(repeats=True)}
+    shown = numbers(probe(repeated), **sampling)
+    assert len(shown) == pytest.approx(144, abs=1)
+    steps = np.diff(shown).tolist()
+    assert set(steps) <= {0, 1, 2}
+    assert steps.count(2) == missed  # one of six leaves 24.17 of 29
+    by_time = np.diff(numbers(probe(repeated), frame_rate=Fraction(24))).tolist()
+    assert by_time.count(2) > missed
+    assert numbers(probe(repeated), start_seconds=3.5, **sampling) == shown[84:]
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_read_luma_evens_what_players_pull_down(suffix: str, tmp_path: Path) -> None:
+    """Frames that are shown for two and three fields by turns: at 24, one comes twice in 41.7 s."""
+    film = probe(make_numbered_clip(tmp_path / "plain.mp4", frame_rate="24", seconds=42))
+    flagged = tmp_path / f"flagged.{suffix}"
+    times = "setpts='(floor(N/2)*5+2*mod(N\\,2))*1001/60000/TB'"
+    uneven = ("-fps_mode", "passthrough", "-enc_time_base", "1001/60000")
+    run_ffmpeg("-i", film.path, "-an", "-vf", times, *uneven, *X264, "-qp", 10, flagged)
+    sampling = {"frame_rate": Fraction(24), "cadence": Cadence(is_flagged=True)}
+    shown = numbers(probe(flagged), **sampling)
+    steps = (np.diff(shown) % 256).tolist()  # of which there are so many numbers
+    assert (steps.count(0), steps.count(1)) == (1, len(steps) - 1)
+    for start in (1, 77, 500, 800):
+        assert numbers(probe(flagged), start_seconds=start / 24, **sampling) == shown[start:]
+    by_time = np.diff(numbers(probe(flagged), frame_rate=Fraction(24))).tolist()
+    assert by_time.count(2) > 20
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "avi"])
+def test_read_luma_skips_nothing_of_23_976_frames_at_24(suffix: str, tmp_path: Path) -> None:
+    plain = make_numbered_clip(tmp_path / "plain.mp4", frame_rate="24", seconds=42)
+    slower = tmp_path / f"slower.{suffix}"
+    times = ("-vf", "setpts=N*1001/24000/TB", "-r", "24000/1001")
+    run_ffmpeg("-i", plain, "-an", *times, *X264, "-qp", 10, slower)
+    steps = np.diff(numbers(probe(slower), frame_rate=Fraction(24))) % 256
+    assert (steps == 0).sum() == 1
+    assert (steps == 1).sum() == len(steps) - 1
 
 
 def test_read_luma_of_an_avi_with_b_frames_starts_anywhere(tmp_path: Path) -> None:

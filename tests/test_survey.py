@@ -11,19 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.survey import (
-    FieldOrder,
     PixelArea,
     Survey,
     find_area,
-    find_field_order,
     survey,
 )
 from filmcolorizer_cli.timeline import Timeline
-from filmcolorizer_cli.video import probe
+from filmcolorizer_cli.video import FieldOrder, probe
 from tests.conftest import (
     BUNNY_CUTS,
     BUNNY_FRAMES,
@@ -420,7 +419,7 @@ def test_survey_reads_films_of_all_kinds(
     clip = clipped(tmp_path / name, f"{filters},{LETTERBOXED}", *options)
     part = surveyed(clip, start_seconds=0.25)
     assert part.area == LETTERBOX
-    assert part.field_order == "progressive"
+    assert part.cadence.field_order == "progressive"
     assert part.cuts == pytest.approx((0.75,), abs=0.1)
 
 
@@ -467,12 +466,56 @@ def test_find_area_is_what_any_frame_shows() -> None:
 def test_survey_measures_the_field_order(
     filters: str, arguments: tuple[object, ...], order: FieldOrder, tmp_path: Path
 ) -> None:
-    assert surveyed(clipped(tmp_path / "clip.mp4", filters, *arguments)).field_order == order
+    assert (
+        surveyed(clipped(tmp_path / "clip.mp4", filters, *arguments)).cadence.field_order == order
+    )
+
+
+TELECINE = "scale=720:480,telecine=first_field={first}:pattern={pattern}"
+NTSC = "setpts=N/30/TB,fps=30"
+DIRTY = NOISY.format(plane=0, strength=16)
+
+
+@pytest.mark.parametrize(
+    ("filters", "cadence"),
+    [
+        (TELECINE.format(first="top", pattern=23), Cadence("top", True, True)),
+        (TELECINE.format(first="bottom", pattern=32), Cadence("bottom", True, True)),
+        (TELECINE.format(first="top", pattern=2332), Cadence("top", True, True)),
+        (f"{TELECINE.format(first='bottom', pattern=33)},{NTSC}", Cadence("bottom", True, True)),
+        (f"{TELECINE.format(first='top', pattern=334)},{NTSC}", Cadence("top", True, True)),
+        (f"{TELECINE.format(first='top', pattern=344)},{NTSC}", Cadence("top", True, True)),
+        (f"{TELECINE.format(first='top', pattern=23)},{DIRTY}", Cadence("top", True, True)),
+        # a quarter of the pictures of silent film shown twice, then made NTSC video
+        (
+            f"setpts=N/18/TB,fps=24,{TELECINE.format(first='top', pattern=23)}",
+            Cadence("top", True, True),
+        ),
+        ("setpts=N/25/TB,fps=25,scale=720:576,phase=mode=t", Cadence("bottom", True)),
+        ("setpts=N/25/TB,fps=25,scale=720:576,phase=mode=b", Cadence("top", True)),
+        ("setpts=N/60/TB,fps=60,scale=720:480,tinterlace=interleave_top", Cadence("top")),
+        ("fps=30", Cadence(repeats=True)),
+        (f"fps=30,{DIRTY}", Cadence(repeats=True)),
+        ("setpts=N/20/TB,fps=25", Cadence(repeats=True)),
+        ("setpts=N/16/TB,fps=25", Cadence(repeats=True)),
+        ("setpts=N/30/TB,fps=30", Cadence()),
+        ("setpts=N/12.5/TB,fps=25", Cadence()),  # twice each: nothing to choose
+        ("setpts=N/25/TB,fps=25", Cadence()),
+        ("null", Cadence()),
+    ],
+)
+@pytest.mark.parametrize("name", ["parkour", "camel"])
+def test_survey_finds_the_cadence_of_live_action(
+    name: str, filters: str, cadence: Cadence, shared_data: Path, tmp_path: Path
+) -> None:
+    film = shared_data / "davis" / f"{name}.mp4"
+    clip = graded_film(tmp_path / "clip.mp4", filters, source=film)
+    assert surveyed(clip).cadence == cadence
 
 
 def test_survey_of_a_still_title_is_progressive(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "still.mp4", picture="smptebars=size=720x576:rate=25:duration=3")
-    assert surveyed(clip).field_order == "progressive"
+    assert surveyed(clip).cadence.field_order == "progressive"
 
 
 def test_survey_finds_cuts_between_the_fields_of_a_frame(shared_data: Path, tmp_path: Path) -> None:
@@ -484,51 +527,10 @@ def test_survey_finds_cuts_between_the_fields_of_a_frame(shared_data: Path, tmp_
     run_ffmpeg("-ss", 60, "-t", 2, "-i", film, "-an", "-vf", filters, *X264, "-qp", 12, clip)
     rate = Fraction(30000, 1001)
     found = survey(probe(clip), frame_rate=rate)
-    assert found.field_order == "top"
+    assert found.cadence.field_order == "top"
     assert [round(cut * rate) for cut in found.cuts] == [21]
-    woven = survey(probe(clip), frame_rate=rate, fields_to_be=lambda found: "progressive")
+    woven = survey(probe(clip), frame_rate=rate, cadence_to_be=lambda found: ONE_TO_ONE)
     assert [round(cut * rate) for cut in woven.cuts] != [21]
-
-
-@pytest.mark.parametrize(
-    ("words", "order"),
-    [
-        ([], "progressive"),
-        (["progressive"] * 10, "progressive"),
-        (["tff"] * 10, "top"),
-        (["bff"] * 10, "bottom"),
-        (["progressive"] * 7 + ["tff"] * 3, "top"),
-        (["undetermined"] * 10, "progressive"),
-        (["tff"] * 5 + ["bff"] * 5, "progressive"),
-        (["tff", *["progressive"] * 8, "tff"], "progressive"),  # at the ends of a run
-    ],
-)
-def test_find_field_order_needs_a_clear_majority(words: list[str], order: FieldOrder) -> None:
-    runs = [(run * 2.0 + n / 25, word) for run in range(8) for n, word in enumerate(words)]
-    assert find_field_order(runs, 2.0) == order
-
-
-@pytest.mark.parametrize(
-    ("tff", "bff", "progressive", "order"),
-    [
-        (1, 0, 7, "progressive"),
-        (1, 0, 0, "progressive"),
-        (4, 0, 20, "progressive"),
-        (12, 2, 18, "progressive"),  # two seconds of scrolling credits
-        (8, 0, 0, "top"),
-        (3, 0, 0, "top"),  # the fields of a fifth of a second, in which little moves
-        (0, 10, 15, "bottom"),  # of film in NTSC video
-        (15, 2, 15, "top"),
-    ],
-)
-def test_find_field_order_of_a_short_part_needs_some_frames(
-    tff: int, bff: int, progressive: int, order: FieldOrder
-) -> None:
-    words = ["tff"] * tff + ["bff"] * bff + ["progressive"] * progressive
-    words += ["undetermined"] * (-len(words) % 8)
-    runs = [["progressive", *words[n : n + 8], "progressive"] for n in range(0, len(words), 8)]
-    frames = [(r * 2.0 + n / 25, word) for r, run in enumerate(runs) for n, word in enumerate(run)]
-    assert find_field_order(frames, 2.0) == order
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,163 @@
+"""Cadences of runs of frames that are made here, and of what is not there."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from filmcolorizer_cli.cadence import Cadence, Run, find_cadence
+from filmcolorizer_cli.video import FieldOrder, Plane
+
+NO_FIELDS = np.empty((0, 24, 2, 32), np.uint8)
+HELD = ["undetermined"] * 10  # what idet says where noise hides which field comes first
+
+
+@pytest.mark.parametrize(
+    ("words", "order"),
+    [
+        ([], "progressive"),
+        (["progressive"] * 10, "progressive"),
+        (["tff"] * 10, "top"),
+        (["bff"] * 10, "bottom"),
+        (["progressive"] * 7 + ["tff"] * 3, "top"),
+        (["undetermined"] * 10, "progressive"),
+        (["tff"] * 5 + ["bff"] * 5, "progressive"),
+        (["tff", *["progressive"] * 8, "tff"], "progressive"),  # at the ends of a run
+    ],
+)
+def test_find_field_order_needs_a_clear_majority(words: list[str], order: FieldOrder) -> None:
+    assert find_cadence([run_of(words, NO_FIELDS)] * 8) == Cadence(order)
+
+
+@pytest.mark.parametrize(
+    ("tff", "bff", "progressive", "order"),
+    [
+        (1, 0, 7, "progressive"),
+        (1, 0, 0, "progressive"),
+        (4, 0, 20, "progressive"),
+        (12, 2, 18, "progressive"),  # two seconds of scrolling credits
+        (8, 0, 0, "top"),
+        (3, 0, 0, "top"),  # the fields of a fifth of a second, in which little moves
+        (0, 10, 15, "bottom"),  # of film in NTSC video
+        (15, 2, 15, "top"),
+    ],
+)
+def test_find_field_order_of_a_short_part_needs_some_frames(
+    tff: int, bff: int, progressive: int, order: FieldOrder
+) -> None:
+    words = ["tff"] * tff + ["bff"] * bff + ["progressive"] * progressive
+    words += ["undetermined"] * (-len(words) % 8)
+    runs = [["progressive", *words[n : n + 8], "progressive"] for n in range(0, len(words), 8)]
+    assert find_cadence([run_of(run, NO_FIELDS) for run in runs]) == Cadence(order)
+
+
+def run_of(words: list[str], fields: Plane) -> Run:
+    """A run of frames, 30 a second."""
+    return Run([n / 30 for n in range(len(words))], words, fields)
+
+
+def fields_of(times: NDArray[np.float64], noise: float = 0.0) -> Plane:
+    """Small fields (N, 24, 2, 32) of a moving pattern at these times (N, 2) of top and bottom."""
+    rows, columns = np.arange(24.0)[:, None], np.arange(32.0)
+    rng = np.random.default_rng(int(times[0, 0]))
+    frames = np.empty((len(times), 24, 2, 32))
+    for parity in range(2):
+        for frame, time in enumerate(times[:, parity]):
+            wave = np.sin((columns + time) / 3) + np.cos((rows + parity / 2 - time / 2) / 4)
+            frames[frame, :, parity] = 110 + 40 * wave
+    return (frames + rng.normal(0, noise, frames.shape)).round().clip(0, 255).astype(np.uint8)
+
+
+def runs_of(pictures: NDArray[np.int64], noise: float = 0.0) -> list[Run]:
+    """Runs of ten frames, of the pictures (N, 2) that top and bottom fields show."""
+    starts = range(0, len(pictures) - 10, 13)
+    times = pictures.astype(np.float64)
+    return [run_of(HELD, fields_of(times[n : n + 10], noise)) for n in starts]
+
+
+def pulled_down(first: FieldOrder) -> NDArray[np.int64]:
+    """The pictures of the top and bottom field of each frame after 2:3 pulldown."""
+    fields = np.repeat(np.arange(80), np.resize((2, 3), 80)).reshape(-1, 2)
+    return fields if first == "top" else fields[:, ::-1]
+
+
+def frames(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Whole frames of these pictures."""
+    return np.stack((numbers, numbers), axis=1)
+
+
+@pytest.mark.parametrize("noise", [0.0, 2.0])
+@pytest.mark.parametrize("first", ["top", "bottom"])
+def test_find_cadence_sees_pulldown_in_the_fields_alone(first: FieldOrder, noise: float) -> None:
+    assert find_cadence(runs_of(pulled_down(first), noise)) == Cadence(first, True, True)
+
+
+@pytest.mark.parametrize("first", ["top", "bottom"])
+def test_find_cadence_sees_fields_that_are_a_frame_late(first: FieldOrder) -> None:
+    last, following = np.arange(99), np.arange(1, 100)
+    fields = np.stack((last, following), axis=1)  # the top one first
+    found = find_cadence(runs_of(fields if first == "top" else fields[:, ::-1]))
+    assert found == Cadence(first, fields_match=True)
+
+
+@pytest.mark.parametrize("cycle", [3, 4, 5, 6])
+def test_find_cadence_sees_frames_that_repeat(cycle: int) -> None:
+    numbers = np.arange(100)
+    assert find_cadence(runs_of(frames(numbers - numbers // cycle))) == Cadence(repeats=True)
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [np.arange(100), np.arange(100) // 2, np.zeros(100, np.int64), np.arange(200)[::2]],
+    ids=["one each", "two each", "still", "fast"],
+)
+def test_find_cadence_of_what_does_not_repeat_in_cycles(numbers: NDArray[np.int64]) -> None:
+    assert find_cadence(runs_of(frames(numbers), 2.0)) == Cadence()
+
+
+@pytest.mark.parametrize("rounding", [1e-6, 1e-3])
+def test_find_cadence_sees_frames_that_are_shown_for_two_and_three_fields(rounding: float) -> None:
+    fields = np.cumsum([0, *[2, 3] * 6])
+    seconds = (fields * 1001 / 60000 / rounding).round() * rounding
+    runs = [Run(seconds[n : n + 4].tolist(), HELD[:4], NO_FIELDS) for n in range(0, 8, 4)]
+    assert find_cadence(runs * 3) == Cadence(is_flagged=True)
+    even = [Run([n / 24 for n in range(10)], HELD, NO_FIELDS)]
+    assert find_cadence(even) == Cadence()
+
+
+def test_find_cadence_of_one_run_is_in_doubt() -> None:
+    assert find_cadence(runs_of(pulled_down("top"))[:1]) == Cadence()
+
+
+def test_find_cadence_of_interlaced_video_has_no_film_in_it() -> None:
+    fields = np.arange(200).reshape(-1, 2)
+    found = find_cadence([run_of(["tff"] * 10, run.fields) for run in runs_of(fields)])
+    assert found == Cadence("top")
+
+
+@pytest.mark.parametrize(
+    ("cadence", "frame_rate", "wanted", "cycle"),
+    [
+        (Cadence("top", True, True), Fraction(30000, 1001), 24, 5),
+        (Cadence("top", True, True), Fraction(30000, 1001), 25, 6),
+        (Cadence("top", True, True), Fraction(30000, 1001), Fraction(30000, 1001), 0),
+        (Cadence("top", True), Fraction(25), 24, 0),
+        (Cadence(repeats=True), Fraction(30), 24, 5),
+        (Cadence(repeats=True), Fraction(29), 24, 6),
+        (Cadence(repeats=True), Fraction(25), 24, 25),
+        (Cadence(repeats=True), Fraction(25), 16, 3),
+        (Cadence(repeats=True), Fraction(49, 2), 24, 0),  # one of 49, which ffmpeg cannot
+        (Cadence(repeats=True), Fraction(30), 10, 2),
+        (Cadence(repeats=True), Fraction(24), 24, 0),
+        (Cadence(), Fraction(30), 24, 0),
+    ],
+)
+def test_cycle_leaves_about_as_many_frames_as_are_wanted(
+    cadence: Cadence, frame_rate: Fraction, wanted: Fraction, cycle: int
+) -> None:
+    assert cadence.cycle(frame_rate, Fraction(wanted)) == cycle
+    rate = cadence.picture_rate(frame_rate, Fraction(wanted))
+    assert rate == (frame_rate * (cycle - 1) / cycle if cycle else frame_rate)
