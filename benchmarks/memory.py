@@ -33,7 +33,8 @@ def peak_of(process: psutil.Popen, ended: threading.Event) -> int:
     """The most that a process and its children have had together until it ended, in bytes.
 
     At each look the sum of the high-water marks of those that live, so it may be a little high;
-    an encoder that has ended gave back what the next one takes.
+    an encoder that has ended gave back what the next one takes. A child that has yet to become
+    ffmpeg is left out: until then its memory is that of the process that started it.
     """
     peak = 0
     while not ended.wait(SAMPLING_SECONDS):
@@ -41,8 +42,9 @@ def peak_of(process: psutil.Popen, ended: threading.Event) -> int:
         with suppress(psutil.NoSuchProcess):
             for member in [process, *process.children(recursive=True)]:
                 # One may end between being listed and being looked at.
-                with suppress(FileNotFoundError, ProcessLookupError, IndexError):
-                    marks.append(high_water_bytes(member.pid))
+                with suppress(psutil.Error, OSError, IndexError):
+                    if member is process or member.exe() != process.exe():
+                        marks.append(high_water_bytes(member.pid))
         peak = max(peak, sum(marks))
     return peak
 

@@ -309,7 +309,7 @@ def _fields_apart(film: Film, cadence: Cadence) -> float:
 
     It shows what the first field does, and films are lined up by what both show in the mean.
     """
-    if cadence.field_order == "progressive" or cadence.fields_match:
+    if cadence.field_order == "progressive" or cadence.is_film_in_fields:
         return 0.0
     return float(1 / film.frame_rate / 4)
 

@@ -67,6 +67,11 @@ class Cadence:
         return FIELDS.get(self.field_order, "auto")
 
     @property
+    def is_film_in_fields(self) -> bool:
+        """Whether fields hold pictures of film, rather than each a moment of its own."""
+        return self.field_order in FIELDS and (self.fields_match or self.repeats)
+
+    @property
     def in_fields(self) -> Cadence:
         """The same without repeats of whole frames, which hide nothing of any picture."""
         return self if self.field_order != "progressive" else ONE_TO_ONE
@@ -116,15 +121,14 @@ def find_cadence(runs: Sequence[Run]) -> Cadence:
     """How pictures became the frames of a film, by runs of frames from all over it."""
     # The first and last frame of a run were held against frames of another.
     order = find_field_order([run.words[1:-1] for run in runs])
-    if order == "progressive" and _is_flagged(runs):
+    if runs and order == "progressive" and _is_flagged(runs):
         return Cadence(is_flagged=True)
     moving = [run.fields.astype(np.int16) for run in runs if _moves(run.fields)]
     if len(moving) < MIN_MOVING_RUNS:
         return Cadence(order)
-    shifts = {first: _shift(moving, first) for first in FIELDS}
-    first = min(shifts, key=lambda first: shifts[first])
-    if shifts[first] < MAX_OF_FIELDS:
-        return Cadence(first, fields_match=True)
+    # A whole picture that moves by a line a frame looks the same, but in no order of fields.
+    if order in FIELDS and _shift(moving, order) < MAX_OF_FIELDS:
+        return Cadence(order, fields_match=True)
     changes = [_changes(fields) for fields in moving]
     repeats = _share_of_repeats([run.mean(axis=1) for run in changes])
     pulldown = {first: _pulldown(changes, first) for first in FIELDS}

@@ -97,12 +97,15 @@ class ColorizeOptions:
     hardware: str | None = None
 
     def cadence_to_be(self, found: Cadence) -> Cadence:
-        """By which the film is read, by what was found in it."""
-        is_whole = found.field_order == "progressive"
-        if self.deinterlace == "off":
-            return found if is_whole else ONE_TO_ONE
+        """By which the film is read, by what was found in it.
+
+        Fields that are left woven, or of which each frame is made a picture of its own, tell
+        nothing of what repeats.
+        """
         if self.deinterlace == "on":
-            return replace(found, field_order="flagged") if is_whole else Cadence(found.field_order)
+            return Cadence(found.field_order if found.field_order in FIELDS else "flagged")
+        if self.deinterlace == "off" and found.field_order in FIELDS:
+            return ONE_TO_ONE
         return found
 
     def sampling(self) -> Sampling:

@@ -59,6 +59,8 @@ QUIET_CHROMA = {"p": 0b110, "1a": 0.04, "1b": 0.1, "2a": 0.04, "2b": 0.1}
 CYCLES_BEFORE = 2
 # Frames a second. At more, each picture is shown so often that one of it comes at 24 at any rate.
 MOST_CADENCE_RATE = 31
+# Pixels of any 16x16 by which ffmpeg's fieldmatch takes frames for combed; at less, fine detail is.
+COMBED = 128
 FIELD_WIDTH, FIELD_HEIGHT = 32, 24  # pixels of the fields by which a cadence is found
 # ffmpeg's idet: how much better a field must fit to one neighbour's than to the other's.
 FIELD_THRESHOLD = 1.1
@@ -261,7 +263,7 @@ def read_every_frame(
 
     Args:
         times_file: a file into which the frames' times are written; see `read_times`.
-        cadence: how pictures became frames. Each picture comes once.
+        cadence: how pictures became frames; those that it leaves out do not come.
 
     Raises:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
@@ -360,13 +362,18 @@ def read_fields(path: Path) -> list[tuple[float, str]]:
     return [(int(pts) / 1e6, word) for pts, word in found]
 
 
-def may_have_cadence(film: Film) -> bool:
-    """Whether a film's frames may be more than there are pictures, or made of fields that match.
+def may_be_pulled_down(film: Film) -> bool:
+    """Whether a film may have more frames than pictures, or fields that match those of others.
 
-    As far as it matters at 24 frames a second, and ffmpeg knows its pixels.
+    As far as it matters at 24 frames a second; R'G'B' ffmpeg could only compare by changing it.
     """
     is_faster = TIMELINE_FRAME_RATE < film.frame_rate <= MOST_CADENCE_RATE
-    return is_faster and _stores_chroma(film) and film.height % 2 == 0
+    return is_faster and not av.VideoFormat(film.pixel_format).is_rgb
+
+
+def can_match_fields(film: Film) -> bool:
+    """Whether ffmpeg's fieldmatch weaves fields of such pixels; of deeper ones it copies half."""
+    return film.coding.bit_depth == 8 and _stores_chroma(film) and film.height % 2 == 0
 
 
 def read_field_pictures(bursts: Bursts) -> Plane:
@@ -518,7 +525,7 @@ def _timed(film: Film, sampling: Sampling) -> Any:
     if cycle:
         stream = _without_repeats(film, stream, sampling.cadence, cycle, begin - origin)
     else:
-        stream = _whole(stream, sampling.cadence)
+        stream = _whole(film, stream, sampling.cadence)
     stream = stream.filter("settb", "1/1000000")
     if not cycle:
         in_fields = sampling.cadence.is_flagged
@@ -538,7 +545,7 @@ def _as_stored(film: Film, sampling: Sampling, ticks: tuple[int, int | None]) ->
     seconds = float((begin - film.first_tick) * film.time_base) + film.start_seconds
     stream, _ = _from(film, seconds, sampling, copyts=None)
     stream = _undamaged(stream, sampling.damage, float(film.first_tick * film.time_base))
-    stream = _whole(stream, sampling.cadence)
+    stream = _whole(film, stream, sampling.cadence)
     stream = stream.filter("settb", str(film.time_base))
     stream = stream.filter("trim", start_pts=begin, **({} if end is None else {"end_pts": end}))
     if sampling.ticks_file is not None:
@@ -584,16 +591,17 @@ def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tupl
     return stream, origin
 
 
-def _whole(stream: Any, cadence: Cadence) -> Any:
+def _whole(film: Film, stream: Any, cadence: Cadence) -> Any:
     """Frames as whole pictures, as many as they were."""
     if cadence.field_order == "progressive":
         return stream
     which = "all"
     if cadence.fields_match:
-        # It keeps the last frame for itself. It compares 8 bits, and passes on what it is given.
-        branches = stream.filter("tpad", stop=1, stop_mode="clone").split()
-        copies = branches[0].filter("format", "yuv420p")
-        options = {"order": cadence.parity, "mchroma": 0, "combmatch": "full"}
+        # It passes on what it is given, which would be what it compares were its format not told.
+        # The last frame it would keep, were that the last to compare as well.
+        branches = stream.filter("format", film.pixel_format).split()
+        copies = branches[0].filter("tpad", stop=1, stop_mode="clone").filter("format", "yuv420p")
+        options = {"order": cadence.parity, "mchroma": 0, "combmatch": "full", "combpel": COMBED}
         stream = ffmpeg.filter([copies, branches[1]], "fieldmatch", ppsrc=1, **options)
         which = "interlaced"  # frames whose fields have no match, as of video between film
     return stream.filter("bwdif", mode="send_frame", parity=cadence.parity, deint=which)
@@ -633,9 +641,12 @@ def _without_repeats(
         cycle: in frames.
         first_seconds: the time in the stream of a frame that begins a cycle.
     """
-    stream = stream.filter("fps", fps=str(film.frame_rate), start_time=f"{first_seconds:.6f}")
-    stream = _whole(stream, cadence)
-    stream = stream.filter("decimate", cycle=cycle, chroma=0).filter("settb", "1/1000000")
+    stream = stream.filter("settb", "1/1000000").filter("setpts", f"PTS-{first_seconds:.6f}/TB")
+    stream = stream.filter("fps", fps=str(film.frame_rate), start_time=0)
+    stream = _whole(film, stream, cadence)
+    stream = stream.filter("decimate", cycle=cycle, dupthresh=100, chroma=0).filter(
+        "settb", "1/1000000"
+    )
     # It counts time from the first frame that it passes on, which may be the second of its cycle.
     rate = float(film.frame_rate * (cycle - 1) / cycle)
     return stream.filter("setpts", f"({first_seconds:.6f}+N/{rate!r})/TB")

@@ -22,7 +22,7 @@ from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import (
     Sampling,
     cannot_note,
-    may_have_cadence,
+    may_be_pulled_down,
     read_coded_luma,
     read_every_frame,
     read_times,
@@ -115,8 +115,9 @@ class _Reading:
 
     def __init__(self, film: Film, times_file: Path) -> None:
         cadence = ONE_TO_ONE
-        if may_have_cadence(film):
-            cadence = cadence_of(film, 0.0, film.duration_seconds).in_fields
+        if may_be_pulled_down(film):
+            found = cadence_of(film, 0.0, film.duration_seconds)
+            cadence = found if found.is_film_in_fields else ONE_TO_ONE
         self.expected = math.ceil(cadence.picture_rate(Fraction(film.frame_count())))
         self.count = 0
         self._film, self._times_file = film, times_file

@@ -14,11 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from filmcolorizer_cli.cadence import ONE_TO_ONE
 from filmcolorizer_cli.encoding import Encoding, PictureWriter, even
 from filmcolorizer_cli.errors import OptionError
 from filmcolorizer_cli.files import cannot_write, check_folder, followed, temporary_beside
-from filmcolorizer_cli.frames import Sampling, check_part, may_have_cadence, read_pictures
+from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
 from filmcolorizer_cli.joining import join_film
 from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.packets import check_clock
@@ -163,7 +162,7 @@ def _write(
     seconds = float(total / rate)
     samplings = []
     for source, start in zip((first, second), starts, strict=True):
-        cadence = cadence_of(source, start, seconds) if may_have_cadence(source) else ONE_TO_ONE
+        cadence = cadence_of(source, start, seconds)
         samplings.append(Sampling(None, None, rate, start, seconds, cadence=cadence))
     with (
         closing(_read(first, size, samplings[0])) as ours,

@@ -25,7 +25,8 @@ from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import (
     Bursts,
     Sampling,
-    may_have_cadence,
+    can_match_fields,
+    may_be_pulled_down,
     read_field_pictures,
     read_fields,
     read_strips,
@@ -79,9 +80,7 @@ LONGEST_FRAME_SECONDS = 0.1  # of what moves; slides are held for longer
 
 LOOKS = 6  # short parts of a film that `glance` looks through
 LOOK_SECONDS = 1.0
-MIN_LOOKS_ALIKE = (
-    2  # where the same order of fields must be found, of which still pictures have none
-)
+MIN_LOOKS_ALIKE = 2  # where an order of fields must be found, of which still pictures have none
 
 
 @dataclass(frozen=True)
@@ -151,8 +150,8 @@ class Survey:
         colored: begins and ends, in seconds, of whole shots that are in colour already, ascending;
             those that follow each other are one.
         area: the picture without black bars at its sides.
-        cadence: how pictures became frames, as measured, whatever the film is flagged as; one each
-            in doubt.
+        cadence: how pictures became frames, as measured, whatever the film is flagged as; one each,
+            or one for each woven frame, in doubt.
     """
 
     seconds: float
@@ -203,8 +202,8 @@ def survey(
     """Look through a film, or a part of one, in one pass; in two where pictures are no frames.
 
     A cut may lie between the two fields of a frame. Whole pictures made of them show what the first
-    one does, so that the first ones alone tell where the cut will be. Where fields match, or frames
-    are left out, the second pass is at what is left.
+    one does, so that the first ones alone tell where the cut will be. Where film lies in fields, or
+    frames are left out, the second pass is at what is left.
 
     Args:
         start_seconds, duration_seconds: the part to look at; to the film's end when not given.
@@ -218,7 +217,7 @@ def survey(
     """
     part = start_seconds, duration_seconds
     found, runs = _look(film, *part, frame_rate, damage, ONE_TO_ONE, track)
-    found = replace(found, cadence=find_cadence(runs))
+    found = replace(found, cadence=_cadence(film, runs))
     cadence = cadence_to_be(found.cadence)
     is_retimed = cadence.is_flagged or cadence.cycle(film.frame_rate, frame_rate) > 0
     if cadence.field_order not in FIELDS and not is_retimed:  # "flagged" names no first field
@@ -236,14 +235,14 @@ def _look(
     cadence: Cadence,
     track: Track,
 ) -> tuple[Survey, list[Run]]:
-    """One pass, at the frames of a cadence; where its fields do not match, at the first ones.
+    """One pass, at the frames of a cadence; of interlaced video, at the first fields.
 
     Returns:
         What was found, and the runs of frames by which a cadence is told.
     """
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / name for name in ("cuts", "fields", "rows", "columns", "pictures")]
-        is_unmatched = cadence.field_order != "progressive" and not cadence.fields_match
+        is_video = cadence.field_order != "progressive" and not cadence.is_film_in_fields
         sampling = Sampling(
             WIDTH,
             HEIGHT,
@@ -251,8 +250,8 @@ def _look(
             start_seconds=start_seconds,
             duration_seconds=duration_seconds,
             cuts_file=files[0],
-            cadence=ONE_TO_ONE if is_unmatched else cadence,
-            first_fields=cadence.field_order if is_unmatched else "progressive",
+            cadence=ONE_TO_ONE if is_video else cadence,
+            first_fields=cadence.field_order if is_video else "progressive",
             damage=damage,
         )
         total = sampling.frame_count(film)
@@ -263,7 +262,7 @@ def _look(
             files[1],
             files[2],
             files[3],
-            files[4] if may_have_cadence(film) else None,
+            files[4] if may_be_pulled_down(film) else None,
         )
         every = max(round(sampling.frame_rate / FRAMES_A_SECOND), 1)
         rate = float(sampling.frame_rate / every)
@@ -310,6 +309,12 @@ def _runs(looks: Sequence[tuple[float, str]], fields: Plane, bursts: Bursts) -> 
     ]
 
 
+def _cadence(film: Film, runs: Sequence[Run]) -> Cadence:
+    """How pictures became frames, as far as they can be had again."""
+    found = find_cadence(runs)
+    return replace(found, fields_match=found.fields_match and can_match_fields(film))
+
+
 def _begins_before(looks: Sequence[tuple[float, str]], film: Film) -> bool:
     """Whether the first frame that was looked at is from before the part, and not held into it."""
     one_frame = min(1 / float(film.credible_rate), LONGEST_FRAME_SECONDS)
@@ -345,7 +350,7 @@ def glance(film: Film, start: float, seconds: float) -> tuple[PixelArea, Cadence
     right = max(look.area.left + look.area.width for look in looks)
     bottom = max(look.area.top + look.area.height for look in looks)
     area = PixelArea(left, top, right - left, bottom - top)
-    cadence = find_cadence([run for seen in runs for run in seen])
+    cadence = _cadence(film, [run for seen in runs for run in seen])
     alike = sum(find_cadence(seen).field_order == cadence.field_order for seen in runs)
     return area, cadence if alike >= MIN_LOOKS_ALIKE else ONE_TO_ONE
 

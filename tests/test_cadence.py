@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.cadence import Cadence, Run, find_cadence
-from filmcolorizer_cli.video import FieldOrder, Plane
+from filmcolorizer_cli.video import FIELDS, FieldOrder, Plane
 
 NO_FIELDS = np.empty((0, 24, 2, 32), np.uint8)
 HELD = ["undetermined"] * 10  # what idet says where noise hides which field comes first
@@ -99,7 +99,8 @@ def test_find_cadence_sees_pulldown_in_the_fields_alone(first: FieldOrder, noise
 def test_find_cadence_sees_fields_that_are_a_frame_late(first: FieldOrder) -> None:
     last, following = np.arange(99), np.arange(1, 100)
     fields = np.stack((last, following), axis=1)  # the top one first
-    found = find_cadence(runs_of(fields if first == "top" else fields[:, ::-1]))
+    runs = runs_of(fields if first == "top" else fields[:, ::-1])
+    found = find_cadence([run_of([FIELDS[first]] * 10, run.fields) for run in runs])
     assert found == Cadence(first, fields_match=True)
 
 
@@ -126,6 +127,20 @@ def test_find_cadence_sees_frames_that_are_shown_for_two_and_three_fields(roundi
     assert find_cadence(runs * 3) == Cadence(is_flagged=True)
     even = [Run([n / 24 for n in range(10)], HELD, NO_FIELDS)]
     assert find_cadence(even) == Cadence()
+
+
+def test_find_cadence_of_nothing() -> None:
+    assert find_cadence([]) == Cadence()
+
+
+@pytest.mark.parametrize("way", [1, -1])
+def test_find_cadence_of_credits_that_roll_by_a_line_a_frame_is_whole(way: int) -> None:
+    """The last field of a frame looks like the first of the next, which it is not."""
+    rolling = np.random.default_rng(2).integers(16, 235, (24 * 2 + 160, 32), np.uint8)
+    tops = np.arange(100) if way > 0 else np.arange(100)[::-1]
+    frames = np.stack([rolling[top : top + 48] for top in tops]).reshape(-1, 24, 2, 32)
+    runs = [run_of(["progressive"] * 10, frames[n : n + 10]) for n in range(0, 90, 13)]
+    assert find_cadence(runs) == Cadence()
 
 
 def test_find_cadence_of_one_run_is_in_doubt() -> None:

@@ -220,7 +220,8 @@ def test_read_luma_at_half_the_rate_gives_every_second_frame(
     ("layout", "encoder"),
     [
         ("yuv420p", ("-c:v", "ffv1")),
-        ("yuv422p10le", ("-c:v", "ffv1")),
+        ("yuv422p", ("-c:v", "ffv1")),
+        ("yuv411p", ("-c:v", "ffv1")),
         ("yuvj420p", (*X264, "-qp", 0, "-color_range", "pc")),
     ],
 )
@@ -228,8 +229,8 @@ def test_read_coded_luma_puts_telecined_pictures_together_bit_for_bit(
     layout: str, encoder: tuple[object, ...], first: FieldOrder, tmp_path: Path
 ) -> None:
     plain, woven = tmp_path / "plain.mkv", tmp_path / "woven.mkv"
-    full = "scale=out_range=pc," if layout == "yuvj420p" else ""
-    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", f"{full}format={layout}", *encoder, plain)
+    scaled = f"scale=400:300:out_range={'pc' if layout == 'yuvj420p' else 'tv'},format={layout}"
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", scaled, *encoder, plain)
     run_ffmpeg("-i", plain, "-vf", f"telecine=first_field={first}:pattern=23", *encoder, woven)
     film, cadence = probe(woven), Cadence(first, fields_match=True, repeats=True)
     assert (film.frame_rate, film.pixel_format) == (30, layout)
@@ -244,10 +245,31 @@ def test_read_coded_luma_puts_telecined_pictures_together_bit_for_bit(
         part = read(film, cadence=cadence, start_seconds=number / 24, duration_seconds=0.5)
         np.testing.assert_array_equal(part, pictures[number : number + 12])
     # At their own rate as many frames, each of them a whole picture.
-    frames = read(film, cadence=cadence, frame_rate=Fraction(30))[:180]
+    frames = read(film, cadence=cadence, frame_rate=Fraction(30))
+    assert len(frames) == 180
     for number, frame in enumerate(frames):
         near = pictures[max(number * 4 // 5 - 2, 0) : number * 4 // 5 + 3]
         assert (near == frame).all(axis=(1, 2)).any()
+
+
+def test_read_coded_luma_of_deep_telecined_film_shows_each_picture_once(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    """In its own depth, though not line for line."""
+    plain, woven = tmp_path / "plain.mkv", tmp_path / "woven.mkv"
+    source, lossless = shared_data / "davis" / "parkour.mp4", ("-c:v", "ffv1")
+    scaled = ("-vf", "scale=400:300,format=yuv422p10le")
+    run_ffmpeg("-i", source, "-an", *scaled, *lossless, plain)
+    run_ffmpeg("-i", plain, "-vf", "telecine=first_field=top:pattern=23", *lossless, woven)
+    film, cadence = probe(woven), Cadence("top", repeats=True)
+    coding = film.coding
+    frames = np.stack(list(read_coded_luma(film, Sampling(cadence=cadence), coding))).astype(int)
+    pictures = np.stack(list(read_coded_luma(probe(plain), Sampling(), coding))).astype(int)
+    assert len(frames) == len(pictures)
+    assert len(np.unique(frames % 4)) == 4
+    for number, frame in enumerate(frames[1:-1], 1):
+        off = np.abs(pictures[number - 1 : number + 2] - frame).mean(axis=(1, 2))
+        assert off.argmin() == 1
 
 
 def test_read_coded_luma_puts_pictures_together_that_are_spread_over_two_frames(

@@ -513,6 +513,26 @@ def test_survey_finds_the_cadence_of_live_action(
     assert surveyed(clip).cadence == cadence
 
 
+@pytest.mark.parametrize(
+    ("layout", "cadence"),
+    [
+        ("yuv422p", Cadence("top", True, True)),
+        ("yuv422p10le", Cadence("top", False, True)),  # of which ffmpeg would weave the left half
+        ("gray", Cadence("top", False, True)),
+    ],
+)
+def test_survey_matches_fields_of_pixels_that_can_be_woven(
+    layout: str, cadence: Cadence, shared_data: Path, tmp_path: Path
+) -> None:
+    clip, woven = (
+        tmp_path / "clip.mkv",
+        f"{TELECINE.format(first='top', pattern=23)},format={layout}",
+    )
+    film = shared_data / "davis" / "parkour.mp4"
+    run_ffmpeg("-i", film, "-an", "-vf", woven, "-c:v", "ffv1", clip)
+    assert surveyed(clip).cadence == cadence
+
+
 def test_survey_of_a_still_title_is_progressive(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "still.mp4", picture="smptebars=size=720x576:rate=25:duration=3")
     assert surveyed(clip).cadence.field_order == "progressive"
