@@ -28,6 +28,8 @@ SHORTEST_CYCLE, LONGEST_CYCLE = 2, 25  # frames, that ffmpeg's decimate knows
 # that repeat, which are so many of all: at more, each picture comes twice, and any may be left out.
 MAX_OF_FIELDS, MAX_OF_FRAMES = 0.45, 0.3
 MIN_REPEATS, MAX_REPEATS = 0.13, 0.42
+# The same of film that was made 25 by one repeat a second; drawn film holds some as well.
+MAX_OF_RARE, MIN_RARE = 0.1, 0.03
 MIN_OF_FRAMES = 1.5  # times as many fields as frames must repeat where pictures lie in fields
 MIN_MOTION = 0.3  # luma codes by which neighbours mostly differ where anything moves
 MIN_FRAMES, MIN_MOVING_RUNS = 8, 2  # of a run, and of runs, that tell
@@ -130,7 +132,8 @@ def find_cadence(runs: Sequence[Run]) -> Cadence:
     if order in FIELDS and _shift(moving, order) < MAX_OF_FIELDS:
         return Cadence(order, fields_match=True)
     changes = [_changes(fields) for fields in moving]
-    repeats = _share_of_repeats([run.mean(axis=1) for run in changes])
+    by_frames = [run.mean(axis=1) for run in changes]
+    repeats = _share_of_repeats(by_frames)
     pulldown = {first: _pulldown(changes, first) for first in FIELDS}
     if order in FIELDS:
         of_fields = _share_of_repeats([run.reshape(-1) for run in changes])
@@ -141,7 +144,8 @@ def find_cadence(runs: Sequence[Run]) -> Cadence:
     # Noise may hide an order of fields. Where whole frames repeat, their fields do as well.
     if pulldown[first] < MAX_OF_FIELDS and repeats < MIN_REPEATS:
         return Cadence(first, fields_match=True, repeats=True)
-    return Cadence(repeats=MIN_REPEATS <= repeats <= MAX_REPEATS)
+    are_many = repeats >= MIN_REPEATS or _share_of_repeats(by_frames, MAX_OF_RARE) >= MIN_RARE
+    return Cadence(repeats=are_many and repeats <= MAX_REPEATS)
 
 
 def find_field_order(runs: Sequence[Sequence[str]]) -> FieldOrder:
@@ -175,9 +179,13 @@ def _moves(fields: Plane) -> bool:
     return float(np.median(_changes(fields.astype(np.int16)))) > MIN_MOTION
 
 
-def _share_of_repeats(runs: Sequence[Differences]) -> float:
-    """How many frames, or fields, hardly differ from those before, of all."""
-    repeats = [run < MAX_OF_FRAMES * np.quantile(run, 0.75) for run in runs]
+def _share_of_repeats(runs: Sequence[Differences], most: float = MAX_OF_FRAMES) -> float:
+    """How many frames, or fields, hardly differ from those before, of all.
+
+    Args:
+        most: that they may differ, by how much most others do.
+    """
+    repeats = [run < most * np.quantile(run, 0.75) for run in runs]
     return float(np.concatenate(repeats).mean())
 
 

@@ -110,6 +110,11 @@ def test_find_cadence_sees_frames_that_repeat(cycle: int) -> None:
     assert find_cadence(runs_of(frames(numbers - numbers // cycle))) == Cadence(repeats=True)
 
 
+def test_find_cadence_sees_one_repeat_a_second_in_a_longer_film() -> None:
+    numbers = np.arange(1000)
+    assert find_cadence(runs_of(frames(numbers - numbers // 25))) == Cadence(repeats=True)
+
+
 @pytest.mark.parametrize(
     "numbers",
     [np.arange(100), np.arange(100) // 2, np.zeros(100, np.int64), np.arange(200)[::2]],

@@ -286,12 +286,21 @@ def test_read_coded_luma_puts_pictures_together_that_are_spread_over_two_frames(
     assert all(whole)
 
 
-@pytest.mark.parametrize(("rate", "missed"), [("30", 0), ("30000/1001", 0), ("25", 0), ("29", 1)])
+@pytest.mark.parametrize(
+    ("pictures", "rate", "missed"),
+    [
+        ("20", "30", 0),
+        ("20", "30000/1001", 0),
+        ("20", "25", 0),
+        ("20", "29", 1),
+        ("24", "25", 0),
+    ],
+)
 def test_read_luma_leaves_out_the_frames_that_repeat_others(
-    rate: str, missed: int, tmp_path: Path
+    pictures: str, rate: str, missed: int, tmp_path: Path
 ) -> None:
-    """Of 20 pictures a second, that were brought to this rate."""
-    film = probe(make_numbered_clip(tmp_path / "plain.mp4", frame_rate="20", seconds=6))
+    """Of so many pictures a second, that were brought to this rate."""
+    film = probe(make_numbered_clip(tmp_path / "plain.mp4", frame_rate=pictures, seconds=6))
     repeated = tmp_path / "repeated.mp4"
     run_ffmpeg("-i", film.path, "-an", "-vf", f"fps={rate}", *X264, "-qp", 10, repeated)
     sampling = {"frame_rate": Fraction(24), "cadence": Cadence(repeats=True)}

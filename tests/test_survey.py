@@ -513,6 +513,11 @@ def test_survey_finds_the_cadence_of_live_action(
     assert surveyed(clip).cadence == cadence
 
 
+def test_survey_finds_one_repeat_a_second(bunny: Path, tmp_path: Path) -> None:
+    clip = graded_film(tmp_path / "clip.mp4", "fps=25", source=bunny)
+    assert surveyed(clip).cadence == Cadence(repeats=True)
+
+
 @pytest.mark.parametrize(
     ("layout", "cadence"),
     [
