@@ -28,10 +28,11 @@ SHORTEST_CYCLE, LONGEST_CYCLE = 2, 25  # frames, that ffmpeg's decimate knows
 # that repeat, which are so many of all: at more, each picture comes twice, and any may be left out.
 MAX_OF_FIELDS, MAX_OF_FRAMES = 0.45, 0.3
 MIN_REPEATS, MAX_REPEATS = 0.13, 0.42
+MAX_OF_OTHER = 0.7  # of what is found by the other order of fields, that tells it apart
 # The same of film that was made 25 by one repeat a second; drawn film holds some as well.
 MAX_OF_RARE, MIN_RARE = 0.1, 0.03
 MIN_OF_FRAMES = 1.5  # times as many fields as frames must repeat where pictures lie in fields
-MIN_MOTION = 0.3  # luma codes by which neighbours mostly differ where anything moves
+MIN_MOTION = 0.3  # luma codes by which at least a quarter of neighbours differ where anything moves
 MIN_FRAMES, MIN_MOVING_RUNS = 8, 2  # of a run, and of runs, that tell
 TINY = 0.01  # luma codes, less than which is nothing
 # How many of the frames in runs must be made of two fields: of all, at least, and for each that has
@@ -132,19 +133,20 @@ def find_cadence(runs: Sequence[Run]) -> Cadence:
     if order in FIELDS and _shift(moving, order) < MAX_OF_FIELDS:
         return Cadence(order, fields_match=True)
     changes = [_changes(fields) for fields in moving]
-    by_frames = [run.mean(axis=1) for run in changes]
-    repeats = _share_of_repeats(by_frames)
+    repeats = _share_of_repeated_frames(changes, MAX_OF_FRAMES)
     pulldown = {first: _pulldown(changes, first) for first in FIELDS}
     if order in FIELDS:
-        of_fields = _share_of_repeats([run.reshape(-1) for run in changes])
+        of_fields = _share_of_repeated_fields(changes)
         repeat = of_fields > max(MIN_REPEATS, MIN_OF_FRAMES * repeats)
         is_film = repeat or pulldown[order] < MAX_OF_FIELDS
         return Cadence(order, fields_match=is_film, repeats=is_film)
-    first = min(pulldown, key=lambda first: pulldown[first])
     # Noise may hide an order of fields. Where whole frames repeat, their fields do as well.
-    if pulldown[first] < MAX_OF_FIELDS and repeats < MIN_REPEATS:
+    first, other = sorted(pulldown, key=lambda first: pulldown[first])
+    is_film = pulldown[first] < min(MAX_OF_FIELDS, MAX_OF_OTHER * pulldown[other])
+    if is_film and repeats < MIN_REPEATS:
         return Cadence(first, fields_match=True, repeats=True)
-    are_many = repeats >= MIN_REPEATS or _share_of_repeats(by_frames, MAX_OF_RARE) >= MIN_RARE
+    rare = _share_of_repeated_frames(changes, MAX_OF_RARE)
+    are_many = repeats >= MIN_REPEATS or rare >= MIN_RARE
     return Cadence(repeats=are_many and repeats <= MAX_REPEATS)
 
 
@@ -176,16 +178,28 @@ def _moves(fields: Plane) -> bool:
     """Whether a run is long enough, and moves, so that its cadence is to be seen."""
     if len(fields) < MIN_FRAMES:
         return False
-    return float(np.median(_changes(fields.astype(np.int16)))) > MIN_MOTION
+    return float(np.quantile(_changes(fields.astype(np.int16)), 0.75)) > MIN_MOTION
 
 
-def _share_of_repeats(runs: Sequence[Differences], most: float = MAX_OF_FRAMES) -> float:
-    """How many frames, or fields, hardly differ from those before, of all.
+def _share_of_repeated_fields(runs: Sequence[Differences]) -> float:
+    """How many fields hardly differ from the last of their parity, of all."""
+    changes = [run.reshape(-1) for run in runs]
+    repeats = [run < MAX_OF_FRAMES * np.quantile(run, 0.75) for run in changes]
+    return float(np.concatenate(repeats).mean())
+
+
+def _share_of_repeated_frames(runs: Sequence[Differences], most: float) -> float:
+    """How many frames hardly differ from the one before, of all.
+
+    One alone: where several follow each other, what moves comes to rest.
 
     Args:
-        most: that they may differ, by how much most others do.
+        most: that they may differ, by how much those before and after them do.
     """
-    repeats = [run < most * np.quantile(run, 0.75) for run in runs]
+    repeats = []
+    for run in (changes.mean(axis=1) for changes in runs):
+        beside = np.minimum(run[:-2], run[2:])
+        repeats.append((run[1:-1] < most * beside) & (beside > MIN_MOTION))
     return float(np.concatenate(repeats).mean())
 
 

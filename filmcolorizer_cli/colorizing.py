@@ -100,8 +100,10 @@ class ColorizeOptions:
         """By which the film is read, by what was found in it.
 
         Fields that are left woven, or of which each frame is made a picture of its own, tell
-        nothing of what repeats.
+        nothing of what repeats; and frames that keep their times are not evened.
         """
+        if self.keeps_times:
+            found = replace(found, is_flagged=False)
         if self.deinterlace == "on":
             return Cadence(found.field_order if found.field_order in FIELDS else "flagged")
         if self.deinterlace == "off" and found.field_order in FIELDS:

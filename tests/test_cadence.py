@@ -148,6 +148,13 @@ def test_find_cadence_of_credits_that_roll_by_a_line_a_frame_is_whole(way: int) 
     assert find_cadence(runs) == Cadence()
 
 
+def test_find_cadence_of_motion_that_eases_repeats_nothing() -> None:
+    pace = np.resize([8, 8, 6, 4, 2, 1, 1, 2, 4, 6], 400)
+    times = np.cumsum(pace)[:, None] / 8 + np.zeros(2)
+    runs = [run_of(HELD, fields_of(times[n : n + 10])) for n in range(0, 390, 13)]
+    assert find_cadence(runs) == Cadence()
+
+
 def test_find_cadence_of_one_run_is_in_doubt() -> None:
     assert find_cadence(runs_of(pulled_down("top"))[:1]) == Cadence()
 

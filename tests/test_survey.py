@@ -491,6 +491,10 @@ DIRTY = NOISY.format(plane=0, strength=16)
             f"setpts=N/18/TB,fps=24,{TELECINE.format(first='top', pattern=23)}",
             Cadence("top", True, True),
         ),
+        (  # drawn on twos
+            f"setpts=N/12/TB,fps=24,{TELECINE.format(first='top', pattern=23)}",
+            Cadence("top", True, True),
+        ),
         ("setpts=N/25/TB,fps=25,scale=720:576,phase=mode=t", Cadence("bottom", True)),
         ("setpts=N/25/TB,fps=25,scale=720:576,phase=mode=b", Cadence("top", True)),
         ("setpts=N/60/TB,fps=60,scale=720:480,tinterlace=interleave_top", Cadence("top")),
