@@ -2,10 +2,10 @@
 
 Film at 24 pictures a second became NTSC video by 2:3 pulldown: of each four pictures two are shown
 for two fields and two for three, which makes five frames, two of them woven of two pictures. Silent
-film, at 16 to 20 pictures a second, became it by pulldowns of three and four fields. In PAL
-video a picture may be spread over the last field of one frame and the first one of the next. On
-DVDs the pulldown is left to the player, by flags. And where film was made 25 or 30 whole frames a
-second, one of so many frames repeats the one before.
+film, at 16 to 20 pictures a second, became it by pulldowns of three and four fields. In PAL video a
+picture may be spread over the last field of one frame and the first one of the next. On DVDs the
+pulldown is left to the player, by flags (soft pulldown). And where film was made 25 or 30 whole
+frames a second, one of so many frames repeats the one before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from filmcolorizer_cli.video import FIELDS, TIMELINE_FRAME_RATE, FieldOrder, Plane
 
 NTSC_FIELD_SECONDS, ROUNDING_SECONDS = 1001 / 60000, 0.0025
-MIN_FLAGGED = 0.3  # of all frames, that are shown for two fields, and for three
+MIN_SOFT_PULLDOWN = 0.3  # of all frames, that are shown for two fields, and for three
 PULLDOWN_CYCLE = 5  # fields from one that repeats another to the next
 SHORTEST_CYCLE, LONGEST_CYCLE = 2, 25  # frames, that ffmpeg's decimate knows
 # How much fields may differ that are said to be of one picture, by how much others do; and frames
@@ -55,14 +55,14 @@ class Cadence:
         fields_match: whether each field belongs to a whole picture of film, though perhaps to that
             of another frame.
         repeats: whether some frames, or fields, repeat those before, time and again.
-        is_flagged: whether frames are shown for two and for three fields by turns, as DVDs flag
-            film for players to do the pulldown.
+        is_soft_pulldown: whether frames are shown for two and for three fields by turns, as DVDs
+            flag film for players to do the pulldown.
     """
 
     field_order: FieldOrder = "progressive"
     fields_match: bool = False
     repeats: bool = False
-    is_flagged: bool = False
+    is_soft_pulldown: bool = False
 
     @property
     def parity(self) -> str:
@@ -124,8 +124,8 @@ def find_cadence(runs: Sequence[Run]) -> Cadence:
     """How pictures became the frames of a film, by runs of frames from all over it."""
     # The first and last frame of a run were held against frames of another.
     order = find_field_order([run.words[1:-1] for run in runs])
-    if runs and order == "progressive" and _is_flagged(runs):
-        return Cadence(is_flagged=True)
+    if runs and order == "progressive" and _is_soft_pulldown(runs):
+        return Cadence(is_soft_pulldown=True)
     moving = [run.fields.astype(np.int16) for run in runs if _moves(run.fields)]
     if len(moving) < MIN_MOVING_RUNS:
         return Cadence(order)
@@ -161,11 +161,11 @@ def find_field_order(runs: Sequence[Sequence[str]]) -> FieldOrder:
     return "top" if top > bottom else "bottom"
 
 
-def _is_flagged(runs: Sequence[Run]) -> bool:
+def _is_soft_pulldown(runs: Sequence[Run]) -> bool:
     """Whether frames are shown for two and for three fields by turns."""
     intervals = np.concatenate([np.diff(run.seconds) for run in runs])
     two, three = (np.abs(intervals - n * NTSC_FIELD_SECONDS) < ROUNDING_SECONDS for n in (2, 3))
-    return len(intervals) >= MIN_FRAMES and min(two.mean(), three.mean()) > MIN_FLAGGED
+    return len(intervals) >= MIN_FRAMES and min(two.mean(), three.mean()) > MIN_SOFT_PULLDOWN
 
 
 def _changes(fields: Pictures) -> Differences:

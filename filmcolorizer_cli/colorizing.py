@@ -103,7 +103,7 @@ class ColorizeOptions:
         nothing of what repeats; and frames that keep their times are not evened.
         """
         if self.keeps_times:
-            found = replace(found, is_flagged=False)
+            found = replace(found, is_soft_pulldown=False)
         if self.deinterlace == "on":
             return Cadence(found.field_order if found.field_order in FIELDS else "flagged")
         if self.deinterlace == "off" and found.field_order in FIELDS:

@@ -528,10 +528,10 @@ def _timed(film: Film, sampling: Sampling) -> Any:
         stream = _whole(film, stream, sampling.cadence)
     stream = stream.filter("settb", "1/1000000")
     if not cycle:
-        in_fields = sampling.cadence.is_flagged
+        in_fields = sampling.cadence.is_soft_pulldown
         step = NTSC_FIELD_SECONDS if in_fields else float(1 / film.frame_rate)
         stream = _exact(stream, film.start_seconds - origin, step)
-    if sampling.cadence.is_flagged:
+    if sampling.cadence.is_soft_pulldown:
         stream = _evened(stream)
     # At half of a film's rate every second frame begins half-way between two times that are wanted.
     # A bit later it belongs to the second one, however its own time is rounded.

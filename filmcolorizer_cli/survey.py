@@ -220,7 +220,7 @@ def survey(
     found, runs = _look(film, *part, frame_rate, damage, ONE_TO_ONE, track)
     found = replace(found, cadence=_cadence(film, runs))
     cadence = cadence_to_be(found.cadence)
-    is_retimed = cadence.is_flagged or cadence.cycle(film.frame_rate, frame_rate) > 0
+    is_retimed = cadence.is_soft_pulldown or cadence.cycle(film.frame_rate, frame_rate) > 0
     if cadence.field_order not in FIELDS and not is_retimed:  # "flagged" names no first field
         return found
     by_pictures, _ = _look(film, *part, frame_rate, damage, cadence, track)

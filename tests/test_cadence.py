@@ -129,7 +129,7 @@ def test_find_cadence_sees_frames_that_are_shown_for_two_and_three_fields(roundi
     fields = np.cumsum([0, *[2, 3] * 6])
     seconds = (fields * 1001 / 60000 / rounding).round() * rounding
     runs = [Run(seconds[n : n + 4].tolist(), HELD[:4], NO_FIELDS) for n in range(0, 8, 4)]
-    assert find_cadence(runs * 3) == Cadence(is_flagged=True)
+    assert find_cadence(runs * 3) == Cadence(is_soft_pulldown=True)
     even = [Run([n / 24 for n in range(10)], HELD, NO_FIELDS)]
     assert find_cadence(even) == Cadence()
 

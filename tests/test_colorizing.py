@@ -846,8 +846,8 @@ def test_colorize_makes_whole_pictures_of_fields(interlaced_clip: Path, tmp_path
     ("options", "found", "cadence"),
     [
         ({}, Cadence("top", True, True), Cadence("top", True, True)),
-        ({}, Cadence(is_flagged=True), Cadence(is_flagged=True)),
-        ({"keeps_times": True}, Cadence(is_flagged=True), Cadence()),
+        ({}, Cadence(is_soft_pulldown=True), Cadence(is_soft_pulldown=True)),
+        ({"keeps_times": True}, Cadence(is_soft_pulldown=True), Cadence()),
         ({"keeps_times": True}, Cadence("top", True), Cadence("top", True)),
         ({"deinterlace": "on"}, Cadence("top", True, True), Cadence("top")),
         ({"deinterlace": "on"}, Cadence(repeats=True), Cadence("flagged")),

@@ -322,7 +322,7 @@ def test_read_luma_evens_what_players_pull_down(suffix: str, tmp_path: Path) -> 
     times = "setpts='(floor(N/2)*5+2*mod(N\\,2))*1001/60000/TB'"
     uneven = ("-fps_mode", "passthrough", "-enc_time_base", "1001/60000")
     run_ffmpeg("-i", film.path, "-an", "-vf", times, *uneven, *X264, "-qp", 10, flagged)
-    sampling = {"frame_rate": Fraction(24), "cadence": Cadence(is_flagged=True)}
+    sampling = {"frame_rate": Fraction(24), "cadence": Cadence(is_soft_pulldown=True)}
     shown = numbers(probe(flagged), **sampling)
     steps = (np.diff(shown) % 256).tolist()  # of which there are so many numbers
     assert (steps.count(0), steps.count(1)) == (1, len(steps) - 1)
