@@ -24,13 +24,13 @@ NTSC_FIELD_SECONDS, ROUNDING_SECONDS = 1001 / 60000, 0.0025
 MIN_SOFT_PULLDOWN = 0.3  # of all frames, that are shown for two fields, and for three
 PULLDOWN_CYCLE = 5  # fields from one that repeats another to the next
 SHORTEST_CYCLE, LONGEST_CYCLE = 2, 25  # frames, that ffmpeg's decimate knows
-# How much fields may differ that are said to be of one picture, by how much others do; and frames
-# that repeat, which are so many of all: at more, each picture comes twice, and any may be left out.
-MAX_OF_FIELDS, MAX_OF_FRAMES = 0.45, 0.3
-MIN_REPEATS, MAX_REPEATS = 0.13, 0.42
+# How much fields may differ that are said to be of one picture, by how much others do; and frames,
+# or fields, that repeat.
+MAX_OF_FIELDS, MAX_OF_REPEATS = 0.45, 0.3
 MAX_OF_OTHER = 0.7  # of what is found by the other order of fields, that tells it apart
-# The same of film that was made 25 by one repeat a second; drawn film holds some as well.
-MAX_OF_RARE, MIN_RARE = 0.1, 0.03
+# Of all frames, that repeat: at least one a second, which makes 25 of 24, and not so many that each
+# picture comes twice, when any may be left out. And of all fields, where film lies in them.
+MIN_REPEATS, MAX_REPEATS, MIN_REPEATED_FIELDS = 0.015, 0.42, 0.13
 MIN_OF_FRAMES = 1.5  # times as many fields as frames must repeat where pictures lie in fields
 MIN_MOTION = 0.3  # luma codes by which at least a quarter of neighbours differ where anything moves
 MIN_FRAMES, MIN_MOVING_RUNS = 8, 2  # of a run, and of runs, that tell
@@ -133,11 +133,11 @@ def find_cadence(runs: Sequence[Run]) -> Cadence:
     if order in FIELDS and _shift(moving, order) < MAX_OF_FIELDS:
         return Cadence(order, fields_match=True)
     changes = [_changes(fields) for fields in moving]
-    repeats = _share_of_repeated_frames(changes, MAX_OF_FRAMES)
+    repeats = _share_of_repeated_frames(changes)
     pulldown = {first: _pulldown(changes, first) for first in FIELDS}
     if order in FIELDS:
         of_fields = _share_of_repeated_fields(changes)
-        repeat = of_fields > max(MIN_REPEATS, MIN_OF_FRAMES * repeats)
+        repeat = of_fields > max(MIN_REPEATED_FIELDS, MIN_OF_FRAMES * repeats)
         is_film = repeat or pulldown[order] < MAX_OF_FIELDS
         return Cadence(order, fields_match=is_film, repeats=is_film)
     # Noise may hide an order of fields. Where whole frames repeat, their fields do as well.
@@ -145,9 +145,7 @@ def find_cadence(runs: Sequence[Run]) -> Cadence:
     is_film = pulldown[first] < min(MAX_OF_FIELDS, MAX_OF_OTHER * pulldown[other])
     if is_film and repeats < MIN_REPEATS:
         return Cadence(first, fields_match=True, repeats=True)
-    rare = _share_of_repeated_frames(changes, MAX_OF_RARE)
-    are_many = repeats >= MIN_REPEATS or rare >= MIN_RARE
-    return Cadence(repeats=are_many and repeats <= MAX_REPEATS)
+    return Cadence(repeats=MIN_REPEATS <= repeats <= MAX_REPEATS)
 
 
 def find_field_order(runs: Sequence[Sequence[str]]) -> FieldOrder:
@@ -184,22 +182,19 @@ def _moves(fields: Plane) -> bool:
 def _share_of_repeated_fields(runs: Sequence[Differences]) -> float:
     """How many fields hardly differ from the last of their parity, of all."""
     changes = [run.reshape(-1) for run in runs]
-    repeats = [run < MAX_OF_FRAMES * np.quantile(run, 0.75) for run in changes]
+    repeats = [run < MAX_OF_REPEATS * np.quantile(run, 0.75) for run in changes]
     return float(np.concatenate(repeats).mean())
 
 
-def _share_of_repeated_frames(runs: Sequence[Differences], most: float) -> float:
+def _share_of_repeated_frames(runs: Sequence[Differences]) -> float:
     """How many frames hardly differ from the one before, of all.
 
     One alone: where several follow each other, what moves comes to rest.
-
-    Args:
-        most: that they may differ, by how much those before and after them do.
     """
     repeats = []
     for run in (changes.mean(axis=1) for changes in runs):
         beside = np.minimum(run[:-2], run[2:])
-        repeats.append((run[1:-1] < most * beside) & (beside > MIN_MOTION))
+        repeats.append((run[1:-1] < MAX_OF_REPEATS * beside) & (beside > MIN_MOTION))
     return float(np.concatenate(repeats).mean())
 
 

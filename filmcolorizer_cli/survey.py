@@ -60,9 +60,9 @@ MIN_CHROMA = 1.6
 MIN_CHROMA_OF_TINT = 0.03
 
 # Runs of consecutive frames are looked at in full size: so far apart that short films have about
-# RUNS of them, and long ones MAX_RUNS. No round numbers, or they would be at the same places of
-# each second, and perhaps never where a frame is repeated once a second.
-MIN_RUN_DISTANCE_SECONDS, RUN_DISTANCE_SECONDS = 0.53, 1.53
+# RUNS of them, and long ones MAX_RUNS. A bit off half seconds, or they would be at the same places
+# of each second, and perhaps never where a frame is repeated once a second.
+MIN_RUN_DISTANCE_SECONDS, RUN_DISTANCE_SECONDS, OFF_SECONDS = 0.5, 1.5, 0.03
 RUNS, MAX_RUNS = 40, 250
 RUN_FRAMES = 10  # two of every five frames are combed where film became NTSC video
 
@@ -367,7 +367,7 @@ def cadence_of(film: Film, start: float, seconds: float) -> Cadence:
 def _run_distance(seconds: float) -> float:
     """From one run of frames to the next, in seconds, in a film of this length."""
     distance = min(max(seconds / RUNS, MIN_RUN_DISTANCE_SECONDS), RUN_DISTANCE_SECONDS)
-    return max(distance, seconds / MAX_RUNS)
+    return math.floor(2 * max(distance, seconds / MAX_RUNS)) / 2 + OFF_SECONDS
 
 
 class _Tinge:
