@@ -242,7 +242,9 @@ def _look(
         What was found, and the runs of frames by which a cadence is told.
     """
     with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / name for name in ("cuts", "fields", "rows", "columns", "pictures")]
+        cuts_file, fields_file, rows_file, columns_file, pictures_file = (
+            Path(folder) / name for name in ("cuts", "fields", "rows", "columns", "pictures")
+        )
         is_video = cadence.field_order != "progressive" and not cadence.is_film_in_fields
         sampling = Sampling(
             WIDTH,
@@ -250,7 +252,7 @@ def _look(
             frame_rate=frame_rate,
             start_seconds=start_seconds,
             duration_seconds=duration_seconds,
-            cuts_file=files[0],
+            cuts_file=cuts_file,
             cadence=ONE_TO_ONE if is_video else cadence,
             first_fields=cadence.field_order if is_video else "progressive",
             damage=damage,
@@ -260,10 +262,10 @@ def _look(
         bursts = Bursts(
             _run_distance(seconds),
             RUN_FRAMES / min(float(film.frame_rate), MAX_FRAME_RATE),
-            files[1],
-            files[2],
-            files[3],
-            files[4] if may_be_pulled_down(film) else None,
+            fields_file,
+            rows_file,
+            columns_file,
+            pictures_file if may_be_pulled_down(film) else None,
         )
         every = max(round(sampling.frame_rate / FRAMES_A_SECOND), 1)
         rate = float(sampling.frame_rate / every)
@@ -281,11 +283,11 @@ def _look(
         def at(number: int) -> float:
             return float(number / sampling.frame_rate)
 
-        begins = shots.begins(read_ticks(files[0]))
+        begins = shots.begins(read_ticks(cuts_file))
         returns = shots.returns(begins).items()
         cuts = [at(begin) for begin in begins]
         rows, columns = read_strips(film, bursts)
-        looks = read_fields(files[1])
+        looks = read_fields(fields_file)
         if _begins_before(looks, film):
             rows, columns = rows[1:], columns[1:]
         found = Survey(
@@ -330,15 +332,21 @@ def glance(film: Film, start: float, seconds: float) -> tuple[PixelArea, Cadence
     Raises:
         VideoError: nothing of the part can be read; of a short one, something cannot.
     """
-    if seconds <= LOOKS * LOOK_SECONDS:
-        found = survey(film, start_seconds=start, duration_seconds=seconds)
-        return found.area, found.cadence
+    parts = [(start, seconds)]
+    if seconds > LOOKS * LOOK_SECONDS:
+        apart = seconds / LOOKS
+        parts = [(start + (number + 0.5) * apart, LOOK_SECONDS) for number in range(LOOKS)]
     looks, runs, damage = list[Survey](), list[list[Run]](), None
-    for number in range(LOOKS):
-        begin = start + (number + 0.5) * seconds / LOOKS
-        part = begin, LOOK_SECONDS, TIMELINE_FRAME_RATE
+    for part in parts:
         try:
-            look, seen = _look(film, *part, None, ONE_TO_ONE, lambda frames, total, label: frames)
+            look, seen = _look(
+                film,
+                *part,
+                TIMELINE_FRAME_RATE,
+                None,
+                ONE_TO_ONE,
+                lambda frames, total, label: frames,
+            )
         except VideoError as error:
             damage = error
             continue
@@ -353,7 +361,7 @@ def glance(film: Film, start: float, seconds: float) -> tuple[PixelArea, Cadence
     area = PixelArea(left, top, right - left, bottom - top)
     cadence = _cadence(film, [run for seen in runs for run in seen])
     alike = sum(find_cadence(seen).field_order == cadence.field_order for seen in runs)
-    return area, cadence if alike >= MIN_LOOKS_ALIKE else ONE_TO_ONE
+    return area, cadence if alike >= min(MIN_LOOKS_ALIKE, len(parts)) else ONE_TO_ONE
 
 
 def cadence_of(film: Film, start: float, seconds: float) -> Cadence:
