@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-ROUNDING_FRAMES = 0.25  # by which times that were found and those of frames may differ
+# By which a frame's time may differ from the one that it was found at: frames that are looked at are
+# the nearest ones in time, and halves are rounded up.
+ROUNDING_FRAMES = 0.501
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Timeline:
         return float(self.tick(number) * self.time_base)
 
     def number_at(self, seconds: float) -> int:
-        """The number of the first picture that is shown then or later, but for rounding."""
+        """The number of the first picture that was found then, or later."""
         if self.is_steady:
             return math.ceil(seconds * self.frame_rate - ROUNDING_FRAMES)
         rounded = seconds - float(ROUNDING_FRAMES / self.frame_rate)

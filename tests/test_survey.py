@@ -145,6 +145,20 @@ def test_survey_counts_from_the_start_of_a_part() -> None:
     assert found.cuts == pytest.approx((0.5, 2.5), abs=1e-3)
 
 
+@pytest.mark.parametrize("start_ms", [0, 310, 330, 345, 375])
+def test_survey_finds_a_cut_between_frames_that_keep_their_times(
+    start_ms: int, tmp_path: Path
+) -> None:
+    """Wherever among them the part begins: behind 0, 7.43, 7.91, 8.27 and 8.99 frames."""
+    times = "settb=1/1000,setpts=N*1001/24"
+    film = probe(clipped(tmp_path / "film.mkv", times, "-enc_time_base", "1/1000"))
+    found = survey(film, start_seconds=start_ms / 1000)
+    ticks = [n * 1001 // 24 - start_ms for n in range(72)]
+    shown = [tick for tick in ticks if tick + 1001 / 48 > 0]
+    times = Timeline(film.frame_rate, Fraction(1, 1000), [0, *shown[1:]])
+    assert found.edits(times).cuts == [len(shown) - 48]
+
+
 def test_survey_of_a_part_looks_at_nothing_else(tmp_path: Path) -> None:
     """Bars and fields of what follows the part, too, are none of its business."""
     clip = clipped(tmp_path / "clip.mp4", f"{LETTERBOXED},negate=enable='gt(t,2)'")
