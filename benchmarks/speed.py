@@ -22,7 +22,7 @@ import torch
 import typer
 
 from benchmarks.memory import run_watched
-from filmcolorizer_cli import colorizing, painting, propagation, weights
+from filmcolorizer_cli import colorizing, models, painting, propagation, weights
 from filmcolorizer_cli.encoding import CODECS, DEFAULT_PRESET, Encoding, PictureWriter
 from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.video import probe
@@ -114,7 +114,7 @@ def stages(
     spent.clear()
     film = probe(clip)
     options = colorizing.ColorizeOptions(Encoding(frame_rate=film.frame_rate))
-    network = weights.load(weights.find_model(model))
+    network = weights.load(models.find_model(model))
     started = time.perf_counter()
     for _ in colorizing.colorize(film, target, network, options, torch.device("cpu")):
         pass
@@ -129,7 +129,7 @@ def main(
     start: float = 60.0,
     seconds: float = 60.0,
     rounds: int = 3,
-    model: Annotated[str, typer.Option()] = weights.DEFAULT_MODEL,
+    model: Annotated[str, typer.Option()] = models.DEFAULT_MODEL,
 ) -> None:
     """Print a block for each height."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from filmcolorizer_cli.batches import PairSource
-from filmcolorizer_cli.networks import ClassicConfig, ClassicNetwork, build
+from filmcolorizer_cli.configs import ClassicConfig
+from filmcolorizer_cli.networks import ClassicNetwork, build
 from filmcolorizer_cli.pairs import read_pairs
 from filmcolorizer_cli.recipes import TrainingOptions
 from filmcolorizer_cli.splits import split_by_time

@@ -16,10 +16,11 @@ import torch
 from filmcolorizer_cli.colorizing import ColorizeOptions, colorize
 from filmcolorizer_cli.ffmpeg import Process, local_file, open_input
 from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.models import DEFAULT_MODEL, find_model
 from filmcolorizer_cli.report import save_sync_preview
 from filmcolorizer_cli.sync import align
 from filmcolorizer_cli.video import probe
-from filmcolorizer_cli.weights import DEFAULT_MODEL, find_model, load
+from filmcolorizer_cli.weights import load
 
 PICTURE = Path(__file__).resolve().parent / "sync.png"
 

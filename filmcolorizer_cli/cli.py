@@ -93,6 +93,7 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.colorizing import ColorizeOptions
     from filmcolorizer_cli.comparison import FilmEvaluation, FilmOptions
     from filmcolorizer_cli.evaluation import Evaluation
+    from filmcolorizer_cli.models import Model
     from filmcolorizer_cli.networks import Network
     from filmcolorizer_cli.pairs import Pairs
     from filmcolorizer_cli.recipes import TrainingOptions
@@ -101,7 +102,6 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.training import Outcome, Step
     from filmcolorizer_cli.video import Film
     from filmcolorizer_cli.watching import Watcher
-    from filmcolorizer_cli.weights import Model
 
 MOST_LINES = 8640  # of stills
 ENOUGH_OF_SPLIT = 0.45  # of the pairs that a part was to have; with less it is told
@@ -547,6 +547,7 @@ def train(
         history_file,
         interrupted_history,
     )
+    from filmcolorizer_cli.models import find_model, read_model
     from filmcolorizer_cli.networks import pick_device
     from filmcolorizer_cli.pairs import read_pairs
     from filmcolorizer_cli.splits import PARTS
@@ -579,7 +580,7 @@ def train(
     )
     _note_pairs(folder, split, counts, as_json=as_json)
     if first != "none":
-        _note_what_was_learnt(weights.find_model(first), folder, parts)
+        _note_what_was_learnt(find_model(first), folder, parts)
     watcher.read(network)
     called = str(Path(first).resolve()) if Path(first).is_file() else first
     steps = training.train(
@@ -592,7 +593,7 @@ def train(
             console.note("the finished epochs are kept: go on with the same command and --resume")
         raise
     history = watcher.history
-    watcher.show(weights.load(weights.read_model(output)))
+    watcher.show(weights.load(read_model(output)))
     best = best_epoch(history)
     if as_json:
         written_files = [str(path) for path in written]
@@ -819,6 +820,7 @@ def colorize(
             f" {' or '.join(CODECS[codec].endings)} with -o, or choose another --codec"
         )
     check_target(target, [film], overwrite)
+    chosen = _choose_model(model, source)
 
     # What is wrong with the files is said before torch is loaded, which takes seconds.
     from filmcolorizer_cli import weights
@@ -826,7 +828,6 @@ def colorize(
     from filmcolorizer_cli.networks import pick_device
 
     where = pick_device(device)
-    chosen = _choose_model(model, source)
     network = weights.load(chosen)
     encoding = replace(
         encoding,
@@ -1046,9 +1047,9 @@ def compare(
 @app.command()
 def models(as_json: Json = False) -> None:
     """List the shipped networks."""
-    from filmcolorizer_cli import weights
+    from filmcolorizer_cli.models import shipped_models
 
-    shipped = weights.shipped_models()
+    shipped = shipped_models()
     if as_json:
         console.json(
             [
@@ -1108,6 +1109,7 @@ def demo(
     """Colorize a short sample film, to see that all works."""
     from filmcolorizer_cli import report, weights
     from filmcolorizer_cli.colorizing import ColorizeOptions
+    from filmcolorizer_cli.models import DEFAULT_MODEL, find_model
     from filmcolorizer_cli.networks import pick_device
     from filmcolorizer_cli.video import probe
 
@@ -1121,7 +1123,7 @@ def demo(
     if not is_there:
         with replacing(film) as temporary:
             shutil.copyfile(SAMPLE_FILM, temporary)
-    chosen = weights.find_model(weights.DEFAULT_MODEL)
+    chosen = find_model(DEFAULT_MODEL)
     source = _probe_source(film)
     network = weights.load(chosen)
     frames = _colorize(source, target, network, ColorizeOptions(), where, overwrite=overwrite)
@@ -1279,10 +1281,10 @@ def _evaluate_films(
 
 def _model_to_measure(name: str | None, report: Path | None) -> Model:
     """The model of a name, of whose training a report, if there is to be one, can tell."""
-    from filmcolorizer_cli import weights
     from filmcolorizer_cli.history import read_history
+    from filmcolorizer_cli.models import find_model
 
-    model = weights.find_model(name)
+    model = find_model(name)
     if report is not None:
         read_history(model.path)  # raises where it is damaged, before anything is measured
     return model
@@ -1356,17 +1358,17 @@ def _follow_training(
 
 def _choose_model(name: str | None, film: Film) -> Model:
     """The model of a name, or the one that is taken without; told, if that was of another film."""
-    from filmcolorizer_cli import weights
+    from filmcolorizer_cli.models import DEFAULT_MODEL, find_model
     from filmcolorizer_cli.sync import film_identity
 
-    model = weights.find_model(name)
+    model = find_model(name)
     learnt = model.about.get("film")
     if name is None and isinstance(learnt, dict) and not _may_know(model, film_identity(film)):
         path = str(learnt.get("path"))
         other = f"another {path}" if path == str(film.path) else f"{path}, not on {film.path}"
         console.note(
             f"{model.name} in this folder was trained on {other}; --model"
-            f" {weights.DEFAULT_MODEL} names the shipped model"
+            f" {DEFAULT_MODEL} names the shipped model"
         )
     return model
 

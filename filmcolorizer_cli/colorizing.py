@@ -20,6 +20,7 @@ import torch
 
 from filmcolorizer_cli import __version__
 from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
+from filmcolorizer_cli.configs import config_to_dict
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.encoding import (
     CODECS,
@@ -40,7 +41,7 @@ from filmcolorizer_cli.frames import (
     read_ticks,
 )
 from filmcolorizer_cli.joining import are_coded_alike, join_film
-from filmcolorizer_cli.networks import Network, config_to_dict, for_inference
+from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.packets import check_clock, find_damage, uneven_ticks
 from filmcolorizer_cli.painting import CHUNK_FRAMES, BatchSize, colorize_frames, leave_processors
 from filmcolorizer_cli.processors import count_processors

@@ -16,6 +16,7 @@ from filmcolorizer_cli.color import resize
 from filmcolorizer_cli.comparison import WAYS, FilmEvaluation, FilmOptions, paint_frame
 from filmcolorizer_cli.evaluation import Evaluation, PairScore, predict_rgb, read_batch
 from filmcolorizer_cli.history import Epoch, best_epoch, read_history
+from filmcolorizer_cli.models import Model
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Page, Plot, Section, Slide, Table, save_page
 from filmcolorizer_cli.pairs import Pairs
@@ -23,7 +24,6 @@ from filmcolorizer_cli.pictures import picture_to_rgb, to_bytes
 from filmcolorizer_cli.report import plot_losses, plot_over_time, plot_shots
 from filmcolorizer_cli.splits import Split, TimeSplit
 from filmcolorizer_cli.video import NEUTRAL, Film, Plane
-from filmcolorizer_cli.weights import Model
 from filmcolorizer_cli.wording import (
     FILM_COLUMNS,
     counted,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from filmcolorizer_cli import weights
+from filmcolorizer_cli import models
 from filmcolorizer_cli.errors import TrainingError, WeightsError
 from filmcolorizer_cli.files import replacing
 
@@ -59,7 +59,7 @@ def read_history(output: Path) -> list[Epoch]:
                 float(epoch["learning_rate"]),
                 seconds=None,
             )
-            for epoch in weights.read_model(output).about.get("history", [])
+            for epoch in models.read_model(output).about.get("history", [])
         ]
     except (KeyError, TypeError, ValueError):
         raise WeightsError(
@@ -78,7 +78,7 @@ def interrupted_history(output: Path) -> list[Epoch]:
     if not checkpoint.exists():
         return []
     try:
-        history = json.loads(weights.read_metadata(checkpoint)["history"])
+        history = json.loads(models.read_metadata(checkpoint)["history"])
         return [Epoch(**epoch) for epoch in history]
     except (KeyError, TypeError, ValueError, WeightsError):
         raise TrainingError(

@@ -1,4 +1,4 @@
-"""The networks and their config dataclasses.
+"""The networks, devices and mixed precision.
 
 Both networks answer the same two questions, so that every command works with either:
 ``predict_chroma`` for films (the picture keeps its own luma) and ``predict_rgb`` for comparisons.
@@ -9,8 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +24,13 @@ from filmcolorizer_cli.color import (
     resize,
     rgb_to_ycbcr,
 )
-from filmcolorizer_cli.errors import OptionError, WeightsError
+from filmcolorizer_cli.configs import (
+    EFFICIENTNET_LITE,
+    ClassicConfig,
+    Config,
+    FilmConfig,
+)
+from filmcolorizer_cli.errors import OptionError
 
 # EfficientNet-Lite0 (Tan and Le 2019, the Lite variant without squeeze-and-excitation): expansion,
 # kernel, stride, channels, repeats of each stage.
@@ -38,73 +43,14 @@ _LITE0_STAGES = (
     (6, 5, 2, 192, 4),  # 1/32
     (6, 3, 1, 320, 1),  # 1/32
 )
-# By what the larger ones multiply the channels and the repeats.
-EFFICIENTNET_LITE = {"lite0": (1.0, 1.0), "lite2": (1.1, 1.2)}
 STEM_CHANNELS = 32
 SKIP_STAGES = (0, 1, 2, 4)  # the last stage at 1/2, 1/4, 1/8 and 1/16
 
-MOST_STRETCHED = 16  # times as long as wide, that pictures are looked at
 # A picture is dim where no more than a hundredth of it is brighter than this luma.
 LIT_LUMA = 0.8
 BRIGHTEST_SHARE = 0.99
 LIGHT_PIXELS = 32  # of a picture's short side that are looked at for this, or up to twice as many
 LEAST_LIGHT = 0.1  # in darker ones there is too little to be seen
-
-
-@dataclass(frozen=True)
-class FilmConfig:
-    """The product's own network: luma in, chroma at half size out.
-
-    Attributes:
-        size: short side, in pixels, of the picture that the network looks at.
-        decoder_widths: channels of the decoder at 1/32, 1/16, 1/8, 1/4 and 1/2.
-        encoder: which EfficientNet, a key of ``EFFICIENTNET_LITE``.
-    """
-
-    arch: ClassVar[str] = "film"
-    size: int = 192
-    decoder_widths: tuple[int, int, int, int, int] = (192, 128, 96, 64, 32)
-    encoder: str = "lite0"
-
-    def __post_init__(self) -> None:
-        _check_sizes((self.size, *self.decoder_widths))
-        if self.encoder not in EFFICIENTNET_LITE:
-            raise ValueError(f"{self.encoder!r} is no encoder")
-        if len(self.decoder_widths) != 5:
-            raise ValueError(f"the decoder has 5 widths, not {len(self.decoder_widths)}")
-
-    def working_size(self, aspect_ratio: float) -> tuple[int, int]:
-        """Height and width that a picture of this display aspect ratio is looked at in.
-
-        Beyond ``MOST_STRETCHED`` it is squeezed, since it would take minutes a frame.
-        """
-        if aspect_ratio >= 1:
-            return self.size, round(self.size * min(aspect_ratio, MOST_STRETCHED))
-        return round(self.size * min(1 / aspect_ratio, MOST_STRETCHED)), self.size
-
-
-@dataclass(frozen=True)
-class ClassicConfig:
-    """The 2020 student project's network: RGB in [-1, 1] in and out, 64x64 whatever the film."""
-
-    arch: ClassVar[str] = "classic"
-    size: int = 64
-
-    def __post_init__(self) -> None:
-        _check_sizes((self.size,))
-
-    def working_size(self, aspect_ratio: float) -> tuple[int, int]:
-        """Height and width that a picture is looked at in: a square, as in 2020."""
-        return self.size, self.size
-
-
-Config = FilmConfig | ClassicConfig
-
-
-def _check_sizes(sizes: tuple[int, ...]) -> None:
-    for size in sizes:
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f"{size!r} is no number of pixels or channels")
 
 
 class DepthwiseConv(nn.Conv2d):
@@ -418,39 +364,12 @@ class ClassicNetwork(nn.Module):
 
 Network = FilmNetwork | ClassicNetwork
 
-ARCHITECTURES: dict[str, tuple[type[Config], type[Network]]] = {
-    FilmConfig.arch: (FilmConfig, FilmNetwork),
-    ClassicConfig.arch: (ClassicConfig, ClassicNetwork),
-}
-
 
 def build(config: Config) -> Network:
     """An untrained network of this config."""
-    network: Any = ARCHITECTURES[config.arch][1]
-    return network(config)
-
-
-def config_to_dict(config: Config) -> dict[str, Any]:
-    """The config as plain values, with the architecture's name under ``arch``."""
-    return {"arch": config.arch, **asdict(config)}
-
-
-def config_from_dict(values: dict[str, Any]) -> Config:
-    """The inverse of `config_to_dict`.
-
-    Raises:
-        WeightsError: an unknown architecture or unknown fields.
-    """
-    fields: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "arch"
-    }
-    try:
-        return ARCHITECTURES[values["arch"]][0](**fields)
-    except (KeyError, TypeError, ValueError):
-        raise WeightsError(
-            f"the network config {values} is not one that this version knows"
-            f" (architectures: {', '.join(ARCHITECTURES)}); use a newer filmcolorizer"
-        ) from None
+    if isinstance(config, FilmConfig):
+        return FilmNetwork(config)
+    return ClassicNetwork(config)
 
 
 def fold_batch_norms(network: Network) -> Network:

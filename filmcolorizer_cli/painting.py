@@ -21,8 +21,9 @@ from filmcolorizer_cli.color import (
     luma_from_codes,
     resize,
 )
+from filmcolorizer_cli.configs import FilmConfig
 from filmcolorizer_cli.edits import ONE_SHOT, Edits
-from filmcolorizer_cli.networks import FilmConfig, Network, autocast
+from filmcolorizer_cli.networks import Network, autocast
 from filmcolorizer_cli.processors import count_processors
 from filmcolorizer_cli.propagation import MAX_GAP, Propagator
 from filmcolorizer_cli.survey import PixelArea

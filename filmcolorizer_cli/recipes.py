@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from filmcolorizer_cli.networks import ClassicConfig
+from filmcolorizer_cli.configs import ClassicConfig
 from filmcolorizer_cli.pairs import Pairs
 
 # A film's own training: minutes on two cores, however many pairs there are.

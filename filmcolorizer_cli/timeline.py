@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-# By which a frame's time may differ from the one that it was found at: frames that are looked at are
-# the nearest ones in time, and halves are rounded up.
+# By which the time that a frame was found at may differ from its own: the nearest ones in time are
+# looked at, and halves are rounded up.
 ROUNDING_FRAMES = 0.501
 
 

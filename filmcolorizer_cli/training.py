@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from filmcolorizer_cli import metrics, weights
+from filmcolorizer_cli import metrics, models, weights
 from filmcolorizer_cli.batches import Batch, BatchSource, PairSource
+from filmcolorizer_cli.configs import CONFIGS
 from filmcolorizer_cli.errors import OptionError, TrainingError
 from filmcolorizer_cli.history import (
     Epoch,
@@ -28,7 +29,6 @@ from filmcolorizer_cli.history import (
 )
 from filmcolorizer_cli.losses import COLORFULNESS_FLOOR, loss_of
 from filmcolorizer_cli.networks import (
-    ARCHITECTURES,
     ClassicNetwork,
     FilmNetwork,
     Network,
@@ -349,8 +349,8 @@ def first_network(arch: str, init: str, short_side: int, seed: int) -> tuple[Net
     """The network that training starts from, and whether it knows colours already."""
     torch.manual_seed(seed)
     if init == "none":
-        return build(ARCHITECTURES[arch][0](size=short_side)), False
-    model = weights.find_model(init)
+        return build(CONFIGS[arch](size=short_side)), False
+    model = models.find_model(init)
     if model.config["arch"] != arch:
         raise OptionError(
             f"the weights {model.path} are of the network {model.config['arch']!r}, not"

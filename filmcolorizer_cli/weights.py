@@ -1,96 +1,22 @@
-"""safetensors with the network's config in the metadata; shipped and trained models by name."""
+"""Networks' weights: safetensors files, with the network's config in the metadata."""
 
 from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save_file
 from torch import Tensor
 
-from filmcolorizer_cli.errors import WeightsError, reason_of
-from filmcolorizer_cli.files import lack_of_room, models_folder, replacing
-from filmcolorizer_cli.networks import Network, build, config_from_dict, config_to_dict
-
-DEFAULT_MODEL = "default"
-FILM_WEIGHTS = "film.safetensors"  # what `train` writes and `colorize` looks for
-_FORMAT = "filmcolorizer-weights/1"
-
-
-@dataclass(frozen=True)
-class Model:
-    """A weights file and what its metadata says.
-
-    Attributes:
-        name: the shipped model's name, or the file's name.
-        about: free text by topic, such as ``description``, ``data``, ``licence``.
-    """
-
-    name: str
-    path: Path
-    config: dict[str, Any]
-    about: dict[str, Any]
-
-    @property
-    def size_bytes(self) -> int:
-        return self.path.stat().st_size
-
-
-def shipped_models() -> list[Model]:
-    """The models that come with the program, by name."""
-    return [read_model(path) for path in sorted(models_folder().glob("*.safetensors"))]
-
-
-def find_model(name: str | None = None) -> Model:
-    """The model of this name or file.
-
-    Args:
-        name: a weights file, a shipped model's name, or None: the current folder's
-            ``film.safetensors`` when there is one, else the shipped default.
-
-    Raises:
-        WeightsError: there is no such model, or it cannot be read.
-    """
-    if name is None:
-        film_weights = Path(FILM_WEIGHTS)
-        return read_model(film_weights) if film_weights.is_file() else find_model(DEFAULT_MODEL)
-    path = Path(name)
-    if path.is_file():
-        return read_model(path)
-    shipped = models_folder() / f"{name}.safetensors"
-    if path.name == name and shipped.is_file():
-        return read_model(shipped)
-    names = ", ".join(path.stem for path in sorted(models_folder().glob("*.safetensors")))
-    raise WeightsError(
-        f"there is no model {name!r}: give a .safetensors file that exists"
-        f" or one of the shipped models ({names or 'none is shipped here'})"
-    )
-
-
-def read_model(path: Path) -> Model:
-    """Read what a weights file says of itself, without its tensors.
-
-    Raises:
-        WeightsError: the file is damaged or holds no network of ours.
-    """
-    metadata = read_metadata(path)
-    if metadata.get("format") != _FORMAT:
-        raise WeightsError(
-            f"{path} holds no network that filmcolorizer knows"
-            f" (its format is {metadata.get('format')!r}, not {_FORMAT!r}); give another file"
-        )
-    try:
-        config, about = (dict(json.loads(metadata[key])) for key in ("config", "about"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise _unreadable(path, error) from None
-    config_from_dict(config)  # raises where no network is like that
-    is_shipped = path.parent == models_folder()
-    return Model(name=path.stem if is_shipped else str(path), path=path, config=config, about=about)
+from filmcolorizer_cli.configs import config_from_dict, config_to_dict
+from filmcolorizer_cli.errors import WeightsError
+from filmcolorizer_cli.files import lack_of_room, replacing
+from filmcolorizer_cli.models import FORMAT, Model, read_metadata, unreadable
+from filmcolorizer_cli.networks import Network, build
 
 
 def load(model: Model) -> Network:
@@ -138,7 +64,7 @@ def save(
     if half_precision:
         tensors = {k: v.half() if v.is_floating_point() else v for k, v in tensors.items()}
     metadata = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "config": json.dumps(config_to_dict(network.config)),
         "about": json.dumps(about),
     }
@@ -183,31 +109,4 @@ def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     try:
         return metadata, load_tensors(path.read_bytes())
     except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error) from None
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """A safetensors file's metadata alone.
-
-    Raises:
-        WeightsError: the file is missing or damaged.
-    """
-    try:
-        with path.open("rb"):  # what may not be read, safetensors calls missing
-            pass
-        with safe_open(path, framework="np") as file:  # torch's takes no name that is not UTF-8
-            return file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: Exception) -> WeightsError:
-    if isinstance(error, PermissionError):
-        return WeightsError(
-            f"the weights in {path} may not be read; change the file's permissions, or give another"
-            " one"
-        )
-    return WeightsError(
-        f"cannot read the weights in {path} ({reason_of(error)});"
-        " the file is missing, damaged or no safetensors file, so give another one"
-    )
+        raise unreadable(path, error) from None

@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from train_default import SEED, hold_out, load_photos
 
-from filmcolorizer_cli import metrics, weights
+from filmcolorizer_cli import metrics, models, weights
 from filmcolorizer_cli.color import resize, rgb_to_ycbcr
 from filmcolorizer_cli.evaluation import predict_rgb
 from filmcolorizer_cli.frames import Sampling
@@ -129,14 +129,14 @@ def _to_image(picture: Tensor) -> Image.Image:
 def main(
     photos: Annotated[Path, typer.Argument(exists=True, file_okay=False)],
     films: Annotated[list[Path] | None, typer.Argument()] = None,
-    model: str = weights.DEFAULT_MODEL,
+    model: str = models.DEFAULT_MODEL,
     sheet: Path | None = None,
     strip: Annotated[list[Path] | None, typer.Option(help="A black-and-white film.")] = None,
     strip_to: Path = Path("strips.jpg"),
 ) -> None:
     """Print one row for the photos and one for each film, and their mean."""
     console = Console(width=200)
-    chosen = weights.find_model(model)
+    chosen = models.find_model(model)
     network = for_inference(weights.load(chosen), CPU)
     if strip:
         _strips(network, strip, strip_to)

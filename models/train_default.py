@@ -25,11 +25,12 @@ from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
-from filmcolorizer_cli import weights
+from filmcolorizer_cli import models, weights
 from filmcolorizer_cli.augmentation import patched, scaled_part
 from filmcolorizer_cli.batches import Batch
 from filmcolorizer_cli.color import WORKING_MATRIX, rgb_to_ycbcr
-from filmcolorizer_cli.networks import FilmConfig, FilmNetwork, build
+from filmcolorizer_cli.configs import FilmConfig
+from filmcolorizer_cli.networks import FilmNetwork, build
 from filmcolorizer_cli.recipes import TrainingOptions
 from filmcolorizer_cli.training import Trainer
 
@@ -207,7 +208,7 @@ def main(
         "seed": seed,
     }
     state = trainer.averaged.state_dict()
-    for name, weight in weights.load(weights.read_model(earlier)).state_dict().items():
+    for name, weight in weights.load(models.read_model(earlier)).state_dict().items():
         if weight.is_floating_point():  # else it counts batches
             state[name] = torch.lerp(state[name].cpu(), weight, EARLIER_SHARE)
     state |= {name: state[name] * STRENGTH for name in ("head.weight", "head.bias")}

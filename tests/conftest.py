@@ -26,11 +26,12 @@ from torch import nn
 
 from filmcolorizer_cli import console, networks
 from filmcolorizer_cli.color import half_size
+from filmcolorizer_cli.configs import FilmConfig
 from filmcolorizer_cli.extracting import ExtractOptions, extract
 from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import Sampling
-from filmcolorizer_cli.networks import FilmConfig, FilmNetwork
+from filmcolorizer_cli.networks import FilmNetwork
 from filmcolorizer_cli.pairs import Pairs, read_pairs
 from filmcolorizer_cli.pictures import read_rgb
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Frames, Signatures, read_signatures

@@ -16,6 +16,7 @@ import typer.main
 
 import filmcolorizer_cli
 from filmcolorizer_cli.cli import app
+from filmcolorizer_cli.files import SAMPLE_FILM
 
 PACKAGE = Path(filmcolorizer_cli.__file__).parent
 MODULES = {path.stem: ast.parse(path.read_text()) for path in PACKAGE.glob("*.py")}
@@ -45,7 +46,7 @@ LIBRARIES = {
     "jinja2": {"pages"},
     "matplotlib": {"lettering", "report"},
     "psutil": {"doctor", "files"},
-    "safetensors": {"weights"},
+    "safetensors": {"models", "weights"},
     "pickle": set(),
     "shelve": set(),
     "joblib": set(),
@@ -242,6 +243,14 @@ def test_completion_answers_without_heavy_libraries(line: str, expected: str) ->
     assert code == 0
     assert "typer" in modules, "the import times were not read"
     assert modules & SLOW_LIBRARIES == set()
+
+
+@pytest.mark.parametrize("arguments", [("info", str(SAMPLE_FILM)), ("models",)])
+def test_command_that_only_tells_does_not_load_torch(arguments: tuple[str, ...]) -> None:
+    code, said, modules = run_program(*arguments)
+    assert code == 0
+    assert "default" in said
+    assert "torch" not in modules
 
 
 @pytest.mark.parametrize("arguments", [("colorize", "missing.mp4"), ("sync", "missing.mp4", "b")])

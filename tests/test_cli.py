@@ -37,6 +37,7 @@ from filmcolorizer_cli import (
     evaluation,
     evaluation_page,
     metrics,
+    models,
     networks,
     painting,
     propagation,
@@ -47,12 +48,13 @@ from filmcolorizer_cli import (
     training,
     weights,
 )
+from filmcolorizer_cli.configs import ClassicConfig, FilmConfig
 from filmcolorizer_cli.errors import FilmColorizerError
 from filmcolorizer_cli.extracting import ExtractOptions
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM, models_folder
 from filmcolorizer_cli.history import Epoch, read_history
-from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, build
+from filmcolorizer_cli.networks import build
 from filmcolorizer_cli.pairs import Pairs, read_pairs
 from filmcolorizer_cli.splits import split_by_time
 from filmcolorizer_cli.sync import film_identity
@@ -473,7 +475,7 @@ def test_extract_takes_stills_of_the_shipped_networks_size(color_film: Path) -> 
     )
     with Image.open("pairs/color/000002.png") as still:
         assert still.size == (256, 192)
-    shipped = weights.find_model("default").config
+    shipped = models.find_model("default").config
     assert shipped["size"] == 192
 
 
@@ -629,7 +631,7 @@ def test_train_film_writes_weights_and_figures(
     assert len(history) == 2
     names = ["film-loss.png", "film-samples.png", "film.csv", "film.safetensors"]
     assert files_in(Path()) == names
-    model = weights.find_model()
+    model = models.find_model()
     assert (model.name, model.config) == (
         "film.safetensors",
         {
@@ -666,7 +668,7 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
     assert said["best"]["seconds"] > 0
     best = min(epoch.validation_loss for epoch in read_history(Path("c.safetensors")))
     assert said["best"]["validation_loss"] == best
-    model = weights.find_model("c.safetensors")
+    model = models.find_model("c.safetensors")
     measured = {
         "trained_share",
         "validation_mse",
@@ -718,7 +720,7 @@ def test_train_tells_when_nothing_beats_the_first_weights(own_pairs: Pairs) -> N
     )
     assert found is not None, said
     assert found[1] == found[2]
-    model = weights.find_model("film.safetensors")
+    model = models.find_model("film.safetensors")
     assert model.about["trained_share"] == 0
     for before, after in zip(
         first.state_dict().values(), weights.load(model).state_dict().values(), strict=True
@@ -757,7 +759,7 @@ def test_train_film_takes_by_default_what_suits_the_pairs(
     for name, value in changes.items():
         monkeypatch.setattr(recipes, name, value)
     succeed("train", pairs.folder, "--init", "none", "--size", 32, "--device", "cpu")
-    chosen = weights.find_model("film.safetensors").about["training"]
+    chosen = models.find_model("film.safetensors").about["training"]
     assert chosen["epochs"] == len(read_history(Path("film.safetensors"))) == 3
     suitable = recipes.default_options("film", 8, is_pretrained=False, shows_all=False)
     assert chosen == asdict(suitable)
@@ -772,7 +774,7 @@ def test_train_starts_from_the_weights_it_is_given(
     weights.save(first, Path("first.safetensors"), about={})
     still = ("--lr", 0, "--epochs", 1, "--batch-size", 64, "--size", 32)
     succeed("train", pairs.folder, "--init", "first.safetensors", *still)
-    trained = weights.load(weights.find_model("film.safetensors"))
+    trained = weights.load(models.find_model("film.safetensors"))
     for (name, before), after in zip(first.named_parameters(), trained.parameters(), strict=True):
         torch.testing.assert_close(after, before, msg=name)
 
@@ -783,12 +785,12 @@ def test_train_film_starts_from_the_shipped_weights_by_default(
     monkeypatch.setattr(recipes, "PICTURES_PER_EPOCH", 8)
     still = ("--lr", 0, "--epochs", 1, "--batch-size", 64)
     succeed("train", pairs.folder, *still)
-    shipped = weights.load(weights.find_model("default"))
-    chosen = weights.find_model("film.safetensors").about["training"]
+    shipped = weights.load(models.find_model("default"))
+    chosen = models.find_model("film.safetensors").about["training"]
     assert chosen["augmentation"] == asdict(recipes.TO_GENERALIZE)
     assert chosen["frozen_stages"] > 0
     assert chosen["blend"]
-    trained = weights.load(weights.find_model("film.safetensors"))
+    trained = weights.load(models.find_model("film.safetensors"))
     assert trained.config.size == 32, "the size of the stills"
     lively = trained.head.bias.norm() / shipped.head.bias.norm()  # made up for at last
     assert 0.999 < lively < 1.101
@@ -802,7 +804,7 @@ def test_train_learns_by_heart_what_is_interleaved(
     monkeypatch.setattr(recipes, "PICTURES_PER_EPOCH", 8)
     some = ("--init", "none", "--size", 32, "--epochs", 1, "--split", "interleaved")
     succeed("train", pairs.folder, *some)
-    chosen = weights.find_model("film.safetensors").about["training"]
+    chosen = models.find_model("film.safetensors").about["training"]
     assert chosen["augmentation"] == asdict(recipes.BY_HEART)
 
 
@@ -811,7 +813,7 @@ def test_train_splits_as_it_is_told(pairs: Pairs) -> None:
         "train", pairs.folder, "--arch", "classic", *QUICK_TRAINING, "--split", "16,4",
         "--epochs", 1,
     )  # fmt: skip
-    about = weights.find_model("film.safetensors").about
+    about = models.find_model("film.safetensors").about
     # There are three shots of eight pairs: each part still gets one.
     assert about["split"] == {"validation_from_seconds": 2.0, "test_from_seconds": 4.0}
     assert about["pairs"] == 8
@@ -819,7 +821,7 @@ def test_train_splits_as_it_is_told(pairs: Pairs) -> None:
 
 def test_train_classic_looks_at_64_lines_whatever_the_stills(pairs: Pairs) -> None:
     succeed("train", pairs.folder, "--arch", "classic", "--epochs", 1, "-o", "c.safetensors")
-    assert weights.find_model("c.safetensors").config == {"arch": "classic", "size": 64}
+    assert models.find_model("c.safetensors").config == {"arch": "classic", "size": 64}
 
 
 def test_train_refuses_an_empty_test_part_before_any_work(own_pairs: Pairs) -> None:
@@ -836,7 +838,7 @@ def test_train_refuses_an_empty_test_part_before_any_work(own_pairs: Pairs) -> N
 def test_train_and_eval_take_every_other_pair(pairs: Pairs) -> None:
     some = ("--arch", "classic", *QUICK_TRAINING, "--epochs", 1, "--split", "interleaved")
     succeed("train", pairs.folder, *some)
-    about = weights.find_model("film.safetensors").about
+    about = models.find_model("film.safetensors").about
     assert (about["split"], about["pairs"]) == ({"every": 6}, 12)
     network = json.loads(succeed("eval", pairs.folder, "--json"))["network"]
     assert {part: network[part]["pairs"] for part in network} == {
@@ -857,7 +859,7 @@ def test_train_learns_all_of_a_few_painted_stills(own_pairs: Pairs) -> None:
     )
     some = ("--arch", "classic", *QUICK_TRAINING, "--epochs", 1, "--split", "none")
     succeed("train", own_pairs.folder, *some)
-    about = weights.find_model("film.safetensors").about
+    about = models.find_model("film.safetensors").about
     assert (about["split"], about["pairs"]) == ({"undivided": True}, 2)
     said = json.loads(succeed("eval", own_pairs.folder, "--json", "--report", "page"))
     assert {part: score["pairs"] for part, score in said["network"].items()} == {"train": 2}
@@ -1008,7 +1010,7 @@ def test_train_tells_of_weights_that_know_what_its_parts_hold_back(pairs: Pairs)
         "other.safetensors was trained on other parts of this film; it may know what the validation"
         " and test parts hold back, so that their scores tell too good a tale\n"
     ) in said(*begins)
-    assert weights.read_model(Path("film.safetensors")).about["init"] == "other.safetensors"
+    assert models.read_model(Path("film.safetensors")).about["init"] == "other.safetensors"
     assert "hold back" not in said(*begins, "--split", "interleaved")
     assert "hold back" not in said(*begins, "--split", "none")
     measured = ("eval", pairs.folder, "--model", "other.safetensors")
@@ -1204,7 +1206,7 @@ def test_eval_shows_the_network_alone_unless_told(pairs: Pairs, vivid_weights: P
 
 def test_eval_compares_at_another_size(pairs: Pairs, vivid_weights: Path) -> None:
     arguments = ("eval", pairs.folder, "--model", vivid_weights, "--baseline", "--json")
-    network, split = weights.load(weights.read_model(vivid_weights)), split_by_time(pairs.pairs)
+    network, split = weights.load(models.read_model(vivid_weights)), split_by_time(pairs.pairs)
     results = {}
     for size in (None, 32, 64):
         told = json.loads(succeed(*arguments, *(() if size is None else ("--size", size))))
@@ -1283,7 +1285,7 @@ def test_eval_of_films_prints_a_section_for_each_and_their_mean(
 
 
 def test_eval_of_a_film_is_what_the_library_finds(moving_film: Path, vivid_weights: Path) -> None:
-    network = weights.load(weights.read_model(vivid_weights))
+    network = weights.load(models.read_model(vivid_weights))
     options = comparison.FilmOptions(48, 0.25, 0.25)
     *_, expected = comparison.evaluate_film(
         probe(moving_film), network, options, networks.pick_device("auto")
@@ -1715,7 +1717,7 @@ def test_compare_refuses_what_it_cannot_do(plain_clip: Path, sound_clip: Path) -
 
 
 def test_models_lists_the_shipped_networks() -> None:
-    shipped = weights.shipped_models()
+    shipped = models.shipped_models()
     assert "default" in [model.name for model in shipped]
     said = succeed("models")
     result = json.loads(succeed("models", "--json"))
@@ -1905,7 +1907,7 @@ def test_commands_tell_of_a_lack_of_memory_and_of_nothing_else(
     def raises() -> None:
         raise error
 
-    monkeypatch.setattr("filmcolorizer_cli.weights.shipped_models", raises)
+    monkeypatch.setattr("filmcolorizer_cli.models.shipped_models", raises)
     if is_told:
         assert fail("models").startswith("there is not enough memory for this; close other")
     else:

@@ -22,10 +22,11 @@ from filmcolorizer_cli.encoding import Encoding
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.models import find_model
 from filmcolorizer_cli.networks import Network, build
 from filmcolorizer_cli.shots import Shots
 from filmcolorizer_cli.video import PLAIN, Film, probe
-from filmcolorizer_cli.weights import find_model, load
+from filmcolorizer_cli.weights import load
 from tests.conftest import (
     TINY,
     X264,

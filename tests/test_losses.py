@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from filmcolorizer_cli.batches import Batch
+from filmcolorizer_cli.configs import ClassicConfig, Config
 from filmcolorizer_cli.losses import COLORFULNESS_FLOOR, GOOD_LOSS, classic_loss, film_loss
-from filmcolorizer_cli.networks import ClassicConfig, Config, FilmNetwork, Network, build
+from filmcolorizer_cli.networks import FilmNetwork, Network, build
 from tests.conftest import TINY
 
 COLORFULNESS_WEIGHT = 0.03  # in `film_loss`

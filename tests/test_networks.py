@@ -10,28 +10,31 @@ from torch import nn
 
 from filmcolorizer_cli import networks
 from filmcolorizer_cli.color import chroma_to_codes, luma_from_codes, rgb_to_ycbcr
+from filmcolorizer_cli.configs import (
+    ClassicConfig,
+    Config,
+    FilmConfig,
+    config_from_dict,
+    config_to_dict,
+)
 from filmcolorizer_cli.errors import OptionError, WeightsError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import Sampling, read_ycbcr
+from filmcolorizer_cli.models import find_model
 from filmcolorizer_cli.networks import (
-    ClassicConfig,
     ClassicNetwork,
-    Config,
     DepthwiseConv,
-    FilmConfig,
     FilmNetwork,
     InvertedResidual,
     Network,
     autocast,
     build,
-    config_from_dict,
-    config_to_dict,
     fold_batch_norms,
     for_inference,
     pick_device,
 )
 from filmcolorizer_cli.video import probe
-from filmcolorizer_cli.weights import find_model, load
+from filmcolorizer_cli.weights import load
 from tests.conftest import BT709_BARS_100
 
 TINY = FilmConfig(size=32, decoder_widths=(16, 16, 8, 8, 8))

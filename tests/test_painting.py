@@ -15,14 +15,16 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
 from filmcolorizer_cli import painting, propagation
+from filmcolorizer_cli.configs import ClassicConfig, FilmConfig
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import Sampling, read_luma
-from filmcolorizer_cli.networks import ClassicConfig, FilmConfig, Network, build, for_inference
+from filmcolorizer_cli.models import find_model
+from filmcolorizer_cli.networks import Network, build, for_inference
 from filmcolorizer_cli.painting import BATCH_SIZE, CHUNK_FRAMES, BatchSize
 from filmcolorizer_cli.propagation import Propagator
 from filmcolorizer_cli.video import Coding, probe
-from filmcolorizer_cli.weights import find_model, load
+from filmcolorizer_cli.weights import load
 from tests.conftest import TINY, EchoNetwork, vivid_network
 
 CPU = torch.device("cpu")

@@ -18,19 +18,14 @@ from PIL import Image
 from filmcolorizer_cli import recipes, training
 from filmcolorizer_cli.batches import Batch
 from filmcolorizer_cli.color import resize
+from filmcolorizer_cli.configs import Config
 from filmcolorizer_cli.errors import FilmColorizerError, TrainingError, WeightsError
 from filmcolorizer_cli.evaluation import predict_rgb, read_batch
 from filmcolorizer_cli.extracting import ExtractOptions, extract
 from filmcolorizer_cli.history import Epoch, checkpoint_file, history_file, read_history
 from filmcolorizer_cli.losses import loss_of
-from filmcolorizer_cli.networks import (
-    Config,
-    FilmNetwork,
-    InvertedResidual,
-    Network,
-    autocast,
-    build,
-)
+from filmcolorizer_cli.models import find_model, read_model
+from filmcolorizer_cli.networks import FilmNetwork, InvertedResidual, Network, autocast, build
 from filmcolorizer_cli.pairs import Pair, Pairs, read_pairs
 from filmcolorizer_cli.recipes import (
     Augmentation,
@@ -42,7 +37,7 @@ from filmcolorizer_cli.splits import InterleavedSplit, split_by_time
 from filmcolorizer_cli.sync import constant_offset
 from filmcolorizer_cli.training import Outcome, Step, Trainer, train
 from filmcolorizer_cli.video import probe
-from filmcolorizer_cli.weights import find_model, load, read_model, read_tensors, write_tensors
+from filmcolorizer_cli.weights import load, read_tensors, write_tensors
 from tests.conftest import TINY, file_size_limit, files_in
 from tests.test_batches import (
     GROWING,

@@ -12,21 +12,13 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from filmcolorizer_cli import weights
+from filmcolorizer_cli import models
+from filmcolorizer_cli.configs import ClassicConfig, Config
 from filmcolorizer_cli.errors import FilmColorizerError, WeightsError
 from filmcolorizer_cli.files import models_folder
-from filmcolorizer_cli.networks import ClassicConfig, Config, Network, build
-from filmcolorizer_cli.weights import (
-    Model,
-    find_model,
-    load,
-    read_metadata,
-    read_model,
-    read_tensors,
-    save,
-    shipped_models,
-    write_tensors,
-)
+from filmcolorizer_cli.models import Model, find_model, read_metadata, read_model, shipped_models
+from filmcolorizer_cli.networks import Network, build
+from filmcolorizer_cli.weights import load, read_tensors, save, write_tensors
 from tests.conftest import TINY, file_size_limit, files_in
 
 ABOUT = {"description": "a tiny one", "licence": "MIT", "epochs": 3, "ünïcode": ["ä", None]}
@@ -55,7 +47,7 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     save(network(), folder / "default.safetensors", about=ABOUT)
     save(network(ClassicConfig()), folder / "old.safetensors", about={})
-    monkeypatch.setattr(weights, "models_folder", lambda: folder)
+    monkeypatch.setattr(models, "models_folder", lambda: folder)
     current = tmp_path / "current"
     current.mkdir()
     monkeypatch.chdir(current)
@@ -177,7 +169,7 @@ def test_find_model_tells_when_nothing_is_shipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(weights, "models_folder", lambda: tmp_path)
+    monkeypatch.setattr(models, "models_folder", lambda: tmp_path)
     with pytest.raises(WeightsError) as caught:
         find_model()
     assert str(caught.value) == (
