@@ -7,6 +7,8 @@ picture without its light and contrast is looked at as well.
 Splices, camera starts, flashbulbs and lightning make the picture something else for a moment. What
 comes behind it is what was there before, or begins a shot of its own.
 
+An iris that opens or shuts within a few frames leaves what it shows as it is.
+
 A shot often goes on with what an earlier one ended with: behind an intertitle, where two people are
 shown by turns as they talk, and behind a splice.
 """
@@ -31,6 +33,12 @@ NOISE_CODES = 1.1  # of luma, besides which a contrast is judged
 MIN_UNLIKENESS, MIN_OUTSTANDING = 0.2, 0.18
 # Seconds around a frame; slow film changes by a jump every few frames, which are shown repeatedly.
 AROUND_SECONDS = 0.13
+# Of an iris: how much of a frame is inside of it, all but its edge, and outside, at least; and how
+# much of what is lit while it is more shut is lit while it is more open. What is inside may change
+# by so many codes, and by so much of what the outside changes by: of 65,000 pairs of photos, also
+# at night and in irises of their own, 60 did, of 8,800 irises all but the smallest.
+MIN_INSIDE, MIN_OUTSIDE, MIN_COMMON = 0.01, 0.02, 0.9
+MAX_INSIDE_CODES, MAX_INSIDE_SHARE = 8.0, 0.2
 MAX_SECONDS = 0.17  # of a moment; what lasts longer is seen as a shot
 LEAST_CHANGE = 12.0  # codes, that luma changes by in the mean
 # How much the picture behind a flash may differ from that before it: of the change into the flash,
@@ -58,6 +66,7 @@ class Shots:
         self.flashes: list[tuple[int, int]] = []
         self._changes: list[float] = []  # of each frame from the one before it, in codes
         self._unlikeness: list[float] = []  # the same, without light and contrast
+        self._irises: set[int] = set()  # frames that show more or less of the one before
         # What may begin a shot, and the frame before it, by the number of the first.
         self._borders: dict[int, tuple[Plane, Plane]] = {}
         self._around = max(round(AROUND_SECONDS * frame_rate), 1)
@@ -75,6 +84,8 @@ class Shots:
         if may_begin and len(self._borders) < MOST_BORDERS:
             pair = before.astype(np.uint8), small.astype(np.uint8)
             self._borders[len(self._changes)] = pair
+        if unlikeness > MIN_OUTSTANDING and _is_iris(before, small):
+            self._irises.add(len(self._changes))
         self._changes.append(change)
         self._unlikeness.append(unlikeness)
         self._frames.appendleft(small)
@@ -106,7 +117,7 @@ class Shots:
             if cut < len(self._changes) and self._unlikeness[cut] > MIN_UNLIKENESS
         }
         behind = {cut + 1 for cut in found if self._is_alone(cut)}
-        return sorted((found | behind | self._outstanding()) - in_flashes)
+        return sorted((found | behind | self._outstanding()) - in_flashes - self._irises)
 
     def returns(self, begins: Sequence[int]) -> dict[int, int]:
         """Which shots go on with what an earlier one ended with.
@@ -156,6 +167,20 @@ def _unlikeness(one: Floats, other: Floats) -> float:
     if not rows.any():
         return 0.0
     return _difference(one[rows][:, columns], other[rows][:, columns])
+
+
+def _is_iris(one: Floats, other: Floats) -> bool:
+    """Whether one of two small frames shows a part of the other, and black around it."""
+    lit = one > BLACK_CODE, other > BLACK_CODE
+    common, outside = lit[0] & lit[1], lit[0] ^ lit[1]
+    inside = cv2.erode(common.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    if common.sum() < MIN_COMMON * min(lit[0].sum(), lit[1].sum()):
+        return False
+    if inside.mean() < MIN_INSIDE or outside.mean() < MIN_OUTSIDE:
+        return False
+    change = np.abs(one - other)
+    most = min(MAX_INSIDE_CODES, MAX_INSIDE_SHARE * float(change[outside].mean()))
+    return float(change[inside].mean()) < most
 
 
 def _unlikeness_of_lit(one: Floats, other: Floats) -> float:

@@ -166,6 +166,38 @@ def test_begins_takes_no_subtitles_for_cuts(sample: list[Plane]) -> None:
     assert shots.begins(range(12, 48, 12)) == []
 
 
+def in_iris(frame: Plane, radius: float) -> Plane:
+    """A frame, black but for a circle in its middle."""
+    rows, columns = np.indices(frame.shape) - np.array([[[HEIGHT / 2]], [[WIDTH / 2]]])
+    light = np.clip((radius - np.hypot(rows, columns)) / 2 + 0.5, 0, 1)
+    return np.asarray(16 + (frame - 16.0) * light, np.uint8)
+
+
+@pytest.mark.parametrize("steps", [(25,), (50, 25), (65, 45, 25)])
+def test_begins_takes_no_iris_for_a_cut(steps: tuple[int, ...], sample: list[Plane]) -> None:
+    """One that shuts within some frames, and one that opens."""
+    frames = list(sample)
+    shut = 20 + len(steps)
+    radii = [*steps, *[25] * 10, *steps[-2::-1]]
+    frames[20 : 20 + len(radii)] = map(in_iris, frames[20 : 20 + len(radii)], radii)
+    shots = Shots(24.0)
+    for frame in frames:
+        shots.add(frame)
+    opened = 20 + len(radii)
+    found = [*range(20, shut), *range(shut + 10, opened + 1), 48, 96]
+    assert shots.begins(found) == [48, 96]
+
+
+@pytest.mark.parametrize(("before", "behind"), [(999, 20), (20, 999), (40, 20), (30, 30)])
+def test_begins_keeps_cuts_to_and_from_irises(
+    before: int, behind: int, sample: list[Plane]
+) -> None:
+    shots = Shots(24.0)
+    for number, frame in enumerate(sample[:96]):
+        shots.add(in_iris(frame, before if number < 48 else behind))
+    assert shots.begins([48]) == [48]
+
+
 def test_flashes_finds_none_in_cut_film(sample: list[Plane], bunny: Path) -> None:
     assert spans(sample) == spans(frames_of(bunny)) == []
 
