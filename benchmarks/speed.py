@@ -97,7 +97,7 @@ def watch_stages() -> defaultdict[str, float]:
     replaced = (
         (colorizing, "read_coded_luma", lambda *a, **k: decoded(read(*a, **k))),
         (colorizing, "survey", timed("survey", module.survey)),
-        (painting._Eye, "see", timed("network", painting._Eye.see)),
+        (painting.Painter, "_see", timed("network", painting.Painter._see)),
         (propagation.Propagator, "carry", timed("temporal", propagation.Propagator.carry)),
         (painting._View, "paint", timed("chroma", painting._View.paint)),
         (PictureWriter, "write", timed("encode", PictureWriter.write)),

@@ -29,7 +29,7 @@ def main(target: Annotated[Path, typer.Argument(help="The film to write.")]) -> 
     film = film.filter("crop", 430, 330, 28, 12).filter("scale", 320, 240)
     film = film.filter("eq", gamma=1.2, contrast=1.1).filter("noise", alls=5, allf="t")
     options = {"c:v": "libx264", "b:v": "400k", "pix_fmt": "yuv420p"}
-    output = film.output(local_file(target), **options).overwrite_output()
+    output = film.output(filename=local_file(target), **options).overwrite_output()
     with Process(output, reads_stdin=True) as process:
         for frame in range(MISSING_FRAMES, len(SHOTS) * SHOT_FRAMES):
             process.stdin.write(np.asarray(view_at(frame)).tobytes())

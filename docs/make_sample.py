@@ -289,7 +289,7 @@ def write(target: Path, pictures: Iterator[Floats]) -> None:
     output = ffmpeg.output(
         film.video,
         projector_sound(float(len(SHOTS) * SHOT_FRAMES / FRAME_RATE)),
-        local_file(target),
+        filename=local_file(target),
         format="mp4",
         movflags="+faststart",
         fflags="+bitexact",

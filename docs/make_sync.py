@@ -33,7 +33,7 @@ def wear(film: Path, copy: Path) -> None:
     stream = stream.filter("rotate", 0.008).filter("scale", 320, 240)
     stream = stream.filter("eq", gamma=1.2, contrast=1.1).filter("noise", alls=5, allf="t")
     options = {"r": "25", "c:v": "libx264", "b:v": "400k"}
-    with Process(stream.output(local_file(copy), **options)) as process:
+    with Process(stream.output(filename=local_file(copy), **options)) as process:
         if not process.wait():
             raise SystemExit(process.last_words())
 

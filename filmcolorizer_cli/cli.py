@@ -320,7 +320,8 @@ def sync(
     )
     if len(sync_map.segments) > 1:
         _print_segments(sync_map, rate)
-    share = sync_map.shared_seconds / bw_film.duration_seconds
+    # The end of a last frame is an estimate where frames are not evenly spaced.
+    share = min(sync_map.shared_seconds / bw_film.duration_seconds, 1)
     shared = f"{sync_map.shared_seconds:.1f} s that both films show, {share:.0%} of {bw}"
     console.say(f"wrote {target}: {shared}" if writes else shared)
 
@@ -547,7 +548,7 @@ def train(
         history_file,
         interrupted_history,
     )
-    from filmcolorizer_cli.models import find_model, read_model
+    from filmcolorizer_cli.models import read_model
     from filmcolorizer_cli.networks import pick_device
     from filmcolorizer_cli.pairs import read_pairs
     from filmcolorizer_cli.splits import PARTS
@@ -567,11 +568,11 @@ def train(
     shows_all = wanted in NAMED_SPLITS
     short_side = size or recipes.default_size(arch, folder, shows_all=shows_all)
     first = init or ("default" if arch == "film" else "none")
-    network, is_pretrained = training.first_network(arch, first, short_side, seed)
+    network, model = training.first_network(arch, first, short_side, seed)
     defaults = recipes.default_options(
         arch,
         counts[0],
-        is_pretrained=is_pretrained,
+        is_pretrained=model is not None,
         shows_all=shows_all,
         is_painted=wanted == "none",
     )
@@ -579,12 +580,20 @@ def train(
         defaults, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed
     )
     _note_pairs(folder, split, counts, as_json=as_json)
-    if first != "none":
-        _note_what_was_learnt(find_model(first), folder, parts)
+    if model is not None:
+        _note_what_was_learnt(model, folder, parts)
     watcher.read(network)
     called = str(Path(first).resolve()) if Path(first).is_file() else first
     steps = training.train(
-        network, folder, parts, options, output, device=where, init=called, resume=resume
+        network,
+        folder,
+        parts,
+        options,
+        output,
+        device=where,
+        init=called,
+        lineage=model.lineage if model else (),
+        resume=resume,
     )
     try:
         outcome = _follow_training(steps, watcher, options, counts[0], len(history))
@@ -1245,7 +1254,7 @@ def _evaluate_films(
     """
     from filmcolorizer_cli import comparison, weights
     from filmcolorizer_cli.frames import check_part
-    from filmcolorizer_cli.sync import film_identity
+    from filmcolorizer_cli.video import film_identity
 
     model = _model_to_measure(name, report)
     network = weights.load(model)
@@ -1321,9 +1330,7 @@ def _note_what_was_learnt(model: Model, folder: Pairs, parts: Split) -> None:
     """Say where weights may have learnt what the parts are to hold back."""
     from filmcolorizer_cli.splits import Undivided
 
-    if isinstance(parts, Undivided) or model.about.get("split") == parts.describe():
-        return
-    if _may_know(model, folder.film):
+    if not isinstance(parts, Undivided) and _may_know(model, folder.film, parts.describe()):
         console.note(
             f"{model.name} was trained on other parts of this film; it may know what the validation"
             " and test parts hold back, so that their scores tell too good a tale"
@@ -1359,7 +1366,7 @@ def _follow_training(
 def _choose_model(name: str | None, film: Film) -> Model:
     """The model of a name, or the one that is taken without; told, if that was of another film."""
     from filmcolorizer_cli.models import DEFAULT_MODEL, find_model
-    from filmcolorizer_cli.sync import film_identity
+    from filmcolorizer_cli.video import film_identity
 
     model = find_model(name)
     learnt = model.about.get("film")
@@ -1373,12 +1380,21 @@ def _choose_model(name: str | None, film: Film) -> Model:
     return model
 
 
-def _may_know(model: Model, film: dict[str, Any]) -> bool:
-    """Whether a model may have been trained on the film that `sync.film_identity` tells of."""
-    from filmcolorizer_cli.sync import may_be_same_film
+def _may_know(model: Model, film: dict[str, Any], split: dict[str, Any] | None = None) -> bool:
+    """Whether a model, or what it began with, may have been trained on this film.
 
-    learnt = model.about.get("film")
-    return isinstance(learnt, dict) and may_be_same_film(learnt, film)
+    Args:
+        film: as `video.film_identity` tells of it.
+        split: by another one than this, where it is given.
+    """
+    from filmcolorizer_cli.video import may_be_same_film
+
+    return any(
+        isinstance(learnt := training.get("film"), dict)
+        and may_be_same_film(learnt, film)
+        and (split is None or training.get("split") != split)
+        for training in model.lineage
+    )
 
 
 def _probe_source(film: Path, input_fps: Fraction | None = None) -> Film:

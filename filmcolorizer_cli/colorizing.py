@@ -43,7 +43,7 @@ from filmcolorizer_cli.frames import (
 from filmcolorizer_cli.joining import are_coded_alike, join_film
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.packets import check_clock, find_damage, uneven_ticks
-from filmcolorizer_cli.painting import CHUNK_FRAMES, BatchSize, colorize_frames, leave_processors
+from filmcolorizer_cli.painting import CHUNK_FRAMES, BatchSize, Painter, leave_processors
 from filmcolorizer_cli.processors import count_processors
 from filmcolorizer_cli.propagation import Propagator
 from filmcolorizer_cli.segments import (
@@ -186,14 +186,20 @@ def colorize(
             parts.begin(segments, {"survey": asdict(found), "damage": damage})
         job = _Job(
             source=source,
-            network=for_inference(network, device),
+            painter=Painter(
+                for_inference(network, device),
+                device,
+                pixel_aspect_ratio=float(film.sample_aspect_ratio),
+                coding=options.encoding.coding,
+                area=found.area,
+                vividness=options.vividness,
+                batch_size=BatchSize(note=note),
+            ),
             options=options,
-            device=device,
             survey=found,
             damage=damage,
             ticks=ticks,
             times=times,
-            batch_size=BatchSize(note=note),
         )
         yield from _render(parts, job, workers)
         if not parts.frames_done:
@@ -441,14 +447,12 @@ class _Job:
     """
 
     source: Source
-    network: Network
+    painter: Painter
     options: ColorizeOptions
-    device: torch.device
     survey: Survey
     damage: Spans | None
     ticks: Sequence[int] | None
     times: Timeline
-    batch_size: BatchSize
 
     @property
     def film(self) -> Film:
@@ -498,12 +502,14 @@ class _Job:
                 ticks=span,
                 ticks_file=ticks_file,
             )
-        begin = segment.first_frame / sampling.frame_rate
-        duration = self.options.duration_seconds and self.options.duration_seconds - float(begin)
-        if segment.planned_frames is not None:
-            duration = float(segment.planned_frames / sampling.frame_rate)
-        start = self.options.start_seconds + float(begin)
-        return replace(sampling, start_seconds=start, duration_seconds=duration)
+        frames, rate = segment.planned_frames, sampling.frame_rate
+        if frames is None and sampling.duration_seconds is not None:  # the last one
+            frames = sampling.frames_in(sampling.duration_seconds) - segment.first_frame
+        return replace(
+            sampling,
+            start_seconds=sampling.start_seconds + float(segment.first_frame / rate),
+            duration_seconds=None if frames is None else float(frames / rate),
+        )
 
 
 class _Returning(Generic[Item, Result]):
@@ -693,7 +699,7 @@ def _write_segment(
         colored = _keep_or_paint(frames, segment.first_frame, job, propagator)
     else:
         frames = read_coded_luma(job.film, sampling, coding)
-        colored = _paint(frames, segment.first_frame, job, propagator)
+        colored = job.painter.paint(frames, propagator, job.edits, segment.first_frame)
     with closing(frames), ExitStack() as stack:
         if (first := next(colored, None)) is not None:
             wait()
@@ -711,25 +717,6 @@ def _write_segment(
         return stack.pop_all().close
 
 
-def _paint(
-    lumas: Iterable[DeepPlane], first_frame: int, job: _Job, propagator: Propagator | None
-) -> Iterator[tuple[DeepPlane, DeepPlane]]:
-    """Give frames that follow each other their chroma; the first has this number."""
-    return colorize_frames(
-        lumas,
-        job.network,
-        job.device,
-        pixel_aspect_ratio=float(job.film.sample_aspect_ratio),
-        coding=job.options.encoding.coding,
-        area=job.survey.area,
-        vividness=job.options.vividness,
-        batch_size=job.batch_size,
-        propagator=propagator,
-        edits=job.edits,
-        first_frame=first_frame,
-    )
-
-
 def _keep_or_paint(
     pictures: Iterable[tuple[DeepPlane, DeepPlane]],
     first_frame: int,
@@ -744,7 +731,7 @@ def _keep_or_paint(
         else:
             first = next(run)
             lumas = (luma for _, (luma, _) in chain((first,), run))
-            yield from _paint(lumas, first[0], job, propagator)
+            yield from job.painter.paint(lumas, propagator, job.edits, first[0])
 
 
 def _begun_with(source: Source, network: Network, options: ColorizeOptions) -> dict[str, Any]:

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from filmcolorizer_cli import metrics
 from filmcolorizer_cli.color import chroma_from_codes, luma_from_codes, resize, ycbcr_to_rgb
+from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
 from filmcolorizer_cli.motion import is_reliable, optical_flow, warp
 from filmcolorizer_cli.networks import Network, for_inference
-from filmcolorizer_cli.painting import colorize_frames
+from filmcolorizer_cli.painting import Painter
 from filmcolorizer_cli.propagation import Propagator
 from filmcolorizer_cli.survey import PixelArea, Survey, survey
 from filmcolorizer_cli.timeline import Timeline
@@ -168,18 +169,16 @@ def evaluate_film(
         track=track,
     )
     _check_fitness(film, found, sampling)
-    network = for_inference(network, device)
+    painter, edits = _painter(film, sampling, network, device), _edits(found, sampling)
     rows: list[dict[str, float]] = []
     shots: list[ShotEvaluation] = []
     total = _Sums()
     propagator = Propagator() if options.temporal else None
     with closing(_read(film, found, sampling)) as pictures:
-        for shot in _split(pictures, found, sampling.frame_rate):
+        for shot in _split(pictures, edits):
             begin, meter = _seconds(sampling, len(rows)), _ShotMeter(film.coding.matrix)
             first = len(rows)
-            for painted in _colorize(
-                shot, first, film, found, sampling, network, device, propagator
-            ):
+            for painted in _colorize(shot, painter, propagator, edits, first):
                 rows.append({"seconds": _seconds(sampling, len(rows)), **meter.add(*painted)})
                 yield len(rows)
             sums, end = meter.sums(), _seconds(sampling, len(rows))
@@ -226,10 +225,8 @@ def paint_frame(
     )
     with closing(_read(film, result.found, sampling)) as pictures:
         propagator = Propagator() if options.temporal else None
-        ready = for_inference(network, device)
-        *_, painted = _colorize(
-            pictures, begin, film, result.found, sampling, ready, device, propagator
-        )
+        painter, edits = _painter(film, sampling, network, device), _edits(result.found, sampling)
+        *_, painted = _colorize(pictures, painter, propagator, edits, begin)
     return painted
 
 
@@ -299,12 +296,14 @@ def _as_bytes(codes: DeepPlane) -> Plane:
     return codes.astype(np.uint8, copy=False)
 
 
-def _split(
-    pictures: Iterator[Picture], found: Survey, frame_rate: Fraction
-) -> Iterator[Iterator[Picture]]:
+def _edits(found: Survey, sampling: Sampling) -> Edits:
+    """In numbers of the frames that are compared."""
+    return found.edits(Timeline.steady(sampling.frame_rate, 0))
+
+
+def _split(pictures: Iterator[Picture], edits: Edits) -> Iterator[Iterator[Picture]]:
     """Yield the pictures of each shot; each is to be read to its end before the next."""
-    cuts = found.edits(Timeline.steady(frame_rate, 0)).cuts
-    for begin, end in pairwise([0, *cuts]):
+    for begin, end in pairwise([0, *edits.cuts]):
         yield islice(pictures, end - begin)
     yield pictures
 
@@ -314,15 +313,23 @@ def _seconds(sampling: Sampling, number: int) -> float:
     return sampling.start_seconds + number / float(sampling.frame_rate)
 
 
+def _painter(film: Film, sampling: Sampling, network: Network, device: torch.device) -> Painter:
+    """What gives the pictures of a film, inside their bars, a network's colours."""
+    width, height = _size(sampling)
+    return Painter(
+        for_inference(network, device),
+        device,
+        pixel_aspect_ratio=film.aspect_ratio * height / width,
+        coding=Coding(matrix=film.coding.matrix),
+    )
+
+
 def _colorize(
     shot: Iterator[Picture],
-    first_frame: int,
-    film: Film,
-    found: Survey,
-    sampling: Sampling,
-    network: Network,
-    device: torch.device,
+    painter: Painter,
     propagator: Propagator | None,
+    edits: Edits,
+    first_frame: int,
 ) -> Iterator[tuple[Plane, Plane, Plane]]:
     """Yield the luma of each picture of a shot, the chroma that it is given, and the true one.
 
@@ -336,18 +343,7 @@ def _colorize(
             true_chroma.append(chroma)
             yield luma
 
-    width, height = _size(sampling)
-    colored = colorize_frames(
-        lumas(),
-        network,
-        device,
-        pixel_aspect_ratio=film.aspect_ratio * height / width,
-        coding=Coding(matrix=film.coding.matrix),
-        propagator=propagator,
-        edits=found.edits(Timeline.steady(sampling.frame_rate, 0)),
-        first_frame=first_frame,
-    )
-    for luma, chroma in colored:
+    for luma, chroma in painter.paint(lumas(), propagator, edits, first_frame):
         yield _as_bytes(luma), _as_bytes(chroma), true_chroma.popleft()
 
 

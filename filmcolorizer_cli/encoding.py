@@ -333,7 +333,7 @@ class PictureWriter:
             shown = shown.filter("setfield", mode=FIELDS[fields])
             options |= _field_options(options["c:v"], fields, source.height + self._more_rows)
         self._output = ffmpeg.output(
-            shown, local_file(self._temporary), format=codec.segment_muxer, **options
+            shown, filename=local_file(self._temporary), format=codec.segment_muxer, **options
         ).overwrite_output()
 
     def __enter__(self) -> PictureWriter:

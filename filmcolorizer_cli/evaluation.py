@@ -24,8 +24,8 @@ from filmcolorizer_cli.splits import (
     read_split,
     split_by_time,
 )
-from filmcolorizer_cli.sync import may_be_same_film
 from filmcolorizer_cli.upsampling import fit_chroma
+from filmcolorizer_cli.video import may_be_same_film
 
 # Stills that are compared together: so many, or fewer that have so many pixels.
 BATCH_SIZE, BATCH_PIXELS = 32, 1 << 21

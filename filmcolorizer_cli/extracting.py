@@ -34,8 +34,8 @@ from filmcolorizer_cli.pairs import OPAQUE, Pair, Pairs, still_size, write_index
 from filmcolorizer_cli.pictures import to_rgb
 from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.survey import glance
-from filmcolorizer_cli.sync import WHOLE, Area, SyncMap, film_identity
-from filmcolorizer_cli.video import NEUTRAL, Film, Plane
+from filmcolorizer_cli.sync import WHOLE, Area, SyncMap
+from filmcolorizer_cli.video import NEUTRAL, Film, Plane, film_identity
 
 DEFAULT_SIZE = 192  # pixels, the short side that the shipped network looks at
 SAVERS = 2  # threads that write stills, which takes as long as decoding the film

@@ -5,7 +5,6 @@ The only module that starts processes.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -148,18 +147,12 @@ _FORMATS = (
 ONLY_THE_FILE = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 
 
-def _hash(item: Any) -> str:
-    text = ffmpeg._utils._recursive_repr(item)
-    return hashlib.md5(text.encode(errors="surrogateescape"), usedforsecurity=False).hexdigest()
+def local_file(path: Path) -> Path:
+    """A path as ffmpeg's file protocol takes it, whatever characters are in its name.
 
-
-# ffmpeg-python hashes a graph's file names as UTF-8, which not every name is.
-ffmpeg._utils.get_hash = ffmpeg.dag.get_hash = _hash
-
-
-def local_file(path: Path) -> str:
-    """A path as ffmpeg's file protocol takes it, whatever characters are in its name."""
-    return f"file:{path.absolute()}"
+    No text: of that ffmpeg-python makes UTF-8, which not every name is.
+    """
+    return Path(f"file:{path.absolute()}")
 
 
 def sequence_options(first_number: int, frame_rate: Fraction) -> dict[str, str]:
@@ -174,11 +167,11 @@ def sequence_options(first_number: int, frame_rate: Fraction) -> dict[str, str]:
     }
 
 
-def local_sequence(pattern: Path) -> str:
+def local_sequence(pattern: Path) -> Path:
     """A printf pattern as ffmpeg takes it: only the name's own percent signs count."""
     pattern = pattern.absolute()
     folder = str(pattern.parent).replace("%", "%%")
-    return f"file:{Path(folder, pattern.name)}"
+    return Path(f"file:{folder}", pattern.name)
 
 
 def open_sequence(pattern: Path, first_number: int, frame_rate: Fraction, **options: Any) -> Any:

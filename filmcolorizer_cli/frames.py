@@ -509,7 +509,7 @@ def _luma_output(stream: Any, file: Path) -> Any:
     """The output by which ffmpeg writes the luma of pictures, one after the other."""
     luma = stream.filter("format", "yuv444p").filter("extractplanes", "y")
     options = {"format": "rawvideo", "pix_fmt": "gray", "fps_mode": "passthrough"}
-    return luma.output(local_file(file), **options)
+    return luma.output(filename=local_file(file), **options)
 
 
 def _timed(film: Film, sampling: Sampling) -> Any:

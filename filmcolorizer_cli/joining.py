@@ -101,7 +101,7 @@ def join_film(
             pictures["v"],
             *tracks,
             *attached,
-            local_file(whole),
+            filename=local_file(whole),
             **{**options, **track_options, **attached_options},
         ).overwrite_output()
         with Process(output) as process:
@@ -362,7 +362,7 @@ def _language_code(language: str, muxer: str) -> str:
     return QUICKTIME_LANGUAGES.get(language, language) if muxer == "mov" else language
 
 
-def _attached(source: Film, container: Container, folder: Path) -> tuple[list[Any], dict[str, str]]:
+def _attached(source: Film, container: Container, folder: Path) -> tuple[list[Any], dict[str, Any]]:
     """The source's covers and other attached files.
 
     Args:
@@ -376,7 +376,7 @@ def _attached(source: Film, container: Container, folder: Path) -> tuple[list[An
     if container.muxer != "matroska":
         return [stream[str(cover.index)] for cover in covers], {}
     files = [attachment for attachment in attachments if not attachment.codec]
-    options: dict[str, str] = {"c:t": "copy"} if files else {}
+    options: dict[str, Any] = {"c:t": "copy"} if files else {}
     contents = [(cover, content) for cover in covers if (content := _content_of(source, cover))]
     for number, (cover, content) in enumerate(contents, len(files)):
         name, mime_type = COVER_FILES.get(str(cover.codec), (f"cover.{cover.codec}", None))

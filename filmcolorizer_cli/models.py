@@ -36,6 +36,16 @@ class Model:
     about: dict[str, Any]
 
     @property
+    def lineage(self) -> list[dict[str, Any]]:
+        """What the weights that it began with, and those before them, tell of their training.
+
+        Each the ``film`` and ``split`` of it; last of all, what these weights tell of their own.
+        """
+        told = self.about.get("lineage")
+        before = told if isinstance(told, list) else []
+        return [training for training in (*before, self.about) if isinstance(training, dict)]
+
+    @property
     def size_bytes(self) -> int:
         return self.path.stat().st_size
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain, islice
 from typing import Any
@@ -87,60 +87,109 @@ class BatchSize:
         self.frames //= 2
 
 
-def colorize_frames(
-    lumas: Iterable[DeepPlane],
-    network: Network,
-    device: torch.device,
-    *,
-    pixel_aspect_ratio: float = 1.0,
-    coding: Coding = PLAIN,
-    area: PixelArea | None = None,
-    vividness: float = 1.0,
-    batch_size: BatchSize | None = None,
-    propagator: Propagator | None = None,
-    edits: Edits = ONE_SHOT,
-    first_frame: int = 0,
-) -> Iterator[tuple[DeepPlane, DeepPlane]]:
-    """Give each luma plane its chroma.
+@dataclass(frozen=True)
+class Painter:
+    """Gives the frames of one film their colours.
 
-    Args:
-        lumas: (H, W) each, all of one size.
+    Attributes:
         network: as `for_inference` makes it for the device.
         pixel_aspect_ratio: width of a pixel over its height; `film` sees the picture undistorted,
             `classic` a square.
         coding: of luma and chroma.
         area: the picture inside its bars; they stay neutral, and the network does not see them.
         vividness: what the saturation is multiplied by.
-        propagator: carries colours from frame to frame, and from what it carried before on to these
-            frames; without one each frame is looked at alone.
-        edits: where shots begin, which no colours are carried into, but for those that go on with
-            an earlier one; and where they dissolve into each other.
-        first_frame: the first one's number. Colours are found for some frames together, up to
-            multiples of ``CHUNK_FRAMES``, so that they do not depend on where a film is divided.
-
-    Yields:
-        The same luma plane, and chroma (2, ceil(H/2), ceil(W/2)).
     """
-    eye = _Eye(network, device, batch_size or BatchSize())
-    most_frames = BATCH_SIZE if propagator is None else CHUNK_FRAMES
-    upsampler: Upsampler | None = None
-    borders = {*edits.cuts, *(chain.from_iterable(edits.dissolves) if propagator else ())}
-    for number, chunk in _chunks(lumas, borders, most_frames, first_frame):
-        height, width = chunk[0].shape
-        shown = area or PixelArea(0, 0, width, height)
-        views = [_View(shown.of(luma), coding) for luma in chunk]
-        upsampler = upsampler or Upsampler(*views[0].half.shape)
-        aspect_ratio = pixel_aspect_ratio * shown.width / shown.height
-        if propagator is None:
-            found: Iterable[Floats] = eye.see(views, aspect_ratio)
-        else:
-            if number in edits.cuts:
-                propagator.begin_shot(number, edits)
-            is_dissolve = any(begin <= number < end for begin, end in edits.dissolves)
-            found = _carry(propagator, eye, views, aspect_ratio, is_dissolve)
-        for luma, view, chroma in zip(chunk, views, found, strict=True):
-            painted = view.paint(chroma, vividness, upsampler)
-            yield luma, shown.framed(painted, luma.shape, 1 << (coding.bit_depth - 1))
+
+    network: Network
+    device: torch.device
+    pixel_aspect_ratio: float = 1.0
+    coding: Coding = PLAIN
+    area: PixelArea | None = None
+    vividness: float = 1.0
+    batch_size: BatchSize = field(default_factory=BatchSize)
+
+    def paint(
+        self,
+        lumas: Iterable[DeepPlane],
+        propagator: Propagator | None = None,
+        edits: Edits = ONE_SHOT,
+        first_frame: int = 0,
+    ) -> Iterator[tuple[DeepPlane, DeepPlane]]:
+        """Give each luma plane its chroma.
+
+        Args:
+            lumas: (H, W) each, all of one size.
+            propagator: carries colours from frame to frame, and from what it carried before on to
+                these frames; without one each frame is looked at alone.
+            edits: where shots begin, which no colours are carried into, but for those that go on
+                with an earlier one; and where they dissolve into each other.
+            first_frame: the first one's number. Colours are found for some frames together, up to
+                multiples of ``CHUNK_FRAMES``, so that they do not depend on where a film is
+                divided.
+
+        Yields:
+            The same luma plane, and chroma (2, ceil(H/2), ceil(W/2)).
+        """
+        most_frames = BATCH_SIZE if propagator is None else CHUNK_FRAMES
+        upsampler: Upsampler | None = None
+        borders = {*edits.cuts, *(chain.from_iterable(edits.dissolves) if propagator else ())}
+        for number, chunk in _chunks(lumas, borders, most_frames, first_frame):
+            height, width = chunk[0].shape
+            shown = self.area or PixelArea(0, 0, width, height)
+            views = [_View(shown.of(luma), self.coding) for luma in chunk]
+            upsampler = upsampler or Upsampler(*views[0].half.shape)
+            aspect_ratio = self.pixel_aspect_ratio * shown.width / shown.height
+            if propagator is None:
+                found: Iterable[Floats] = self._see(views, aspect_ratio)
+            else:
+                if number in edits.cuts:
+                    propagator.begin_shot(number, edits)
+                is_dissolve = any(begin <= number < end for begin, end in edits.dissolves)
+                found = self._carry(propagator, views, aspect_ratio, is_dissolve)
+            neutral = 1 << (self.coding.bit_depth - 1)
+            for luma, view, chroma in zip(chunk, views, found, strict=True):
+                painted = view.paint(chroma, self.vividness, upsampler)
+                yield luma, shown.framed(painted, luma.shape, neutral)
+
+    def _carry(
+        self, propagator: Propagator, views: Sequence[_View], aspect_ratio: float, dissolves: bool
+    ) -> Iterator[Floats]:
+        """Yield chroma (2, h, w) of each of some consecutive frames, carried along the motion."""
+        size = max(min(MOTION_SIZE, *views[0].luma.shape), LEAST_MOTION_SIZE)
+        shape = FilmConfig(size=size).working_size(aspect_ratio)
+        height, width = (-(-side // 2) for side in shape)
+
+        def predict(numbers: list[int]) -> list[Floats]:
+            seen = self._see([views[number] for number in numbers], aspect_ratio)
+            planes = (resize(torch.from_numpy(chroma)[None], height, width)[0] for chroma in seen)
+            return [chroma.permute(1, 2, 0).contiguous().numpy() for chroma in planes]
+
+        lumas = [_to_bytes(view.light(height, width)) for view in views]
+        for chroma in propagator.carry(lumas, predict, dissolves=dissolves):
+            yield np.ascontiguousarray(chroma.transpose(2, 0, 1))
+
+    @torch.inference_mode()
+    def _see(self, views: Sequence[_View], aspect_ratio: float) -> list[Floats]:
+        """Chroma (2, h/2, w/2) in [-0.5, 0.5] of each, at the size (h, w) that it works in."""
+        size = self.network.config.working_size(aspect_ratio)
+        chroma: list[Floats] = []
+        is_cpu = self.device.type == "cpu"
+        most = FRAMES_OF_THREAD * torch.get_num_threads() if is_cpu else BATCH_SIZE
+        with nullcontext() if is_cpu else _CARD:
+            while len(chroma) < len(views):
+                batch = views[len(chroma) : len(chroma) + min(self.batch_size.frames, most)]
+                luma = torch.from_numpy(np.stack([view.light(*size) for view in batch])[:, None])
+                try:
+                    with autocast(self.device):
+                        luma = luma.to(self.device, memory_format=torch.channels_last)
+                        chroma.extend(self.network.predict_chroma(luma).cpu().numpy())
+                except torch.OutOfMemoryError:
+                    if self.batch_size.frames == 1:
+                        raise
+                    self.batch_size.halve()
+                    if self.device.type == "cuda":
+                        torch.cuda.empty_cache()
+        return chroma
 
 
 def _chunks(
@@ -224,63 +273,6 @@ def _to_light(codes: DeepPlane, coding: Coding) -> Floats:
     if codes.dtype == np.uint8:  # three times as fast
         return np.asarray(cv2.LUT(codes, light), np.float32)
     return np.take(light, codes, mode="clip")  # raw films may hold more than their bits
-
-
-class _Eye:
-    """A network, and how it looks at frames."""
-
-    def __init__(self, network: Network, device: torch.device, batch_size: BatchSize) -> None:
-        self.network = network
-        self.device = device
-        self.batch_size = batch_size
-
-    @torch.inference_mode()
-    def see(self, views: Sequence[_View], aspect_ratio: float) -> list[Floats]:
-        """Chroma (2, h/2, w/2) in [-0.5, 0.5] of each, at the size (h, w) that it works in."""
-        size = self.network.config.working_size(aspect_ratio)
-        with nullcontext() if self.device.type == "cpu" else _CARD:
-            return self._see(views, size)
-
-    def _see(self, views: Sequence[_View], size: tuple[int, int]) -> list[Floats]:
-        chroma: list[Floats] = []
-        is_cpu = self.device.type == "cpu"
-        most = FRAMES_OF_THREAD * torch.get_num_threads() if is_cpu else BATCH_SIZE
-        while len(chroma) < len(views):
-            batch = views[len(chroma) : len(chroma) + min(self.batch_size.frames, most)]
-            luma = torch.from_numpy(np.stack([view.light(*size) for view in batch])[:, None])
-            try:
-                with autocast(self.device):
-                    luma = luma.to(self.device, memory_format=torch.channels_last)
-                    chroma.extend(self.network.predict_chroma(luma).cpu().numpy())
-            except torch.OutOfMemoryError:
-                if self.batch_size.frames == 1:
-                    raise
-                self.batch_size.halve()
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
-        return chroma
-
-
-def _carry(
-    propagator: Propagator,
-    eye: _Eye,
-    views: Sequence[_View],
-    aspect_ratio: float,
-    dissolves: bool,
-) -> Iterator[Floats]:
-    """Yield chroma (2, h, w) of each of some consecutive frames, carried along the motion."""
-    size = max(min(MOTION_SIZE, *views[0].luma.shape), LEAST_MOTION_SIZE)
-    shape = FilmConfig(size=size).working_size(aspect_ratio)
-    height, width = (-(-side // 2) for side in shape)
-
-    def predict(numbers: list[int]) -> list[Floats]:
-        seen = eye.see([views[number] for number in numbers], aspect_ratio)
-        planes = (resize(torch.from_numpy(chroma)[None], height, width)[0] for chroma in seen)
-        return [chroma.permute(1, 2, 0).contiguous().numpy() for chroma in planes]
-
-    lumas = [_to_bytes(view.light(height, width)) for view in views]
-    for chroma in propagator.carry(lumas, predict, dissolves=dissolves):
-        yield np.ascontiguousarray(chroma.transpose(2, 0, 1))
 
 
 def _to_bytes(light: Floats) -> Plane:

@@ -63,7 +63,7 @@ class Pairs:
             bars; the stills may be squeezed into squares.
         width, height: of the stills.
         every: of how many frames of the 24 fps timeline a still was taken.
-        film: what identifies the black-and-white film (see `sync.film_identity`).
+        film: what identifies the black-and-white film (see `video.film_identity`).
         matrix: by which its luma is that of colours, a key of ``color.MATRICES``.
     """
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from filmcolorizer_cli.colorizing import ColorizeOptions, in_color_already, no_p
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
 from filmcolorizer_cli.networks import Network, for_inference
-from filmcolorizer_cli.painting import colorize_frames
+from filmcolorizer_cli.painting import Painter
 from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.survey import PixelArea, glance
 from filmcolorizer_cli.video import (
@@ -97,15 +96,17 @@ def preview(
     except VideoError:  # damaged; what can be read is shown all the same
         area, found = PixelArea(0, 0, film.width, film.height), ONE_TO_ONE
     cadence = options.cadence_to_be(found).in_fields
-    paint = partial(
-        colorize_frames,
-        device=device,
-        pixel_aspect_ratio=float(film.sample_aspect_ratio),
-        coding=_plain_coding(film),
-        area=area,
-        vividness=options.vividness,
-    )
-    ready = {name: for_inference(network, device) for name, network in networks.items()}
+    painters = {
+        name: Painter(
+            for_inference(network, device),
+            device,
+            pixel_aspect_ratio=float(film.sample_aspect_ratio),
+            coding=_plain_coding(film),
+            area=area,
+            vividness=options.vividness,
+        )
+        for name, network in networks.items()
+    }
     is_colored, all_colored, when = False, not options.recolor, None
     reader = _Reader(film, cadence)
     for when, shot in _shots(reader, start, seconds, frames):
@@ -114,8 +115,8 @@ def preview(
         all_colored &= is_colored
         luma, own_chroma = shot[0]
         pictures = {GREY: _displayed(film, luma, np.full_like(own_chroma, NEUTRAL))}
-        for name, network in ready.items():
-            chroma = own_chroma if is_colored else next(paint([luma], network))[1]
+        for name, painter in painters.items():
+            chroma = own_chroma if is_colored else next(painter.paint([luma]))[1]
             pictures[name] = _displayed(film, luma, chroma)
         yield Moment(when, is_colored, pictures)
     if when is None:

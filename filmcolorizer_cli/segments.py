@@ -22,6 +22,8 @@ _FORMAT = f"{_FORMAT_NAME}9"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+# What reading a manifest raises that is none.
+_NO_MANIFEST = OSError, AttributeError, KeyError, TypeError, ValueError
 NEAR = 0.4  # of a segment's usual length, by which it may be longer or shorter
 
 
@@ -228,16 +230,8 @@ class Parts:
         if not self.folder.exists():
             return False
         try:
-            manifest = json.loads((self.folder / _MANIFEST).read_text())
-            name = manifest["format"]
-            if not name.startswith(_FORMAT_NAME):
-                raise ValueError(name)
-            is_of_this_version = name == _FORMAT
-            if is_of_this_version:
-                begun_with = manifest["begun_with"]
-                segments = [Segment(**segment) for segment in manifest["segments"]]
-                known = dict(manifest["known"])
-        except (OSError, AttributeError, KeyError, TypeError, ValueError):
+            self._manifest()
+        except _NO_MANIFEST:
             if self._holds_anything_else():
                 raise FilmColorizerError(
                     f"{self.folder} is needed for the parts of the film and holds something else;"
@@ -245,8 +239,15 @@ class Parts:
                 ) from None
             return False
         self._lock = _lock(self.folder)
+        try:
+            begun = self._manifest()  # which another process may have written to until now
+        except _NO_MANIFEST:  # that one is done, and the folder gone
+            if self._lock is not None:
+                self._lock.close()
+            return False
         self.discarded = "another version of this program"
-        if is_of_this_version:
+        if begun is not None:
+            begun_with, segments, known = begun
             differing = [k for k, v in self.begun_with.items() if begun_with.get(k) != v]
             if not differing:
                 self.discarded, self.segments, self.known = None, segments, known
@@ -264,6 +265,23 @@ class Parts:
         if self._lock is not None:
             self._lock.close()
         return False
+
+    def _manifest(self) -> tuple[dict[str, Any], list[Segment], dict[str, Any]] | None:
+        """What a rendering was begun with, its segments, and what was known of the film.
+
+        None of one by another version.
+
+        Raises:
+            _NO_MANIFEST: the folder holds none.
+        """
+        manifest = json.loads((self.folder / _MANIFEST).read_text())
+        name = manifest["format"]
+        if not name.startswith(_FORMAT_NAME):
+            raise ValueError(name)
+        if name != _FORMAT:
+            return None
+        segments = [Segment(**segment) for segment in manifest["segments"]]
+        return dict(manifest["begun_with"]), segments, dict(manifest["known"])
 
     def _holds_anything_else(self) -> bool:
         """Whether there is more than what a crash before the first segment leaves."""

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import errno
-import math
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 
@@ -118,7 +116,7 @@ class _Reading:
         if may_be_pulled_down(film):
             found = cadence_of(film, 0.0, film.duration_seconds)
             cadence = found if found.is_film_in_fields else ONE_TO_ONE
-        self.expected = math.ceil(cadence.picture_rate(Fraction(film.frame_count())))
+        self.expected = film.frame_count(cadence.picture_rate(film.frame_rate))
         self.count = 0
         self._film, self._times_file = film, times_file
         self.frames = read_every_frame(film, WIDTH, HEIGHT, times_file, cadence)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, replace
 from itertools import pairwise, product
@@ -30,7 +30,7 @@ from filmcolorizer_cli.registration import (
     unlikeness,
 )
 from filmcolorizer_cli.signatures import Signatures, read_moment, read_signatures
-from filmcolorizer_cli.video import Film, Track
+from filmcolorizer_cli.video import Film, Track, film_identity
 
 SHORTEST_FILM_SECONDS = 2.0  # that can be lined up
 LEAST_CONFIDENCE = 0.5  # below which a stretch is left out rather than guessed
@@ -603,18 +603,3 @@ def _number(value: Any) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{value!r} is no finite number")
     return number
-
-
-def may_be_same_film(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two of `film_identity` may be of the same film, wherever its file lies now."""
-    keys = ("frame_rate", "duration_seconds")
-    return all(key in one and key in other and one[key] == other[key] for key in keys)
-
-
-def film_identity(film: Film) -> dict[str, Any]:
-    """What tells a film from others: path, frame rate and duration."""
-    return {
-        "path": str(film.path),
-        "frame_rate": str(film.frame_rate),
-        "duration_seconds": film.duration_seconds,
-    }

@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -345,11 +345,13 @@ class Trainer:
         return luma, rgb.to(self.device), known.to(self.device)
 
 
-def first_network(arch: str, init: str, short_side: int, seed: int) -> tuple[Network, bool]:
-    """The network that training starts from, and whether it knows colours already."""
+def first_network(
+    arch: str, init: str, short_side: int, seed: int
+) -> tuple[Network, models.Model | None]:
+    """The network that training starts from, and the model that its weights are of, if any."""
     torch.manual_seed(seed)
     if init == "none":
-        return build(CONFIGS[arch](size=short_side)), False
+        return build(CONFIGS[arch](size=short_side)), None
     model = models.find_model(init)
     if model.config["arch"] != arch:
         raise OptionError(
@@ -359,7 +361,7 @@ def first_network(arch: str, init: str, short_side: int, seed: int) -> tuple[Net
     trained = weights.load(model)
     network = build(replace(trained.config, size=short_side))
     network.load_state_dict(trained.state_dict())
-    return network, True
+    return network, model
 
 
 def train(
@@ -371,6 +373,7 @@ def train(
     *,
     device: torch.device,
     init: str | None = None,
+    lineage: Sequence[Mapping[str, Any]] = (),
     resume: bool = False,
 ) -> Iterator[Step | Outcome]:
     """Train a network on a film's pairs and write the weights that do best on its validation part.
@@ -380,6 +383,7 @@ def train(
 
     Args:
         init: what the network's weights are called.
+        lineage: theirs, as `models.Model.lineage` gives it.
         resume: go on from the checkpoint, of a training that began with weights called so.
 
     Yields:
@@ -415,6 +419,11 @@ def train(
         "trained_share": outcome.trained_share,
         "pairs": len(source.training[0]),
         "init": init and Path(init).name,
+        "lineage": [
+            {key: earlier[key] for key in ("film", "split") if key in earlier}
+            for earlier in lineage
+            if "film" in earlier
+        ],
         "history": [asdict(replace(epoch, seconds=None)) for epoch in trainer.history],
     }
     weights.save(network, output, about=about, state=state)

@@ -203,6 +203,21 @@ class Film:
         return max(round(self.duration_seconds * (frame_rate or self.frame_rate)), 1)
 
 
+def film_identity(film: Film) -> dict[str, Any]:
+    """What tells a film from others: path, frame rate and duration."""
+    return {
+        "path": str(film.path),
+        "frame_rate": str(film.frame_rate),
+        "duration_seconds": film.duration_seconds,
+    }
+
+
+def may_be_same_film(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two of `film_identity` may be of the same film, wherever its file lies now."""
+    keys = ("frame_rate", "duration_seconds")
+    return all(key in one and key in other and one[key] == other[key] for key in keys)
+
+
 _NUMBER = re.compile(r"((?:[^%]|%%)*)%(\d*)d((?:[^%]|%%)*)")  # in a printf pattern
 
 

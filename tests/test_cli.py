@@ -57,8 +57,7 @@ from filmcolorizer_cli.history import Epoch, read_history
 from filmcolorizer_cli.networks import build
 from filmcolorizer_cli.pairs import Pairs, read_pairs
 from filmcolorizer_cli.splits import split_by_time
-from filmcolorizer_cli.sync import film_identity
-from filmcolorizer_cli.video import Film, probe
+from filmcolorizer_cli.video import Film, film_identity, probe
 from tests.conftest import (
     LOSSLESS,
     TINY,
@@ -1010,7 +1009,13 @@ def test_train_tells_of_weights_that_know_what_its_parts_hold_back(pairs: Pairs)
         "other.safetensors was trained on other parts of this film; it may know what the validation"
         " and test parts hold back, so that their scores tell too good a tale\n"
     ) in said(*begins)
-    assert models.read_model(Path("film.safetensors")).about["init"] == "other.safetensors"
+    model = models.read_model(Path("film.safetensors"))
+    assert model.about["init"] == "other.safetensors"
+    assert [training["split"] for training in model.lineage] == [
+        models.read_model(Path("other.safetensors")).about["split"],
+        model.about["split"],
+    ]
+    assert "hold back" in run("eval", pairs.folder, "--model", "film.safetensors").stderr
     assert "hold back" not in said(*begins, "--split", "interleaved")
     assert "hold back" not in said(*begins, "--split", "none")
     measured = ("eval", pairs.folder, "--model", "other.safetensors")

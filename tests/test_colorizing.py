@@ -102,6 +102,22 @@ def test_colorize_takes_a_part(numbered_clip: Path, tmp_path: Path) -> None:
     assert np.abs(before).mean() < 20 < 2000 < np.abs(after[: 44100 // 2]).mean()
 
 
+@pytest.mark.parametrize(("seconds", "frames"), [(1.5, 38), (1.46, 36), (1.54, 38)])
+def test_colorize_takes_as_many_frames_wherever_segments_begin(
+    seconds: float,
+    frames: int,
+    numbered_clip: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """A part that ends half-way between two frames; its last segment begins at an odd one."""
+    shorten_segments(monkeypatch)
+    for module in (colorizing, painting):
+        monkeypatch.setattr(module, "CHUNK_FRAMES", 25)
+    options = {"encoding": replace(QUICK, frame_rate=Fraction(25)), "duration_seconds": seconds}
+    assert len(list(run_colorize(probe(numbered_clip), tmp_path / "out.mp4", **options))) == frames
+
+
 def test_colorize_more_vividly_changes_chroma_alone(color_film: Path, tmp_path: Path) -> None:
     encoding = Encoding(crf=0, preset="ultrafast")  # without loss, to see what was written
     planes = {}

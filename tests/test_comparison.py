@@ -26,6 +26,7 @@ from filmcolorizer_cli.encoding import Encoding
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.networks import Network
+from filmcolorizer_cli.painting import Painter
 from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.video import probe
 from tests.conftest import LOSSLESS, TINY, decode_planes, graded_film, run_ffmpeg, vivid_network
@@ -135,10 +136,10 @@ def test_evaluate_film_of_the_true_colours_is_as_the_truth(
     _, *chroma = decode_planes(moving_film, "yuv420p", SIZE)
     truths = iter(np.stack(chroma, axis=1))
 
-    def paint(lumas: Iterable[Any], *_: Any, **__: Any) -> Iterator[Any]:
+    def paint(painter: Painter, lumas: Iterable[Any], *_: Any) -> Iterator[Any]:
         return ((luma, next(truths)) for luma in lumas)
 
-    monkeypatch.setattr(comparison, "colorize_frames", paint)
+    monkeypatch.setattr(Painter, "paint", paint)
     result = evaluated(moving_film, vivid_network())
     assert result.network == replace(result.truth, psnr=100, pooled_psnr=100)
     assert result.network.flicker_ratio == 1

@@ -113,7 +113,7 @@ def test_local_file_takes_any_name(
     Path("in").mkdir()
     source, target = Path("in") / name, Path(name)
     source.write_bytes(plain_clip.read_bytes())
-    stream = open_input(source).output(local_file(target), c="copy")
+    stream = open_input(source).output(filename=local_file(target), c="copy")
     with Process(stream) as process:
         assert process.wait(), process.last_words()
     assert target.stat().st_size > 1000

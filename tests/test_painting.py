@@ -40,7 +40,9 @@ def random_lumas(height: int, width: int, count: int = 3) -> list[np.ndarray]:
 def colorize_frames(
     lumas: Iterable[np.ndarray], network: Network, device: torch.device, **more: Any
 ) -> Iterator[Any]:
-    return painting.colorize_frames(lumas, for_inference(network, device), device, **more)
+    of_frames = {k: more.pop(k) for k in ("propagator", "edits", "first_frame") if k in more}
+    painter = painting.Painter(for_inference(network, device), device, **more)
+    return painter.paint(lumas, **of_frames)
 
 
 def colorized(lumas: list[np.ndarray], network: Network, **more: Any) -> list[Any]:
@@ -435,7 +437,7 @@ def test_colorize_frames_calls_a_graphics_card_by_one_thread_at_a_time(
     network, lumas = WatchedNetwork(), random_lumas(30, 40, count=10)
 
     def render(_: int) -> None:
-        list(painting.colorize_frames(lumas, network, torch.device(device)))
+        list(painting.Painter(network, torch.device(device)).paint(lumas))
 
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(render, range(3)))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from filmcolorizer_cli import segments
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import FilmColorizerError
 from filmcolorizer_cli.segments import (
@@ -218,3 +219,26 @@ def test_parts_are_one_process_s_own(target: Path) -> None:
         opened(target)
     parts.close()
     opened(target).close()
+
+
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_parts_know_what_another_process_did_until_it_let_go(
+    is_whole: bool, target: Path, plain_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, lock = opened(target), segments._lock
+    first, *_ = parts.missing()
+
+    def lock_after_it(folder: Path) -> object:
+        monkeypatch.setattr(segments, "_lock", lock)
+        shutil.copy(plain_clip, parts.file_of(first))
+        parts.finish(first, 50)
+        if is_whole:
+            parts.remove()
+            folder.mkdir()  # a third one has begun
+        parts.close()
+        return lock(folder)
+
+    monkeypatch.setattr(segments, "_lock", lock_after_it)
+    again = opened(target)
+    assert again.frames_done == (0 if is_whole else 50)
+    again.close()

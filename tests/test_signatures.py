@@ -12,6 +12,7 @@ from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Signatures, read_moment, read_signatures
 from filmcolorizer_cli.video import Plane, probe
 from tests.conftest import (
+    X264,
     frame_number,
     make_clip,
     make_numbered_clip,
@@ -237,6 +238,23 @@ def test_read_signatures_lets_both_films_advance_together(tmp_path: Path) -> Non
     assert (len(is_white), sum(is_white)) == (100, 75)
     for n in range(0, 100, 4):
         assert abs(sum(is_white[: n + 4]) - 0.75 * (n + 4)) <= 1
+
+
+def test_read_signatures_knows_how_many_pictures_a_telecined_film_has(
+    bunny: Path, tmp_path: Path
+) -> None:
+    woven = "telecine=first_field=top:pattern=23,setparams=field_mode=tff"
+    path = tmp_path / "telecined.mp4"
+    run_ffmpeg("-i", bunny, "-an", "-vf", woven, *X264, "-flags", "+ilme+ildct", path)
+    totals: list[int] = []
+
+    def track(frames: Iterable[Plane], total: int, label: str) -> Iterable[Plane]:
+        totals.append(total)
+        return frames
+
+    telecined, film = read_signatures(probe(path), probe(bunny), track=track)
+    assert len(telecined) == pytest.approx(len(film), abs=2)
+    assert totals == [pytest.approx(len(telecined) + len(film), abs=3)]
 
 
 @pytest.mark.parametrize("broken_one", [0, 1])
