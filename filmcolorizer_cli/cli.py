@@ -11,7 +11,7 @@ import filecmp
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, replace
 from fractions import Fraction
@@ -1030,9 +1030,7 @@ def compare(
     )
     written = splitscreen.compare(before, after, target, options)
     total = splitscreen.frame_count(before, after, options)
-    *_, frames, kept = console.track(written, total, "comparing")
-    assert isinstance(frames, int)
-    assert isinstance(kept, list)
+    frames, kept = console.finish(written, total, "comparing")
     left, right = names if names[0] != names[1] else (f"A {names[0]}", f"B {names[1]}")
     slides = [
         Slide(
@@ -1223,8 +1221,7 @@ def _evaluate_pairs(
     parts = _choose_split(folder, wanted) if wanted else evaluation.split_for(folder, model.about)
     _note_what_was_learnt(model, folder, parts)
     progress = evaluation.evaluate(folder, parts, network, device, size=size)
-    *_, result = console.track(progress, len(folder.pairs), "comparing", unit="pairs")
-    assert isinstance(result, evaluation.Evaluation)
+    result = console.finish(progress, len(folder.pairs), "comparing", unit="pairs")
     _show_evaluation(result, model, pairs, with_baseline=with_baseline, as_json=as_json)
     if report is not None:
         from filmcolorizer_cli.evaluation_page import made_by, save_pairs_page
@@ -1269,13 +1266,12 @@ def _evaluate_films(
         frames = comparison.evaluate_film(film, network, options, device, track=console.track)
         total = options.sampling(film).frame_count(film)
         try:
-            *_, result = console.track(frames, total, f"comparing {film.path.name}")
+            result = console.finish(frames, total, f"comparing {film.path.name}")
         except VideoError as error:
             if error.lack_of_room or (film is films[-1] and not results):
                 raise
             console.fail(str(error))
             continue
-        assert isinstance(result, comparison.FilmEvaluation)
         results.append((film, result))
     _show_film_evaluations(results, model, with_baseline=with_baseline, as_json=as_json)
     if report is not None:
@@ -1338,18 +1334,16 @@ def _note_what_was_learnt(model: Model, folder: Pairs, parts: Split) -> None:
 
 
 def _follow_training(
-    steps: Iterator[Step | Outcome],
+    steps: Generator[Step, None, Outcome],
     watcher: Watcher,
     options: TrainingOptions,
     pairs: int,
     epochs_done: int,
 ) -> Outcome:
     """Show how the training on so many pairs goes on, and give what came of it."""
-    from filmcolorizer_cli import recipes, training
+    from filmcolorizer_cli import recipes
 
-    def status(step: Step | Outcome) -> console.Status:
-        if isinstance(step, training.Outcome):
-            return console.Status(0, "choosing weights", "")
+    def status(step: Step) -> console.Status:
         if step.finished and step.epoch == options.epochs:
             return console.Status(step.pictures, "choosing weights", "")
         best = f", best {watcher.best.epoch}" if watcher.best else ""
@@ -1358,9 +1352,7 @@ def _follow_training(
 
     total = (options.epochs - epochs_done) * recipes.pictures_per_epoch(pairs, options)
     watched = watcher.follow(steps, recipes.steps_per_epoch(pairs, options), note=console.log)
-    *_, outcome = console.track(watched, total, "training", unit="pairs", status=status)
-    assert isinstance(outcome, training.Outcome)
-    return outcome
+    return console.finish(watched, total, "training", unit="pairs", status=status)
 
 
 def _choose_model(name: str | None, film: Film) -> Model:

@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import chain, groupby
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 
@@ -40,6 +40,7 @@ from filmcolorizer_cli.frames import (
     read_pictures,
     read_ticks,
 )
+from filmcolorizer_cli.generators import Returning
 from filmcolorizer_cli.joining import are_coded_alike, join_film
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.packets import check_clock, find_damage, uneven_ticks
@@ -65,9 +66,6 @@ MOST_SPANS_TOLD = 5
 PROCESSORS_OF_WORKER = 4  # that a segment's thread and its encoder keep busy, or nearly so
 PIXELS_AT_ONCE = 4 * 1920 * 1080  # of one frame of each worker; more would take gigabytes
 MAX_UNTOLD_SECONDS = 1.0  # by which pictures may end before what the file says, or before its sound
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -413,7 +411,7 @@ def _find_damage(
     until = film.duration_seconds
     if options.duration_seconds is not None:
         until = min(until, options.start_seconds + options.duration_seconds)
-    search = _Returning(find_damage(film, until))
+    search = Returning(find_damage(film, until))
     for _ in track(map(int, search), round(until), "seconds checked"):
         pass
     for begin, end in search.value:
@@ -512,18 +510,6 @@ class _Job:
         )
 
 
-class _Returning(Generic[Item, Result]):
-    """What a generator yields, and then, as ``value``, what it returns."""
-
-    value: Result
-
-    def __init__(self, generator: Generator[Item, None, Result]) -> None:
-        self._generator = generator
-
-    def __iter__(self) -> Iterator[Item]:
-        self.value = yield from self._generator
-
-
 def _render(parts: Parts, job: _Job, workers: int) -> Iterator[int]:
     """Write the segments that are missing; yields as `colorize` does."""
     written = parts.frames_done
@@ -579,7 +565,7 @@ def _counted(
     frames: Generator[None, None, Callable[[], None]],
 ) -> Generator[None, None, tuple[int, Callable[[], None]]]:
     """Pass on what a segment yields; returns how often it did, and what it returns itself."""
-    count, segment = 0, _Returning(frames)
+    count, segment = 0, Returning(frames)
     with closing(frames):
         for _ in segment:
             count += 1
@@ -601,7 +587,7 @@ def _render_at_once(
         try:
             for segment in segments:
                 with closing(_counted(_colorize_segment(parts, segment, job))) as written:
-                    counted = _Returning(written)
+                    counted = Returning(written)
                     for _ in counted:
                         if stop.is_set():
                             return

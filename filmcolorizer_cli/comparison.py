@@ -142,7 +142,7 @@ def evaluate_film(
     device: torch.device,
     *,
     track: Track = lambda frames, total, label: frames,
-) -> Iterator[int | FilmEvaluation]:
+) -> Generator[int, None, FilmEvaluation]:
     """Colorize a colour film's own luma as `colorize` does, and compare the colours with its own.
 
     The picture inside the film's bars is compared, shot by shot. Both versions have chroma of half
@@ -153,7 +153,7 @@ def evaluate_film(
         track: wraps the frames that are looked through at first, given their number and a label.
 
     Yields:
-        The number of frames compared so far; last of all the `FilmEvaluation`.
+        The number of frames compared so far.
 
     Raises:
         OptionError: there is no frame in the part that is wanted.
@@ -188,7 +188,7 @@ def evaluate_film(
             total += sums
     series = FrameSeries(**{name: tuple(row[name] for row in rows) for name in rows[0]})
     size = _size(sampling)
-    yield FilmEvaluation(
+    return FilmEvaluation(
         *size, sampling.frame_rate, total.frames, *total.scores(), tuple(shots), series, found
     )
 

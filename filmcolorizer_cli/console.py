@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 from rich.console import Console
@@ -19,6 +19,7 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
+from filmcolorizer_cli.generators import Result, Returning
 from filmcolorizer_cli.stopping import check_signals
 
 QUIET_SECONDS = 1.5  # work that takes no longer shows no bar
@@ -104,6 +105,21 @@ def track(
             yield item
     finally:
         progress.stop()
+
+
+def finish(
+    generator: Generator[T, None, Result],
+    total: int,
+    label: str,
+    *,
+    unit: str = "frames",
+    status: Callable[[T], Status] | None = None,
+) -> Result:
+    """Run a generator to its end, with a bar as `track` shows it; gives what it returns."""
+    returning = Returning(generator)
+    for _ in track(returning, total, label, unit=unit, status=status):
+        pass
+    return returning.value
 
 
 def _plain(text: str, style: str = "") -> Text:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
@@ -121,14 +121,14 @@ def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
 
 def evaluate(
     pairs: Pairs, split: Split, network: Network, device: torch.device, *, size: int | None = None
-) -> Iterator[int | Evaluation]:
+) -> Generator[int, None, Evaluation]:
     """Colorize all grey stills as films are colorized, and compare them with the colour ones.
 
     Args:
         size: to compare at, as `pairs.still_size` takes it; the stills' own size without it.
 
     Yields:
-        The number of pairs compared so far; last of all the `Evaluation`.
+        The number of pairs compared so far.
 
     Raises:
         PairsError: a part has no pairs, or a still cannot be read.
@@ -154,7 +154,7 @@ def evaluate(
                 done += 1
                 yield done
     measured = {part: torch.cat(rows[part]) for part in members}
-    yield Evaluation(
+    return Evaluation(
         baseline={part: _score(measured[part], is_baseline=True) for part in members},
         network={part: _score(measured[part], is_baseline=False) for part in members},
         pairs=tuple(

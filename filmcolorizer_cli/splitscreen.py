@@ -82,13 +82,16 @@ class Still:
 
 def compare(
     first: Film, second: Film, target: Path, options: CompareOptions
-) -> Iterator[int | list[Still]]:
+) -> Generator[int, None, tuple[int, list[Still]]]:
     """Write a film that shows two films at once, with the sound of the first that has any.
 
     Both are brought to the shape of the first and to one frame rate.
 
     Yields:
-        The number of frames written so far, after each; last of all the stills, spread over them.
+        The number of frames written so far, after each.
+
+    Returns:
+        How many these are, and the stills, spread over them.
 
     Raises:
         FilmColorizerError: the target cannot be written.
@@ -125,7 +128,7 @@ def compare(
         raise cannot_write(target, error) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    yield stills
+    return frames, stills
 
 
 def frame_rate(first: Film, second: Film) -> Fraction:

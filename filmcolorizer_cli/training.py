@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -375,7 +375,7 @@ def train(
     init: str | None = None,
     lineage: Sequence[Mapping[str, Any]] = (),
     resume: bool = False,
-) -> Iterator[Step | Outcome]:
+) -> Generator[Step, None, Outcome]:
     """Train a network on a film's pairs and write the weights that do best on its validation part.
 
     Beside ``output`` stand its history, for people (`history_file`), and until the end its
@@ -387,7 +387,7 @@ def train(
         resume: go on from the checkpoint, of a training that began with weights called so.
 
     Yields:
-        After every step, so that progress can be shown; last of all the `Outcome`.
+        After every step, so that progress can be shown.
 
     Raises:
         PairsError: a still cannot be read, or a part is empty.
@@ -428,7 +428,7 @@ def train(
     }
     weights.save(network, output, about=about, state=state)
     checkpoint.unlink()
-    yield outcome
+    return outcome
 
 
 def _optimizer(network: Network, options: TrainingOptions) -> torch.optim.Optimizer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from PIL import Image
 
 from filmcolorizer_cli.errors import OptionError
 from filmcolorizer_cli.files import check_folder
+from filmcolorizer_cli.generators import Returning
 from filmcolorizer_cli.history import Epoch, best_epoch
 from filmcolorizer_cli.networks import Network
 from filmcolorizer_cli.pairs import Pairs
@@ -75,11 +76,11 @@ class Watcher:
 
     def follow(
         self,
-        steps: Iterable[Step | Outcome],
+        steps: Generator[Step, None, Outcome],
         steps_per_epoch: int,
         *,
         note: Callable[[str], object] = lambda text: None,
-    ) -> Iterator[Step | Outcome]:
+    ) -> Generator[Step, None, Outcome]:
         """Pass the steps of a training on, and show what each epoch has brought.
 
         Args:
@@ -91,18 +92,19 @@ class Watcher:
         """
         number = len(self.history) * steps_per_epoch
         with _open_board(self.board, number) if self.board else nullcontext() as board:
-            for step in steps:
-                if isinstance(step, Step):
-                    number += 1
+            returning = Returning(steps)
+            for step in returning:
+                number += 1
+                if board is not None:
+                    board.add_scalar("loss/step", step.loss, number)
+                if step.finished is not None and step.network is not None:
+                    self.history.append(step.finished)
+                    sheet = self.show(step.network)
                     if board is not None:
-                        board.add_scalar("loss/step", step.loss, number)
-                    if step.finished is not None and step.network is not None:
-                        self.history.append(step.finished)
-                        sheet = self.show(step.network)
-                        if board is not None:
-                            _log(board, step.finished, sheet)
-                        note(self._describe(step.finished))
+                        _log(board, step.finished, sheet)
+                    note(self._describe(step.finished))
                 yield step
+        return returning.value
 
     def show(self, network: Network) -> Image.Image:
         """Write both pictures; what comes back are the samples, which are read if they were not.

@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import resource
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from io import StringIO
@@ -31,6 +31,7 @@ from filmcolorizer_cli.extracting import ExtractOptions, extract
 from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import Sampling
+from filmcolorizer_cli.generators import Item, Result, Returning
 from filmcolorizer_cli.networks import FilmNetwork
 from filmcolorizer_cli.pairs import Pairs, read_pairs
 from filmcolorizer_cli.pictures import read_rgb
@@ -210,6 +211,12 @@ def ordinary_user() -> Iterator[None]:
         yield
     finally:
         os.setresuid(0, 0, 0)
+
+
+def finished(generator: Generator[Item, None, Result]) -> tuple[list[Item], Result]:
+    """All that a generator yields, and what it returns."""
+    returning = Returning(generator)
+    return list(returning), returning.value
 
 
 def files_in(folder: Path) -> list[str]:

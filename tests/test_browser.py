@@ -19,7 +19,7 @@ from filmcolorizer_cli.history import Epoch
 from filmcolorizer_cli.pages import Page, Section, Slide, save_page
 from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.splits import PARTS, split_by_time
-from tests.conftest import vivid_network
+from tests.conftest import finished, vivid_network
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -168,8 +168,7 @@ def test_page_without_scripts_shows_all_pictures(colors_page: Path, open_page: A
 
 @pytest.fixture(scope="module")
 def result(pairs: Pairs) -> Evaluation:
-    *_, found = evaluate(pairs, split_by_time(pairs.pairs), vivid_network(), CPU)
-    assert isinstance(found, Evaluation)
+    _, found = finished(evaluate(pairs, split_by_time(pairs.pairs), vivid_network(), CPU))
     return found
 
 

@@ -65,6 +65,7 @@ from tests.conftest import (
     decode_planes,
     file_size_limit,
     files_in,
+    finished,
     frames_only,
     graded_film,
     make_clip,
@@ -953,7 +954,7 @@ def test_train_refuses_to_resume_from_other_first_weights(pairs: Pairs) -> None:
         device=torch.device("cpu"),
         init=str(Path("own.safetensors").resolve()),
     )
-    next(step for step in begun if isinstance(step, training.Step) and step.finished)
+    next(step for step in begun if step.finished)
     begun.close()
     own = Path("own.safetensors").resolve()
     for option, name in ((["--init", "none"], "none"), ([], "default")):
@@ -1216,8 +1217,7 @@ def test_eval_compares_at_another_size(pairs: Pairs, vivid_weights: Path) -> Non
     for size in (None, 32, 64):
         told = json.loads(succeed(*arguments, *(() if size is None else ("--size", size))))
         device = networks.pick_device("auto")
-        *_, expected = evaluation.evaluate(pairs, split, network, device, size=size)
-        assert isinstance(expected, evaluation.Evaluation)
+        _, expected = finished(evaluation.evaluate(pairs, split, network, device, size=size))
         scores = {way: asdict(expected)[way] for way in ("network", "baseline")}
         assert {"network": told["network"], "baseline": told["baseline"]} == scores
         results[size] = told
@@ -1292,13 +1292,11 @@ def test_eval_of_films_prints_a_section_for_each_and_their_mean(
 def test_eval_of_a_film_is_what_the_library_finds(moving_film: Path, vivid_weights: Path) -> None:
     network = weights.load(models.read_model(vivid_weights))
     options = comparison.FilmOptions(48, 0.25, 0.25)
-    *_, expected = comparison.evaluate_film(
-        probe(moving_film), network, options, networks.pick_device("auto")
-    )
+    device = networks.pick_device("auto")
+    _, expected = finished(comparison.evaluate_film(probe(moving_film), network, options, device))
     part = ("--size", 48, "--start", "0.25", "--duration", "0.25")
     arguments = ("eval", moving_film, "--model", vivid_weights, *part)
     [film] = json.loads(succeed(*arguments, "--json"))["films"]
-    assert isinstance(expected, comparison.FilmEvaluation)
     whole = asdict(replace(expected, frame_rate=str(expected.frame_rate)))
     del whole["series"], whole["baseline"], whole["found"]
     whole["shots"] = [{k: v for k, v in s.items() if k != "baseline"} for s in whole["shots"]]

@@ -29,7 +29,15 @@ from filmcolorizer_cli.networks import Network
 from filmcolorizer_cli.painting import Painter
 from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.video import probe
-from tests.conftest import LOSSLESS, TINY, decode_planes, graded_film, run_ffmpeg, vivid_network
+from tests.conftest import (
+    LOSSLESS,
+    TINY,
+    decode_planes,
+    finished,
+    graded_film,
+    run_ffmpeg,
+    vivid_network,
+)
 from tests.test_metrics import hasler_suesstrunk
 
 CPU = torch.device("cpu")
@@ -59,14 +67,8 @@ class FlatNetwork(torch.nn.Module):
 def evaluated(
     path: Path, network: Network | FlatNetwork, options: FilmOptions | None = None
 ) -> FilmEvaluation:
-    steps: Iterator[Any] = evaluate_film(
-        probe(path),
-        network,
-        options or FilmOptions(),
-        CPU,  # type: ignore[arg-type]
-    )
-    *counts, result = steps
-    assert isinstance(result, FilmEvaluation)
+    given: Any = network
+    counts, result = finished(evaluate_film(probe(path), given, options or FilmOptions(), CPU))
     assert counts == list(range(1, result.frames + 1))
     return result
 

@@ -24,7 +24,7 @@ from filmcolorizer_cli.splits import (
     Undivided,
     split_by_time,
 )
-from tests.conftest import TINY, EchoNetwork, vivid_network
+from tests.conftest import TINY, EchoNetwork, finished, vivid_network
 from tests.test_metrics import hasler_suesstrunk
 
 CPU = torch.device("cpu")
@@ -34,10 +34,10 @@ NUMBERS = {"train": range(1, 9), "validation": range(9, 17), "test": range(17, 2
 def evaluated(
     pairs: Pairs, network: Network, split: Split | None = None, **more: Any
 ) -> Evaluation:
-    *counts, result = evaluate(pairs, split or split_by_time(pairs.pairs), network, CPU, **more)
+    parts = split or split_by_time(pairs.pairs)
+    counts, result = finished(evaluate(pairs, parts, network, CPU, **more))
     assert counts == sorted(counts)
     assert counts[-1] == len(pairs.pairs)
-    assert isinstance(result, Evaluation)
     return result
 
 

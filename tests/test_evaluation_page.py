@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 
 from filmcolorizer_cli import evaluation_page
-from filmcolorizer_cli.comparison import FilmEvaluation, FilmOptions, evaluate_film
+from filmcolorizer_cli.comparison import FilmOptions, evaluate_film
 from filmcolorizer_cli.evaluation import Evaluation, evaluate
 from filmcolorizer_cli.evaluation_page import MadeBy, save_films_page, save_pairs_page
 from filmcolorizer_cli.history import Epoch
 from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.splits import PARTS, split_by_time
 from filmcolorizer_cli.video import probe
-from tests.conftest import files_in, vivid_network
+from tests.conftest import files_in, finished, vivid_network
 
 CPU = torch.device("cpu")
 HISTORY = (
@@ -70,8 +70,7 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def pairs_result(pairs: Pairs) -> Evaluation:
-    *_, result = evaluate(pairs, split_by_time(pairs.pairs), vivid_network(), CPU)
-    assert isinstance(result, Evaluation)
+    _, result = finished(evaluate(pairs, split_by_time(pairs.pairs), vivid_network(), CPU))
     return result
 
 
@@ -151,8 +150,7 @@ def test_save_pairs_page_without_a_history(
 
 def test_save_films_page_tells_scores_and_shows_frames(moving_film: Path, tmp_path: Path) -> None:
     film, options, path = probe(moving_film), FilmOptions(), tmp_path / "index.html"
-    *_, result = evaluate_film(film, vivid_network(), options, CPU)
-    assert isinstance(result, FilmEvaluation)
+    _, result = finished(evaluate_film(film, vivid_network(), options, CPU))
     save_films_page([(film, result)], vivid_network(), options, CPU, path, MADE_BY)
     page = Reader(path.read_text())
     rows = {row[0]: row[1:] for row in page.rows}

@@ -17,6 +17,7 @@ from tests.conftest import (
     LOSSLESS,
     decode_planes,
     files_in,
+    finished,
     frame_number,
     make_clip,
     make_numbered_clip,
@@ -33,12 +34,11 @@ def run(
 ) -> tuple[int, list[Still], list[np.ndarray]]:
     """How many frames were written, the stills, and the planes of the film that was written."""
     chosen = CompareOptions(LABELS, **options)  # type: ignore[arg-type]
-    *counts, stills = compare(probe(first), probe(second), target, chosen)
-    assert counts == list(range(1, len(counts) + 1))
-    assert counts[-1] == frame_count(probe(first), probe(second), chosen)
-    assert isinstance(stills, list)
+    counts, (frames, stills) = finished(compare(probe(first), probe(second), target, chosen))
+    assert counts == list(range(1, frames + 1))
+    assert frames == frame_count(probe(first), probe(second), chosen)
     film = probe(target)
-    return counts[-1], stills, decode_planes(target, "yuv420p", (film.width, film.height))
+    return frames, stills, decode_planes(target, "yuv420p", (film.width, film.height))
 
 
 def make_plain_clip(path: Path, color: str, **recipe: object) -> Path:
@@ -181,8 +181,7 @@ def test_compare_beyond_the_end(counted: Path, tmp_path: Path) -> None:
 def test_compare_labels_are_shortened_in_their_middle(tmp_path: Path) -> None:
     film = make_clip(tmp_path / "Броненосец.mp4", size=(320, 180), seconds=0.2)
     names = ("The General (1926) 1080p BluRay x264.mp4", "The General (1926) 1080p-color.mp4")
-    *_, stills = compare(probe(film), probe(film), tmp_path / "c.mp4", CompareOptions(names))
-    assert isinstance(stills, list)
+    list(compare(probe(film), probe(film), tmp_path / "c.mp4", CompareOptions(names)))
     font = load_font(13)
     assert shortened("Броненосец", font, 1000) == "Броненосец"
     assert len({font.getmask(letter).getbbox() for letter in "БрЮ"}) == 3, "letters, not boxes"
@@ -208,8 +207,8 @@ def test_load_font_looks_for_letters_among_the_fonts_of_the_machine(
 
 def test_compare_keeps_stills_no_larger_than_sheets_need(tmp_path: Path) -> None:
     film = probe(make_clip(tmp_path / "wide.mp4", size=(1920, 800), seconds=0.2))
-    *_, stills = compare(film, film, tmp_path / "c.mp4", CompareOptions(LABELS, "split"))
-    assert isinstance(stills, list)
+    comparing = compare(film, film, tmp_path / "c.mp4", CompareOptions(LABELS, "split"))
+    _, (_, stills) = finished(comparing)
     assert {picture.shape for still in stills for picture in still.pictures} == {(267, 640, 3)}
 
 
@@ -240,6 +239,6 @@ def test_compare_of_a_part_without_a_frame(counted: Path, tmp_path: Path) -> Non
 
 def test_compare_keeps_a_still_where_the_pictures_end_early(counted: Path, tmp_path: Path) -> None:
     film = replace(probe(counted), duration_seconds=60.0)  # as one whose sound is longer
-    *_, stills = compare(film, film, tmp_path / "c.mp4", CompareOptions(LABELS, stills=1))
-    assert isinstance(stills, list)
+    comparing = compare(film, film, tmp_path / "c.mp4", CompareOptions(LABELS, stills=1))
+    _, (_, stills) = finished(comparing)
     assert [frame_number(still.pictures[0][..., 1]) for still in stills] == [99]

@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -38,7 +38,7 @@ from filmcolorizer_cli.sync import constant_offset
 from filmcolorizer_cli.training import Outcome, Step, Trainer, train
 from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.weights import load, read_tensors, write_tensors
-from tests.conftest import TINY, file_size_limit, files_in
+from tests.conftest import TINY, file_size_limit, files_in, finished
 from tests.test_batches import (
     GROWING,
     SQUARES,
@@ -63,17 +63,14 @@ STEPS_PER_EPOCH = 2  # with 8 training pairs in batches of 4
 
 def run(
     config: Config, pairs: Pairs, output: Path, chosen: TrainingOptions, **more: Any
-) -> Iterator[Step | Outcome]:
+) -> Generator[Step, None, Outcome]:
     network = fresh(config, more.pop("init_seed", 0))
     return train(network, pairs, split_of(pairs), chosen, output, device=CPU, **more)
 
 
 def run_to_end(*arguments: Any, **more: Any) -> tuple[list[Step], Outcome]:
-    """All that a training yields: its steps and, last of all, its outcome."""
-    *steps, outcome = run(*arguments, **more)
-    assert all(isinstance(step, Step) for step in steps)
-    assert isinstance(outcome, Outcome)
-    return steps, outcome  # type: ignore[return-value]
+    """The steps of a training, and its outcome."""
+    return finished(run(*arguments, **more))
 
 
 class Noise:
@@ -206,7 +203,7 @@ def test_train_splits_as_it_is_told(pairs: Pairs, tmp_path: Path) -> None:
     chosen = options(1, learning_rate=0.0)
     split = InterleavedSplit(6)
     steps = train(fresh(CLASSIC), pairs, split, chosen, output, device=CPU)
-    assert len(list(steps)) == 3 + 1  # 12 pairs in batches of 4, and the outcome
+    assert len(list(steps)) == 3  # 12 pairs in batches of 4
     about = read_model(output).about
     assert (about["split"], about["pairs"]) == ({"every": 6}, 12)
 
@@ -257,8 +254,7 @@ def test_train_keeps_the_first_weights_when_training_does_only_harm(
     network = fresh(config)
     first = copied(network)
     chosen = options(3, blend=blend)
-    *_, outcome = train(network, pairs, split_of(pairs), chosen, output, device=CPU)
-    assert isinstance(outcome, Outcome)
+    _, outcome = finished(train(network, pairs, split_of(pairs), chosen, output, device=CPU))
     assert outcome.trained_share == 0
     assert outcome.validation_mse == outcome.first_validation_mse
     assert read_model(output).about["trained_share"] == 0

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -17,20 +17,20 @@ from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.splits import split_by_time
 from filmcolorizer_cli.training import Outcome, Step
 from filmcolorizer_cli.watching import Watcher
-from tests.conftest import TINY, files_in, vivid_network
+from tests.conftest import TINY, files_in, finished, vivid_network
 
 CPU = torch.device("cpu")
 LOSSES = ((0.9, 0.7), (0.6, 0.5), (0.3, 0.8))
 
 
-def steps(network: Network, per_epoch: int = 2) -> Iterator[Step | Outcome]:
+def steps(network: Network, per_epoch: int = 2) -> Generator[Step, None, Outcome]:
     """A training of three epochs, the second of which is the best."""
     for number, losses in enumerate(LOSSES, 1):
         for _ in range(per_epoch - 1):
             yield Step(number, losses[0] + 0.1, 8)
         epoch = Epoch(number, *losses, learning_rate=0.01, seconds=2.0)
         yield Step(number, losses[0] - 0.1, 8, epoch, network)
-    yield Outcome(1.0, 0.1, 0.2, 0.3, 3)
+    return Outcome(1.0, 0.1, 0.2, 0.3, 3)
 
 
 def watcher(pairs: Pairs, output: Path, board: Path | None = None) -> Watcher:
@@ -47,8 +47,9 @@ def saturation(path: Path) -> float:
 def test_follow_passes_all_steps_on_and_tells_of_epochs(pairs: Pairs, tmp_path: Path) -> None:
     told: list[str] = []
     watching = watcher(pairs, tmp_path / "film.safetensors")
-    followed = list(watching.follow(steps(build(TINY)), 2, note=told.append))
-    assert [type(step).__name__ for step in followed] == ["Step"] * 6 + ["Outcome"]
+    followed, outcome = finished(watching.follow(steps(build(TINY)), 2, note=told.append))
+    assert [step.epoch for step in followed] == [1, 1, 2, 2, 3, 3]
+    assert outcome == Outcome(1.0, 0.1, 0.2, 0.3, 3)
     assert told == [
         "epoch 1: training loss 0.9000, validation loss 0.7000, 2 s; best epoch 1",
         "epoch 2: training loss 0.6000, validation loss 0.5000, 2 s; best epoch 2",
@@ -128,10 +129,13 @@ def test_follow_logs_no_step_twice(pairs: Pairs, tmp_path: Path) -> None:
     anew = watcher(pairs, output, board).follow(steps(build(TINY), 3), 3)
     for _ in range(5):  # killed in its second epoch
         next(anew)
-    anew.close()  # type: ignore[attr-defined]
+    anew.close()
     before = [Epoch(1, *LOSSES[0], learning_rate=0.01, seconds=2.0)]
     resumed = Watcher(pairs, split_by_time(pairs.pairs), output, before, device=CPU, board=board)
-    list(resumed.follow(list(steps(build(TINY), 3))[3:], 3))
+    going_on = steps(build(TINY), 3)
+    for _ in range(3):
+        next(going_on)
+    list(resumed.follow(going_on, 3))
     events = accumulator.EventAccumulator(str(board)).Reload()
     assert [event.step for event in events.Scalars("loss/step")] == list(range(1, 10))
     assert [event.step for event in events.Scalars("loss/training")] == [1, 2, 3]

@@ -1,0 +1,21 @@
+"""What generators return, besides what they yield."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Returning(Generic[Item, Result]):
+    """What a generator yields, and then, as ``value``, what it returns."""
+
+    value: Result
+
+    def __init__(self, generator: Generator[Item, None, Result]) -> None:
+        self._generator = generator
+
+    def __iter__(self) -> Iterator[Item]:
+        self.value = yield from self._generator
