@@ -20,12 +20,15 @@ class FilmConfig:
         size: short side, in pixels, of the picture that the network looks at.
         decoder_widths: channels of the decoder at 1/32, 1/16, 1/8, 1/4 and 1/2.
         encoder: which EfficientNet, a key of ``EFFICIENTNET_LITE``.
+        clears_veil: whether pictures without blacks, as of faded prints and in fades from white,
+            are looked at as if they had some; not where a network has learnt how its film is.
     """
 
     arch: ClassVar[str] = "film"
     size: int = 192
     decoder_widths: tuple[int, int, int, int, int] = (192, 128, 96, 64, 32)
     encoder: str = "lite0"
+    clears_veil: bool = False
 
     def __post_init__(self) -> None:
         _check_sizes((self.size, *self.decoder_widths))

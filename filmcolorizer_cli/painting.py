@@ -23,6 +23,7 @@ from filmcolorizer_cli.color import (
 )
 from filmcolorizer_cli.configs import FilmConfig
 from filmcolorizer_cli.edits import ONE_SHOT, Edits
+from filmcolorizer_cli.irises import without_iris
 from filmcolorizer_cli.networks import Network, autocast
 from filmcolorizer_cli.processors import count_processors
 from filmcolorizer_cli.propagation import MAX_GAP, Propagator
@@ -178,11 +179,15 @@ class Painter:
         with nullcontext() if is_cpu else _CARD:
             while len(chroma) < len(views):
                 batch = views[len(chroma) : len(chroma) + min(self.batch_size.frames, most)]
-                luma = torch.from_numpy(np.stack([view.light(*size) for view in batch])[:, None])
+                pictures, shown = zip(
+                    *(without_iris(view.light(*size)) for view in batch), strict=True
+                )
+                luma = torch.from_numpy(np.stack(pictures)[:, None])
                 try:
                     with autocast(self.device):
                         luma = luma.to(self.device, memory_format=torch.channels_last)
-                        chroma.extend(self.network.predict_chroma(luma).cpu().numpy())
+                        seen = self.network.predict_chroma(luma).cpu().numpy()
+                    chroma.extend(map(_inside, seen, shown))
                 except torch.OutOfMemoryError:
                     if self.batch_size.frames == 1:
                         raise
@@ -190,6 +195,13 @@ class Painter:
                     if self.device.type == "cuda":
                         torch.cuda.empty_cache()
         return chroma
+
+
+def _inside(chroma: Floats, shown: Floats | None) -> Floats:
+    """Chroma (2, h, w) of what an iris shows, if there is one: none in the black around it."""
+    if shown is None:
+        return chroma
+    return chroma * cv2.resize(shown, chroma.shape[:0:-1], interpolation=cv2.INTER_AREA)
 
 
 def _chunks(

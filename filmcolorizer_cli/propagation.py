@@ -58,6 +58,9 @@ TONES = 16  # of luma, apart from each other
 GRID_BLURS = 3  # steps of a cell, that corrections reach over
 CORRECTION_AGE = 3.0  # key frames that a correction by the surroundings counts as, at most
 KNOWN_AGE = 4.0  # mean age of these, from which on their correction counts in full
+# By which a correction may differ from that of the surroundings, before what is known counts for
+# 1/e: what passes before something flat leaves its colours there, a stain that would last.
+STAIN_CHROMA = 0.08
 
 BRIGHT_CODE = 128  # of luma from which on all is seen
 # The luma that so much of a picture with blacks is darker than, at most; where it is more, all is
@@ -140,6 +143,7 @@ class Colors:
             share = more / np.maximum(age, 1e-6)
             correction += (recalled - correction) * share[..., None]
         around, age_around = _spread(correction, age, luma)
+        age *= np.exp(-np.square(correction - around).sum(axis=2) / STAIN_CHROMA**2)
         nearness = np.minimum(age_around / KNOWN_AGE, 1) * CORRECTION_AGE * worth
         total = correction * age[..., None] + around * nearness[..., None]
         chroma = seen + total / (age + nearness + worth_now)[..., None]

@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from filmcolorizer_cli import metrics, models, weights
 from filmcolorizer_cli.batches import Batch, BatchSource, PairSource
-from filmcolorizer_cli.configs import CONFIGS
+from filmcolorizer_cli.configs import CONFIGS, FilmConfig
 from filmcolorizer_cli.errors import OptionError, TrainingError
 from filmcolorizer_cli.history import (
     Epoch,
@@ -359,7 +359,10 @@ def first_network(
             f" {arch!r}; give --arch {model.config['arch']}, or another --init"
         )
     trained = weights.load(model)
-    network = build(replace(trained.config, size=short_side))
+    config = replace(trained.config, size=short_side)
+    if isinstance(config, FilmConfig):
+        config = replace(config, clears_veil=False)  # it learns how this film is
+    network = build(config)
     network.load_state_dict(trained.state_dict())
     return network, model
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -212,6 +213,7 @@ def main(
         if weight.is_floating_point():  # else it counts batches
             state[name] = torch.lerp(state[name].cpu(), weight, EARLIER_SHARE)
     state |= {name: state[name] * STRENGTH for name in ("head.weight", "head.bias")}
+    network.config = replace(network.config, clears_veil=True)  # which photos hardly need
     weights.save(network, output, about=about, state=state, half_precision=True)
     trainer.checkpoint.unlink()
     earlier.unlink()

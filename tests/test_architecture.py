@@ -35,6 +35,7 @@ LIBRARIES = {
         "aligned",
         "dissolves",
         "extracting",
+        "irises",
         "shots",
         "motion",
         "painting",

@@ -792,6 +792,8 @@ def test_train_film_starts_from_the_shipped_weights_by_default(
     assert chosen["blend"]
     trained = weights.load(models.find_model("film.safetensors"))
     assert trained.config.size == 32, "the size of the stills"
+    assert isinstance(trained.config, FilmConfig)
+    assert not trained.config.clears_veil, "it learns how the film is"
     lively = trained.head.bias.norm() / shipped.head.bias.norm()  # made up for at last
     assert 0.999 < lively < 1.101
     for (name, before), after in zip(shipped.named_parameters(), trained.parameters(), strict=True):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -278,6 +279,34 @@ def test_film_sees_the_light_of_each_picture() -> None:
         alone = network.predict_chroma(luma)
         together = network.predict_chroma(torch.cat((luma, dim)))
     torch.testing.assert_close(together[:1], alone)
+
+
+def test_film_looks_through_a_veil() -> None:
+    """At a picture without blacks, as of a faded print, and at no other one."""
+    network = seeded(replace(TINY, clears_veil=True))
+    plain = seeded(TINY)
+    plain.load_state_dict(network.state_dict())
+    luma = 0.06 + 0.94 * random_luma(64, 96, batch=1)
+    luma[..., ::8, :] = 0.06
+    veiled = 0.5 + 0.5 * luma
+    veil = 0.5 + 0.5 * 0.06 - 0.06
+    with torch.inference_mode():
+        expected = plain.predict_chroma((veiled - veil) / (1 - veil)) * min((1 - veil) / 0.5, 1)
+        torch.testing.assert_close(network.predict_chroma(veiled), expected)
+        torch.testing.assert_close(network.predict_chroma(luma), plain.predict_chroma(luma))
+        together = network.predict_chroma(torch.cat((luma, veiled)))
+    torch.testing.assert_close(together[1:], expected)
+    assert expected.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("brightness", [0.0, 0.3, 0.6, 1.0])
+def test_shipped_film_leaves_blank_frames_grey(brightness: float) -> None:
+    network = load(find_model("default"))
+    assert isinstance(network.config, FilmConfig)
+    assert network.config.clears_veil
+    blank = torch.full((1, 1, 192, 256), brightness)
+    with torch.inference_mode():
+        assert network.predict_chroma(blank).abs().mean() < 2 / 255
 
 
 def test_film_looks_at_the_picture() -> None:

@@ -186,6 +186,23 @@ def test_carry_looks_anew_at_what_the_motion_does_not_explain() -> None:
     assert looked_at == [0, 1, 2, 3]
 
 
+def test_colors_lose_a_stain_and_keep_what_a_whole_thing_has() -> None:
+    """By a few key frames in which the network sees neither."""
+    columns = np.indices((96, 170))[1]
+    luma = np.asarray(100 + columns / 4, np.uint8)
+    stain, thing = np.zeros((96, 170), bool), np.zeros((96, 170), bool)
+    stain[46:50, 10:80] = True  # a streak before something flat, as what passes there leaves it
+    thing[:, 110:] = True
+    known, seen = np.zeros((2, 96, 170, 2), np.float32)
+    known[stain | thing] = -0.1, 0.12
+    colors = Colors.first(luma, known)
+    for _ in range(4):
+        colors = colors.renewed(Trail.still(luma.shape), luma, seen)
+    left = np.linalg.norm(colors.chroma, axis=2) / np.linalg.norm((-0.1, 0.12))
+    assert left[stain].mean() < 0.3
+    assert left[:, 140:].mean() > 0.7
+
+
 def there_and_back(plane: np.ndarray) -> list[np.ndarray]:
     """A pan until nothing is left of what it began with, and back."""
     turn = WIDTH // PAN_PIXELS_A_FRAME
