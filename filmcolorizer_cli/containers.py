@@ -64,9 +64,14 @@ class Container:
         return self.muxer == "mp4" and attachment.codec in _MP4_COVERS
 
 
+def is_pcm(codec: str) -> bool:
+    """Whether a codec does not compress."""
+    return codec.startswith("pcm_") or codec == "s302m"
+
+
 def _pcm_like(codec: str) -> str | None:
     """The little-endian PCM that loses nothing of a codec which does not compress; else None."""
-    if not codec.startswith("pcm_") and codec != "s302m":
+    if not is_pcm(codec):
         return None
     form = re.match(r"pcm_([fsu])(\d+)", codec)
     if form is None:  # of DVDs, of Blu-rays and the like

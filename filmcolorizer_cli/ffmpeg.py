@@ -14,6 +14,7 @@ import weakref
 from collections import deque
 from contextlib import ExitStack, suppress
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -89,6 +90,22 @@ def version() -> str:
             find_binary(), f"it is ffmpeg {found[1]}, and {oldest} is the oldest that will do"
         )
     return found[1]
+
+
+def whole_picture() -> dict[str, str]:
+    """The option of an input by which all is read that is stored of its pictures.
+
+    From 7.1 on (libavformat 61.7) ffmpeg else leaves out what the container says is not to be
+    shown, such as the edges of PAL in QuickTime, and players decide about.
+    """
+    return {"apply_cropping": "codec"} if _crops(find_binary()) else {}
+
+
+@cache
+def _crops(binary: str) -> bool:
+    """Whether this ffmpeg, the one to run, heeds what containers say of cropping."""
+    found = re.search(r"^libavformat +(\d+)\. *(\d+)", _ask("-version"), re.MULTILINE)
+    return found is not None and tuple(map(int, found.groups())) >= (61, 7)
 
 
 def encoder_names() -> set[str]:

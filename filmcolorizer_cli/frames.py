@@ -22,6 +22,7 @@ from filmcolorizer_cli.ffmpeg import (
     local_file,
     open_input,
     open_sequence,
+    whole_picture,
 )
 from filmcolorizer_cli.files import lack_of_room
 from filmcolorizer_cli.video import (
@@ -72,7 +73,7 @@ STRIP_WIDTH, MIN_STRIPS = 64, 12  # pixels, and how many at least, of parts of r
 def _open_film(film: Film, **options: Any) -> Any:
     """An ffmpeg-python input that reads a film."""
     if film.first_number is None:
-        return open_input(film.path, **options)
+        return open_input(film.path, **whole_picture(), **options)
     return open_sequence(film.path, film.first_number, film.frame_rate, **options)
 
 

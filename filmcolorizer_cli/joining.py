@@ -19,6 +19,7 @@ from filmcolorizer_cli.containers import (
     MOVIE_TIMESCALE,
     QUICKTIME_LANGUAGES,
     Container,
+    is_pcm,
 )
 from filmcolorizer_cli.encoding import cannot_write_film
 from filmcolorizer_cli.errors import VideoError
@@ -329,6 +330,12 @@ def _tracks(
     }
     for number, sound in enumerate(sounds):
         codecs[f"c:a:{number}"] = str(encoders[sound])
+        if container.muxer == "mov" and is_pcm(sound.codec) and "mov" not in source.container:
+            # It has no place for a gap, behind which all would come too early.
+            codecs[f"c:a:{number}"] = (
+                sound.codec if encoders[sound] == "copy" else str(encoders[sound])
+            )
+            codecs[f"filter:a:{number}"] = "aresample=async=1"
         if encoders[sound] == "aac":
             codecs[f"b:a:{number}"] = f"{SOUND_BITRATE_KBPS * max(sound.channels, 1)}k"
             if sound.channels == 1:  # which some decoders do not call mono

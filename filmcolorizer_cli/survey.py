@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -76,6 +77,8 @@ EDGE_TOLERANCE_PIXELS = 4
 MAX_BAR = 0.3
 MAX_LONE_BAR = 0.04
 MIN_BAR_OF_OTHER = 0.5
+
+PEAK_FRAMES = 3  # that something is lit for, at least, to be picture
 
 LONGEST_FRAME_SECONDS = 0.1  # of what moves; slides are held for longer
 
@@ -269,11 +272,12 @@ def _look(
         )
         every = max(round(sampling.frame_rate / FRAMES_A_SECOND), 1)
         rate = float(sampling.frame_rate / every)
-        tinge, dissolves, count = _Tinge(rate), Dissolves(rate), 0
+        tinge, dissolves, peaks, count = _Tinge(rate), Dissolves(rate), _Peaks(), 0
         shots = Shots(float(sampling.frame_rate))
         with closing(read_ycbcr(film, sampling, bursts=bursts)) as frames:
             for frame in track(frames, total, "frames looked at"):
                 shots.add(frame[..., 0])
+                peaks.add(frame[..., 0])
                 if count % every == 0:
                     tinge.add(frame)
                     dissolves.add(frame[..., 0])
@@ -296,7 +300,7 @@ def _look(
             dissolves=dissolves.spans(),
             returns=tuple((at(begin), at(earlier)) for begin, earlier in returns),
             colored=_colored(tinge, [0.0, *cuts, seconds]),
-            area=find_area(rows, columns),
+            area=find_area(*peaks.along(rows, columns)),
             cadence=cadence,
         )
         return found, _runs(looks, read_field_pictures(bursts), bursts)
@@ -432,6 +436,42 @@ def has_color(frames: Sequence[Plane]) -> bool:
     for frame in frames:
         tinge.add(frame)
     return bool(tinge.is_colored(0, len(frames) / FRAMES_A_SECOND))
+
+
+class _Peaks:
+    """How bright the picture gets in each place of small frames, wherever in the film.
+
+    Runs are seconds apart, in long films half a minute: what is shown wider only between them would
+    count as bars. Specks and the edge of the picture, which may reach into a bar, do not count.
+    """
+
+    def __init__(self) -> None:
+        self._recent: deque[Plane] = deque(maxlen=PEAK_FRAMES)
+        self._peaks = np.zeros((HEIGHT, WIDTH), np.uint8)
+
+    def add(self, luma: Plane) -> None:
+        """Look at the next frame (HEIGHT, WIDTH), limited range."""
+        self._recent.append(luma)
+        if len(self._recent) == PEAK_FRAMES:
+            np.maximum(self._peaks, np.minimum.reduce(list(self._recent)), out=self._peaks)
+
+    def along(self, rows: Plane, columns: Plane) -> tuple[Plane, Plane]:
+        """The mean luma of parts of rows and columns, as `find_area` takes it, and the peaks."""
+        if not len(rows) or not len(columns):
+            return rows, columns
+        padded = np.pad(self._peaks, 1, mode="edge")
+        inner = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).min(axis=(2, 3))
+        return (
+            np.concatenate((rows, _stretched(inner, *rows.shape[1:])[None])),
+            np.concatenate((columns, _stretched(inner, *columns.shape[1:])[None])),
+        )
+
+
+def _stretched(plane: Plane, height: int, width: int) -> Plane:
+    """A plane in another size, each place as the nearest one was."""
+    row = np.arange(height) * plane.shape[0] // height
+    column = np.arange(width) * plane.shape[1] // width
+    return plane[row][:, column]
 
 
 def _cells(chroma: Floats) -> Floats:

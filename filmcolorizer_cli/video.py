@@ -323,7 +323,7 @@ def _probe_sequence(pattern: Path, frame_rate: Fraction) -> Film:
     first = min(files)
     options = sequence_options(first, frame_rate)
     try:
-        with av.open(local_sequence(pattern), format="image2", options=options) as container:
+        with _open(local_sequence(pattern), format="image2", options=options) as container:
             film = _probe_container(pattern, container)
     except (av.FFmpegError, OSError) as error:
         raise VideoError(
@@ -351,7 +351,7 @@ def _probe_container(path: Path, container: Any) -> Film:
     context = stream.codec_context
     height, width, rotation = frame.height, frame.width, int(frame.rotation) % 360
     sar = stream.sample_aspect_ratio or Fraction(1)
-    if rotation % 180:
+    if rotation % 180 == 90:
         height, width, sar = width, height, 1 / sar
     first_tick = (stream.start_time or 0) if frame.pts is None else frame.pts
     stored_from = first_tick
@@ -463,7 +463,22 @@ def open_file(path: Path) -> Any:
         av.FFmpegError: it is none.
         OSError: it cannot be read.
     """
-    return av.open(local_file(path), options=ONLY_THE_FILE)
+    return _open(local_file(path), options=ONLY_THE_FILE)
+
+
+def _open(source: Path, **how: Any) -> Any:
+    """What `av.open` gives; of titles that are no UTF-8, as in old AVIs, what they most likely are.
+
+    Raises:
+        av.FFmpegError: it is none.
+        OSError: it cannot be read.
+    """
+    try:
+        container: Any = av.open(source, **how)
+        container.chapters()  # whose titles are not decoded before
+    except UnicodeDecodeError:
+        return av.open(source, metadata_encoding="cp1252", metadata_errors="replace", **how)
+    return container
 
 
 @contextmanager
@@ -479,7 +494,7 @@ def opened(film: Film) -> Iterator[Any]:
         source, kind = local_sequence(film.path), "image2"
         options = sequence_options(film.first_number, film.frame_rate)
     try:
-        with av.open(source, format=kind, options=options) as container:
+        with _open(source, format=kind, options=options) as container:
             yield container
     except (av.FFmpegError, OSError) as error:
         raise VideoError(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import shutil
+import struct
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -213,6 +214,39 @@ def test_read_luma_at_half_the_rate_gives_every_second_frame(
     first = 2 * round(start * half)
     assert shown == list(range(first, first + 2 * len(shown), 2))
     assert len(shown) == pytest.approx((2 - start) * half, abs=1)
+
+
+def crop(path: Path, width: int, height: int) -> None:
+    """Give a mov, whose header lies behind its pictures, a clean aperture, in its middle."""
+    data = bytearray(path.read_bytes())
+    begin, end, atoms = 0, len(data), []
+    for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
+        begin = data.index(name, begin, end) - 4
+        end = begin + int.from_bytes(data[begin : begin + 4], "big")
+        atoms.append(begin)
+    entry = begin + 16
+    atoms.append(entry)
+    numbers = (40, int.from_bytes(b"clap", "big"), width, 1, height, 1, 0, 1, 0, 1)
+    aperture = struct.pack(">10I", *numbers)
+    end = entry + int.from_bytes(data[entry : entry + 4], "big")
+    for atom in atoms:
+        size = int.from_bytes(data[atom : atom + 4], "big") + len(aperture)
+        data[atom : atom + 4] = size.to_bytes(4, "big")
+    data[end:end] = aperture
+    path.write_bytes(data)
+
+
+def test_read_luma_reads_what_the_container_crops(tmp_path: Path) -> None:
+    """As QuickTime does with PAL: luma is kept bit for bit, and its shape."""
+    clip = make_clip(tmp_path / "clip.mov", size=(96, 64), seconds=0.4, codec=("-c:v", "mpeg4"))
+    film = probe(clip)
+    before = np.stack(list(read_luma(film, Sampling(frame_rate=film.frame_rate))))
+    crop(clip, 80, 56)
+    with av.open(str(clip)) as container:  # which is a film still
+        assert sum(1 for _ in container.decode(video=0)) == 10
+    film = probe(clip)
+    after = np.stack(list(read_luma(film, Sampling(frame_rate=film.frame_rate))))
+    np.testing.assert_array_equal(after, before)
 
 
 @pytest.mark.parametrize("first", ["top", "bottom"])

@@ -204,6 +204,19 @@ def test_join_film_re_encodes_what_mp4_does_not_hold(
     assert (onset, start, end) == pytest.approx((1, 0, 2), abs=0.05)
 
 
+@pytest.mark.parametrize("suffix", ["mov", "mkv", "mp4"])
+def test_join_film_keeps_a_gap_in_sound_that_is_not_compressed(suffix: str, tmp_path: Path) -> None:
+    """What is heard behind it is heard when it was."""
+    clip, gappy = make_clip(tmp_path / "clip.mkv", sound="pcm_s16le"), tmp_path / "gappy.mkv"
+    dropped = "noise=drop='between(pts*tb,0.3,0.7)'"
+    run_ffmpeg("-i", clip, "-c", "copy", "-bsf:a", dropped, gappy)
+    source, target = probe(gappy), tmp_path / f"out.{suffix}"
+    film = write_film(target, source, grey(source))
+    assert film.sounds[0].codec == ("aac" if suffix == "mp4" else "pcm_s16le")
+    onset, start, end = sound_of(target)
+    assert (onset, start, end) == pytest.approx((1, 0, 2), abs=0.05)
+
+
 def samples_of(path: Path) -> np.ndarray:
     """What is heard of a film, as 16 bits."""
     pcm = run_ffmpeg("-i", path, "-map", "0:a:0", "-f", "s16le", "pipe:1")

@@ -368,6 +368,19 @@ def test_survey_finds_the_picture_inside_bars(
     assert surveyed(clipped(tmp_path / "bars.mp4", filters)).area == area
 
 
+@pytest.mark.parametrize(("seconds", "width"), [(0.5, 640), (0.05, 480)])
+def test_survey_sees_picture_in_bars_between_its_runs(
+    seconds: float, width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In long films these are half a minute apart. A frame or two of a splice are no picture."""
+    monkeypatch.setattr("filmcolorizer_cli.survey._run_distance", lambda seconds: 100.0)
+    wide = f"between(t,2,{1.99 + seconds})"
+    narrow = "split[a],scale=480:360,pad=640:360:80:0[b]"
+    shown = f"{narrow};[a]scale=640:360[c];[b][c]overlay=enable='{wide}'"
+    found = surveyed(clipped(tmp_path / "wide.mp4", shown))
+    assert (found.area.width, found.area.height) == (width, 360)
+
+
 def test_survey_finds_the_bars_of_a_real_film(shared_data: Path) -> None:
     """By eye its picture goes from column 72 to 567."""
     area = surveyed(shared_data / "old" / "chaplin.mp4").area

@@ -16,7 +16,7 @@ from filmcolorizer_cli import video
 from filmcolorizer_cli.containers import CONTAINERS
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.video import Coding, Film, Sound, count_pictures, probe
+from filmcolorizer_cli.video import Coding, Film, Sound, count_pictures, opened, probe
 from tests.conftest import (
     make_clip,
     ordinary_user,
@@ -90,6 +90,26 @@ def test_probe_undoes_a_rotation(degrees: int, tmp_path: Path) -> None:
     upright = (64, 48, Fraction(4, 3)) if degrees == 180 else (48, 64, Fraction(3, 4))
     assert (film.width, film.height, film.sample_aspect_ratio) == upright
     assert film.rotation == degrees
+
+
+def test_probe_of_a_picture_that_is_turned_a_bit_keeps_its_sides(tmp_path: Path) -> None:
+    clip, turned = make_clip(tmp_path / "clip.mp4", seconds=0.2), tmp_path / "turned.mp4"
+    run_ffmpeg("-display_rotation", 10, "-i", clip, "-c", "copy", turned)
+    film = probe(turned)
+    assert (film.width, film.height) == (64, 48)
+
+
+@pytest.mark.parametrize("suffix", ["avi", "mkv"])
+def test_probe_reads_titles_that_are_no_utf_8(suffix: str, tmp_path: Path) -> None:
+    """As old programs have written them."""
+    path = tmp_path / f"clip.{suffix}"
+    titled = ("-metadata", "title=Die BXchse", "-metadata:s:v", "title=BXchse")
+    make_clip(path, seconds=0.2, codec=("-c:v", "mpeg4"), extra=titled)
+    path.write_bytes(path.read_bytes().replace(b"BXchse", b"B\xfcchse"))
+    film = probe(path)
+    assert film.frame_count() == 5
+    with opened(film) as container:
+        assert container.metadata["title"] == "Die Büchse"
 
 
 @pytest.mark.parametrize(
