@@ -79,6 +79,7 @@ MAX_LONE_BAR = 0.04
 MIN_BAR_OF_OTHER = 0.5
 
 PEAK_FRAMES = 3  # that something is lit for, at least, to be picture
+EDGE_CELLS = 4  # pixels of small frames, of both edges, by which these are blurred
 
 LONGEST_FRAME_SECONDS = 0.1  # of what moves; slides are held for longer
 
@@ -300,7 +301,7 @@ def _look(
             dissolves=dissolves.spans(),
             returns=tuple((at(begin), at(earlier)) for begin, earlier in returns),
             colored=_colored(tinge, [0.0, *cuts, seconds]),
-            area=find_area(*peaks.along(rows, columns)),
+            area=peaks.widened(find_area(rows, columns), rows, columns),
             cadence=cadence,
         )
         return found, _runs(looks, read_field_pictures(bursts), bursts)
@@ -442,7 +443,7 @@ class _Peaks:
     """How bright the picture gets in each place of small frames, wherever in the film.
 
     Runs are seconds apart, in long films half a minute: what is shown wider only between them would
-    count as bars. Specks and the edge of the picture, which may reach into a bar, do not count.
+    count as bars. Specks do not count, nor what is no wider than the blur of an edge.
     """
 
     def __init__(self) -> None:
@@ -455,16 +456,23 @@ class _Peaks:
         if len(self._recent) == PEAK_FRAMES:
             np.maximum(self._peaks, np.minimum.reduce(list(self._recent)), out=self._peaks)
 
-    def along(self, rows: Plane, columns: Plane) -> tuple[Plane, Plane]:
-        """The mean luma of parts of rows and columns, as `find_area` takes it, and the peaks."""
+    def widened(self, area: PixelArea, rows: Plane, columns: Plane) -> PixelArea:
+        """The area of runs, or a wider one where there was picture outside of it.
+
+        Args:
+            rows, columns: of the runs, as `find_area` takes them.
+        """
         if not len(rows) or not len(columns):
-            return rows, columns
+            return area
         padded = np.pad(self._peaks, 1, mode="edge")
         inner = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).min(axis=(2, 3))
-        return (
+        wider = find_area(
             np.concatenate((rows, _stretched(inner, *rows.shape[1:])[None])),
             np.concatenate((columns, _stretched(inner, *columns.shape[1:])[None])),
         )
+        more_rows = (wider.height - area.height) * HEIGHT / rows.shape[1]
+        more_columns = (wider.width - area.width) * WIDTH / columns.shape[2]
+        return wider if max(more_rows, more_columns) > EDGE_CELLS else area
 
 
 def _stretched(plane: Plane, height: int, width: int) -> Plane:
