@@ -639,6 +639,7 @@ def test_train_film_writes_weights_and_figures(
             "size": 32,
             "decoder_widths": [192, 128, 96, 64, 32],
             "encoder": "lite0",
+            "clears_veil": False,
         },
     )
     chosen = model.about["training"]

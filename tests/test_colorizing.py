@@ -248,8 +248,12 @@ def shorten_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def let_shots_stand_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All pictures of bars look alike; were they to go on with each other, workers would wait."""
+    """All pictures of bars look alike; were they to go on with each other, workers would wait.
+
+    Bars that go dark are no iris either.
+    """
     monkeypatch.setattr(Shots, "returns", lambda shots, begins: {})
+    monkeypatch.setattr("filmcolorizer_cli.shots._is_iris", lambda before, after: False)
 
 
 def decoded(path: Path) -> list[bytes]:

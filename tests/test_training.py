@@ -193,6 +193,7 @@ def test_train_yields_each_step_and_writes_all_it_promises(
         "trained_share": outcome.trained_share,
         "pairs": 8,
         "init": None,
+        "lineage": [],
         "history": [asdict(replace(epoch, seconds=None)) for epoch in epochs],
     }
     assert load(model).config == config
