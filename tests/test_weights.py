@@ -86,6 +86,7 @@ def test_read_model_tells_what_the_file_says_of_itself(saved: Path) -> None:
             "size": 32,
             "decoder_widths": [16, 16, 8, 8, 8],
             "encoder": "lite0",
+            "clears_veil": False,
         },
         about=ABOUT,
     )
