@@ -520,7 +520,7 @@ def test_extract_begins_no_shot_where_a_segment_begins(color_film: Path) -> None
     """Shots change at 2 and 4 s; the gap from 2.5 to 3.5 s lies in the second."""
     film = probe(color_film)
     segments = (sync.Segment(0.0, 2.5, 0.0, 1.0, 1.0), sync.Segment(3.5, 5.0, 3.5, 1.0, 1.0))
-    identity = sync.film_identity(film)
+    identity = film_identity(film)
     sync.write_map(sync.SyncMap(identity, identity, segments), Path("map.json"))
     both = (film.path, film.path, "--sync", "map.json")
     said = succeed("extract", *both, "--every", "6", "--size", "32", "--json")

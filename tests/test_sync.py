@@ -19,13 +19,11 @@ from filmcolorizer_cli.sync import (
     align,
     check_films,
     constant_offset,
-    film_identity,
     laid_upon,
-    may_be_same_film,
     read_map,
     write_map,
 )
-from filmcolorizer_cli.video import Film, Plane, probe
+from filmcolorizer_cli.video import Film, Plane, film_identity, may_be_same_film, probe
 from tests import planter
 from tests.conftest import (
     BUNNY_CUTS,
