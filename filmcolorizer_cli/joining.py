@@ -329,14 +329,13 @@ def _tracks(
         **_marks("s", subtitles, 1 + len(sounds), container.muxer),
     }
     for number, sound in enumerate(sounds):
-        codecs[f"c:a:{number}"] = str(encoders[sound])
+        encoder = str(encoders[sound])
         if container.muxer == "mov" and is_pcm(sound.codec) and "mov" not in source.container:
             # It has no place for a gap, behind which all would come too early.
-            codecs[f"c:a:{number}"] = (
-                sound.codec if encoders[sound] == "copy" else str(encoders[sound])
-            )
             codecs[f"filter:a:{number}"] = "aresample=async=1"
-        if encoders[sound] == "aac":
+            encoder = sound.codec if encoder == "copy" else encoder
+        codecs[f"c:a:{number}"] = encoder
+        if encoder == "aac":
             codecs[f"b:a:{number}"] = f"{SOUND_BITRATE_KBPS * max(sound.channels, 1)}k"
             if sound.channels == 1:  # which some decoders do not call mono
                 codecs[f"ac:a:{number}"] = "1"

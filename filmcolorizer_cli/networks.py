@@ -256,7 +256,8 @@ class FilmNetwork(nn.Module):
         """Chroma (B, 2, ceil(H/2), ceil(W/2)) for luma (B, 1, H, W) in [0, 1].
 
         A dim picture, as in a fade, is seen as if it were lit, and its chroma is as dim again: what
-        fades R'G'B' fades luma and chroma alike.
+        fades R'G'B' fades luma and chroma alike. One without blacks is seen as if it had some,
+        where the config says so.
         """
         veil = _veil(luma) if self.config.clears_veil else torch.zeros(1, device=luma.device)
         luma = (luma - veil).clamp_min(0) / (1 - veil)
