@@ -29,7 +29,7 @@ from filmcolorizer_cli.errors import (
     WeightsError,
     reason_of,
 )
-from filmcolorizer_cli.files import SAMPLE_FILM, filling, replacing
+from filmcolorizer_cli.files import SAMPLE_FILM, filling, lack_of_room, replacing
 from filmcolorizer_cli.options import (
     FIND,
     NAMED_SPLITS,
@@ -127,9 +127,14 @@ class Commands(TyperGroup):
             raise
         except OSError as error:  # a folder out of reach, a file that vanished
             name = f"{error.filename}: " if error.filename else ""
-            is_too_long = error.errno == errno.ENAMETOOLONG
-            mend = "choose a shorter name" if is_too_long else "check the path and its permissions"
-            console.fail(f"{name}{reason_of(error)}; {mend}")
+            reason = reason_of(error)
+            if lack_of_room(reason):
+                mend = "make room there"
+            elif error.errno == errno.ENAMETOOLONG:
+                mend = "choose a shorter name"
+            else:
+                mend = "check the path and its permissions"
+            console.fail(f"{name}{reason}; {mend}")
             raise typer.Exit(1) from None
         except Exception as error:  # torch and OpenCV have errors of their own for this
             is_typers = hasattr(error, "exit_code")  # which may quote anything

@@ -38,13 +38,8 @@ class FilmConfig:
             raise ValueError(f"the decoder has 5 widths, not {len(self.decoder_widths)}")
 
     def working_size(self, aspect_ratio: float) -> tuple[int, int]:
-        """Height and width that a picture of this display aspect ratio is looked at in.
-
-        Beyond ``MOST_STRETCHED`` it is squeezed, since it would take minutes a frame.
-        """
-        if aspect_ratio >= 1:
-            return self.size, round(self.size * min(aspect_ratio, MOST_STRETCHED))
-        return round(self.size * min(1 / aspect_ratio, MOST_STRETCHED)), self.size
+        """Height and width that a picture of this display aspect ratio is looked at in."""
+        return undistorted_size(self.size, aspect_ratio)
 
 
 @dataclass(frozen=True)
@@ -64,6 +59,16 @@ class ClassicConfig:
 
 Config = FilmConfig | ClassicConfig
 CONFIGS: dict[str, type[Config]] = {kind.arch: kind for kind in (FilmConfig, ClassicConfig)}
+
+
+def undistorted_size(size: int, aspect_ratio: float) -> tuple[int, int]:
+    """Height and width of a picture of this display aspect ratio and short side.
+
+    Beyond ``MOST_STRETCHED`` it is squeezed, since it would take minutes a frame.
+    """
+    if aspect_ratio >= 1:
+        return size, round(size * min(aspect_ratio, MOST_STRETCHED))
+    return round(size * min(1 / aspect_ratio, MOST_STRETCHED)), size
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from filmcolorizer_cli.errors import FilmColorizerError, reason_of
 from filmcolorizer_cli.stopping import held_signals
 
 SAMPLE_FILM = Path(__file__).parent / "sample.mp4"  # made by docs/make_sample.py
+_PROCESS = re.compile("[0-9]{1,9}")  # the number of one, which no longer one can be
 CHECKSUMS_FILE = "SHA256SUMS"  # of the shipped weights, beside them, as sha256sum writes it
 
 
@@ -52,7 +54,7 @@ def _left_beside(path: Path, ending: str) -> list[Path]:
     left = []
     for hidden in sorted(path.parent.glob(f".{glob.escape(path.name)}.*.{ending}")):
         process = hidden.name.removeprefix(f".{path.name}.").removesuffix(f".{ending}")
-        if process.isdecimal():  # and not what belongs to another name that begins alike
+        if _PROCESS.fullmatch(process):  # and not what belongs to another name that begins alike
             is_dead = int(process) == os.getpid() or not psutil.pid_exists(int(process))
             left += [hidden] if is_dead else []
     return left

@@ -535,8 +535,10 @@ def _timed(film: Film, sampling: Sampling) -> Any:
     if sampling.cadence.is_soft_pulldown:
         stream = _evened(stream)
     # At half of a film's rate every second frame begins half-way between two times that are wanted.
-    # A bit later it belongs to the second one, however its own time is rounded.
-    zero = start - origin - CONTAINER_ROUNDING_SECONDS
+    # A bit later it belongs to the second one, however its own time is rounded; but where so many
+    # are stored in a second that this would be the next one's time.
+    later = min(CONTAINER_ROUNDING_SECONDS, 0.4 / float(film.frame_rate))
+    zero = start - origin - later
     return stream.filter("setpts", f"(PTS-{zero:.6f}/TB)/{sampling.rate!r}")
 
 

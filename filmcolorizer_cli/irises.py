@@ -17,6 +17,7 @@ LIT = 0.08  # luma from which on a pixel is lit
 LEAST_SHOWN, MOST_SHOWN = 0.02, 0.6
 LEAST_FILLED = 0.75  # of the hull, that is lit
 MOST_STRAY = 0.01  # of what is outside of it, that is lit
+LEAST_CORE = 0.99  # of its middle, that is shown
 EDGE = 1 / 96  # of the short side, that the edge of an iris is blurred by
 
 
@@ -54,4 +55,6 @@ def _shown(light: Floats) -> Floats | None:
     blur = EDGE * min(light.shape)
     side = 2 * round(1.5 * blur) + 1
     core = cv2.erode(inside, np.ones((side, side), np.uint8), borderValue=255)
-    return np.asarray(cv2.GaussianBlur(core.astype(np.float32) / 255, (0, 0), blur), np.float32)
+    shown = cv2.GaussianBlur(core.astype(np.float32) / 255, (0, 0), blur)
+    # A line of light, as between doors that shut, would be paled by the blur of its edges.
+    return np.asarray(shown, np.float32) if shown.max() > LEAST_CORE else None

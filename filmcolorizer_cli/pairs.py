@@ -16,6 +16,7 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from filmcolorizer_cli.color import MATRICES, WORKING_MATRIX, on_luma, rgb_to_ycbcr
+from filmcolorizer_cli.configs import undistorted_size
 from filmcolorizer_cli.errors import PairsError, reason_of
 from filmcolorizer_cli.splits import Part, Split
 from filmcolorizer_cli.video import Plane
@@ -81,7 +82,10 @@ class Pairs:
         """Width and height of the stills with square pixels: squares are drawn out again."""
         size = self.width, self.height
         is_square = size == (SQUARE_SIZE, SQUARE_SIZE)
-        return _undistorted_size(SQUARE_SIZE, self.aspect_ratio) if is_square else size
+        if not is_square:
+            return size
+        height, width = undistorted_size(SQUARE_SIZE, self.aspect_ratio)
+        return width, height
 
     def part(self, part: Part, split: Split) -> list[Pair]:
         """The pairs of one part.
@@ -142,14 +146,8 @@ def still_size(size: int, aspect_ratio: float) -> tuple[int, int]:
     """Width and height of stills: 64 gives squares, as in 2020; otherwise it is the short side."""
     if size == SQUARE_SIZE:
         return size, size
-    return _undistorted_size(size, aspect_ratio)
-
-
-def _undistorted_size(size: int, aspect_ratio: float) -> tuple[int, int]:
-    """Width and height for this short side."""
-    if aspect_ratio >= 1:
-        return round(size * aspect_ratio), size
-    return size, round(size / aspect_ratio)
+    height, width = undistorted_size(size, aspect_ratio)
+    return width, height
 
 
 def read_pairs(folder: Path) -> Pairs:

@@ -23,7 +23,7 @@ _MANIFEST = "manifest.json"
 _LOCK = ".lock"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 # What reading a manifest raises that is none.
-_NO_MANIFEST = OSError, AttributeError, KeyError, TypeError, ValueError
+_NO_MANIFEST = OSError, AttributeError, KeyError, RecursionError, TypeError, ValueError
 NEAR = 0.4  # of a segment's usual length, by which it may be longer or shorter
 
 
@@ -352,7 +352,7 @@ def parts_folder(target: Path) -> Path:
 
 def encoder_of_parts(target: Path) -> str | None:
     """The encoder that an interrupted rendering of this target was begun with, if there is one."""
-    with suppress(OSError, KeyError, TypeError, ValueError):
+    with suppress(*_NO_MANIFEST):
         manifest = json.loads((parts_folder(target) / _MANIFEST).read_text())
         return str(manifest["begun_with"]["c:v"])
     return None

@@ -218,7 +218,7 @@ def may_be_same_film(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(key in one and key in other and one[key] == other[key] for key in keys)
 
 
-_NUMBER = re.compile(r"((?:[^%]|%%)*)%(\d*)d((?:[^%]|%%)*)")  # in a printf pattern
+_NUMBER = re.compile(r"((?:[^%]|%%)*)%(\d{0,3})d((?:[^%]|%%)*)")  # in a printf pattern
 
 
 def is_sequence(path: Path) -> bool:

@@ -2662,6 +2662,15 @@ def test_weights_in_the_folder_that_know_another_film_are_told_of() -> None:
     assert "was trained on" not in run("colorize", film, *named).stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_what_is_printed_to_a_full_disk_tells_of_its_room(color_film: Path) -> None:
+    command = [sys.executable, "-m", "filmcolorizer_cli", "info", str(color_film)]
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 1
+    assert result.stderr == "filmcolorizer: No space left on device; make room there\n"
+
+
 def test_too_long_a_name_is_told_of_as_such(color_film: Path) -> None:
     long = copy_here(color_film, "n" * 245 + ".mkv")
     for command in ("colorize", "preview"):

@@ -105,6 +105,7 @@ def test_temporary_beside_removes_what_a_killed_program_left(tmp_path: Path) -> 
         f".pairs1.{ended.pid}.part",
         f".pairs[1].v2.{ended.pid}.part",
         ".pairs[1].x.part",
+        f".pairs[1].{10**22}.part",  # of no process
     }
     for name in kept:
         (tmp_path / name).touch()

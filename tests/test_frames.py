@@ -201,6 +201,16 @@ def test_read_luma_repeats_frames_by_time(tmp_path: Path) -> None:
     assert numbers(film, frame_rate=Fraction(24)) == expected
 
 
+@pytest.mark.parametrize("rate", ["240", "480", "960"])
+@pytest.mark.parametrize("suffix", ["mp4", "mov"])
+def test_read_luma_at_a_high_rate_gives_each_frame_once(
+    rate: str, suffix: str, tmp_path: Path
+) -> None:
+    film = probe(make_numbered_clip(tmp_path / f"fast.{suffix}", frame_rate=rate, seconds=0.25))
+    assert numbers(film) == list(range(int(rate) // 4))
+    assert numbers(film, start_seconds=0.125) == list(range(int(rate) // 8, int(rate) // 4))
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 @pytest.mark.parametrize("rate", ["60", "48", "60000/1001", "24"])
 @pytest.mark.parametrize("start", [0.0, 0.5])

@@ -30,6 +30,12 @@ def within(radius: float) -> Floats:
     return np.asarray(np.clip((radius - distance) / 2 + 0.5, 0, 1), np.float32)
 
 
+def within_rows(count: int) -> Floats:
+    """White rows in the middle of a black square, as between doors that shut."""
+    rows = np.arange(HEIGHT) - HEIGHT // 2
+    return np.asarray(((rows >= 0) & (rows < count))[:, None] * np.ones(HEIGHT), np.float32)
+
+
 def light_of(luma: Plane) -> Floats:
     return np.asarray((luma.astype(np.float32) - 16) / 219, np.float32)
 
@@ -60,6 +66,8 @@ def pictures() -> dict[str, Floats]:
         "many lights": lights.astype(np.float32),
         "a speck": within(8),
         "rounded corners": 0.5 * within(150),
+        **{f"a line of {width}": within_rows(width) for width in (2, 4, 6, 9)},
+        **{f"a line of {width} upright": within_rows(width).T for width in (4, 9)},
     }
 
 

@@ -42,6 +42,8 @@ ORANGE = (204, 102, 51)  # one that web palettes have
         (256, 1.0, (256, 256)),
         (256, 0.5, (256, 512)),
         (63, 2.0, (126, 63)),
+        (16, 256.0, (256, 16)),  # networks see no longer ones
+        (16, 1 / 256, (16, 256)),
     ],
 )
 def test_still_size_squares_64_and_else_keeps_the_shape(

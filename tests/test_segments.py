@@ -14,6 +14,7 @@ from filmcolorizer_cli.errors import FilmColorizerError
 from filmcolorizer_cli.segments import (
     Parts,
     Segment,
+    encoder_of_parts,
     parts_folder,
     plan_segments,
 )
@@ -137,10 +138,13 @@ def test_parts_without_a_segment_leave_nothing(target: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("of_another_version", "reason"),
-    [(False, "crf 18, not 20"), (True, "another version of this program")],
+    [
+        (None, "crf 18, not 20"),
+        ('{"format": "filmcolorizer-parts/1", "frames": 50}', "another version of this program"),
+    ],
 )
 def test_parts_of_another_rendering_give_way_only_where_they_may(
-    of_another_version: bool, reason: str, target: Path, plain_clip: Path
+    of_another_version: str | None, reason: str, target: Path, plain_clip: Path
 ) -> None:
     parts = opened(target)
     [first, *_] = parts.missing()
@@ -151,7 +155,7 @@ def test_parts_of_another_rendering_give_way_only_where_they_may(
         Parts(target, {**BEGUN_WITH, "crf": 20}, ".mkv")  # of another codec
     if of_another_version:
         manifest = parts_folder(target) / "manifest.json"
-        manifest.write_text('{"format": "filmcolorizer-parts/1", "frames": 50}')
+        manifest.write_text(of_another_version)
     begun_with: dict[str, object] = {**BEGUN_WITH, "crf": 20}
     for _ in range(2):  # the first leaves no lock
         with pytest.raises(FilmColorizerError, match=f"begun with {reason}; go on with that, or"):
@@ -162,6 +166,17 @@ def test_parts_of_another_rendering_give_way_only_where_they_may(
     assert other.frames_done == 0
     assert not (parts_folder(target) / "000001.mp4").exists()
     other.close()
+
+
+@pytest.mark.parametrize("manifest", ["", "{}", "[]", "[" * 100_000])
+def test_parts_never_take_a_folder_of_something_else(manifest: str, target: Path) -> None:
+    folder = parts_folder(target)
+    folder.mkdir()
+    (folder / "manifest.json").write_text(manifest)
+    assert encoder_of_parts(target) is None
+    with pytest.raises(FilmColorizerError, match="holds something else; move it away"):
+        opened(target, overwrite=True)
+    assert (folder / "manifest.json").read_text() == manifest
 
 
 def test_parts_of_another_rendering_give_way_before_a_segment_is_done(target: Path) -> None:

@@ -444,3 +444,5 @@ def test_probe_of_one_picture_tells_of_patterns(tmp_path: Path) -> None:
         probe(picture)
     with pytest.raises(VideoError, match=re.escape(f"*.png does not exist; {pattern}")):
         probe(tmp_path / "*.png")
+    with pytest.raises(VideoError, match="does not exist"):
+        probe(tmp_path / f"%{10**20}d.png")
