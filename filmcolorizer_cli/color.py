@@ -1,7 +1,8 @@
 """Y'CbCr and RGB: matrices, ranges, bit depths.
 
 Everything computed on is a float32 tensor: luma Y' and R'G'B' in [0, 1], chroma Cb and Cr in
-[-0.5, 0.5]. Integer codes are scaled to and from that once, here.
+[-0.5, 0.5]. What integer codes stand for is told here alone; they are scaled here as well, but for
+those of whole frames, which `painting` and `upsampling` scale as numpy planes by what this tells.
 
 Sources: ITU-R BT.601-7 section 2.5, ITU-R BT.709-6 sections 3 and 4, ITU-R BT.2020-2 tables 4 and 5
 (non-constant luminance); full range as in JFIF 1.02 and ITU-T H.273 (VideoFullRangeFlag).

@@ -138,7 +138,8 @@ def colorize(
     after the segments that are done.
 
     Args:
-        workers: how many segments are rendered at once; the result is the same.
+        workers: how many segments are rendered at once. The result is the same, but for a code of
+            chroma here and there where the network gets another number of threads by it.
         overwrite: start anew where an interrupted rendering was begun with other options.
         note: is told what was found in the film, and when an interrupted rendering is taken up or
             gives way.

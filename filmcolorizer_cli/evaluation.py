@@ -175,9 +175,9 @@ def predict_rgb(
 ) -> Tensor:
     """Colour stills as films are coloured: looked at in the network's size, on their own luma.
 
-    Stills smaller than that are looked at in their own size; enlarging them would only blur what
-    the network sees.
-    `classic` paints R'G'B' itself and is taken at its word, as in 2020.
+    Stills smaller than that, which films seldom are, are looked at in their own size; enlarging
+    them would only blur what the network sees. `classic` paints R'G'B' itself and is taken at its
+    word, as in 2020.
 
     Args:
         luma: (B, 1, H, W) in [0, 1].

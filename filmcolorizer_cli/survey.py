@@ -148,8 +148,8 @@ class Survey:
     Attributes:
         seconds: from the first frame looked at to the end of the last one.
         cuts: where shots begin, in seconds from the first frame, ascending; 0 is not among them.
-        dissolves: begins and ends, in seconds, known to a sixth of one, of what leads from one
-            picture to another without a cut, ascending.
+        dissolves: begins and ends, in seconds, known to a sixth of one (to a frame of films with
+            fewer), of what leads from one picture to another without a cut, ascending.
         returns: where shots begin, in seconds, that may go on with what an earlier one ended with,
             and where that one does, ascending.
         colored: begins and ends, in seconds, of whole shots that are in colour already, ascending;

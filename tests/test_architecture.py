@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import os
 import re
 import subprocess
@@ -45,6 +46,7 @@ LIBRARIES = {
         "upsampling",
     },
     "jinja2": {"pages"},
+    "markupsafe": {"pages"},
     "matplotlib": {"lettering", "report"},
     "psutil": {"doctor", "files"},
     "safetensors": {"models", "weights"},
@@ -165,18 +167,38 @@ def test_only_ffmpeg_starts_processes() -> None:
     assert starters == set()  # ffmpeg.py does it by subprocess, which is its own
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) - {"cli", "console"}))
-def test_library_neither_prints_nor_exits(module: str) -> None:
-    talking = {"print", "input", "exit", "quit", "sys.exit", "os._exit", "sys.stdout.write"}
-    allowed = {"sys.exit"} if module == "stopping" else set()
-    assert calls(MODULES[module]) & (talking | {"sys.stderr.write", "os.abort"}) <= allowed
+def test_libraries_that_are_imported_are_declared() -> None:
+    """And not only installed because another one needs them."""
+    names = {name.split(".")[0] for tree in MODULES.values() for name in imported(tree)}
+    foreign = names - set(sys.stdlib_module_names) - {"filmcolorizer_cli"}
+    declared = {
+        re.match("[a-z0-9-]+", line)[0]  # type: ignore[index]
+        for line in importlib.metadata.requires("filmcolorizer") or ()
+        if "extra ==" not in line or "tensorboard" in line
+    }
+    packages = importlib.metadata.packages_distributions()
+    missing = {name for name in foreign if not declared & {*map(str.lower, packages[name])}}
+    assert missing == set()
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_nothing_is_unpickled(module: str) -> None:
+def test_library_neither_prints_nor_exits() -> None:
+    talking = {
+        "print", "input", "exit", "quit", "sys.exit", "os._exit", "os.abort", "sys.stdout.write",
+        "sys.stderr.write",
+    }  # fmt: skip
+    library = {name: tree for name, tree in MODULES.items() if name not in ("cli", "console")}
+    said = {name: words for name, tree in library.items() if (words := calls(tree) & talking)}
+    assert said == {"stopping": {"sys.exit"}}
+
+
+def test_nothing_is_unpickled() -> None:
     unpickling = {"torch.load", "torch.save", "np.load", "numpy.load", "torch.jit.load"}
-    assert calls(MODULES[module]) & unpickling == set()
-    assert set(imported(MODULES[module])) & unpickling == set()
+    used = {
+        name: names
+        for name, tree in MODULES.items()
+        if (names := (calls(tree) | set(imported(tree))) & unpickling)
+    }
+    assert used == {}
 
 
 @pytest.mark.parametrize("name", commands())
