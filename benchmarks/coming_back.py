@@ -21,7 +21,8 @@ import typer
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from filmcolorizer_cli.frames import Sampling, read_pictures
-from filmcolorizer_cli.video import NEUTRAL, Coding, probe
+from filmcolorizer_cli.planes import NEUTRAL, Coding
+from filmcolorizer_cli.video import probe
 
 
 def main(

@@ -15,6 +15,7 @@ import numpy as np
 from filmcolorizer_cli.chain import find_chain, runs_of
 from filmcolorizer_cli.likeness import Films, Indices, Window, find_windows
 from filmcolorizer_cli.offsets import NEAR_SECONDS, Offsets
+from filmcolorizer_cli.planes import Floats
 from filmcolorizer_cli.rates import (
     SHORT_FILM_SECONDS,
     Reel,
@@ -27,7 +28,6 @@ from filmcolorizer_cli.rates import (
 )
 from filmcolorizer_cli.registration import REFINING_FRAMES, Placement, is_moved, refine
 from filmcolorizer_cli.signatures import Seconds, Signatures
-from filmcolorizer_cli.video import Floats
 
 FEWEST_FRAMES = 8  # of a film, or a part of one, that can be aligned
 

@@ -18,7 +18,8 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolorizer_cli.video import FIELDS, TIMELINE_FRAME_RATE, FieldOrder, Plane
+from filmcolorizer_cli.planes import Plane
+from filmcolorizer_cli.video import FIELDS, TIMELINE_FRAME_RATE, FieldOrder
 
 NTSC_FIELD_SECONDS, ROUNDING_SECONDS = 1001 / 60000, 0.0025
 MIN_SOFT_PULLDOWN = 0.3  # of all frames, that are shown for two fields, and for three

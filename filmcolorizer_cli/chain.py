@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.likeness import usual_unlikeness
+from filmcolorizer_cli.planes import Floats
 from filmcolorizer_cli.registration import COARSE, Comparison, Placement
 from filmcolorizer_cli.signatures import Seconds, Signatures
-from filmcolorizer_cli.video import Floats
 
 CELLS_PER_SECOND = 4.0
 LARGEST_CHAIN = 4096  # cells a side; longer films are looked at in larger cells

@@ -45,7 +45,9 @@ from filmcolorizer_cli.joining import are_coded_alike, join_film
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.packets import check_clock, find_damage, uneven_ticks
 from filmcolorizer_cli.painting import CHUNK_FRAMES, BatchSize, Painter, leave_processors
+from filmcolorizer_cli.planes import DeepPlane
 from filmcolorizer_cli.processors import count_processors
+from filmcolorizer_cli.progress import Note, Track, no_note, no_track
 from filmcolorizer_cli.propagation import Propagator
 from filmcolorizer_cli.segments import (
     Parts,
@@ -56,8 +58,8 @@ from filmcolorizer_cli.segments import (
 )
 from filmcolorizer_cli.sources import Source
 from filmcolorizer_cli.survey import Survey, survey
-from filmcolorizer_cli.timeline import ROUNDING_FRAMES, Timeline
-from filmcolorizer_cli.video import FIELDS, DeepPlane, FieldOrder, Film, Spans, Track
+from filmcolorizer_cli.timeline import ROUNDING_FRAMES, Spans, Timeline
+from filmcolorizer_cli.video import FIELDS, FieldOrder, Film
 from filmcolorizer_cli.weights import checksum, read_tensors, write_tensors
 
 SEGMENT_SECONDS = 10  # of film, more or less, that a crash costs
@@ -128,8 +130,8 @@ def colorize(
     *,
     workers: int = 1,
     overwrite: bool = False,
-    note: Callable[[str], object] = lambda text: None,
-    track: Track = lambda frames, total, label: frames,
+    note: Note = no_note,
+    track: Track = no_track,
 ) -> Generator[int, None, None]:
     """Write a film's colour version: its own luma, the network's chroma, its sound.
 
@@ -253,7 +255,7 @@ def _known(parts: Parts) -> tuple[Survey, Spans | None] | None:
 
 
 def _look_through(
-    film: Film, options: ColorizeOptions, note: Callable[[str], object], track: Track
+    film: Film, options: ColorizeOptions, note: Note, track: Track
 ) -> tuple[Survey, Spans | None]:
     """Find out what is to be known of a film, damage among it, and say so."""
     damage = _find_damage(film, options, track, note) if options.skips_damage else None
@@ -344,9 +346,7 @@ def _timeline(
     return Timeline(rate, base, written, film.first_tick + round(end / float(base)) - start)
 
 
-def _tell(
-    found: Survey, film: Film, options: ColorizeOptions, note: Callable[[str], object]
-) -> None:
+def _tell(found: Survey, film: Film, options: ColorizeOptions, note: Note) -> None:
     """Say what was found that a person might not expect.
 
     Raises:
@@ -405,9 +405,7 @@ def _describe_spans(spans: Spans, start_seconds: float) -> str:
     return ", ".join(told) + (f" and {more} more" if more else "")
 
 
-def _find_damage(
-    film: Film, options: ColorizeOptions, track: Track, note: Callable[[str], object]
-) -> Spans:
+def _find_damage(film: Film, options: ColorizeOptions, track: Track, note: Note) -> Spans:
     """Find what of a film is left out, up to the end of the part that is wanted, and say so."""
     until = film.duration_seconds
     if options.duration_seconds is not None:

@@ -22,10 +22,12 @@ from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
 from filmcolorizer_cli.motion import is_reliable, optical_flow, warp
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.painting import Painter
+from filmcolorizer_cli.planes import Coding, DeepPlane, Plane
+from filmcolorizer_cli.progress import Track, no_track
 from filmcolorizer_cli.propagation import Propagator
 from filmcolorizer_cli.survey import PixelArea, Survey, survey
 from filmcolorizer_cli.timeline import Timeline
-from filmcolorizer_cli.video import Coding, DeepPlane, Film, Plane, Track
+from filmcolorizer_cli.video import Film
 
 SIZE = 360  # lines that films are compared at unless told otherwise; motion is slow to find in more
 MIN_SIDE = 16  # pixels, for motion to be found in
@@ -141,7 +143,7 @@ def evaluate_film(
     options: FilmOptions,
     device: torch.device,
     *,
-    track: Track = lambda frames, total, label: frames,
+    track: Track = no_track,
 ) -> Generator[int, None, FilmEvaluation]:
     """Colorize a colour film's own luma as `colorize` does, and compare the colours with its own.
 

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolorizer_cli.video import Floats, Plane, Spans
+from filmcolorizer_cli.planes import Floats, Plane
+from filmcolorizer_cli.timeline import Spans
 
 SIZE = 32, 24  # width and height that frames are looked at in, so that small movements do not count
 LENGTHS = (5, 7, 9, 11, 13, 17, 21, 25)  # of the windows that a dissolve may fill, in frames

@@ -21,16 +21,8 @@ from filmcolorizer_cli.files import (
     put_in_place,
     temporary_beside,
 )
-from filmcolorizer_cli.video import (
-    FIELDS,
-    MATRIX_TAGS,
-    PLAIN,
-    TIMELINE_FRAME_RATE,
-    Coding,
-    DeepPlane,
-    FieldOrder,
-    Film,
-)
+from filmcolorizer_cli.planes import PLAIN, Coding, DeepPlane
+from filmcolorizer_cli.video import FIELDS, MATRIX_TAGS, TIMELINE_FRAME_RATE, FieldOrder, Film
 
 FIELD_ENCODERS = frozenset({"libx264", "prores_ks", "ffv1"})
 # x264's presets, which x265 has as well, and those of SVT-AV1 that come nearest.

@@ -21,9 +21,10 @@ from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Page, Plot, Section, Slide, Table, save_page
 from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.pictures import picture_to_rgb, to_bytes
+from filmcolorizer_cli.planes import NEUTRAL, Plane
 from filmcolorizer_cli.report import plot_losses, plot_over_time, plot_shots
 from filmcolorizer_cli.splits import Split, TimeSplit
-from filmcolorizer_cli.video import NEUTRAL, Film, Plane
+from filmcolorizer_cli.video import Film
 from filmcolorizer_cli.wording import (
     FILM_COLUMNS,
     counted,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -32,10 +32,12 @@ from filmcolorizer_cli.files import check_folder, followed, replacing_folder
 from filmcolorizer_cli.frames import Sampling, read_cuts, read_ycbcr
 from filmcolorizer_cli.pairs import OPAQUE, Pair, Pairs, still_size, write_index
 from filmcolorizer_cli.pictures import to_rgb
+from filmcolorizer_cli.planes import NEUTRAL, Plane
+from filmcolorizer_cli.progress import Note, no_note
 from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.survey import glance
 from filmcolorizer_cli.sync import WHOLE, Area, SyncMap
-from filmcolorizer_cli.video import NEUTRAL, Film, Plane, film_identity
+from filmcolorizer_cli.video import Film, film_identity
 
 DEFAULT_SIZE = 192  # pixels, the short side that the shipped network looks at
 SAVERS = 2  # threads that write stills, which takes as long as decoding the film
@@ -72,7 +74,7 @@ def extract(
     sync_map: SyncMap,
     folder: Path,
     options: ExtractOptions,
-    note: Callable[[str], object] = lambda text: None,
+    note: Note = no_note,
 ) -> Iterator[int]:
     """Write aligned stills of two versions of a film, or of one and its own luma.
 

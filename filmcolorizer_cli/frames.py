@@ -25,18 +25,15 @@ from filmcolorizer_cli.ffmpeg import (
     whole_picture,
 )
 from filmcolorizer_cli.files import lack_of_room
+from filmcolorizer_cli.planes import PLAIN, Coding, DeepPlane, Plane
+from filmcolorizer_cli.timeline import Spans
 from filmcolorizer_cli.video import (
     BARE_STREAMS,
     CONTAINER_ROUNDING_SECONDS,
     MPEG_STREAMS,
-    PLAIN,
     TIMELINE_FRAME_RATE,
-    Coding,
-    DeepPlane,
     FieldOrder,
     Film,
-    Plane,
-    Spans,
     opened,
 )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from filmcolorizer_cli.video import Floats
+from filmcolorizer_cli.planes import Floats
 
 LIT = 0.08  # luma from which on a pixel is lit
 # Of the picture, inside of the hull of what is lit: what is less tells nothing, what is more enough

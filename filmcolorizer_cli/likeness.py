@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from filmcolorizer_cli.planes import Floats
 from filmcolorizer_cli.registration import Comparison, Placement
 from filmcolorizer_cli.signatures import Frames, Seconds, Signatures
-from filmcolorizer_cli.video import Floats
 
 VECTORS_AT_ONCE = 4096
 WINDOW_SECONDS = 3.0  # in which one offset is sought

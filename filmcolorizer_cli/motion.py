@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from filmcolorizer_cli.video import Plane
+from filmcolorizer_cli.planes import Plane
 
 # How far a pixel that is followed to the other frame and back may come out from where it began, in
 # squared pixels, and how much farther by each squared pixel of the way (Sundaram, Brox and Keutzer

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.likeness import Films, Indices, Window, usual_unlikeness
+from filmcolorizer_cli.planes import Floats
 from filmcolorizer_cli.signatures import Seconds
-from filmcolorizer_cli.video import Floats
 
 JUMP_COST = 20.0  # of a change of offset, in what a good frame gains
 NEIGHBOURS = 6  # frames around a likely offset that are considered

@@ -12,12 +12,12 @@ import av
 import numpy as np
 
 from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.timeline import Spans
 from filmcolorizer_cli.video import (
     CONTAINER_ROUNDING_SECONDS,
     MPEG_STREAMS,
     UNTIMED,
     Film,
-    Spans,
     count_pictures,
     opened,
 )

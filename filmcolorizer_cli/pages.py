@@ -16,7 +16,7 @@ from PIL import Image
 from filmcolorizer_cli import __version__
 from filmcolorizer_cli.errors import OptionError
 from filmcolorizer_cli.files import replacing
-from filmcolorizer_cli.video import Plane
+from filmcolorizer_cli.planes import Plane
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_PAGE_BYTES = 5_000_000

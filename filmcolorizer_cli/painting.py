@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,11 +25,12 @@ from filmcolorizer_cli.configs import FilmConfig
 from filmcolorizer_cli.edits import ONE_SHOT, Edits
 from filmcolorizer_cli.irises import without_iris
 from filmcolorizer_cli.networks import Network, autocast
+from filmcolorizer_cli.planes import PLAIN, Coding, DeepPlane, Floats, Plane
 from filmcolorizer_cli.processors import count_processors
+from filmcolorizer_cli.progress import Note, no_note
 from filmcolorizer_cli.propagation import MAX_GAP, Propagator
 from filmcolorizer_cli.survey import PixelArea
 from filmcolorizer_cli.upsampling import Upsampler
-from filmcolorizer_cli.video import PLAIN, Coding, DeepPlane, Floats, Plane
 
 BATCH_SIZE = 8  # frames that the network looks at together
 # The same of each thread on a processor, where more take more memory and hardly any less time.
@@ -77,7 +78,7 @@ class BatchSize:
     """
 
     frames: int = BATCH_SIZE
-    note: Callable[[str], object] = lambda text: None
+    note: Note = no_note
 
     def halve(self) -> None:
         """Go on with half as many."""

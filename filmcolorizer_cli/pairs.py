@@ -18,8 +18,8 @@ from torch import Tensor
 from filmcolorizer_cli.color import MATRICES, WORKING_MATRIX, on_luma, rgb_to_ycbcr
 from filmcolorizer_cli.configs import undistorted_size
 from filmcolorizer_cli.errors import PairsError, reason_of
+from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.splits import Part, Split
-from filmcolorizer_cli.video import Plane
 
 SQUARE_SIZE = 64  # pixels; stills of this size are squares, as in 2020
 SHAPE_TOLERANCE = 0.03  # by which a hand-painted still's aspect ratio may be off

@@ -20,7 +20,8 @@ from filmcolorizer_cli.color import (
     ycbcr_to_rgb,
 )
 from filmcolorizer_cli.frames import Sampling, read_ycbcr
-from filmcolorizer_cli.video import DeepPlane, Film, Plane
+from filmcolorizer_cli.planes import DeepPlane, Plane
+from filmcolorizer_cli.video import Film
 
 
 def read_rgb(film: Film, sampling: Sampling) -> Generator[Plane, None, None]:

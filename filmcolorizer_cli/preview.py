@@ -5,7 +5,7 @@ The film is not decoded: it is sought in, some seconds here and there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,15 +20,10 @@ from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.painting import Painter
 from filmcolorizer_cli.pictures import picture_to_rgb
+from filmcolorizer_cli.planes import NEUTRAL, Coding, DeepPlane, Plane
+from filmcolorizer_cli.progress import Note, no_note
 from filmcolorizer_cli.survey import PixelArea, glance
-from filmcolorizer_cli.video import (
-    NEUTRAL,
-    TIMELINE_FRAME_RATE,
-    Coding,
-    DeepPlane,
-    Film,
-    Plane,
-)
+from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film
 
 GREY = "grey"
 STILL_WIDTH, STILL_HEIGHT = 640, 480  # pixels at most, of the pictures that are shown
@@ -68,7 +63,7 @@ def preview(
     device: torch.device,
     *,
     frames: int,
-    note: Callable[[str], object] = lambda text: None,
+    note: Note = no_note,
 ) -> Iterator[Moment]:
     """Colorize some frames of a film, one of each equal share of it.
 

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.edits import ONE_SHOT, Edits
+from filmcolorizer_cli.planes import Floats, Plane
 from filmcolorizer_cli.trails import (
     LOST_TRUST,
     Motion,
@@ -36,7 +37,6 @@ from filmcolorizer_cli.trails import (
     places_of,
     sights_of,
 )
-from filmcolorizer_cli.video import Floats, Plane
 
 Predict = Callable[[list[int]], Sequence[Floats]]
 

@@ -16,8 +16,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from filmcolorizer_cli.planes import Floats
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Frames, Signatures
-from filmcolorizer_cli.video import Floats
 
 BAR_LUMA = 30  # codes; what is rarely brighter is a bar, not a picture
 BAR_PERCENTILE = 80  # of frames, up to which pixels of a bar are dark; a reel may have none

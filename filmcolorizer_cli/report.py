@@ -39,9 +39,10 @@ from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Slide
 from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.pictures import read_rgb, to_bytes, to_rgb
+from filmcolorizer_cli.planes import NEUTRAL, Plane
 from filmcolorizer_cli.splits import Part, Split
 from filmcolorizer_cli.sync import SyncMap, nothing_shared
-from filmcolorizer_cli.video import NEUTRAL, TIMELINE_FRAME_RATE, Film, Plane
+from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film
 from filmcolorizer_cli.wording import counted, describe_time
 
 SAMPLES_PER_PART = 6

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from filmcolorizer_cli.video import Floats, Plane
+from filmcolorizer_cli.planes import Floats, Plane
 
 SIZE = 32, 24  # width and height that frames are looked at in, so that small movements do not count
 BLACK_CODE = 32  # up to which a row or column is black, as bars are, which all shots have in common

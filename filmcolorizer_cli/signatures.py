@@ -25,8 +25,10 @@ from filmcolorizer_cli.frames import (
     read_every_frame,
     read_times,
 )
+from filmcolorizer_cli.planes import Plane
+from filmcolorizer_cli.progress import Track
 from filmcolorizer_cli.survey import cadence_of
-from filmcolorizer_cli.video import Film, Plane, Track
+from filmcolorizer_cli.video import Film
 
 WIDTH, HEIGHT = 32, 24  # pixels; 768 bytes a frame
 TIMES_BYTES = 1 << 16  # that are written at once of when frames are shown, or less

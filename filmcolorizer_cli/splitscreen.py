@@ -22,17 +22,10 @@ from filmcolorizer_cli.joining import join_film
 from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.packets import check_clock
 from filmcolorizer_cli.pictures import picture_to_rgb
+from filmcolorizer_cli.planes import NEUTRAL, PLAIN, DeepPlane, Plane
 from filmcolorizer_cli.survey import cadence_of
 from filmcolorizer_cli.timeline import Timeline
-from filmcolorizer_cli.video import (
-    NEUTRAL,
-    PLAIN,
-    TIMELINE_FRAME_RATE,
-    UNKNOWN_CODEC,
-    DeepPlane,
-    Film,
-    Plane,
-)
+from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, UNKNOWN_CODEC, Film
 
 Layout = Literal["side", "split"]
 

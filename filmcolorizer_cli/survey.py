@@ -34,20 +34,11 @@ from filmcolorizer_cli.frames import (
     read_ticks,
     read_ycbcr,
 )
+from filmcolorizer_cli.planes import NEUTRAL, DeepPlane, Floats, Plane
+from filmcolorizer_cli.progress import Track, no_track
 from filmcolorizer_cli.shots import Shots
-from filmcolorizer_cli.timeline import Timeline
-from filmcolorizer_cli.video import (
-    FIELDS,
-    MAX_FRAME_RATE,
-    NEUTRAL,
-    TIMELINE_FRAME_RATE,
-    DeepPlane,
-    Film,
-    Floats,
-    Plane,
-    Spans,
-    Track,
-)
+from filmcolorizer_cli.timeline import Spans, Timeline
+from filmcolorizer_cli.video import FIELDS, MAX_FRAME_RATE, TIMELINE_FRAME_RATE, Film
 
 WIDTH, HEIGHT = 128, 96  # pixels of the frames that are looked at for cuts and colour
 FRAMES_A_SECOND = 6  # that are looked at for colour and dissolves
@@ -202,7 +193,7 @@ def survey(
     frame_rate: Fraction = TIMELINE_FRAME_RATE,
     damage: Spans | None = None,
     cadence_to_be: Callable[[Cadence], Cadence] = lambda found: found,
-    track: Track = lambda frames, total, label: frames,
+    track: Track = no_track,
 ) -> Survey:
     """Look through a film, or a part of one, in one pass; in two where pictures are no frames.
 
@@ -350,7 +341,7 @@ def glance(film: Film, start: float, seconds: float) -> tuple[PixelArea, Cadence
                 TIMELINE_FRAME_RATE,
                 None,
                 ONE_TO_ONE,
-                lambda frames, total, label: frames,
+                no_track,
             )
         except VideoError as error:
             damage = error

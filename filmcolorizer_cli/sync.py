@@ -18,6 +18,7 @@ from filmcolorizer_cli import alignment
 from filmcolorizer_cli.alignment import Stretch
 from filmcolorizer_cli.errors import OptionError, SyncError, VideoError, reason_of
 from filmcolorizer_cli.files import replacing
+from filmcolorizer_cli.progress import Track, no_track
 from filmcolorizer_cli.registration import (
     Comparison,
     Placement,
@@ -30,7 +31,7 @@ from filmcolorizer_cli.registration import (
     unlikeness,
 )
 from filmcolorizer_cli.signatures import Signatures, read_moment, read_signatures
-from filmcolorizer_cli.video import Film, Track, film_identity
+from filmcolorizer_cli.video import Film, film_identity
 
 SHORTEST_FILM_SECONDS = 2.0  # that can be lined up
 LEAST_CONFIDENCE = 0.5  # below which a stretch is left out rather than guessed
@@ -140,7 +141,7 @@ class SyncMap:
         return sum(segment.duration_seconds for segment in self.segments)
 
 
-def align(bw: Film, color: Film, *, track: Track = lambda frames, total, label: frames) -> SyncMap:
+def align(bw: Film, color: Film, *, track: Track = no_track) -> SyncMap:
     """Find how two versions of a film line up, in time and in the picture.
 
     Both are read once, at the same time, as small pictures.

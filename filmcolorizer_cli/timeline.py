@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+Spans = tuple[tuple[float, float], ...]  # begins and ends, in seconds, ascending
+
 # By which the time that a frame was found at may differ from its own: the nearest ones in time are
 # looked at, and halves are rounded up.
 ROUNDING_FRAMES = 0.501

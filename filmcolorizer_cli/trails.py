@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolorizer_cli.video import Floats, Plane
+from filmcolorizer_cli.planes import Floats, Plane
 
 # Dense inverse search (Kroeger et al. 2016) begins at small copies of the pictures and ends at one
 # half of their size, which is as fine as chroma needs.

@@ -24,7 +24,7 @@ from filmcolorizer_cli.color import (
     half_size,
     resize,
 )
-from filmcolorizer_cli.video import Floats
+from filmcolorizer_cli.planes import Floats
 
 Codes = NDArray[np.unsignedinteger[Any]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import av
-import numpy as np
-from numpy.typing import NDArray
 
 from filmcolorizer_cli.errors import VideoError, reason_of
 from filmcolorizer_cli.ffmpeg import (
@@ -21,6 +19,7 @@ from filmcolorizer_cli.ffmpeg import (
     local_sequence,
     sequence_options,
 )
+from filmcolorizer_cli.planes import CODE_DEPTHS, Coding
 
 TIMELINE_FRAME_RATE = Fraction(24)  # of films we write and of the stills we take
 MAX_FRAME_RATE = 60  # beyond, the container's is no rate of frames
@@ -42,7 +41,6 @@ _FULL_RANGE_TAG = 2  # libav's AVCOL_RANGE_JPEG
 # Codecs that say that luma is limited where they do not say otherwise; other untagged grey pictures
 # have the full range, as those of still pictures.
 _LIMITED_UNLESS_TOLD = frozenset({"h264", "hevc", "libdav1d", "av1", "vp9"})
-CODE_DEPTHS = (8, 10, 12, 16)  # bits that planes are read with; what lies between takes the next
 # Names, in ffmpeg, of containers whose time may jump: ffmpeg counts it from the start of the first
 # stream that it reads, rather than from the container's, unless it seeks beyond.
 MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
@@ -50,44 +48,6 @@ MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
 FieldOrder = Literal["progressive", "top", "bottom", "flagged"]
 # ffmpeg's names of which comes first
 FIELDS: dict[FieldOrder, str] = {"top": "tff", "bottom": "bff"}
-Plane = NDArray[np.uint8]
-Floats = NDArray[np.float32]
-Spans = tuple[tuple[float, float], ...]  # begins and ends, in seconds, ascending
-DeepPlane = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16, by the depth of its `Coding`
-# Passes frames on and shows how far it is, of how many, with a word for what is done with them.
-Track = Callable[[Iterable[Any], int, str], Iterable[Any]]
-
-
-@dataclass(frozen=True)
-class Coding:
-    """How Y'CbCr is coded as whole numbers, and what they stand for.
-
-    Attributes:
-        bit_depth: of a code, one of ``CODE_DEPTHS``.
-        range: of luma, from 16 to 235 at 8 bits, or all there is.
-        matrix: a key of ``color.MATRICES``.
-        primaries, transfer: as numbered in ITU-T H.273 (ColourPrimaries, TransferCharacteristics);
-            1 is BT.709.
-    """
-
-    bit_depth: int = 8
-    range: Literal["limited", "full"] = "limited"
-    matrix: str = "bt709"
-    primaries: int = 1
-    transfer: int = 1
-
-    @property
-    def sample_type(self) -> type[np.uint8] | type[np.uint16]:
-        """What a plane's samples are."""
-        return np.uint8 if self.bit_depth == 8 else np.uint16
-
-    def pixel_format(self, layout: str) -> str:
-        """ffmpeg's name for a layout such as ``yuv420p`` or ``gray`` at this depth."""
-        return layout if self.bit_depth == 8 else f"{layout}{self.bit_depth}le"
-
-
-PLAIN = Coding()  # what players take that take little
-NEUTRAL = 128  # its code of chroma of no colour
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from filmcolorizer_cli.generators import Returning
 from filmcolorizer_cli.history import Epoch, best_epoch
 from filmcolorizer_cli.networks import Network
 from filmcolorizer_cli.pairs import Pairs
+from filmcolorizer_cli.progress import Note, no_note
 from filmcolorizer_cli.report import (
     Samples,
     draw_samples,
@@ -79,7 +80,7 @@ class Watcher:
         steps: Generator[Step, None, Outcome],
         steps_per_epoch: int,
         *,
-        note: Callable[[str], object] = lambda text: None,
+        note: Note = no_note,
     ) -> Generator[Step, None, Outcome]:
         """Pass the steps of a training on, and show what each epoch has brought.
 

@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.cadence import Cadence, Run, find_cadence
-from filmcolorizer_cli.video import FIELDS, FieldOrder, Plane
+from filmcolorizer_cli.planes import Plane
+from filmcolorizer_cli.video import FIELDS, FieldOrder
 
 NO_FIELDS = np.empty((0, 24, 2, 32), np.uint8)
 HELD = ["undetermined"] * 10  # what idet says where noise hides which field comes first

@@ -24,8 +24,9 @@ from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.models import find_model
 from filmcolorizer_cli.networks import Network, build
+from filmcolorizer_cli.planes import PLAIN
 from filmcolorizer_cli.shots import Shots
-from filmcolorizer_cli.video import PLAIN, Film, probe
+from filmcolorizer_cli.video import Film, probe
 from filmcolorizer_cli.weights import load
 from tests.conftest import (
     TINY,

@@ -11,7 +11,8 @@ from filmcolorizer_cli.dissolves import Dissolves
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.survey import FRAMES_A_SECOND
-from filmcolorizer_cli.video import Spans, probe
+from filmcolorizer_cli.timeline import Spans
+from filmcolorizer_cli.video import probe
 from tests.conftest import SAMPLE_FRAMES
 
 SHOT_FRAMES = SAMPLE_FRAMES // 3

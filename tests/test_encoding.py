@@ -20,7 +20,8 @@ from filmcolorizer_cli.encoding import (
 )
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.video import Coding, Film, probe
+from filmcolorizer_cli.planes import Coding
+from filmcolorizer_cli.video import Film, probe
 from tests.conftest import files_in, make_clip, make_raw_clip, run_ffmpeg
 
 RATE = Fraction(24)

@@ -10,7 +10,8 @@ from filmcolorizer_cli.irises import without_iris
 from filmcolorizer_cli.models import find_model
 from filmcolorizer_cli.networks import for_inference
 from filmcolorizer_cli.painting import Painter
-from filmcolorizer_cli.video import Floats, Plane, probe
+from filmcolorizer_cli.planes import Floats, Plane
+from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.weights import load
 
 HEIGHT, WIDTH = 192, 256

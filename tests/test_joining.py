@@ -20,8 +20,9 @@ from filmcolorizer_cli.errors import FilmColorizerError, VideoError
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE
 from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.joining import join_film
+from filmcolorizer_cli.planes import PLAIN
 from filmcolorizer_cli.timeline import Timeline
-from filmcolorizer_cli.video import PLAIN, Film, count_pictures, probe
+from filmcolorizer_cli.video import Film, count_pictures, probe
 from filmcolorizer_cli.wording import describe_sounds
 from tests.conftest import (
     SUBTITLES,

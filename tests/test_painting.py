@@ -22,8 +22,9 @@ from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.models import find_model
 from filmcolorizer_cli.networks import Network, build, for_inference
 from filmcolorizer_cli.painting import BATCH_SIZE, CHUNK_FRAMES, BatchSize
+from filmcolorizer_cli.planes import Coding
 from filmcolorizer_cli.propagation import Propagator
-from filmcolorizer_cli.video import Coding, probe
+from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.weights import load
 from tests.conftest import TINY, EchoNetwork, vivid_network
 

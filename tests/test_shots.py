@@ -8,9 +8,10 @@ import pytest
 
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import Sampling, read_luma
+from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.shots import MAX_SHOTS_BACK, Shots
 from filmcolorizer_cli.survey import HEIGHT, WIDTH
-from filmcolorizer_cli.video import Plane, probe
+from filmcolorizer_cli.video import probe
 from tests.conftest import BUNNY_CUTS, SAMPLE_FRAMES
 
 

@@ -9,8 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Signatures, read_moment, read_signatures
-from filmcolorizer_cli.video import Plane, probe
+from filmcolorizer_cli.video import probe
 from tests.conftest import (
     X264,
     frame_number,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, SyncError
 from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.sync import (
     Segment,
     SyncMap,
@@ -23,7 +24,7 @@ from filmcolorizer_cli.sync import (
     read_map,
     write_map,
 )
-from filmcolorizer_cli.video import Film, Plane, film_identity, may_be_same_film, probe
+from filmcolorizer_cli.video import Film, film_identity, may_be_same_film, probe
 from tests import planter
 from tests.conftest import (
     BUNNY_CUTS,

@@ -16,7 +16,8 @@ from filmcolorizer_cli import video
 from filmcolorizer_cli.containers import CONTAINERS
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.video import Coding, Film, Sound, count_pictures, opened, probe
+from filmcolorizer_cli.planes import Coding
+from filmcolorizer_cli.video import Film, Sound, count_pictures, opened, probe
 from tests.conftest import (
     make_clip,
     ordinary_user,
