@@ -94,11 +94,9 @@ class Cadence:
         cycle = round(frame_rate / (frame_rate - wanted))
         return cycle if SHORTEST_CYCLE <= cycle <= LONGEST_CYCLE else 0
 
-    def picture_rate(
-        self, frame_rate: Fraction, wanted: Fraction = TIMELINE_FRAME_RATE
-    ) -> Fraction:
-        """How many pictures a second remain without what `cycle` leaves out."""
-        cycle = self.cycle(frame_rate, wanted)
+    def picture_rate(self, frame_rate: Fraction) -> Fraction:
+        """How many pictures a second remain without what `cycle` leaves out for the timeline."""
+        cycle = self.cycle(frame_rate, TIMELINE_FRAME_RATE)
         return frame_rate * (cycle - 1) / cycle if cycle else frame_rate
 
 

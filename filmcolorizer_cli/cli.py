@@ -91,10 +91,10 @@ if TYPE_CHECKING:
     import torch
 
     from filmcolorizer_cli.colorizing import ColorizeOptions
-    from filmcolorizer_cli.comparison import FilmEvaluation, FilmOptions
-    from filmcolorizer_cli.evaluation import Evaluation
+    from filmcolorizer_cli.film_evaluation import FilmEvaluation, FilmOptions
     from filmcolorizer_cli.models import Model
     from filmcolorizer_cli.networks import Network
+    from filmcolorizer_cli.pair_evaluation import Evaluation
     from filmcolorizer_cli.pairs import Pairs
     from filmcolorizer_cli.recipes import TrainingOptions
     from filmcolorizer_cli.splits import Split
@@ -290,7 +290,7 @@ def sync(
     if writes:
         check_ending(target, ".json")
     if is_number:
-        sync_map = syncing.constant_offset(bw_film, color_film, int(str(offset)), 1.0)
+        sync_map = syncing.constant_offset(bw_film, color_film, int(str(offset)))
         laid_upon = syncing.laid_upon(bw_film, color_film, sync_map)
         if laid_upon is None:
             console.note(
@@ -428,7 +428,7 @@ def extract(
         syncing.check_films(sync_map, bw_film, color_film)
         sync_map = sync_map.sure()
     elif color is None:
-        sync_map = syncing.constant_offset(bw_film, bw_film, 0, 1.0)
+        sync_map = syncing.constant_offset(bw_film, bw_film, 0)
     else:
         sync_map = syncing.align(bw_film, color_film, track=console.track)
         console.note(
@@ -700,7 +700,7 @@ def evaluate(
             f"{folders[0]} is a folder; eval takes one folder of pairs and nothing else, or films"
         )
 
-    from filmcolorizer_cli import comparison
+    from filmcolorizer_cli import film_evaluation
     from filmcolorizer_cli.networks import pick_device
 
     where = pick_device(device)
@@ -712,8 +712,8 @@ def evaluate(
         )
         return
     films = _probe_films(paths, input_fps)
-    options = comparison.FilmOptions(
-        size or comparison.SIZE, start, duration, temporal=not no_temporal
+    options = film_evaluation.FilmOptions(
+        size or film_evaluation.SIZE, start, duration, temporal=not no_temporal
     )
     compared = _evaluate_films(
         films, model, options, where, report, with_baseline=baseline, as_json=as_json
@@ -1217,22 +1217,24 @@ def _evaluate_pairs(
     as_json: bool,
 ) -> None:
     """Compare what a model makes of pairs with their truth, tell, and write a report's page."""
-    from filmcolorizer_cli import evaluation, weights
+    from filmcolorizer_cli import pair_evaluation, weights
     from filmcolorizer_cli.pairs import read_pairs
 
     folder = read_pairs(pairs)
     model = _model_to_measure(name, report)
     network = weights.load(model)
-    parts = _choose_split(folder, wanted) if wanted else evaluation.split_for(folder, model.about)
+    parts = (
+        _choose_split(folder, wanted) if wanted else pair_evaluation.split_for(folder, model.about)
+    )
     _note_what_was_learnt(model, folder, parts)
-    progress = evaluation.evaluate(folder, parts, network, device, size=size)
+    progress = pair_evaluation.evaluate(folder, parts, network, device, size=size)
     result = console.finish(progress, len(folder.pairs), "comparing", unit="pairs")
     _show_evaluation(result, model, pairs, with_baseline=with_baseline, as_json=as_json)
     if report is not None:
-        from filmcolorizer_cli.evaluation_page import made_by, save_pairs_page
+        from filmcolorizer_cli.evaluation_page import provenance_of, save_pairs_page
 
         told = {"pairs": pairs, "size": size, "split": describe_split(parts)}
-        made = made_by(model, device.type, told)
+        made = provenance_of(model, device.type, told)
         with _report_page(report) as page:
             save_pairs_page(result, folder, parts, network, device, page, made)
 
@@ -1254,7 +1256,7 @@ def _evaluate_films(
     Returns:
         How many were compared.
     """
-    from filmcolorizer_cli import comparison, weights
+    from filmcolorizer_cli import film_evaluation, weights
     from filmcolorizer_cli.frames import check_part
     from filmcolorizer_cli.video import film_identity
 
@@ -1268,7 +1270,7 @@ def _evaluate_films(
             )
     results: list[tuple[Film, FilmEvaluation]] = []
     for film in films:
-        frames = comparison.evaluate_film(film, network, options, device, track=console.track)
+        frames = film_evaluation.evaluate_film(film, network, options, device, track=console.track)
         total = options.sampling(film).frame_count(film)
         try:
             result = console.finish(frames, total, f"comparing {film.path.name}")
@@ -1280,10 +1282,10 @@ def _evaluate_films(
         results.append((film, result))
     _show_film_evaluations(results, model, with_baseline=with_baseline, as_json=as_json)
     if report is not None:
-        from filmcolorizer_cli.evaluation_page import made_by, save_films_page
+        from filmcolorizer_cli.evaluation_page import provenance_of, save_films_page
 
         told = {"films": ", ".join(str(film.path) for film, _ in results), **asdict(options)}
-        made = made_by(model, device.type, told)
+        made = provenance_of(model, device.type, told)
         with _report_page(report) as page:
             save_films_page(results, network, options, device, page, made)
     return len(results)
@@ -1462,7 +1464,7 @@ def _show_evaluation(
 def _show_film_evaluations(
     results: list[tuple[Film, FilmEvaluation]], model: Model, *, with_baseline: bool, as_json: bool
 ) -> None:
-    from filmcolorizer_cli.comparison import WAYS, mean_score
+    from filmcolorizer_cli.film_evaluation import WAYS, mean_score
 
     means = {way: mean_score([getattr(result, way) for _, result in results]) for way in WAYS}
     if as_json:

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from filmcolorizer_cli import __version__
 from filmcolorizer_cli.color import resize
-from filmcolorizer_cli.comparison import WAYS, FilmEvaluation, FilmOptions, paint_frame
-from filmcolorizer_cli.evaluation import Evaluation, PairScore, predict_rgb, read_batch
+from filmcolorizer_cli.film_evaluation import WAYS, FilmEvaluation, FilmOptions, paint_frame
 from filmcolorizer_cli.history import Epoch, best_epoch, read_history
 from filmcolorizer_cli.models import Model
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Page, Plot, Section, Slide, Table, save_page
+from filmcolorizer_cli.pair_evaluation import Evaluation, PairScore, predict_rgb, read_batch
 from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.pictures import picture_to_rgb, to_bytes
 from filmcolorizer_cli.planes import NEUTRAL, Plane
@@ -38,7 +38,7 @@ VERSIONS = ("output", "grey", "truth")  # of which sliders are between the first
 
 
 @dataclass(frozen=True)
-class MadeBy:
+class Provenance:
     """What stands behind the numbers of a page.
 
     Attributes:
@@ -52,7 +52,7 @@ class MadeBy:
     facts: Mapping[str, str]
 
 
-def made_by(model: Model, device: str, options: Mapping[str, object]) -> MadeBy:
+def provenance_of(model: Model, device: str, options: Mapping[str, object]) -> Provenance:
     """What stands behind the numbers of a page."""
     topics = ("description", "epoch", "trained_share", "data", "licence")
     about = {t.replace("_", " "): str(model.about[t]) for t in topics if t in model.about}
@@ -67,7 +67,7 @@ def made_by(model: Model, device: str, options: Mapping[str, object]) -> MadeBy:
         "python": platform.python_version(),
         "system": platform.platform(),
     }
-    return MadeBy(model.name, read_history(model.path), facts)
+    return Provenance(model.name, read_history(model.path), facts)
 
 
 def save_pairs_page(
@@ -77,7 +77,7 @@ def save_pairs_page(
     network: Network,
     device: torch.device,
     path: Path,
-    made_by: MadeBy,
+    provenance: Provenance,
 ) -> None:
     """Write a page on how a network does on a folder of pairs.
 
@@ -85,7 +85,7 @@ def save_pairs_page(
         FilmColorizerError: the page cannot be written.
         PairsError: a still cannot be read.
     """
-    name = made_by.name
+    name = provenance.name
     title = f"{name} on {pairs.folder}"
     text = (
         f"How near {name} comes to the true colours of {len(result.pairs)} pairs of stills, and how"
@@ -93,10 +93,10 @@ def save_pairs_page(
     )
     sections = [
         Section("Scores", tables=[_scores(result, name)]),
-        _losses(made_by.history),
+        _losses(provenance.history),
         _over_time(result, split),
         *_stills(result, pairs, network, device),
-        _facts(made_by),
+        _facts(provenance),
     ]
     save_page(Page(title, text, sections=sections), path)
 
@@ -107,7 +107,7 @@ def save_films_page(
     options: FilmOptions,
     device: torch.device,
     path: Path,
-    made_by: MadeBy,
+    provenance: Provenance,
 ) -> None:
     """Write a page on how a network does on whole colour films.
 
@@ -115,7 +115,7 @@ def save_films_page(
         FilmColorizerError: the page cannot be written.
         VideoError: a film cannot be read.
     """
-    name = made_by.name
+    name = provenance.name
     names = ", ".join(film.path.name for film, _ in results)
     text = (
         f"Films in colour were made grey and colorized by {name}; here its colours are compared"
@@ -135,7 +135,7 @@ def save_films_page(
             Section(film.path.name, tables=[_film_scores(result, name)], plots=_film_plots(result)),
             Section(f"Frames of {film.path.name}", slides=slides),
         ]
-    sections += [_losses(made_by.history), _facts(made_by)]
+    sections += [_losses(provenance.history), _facts(provenance)]
     save_page(Page(f"{name} on {names}", text, sections=sections), path)
 
 
@@ -283,6 +283,6 @@ def _displayed(picture: Tensor, aspect_ratio: float) -> Plane:
     return to_bytes(resize(picture, height, round(height * aspect_ratio))[0])
 
 
-def _facts(made_by: MadeBy) -> Section:
-    rows = [["option", "value"], *([name, value] for name, value in made_by.facts.items())]
+def _facts(provenance: Provenance) -> Section:
+    rows = [["option", "value"], *([name, value] for name, value in provenance.facts.items())]
     return Section("What made this page", tables=[Table("options and versions", rows, False)])

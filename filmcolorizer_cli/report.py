@@ -30,13 +30,13 @@ from filmcolorizer_cli.aligned import (
 )
 from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.evaluation import predict_rgb, read_batch
 from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.frames import Sampling
 from filmcolorizer_cli.history import Epoch, best_epoch
 from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Slide
+from filmcolorizer_cli.pair_evaluation import predict_rgb, read_batch
 from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.pictures import read_rgb, to_bytes, to_rgb
 from filmcolorizer_cli.planes import NEUTRAL, Plane

@@ -437,8 +437,8 @@ def _end_of(stretch: Stretch, bw: Signatures, color: Signatures) -> float:
     return max(min(end, (shown - stretch.offset_seconds) / stretch.rate), last + bw.frame_seconds)
 
 
-def constant_offset(bw: Film, color: Film, offset: int, confidence: float) -> SyncMap:
-    """The map of two films that run alike, ``offset`` frames of ``bw`` apart.
+def constant_offset(bw: Film, color: Film, offset: int) -> SyncMap:
+    """The map of two films that run alike, ``offset`` frames of ``bw`` apart, as one is told.
 
     Raises:
         OptionError: the offset puts the two apart entirely.
@@ -453,7 +453,7 @@ def constant_offset(bw: Film, color: Film, offset: int, confidence: float) -> Sy
             f"an offset of {offset} frames puts the two films apart entirely;"
             f" it can be from {lowest} to {highest}"
         )
-    segment = Segment(bw_start, bw_end, bw_start + seconds, 1.0, confidence)
+    segment = Segment(bw_start, bw_end, bw_start + seconds, rate=1.0, confidence=1.0)
     return SyncMap(film_identity(bw), film_identity(color), (segment,))
 
 

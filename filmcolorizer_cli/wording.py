@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from filmcolorizer_cli.comparison import FilmEvaluation, FilmScore
     from filmcolorizer_cli.containers import Container
     from filmcolorizer_cli.encoding import Encoding
-    from filmcolorizer_cli.evaluation import Evaluation, Score
+    from filmcolorizer_cli.film_evaluation import FilmEvaluation, FilmScore
+    from filmcolorizer_cli.pair_evaluation import Evaluation, Score
     from filmcolorizer_cli.splits import Split
     from filmcolorizer_cli.training import Outcome
     from filmcolorizer_cli.video import Attachment, Film, Sound, Subtitle
@@ -260,7 +260,7 @@ def film_score_rows(
     """A row of a table, as `FILM_COLUMNS` head it, for each way of colouring a film.
 
     Args:
-        scores: by `comparison.WAYS`.
+        scores: by `film_evaluation.WAYS`.
         name: of the model.
     """
     grey = scores["baseline"]

@@ -478,7 +478,7 @@ def pairs(color_film: Path, clip_folder: Path) -> Pairs:
     film = probe(color_film)
     options = ExtractOptions(every=6, size=32)
     folder = clip_folder / "pairs"
-    list(extract(None, film, constant_offset(film, film, 0, 1.0), folder, options))
+    list(extract(None, film, constant_offset(film, film, 0), folder, options))
     return read_pairs(folder)
 
 

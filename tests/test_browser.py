@@ -13,10 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from filmcolorizer_cli.evaluation import Evaluation, evaluate
-from filmcolorizer_cli.evaluation_page import MadeBy, save_pairs_page
+from filmcolorizer_cli.evaluation_page import Provenance, save_pairs_page
 from filmcolorizer_cli.history import Epoch
 from filmcolorizer_cli.pages import Page, Section, Slide, save_page
+from filmcolorizer_cli.pair_evaluation import Evaluation, evaluate
 from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.splits import PARTS, split_by_time
 from tests.conftest import finished, vivid_network
@@ -176,9 +176,9 @@ def result(pairs: Pairs) -> Evaluation:
 def report(pairs: Pairs, result: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "index.html"
     history = [Epoch(1, 0.9, 0.7, 0.01, 2.0), Epoch(2, 0.6, 0.5, 0.01, 2.0)]
-    made_by = MadeBy("a" * 90 + "<script>alert(1)</script>", history, {"size": "64"})
+    provenance = Provenance("a" * 90 + "<script>alert(1)</script>", history, {"size": "64"})
     split = split_by_time(pairs.pairs)
-    save_pairs_page(result, pairs, split, vivid_network(), CPU, path, made_by)
+    save_pairs_page(result, pairs, split, vivid_network(), CPU, path, provenance)
     return path
 
 

@@ -32,14 +32,14 @@ from filmcolorizer_cli import (
     batches,
     cli,
     colorizing,
-    comparison,
     console,
-    evaluation,
     evaluation_page,
+    film_evaluation,
     metrics,
     models,
     networks,
     painting,
+    pair_evaluation,
     propagation,
     recipes,
     report,
@@ -75,7 +75,7 @@ from tests.conftest import (
 )
 
 # Loaded before a test gives up root's right to read them.
-LOADED = (colorizing, comparison, evaluation, networks, report, sync, training, weights)
+LOADED = (colorizing, film_evaluation, pair_evaluation, networks, report, sync, training, weights)
 WAIT_SECONDS = 60.0  # for another process to get somewhere
 SMALL = ("--batch-size", 4, "--size", 32, "--device", "cpu")
 QUICK_TRAINING = ("--epochs", 2, *SMALL)
@@ -1220,7 +1220,7 @@ def test_eval_compares_at_another_size(pairs: Pairs, vivid_weights: Path) -> Non
     for size in (None, 32, 64):
         told = json.loads(succeed(*arguments, *(() if size is None else ("--size", size))))
         device = networks.pick_device("auto")
-        _, expected = finished(evaluation.evaluate(pairs, split, network, device, size=size))
+        _, expected = finished(pair_evaluation.evaluate(pairs, split, network, device, size=size))
         scores = {way: asdict(expected)[way] for way in ("network", "baseline")}
         assert {"network": told["network"], "baseline": told["baseline"]} == scores
         results[size] = told
@@ -1294,9 +1294,11 @@ def test_eval_of_films_prints_a_section_for_each_and_their_mean(
 
 def test_eval_of_a_film_is_what_the_library_finds(moving_film: Path, vivid_weights: Path) -> None:
     network = weights.load(models.read_model(vivid_weights))
-    options = comparison.FilmOptions(48, 0.25, 0.25)
+    options = film_evaluation.FilmOptions(48, 0.25, 0.25)
     device = networks.pick_device("auto")
-    _, expected = finished(comparison.evaluate_film(probe(moving_film), network, options, device))
+    _, expected = finished(
+        film_evaluation.evaluate_film(probe(moving_film), network, options, device)
+    )
     part = ("--size", 48, "--start", "0.25", "--duration", "0.25")
     arguments = ("eval", moving_film, "--model", vivid_weights, *part)
     [film] = json.loads(succeed(*arguments, "--json"))["films"]

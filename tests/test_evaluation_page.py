@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from filmcolorizer_cli import evaluation_page
-from filmcolorizer_cli.comparison import FilmOptions, evaluate_film
-from filmcolorizer_cli.evaluation import Evaluation, evaluate
-from filmcolorizer_cli.evaluation_page import MadeBy, save_films_page, save_pairs_page
+from filmcolorizer_cli.evaluation_page import Provenance, save_films_page, save_pairs_page
+from filmcolorizer_cli.film_evaluation import FilmOptions, evaluate_film
 from filmcolorizer_cli.history import Epoch
+from filmcolorizer_cli.pair_evaluation import Evaluation, evaluate
 from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.splits import PARTS, split_by_time
 from filmcolorizer_cli.video import probe
@@ -27,7 +27,7 @@ HISTORY = (
     Epoch(2, 0.6, 0.5, 0.01, 2.0),
     Epoch(3, 0.3, 0.8, 0.01, 2.0),
 )
-MADE_BY = MadeBy("<b>vivid</b>", HISTORY, {"size": "64", "torch": "2 <3"})
+MADE_BY = Provenance("<b>vivid</b>", HISTORY, {"size": "64", "torch": "2 <3"})
 
 
 class Reader(HTMLParser):
@@ -144,7 +144,7 @@ def test_save_pairs_page_without_a_history(
     pairs: Pairs, pairs_result: Evaluation, tmp_path: Path
 ) -> None:
     path, split = tmp_path / "index.html", split_by_time(pairs.pairs)
-    save_pairs_page(pairs_result, pairs, split, vivid_network(), CPU, path, MadeBy("v", (), {}))
+    save_pairs_page(pairs_result, pairs, split, vivid_network(), CPU, path, Provenance("v", (), {}))
     assert "These weights do not tell how they were trained." in path.read_text()
 
 

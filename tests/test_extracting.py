@@ -63,7 +63,7 @@ def extract_all(
 
 
 def alone(film: Film) -> SyncMap:
-    return constant_offset(film, film, 0, 1.0)
+    return constant_offset(film, film, 0)
 
 
 def shown(pairs: Pairs) -> list[tuple[int, int]]:
@@ -243,7 +243,7 @@ def test_extract_of_two_films_takes_the_same_moments(
     color = version(
         numbered, tmp_path / "c.mp4", f"trim=start_frame={first_color},setpts=PTS-STARTPTS"
     )
-    sync_map = constant_offset(bw, color, first_bw - first_color, 1.0)
+    sync_map = constant_offset(bw, color, first_bw - first_color)
     pairs = extract_all(bw, color, sync_map, tmp_path / "pairs", every=12)
     first_shown = first_bw + round(24 * first_time)
     expected = list(range(first_shown, NUMBERED_FRAMES, 12))
@@ -508,7 +508,7 @@ heed_signals()
 extracting.MIN_CHROMA = -1.0  # the film has no colours
 film = probe(Path({str(numbered.path)!r}))
 try:
-    folder, itself = Interrupted({str(folder)!r}), constant_offset(film, film, 0, 1.0)
+    folder, itself = Interrupted({str(folder)!r}), constant_offset(film, film, 0)
     list(extract(None, film, itself, folder, ExtractOptions(every=6)))
 except KeyboardInterrupt:
     print("stopped")

@@ -302,7 +302,7 @@ def test_true_colors_of_a_film_in_bt601_are_the_film_itself(tmp_path: Path) -> N
     assert film.coding.matrix == "bt601"
     folder = tmp_path / "pairs"
     options = ExtractOptions(every=12, size=32)
-    list(extract(None, film, constant_offset(film, film, 0, 1.0), folder, options))
+    list(extract(None, film, constant_offset(film, film, 0), folder, options))
     pairs = read_pairs(folder)
     assert pairs.matrix == "bt601"
     luma, rgb, known = as_tensors(pairs)

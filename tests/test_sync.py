@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -495,7 +496,7 @@ def test_laid_upon_finds_the_crop_of_a_stated_offset(tmp_path: Path) -> None:
     cropped = "crop=iw*0.9:ih*0.9,scale=160:120,pad=160:160:0:20"
     run_ffmpeg("-ss", 0.5, "-i", SAMPLE_FILM, "-vf", cropped, "-an", *X264, copy)
     bw, color = probe(SAMPLE_FILM), probe(copy)
-    found = laid_upon(bw, color, constant_offset(bw, color, -12, 1.0))
+    found = laid_upon(bw, color, constant_offset(bw, color, -12))
     assert found is not None
     [segment] = found.segments
     assert (segment.bw_start_seconds, segment.color_start_seconds) == (0.5, 0.0)
@@ -512,7 +513,7 @@ def test_laid_upon_of_what_was_made_of_a_film_is_all_of_it(bars: str, tmp_path: 
     run_ffmpeg("-i", SAMPLE_FILM, "-vf", f"scale=128:120{bars}", "-an", *X264, bw)
     painted = "geq=lum='lum(X,Y)':cb='128+lum(X,Y)/9':cr='120'"
     run_ffmpeg("-i", bw, "-vf", f"format=yuv420p,{painted}", *X264, "-crf", 28, color)
-    stated = constant_offset(probe(bw), probe(color), 0, 1.0)
+    stated = constant_offset(probe(bw), probe(color), 0)
     assert laid_upon(probe(bw), probe(color), stated) == stated
 
 
@@ -523,14 +524,14 @@ def test_laid_upon_of_what_cannot_be_compared_is_as_it_was(tmp_path: Path) -> No
     cut.write_bytes(data[: len(data) // 6])
     run_ffmpeg("-f", "lavfi", "-i", "color=gray:s=64x48:d=6:r=24", *X264, grey)
     for bw in (probe(cut), probe(grey)):
-        stated = constant_offset(bw, probe(SAMPLE_FILM), 0, 1.0)
+        stated = constant_offset(bw, probe(SAMPLE_FILM), 0)
         assert laid_upon(bw, probe(SAMPLE_FILM), stated) == stated
 
 
 def test_laid_upon_of_pictures_that_are_not_alike_is_none(bunny: Path, tmp_path: Path) -> None:
     bw, color = probe(SAMPLE_FILM), probe(bunny)
-    assert laid_upon(bw, color, constant_offset(bw, color, 0, 1.0)) is None
-    assert laid_upon(bw, bw, constant_offset(bw, bw, 60, 1.0)) is None
+    assert laid_upon(bw, color, constant_offset(bw, color, 0)) is None
+    assert laid_upon(bw, bw, constant_offset(bw, bw, 60)) is None
 
 
 @pytest.mark.parametrize(
@@ -551,11 +552,11 @@ def test_constant_offset_covers_what_both_films_show(
     color_start: float,
     long_and_short: tuple[Film, Film],
 ) -> None:
-    sync_map = constant_offset(*long_and_short, offset, 0.75)
+    sync_map = constant_offset(*long_and_short, offset)
     [segment] = sync_map.segments
     values = (segment.bw_start_seconds, segment.bw_end_seconds, segment.color_start_seconds)
     assert values == pytest.approx((bw_start, bw_end, color_start))
-    assert (segment.rate, segment.confidence) == (1.0, 0.75)
+    assert (segment.rate, segment.confidence) == (1.0, 1.0)
     assert segment.color_seconds(bw_start + 0.5) == pytest.approx(color_start + 0.5)
     assert segment.offset_seconds == pytest.approx(offset / 25)
     assert segment.matrix == ((1, 0, 0), (0, 1, 0))
@@ -567,7 +568,7 @@ def test_constant_offset_refuses_to_put_films_apart(
     offset: int, long_and_short: tuple[Film, Film]
 ) -> None:
     with pytest.raises(OptionError) as caught:
-        constant_offset(*long_and_short, offset, 1.0)
+        constant_offset(*long_and_short, offset)
     assert str(caught.value) == (
         f"an offset of {offset} frames puts the two films apart entirely; it can be from -99 to 49"
     )
@@ -591,12 +592,17 @@ def test_sync_map_sums_up_its_segments() -> None:
     assert sync_map.shared_seconds == pytest.approx(10.5)
 
 
+def at_confidence(confidence: float, sync_map: SyncMap) -> SyncMap:
+    segments = (replace(segment, confidence=confidence) for segment in sync_map.segments)
+    return replace(sync_map, segments=tuple(segments))
+
+
 def test_write_map_writes_the_format_of_the_documentation(
     long_and_short: tuple[Film, Film], tmp_path: Path
 ) -> None:
     bw, color = long_and_short
     path = tmp_path / "sync.json"
-    write_map(constant_offset(bw, color, -25, 0.875), path)
+    write_map(at_confidence(0.875, constant_offset(bw, color, -25)), path)
     assert json.loads(path.read_text()) == {
         "format": "filmcolorizer-sync/2",
         "bw": {"path": str(bw.path), "frame_rate": "25", "duration_seconds": 4.0},
@@ -654,7 +660,7 @@ def test_write_map_and_read_map_are_inverse(
     bw, color = long_and_short
     assert bw.frame_rate == Fraction(25)
     for offset in (-7, 0, 13):  # thirteen 25ths have no exact float
-        sync_map = constant_offset(bw, color, offset, 1 / 3)
+        sync_map = at_confidence(1 / 3, constant_offset(bw, color, offset))
         write_map(sync_map, path)
         assert read_map(path) == sync_map
 
@@ -664,7 +670,7 @@ def test_write_map_tells_where_it_cannot_write(
 ) -> None:
     path = tmp_path / "missing" / "sync.json"
     with pytest.raises(FilmColorizerError) as caught:
-        write_map(constant_offset(*long_and_short, 0, 1.0), path)
+        write_map(constant_offset(*long_and_short, 0), path)
     assert str(caught.value) == (
         f"cannot write {path} (No such file or directory); make room there, or choose another place"
     )
@@ -788,7 +794,7 @@ def test_read_map_refuses_a_missing_file_and_a_film(plain_clip: Path, tmp_path: 
 
 def test_check_films_takes_the_films_of_the_map(long_and_short: tuple[Film, Film]) -> None:
     bw, color = long_and_short
-    sync_map = constant_offset(bw, color, 0, 1.0)
+    sync_map = constant_offset(bw, color, 0)
     check_films(sync_map, bw, color)
     moved = {**sync_map.bw, "path": "elsewhere.mp4"}
     check_films(SyncMap(moved, {}, sync_map.segments), bw, color)
@@ -810,7 +816,7 @@ def test_check_films_refuses_other_films(
     films = dict(zip(("bw", "color"), long_and_short, strict=True))
     identities = {name: film_identity(film) for name, film in films.items()}
     identities[side] |= changes
-    segments = constant_offset(*long_and_short, 0, 1.0).segments
+    segments = constant_offset(*long_and_short, 0).segments
     with pytest.raises(SyncError) as caught:
         check_films(SyncMap(segments=segments, **identities), *long_and_short)
     assert str(caught.value) == (

@@ -20,12 +20,12 @@ from filmcolorizer_cli.batches import Batch
 from filmcolorizer_cli.color import resize
 from filmcolorizer_cli.configs import Config
 from filmcolorizer_cli.errors import FilmColorizerError, TrainingError, WeightsError
-from filmcolorizer_cli.evaluation import predict_rgb, read_batch
 from filmcolorizer_cli.extracting import ExtractOptions, extract
 from filmcolorizer_cli.history import Epoch, checkpoint_file, history_file, read_history
 from filmcolorizer_cli.losses import loss_of
 from filmcolorizer_cli.models import find_model, read_model
 from filmcolorizer_cli.networks import FilmNetwork, InvertedResidual, Network, autocast, build
+from filmcolorizer_cli.pair_evaluation import predict_rgb, read_batch
 from filmcolorizer_cli.pairs import Pair, Pairs, read_pairs
 from filmcolorizer_cli.recipes import (
     Augmentation,
@@ -660,7 +660,7 @@ def test_train_on_a_handful_of_stills_helps_and_does_not_ruin_the_rest(
     film = probe(shared_data / "film" / "big_buck_bunny_360p.mp4")
     every_still = ExtractOptions(every=48, size=96)
     folder = tmp_path / "pairs"
-    list(extract(None, film, constant_offset(film, film, 0, 1.0), folder, every_still))
+    list(extract(None, film, constant_offset(film, film, 0), folder, every_still))
     everything = read_pairs(folder)
     shots: dict[int, list[Pair]] = {}
     for pair in everything.pairs:

@@ -13,8 +13,8 @@ from torch import nn
 from filmcolorizer_cli.color import half_size, rgb_to_ycbcr
 from filmcolorizer_cli.configs import ClassicConfig
 from filmcolorizer_cli.errors import PairsError, WeightsError
-from filmcolorizer_cli.evaluation import Evaluation, evaluate, predict_rgb, split_for
 from filmcolorizer_cli.networks import Network, build
+from filmcolorizer_cli.pair_evaluation import Evaluation, evaluate, predict_rgb, split_for
 from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.splits import (
     PARTS,

@@ -12,9 +12,12 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio
 
-from filmcolorizer_cli import comparison, painting
+from filmcolorizer_cli import film_evaluation, painting
 from filmcolorizer_cli.colorizing import ColorizeOptions, colorize
-from filmcolorizer_cli.comparison import (
+from filmcolorizer_cli.encoding import Encoding
+from filmcolorizer_cli.errors import OptionError, VideoError
+from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.film_evaluation import (
     FilmEvaluation,
     FilmOptions,
     FilmScore,
@@ -22,9 +25,6 @@ from filmcolorizer_cli.comparison import (
     mean_score,
     paint_frame,
 )
-from filmcolorizer_cli.encoding import Encoding
-from filmcolorizer_cli.errors import OptionError, VideoError
-from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.networks import Network
 from filmcolorizer_cli.painting import Painter
 from filmcolorizer_cli.pictures import picture_to_rgb
@@ -123,7 +123,7 @@ def test_evaluate_film_measures_each_shot(moving_film: Path) -> None:
     result = evaluated(moving_film, vivid_network())
     assert [(shot.begin_seconds, shot.end_seconds) for shot in result.shots] == [(0, 0.5), (0.5, 1)]
     assert [shot.frames for shot in result.shots] == [12, 12]
-    for way in comparison.WAYS:
+    for way in film_evaluation.WAYS:
         whole, *halves = (getattr(part, way) for part in (result, *result.shots))
         assert whole.colorfulness == pytest.approx(np.mean([h.colorfulness for h in halves]))
         assert whole.cdc == pytest.approx(np.mean([h.cdc for h in halves]))
