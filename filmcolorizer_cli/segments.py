@@ -308,7 +308,7 @@ class Parts:
             "segments": [asdict(segment) for segment in self.segments],
         }
         with replacing(self.folder / _MANIFEST) as temporary:
-            temporary.write_text(json.dumps(content, indent=1) + "\n")
+            temporary.write_text(json.dumps(content))
 
 
 def _lock(folder: Path) -> IO[str] | None:

@@ -46,6 +46,8 @@ def test_ways_show_what_the_commands_print(name: str, tmp_path: Path) -> None:
     steps = [step for block in WAYS["BLOCK"].findall(text) for step in WAYS["steps_of"](block[1])]
     for command, shown in steps:
         printed = WAYS["run"](command, tmp_path)
-        assert words_of(KEPT.sub("", printed)) == words_of(KEPT.sub("", shown)), command
+        assert words_of(command, KEPT.sub("", printed)) == words_of(command, KEPT.sub("", shown)), (
+            command
+        )
     for picture in re.findall(r"\]\(ways/\S+/(\S+)\.jpg\)", text):
         assert (tmp_path / f"{picture}.png").is_file()
