@@ -20,7 +20,7 @@ import csv
 import json
 import subprocess
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,7 +36,7 @@ COPY_BITRATE = "400k"
 NEAR_LOSSLESS = ("-crf", "12", "-preset", "fast")
 
 
-class Way(str, Enum):
+class Way(StrEnum):
     """How pairs are taken and parted."""
 
     story = "story"
@@ -44,7 +44,7 @@ class Way(str, Enum):
     planted = "planted"
 
 
-class Candidate(str, Enum):
+class Candidate(StrEnum):
     """A network, and how it is trained."""
 
     classic_10 = "classic-10"

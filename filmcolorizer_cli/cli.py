@@ -108,8 +108,13 @@ ENOUGH_OF_SPLIT = 0.45  # of the pairs that a part was to have; with less it is 
 LACK_OF_MEMORY = re.compile(
     r"out of memory|not enough memory|insufficient memory|can't allocate memory", re.I
 )
+NOT_LOADED = {126, 127, 1114}  # errors of Windows for a library that lacks another one
 STOPPED = "stopped; no unfinished file was left behind"
 DEMO_MOMENTS_SECONDS = (1.0, 3.0, 5.0)  # of the sample film, one of each shot
+
+
+def _not_loaded(error: Exception) -> str:
+    return f"a library cannot be loaded ({error}); `filmcolorizer doctor` tells what to do about it"
 
 
 class Commands(TyperGroup):
@@ -125,7 +130,13 @@ class Commands(TyperGroup):
             raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
         except BrokenPipeError:  # whoever read what we print has gone; Typer ends quietly then
             raise
+        except ImportError as error:  # torch, most likely
+            console.fail(_not_loaded(error))
+            raise typer.Exit(1) from None
         except OSError as error:  # a folder out of reach, a file that vanished
+            if getattr(error, "winerror", None) in NOT_LOADED:
+                console.fail(_not_loaded(error))
+                raise typer.Exit(1) from None
             name = f"{error.filename}: " if error.filename else ""
             reason = reason_of(error)
             if lack_of_room(reason):

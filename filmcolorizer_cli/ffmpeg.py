@@ -27,6 +27,12 @@ from filmcolorizer_cli.stopping import held_signals
 
 BINARY_VARIABLE = "FILMCOLORIZER_FFMPEG"
 OLDEST_VERSION = 5, 1  # the first that knows -fps_mode
+OLDEST_LIBAVFORMAT = 59, 27  # that version's
+# What ffmpeg says of a task that it was built without, or is too old for.
+_UNFIT = re.compile(
+    "Unrecognized option|Option not found|No such filter|Unknown decoder|[Dd]ecoder .*not found"
+    "|Decoding requested, but no decoder found"
+)
 PIPE_BYTES = 1 << 20  # the most that Linux gives to anyone
 LAST_WORDS_LINES = 4  # of ffmpeg's messages, kept for errors
 QUIT_SECONDS = 0.5  # that an ffmpeg may take to end; x264 would encode all that it looks ahead at
@@ -84,7 +90,11 @@ def version() -> str:
         )
     # Builds of a day, between versions, call themselves by numbers of other kinds.
     numbers = re.match(r"n?(\d{1,2})\.(\d+)", found[1])
-    if numbers and tuple(map(int, numbers.groups())) < OLDEST_VERSION:
+    if numbers:
+        is_old = tuple(map(int, numbers.groups())) < OLDEST_VERSION
+    else:
+        is_old = (_libavformat(said) or OLDEST_LIBAVFORMAT) < OLDEST_LIBAVFORMAT
+    if is_old:
         oldest = ".".join(map(str, OLDEST_VERSION))
         raise _cannot_run(
             find_binary(), f"it is ffmpeg {found[1]}, and {oldest} is the oldest that will do"
@@ -104,8 +114,14 @@ def whole_picture() -> dict[str, str]:
 @cache
 def _crops(binary: str) -> bool:
     """Whether this ffmpeg, the one to run, heeds what containers say of cropping."""
-    found = re.search(r"^libavformat +(\d+)\. *(\d+)", _ask("-version"), re.MULTILINE)
-    return found is not None and tuple(map(int, found.groups())) >= (61, 7)
+    version = _libavformat(_ask("-version"))
+    return version is not None and version >= (61, 7)
+
+
+def _libavformat(said: str) -> tuple[int, ...] | None:
+    """The version of libavformat that an ffmpeg tells of, if it does."""
+    found = re.search(r"^libavformat +(\d+)\. *(\d+)", said, re.MULTILINE)
+    return tuple(map(int, found.groups())) if found else None
 
 
 def encoder_names() -> set[str]:
@@ -276,6 +292,12 @@ class Process:
         code = self._popen.wait()
         self._listener.join()
         return code == 0
+
+    def is_to_blame(self) -> bool:
+        """Whether it crashed, or cannot do what it was asked to, whatever it was given."""
+        code = self._popen.poll()
+        crashed = code is not None and code < 0
+        return crashed or _UNFIT.search(self.last_words()) is not None
 
     def last_words(self) -> str:
         """The end of what ffmpeg said, as one line; complete once it has ended."""

@@ -19,6 +19,7 @@ from filmcolorizer_cli.cadence import NTSC_FIELD_SECONDS, ONE_TO_ONE, Cadence
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.ffmpeg import (
     Process,
+    find_binary,
     local_file,
     open_input,
     open_sequence,
@@ -714,6 +715,12 @@ def _read_raw(
             reason = lack_of_room(process.last_words())
             if reason and sampling.cuts_file:
                 raise cannot_note(film, sampling.cuts_file, reason)
+            if process.is_to_blame():
+                raise VideoError(
+                    f"{find_binary()} could not read {film.path} (ffmpeg: {process.last_words()});"
+                    " it crashed or was built without what this takes, so name another with"
+                    " --ffmpeg, or leave it out to use the one that was installed along"
+                )
             read = count * sampling.every / float(sampling.frame_rate) * sampling.rate
             begin = sampling.start_seconds
             if sampling.ticks is not None:

@@ -350,7 +350,7 @@ def _checksum(still: Path) -> int:
 def _read_still(path: Path, mode: str) -> Image.Image:
     try:
         with Image.open(path) as image:
-            if mode == "L" and image.convert("RGBA").getextrema()[3][0] < OPAQUE:
+            if mode == "L" and np.asarray(image.convert("RGBA"))[..., 3].min() < OPAQUE:
                 raise OSError("it has transparent parts")
             if image.mode.startswith(("I", "F")):  # which Pillow would cut off at 255
                 raise OSError("it has more than 8 bits; save it with 8")

@@ -37,6 +37,11 @@ SHORTEST_FILM_SECONDS = 2.0  # that can be lined up
 LEAST_CONFIDENCE = 0.5  # below which a stretch is left out rather than guessed
 SHORTEST_SURE_SECONDS = 2.0  # of all stretches together; less may be chance
 SHORTEST_REEL_SECONDS = 4.0  # that is lined up on its own
+AS_LONG_SECONDS = 0.1  # by which what is left out in both films may differ that both show
+SURE_CONFIDENCE = 0.95  # of a stretch that is not looked at once more
+SURER = 0.05  # of confidence, by which its parts must be surer
+MOST_OF_DOUBTFUL = 0.7  # of it, that they must still hold: what they leave out are moves
+SAME_TIME_FRAMES = 2.5  # by which they may be earlier or later
 MOST_OF_BEFORE = 0.9  # of what was found, that must be found again at a better placement
 MOST_SEARCHES = 16  # for scenes that were moved
 SHORTEST_MOVED_SECONDS = 10.0  # that is looked for elsewhere than in the order of the film
@@ -156,7 +161,8 @@ def align(bw: Film, color: Film, *, track: Track = no_track) -> SyncMap:
     signatures = read_signatures(bw, color, track=track)
     for film, part in zip((bw, color), signatures, strict=True):
         _check_visible(film, part)
-    stretches = _line_up_elsewhere(*signatures, _line_up(*signatures))
+    found = _line_up_elsewhere(*signatures, _line_up(*signatures))
+    stretches = [part for stretch in found for part in _in_parts(*signatures, stretch)]
     _check_found(bw, color, signatures, stretches)
     return SyncMap(
         film_identity(bw),
@@ -244,10 +250,66 @@ def _line_up(bw: Signatures, color: Signatures, expected_rate: float = 1.0) -> l
     for stretch, (bw_gap, color_gap) in zip((*sure, None), _gaps(bw, color, sure), strict=True):
         parts = bw.part(*bw_gap), color.part(*color_gap)
         if all(part.duration_seconds >= SHORTEST_REEL_SECONDS for part in parts):
-            found += alignment.shift(_line_up(*parts, sure[0].rate), bw_gap[0])
+            found += alignment.shift(_line_up_between(*parts, sure[0]), bw_gap[0])
         if stretch is not None:
             found.append(stretch)
     return found
+
+
+def _line_up_between(bw: Signatures, color: Signatures, beside: Stretch) -> list[Stretch]:
+    """The same of what is left on both sides, beside a stretch that is sure.
+
+    A picture that was panned and scanned lies otherwise every few seconds, and no placement fits
+    most of a minute of it. Where both films are as long there, the times are known: what is not
+    quite sure of others is chance, and parts of it are lined up at these.
+    """
+    found = _line_up(bw, color, beside.rate)
+    if abs(beside.rate * bw.duration_seconds - color.duration_seconds) > AS_LONG_SECONDS:
+        return found
+    offset = float(color.seconds[0] - beside.rate * bw.seconds[0])
+    whole = replace(beside, begin=0, end=len(bw), offset_seconds=offset)
+    found = [s for s in found if s.confidence >= SURE_CONFIDENCE or _agree(bw, whole, s)]
+    return found or _parts_of(bw, color, whole)
+
+
+def _in_parts(bw: Signatures, color: Signatures, stretch: Stretch) -> list[Stretch]:
+    """A doubtful stretch, or parts of it, where these are surer.
+
+    Where the picture moves for a few seconds, one placement for all may have been found to do.
+    """
+    if stretch.confidence >= SURE_CONFIDENCE:
+        return [stretch]
+    parts = _parts_of(bw, color, stretch)
+    frames = [part.end - part.begin for part in parts]
+    if sum(frames) < MOST_OF_DOUBTFUL * (stretch.end - stretch.begin):
+        return [stretch]
+    confidence = float(np.average([part.confidence for part in parts], weights=frames))
+    if confidence < stretch.confidence + SURER:
+        return [stretch]
+    return [smaller for part in parts for smaller in _in_parts(bw, color, part)]
+
+
+def _parts_of(bw: Signatures, color: Signatures, stretch: Stretch) -> list[Stretch]:
+    """What is surely the same in the halves of a stretch, or in halves of these, at its times."""
+    if (stretch.end - stretch.begin) * bw.frame_seconds < 2 * SHORTEST_REEL_SECONDS:
+        return []
+    margin = round(REEL_MARGIN_SECONDS / color.frame_seconds)
+    middle = (stretch.begin + stretch.end) // 2
+    parts: list[Stretch] = []
+    for begin, end in ((stretch.begin, middle), (middle, stretch.end)):
+        first, last = color.at(stretch.color_seconds(bw.seconds[[begin, end - 1]]))
+        half = bw.part(begin, end), color.part(max(int(first) - margin, 0), int(last) + margin)
+        found = alignment.shift(_line_up(*half, stretch.rate), begin)
+        found = [part for part in found if _agree(bw, stretch, part)]
+        parts += found or _parts_of(bw, color, replace(stretch, begin=begin, end=end))
+    return parts
+
+
+def _agree(bw: Signatures, stretch: Stretch, part: Stretch) -> bool:
+    """Whether a part of a stretch has the same times."""
+    ends = bw.seconds[[part.begin, part.end - 1]]
+    late = part.color_seconds(ends) - stretch.color_seconds(ends)
+    return bool(np.abs(late).max() <= SAME_TIME_FRAMES * bw.frame_seconds)
 
 
 def _line_up_elsewhere(bw: Signatures, color: Signatures, found: list[Stretch]) -> list[Stretch]:

@@ -1573,6 +1573,8 @@ def test_a_program_that_is_no_ffmpeg_is_refused_before_it_sees_the_film(
         ("5.1.6-0+deb12u1", False),
         ("N-118000-g1a2b3c", False),
         ("2024-02-01-git-1a2b3c-full_build", False),
+        ("N-47683-g0e8eb07980\nlibavformat     58. 24.101 / 58. 24.101", True),
+        ("N-109000-g0e8eb07980\nlibavformat     61.  7.100 / 61.  7.100", False),
     ],
 )
 def test_an_ffmpeg_that_is_too_old_is_refused_before_it_sees_the_film(
@@ -1584,7 +1586,8 @@ def test_an_ffmpeg_that_is_too_old_is_refused_before_it_sees_the_film(
 ) -> None:
     """It would not know our options, and be taken for one that finds the film damaged."""
     old = Path("old-ffmpeg").absolute()
-    told = f"ffmpeg version {version} Copyright (c) 2000-2024"
+    version, _, libraries = version.partition("\n")
+    told = f"ffmpeg version {version} Copyright (c) 2000-2024\n{libraries}"
     real = f'exec "{find_binary()}" "$@"'
     old.write_text(f'#!/bin/sh\ncase "$*" in *-version) echo "{told}";; *) {real};; esac\n')
     old.chmod(0o755)
@@ -2662,6 +2665,24 @@ def test_weights_in_the_folder_that_know_another_film_are_told_of() -> None:
             assert (note in told) == is_another
     named = ("--model", "film.safetensors", "--duration", 0.5, "--overwrite")
     assert "was trained on" not in run("colorize", film, *named).stderr
+
+
+@pytest.mark.parametrize(
+    "error",
+    ["ImportError('no libcudart')", "type('', (OSError,), {'winerror': 126})('no libcudart')"],
+)
+def test_a_library_that_cannot_be_loaded_is_named(
+    error: str, color_film: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "torch.py").write_text(f"raise {error}")
+    command = [sys.executable, "-m", "filmcolorizer_cli", "colorize", str(color_film)]
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    result = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
+    assert result.returncode == 1
+    assert result.stderr == (
+        "filmcolorizer: a library cannot be loaded (no libcudart); `filmcolorizer doctor` tells"
+        " what to do about it\n"
+    )
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")

@@ -54,6 +54,28 @@ def all_luma(film: Film, **sampling: Any) -> np.ndarray:
     return np.stack(list(read_luma(film, Sampling(**sampling))))
 
 
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        ("kill -SEGV $$", "nothing, exit code -11"),
+        ("echo Unrecognized option fps_mode. >&2; exit 1", "Unrecognized option fps_mode."),
+    ],
+)
+def test_an_ffmpeg_that_cannot_read_is_no_damage_of_the_film(
+    end: str, words: str, plain_clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = probe(plain_clip)
+    unfit = tmp_path / "ffmpeg"
+    unfit.write_text(
+        f'#!/bin/sh\ncase "$*" in *-version) echo ffmpeg version 9.0;; *) {end};; esac\n'
+    )
+    unfit.chmod(0o755)
+    monkeypatch.setenv("FILMCOLORIZER_FFMPEG", str(unfit))
+    sentence = f"{unfit} could not read {plain_clip} (ffmpeg: {words}); it crashed or was built"
+    with pytest.raises(VideoError, match=re.escape(sentence)):
+        all_luma(film)
+
+
 def test_reading_opens_no_file_but_the_one_it_is_given(plain_clip: Path, tmp_path: Path) -> None:
     """Nor when the film was swapped for a playlist once it was probed."""
     shutil.copy(plain_clip, tmp_path / "other.mp4")

@@ -315,6 +315,26 @@ def test_align_of_a_cropped_copy_of_a_shot_that_moves_sideways(
     assert error < PICTURE_ERROR
 
 
+def test_align_follows_a_picture_that_is_panned_and_scanned(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    """It rests for some seconds, moves for one, and rests elsewhere: no placement fits a minute."""
+    film, clip = shared_data / "film" / "big_buck_bunny_360p.mp4", tmp_path / "clip.mp4"
+    run_ffmpeg("-ss", 330, "-t", 60, "-i", film, "-an", "-vf", "scale=240:136", *X264, clip)
+    moves = ((0.7, -0.2), (10.3, 0.4), (19.8, -0.6), (27.8, 0.2), (34.3, -0.2), (41.3, 0.2),
+             (49.1, 0.2))  # fmt: skip
+    left = "0.7" + "".join(f"+({by})*clip(t-{at},0,1)" for at, by in moves)
+    crop = f"crop=181:136:'59*({left})':0:exact=1,scale=192:144"
+    sync_map = align(*versions(tmp_path, "null", crop, source=clip))
+    assert sync_map.shared_seconds > 45  # it rests for 53 s
+    for segment in sync_map.segments:
+        assert abs(segment.offset_seconds) < 1.5 / 24
+        middle = (segment.bw_start_seconds + segment.bw_end_seconds) / 2
+        true_left = 59 / 240 * (0.7 + sum(by for at, by in moves if at < middle))
+        shown_left = -segment.matrix[0][2] / segment.matrix[0][0]
+        assert shown_left == pytest.approx(true_left, abs=0.01)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("borders", [(0, 312, 624, 960), (0, 240, 480, 720, 960)])
 def test_align_of_reels_in_reverse_order(
