@@ -113,8 +113,20 @@ STOPPED = "stopped; no unfinished file was left behind"
 DEMO_MOMENTS_SECONDS = (1.0, 3.0, 5.0)  # of the sample film, one of each shot
 
 
-def _not_loaded(error: Exception) -> str:
-    return f"a library cannot be loaded ({error}); `filmcolorizer doctor` tells what to do about it"
+def _sentence_for(error: ImportError | OSError) -> str:
+    """For a folder out of reach, a file that vanished, or a library that cannot be loaded."""
+    if isinstance(error, ImportError) or getattr(error, "winerror", None) in NOT_LOADED:
+        return (
+            f"a library cannot be loaded ({error}); install filmcolorizer and what it needs anew,"
+            " as in the README"
+        )
+    name = f"{error.filename}: " if error.filename else ""
+    reason = reason_of(error)
+    if lack_of_room(reason):
+        return f"{name}{reason}; make room where this is written"
+    is_too_long = error.errno == errno.ENAMETOOLONG
+    mend = "choose a shorter name" if is_too_long else "check the path and its permissions"
+    return f"{name}{reason}; {mend}"
 
 
 class Commands(TyperGroup):
@@ -130,22 +142,8 @@ class Commands(TyperGroup):
             raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
         except BrokenPipeError:  # whoever read what we print has gone; Typer ends quietly then
             raise
-        except ImportError as error:  # torch, most likely
-            console.fail(_not_loaded(error))
-            raise typer.Exit(1) from None
-        except OSError as error:  # a folder out of reach, a file that vanished
-            if getattr(error, "winerror", None) in NOT_LOADED:
-                console.fail(_not_loaded(error))
-                raise typer.Exit(1) from None
-            name = f"{error.filename}: " if error.filename else ""
-            reason = reason_of(error)
-            if lack_of_room(reason):
-                mend = "make room there"
-            elif error.errno == errno.ENAMETOOLONG:
-                mend = "choose a shorter name"
-            else:
-                mend = "check the path and its permissions"
-            console.fail(f"{name}{reason}; {mend}")
+        except (ImportError, OSError) as error:
+            console.fail(_sentence_for(error))
             raise typer.Exit(1) from None
         except Exception as error:  # torch and OpenCV have errors of their own for this
             is_typers = hasattr(error, "exit_code")  # which may quote anything

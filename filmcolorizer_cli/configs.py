@@ -39,7 +39,7 @@ class FilmConfig:
 
     def working_size(self, aspect_ratio: float) -> tuple[int, int]:
         """Height and width that a picture of this display aspect ratio is looked at in."""
-        return undistorted_size(self.size, aspect_ratio)
+        return size_to_look_at(self.size, aspect_ratio)
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ Config = FilmConfig | ClassicConfig
 CONFIGS: dict[str, type[Config]] = {kind.arch: kind for kind in (FilmConfig, ClassicConfig)}
 
 
-def undistorted_size(size: int, aspect_ratio: float) -> tuple[int, int]:
-    """Height and width of a picture of this display aspect ratio and short side.
+def size_to_look_at(short_side: int, aspect_ratio: float) -> tuple[int, int]:
+    """Height and width of a picture of this display aspect ratio, in square pixels.
 
     Beyond ``MOST_STRETCHED`` it is squeezed, since it would take minutes a frame.
     """
     if aspect_ratio >= 1:
-        return size, round(size * min(aspect_ratio, MOST_STRETCHED))
-    return round(size * min(1 / aspect_ratio, MOST_STRETCHED)), size
+        return short_side, round(short_side * min(aspect_ratio, MOST_STRETCHED))
+    return round(short_side * min(1 / aspect_ratio, MOST_STRETCHED)), short_side
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:

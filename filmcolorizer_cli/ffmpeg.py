@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 import weakref
@@ -28,6 +29,8 @@ from filmcolorizer_cli.stopping import held_signals
 BINARY_VARIABLE = "FILMCOLORIZER_FFMPEG"
 OLDEST_VERSION = 5, 1  # the first that knows -fps_mode
 OLDEST_LIBAVFORMAT = 59, 27  # that version's
+_CRASHES = {signal.SIGILL, signal.SIGABRT, signal.SIGFPE, signal.SIGSEGV}
+WINDOWS_CRASH = 0xC0000000  # exit codes from there on are of errors that ended a program
 # What ffmpeg says of a task that it was built without, or is too old for.
 _UNFIT = re.compile(
     "Unrecognized option|Option not found|No such filter|Unknown decoder|[Dd]ecoder .*not found"
@@ -114,8 +117,8 @@ def whole_picture() -> dict[str, str]:
 @cache
 def _crops(binary: str) -> bool:
     """Whether this ffmpeg, the one to run, heeds what containers say of cropping."""
-    version = _libavformat(_ask("-version"))
-    return version is not None and version >= (61, 7)
+    libavformat = _libavformat(_ask("-version"))
+    return libavformat is not None and libavformat >= (61, 7)
 
 
 def _libavformat(said: str) -> tuple[int, ...] | None:
@@ -295,9 +298,9 @@ class Process:
 
     def is_to_blame(self) -> bool:
         """Whether it crashed, or cannot do what it was asked to, whatever it was given."""
-        code = self._popen.poll()
-        crashed = code is not None and code < 0
-        return crashed or _UNFIT.search(self.last_words()) is not None
+        code = self._popen.poll() or 0
+        is_crash = -code in _CRASHES or code >= WINDOWS_CRASH
+        return is_crash or _UNFIT.search(self.last_words()) is not None
 
     def last_words(self) -> str:
         """The end of what ffmpeg said, as one line; complete once it has ended."""

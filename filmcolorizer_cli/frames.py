@@ -19,6 +19,7 @@ from filmcolorizer_cli.cadence import NTSC_FIELD_SECONDS, ONE_TO_ONE, Cadence
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.ffmpeg import (
     Process,
+    came_along,
     find_binary,
     local_file,
     open_input,
@@ -533,8 +534,8 @@ def _timed(film: Film, sampling: Sampling) -> Any:
     if sampling.cadence.is_soft_pulldown:
         stream = _evened(stream)
     # At half of a film's rate every second frame begins half-way between two times that are wanted.
-    # A bit later it belongs to the second one, however its own time is rounded; but where so many
-    # are stored in a second that this would be the next one's time.
+    # A bit later it belongs to the second one, however its own time is rounded. A bit is less than
+    # half a frame, also of hundreds a second.
     later = min(CONTAINER_ROUNDING_SECONDS, 0.4 / float(film.frame_rate))
     zero = start - origin - later
     return stream.filter("setpts", f"(PTS-{zero:.6f}/TB)/{sampling.rate!r}")
@@ -716,10 +717,14 @@ def _read_raw(
             if reason and sampling.cuts_file:
                 raise cannot_note(film, sampling.cuts_file, reason)
             if process.is_to_blame():
+                other = (
+                    f"name another with --ffmpeg, or {mend}"
+                    if came_along()
+                    else "use the one that was installed along, without --ffmpeg"
+                )
                 raise VideoError(
-                    f"{find_binary()} could not read {film.path} (ffmpeg: {process.last_words()});"
-                    " it crashed or was built without what this takes, so name another with"
-                    " --ffmpeg, or leave it out to use the one that was installed along"
+                    f"{find_binary()} crashed at {film.path} or was built without what it takes"
+                    f" (ffmpeg: {process.last_words()}); {other}"
                 )
             read = count * sampling.every / float(sampling.frame_rate) * sampling.rate
             begin = sampling.start_seconds

@@ -17,7 +17,7 @@ LIT = 0.08  # luma from which on a pixel is lit
 LEAST_SHOWN, MOST_SHOWN = 0.02, 0.6
 LEAST_FILLED = 0.75  # of the hull, that is lit
 MOST_STRAY = 0.01  # of what is outside of it, that is lit
-LEAST_CORE = 0.99  # of its middle, that is shown
+LEAST_CORE = 0.99  # of the mask where it is highest; with less the blurs of both edges meet
 EDGE = 1 / 96  # of the short side, that the edge of an iris is blurred by
 
 

@@ -16,7 +16,7 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 from filmcolorizer_cli.color import MATRICES, WORKING_MATRIX, on_luma, rgb_to_ycbcr
-from filmcolorizer_cli.configs import undistorted_size
+from filmcolorizer_cli.configs import size_to_look_at
 from filmcolorizer_cli.errors import PairsError, reason_of
 from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.splits import Part, Split
@@ -84,7 +84,7 @@ class Pairs:
         is_square = size == (SQUARE_SIZE, SQUARE_SIZE)
         if not is_square:
             return size
-        height, width = undistorted_size(SQUARE_SIZE, self.aspect_ratio)
+        height, width = size_to_look_at(SQUARE_SIZE, self.aspect_ratio)
         return width, height
 
     def part(self, part: Part, split: Split) -> list[Pair]:
@@ -146,7 +146,7 @@ def still_size(size: int, aspect_ratio: float) -> tuple[int, int]:
     """Width and height of stills: 64 gives squares, as in 2020; otherwise it is the short side."""
     if size == SQUARE_SIZE:
         return size, size
-    height, width = undistorted_size(size, aspect_ratio)
+    height, width = size_to_look_at(size, aspect_ratio)
     return width, height
 
 

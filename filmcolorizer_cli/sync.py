@@ -37,11 +37,12 @@ SHORTEST_FILM_SECONDS = 2.0  # that can be lined up
 LEAST_CONFIDENCE = 0.5  # below which a stretch is left out rather than guessed
 SHORTEST_SURE_SECONDS = 2.0  # of all stretches together; less may be chance
 SHORTEST_REEL_SECONDS = 4.0  # that is lined up on its own
+LONGEST_PANNED_SECONDS = 300.0  # that are searched in parts where nothing was found in the whole
 AS_LONG_SECONDS = 0.1  # by which what is left out in both films may differ that both show
 SURE_CONFIDENCE = 0.95  # of a stretch that is not looked at once more
 SURER = 0.05  # of confidence, by which its parts must be surer
-MOST_OF_DOUBTFUL = 0.7  # of it, that they must still hold: what they leave out are moves
-SAME_TIME_FRAMES = 2.5  # by which they may be earlier or later
+MOST_OF_DOUBTFUL = 0.7  # of it, that they must hold, and their parts of them: the rest are moves
+SAME_TIME_SECONDS = 0.11  # by which parts of a stretch may be earlier or later than it
 MOST_OF_BEFORE = 0.9  # of what was found, that must be found again at a better placement
 MOST_SEARCHES = 16  # for scenes that were moved
 SHORTEST_MOVED_SECONDS = 10.0  # that is looked for elsewhere than in the order of the film
@@ -247,29 +248,37 @@ def _line_up(bw: Signatures, color: Signatures, expected_rate: float = 1.0) -> l
     if not sure:
         return []
     found: list[Stretch] = []
-    for stretch, (bw_gap, color_gap) in zip((*sure, None), _gaps(bw, color, sure), strict=True):
+    besides = (sure[0], *sure)
+    gaps = _gaps(bw, color, sure)
+    for beside, stretch, (bw_gap, color_gap) in zip(besides, (*sure, None), gaps, strict=True):
         parts = bw.part(*bw_gap), color.part(*color_gap)
         if all(part.duration_seconds >= SHORTEST_REEL_SECONDS for part in parts):
-            found += alignment.shift(_line_up_between(*parts, sure[0]), bw_gap[0])
+            found += alignment.shift(_line_up_between(*parts, beside), bw_gap[0])
         if stretch is not None:
             found.append(stretch)
     return found
 
 
 def _line_up_between(bw: Signatures, color: Signatures, beside: Stretch) -> list[Stretch]:
-    """The same of what is left on both sides, beside a stretch that is sure.
+    """The same of what is left on both sides, before or after a stretch that is sure.
 
     A picture that was panned and scanned lies otherwise every few seconds, and no placement fits
-    most of a minute of it. Where both films are as long there, the times are known: what is not
-    quite sure of others is chance, and parts of it are lined up at these.
+    most of a minute of it. Where both films are as long there, the times are known: what is short
+    and not quite sure of others is chance, and parts are lined up at these.
     """
     found = _line_up(bw, color, beside.rate)
-    if abs(beside.rate * bw.duration_seconds - color.duration_seconds) > AS_LONG_SECONDS:
+    seconds = color.duration_seconds
+    if abs(beside.rate * bw.duration_seconds - seconds) > AS_LONG_SECONDS:
         return found
-    offset = float(color.seconds[0] - beside.rate * bw.seconds[0])
-    whole = replace(beside, begin=0, end=len(bw), offset_seconds=offset)
-    found = [s for s in found if s.confidence >= SURE_CONFIDENCE or _agree(bw, whole, s)]
-    return found or _parts_of(bw, color, whole)
+    whole = replace(beside, begin=0, end=len(bw))  # of which only the times count
+    found = [part for part in found if _is_no_chance(bw, part) or _agree(bw, whole, part)]
+    return found or (_parts_of(bw, color, whole) if seconds < LONGEST_PANNED_SECONDS else [])
+
+
+def _is_no_chance(bw: Signatures, stretch: Stretch) -> bool:
+    """Whether a stretch is sure or long."""
+    seconds = (stretch.end - stretch.begin) * bw.frame_seconds
+    return stretch.confidence >= SURE_CONFIDENCE or seconds >= SHORTEST_REEL_SECONDS
 
 
 def _in_parts(bw: Signatures, color: Signatures, stretch: Stretch) -> list[Stretch]:
@@ -309,7 +318,7 @@ def _agree(bw: Signatures, stretch: Stretch, part: Stretch) -> bool:
     """Whether a part of a stretch has the same times."""
     ends = bw.seconds[[part.begin, part.end - 1]]
     late = part.color_seconds(ends) - stretch.color_seconds(ends)
-    return bool(np.abs(late).max() <= SAME_TIME_FRAMES * bw.frame_seconds)
+    return bool(np.abs(late).max() <= SAME_TIME_SECONDS)
 
 
 def _line_up_elsewhere(bw: Signatures, color: Signatures, found: list[Stretch]) -> list[Stretch]:

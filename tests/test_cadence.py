@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from filmcolorizer_cli.cadence import Cadence, Run, find_cadence
 from filmcolorizer_cli.planes import Plane
-from filmcolorizer_cli.video import FIELDS, TIMELINE_FRAME_RATE, FieldOrder
+from filmcolorizer_cli.video import FIELDS, FieldOrder
 
 NO_FIELDS = np.empty((0, 24, 2, 32), np.uint8)
 HELD = ["undetermined"] * 10  # what idet says where noise hides which field comes first
@@ -187,6 +187,11 @@ def test_cycle_leaves_about_as_many_frames_as_are_wanted(
     cadence: Cadence, frame_rate: Fraction, wanted: Fraction, cycle: int
 ) -> None:
     assert cadence.cycle(frame_rate, Fraction(wanted)) == cycle
-    if wanted == TIMELINE_FRAME_RATE:
-        rate = frame_rate * (cycle - 1) / cycle if cycle else frame_rate
-        assert cadence.picture_rate(frame_rate) == rate
+
+
+@pytest.mark.parametrize(
+    ("frame_rate", "pictures"), [(30, 24), (25, 24), (29, Fraction(145, 6)), (24, 24)]
+)
+def test_picture_rate_is_what_repeats_leave(frame_rate: int, pictures: Fraction) -> None:
+    assert Cadence(repeats=True).picture_rate(Fraction(frame_rate)) == pictures
+    assert Cadence().picture_rate(Fraction(frame_rate)) == frame_rate

@@ -2680,8 +2680,8 @@ def test_a_library_that_cannot_be_loaded_is_named(
     result = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
     assert result.returncode == 1
     assert result.stderr == (
-        "filmcolorizer: a library cannot be loaded (no libcudart); `filmcolorizer doctor` tells"
-        " what to do about it\n"
+        "filmcolorizer: a library cannot be loaded (no libcudart); install filmcolorizer and what"
+        " it needs anew, as in the README\n"
     )
 
 
@@ -2691,7 +2691,9 @@ def test_what_is_printed_to_a_full_disk_tells_of_its_room(color_film: Path) -> N
     with Path("/dev/full").open("w") as full:
         result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert result.returncode == 1
-    assert result.stderr == "filmcolorizer: No space left on device; make room there\n"
+    assert (
+        result.stderr == "filmcolorizer: No space left on device; make room where this is written\n"
+    )
 
 
 def test_too_long_a_name_is_told_of_as_such(color_film: Path) -> None:

@@ -71,7 +71,10 @@ def test_an_ffmpeg_that_cannot_read_is_no_damage_of_the_film(
     )
     unfit.chmod(0o755)
     monkeypatch.setenv("FILMCOLORIZER_FFMPEG", str(unfit))
-    sentence = f"{unfit} could not read {plain_clip} (ffmpeg: {words}); it crashed or was built"
+    sentence = (
+        f"{unfit} crashed at {plain_clip} or was built without what it takes (ffmpeg: {words}); use"
+        " the one that was installed along, without --ffmpeg"
+    )
     with pytest.raises(VideoError, match=re.escape(sentence)):
         all_luma(film)
 

@@ -137,14 +137,14 @@ def test_parts_without_a_segment_leave_nothing(target: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("of_another_version", "reason"),
+    ("manifest_there", "reason"),
     [
         (None, "crf 18, not 20"),
         ('{"format": "filmcolorizer-parts/1", "frames": 50}', "another version of this program"),
     ],
 )
 def test_parts_of_another_rendering_give_way_only_where_they_may(
-    of_another_version: str | None, reason: str, target: Path, plain_clip: Path
+    manifest_there: str | None, reason: str, target: Path, plain_clip: Path
 ) -> None:
     parts = opened(target)
     [first, *_] = parts.missing()
@@ -153,9 +153,9 @@ def test_parts_of_another_rendering_give_way_only_where_they_may(
     parts.close()
     with pytest.raises(FilmColorizerError, match="go on with that"):
         Parts(target, {**BEGUN_WITH, "crf": 20}, ".mkv")  # of another codec
-    if of_another_version:
+    if manifest_there:
         manifest = parts_folder(target) / "manifest.json"
-        manifest.write_text(of_another_version)
+        manifest.write_text(manifest_there)
     begun_with: dict[str, object] = {**BEGUN_WITH, "crf": 20}
     for _ in range(2):  # the first leaves no lock
         with pytest.raises(FilmColorizerError, match=f"begun with {reason}; go on with that, or"):

@@ -58,7 +58,7 @@ def surveyed(
     )
 
 
-def cadence_of(path: Path) -> Cadence:
+def cadence_at_first_look(path: Path) -> Cadence:
     """What the first look at a film finds; the second one, at its pictures, is left out."""
     return survey(probe(path), cadence_to_be=lambda found: Cadence()).cadence
 
@@ -499,7 +499,7 @@ def test_survey_measures_the_field_order(
     filters: str, arguments: tuple[object, ...], order: FieldOrder, tmp_path: Path
 ) -> None:
     clip = clipped(tmp_path / "clip.mp4", filters, *arguments)
-    assert cadence_of(clip).field_order == order
+    assert cadence_at_first_look(clip).field_order == order
 
 
 TELECINE = "scale=720:480,telecine=first_field={first}:pattern={pattern}"
@@ -545,12 +545,12 @@ def test_survey_finds_the_cadence_of_live_action(
 ) -> None:
     film = shared_data / "davis" / f"{name}.mp4"
     clip = graded_film(tmp_path / "clip.mp4", filters, source=film)
-    assert cadence_of(clip) == cadence
+    assert cadence_at_first_look(clip) == cadence
 
 
 def test_survey_finds_one_repeat_a_second(bunny: Path, tmp_path: Path) -> None:
     clip = graded_film(tmp_path / "clip.mp4", "fps=25", source=bunny)
-    assert cadence_of(clip) == Cadence(repeats=True)
+    assert cadence_at_first_look(clip) == Cadence(repeats=True)
 
 
 @pytest.mark.parametrize(
@@ -570,12 +570,12 @@ def test_survey_matches_fields_of_pixels_that_can_be_woven(
     )
     film = shared_data / "davis" / "parkour.mp4"
     run_ffmpeg("-i", film, "-an", "-vf", woven, "-c:v", "ffv1", clip)
-    assert cadence_of(clip) == cadence
+    assert cadence_at_first_look(clip) == cadence
 
 
 def test_survey_of_a_still_title_is_progressive(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "still.mp4", picture="smptebars=size=720x576:rate=25:duration=3")
-    assert cadence_of(clip).field_order == "progressive"
+    assert cadence_at_first_look(clip).field_order == "progressive"
 
 
 def test_survey_finds_cuts_between_the_fields_of_a_frame(shared_data: Path, tmp_path: Path) -> None:

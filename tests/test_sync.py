@@ -315,6 +315,7 @@ def test_align_of_a_cropped_copy_of_a_shot_that_moves_sideways(
     assert error < PICTURE_ERROR
 
 
+@pytest.mark.slow
 def test_align_follows_a_picture_that_is_panned_and_scanned(
     shared_data: Path, tmp_path: Path
 ) -> None:
