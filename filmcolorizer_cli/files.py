@@ -17,7 +17,7 @@ from filmcolorizer_cli.errors import FilmColorizerError, reason_of
 from filmcolorizer_cli.stopping import held_signals
 
 SAMPLE_FILM = Path(__file__).parent / "sample.mp4"  # made by docs/make_sample.py
-_PROCESS = re.compile("[0-9]{1,9}")  # its number; psutil fails at longer ones, which are none
+_PROCESS = re.compile("[0-9]{1,9}")  # a number; psutil fails at longer ones, which none has
 CHECKSUMS_FILE = "SHA256SUMS"  # of the shipped weights, beside them, as sha256sum writes it
 
 

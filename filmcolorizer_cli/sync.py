@@ -509,7 +509,9 @@ def _end_of(stretch: Stretch, bw: Signatures, color: Signatures) -> float:
 
 
 def constant_offset(bw: Film, color: Film, offset: int) -> SyncMap:
-    """The map of two films that run alike, ``offset`` frames of ``bw`` apart, as one is told.
+    """The map of two films that run alike, ``offset`` frames of ``bw`` apart.
+
+    Its confidence is 1, since somebody states the offset.
 
     Raises:
         OptionError: the offset puts the two apart entirely.
