@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 import torch
 
+from filmcolorizer_cli.areas import WHOLE, Affine, Area
 from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
 from filmcolorizer_cli.color import WORKING_MATRIX, half_size
 from filmcolorizer_cli.encoding import Encoding, PictureWriter, even
 from filmcolorizer_cli.frames import Sampling, read_luma, read_ycbcr
 from filmcolorizer_cli.planes import NEUTRAL, Plane
-from filmcolorizer_cli.registration import Affine
 from filmcolorizer_cli.survey import cadence_of
-from filmcolorizer_cli.sync import WHOLE, Area, Segment, SyncMap, nothing_shared
+from filmcolorizer_cli.sync import Segment, SyncMap, nothing_shared
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film
 
 OVERSAMPLING = 2  # pixels that are read a side for one that comes out, where pictures are moved
@@ -37,8 +37,7 @@ class AlignedPicture:
         bw_seconds, color_seconds: the moment, from the first frame of each film.
         luma: (H, W) of the black-and-white film, uint8, limited range.
         ycbcr: (H, W, 3) of the coloured film, uint8, limited range; means nothing beyond ``shown``.
-        shown: left, top, right and bottom of the part of the picture, in [0, 1], that the coloured
-            film shows.
+        shown: the part of the picture that the coloured film shows.
     """
 
     bw_seconds: float
@@ -92,16 +91,7 @@ def shared_aspect_ratio(sync_map: SyncMap, bw: Film) -> float:
 
 def area_aspect_ratio(film: Film, area: Area) -> float:
     """Width over height, as displayed, of a part of a film's picture."""
-    left, top, right, bottom = area
-    return film.aspect_ratio * (right - left) / (bottom - top)
-
-
-def fit_area(area: Area, shape: float) -> Area:
-    """The middle of an area that is ``shape`` times as wide as high, in [0, 1] coordinates."""
-    left, top, right, bottom = area
-    width, height = right - left, bottom - top
-    across, down = max(width - height * shape, 0) / 2, max(height - width / shape, 0) / 2
-    return left + across, top + down, right - across, bottom - down
+    return film.aspect_ratio * area.width / area.height
 
 
 def read_aligned(
@@ -138,10 +128,10 @@ def read_aligned(
     if not chosen:
         return
     first, last = chosen[0][0], chosen[-1][0]
-    left, top, right, bottom = sync_map.longest.area
-    shape = (right - left) / (bottom - top)
-    areas = [picture or fit_area(segment.area, shape) for segment in sync_map.segments]
-    affines = [area_affine(area) for area in areas]
+    longest = sync_map.longest.area
+    shape = longest.width / longest.height
+    areas = [picture or segment.area.trimmed(shape) for segment in sync_map.segments]
+    affines = [area.affine() for area in areas]
     bw_sampling = Sampling(
         *reading_size(bw, size, affines),
         start_seconds=first * moments.step_seconds + _half_frames_apart(bw, bw_cadence, 1.0),
@@ -182,7 +172,7 @@ def read_aligned(
                         segment.color_seconds(seconds),
                         cut_out(luma, onto_bw, size),
                         cut_out(ycbcr, onto_color, size),
-                        _within(area, segment.area),
+                        segment.area.within(area),
                     )
         for _ in lumas:  # to its end, so that ffmpeg has written all cuts
             pass
@@ -220,8 +210,8 @@ def render(
         SyncError: there is no moment that both show.
         VideoError: a film cannot be read.
     """
-    left, top, right, bottom = sync_map.longest.area
-    size = even((right - left) * bw.width), even((bottom - top) * bw.height)
+    area = sync_map.longest.area
+    size = even(area.width * bw.width), even(area.height * bw.height)
     shape = replace(bw, width=size[0], height=size[1])
     grey = np.full((2, size[1] // 2, size[0] // 2), NEUTRAL, np.uint8)
     read = read_aligned(
@@ -248,18 +238,6 @@ def render(
             yield number
         if not number:
             raise nothing_shared(bw, color)
-
-
-def _within(outer: Area, area: Area) -> Area:
-    """Where an area lies in another one, in [0, 1] of that; what is beyond is left out."""
-    left, top, right, bottom = outer
-    width, height = right - left, bottom - top
-    across = ((edge - left) / width for edge in (area[0], area[2]))
-    down = ((edge - top) / height for edge in (area[1], area[3]))
-    (begin, end), (first, last) = (
-        (min(max(edge, 0.0), 1.0) for edge in edges) for edges in (across, down)
-    )
-    return begin, first, end, last
 
 
 def cut_out(picture: Plane, affine: Affine, size: tuple[int, int]) -> Plane:
@@ -313,12 +291,6 @@ def _fields_apart(film: Film, cadence: Cadence) -> float:
     if cadence.field_order == "progressive" or cadence.is_film_in_fields:
         return 0.0
     return float(1 / film.frame_rate / 4)
-
-
-def area_affine(area: Area) -> Affine:
-    """What takes points of an area, in [0, 1] of its own, to the whole picture."""
-    left, top, right, bottom = area
-    return np.array(((right - left, 0, left), (0, bottom - top, top)))
 
 
 def _compose(after: Affine, before: Affine) -> Affine:

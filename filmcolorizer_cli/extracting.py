@@ -18,13 +18,13 @@ import torch
 from filmcolorizer_cli.aligned import (
     AlignedPicture,
     Moments,
-    area_affine,
     area_aspect_ratio,
     cadence_of_color,
     cut_out,
     read_aligned,
     reading_size,
 )
+from filmcolorizer_cli.areas import WHOLE, Area
 from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
 from filmcolorizer_cli.errors import OptionError, VideoError
@@ -36,7 +36,7 @@ from filmcolorizer_cli.planes import NEUTRAL, Plane
 from filmcolorizer_cli.progress import Note, no_note
 from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.survey import glance
-from filmcolorizer_cli.sync import WHOLE, Area, SyncMap
+from filmcolorizer_cli.sync import SyncMap
 from filmcolorizer_cli.video import Film, film_identity
 
 DEFAULT_SIZE = 192  # pixels, the short side that the shipped network looks at
@@ -178,7 +178,7 @@ def _read_stills(
         with closing(read) as stills:
             yield from (still for still in stills if still.luma[_shown_pixels(still)].size)
         return
-    onto_frame = area_affine(picture)
+    onto_frame = picture.affine()
     numbers = moments.numbers(sync_map.longest)
     sampling = Sampling(
         *reading_size(color, size, [onto_frame]),
@@ -211,7 +211,7 @@ def _look_at(master: Film, sync_map: SyncMap, options: ExtractOptions) -> tuple[
     left, top = area.left / master.width, area.top / master.height
     right = (area.left + area.width) / master.width
     bottom = (area.top + area.height) / master.height
-    return (left, top, right, bottom), cadence.in_fields
+    return Area(left, top, right, bottom), cadence.in_fields
 
 
 def _has_color(still: AlignedPicture) -> bool:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from filmcolorizer_cli import metrics
+from filmcolorizer_cli.areas import PixelArea
 from filmcolorizer_cli.color import chroma_from_codes, luma_from_codes, resize, ycbcr_to_rgb
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
@@ -25,7 +26,7 @@ from filmcolorizer_cli.painting import Painter
 from filmcolorizer_cli.planes import Coding, DeepPlane, Plane
 from filmcolorizer_cli.progress import Track, no_track
 from filmcolorizer_cli.propagation import Propagator
-from filmcolorizer_cli.survey import PixelArea, Survey, survey
+from filmcolorizer_cli.survey import Survey, survey
 from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import Film
 

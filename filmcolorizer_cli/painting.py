@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import torch
 
+from filmcolorizer_cli.areas import PixelArea
 from filmcolorizer_cli.color import (
     WORKING_MATRIX,
     change_matrix,
@@ -29,7 +30,6 @@ from filmcolorizer_cli.planes import PLAIN, Coding, DeepPlane, Floats, Plane
 from filmcolorizer_cli.processors import count_processors
 from filmcolorizer_cli.progress import Note, no_note
 from filmcolorizer_cli.propagation import MAX_GAP, Propagator
-from filmcolorizer_cli.survey import PixelArea
 from filmcolorizer_cli.upsampling import Upsampler
 
 BATCH_SIZE = 8  # frames that the network looks at together

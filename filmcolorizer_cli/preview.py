@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from filmcolorizer_cli import survey as surveying
+from filmcolorizer_cli.areas import PixelArea
 from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
 from filmcolorizer_cli.colorizing import ColorizeOptions, in_color_already, no_picture
 from filmcolorizer_cli.errors import VideoError
@@ -22,7 +23,8 @@ from filmcolorizer_cli.painting import Painter
 from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.planes import NEUTRAL, Coding, DeepPlane, Plane
 from filmcolorizer_cli.progress import Note, no_note
-from filmcolorizer_cli.survey import PixelArea, glance
+from filmcolorizer_cli.survey import glance
+from filmcolorizer_cli.tinge import has_color
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film
 
 GREY = "grey"
@@ -202,7 +204,7 @@ def _is_colored(shot: Shot) -> bool:
     frames = [
         np.dstack([_resized(plane, size) for plane in (luma, *chroma)]) for luma, chroma in shot
     ]
-    return surveying.has_color(frames)
+    return has_color(frames)
 
 
 def _displayed(film: Film, luma: DeepPlane, chroma: DeepPlane) -> Plane:

@@ -16,6 +16,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from filmcolorizer_cli.areas import Affine, Area
 from filmcolorizer_cli.planes import Floats
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Frames, Signatures
 
@@ -44,23 +45,6 @@ WORSE = 1.3  # times as unlike are its pictures at a placement for it and the pa
 LEAST_MOVE = 0.006  # parts of the picture, by which a corner lies elsewhere in another part
 PIXELS = WIDTH * HEIGHT
 
-Affine = NDArray[np.float64]  # (2, 3)
-
-
-@dataclass(frozen=True)
-class Rectangle:
-    """A part of a picture, in [0, 1] coordinates."""
-
-    left: float = 0.0
-    top: float = 0.0
-    right: float = 1.0
-    bottom: float = 1.0
-
-    @property
-    def is_visible(self) -> bool:
-        """Whether there is more of it than an edge."""
-        return min(self.right - self.left, self.bottom - self.top) > LEAST_SIDE
-
 
 @dataclass(frozen=True)
 class Placement:
@@ -73,8 +57,8 @@ class Placement:
     """
 
     affine: Affine
-    bw_content: Rectangle
-    color_content: Rectangle
+    bw_content: Area
+    color_content: Area
 
     def moved(self, affine: Affine) -> Placement:
         return Placement(affine, self.bw_content, self.color_content)
@@ -87,14 +71,20 @@ class Placement:
         """Where the black-and-white picture lies on the coloured one."""
         return Placement(self.matrix(), self.color_content, self.bw_content)
 
-    def area(self) -> Rectangle:
+    @property
+    def is_visible(self) -> bool:
+        """Whether both show more than an edge of the other."""
+        area = self.area()
+        return min(area.width, area.height) > LEAST_SIDE
+
+    def area(self) -> Area:
         """The largest upright part of the black-and-white picture that both show, without bars."""
         color = self.color_content
         corners = np.array(
             [(x, y, 1) for x in (color.left, color.right) for y in (color.top, color.bottom)]
         )
         (top_left, bottom_left, top_right, bottom_right) = corners @ self.affine.T
-        return Rectangle(
+        return Area(
             max(float(top_left[0]), float(bottom_left[0]), self.bw_content.left),
             max(float(top_left[1]), float(top_right[1]), self.bw_content.top),
             min(float(top_right[0]), float(bottom_right[0]), self.bw_content.right),
@@ -108,13 +98,13 @@ def invert(affine: Affine) -> Affine:
     return np.asarray(np.linalg.inv(square)[:2])
 
 
-def find_content(frames: Frames) -> Rectangle:
+def find_content(frames: Frames) -> Area:
     """The picture without the black bars that frame it in most frames (N, 768)."""
     some = frames[:: max(len(frames) // 500, 1)]
     pictures = np.percentile(some, BAR_PERCENTILE, axis=0).reshape(HEIGHT, WIDTH)
     left, right = _lit_range(pictures.max(axis=0))
     top, bottom = _lit_range(pictures.max(axis=1))
-    return Rectangle(left, top, right, bottom)
+    return Area(left, top, right, bottom)
 
 
 def _lit_range(brightest: NDArray[np.float64]) -> tuple[float, float]:
@@ -249,7 +239,7 @@ def find_placement(bw: Signatures, color: Signatures) -> Placement | None:
     keys = _key_frames(bw)
     searched = color.frames[:: len(color) // SEARCHED_FRAMES + 1]
     identity = np.eye(2, 3)
-    whole = Comparison(Placement(identity, Rectangle(), contents[1]), COARSE)
+    whole = Comparison(Placement(identity, Area(), contents[1]), COARSE)
     pictures = whole.color(searched)
     squares = (pictures**2).T
     scored = []
@@ -284,7 +274,7 @@ def _key_frames(bw: Signatures) -> Frames:
     return frames[keys]
 
 
-def _grid(bw_content: Rectangle, color_content: Rectangle) -> list[Affine]:
+def _grid(bw_content: Area, color_content: Area) -> list[Affine]:
     """Affine maps from the coloured content to parts, or surroundings, of the other."""
     sides = []
     for zoom in ZOOMS:
@@ -510,7 +500,7 @@ def _pixel_centres(grid: Grid) -> NDArray[np.float64]:
     )
 
 
-def _mask(content: Rectangle, grid: Grid) -> Floats:
+def _mask(content: Area, grid: Grid) -> Floats:
     """(P,): 1 for the pixels that lie wholly in a rectangle, else 0."""
     x, y, _ = _pixel_centres(grid)
     across, down = 0.49 / grid.width, 0.49 / grid.height

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from filmcolorizer_cli import alignment
 from filmcolorizer_cli.alignment import Stretch
+from filmcolorizer_cli.areas import WHOLE, Area
 from filmcolorizer_cli.errors import OptionError, SyncError, VideoError, reason_of
 from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.progress import Track, no_track
 from filmcolorizer_cli.registration import (
     Comparison,
     Placement,
-    Rectangle,
     find_content,
     find_placement,
     is_moved,
@@ -62,11 +62,9 @@ NOT_MOVED = 0.0015  # parts of the picture; less is within what is measured, and
 DIGITS = 6  # of times and places in a map
 _FORMAT = "filmcolorizer-sync/2"
 _IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
-WHOLE = (0.0, 0.0, 1.0, 1.0)
 _CORNERS = np.array(((0, 1, 0, 1), (0, 0, 1, 1), (1, 1, 1, 1)))
 
 Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
-Area = tuple[float, float, float, float]
 Gap = tuple[int, int]  # frames that were left out, from the first up to the second
 
 
@@ -82,8 +80,7 @@ class Segment:
         confidence: how sure the match is, from 0 to 1.
         matrix: takes a point (x, y, 1) of the black-and-white picture to the coloured one, both in
             [0, 1] coordinates, from the top left.
-        area: left, top, right and bottom of the part of the black-and-white picture that both
-            show, without bars, in the same coordinates.
+        area: the part of the black-and-white picture that both show, without bars.
     """
 
     bw_start_seconds: float
@@ -380,7 +377,7 @@ def _align_surely(
     return [
         stretch
         for stretch in stretches
-        if stretch.confidence >= LEAST_CONFIDENCE and stretch.placement.area().is_visible
+        if stretch.confidence >= LEAST_CONFIDENCE and stretch.placement.is_visible
     ]
 
 
@@ -483,11 +480,8 @@ def _picture_of(placement: Placement) -> tuple[Matrix, Area]:
     if np.abs((placement.matrix() - _IDENTITY) @ _CORNERS).max() < NOT_MOVED:
         placement = placement.moved(np.array(_IDENTITY))
     (a, b, x), (c, d, y) = placement.matrix().round(DIGITS).tolist()
-    area = placement.area()
-    left, top, right, bottom = (
-        round(side, DIGITS) for side in (area.left, area.top, area.right, area.bottom)
-    )
-    return ((a, b, x), (c, d, y)), (left, top, right, bottom)
+    area = Area(*(round(edge, DIGITS) for edge in placement.area()))
+    return ((a, b, x), (c, d, y)), area
 
 
 def _end_of(stretch: Stretch, bw: Signatures, color: Signatures) -> float:
@@ -560,10 +554,9 @@ def laid_upon(bw: Film, color: Film, sync_map: SyncMap) -> SyncMap | None:
     return replace(sync_map, segments=(replace(segment, matrix=matrix, area=area),))
 
 
-def _are_alike(one: Rectangle, other: Rectangle) -> bool:
+def _are_alike(one: Area, other: Area) -> bool:
     """Whether two pictures without their bars are the same part of their frames."""
-    sides = zip(astuple(one), astuple(other), strict=True)
-    return all(abs(side - same) < SAME_SIDE for side, same in sides)
+    return all(abs(side - same) < SAME_SIDE for side, same in zip(one, other, strict=True))
 
 
 def write_map(sync_map: SyncMap, path: Path) -> None:
@@ -655,7 +648,7 @@ def _check_map(sync_map: SyncMap) -> None:
             raise ValueError("a segment's matrix turns the picture by more than a little")
         left, top, right, bottom = segment.area
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-            raise ValueError(f"a segment's area {segment.area} is no part of a picture")
+            raise ValueError(f"a segment's area {tuple(segment.area)} is no part of a picture")
         end = segment.bw_end_seconds
 
 
@@ -664,11 +657,11 @@ def _segment(values: Any) -> Segment:
     matrix = fields.pop("matrix", _IDENTITY)
     area = fields.pop("area", WHOLE)
     (a, b, x), (c, d, y) = (map(_number, row) for row in matrix)
-    left, top, right, bottom = map(_number, area)
+    left, top, right, bottom = map(_number, area)  # four of them
     return Segment(
         **{name: _number(value) for name, value in fields.items()},
         matrix=((a, b, x), (c, d, y)),
-        area=(left, top, right, bottom),
+        area=Area(left, top, right, bottom),
     )
 
 

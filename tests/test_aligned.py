@@ -16,11 +16,11 @@ from filmcolorizer_cli.aligned import (
     Moments,
     area_aspect_ratio,
     cut_out,
-    fit_area,
     read_aligned,
     render,
     shared_aspect_ratio,
 )
+from filmcolorizer_cli.areas import Area
 from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.frames import Sampling, read_cuts, read_luma
 from filmcolorizer_cli.sync import Segment, SyncMap
@@ -37,7 +37,6 @@ from tests.conftest import (
 )
 
 FRAMES = 144  # of the numbered film, at 24 fps
-WHOLE = (0.0, 0.0, 1.0, 1.0)
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 
 
@@ -118,29 +117,13 @@ def test_count_adds_all_segments_up() -> None:
 
 def test_shared_aspect_ratio_is_of_the_longest_segment(numbered: Film) -> None:
     sync_map = map_of(
-        segment(0, 48, 0, area=(0.0, 0.0, 0.5, 0.5)),
-        segment(48, 144, 48, area=(0.1, 0.25, 0.9, 0.75)),
+        segment(0, 48, 0, area=Area(0.0, 0.0, 0.5, 0.5)),
+        segment(48, 144, 48, area=Area(0.1, 0.25, 0.9, 0.75)),
     )
     assert (numbered.width, numbered.height) == NUMBERED_SIZE == (128, 32)
     assert shared_aspect_ratio(sync_map, numbered) == pytest.approx(128 * 0.8 / (32 * 0.5))
     wide = replace(numbered, sample_aspect_ratio=Fraction(4, 3))
     assert shared_aspect_ratio(sync_map, wide) == pytest.approx(128 * 4 / 3 * 0.8 / (32 * 0.5))
-
-
-@pytest.mark.parametrize(
-    ("area", "shape", "expected"),
-    [
-        (WHOLE, 1.0, WHOLE),
-        ((0.2, 0.1, 0.6, 0.5), 1.0, (0.2, 0.1, 0.6, 0.5)),
-        ((0.0, 0.0, 1.0, 0.5), 1.0, (0.25, 0.0, 0.75, 0.5)),
-        ((0.0, 0.25, 0.5, 0.75), 2.0, (0.0, 0.375, 0.5, 0.625)),
-        ((0.1, 0.2, 0.9, 1.0), 0.5, (0.3, 0.2, 0.7, 1.0)),
-    ],
-)
-def test_fit_area_trims_to_a_shape(
-    area: tuple[float, ...], shape: float, expected: tuple[float, ...]
-) -> None:
-    assert fit_area(area, shape) == pytest.approx(expected)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -258,8 +241,8 @@ def test_read_aligned_shows_the_whole_picture_and_what_the_coloured_film_does(
     """The coloured film lacks the left quarter; the black-and-white one has bars in its frame."""
     color = version(numbered, tmp_path / "color.mp4", "crop=96:32:32:0")
     matrix = ((128 / 96, 0.0, -32 / 96), (0.0, 1.0, 0.0))
-    inside = (0.05, 0.0, 0.95, 1.0)
-    sync_map = map_of(segment(0, 144, 0, matrix=matrix, area=(0.25, 0.0, 1.0, 1.0)))
+    inside = Area(0.05, 0.0, 0.95, 1.0)
+    sync_map = map_of(segment(0, 144, 0, matrix=matrix, area=Area(0.25, 0.0, 1.0, 1.0)))
     size = round(128 * 0.9), 32
     assert area_aspect_ratio(numbered, inside) == pytest.approx(128 * 0.9 / 32)
     pictures = list(read_aligned(numbered, color, sync_map, Moments(37), size, picture=inside))
@@ -327,7 +310,7 @@ def test_read_aligned_shows_the_same_part_of_the_picture(numbered: Film, tmp_pat
         (160 / 128 * 256 / 320, 0.0, -8 / 128 * 256 / 320 + 48 / 320),
         (0.0, 64 / 32 * 64 / 96, -16 / 32 * 64 / 96 + 24 / 96),
     )
-    area = (8 / 160, 16 / 64, 136 / 160, 48 / 64)
+    area = Area(8 / 160, 16 / 64, 136 / 160, 48 / 64)
     sync_map = map_of(segment(0, 144, 0, matrix=matrix, area=area))
     pictures = list(read_aligned(bw, color, sync_map, Moments(9), NUMBERED_SIZE))
     assert shown(pictures) == [(number, number) for number in range(0, 144, 9)]
@@ -340,7 +323,7 @@ def test_read_aligned_shows_the_same_part_of_the_picture(numbered: Film, tmp_pat
 
 def test_read_aligned_trims_other_shapes_to_the_longest_ones(numbered: Film) -> None:
     """The second segment shares the upper half only: of that, the middle half is as wide."""
-    sync_map = map_of(segment(0, 96, 0), segment(96, 144, 96, area=(0.0, 0.0, 1.0, 0.5)))
+    sync_map = map_of(segment(0, 96, 0), segment(96, 144, 96, area=Area(0.0, 0.0, 1.0, 0.5)))
     pictures = list(read_aligned(numbered, numbered, sync_map, Moments(48), NUMBERED_SIZE))
     luma, _, _ = decode_planes(numbered.path, "yuv420p", NUMBERED_SIZE)
     middle = Image.fromarray(luma[96, :16, 32:96]).resize((128, 32), Image.Resampling.BICUBIC)
@@ -407,7 +390,7 @@ def test_render_writes_both_films_aligned(numbered: Film, tmp_path: Path) -> Non
 
 def test_render_keeps_colours_of_the_coloured_film_only(color_film: Path, tmp_path: Path) -> None:
     film = probe(color_film)
-    sync_map = map_of(segment(0, 24, 24, area=(0.0, 0.125, 1.0, 0.875)))
+    sync_map = map_of(segment(0, 24, 24, area=Area(0.0, 0.125, 1.0, 0.875)))
     targets = tmp_path / "bw.mp4", tmp_path / "color.mp4"
     assert len(list(render(film, film, sync_map, *targets))) == 24
     size = (96, 54)

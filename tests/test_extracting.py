@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from filmcolorizer_cli import extracting, files
+from filmcolorizer_cli.areas import Area
 from filmcolorizer_cli.configs import FilmConfig
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.extracting import ExtractOptions, count_stills, extract
@@ -331,7 +332,7 @@ def test_extract_knows_colours_where_both_films_show_the_picture(
 def test_extract_follows_the_area_of_each_segment(color_film: Path, tmp_path: Path) -> None:
     """Squares as well."""
     film = probe(color_film)
-    wide, narrow = (0.0, 0.25, 1.0, 0.75), (0.25, 0.0, 0.75, 1.0)
+    wide, narrow = Area(0.0, 0.25, 1.0, 0.75), Area(0.25, 0.0, 0.75, 1.0)
     segments = (
         Segment(0.0, 2.0, 0.0, 1.0, 1.0, area=wide),
         Segment(2.0, 6.0, 2.0, 1.0, 1.0, area=narrow),
@@ -349,7 +350,7 @@ def test_extract_leaves_out_what_the_coloured_film_does_not_show(
     """By a map that a person wrote: a strip narrower than a pixel, and then all of it."""
     film = probe(color_film)
     segments = (
-        Segment(0.0, 3.0, 0.0, 1.0, 1.0, area=(0.5, 0.0, 0.505, 1.0)),
+        Segment(0.0, 3.0, 0.0, 1.0, 1.0, area=Area(0.5, 0.0, 0.505, 1.0)),
         Segment(3.0, 6.0, 3.0, 1.0, 1.0),
     )
     folder = tmp_path / "pairs"

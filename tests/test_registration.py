@@ -9,13 +9,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from filmcolorizer_cli.areas import Area
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.registration import (
     COARSE,
     LEAST_MOVE,
     Comparison,
     Placement,
-    Rectangle,
     find_content,
     find_placement,
     invert,
@@ -78,7 +78,7 @@ def cropped(left: float, top: float, right: float, bottom: float) -> Array:
 
 
 def placed(affine: Array) -> Placement:
-    return Placement(affine, Rectangle(), Rectangle())
+    return Placement(affine, Area(), Area())
 
 
 def corner_error(affine: Array, truth: Array) -> float:
@@ -121,14 +121,14 @@ def test_find_content_leaves_bars_out(bars: tuple[int, int, int, int], tmp_path:
 @pytest.mark.parametrize("code", [16, 29])
 def test_find_content_of_a_dark_film_is_the_whole_picture(code: int) -> None:
     frames = np.full((10, WIDTH * HEIGHT), code, np.uint8)
-    assert find_content(frames) == Rectangle(0, 0, 1, 1)
+    assert find_content(frames) == Area(0, 0, 1, 1)
 
 
 def test_find_content_takes_a_small_lit_spot_for_no_picture() -> None:
     """A title of a few letters on black does not make the rest a bar."""
     frames = np.full((10, HEIGHT, WIDTH), 16, np.uint8)
     frames[:, 10:13, 12:18] = 200
-    assert find_content(frames.reshape(10, -1)) == Rectangle(0, 0, 1, 1)
+    assert find_content(frames.reshape(10, -1)) == Area(0, 0, 1, 1)
 
 
 def test_find_content_forgives_specks_in_bars(sample_signatures: Signatures) -> None:
@@ -160,26 +160,26 @@ def test_matrix_goes_from_black_and_white_to_colour() -> None:
 @pytest.mark.parametrize(
     ("affine", "bw_content", "color_content", "expected"),
     [
-        (IDENTITY, Rectangle(), Rectangle(), (0, 0, 1, 1)),
-        (cropped(0.1, 0.2, 0.6, 0.8), Rectangle(), Rectangle(), (0.1, 0.2, 0.6, 0.8)),
+        (IDENTITY, Area(), Area(), (0, 0, 1, 1)),
+        (cropped(0.1, 0.2, 0.6, 0.8), Area(), Area(), (0.1, 0.2, 0.6, 0.8)),
         # The coloured film shows more: the whole of the other.
-        (cropped(-0.2, -0.1, 1.3, 1.1), Rectangle(), Rectangle(), (0, 0, 1, 1)),
-        (cropped(-0.2, 0.1, 0.9, 1.1), Rectangle(), Rectangle(), (0, 0.1, 0.9, 1)),
-        (IDENTITY, Rectangle(0, 0.125, 1, 0.875), Rectangle(), (0, 0.125, 1, 0.875)),
-        (IDENTITY, Rectangle(), Rectangle(0.125, 0, 0.75, 1), (0.125, 0, 0.75, 1)),
+        (cropped(-0.2, -0.1, 1.3, 1.1), Area(), Area(), (0, 0, 1, 1)),
+        (cropped(-0.2, 0.1, 0.9, 1.1), Area(), Area(), (0, 0.1, 0.9, 1)),
+        (IDENTITY, Area(0, 0.125, 1, 0.875), Area(), (0, 0.125, 1, 0.875)),
+        (IDENTITY, Area(), Area(0.125, 0, 0.75, 1), (0.125, 0, 0.75, 1)),
         # Half as large, and the colour picture's outer quarters are bars.
         (
             cropped(0.2, 0.2, 0.7, 0.7),
-            Rectangle(0.0, 0.5, 1, 1),
-            Rectangle(0.25, 0, 0.75, 1),
+            Area(0.0, 0.5, 1, 1),
+            Area(0.25, 0, 0.75, 1),
             (0.325, 0.5, 0.575, 0.7),
         ),
     ],
 )
 def test_area_is_what_both_show_without_bars(
     affine: Array,
-    bw_content: Rectangle,
-    color_content: Rectangle,
+    bw_content: Area,
+    color_content: Area,
     expected: tuple[float, float, float, float],
 ) -> None:
     area = Placement(affine, bw_content, color_content).area()
@@ -281,8 +281,8 @@ def test_comparison_moves_black_and_white_frames_onto_coloured_ones(
 
 
 def test_comparison_leaves_bars_out(sample_signatures: Signatures) -> None:
-    rectangle = Rectangle(4 / WIDTH, 0, 1, 1)
-    comparison = Comparison(Placement(IDENTITY, rectangle, Rectangle(0, 0, 1, 20 / HEIGHT)))
+    content = Area(4 / WIDTH, 0, 1, 1)
+    comparison = Comparison(Placement(IDENTITY, content, Area(0, 0, 1, 20 / HEIGHT)))
     mask = comparison.mask.reshape(HEIGHT, WIDTH)
     expected = np.zeros((HEIGHT, WIDTH))
     expected[:20, 4:] = 1
@@ -336,7 +336,7 @@ def test_find_placement_without_knowing_when(truth: Array, every_luma: NDArray[n
     found = find_placement(bw, as_film(graded))
     assert found is not None
     assert corner_error(found.affine, truth) < ROUGH
-    assert found.bw_content == found.color_content == Rectangle()
+    assert found.bw_content == found.color_content == Area()
     # From there, knowing when, it is exact.
     exact = refine(bw.frames[30::3], graded[:90:3], found)
     assert corner_error(exact.affine, truth) < PRECISION

@@ -11,16 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from filmcolorizer_cli.areas import PixelArea
 from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.survey import (
-    PixelArea,
-    Survey,
-    find_area,
-    survey,
-)
+from filmcolorizer_cli.survey import Survey, survey
 from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import FieldOrder, probe
 from tests.conftest import (
@@ -455,19 +451,6 @@ def test_survey_reads_films_of_all_kinds(
     assert part.cuts == pytest.approx((0.75,), abs=0.1)
 
 
-def test_find_area_without_frames_is_the_whole_frame() -> None:
-    rows, columns = np.zeros((0, 360, 12), np.uint8), np.zeros((0, 12, 640), np.uint8)
-    assert find_area(rows, columns) == PixelArea(0, 0, 640, 360)
-
-
-def test_find_area_is_what_any_frame_shows() -> None:
-    """One frame has only its left half lit, the other its right half; neither has the bars."""
-    rows, columns = np.full((2, 100, 12), 16, np.uint8), np.full((2, 12, 200), 16, np.uint8)
-    rows[0, 10:90, :6] = rows[1, 10:90, 6:] = 100
-    columns[0, 1:11, :100] = columns[1, 1:11, 100:] = 100
-    assert find_area(rows, columns) == PixelArea(0, 10, 200, 80)
-
-
 # Fields
 
 
@@ -591,34 +574,3 @@ def test_survey_finds_cuts_between_the_fields_of_a_frame(shared_data: Path, tmp_
     assert [round(cut * rate) for cut in found.cuts] == [21]
     woven = survey(probe(clip), frame_rate=rate, cadence_to_be=lambda found: ONE_TO_ONE)
     assert [round(cut * rate) for cut in woven.cuts] != [21]
-
-
-@pytest.mark.parametrize(
-    ("before", "size", "after"),
-    [
-        (LETTERBOX, (320, 180), PixelArea(0, 22, 320, 136)),
-        (LETTERBOX, (64, 36), PixelArea(0, 4, 64, 28)),  # 4.4 to 31.6, and even
-        (
-            PixelArea(80, 0, 560, 360),
-            (161, 91),
-            PixelArea(20, 0, 141, 91),
-        ),  # odd where the frame is
-        (LETTERBOX, (640, 360), LETTERBOX),
-    ],
-)
-def test_area_is_the_same_part_of_a_resized_frame(
-    before: PixelArea, size: tuple[int, int], after: PixelArea
-) -> None:
-    assert before.scaled((640, 360), size) == after
-
-
-@pytest.mark.parametrize(
-    "area", [PixelArea(2, 4, 8, 6), PixelArea(2, 4, 9, 7), PixelArea(0, 0, 11, 11)]
-)
-def test_area_cuts_chroma_where_it_cuts_luma(area: PixelArea) -> None:
-    rows, columns = np.mgrid[:11, :11].astype(np.uint8)
-    chroma = np.stack((rows[::2, ::2], columns[::2, ::2]))  # where each has its luma
-    expected = area.of(rows)[::2, ::2], area.of(columns)[::2, ::2]
-    np.testing.assert_array_equal(area.of_chroma(chroma), expected)
-    framed = area.framed(area.of_chroma(chroma), rows.shape, 99)
-    np.testing.assert_array_equal(area.of_chroma(framed), expected)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from filmcolorizer_cli.areas import WHOLE
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, SyncError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.planes import Plane
@@ -47,7 +48,6 @@ COLOR_LOOK = "eq=gamma=0.75:contrast=1.15,noise=alls=14:allf=t:all_seed=5"
 HOW = "state the offset with `filmcolorizer sync --offset FRAMES`"
 VERSIONS_OR_HOW = f"give two versions of the same film, or {HOW}"
 IDENTITY = np.eye(2, 3)
-WHOLE = (0.0, 0.0, 1.0, 1.0)
 PICTURE_ERROR = 0.01  # parts of the picture's width
 Box = tuple[float, float, float, float]  # left, top, right and bottom
 MAP = {

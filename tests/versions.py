@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from filmcolorizer_cli.areas import Area
 from filmcolorizer_cli.lettering import load_font
-from filmcolorizer_cli.registration import Placement, Rectangle
+from filmcolorizer_cli.registration import Placement
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Frames, Signatures
 
 FRAME = 1 / 24  # seconds
-PLACEMENT = Placement(np.eye(2, 3), Rectangle(), Rectangle())
+PLACEMENT = Placement(np.eye(2, 3), Area(), Area())
 FOREIGN = -1  # a frame that the film does not hold
 Run = tuple[int, int]
 

@@ -1,0 +1,105 @@
+"""Parts of a picture: in pixels, and in [0, 1] of its sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from filmcolorizer_cli.planes import DeepPlane
+
+Affine = NDArray[np.float64]  # (2, 3), takes a point (x, y, 1) to another one
+
+
+class Area(NamedTuple):
+    """A part of a picture in [0, 1] of its sides, from the top left; all of it by default."""
+
+    left: float = 0.0
+    top: float = 0.0
+    right: float = 1.0
+    bottom: float = 1.0
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+    def trimmed(self, shape: float) -> Area:
+        """The middle of it that is ``shape`` times as wide as high."""
+        across = max(self.width - self.height * shape, 0) / 2
+        down = max(self.height - self.width / shape, 0) / 2
+        return Area(self.left + across, self.top + down, self.right - across, self.bottom - down)
+
+    def within(self, outer: Area) -> Area:
+        """Where it lies in another one, in [0, 1] of that; what is beyond is left out."""
+        across = ((edge - outer.left) / outer.width for edge in (self.left, self.right))
+        down = ((edge - outer.top) / outer.height for edge in (self.top, self.bottom))
+        (left, right), (top, bottom) = (
+            (min(max(edge, 0.0), 1.0) for edge in edges) for edges in (across, down)
+        )
+        return Area(left, top, right, bottom)
+
+    def affine(self) -> Affine:
+        """What takes points of it, in [0, 1] of its own, to the whole picture."""
+        return np.array(((self.width, 0, self.left), (0, self.height, self.top)))
+
+
+WHOLE = Area()
+
+
+@dataclass(frozen=True)
+class PixelArea:
+    """The picture inside its bars, in pixels of the upright frame.
+
+    All edges are even, so that chroma planes of half the size can be cut as well, but for an edge
+    of the frame itself where that is odd.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+    def of(self, luma: DeepPlane) -> DeepPlane:
+        """The part of a luma plane (H, W) that is in it."""
+        return luma[self.top : self.top + self.height, self.left : self.left + self.width]
+
+    def of_chroma(self, chroma: DeepPlane) -> DeepPlane:
+        """The part of chroma planes (2, ceil(H / 2), ceil(W / 2)) that is in it."""
+        top, left = self.top // 2, self.left // 2
+        bottom, right = top - -self.height // 2, left - -self.width // 2
+        return chroma[:, top:bottom, left:right]
+
+    def scaled(self, before: tuple[int, int], after: tuple[int, int]) -> PixelArea:
+        """The same part of a frame that was resized, from and to these widths and heights."""
+        left, right = (
+            _scaled_edge(edge, before[0], after[0]) for edge in (self.left, self.left + self.width)
+        )
+        top, bottom = (
+            _scaled_edge(edge, before[1], after[1]) for edge in (self.top, self.top + self.height)
+        )
+        return PixelArea(left, top, right - left, bottom - top)
+
+    def framed(self, chroma: DeepPlane, shape: tuple[int, ...], neutral: int) -> DeepPlane:
+        """Chroma of the area (2, ceil(height / 2), ceil(width / 2)), with neutral bars around it.
+
+        Args:
+            shape: of the frame's luma.
+            neutral: the code of no colour.
+        """
+        if shape == (self.height, self.width):
+            return chroma
+        top, left = self.top // 2, self.left // 2
+        bottom = -(-shape[0] // 2) - top - chroma.shape[1]
+        right = -(-shape[1] // 2) - left - chroma.shape[2]
+        return np.pad(chroma, ((0, 0), (top, bottom), (left, right)), constant_values=neutral)
+
+
+def _scaled_edge(edge: int, before: int, after: int) -> int:
+    """The even place of an edge when a side becomes so long; its end stays its end."""
+    return after if edge == before else round(edge * after / before / 2) * 2

@@ -1,0 +1,126 @@
+"""Where the picture is inside the black bars around it."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from filmcolorizer_cli.areas import PixelArea
+from filmcolorizer_cli.planes import Plane
+
+MAX_BLACK = 40  # luma code up to which a bar may be lifted, with its noise
+PICTURE_LIFT = 10  # luma codes above the bar, which the picture must reach somewhere in the film
+MIN_LIT = 0.6  # of the length of a bar's inner edge, where picture must begin
+MIN_LIT_INSIDE = 0.9  # of the rows (columns) between bars: what is less is a title on black
+EDGE_TOLERANCE = 0.02  # of the side, by which an edge may be slanted, bent or blurred
+EDGE_TOLERANCE_PIXELS = 4
+# Of a side. The dark part of a scene may look like one bar, but seldom like two alike.
+MAX_BAR = 0.3
+MAX_LONE_BAR = 0.04
+MIN_BAR_OF_OTHER = 0.5
+
+PEAK_FRAMES = 3  # that something is lit for, at least, to be picture
+EDGE_CELLS = 4  # pixels of small frames, of both edges, by which these are blurred
+
+
+class Peaks:
+    """How bright the picture gets in each place of small frames, wherever in the film.
+
+    Runs are seconds apart, in long films half a minute: what is shown wider only between them would
+    count as bars. Specks do not count, nor what is no wider than the blur of an edge.
+
+    Args:
+        height, width: H and W of the small frames.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        self._recent: deque[Plane] = deque(maxlen=PEAK_FRAMES)
+        self._peaks = np.zeros((height, width), np.uint8)
+
+    def add(self, luma: Plane) -> None:
+        """Look at the next frame (H, W), limited range."""
+        self._recent.append(luma)
+        if len(self._recent) == PEAK_FRAMES:
+            np.maximum(self._peaks, np.minimum.reduce(list(self._recent)), out=self._peaks)
+
+    def widened(self, area: PixelArea, rows: Plane, columns: Plane) -> PixelArea:
+        """The area of runs, or a wider one where there was picture outside of it.
+
+        Args:
+            rows, columns: of the runs, as `find_area` takes them.
+        """
+        if not len(rows) or not len(columns):
+            return area
+        padded = np.pad(self._peaks, 1, mode="edge")
+        inner = np.lib.stride_tricks.sliding_window_view(padded, (3, 3)).min(axis=(2, 3))
+        wider = find_area(
+            np.concatenate((rows, _stretched(inner, *rows.shape[1:])[None])),
+            np.concatenate((columns, _stretched(inner, *columns.shape[1:])[None])),
+        )
+        height, width = self._peaks.shape
+        more_rows = (wider.height - area.height) * height / rows.shape[1]
+        more_columns = (wider.width - area.width) * width / columns.shape[2]
+        return wider if max(more_rows, more_columns) > EDGE_CELLS else area
+
+
+def _stretched(plane: Plane, height: int, width: int) -> Plane:
+    """A plane in another size, each place as the nearest one was."""
+    row = np.arange(height) * plane.shape[0] // height
+    column = np.arange(width) * plane.shape[1] // width
+    return plane[row][:, column]
+
+
+def find_area(rows: Plane, columns: Plane) -> PixelArea:
+    """Where the picture is that frames show inside black bars.
+
+    Args:
+        rows: (N, height, parts) mean luma of parts of rows of N frames, uint8, limited range.
+        columns: (N, parts, width) of parts of columns.
+    """
+    height, width = rows.shape[1], columns.shape[2]
+    if not len(rows) or not len(columns):
+        return PixelArea(0, 0, width, height)
+    # What is picture in one frame is picture in all of them.
+    row_peaks, column_peaks = rows.max(axis=0), columns.max(axis=0).T
+    top, bottom = _bars(row_peaks)
+    left, right = _bars(_inside(column_peaks, top, bottom, height))
+    top, bottom = _bars(_inside(row_peaks, left, right, width))
+    left, top = left - left % 2, top - top % 2
+    right_edge, bottom_edge = width - right, height - bottom
+    right_edge = min(right_edge + right_edge % 2, width)
+    bottom_edge = min(bottom_edge + bottom_edge % 2, height)
+    return PixelArea(left, top, right_edge - left, bottom_edge - top)
+
+
+def _inside(peaks: Plane, before: int, after: int, side: int) -> Plane:
+    """The parts (lines, parts) that lie wholly between bars on the side they divide."""
+    edges = np.linspace(0, side, peaks.shape[1] + 1)
+    return peaks[:, (edges[:-1] >= before) & (edges[1:] <= side - after)]
+
+
+def _bars(peaks: Plane) -> tuple[int, int]:
+    """How many lines at the begin and at the end of lines (lines, parts) of peak luma are bars."""
+    side = len(peaks)
+    bars = [_bar(peaks), _bar(peaks[::-1])]
+    for number, other in ((0, bars[1]), (1, bars[0])):
+        if bars[number] > MAX_LONE_BAR * side and other < MIN_BAR_OF_OTHER * bars[number]:
+            bars[number] = 0
+    return bars[0], bars[1]
+
+
+def _bar(peaks: Plane) -> int:
+    """How many of the first lines (lines, parts) of peak luma are a bar for certain."""
+    side = len(peaks)
+    black = float(np.median(peaks[0]))
+    if black > MAX_BLACK:
+        return 0
+    lit = (peaks > black + PICTURE_LIFT).mean(axis=1)
+    picture = np.flatnonzero(lit >= MIN_LIT)
+    bar = int(np.argmax(lit > 0))
+    if not len(picture) or bar > MAX_BAR * side:
+        return 0
+    tolerance = max(EDGE_TOLERANCE * side, EDGE_TOLERANCE_PIXELS)
+    is_straight = picture[0] - bar <= tolerance
+    is_filled = len(picture) >= MIN_LIT_INSIDE * (picture[-1] + 1 - picture[0])
+    return bar if is_straight and is_filled else 0

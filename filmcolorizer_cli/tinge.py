@@ -1,0 +1,100 @@
+"""Which shots of a film are in colour already: not those that are tinted, dirty or noisy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from filmcolorizer_cli.planes import NEUTRAL, Floats, Plane
+from filmcolorizer_cli.timeline import Spans
+
+CELL = 8  # pixels, in width and height, of which chroma is the mean
+TONES = 64  # of equally many pixels each, whose median chroma is taken for tint
+# Chroma beyond the tint, in code values, above which a shot is in colour: of untinted film (dirt
+# and noise of copies reach 1.4, colour films fall to 2.7), and how much more by each code value of
+# tint, which strong compression leaves its traces of.
+MIN_CHROMA = 1.6
+MIN_CHROMA_OF_TINT = 0.03
+
+
+class Tinge:
+    """How much colour frames hold, beyond a tint, as two numbers for each.
+
+    Tints and casts give pixels of the same luma the same chroma, so each tone's median is taken
+    off. Of what is left, noise differs from frame to frame, so that only what a frame has in common
+    with the one before counts.
+
+    Args:
+        frame_rate: frames a second that are added.
+    """
+
+    def __init__(self, frame_rate: float) -> None:
+        self.frame_rate = frame_rate
+        self.common: list[float] = []  # mean over cells of the product of two frames' left chroma
+        self.whole: list[float] = []  # mean over cells of the square of all chroma
+        self._before: Floats | None = None
+
+    def add(self, frame: Plane) -> None:
+        """Look at the next frame (H, W, 3), Y', Cb and Cr; both sides hold whole cells."""
+        shape = frame.shape[:2]
+        luma, *planes = frame.transpose(2, 0, 1)
+        chroma = np.stack(planes).reshape(2, -1).astype(np.float32) - NEUTRAL
+        order = np.argsort(luma, axis=None, kind="stable")
+        tones = chroma[:, order].reshape(2, TONES, -1)
+        tones -= np.median(tones, axis=2, keepdims=True)
+        beyond = np.empty_like(chroma)
+        beyond[:, order] = tones.reshape(2, -1)
+        cells = _cells(beyond, shape)
+        before = cells if self._before is None else self._before
+        self.common.append(float((cells * before).sum(axis=0).mean()))
+        self.whole.append(float(np.square(_cells(chroma, shape)).sum(axis=0).mean()))
+        self._before = cells
+
+    def is_colored(self, begin_seconds: float, end_seconds: float) -> bool | None:
+        """Whether a shot that begins and ends at these times holds colour beyond a tint.
+
+        None where it is too short to tell.
+        """
+        begin, end = (math.ceil(s * self.frame_rate - 1e-3) for s in (begin_seconds, end_seconds))
+        if end - begin < 2:
+            return None
+        # The first frame of a shot has nothing in common with the one before.
+        common = max(float(np.median(self.common[begin + 1 : end])), 0.0)
+        whole = float(np.median(self.whole[begin:end]))
+        return math.sqrt(common) > MIN_CHROMA + MIN_CHROMA_OF_TINT * math.sqrt(whole)
+
+    def colored(self, bounds: Sequence[float]) -> Spans:
+        """The spans of shots in colour, between these times, joined where they touch.
+
+        A shot that is too short to tell is taken for what the one before it is.
+        """
+        spans: list[tuple[float, float]] = []
+        for begin, end in pairwise(bounds):
+            follows = bool(spans) and spans[-1][1] == begin
+            is_colored = self.is_colored(begin, end)
+            if is_colored or (is_colored is None and follows):
+                spans.append((spans.pop()[0] if follows else begin, end))
+        return tuple(spans)
+
+
+def has_color(frames: Sequence[Plane]) -> bool:
+    """Whether frames of one shot hold colour beyond a tint.
+
+    Args:
+        frames: two or more, evenly spaced, as `Tinge.add` takes them.
+    """
+    tinge = Tinge(frame_rate=1)
+    for frame in frames:
+        tinge.add(frame)
+    return bool(tinge.is_colored(0, len(frames)))
+
+
+def _cells(chroma: Floats, shape: tuple[int, ...]) -> Floats:
+    """The mean of square cells of chroma (2, H * W) of this shape (H, W)."""
+    height, width = (side // CELL for side in shape)
+    parts = chroma.reshape(2, height, CELL, width, CELL)
+    means: Floats = parts.mean(axis=4).mean(axis=2)
+    return means

@@ -1,0 +1,66 @@
+"""Parts of pictures, in parts of their sides and in pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from filmcolorizer_cli.areas import WHOLE, Area, PixelArea
+
+
+@pytest.mark.parametrize(
+    ("area", "shape", "expected"),
+    [
+        (WHOLE, 1.0, WHOLE),
+        (Area(0.2, 0.1, 0.6, 0.5), 1.0, Area(0.2, 0.1, 0.6, 0.5)),
+        (Area(0.0, 0.0, 1.0, 0.5), 1.0, Area(0.25, 0.0, 0.75, 0.5)),
+        (Area(0.0, 0.25, 0.5, 0.75), 2.0, Area(0.0, 0.375, 0.5, 0.625)),
+        (Area(0.1, 0.2, 0.9, 1.0), 0.5, Area(0.3, 0.2, 0.7, 1.0)),
+    ],
+)
+def test_area_is_trimmed_to_a_shape(area: Area, shape: float, expected: Area) -> None:
+    assert area.trimmed(shape) == pytest.approx(expected)
+
+
+def test_area_within_another_is_in_its_coordinates_and_ends_at_its_edges() -> None:
+    outer = Area(0.2, 0.0, 0.7, 0.8)
+    assert Area(0.3, 0.2, 0.5, 0.6).within(outer) == pytest.approx((0.2, 0.25, 0.6, 0.75))
+    assert Area(0.0, 0.4, 0.45, 1.0).within(outer) == pytest.approx((0.0, 0.5, 0.5, 1.0))
+    assert outer.within(outer) == pytest.approx(WHOLE)
+
+
+def test_affine_of_an_area_leads_back_from_within_it() -> None:
+    area = Area(0.2, 0.0, 0.7, 0.8)
+    left, top = area.affine() @ (0.2, 0.25, 1)
+    assert (left, top) == pytest.approx((0.3, 0.2))
+
+
+@pytest.mark.parametrize(
+    ("before", "size", "after"),
+    [
+        (PixelArea(0, 44, 640, 272), (320, 180), PixelArea(0, 22, 320, 136)),
+        (PixelArea(0, 44, 640, 272), (64, 36), PixelArea(0, 4, 64, 28)),  # 4.4 to 31.6, and even
+        (
+            PixelArea(80, 0, 560, 360),
+            (161, 91),
+            PixelArea(20, 0, 141, 91),
+        ),  # odd where the frame is
+        (PixelArea(0, 44, 640, 272), (640, 360), PixelArea(0, 44, 640, 272)),
+    ],
+)
+def test_pixel_area_is_the_same_part_of_a_resized_frame(
+    before: PixelArea, size: tuple[int, int], after: PixelArea
+) -> None:
+    assert before.scaled((640, 360), size) == after
+
+
+@pytest.mark.parametrize(
+    "area", [PixelArea(2, 4, 8, 6), PixelArea(2, 4, 9, 7), PixelArea(0, 0, 11, 11)]
+)
+def test_pixel_area_cuts_chroma_where_it_cuts_luma(area: PixelArea) -> None:
+    rows, columns = np.mgrid[:11, :11].astype(np.uint8)
+    chroma = np.stack((rows[::2, ::2], columns[::2, ::2]))  # where each has its luma
+    expected = area.of(rows)[::2, ::2], area.of(columns)[::2, ::2]
+    np.testing.assert_array_equal(area.of_chroma(chroma), expected)
+    framed = area.framed(area.of_chroma(chroma), rows.shape, 99)
+    np.testing.assert_array_equal(area.of_chroma(framed), expected)
