@@ -16,6 +16,7 @@ import torch
 from filmcolorizer_cli.areas import WHOLE, Affine, Area
 from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
 from filmcolorizer_cli.color import WORKING_MATRIX, half_size
+from filmcolorizer_cli.displacement import displacement
 from filmcolorizer_cli.encoding import Encoding, PictureWriter, even
 from filmcolorizer_cli.frames import Sampling, read_luma, read_ycbcr
 from filmcolorizer_cli.planes import NEUTRAL, Plane
@@ -45,6 +46,11 @@ class AlignedPicture:
     luma: Plane
     ycbcr: Plane
     shown: Area = WHOLE
+
+    @property
+    def shown_pixels(self) -> tuple[slice, slice]:
+        """The rows and columns that show nothing from beyond what the coloured film shows."""
+        return self.shown.inner_pixels(self.luma.shape)
 
 
 @dataclass(frozen=True)
@@ -106,6 +112,8 @@ def read_aligned(
     bw_cadence: Cadence = ONE_TO_ONE,
     color_cadence: Cadence = ONE_TO_ONE,
     quiets_chroma: bool = False,
+    delay: tuple[float, float] = (0.0, 0.0),
+    follows_weave: bool = False,
     cuts_file: Path | None = None,
 ) -> Generator[AlignedPicture, None, None]:
     """Yield both films' pictures of each moment that lies in a segment, in order.
@@ -118,6 +126,10 @@ def read_aligned(
             what both films do, trimmed to the shape of that in the longest segment.
         matrix: of Cb and Cr, a key of ``color.MATRICES``; the coloured film's own if not given.
         bw_cadence, color_cadence: see `Sampling`.
+        delay: how far the coloured film's chroma lies to the right of and below its luma, in
+            [0, 1] of its width and height; it is put back.
+        follows_weave: lay each picture for itself upon the other where they lie beside each other,
+            as one does from a film that wove in the gate, or that is panned just then.
         quiets_chroma, cuts_file: see `Sampling`; times of cuts count from the first moment.
 
     Raises:
@@ -167,12 +179,17 @@ def read_aligned(
                     if luma is None:
                         return
                     seconds = wanted * moments.step_seconds
-                    yield AlignedPicture(
-                        seconds,
-                        segment.color_seconds(seconds),
-                        cut_out(luma, onto_bw, size),
-                        cut_out(ycbcr, onto_color, size),
+                    picture_of_bw = cut_out(luma, onto_bw, size)
+                    laid, shown = lay_upon(
+                        picture_of_bw if follows_weave else None,
+                        ycbcr,
+                        onto_color,
                         segment.area.within(area),
+                        delay,
+                        size,
+                    )
+                    yield AlignedPicture(
+                        seconds, segment.color_seconds(seconds), picture_of_bw, laid, shown
                     )
         for _ in lumas:  # to its end, so that ffmpeg has written all cuts
             pass
@@ -238,6 +255,41 @@ def render(
             yield number
         if not number:
             raise nothing_shared(bw, color)
+
+
+def lay_upon(
+    luma: Plane | None,
+    ycbcr: Plane,
+    affine: Affine,
+    shown: Area,
+    delay: tuple[float, float],
+    size: tuple[int, int],
+) -> tuple[Plane, Area]:
+    """A coloured picture as `cut_out` gives it, and the part of it to go by, of ``shown``.
+
+    Args:
+        luma: what it is moved to lie upon, where they lie beside each other.
+    """
+    laid = cut_out(ycbcr, affine, size)
+    if luma is not None:
+        inside = shown.inner_pixels(luma.shape)
+        beside = displacement(luma[inside], laid[inside][..., 0])
+        if beside is not None:
+            across, down = np.divide(beside, size)
+            affine = _compose(affine, _shift(across, down))
+            shown = shown.kept(-across, -down)
+            laid = cut_out(ycbcr, affine, size)
+    if any(delay):
+        late = cut_out(ycbcr, _compose(_shift(*delay), affine), size)
+        laid = np.dstack((laid[..., :1], late[..., 1:]))
+        # As far in what comes out, which is turned by next to nothing.
+        across, down = delay / np.diag(affine)
+        shown = shown.kept(-across, -down)
+    return laid, shown
+
+
+def _shift(across: float, down: float) -> Affine:
+    return np.array(((1, 0, across), (0, 1, down)))
 
 
 def cut_out(picture: Plane, affine: Affine, size: tuple[int, int]) -> Plane:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from filmcolorizer_cli.planes import DeepPlane
 
 Affine = NDArray[np.float64]  # (2, 3), takes a point (x, y, 1) to another one
+
+RIM = 1  # pixel, at the edge of a part of a picture, that its surroundings show through
 
 
 class Area(NamedTuple):
@@ -44,12 +47,31 @@ class Area(NamedTuple):
         )
         return Area(left, top, right, bottom)
 
+    def kept(self, across: float, down: float) -> Area:
+        """What is still in it when it moves so far to the right and down."""
+        return Area(
+            self.left + max(across, 0),
+            self.top + max(down, 0),
+            self.right + min(across, 0),
+            self.bottom + min(down, 0),
+        )
+
+    def inner_pixels(self, shape: tuple[int, ...]) -> tuple[slice, slice]:
+        """The rows and columns of a picture (H, W) that show nothing from beyond it."""
+        return _inner(self.top, self.bottom, shape[0]), _inner(self.left, self.right, shape[1])
+
     def affine(self) -> Affine:
         """What takes points of it, in [0, 1] of its own, to the whole picture."""
         return np.array(((self.width, 0, self.left), (0, self.height, self.top)))
 
 
 WHOLE = Area()
+
+
+def _inner(begin: float, end: float, side: int) -> slice:
+    first = math.ceil(begin * side) + RIM if begin > 0 else 0
+    last = math.floor(end * side) - RIM if end < 1 else side
+    return slice(first, max(last, first))
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import bisect
-import math
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -20,13 +20,14 @@ from filmcolorizer_cli.aligned import (
     Moments,
     area_aspect_ratio,
     cadence_of_color,
-    cut_out,
+    lay_upon,
     read_aligned,
     reading_size,
 )
 from filmcolorizer_cli.areas import WHOLE, Area
 from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
+from filmcolorizer_cli.displacement import chroma_delay
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import check_folder, followed, replacing_folder
 from filmcolorizer_cli.frames import Sampling, read_cuts, read_ycbcr
@@ -37,15 +38,16 @@ from filmcolorizer_cli.progress import Note, no_note
 from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.survey import glance
 from filmcolorizer_cli.sync import SyncMap
-from filmcolorizer_cli.video import Film, film_identity
+from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, film_identity
 
 DEFAULT_SIZE = 192  # pixels, the short side that the shipped network looks at
 SAVERS = 2  # threads that write stills, which takes as long as decoding the film
 MIN_CHROMA = 1.0  # code values, of the mean over a still: less is noise of a grey film
+DELAY_LOOKS = 24  # frames of the coloured film, by which the place of its chroma is told
+ONE_FRAME_SECONDS = float(1 / TIMELINE_FRAME_RATE)
 # The mean luma of titles on black and of fades, which have no colours, and the share of other
 # stills without any from which on it is told.
 DARK_CODE, MAX_COLORLESS = 45, 0.02
-RIM = 1  # pixel, at the edge of what a cropped copy shows, that its surroundings show through
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ def extract(
         size = still_size(options.size, aspect_ratio)
         stills: list[tuple[str, float, float]] = []
         has_color, colorless = False, list[float]()  # the latter in seconds of the master
-        read = _read_stills(bw, color, sync_map, options, picture, cadence, size, cuts_file)
+        delay = _chroma_delay(color, sync_map, options, note)
+        read = _read_stills(bw, color, sync_map, options, picture, cadence, size, delay, cuts_file)
         with closing(read):  # before the folder goes, into which ffmpeg writes
             for name, still in _save_stills(read, color.coding.matrix, temporary):
                 stills.append((name, still.bw_seconds, still.color_seconds))
@@ -158,6 +161,7 @@ def _read_stills(
     picture: Area,
     cadence: Cadence,
     size: tuple[int, int],
+    delay: tuple[float, float],
     cuts_file: Path,
 ) -> Generator[AlignedPicture, None, None]:
     moments = options.moments
@@ -173,10 +177,12 @@ def _read_stills(
             bw_cadence=cadence,
             color_cadence=cadence_of_color(color, sync_map),
             quiets_chroma=True,
+            delay=delay,
+            follows_weave=True,
             cuts_file=cuts_file,
         )
         with closing(read) as stills:
-            yield from (still for still in stills if still.luma[_shown_pixels(still)].size)
+            yield from (still for still in stills if still.luma[still.shown_pixels].size)
         return
     onto_frame = picture.affine()
     numbers = moments.numbers(sync_map.longest)
@@ -194,8 +200,8 @@ def _read_stills(
         # They come first in zip, so that ffmpeg is read to its end and has written all cuts.
         for ycbcr, number in zip(pictures, numbers, strict=False):
             seconds = number * moments.step_seconds
-            still = cut_out(ycbcr, onto_frame, size)
-            yield AlignedPicture(seconds, seconds, still[..., 0], still)
+            still, shown = lay_upon(None, ycbcr, onto_frame, WHOLE, delay, size)
+            yield AlignedPicture(seconds, seconds, still[..., 0], still, shown)
 
 
 def _look_at(master: Film, sync_map: SyncMap, options: ExtractOptions) -> tuple[Area, Cadence]:
@@ -214,9 +220,45 @@ def _look_at(master: Film, sync_map: SyncMap, options: ExtractOptions) -> tuple[
     return Area(left, top, right, bottom), cadence.in_fields
 
 
+def _chroma_delay(
+    color: Film, sync_map: SyncMap, options: ExtractOptions, note: Note
+) -> tuple[float, float]:
+    """How far the coloured film's chroma lies beside its luma, of which a person is told.
+
+    Where it is damaged it is not looked at.
+    """
+    every = max(options.moments.count(sync_map) // DELAY_LOOKS, 1)
+    size = still_size(DEFAULT_SIZE, color.aspect_ratio)
+    seconds = [
+        segment.color_seconds(number * options.moments.step_seconds)
+        for segment in sync_map.segments
+        for number in options.moments.numbers(segment)
+    ][every // 2 :: every]
+    pictures = list[Plane]()
+    for start in seconds:
+        sampling = Sampling(*size, start_seconds=start, duration_seconds=ONE_FRAME_SECONDS)
+        with suppress(VideoError):
+            pictures.extend(islice(read_ycbcr(color, sampling), 1))
+    across, down = delay = chroma_delay(pictures)
+    if any(delay):
+        where = [
+            f"{abs(part):.1%} of the {side} {way}"
+            for part, side, way in (
+                (across, "width", "to the right" if across > 0 else "to the left"),
+                (down, "height", "too low" if down > 0 else "too high"),
+            )
+            if part
+        ]
+        note(
+            f"the chroma of {color.path} lies {' and '.join(where)}; the stills have it where it"
+            " belongs"
+        )
+    return delay
+
+
 def _has_color(still: AlignedPicture) -> bool:
     """Whether a coloured still, or a tinted one, is more than noise around grey."""
-    chroma = still.ycbcr[_shown_pixels(still)][..., 1:]
+    chroma = still.ycbcr[still.shown_pixels][..., 1:]
     small = cv2.resize(chroma, (16, 16), interpolation=cv2.INTER_AREA)
     return float(np.abs(small.astype(float) - NEUTRAL).mean()) > MIN_CHROMA
 
@@ -259,25 +301,12 @@ def _save_stills(
 def _save_pair(still: AlignedPicture, matrix: str, folder: Path, name: str) -> None:
     grey, rgb = _to_grey(still.luma), to_rgb(still.ycbcr, matrix)
     if still.shown != WHOLE:
-        shown = _shown_pixels(still)
+        shown = still.shown_pixels
         rgba = np.dstack((grey, grey, grey, np.zeros_like(grey)))
         rgba[shown] = np.dstack((rgb, np.full_like(grey, OPAQUE)))[shown]
         rgb = rgba
     _save_still(grey, folder / "bw" / f"{name}.png")
     _save_still(rgb, folder / "color" / f"{name}.png")
-
-
-def _shown_pixels(still: AlignedPicture) -> tuple[slice, slice]:
-    """The rows and columns that show nothing from beyond what the coloured film shows."""
-    left, top, right, bottom = still.shown
-    height, width = still.luma.shape
-    return _inner_pixels(top, bottom, height), _inner_pixels(left, right, width)
-
-
-def _inner_pixels(begin: float, end: float, side: int) -> slice:
-    first = math.ceil(begin * side) + RIM if begin > 0 else 0
-    last = math.floor(end * side) - RIM if end < 1 else side
-    return slice(first, max(last, first))
 
 
 def _save_still(pixels: Plane, path: Path) -> None:

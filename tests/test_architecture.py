@@ -34,6 +34,7 @@ LIBRARIES = {
     "rich": {"cli", "console"},
     "cv2": {
         "aligned",
+        "displacement",
         "dissolves",
         "extracting",
         "irises",

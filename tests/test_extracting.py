@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from filmcolorizer_cli.splits import InterleavedSplit
 from filmcolorizer_cli.sync import Segment, SyncMap, constant_offset
 from filmcolorizer_cli.video import Film, probe
 from tests.conftest import (
+    LOSSLESS,
     combing,
     decode_planes,
     file_size_limit,
@@ -31,6 +34,7 @@ from tests.conftest import (
     make_numbered_clip,
     make_raw_clip,
     our_children,
+    photographs,
 )
 
 NUMBERED_FRAMES = 144  # at 24 fps
@@ -92,6 +96,66 @@ def test_extract_takes_a_still_of_every_so_many_frames(
     assert files_in(pairs.folder) == ["bw", "color", "pairs.json"]
     for side in ("bw", "color"):
         assert files_in(pairs.folder / side) == [f"{name}.png" for name in names]
+
+
+@pytest.fixture(scope="module")
+def panned(clip_folder: Path) -> Film:
+    """Two colour photographs, over which the camera moves: 256x192, 2 s, 24 fps, lossless."""
+    views = [
+        photograph[number : number + 192, 4 * number : 4 * number + 256]
+        for photograph in photographs()
+        for number in range(24)
+    ]
+    size, codec = (256, 192), (*LOSSLESS, "-pix_fmt", "yuv420p")
+    path = clip_folder / "panned.mp4"
+    rate = Fraction(24)
+    return probe(
+        make_raw_clip(path, np.stack(views), size=size, layout="rgb24", frame_rate=rate, codec=codec)
+    )
+
+
+def colour_error(pairs: Pairs, true: Pairs) -> float:
+    """Mean error of R'G'B' codes of the colour stills, of what they show of the true ones."""
+    errors = []
+    for pair, true_pair in zip(pairs.pairs, true.pairs, strict=True):
+        (_, color, known), (_, true_color, _) = pairs.read(pair), true.read(true_pair)
+        errors.append(np.abs(color.astype(int) - true_color)[known > 0].mean())
+    return float(np.mean(errors))
+
+
+def test_extract_puts_late_chroma_back(panned: Film, tmp_path: Path) -> None:
+    """Of a pair of films, and of a coloured film alone."""
+    notes, errors = list[str](), list[float]()
+    late = "chromashift=cbh=4:crh=4:cbv=-2:crv=-2"  # in pixels of chroma
+    true = extract_all(None, panned, alone(panned), tmp_path / "true", every=4, size=128)
+    for filters in ("null", late):
+        copy = version(panned, tmp_path / "copy.mp4", filters)
+        for bw in (panned, None):
+            options = ExtractOptions(every=4, size=128)
+            pairs = tmp_path / "pairs"
+            list(extract(bw, copy, alone(panned), pairs, options, notes.append))
+            errors.append(colour_error(read_pairs(pairs), true))
+    assert len(notes) == 2
+    for note in notes:
+        right, high = re.findall(r"(\d+\.\d)% of the", note)
+        assert "to the right" in note and "too high" in note
+        assert (float(right), float(high)) == pytest.approx((100 * 8 / 256, 100 * 4 / 192), abs=0.3)
+    assert max(errors[2:]) < 1.15 * max(errors[:2])
+
+
+def test_extract_lays_each_still_upon_the_other(panned: Film, tmp_path: Path) -> None:
+    """The copy weaves by up to four pixels, as film does in a gate, each frame otherwise."""
+    woven = "crop=240:180:'8+4*sin(2*n)':'6+3*sin(3*n)'"
+    matrix = ((256 / 240, 0.0, -8 / 240), (0.0, 192 / 180, -6 / 180))
+    area = Area(8 / 256, 6 / 192, 1 - 8 / 256, 1 - 6 / 192)
+    sync_map = SyncMap({}, {}, (Segment(0.0, 2.0, 0.0, 1.0, 1.0, matrix, area),))
+    true = extract_all(None, panned, alone(panned), tmp_path / "true", every=4, size=128)
+    errors = []
+    for filters in ("crop=240:180:8:6", woven):
+        copy = version(panned, tmp_path / "copy.mp4", filters)
+        pairs = extract_all(panned, copy, sync_map, tmp_path / "pairs", every=4, size=128)
+        errors.append(colour_error(pairs, true))
+    assert errors[1] < 1.2 * errors[0]
 
 
 def test_extract_tells_of_stills_without_colours(
@@ -491,6 +555,7 @@ def test_extract_stopped_while_it_replaces_a_folder_leaves_one(
     extract_all(None, numbered, alone(numbered), folder, every=72)
     program = f"""
 import os, signal
+from fractions import Fraction
 from pathlib import Path
 from filmcolorizer_cli import extracting
 from filmcolorizer_cli.extracting import ExtractOptions, extract

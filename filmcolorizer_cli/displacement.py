@@ -1,0 +1,96 @@
+"""How far one picture of a thing lies beside another one of it, to a part of a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+
+from filmcolorizer_cli.planes import Floats, Plane
+
+BLUR_PIXELS = 1.0  # standard deviation, against noise
+# How clear the one best displacement is, 0 to 1: of the same frame in worn copies it was 0.4 or
+# more, of other frames up to 0.2.
+MIN_RESPONSE = 0.3
+LEAST_PIXELS, MOST_OF_SIDE = 0.3, 0.08  # less is within what is measured, more would be chance
+LEAST_SIDE = 96  # pixels; in smaller pictures other frames look alike as well
+
+# Chroma has less detail than luma, and other edges beside those of luma: many pictures tell.
+MIN_CHROMA_RESPONSE = 0.05
+LEAST_CHROMA_PIXELS = 1.0
+FEWEST_PICTURES, MIN_AGREEING = 5, 0.5
+
+
+def displacement(picture: Plane, other: Plane) -> tuple[float, float] | None:
+    """How far the other picture's things lie to the right of and below those of the first one.
+
+    By phase correlation of their edges, which is the same whatever their contrast and light.
+
+    Source: Kuglin and Hines, "The phase correlation image alignment method", 1975, in OpenCV's
+    implementation.
+
+    Args:
+        picture, other: (H, W) each.
+
+    Returns:
+        Pixels; None where no displacement is clear, or the two lie upon each other.
+    """
+    if min(picture.shape) < LEAST_SIDE:
+        return None
+    across, down, response = _correlate(_edges(picture), _edges(other))
+    far = abs(across) > MOST_OF_SIDE * picture.shape[1] or abs(down) > MOST_OF_SIDE * len(picture)
+    if response < MIN_RESPONSE or far or max(abs(across), abs(down)) < LEAST_PIXELS:
+        return None
+    return across, down
+
+
+def chroma_delay(pictures: Iterable[Plane]) -> tuple[float, float]:
+    """How far chroma lies to the right of and below its luma, as it does on tapes.
+
+    Args:
+        pictures: (H, W, 3) each, Y', Cb and Cr, of all over a film.
+
+    Returns:
+        In [0, 1] of the width and of the height; 0 where most pictures do not agree.
+    """
+    found, shape = [], (1, 1)
+    for picture in pictures:
+        shape = picture.shape[:2]
+        if min(shape) < LEAST_SIDE:
+            continue
+        luma, blue, red = (_edges(picture[..., plane]) for plane in range(3))
+        across, down, response = _correlate(luma, cv2.magnitude(blue, red))
+        if response > MIN_CHROMA_RESPONSE:
+            found.append((across, down))
+    if len(found) < FEWEST_PICTURES:
+        return 0.0, 0.0
+    delays = np.array(found)
+    middle = np.median(delays, axis=0)
+    agree = (np.abs(delays - middle) < LEAST_CHROMA_PIXELS).all(axis=1)
+    far = np.abs(middle) > np.multiply(MOST_OF_SIDE, shape[::-1])
+    if agree.mean() < MIN_AGREEING or far.any():
+        return 0.0, 0.0
+    middle[np.abs(middle) < LEAST_CHROMA_PIXELS] = 0
+    across, down = middle / shape[::-1]
+    return float(across), float(down)
+
+
+def _edges(plane: Plane) -> Floats:
+    """How steep a plane (H, W) is."""
+    smooth = cv2.GaussianBlur(plane.astype(np.float32), (0, 0), BLUR_PIXELS)
+    steep = cv2.magnitude(cv2.Sobel(smooth, -1, 1, 0), cv2.Sobel(smooth, -1, 0, 1))
+    return np.asarray(steep, np.float32)
+
+
+def _correlate(one: Any, other: Any) -> tuple[float, float, float]:
+    """How far the other's edges lie to the right and below, in pixels, and how clear that is."""
+    (across, down), response = cv2.phaseCorrelate(one, other, _window(one.shape))
+    return across, down, response
+
+
+@lru_cache(maxsize=4)
+def _window(shape: tuple[int, int]) -> Any:
+    return cv2.createHanningWindow(shape[::-1], cv2.CV_32F)
