@@ -158,7 +158,7 @@ def colorize(
             rendering.
         VideoError: the film cannot be read, or the target cannot be written; no target is left.
     """
-    sampling = options.sampling()
+    sampling, was_free = options.sampling(), not target.exists()
     if options.start_seconds or options.duration_seconds is not None or options.skips_damage:
         check_clock(film)
     check_part(film, sampling)
@@ -213,11 +213,13 @@ def colorize(
             _timeline(film, options, parts.frames_done, parts.ticks),
             start_seconds=options.start_seconds,
             duration_seconds=options.duration_seconds,
+            was_free=was_free,
         )
         parts.remove()
     except FilmColorizerError as error:
         if isinstance(error, VideoError) and not error.lack_of_room:
-            check_clock(film)  # which explains more than what ffmpeg says
+            source.check()  # which explains more than what ffmpeg says, as does the other
+            check_clock(film)
         if error.lack_of_room and parts.frames_done:
             frames = max(parts.frames_done, sampling.frame_count(film))
             raise _no_room(target, parts, frames, error.lack_of_room) from None
@@ -543,7 +545,7 @@ def _render_in_turn(
     with ThreadPoolExecutor(1) as pool:
         try:
             for segment in chain.from_iterable(chains):
-                frames, end = yield from _counted(_colorize_segment(parts, segment, job, wait))
+                frames, end = yield from _counted(_write_segment(parts, segment, job, wait))
                 wait()
                 ending = segment, frames, pool.submit(end)
         finally:
@@ -585,7 +587,7 @@ def _render_at_once(
     def render(segments: list[Segment]) -> None:
         try:
             for segment in segments:
-                with closing(_counted(_colorize_segment(parts, segment, job))) as written:
+                with closing(_counted(_write_segment(parts, segment, job))) as written:
                     counted = Returning(written)
                     for _ in counted:
                         if stop.is_set():
@@ -650,19 +652,8 @@ def _ticks_file(segment_file: Path) -> Path:
     return segment_file.with_suffix(".ticks")
 
 
-def _colorize_segment(
-    parts: Parts, segment: Segment, job: _Job, wait: Callable[[], None] = lambda: None
-) -> Generator[None, None, Callable[[], None]]:
-    """Write one segment of the film that the rendering began with; returns as `_write_segment`."""
-    try:
-        return (yield from _write_segment(parts, segment, job, wait))
-    except VideoError:
-        job.source.check()  # which explains more than what ffmpeg says
-        raise
-
-
 def _write_segment(
-    parts: Parts, segment: Segment, job: _Job, wait: Callable[[], None]
+    parts: Parts, segment: Segment, job: _Job, wait: Callable[[], None] = lambda: None
 ) -> Generator[None, None, Callable[[], None]]:
     """Write one segment; no file where the film has ended before it.
 

@@ -17,7 +17,7 @@ import psutil
 
 from filmcolorizer_cli import __version__
 from filmcolorizer_cli.encoding import CODECS, HARDWARE, Encoding, check_encoder
-from filmcolorizer_cli.errors import OptionError, VideoError
+from filmcolorizer_cli.errors import FfmpegError, OptionError
 from filmcolorizer_cli.ffmpeg import encoder_names, find_binary, version
 from filmcolorizer_cli.files import CHECKSUMS_FILE, models_folder
 from filmcolorizer_cli.processors import count_processors
@@ -68,7 +68,7 @@ def _ffmpeg() -> Iterator[Finding]:
     try:
         yield Finding("ffmpeg", f"{version()}, {find_binary()}")
         names = encoder_names()
-    except VideoError as error:
+    except FfmpegError as error:
         yield Finding("ffmpeg", "none that runs", str(error), is_fatal=True)
         return
     there = {codec: CODECS[codec].encoder in names for codec in CODECS}
@@ -91,7 +91,7 @@ def _runs_on_card(encoder: str) -> bool:
         return False
     try:
         check_encoder(Encoding(codec=codec, encoder=encoder))
-    except (OptionError, VideoError):
+    except (FfmpegError, OptionError):
         return False
     return True
 

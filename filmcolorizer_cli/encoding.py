@@ -17,6 +17,7 @@ from filmcolorizer_cli.ffmpeg import Process, encoder_names, encoders_of, local_
 from filmcolorizer_cli.files import (
     cannot_write,
     check_folder,
+    followed,
     lack_of_room,
     put_in_place,
     temporary_beside,
@@ -300,14 +301,14 @@ class PictureWriter:
         fields: FieldOrder = "progressive",
     ) -> None:
         self.target = target
-        self._temporary = temporary_beside(target)
+        self._temporary, self._was_free = temporary_beside(target), not target.exists()
         codec = CODECS[encoding.codec]
         # Most pictures have even sides; an odd one then gets its last row or column twice.
         multiple = 1 if codec.holds_odd_sizes else 2
         self._more_rows = -source.height % multiple
         self._more_columns = -source.width % multiple
         self._sample_type = encoding.coding.sample_type
-        check_folder(target.parent)
+        check_folder(followed(target).parent)
         pictures = ffmpeg.input(
             "pipe:",
             format="rawvideo",
@@ -364,13 +365,14 @@ class PictureWriter:
                 if error is None:
                     if not self._process.wait():
                         raise self._failure()
-                    put_in_place(self._temporary, self.target)
+                    put_in_place(self._temporary, self.target, was_free=self._was_free)
         except OSError as problem:
             raise cannot_write(self.target, problem) from None
         finally:
             self._temporary.unlink(missing_ok=True)
 
     def _failure(self) -> VideoError:
+        self._process.check_itself(f"writing {self.target}")
         return cannot_write_film(self.target, self._process.last_words())
 
 

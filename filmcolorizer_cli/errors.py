@@ -26,6 +26,10 @@ class OptionError(FilmColorizerError):
     """An option's value does not suit the film or machine at hand; ends with exit code 2."""
 
 
+class FfmpegError(FilmColorizerError):
+    """ffmpeg cannot be run, or cannot do its work whatever film it is given."""
+
+
 class VideoError(FilmColorizerError):
     """A film cannot be read or written."""
 

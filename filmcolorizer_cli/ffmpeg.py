@@ -23,7 +23,7 @@ from typing import IO, Any
 import ffmpeg
 import imageio_ffmpeg
 
-from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.errors import FfmpegError
 from filmcolorizer_cli.stopping import held_signals
 
 BINARY_VARIABLE = "FILMCOLORIZER_FFMPEG"
@@ -45,13 +45,13 @@ def find_binary() -> str:
     """The ffmpeg to run: named by FILMCOLORIZER_FFMPEG, the imageio-ffmpeg wheel's, or PATH's.
 
     Raises:
-        VideoError: there is none, or the named one cannot be run.
+        FfmpegError: there is none, or the named one cannot be run.
     """
     named = os.environ.get(BINARY_VARIABLE)
     if named:
         found = shutil.which(named)
         if found is None:
-            raise VideoError(
+            raise FfmpegError(
                 f"{named} is not a program that can be run; name an ffmpeg with --ffmpeg or"
                 f" {BINARY_VARIABLE}, or leave both out to use the one that was installed along"
             )
@@ -61,7 +61,7 @@ def find_binary() -> str:
     except RuntimeError:
         on_path = shutil.which("ffmpeg")
         if on_path is None:
-            raise VideoError(
+            raise FfmpegError(
                 "no ffmpeg was found, neither in the imageio-ffmpeg package nor on the PATH;"
                 " install one, or name it with --ffmpeg"
             ) from None
@@ -72,7 +72,7 @@ def came_along() -> bool:
     """Whether the ffmpeg to run is the one of the imageio-ffmpeg wheel.
 
     Raises:
-        VideoError: there is none, or the named one cannot be run.
+        FfmpegError: there is none, or the named one cannot be run.
     """
     return Path(find_binary()).is_relative_to(Path(imageio_ffmpeg.__file__).parent)
 
@@ -81,7 +81,7 @@ def version() -> str:
     """The version that ffmpeg says it is.
 
     Raises:
-        VideoError: there is none, it does not run, it is another program, or older than
+        FfmpegError: there is none, it does not run, it is another program, or older than
             ``OLDEST_VERSION``.
     """
     said = _ask("-version")
@@ -131,7 +131,7 @@ def encoder_names() -> set[str]:
     """The encoders of pictures and sound that ffmpeg was built with; not all may run here.
 
     Raises:
-        VideoError: there is no ffmpeg, or it does not run.
+        FfmpegError: there is no ffmpeg, or it does not run.
     """
     return set(re.findall(r"^ [VAS][A-Z.]{5} (\w\S*)", _ask("-encoders"), re.MULTILINE))
 
@@ -140,7 +140,7 @@ def encoders_of(codec: str) -> set[str]:
     """The encoders, of those that ffmpeg was built with, that make this codec.
 
     Raises:
-        VideoError: there is no ffmpeg, or it does not run.
+        FfmpegError: there is no ffmpeg, or it does not run.
     """
     line = re.search(rf"^ \S+ {codec} .*\(encoders: ([^)]*)\)", _ask("-codecs"), re.MULTILINE)
     return set(line[1].split()) if line else {codec}
@@ -167,8 +167,8 @@ def _ask(*arguments: str) -> str:
     return done.stdout
 
 
-def _cannot_run(binary: str, reason: str) -> VideoError:
-    return VideoError(f"cannot run {binary} ({reason}); name an ffmpeg with --ffmpeg")
+def _cannot_run(binary: str, reason: str) -> FfmpegError:
+    return FfmpegError(f"cannot run {binary} ({reason}); name an ffmpeg with --ffmpeg")
 
 
 # Kinds of files that hold their pictures, or at least their sound, themselves. A playlist, a concat
@@ -296,11 +296,31 @@ class Process:
         self._listener.join()
         return code == 0
 
-    def is_to_blame(self) -> bool:
-        """Whether it crashed, or cannot do what it was asked to, whatever it was given."""
+    def check_itself(self, work: str, or_else: str = "") -> None:
+        """Make sure that it was not ffmpeg itself that failed, whatever it was given.
+
+        Args:
+            work: what it did, as in "reading film.mp4".
+            or_else: what else can be done about it.
+
+        Raises:
+            FfmpegError: it crashed, was ended from outside, or cannot do what it was asked to.
+        """
         code = self._popen.poll() or 0
         is_crash = -code in _CRASHES or code >= WINDOWS_CRASH
-        return is_crash or _UNFIT.search(self.last_words()) is not None
+        if code < 0 and not is_crash:
+            raise FfmpegError(
+                f"ffmpeg was ended from outside while {work} (signal {-code}), as a system does"
+                " that runs out of memory; close other programs and give the same command again"
+            )
+        if is_crash or _UNFIT.search(self.last_words()):
+            mend = "use the one that was installed along, without --ffmpeg"
+            if came_along():
+                mend = f"name another with --ffmpeg{or_else and f', or {or_else}'}"
+            raise FfmpegError(
+                f"{find_binary()} crashed while {work} or was built without what that takes"
+                f" (ffmpeg: {self.last_words()}); {mend}"
+            )
 
     def last_words(self) -> str:
         """The end of what ffmpeg said, as one line; complete once it has ended."""

@@ -60,10 +60,27 @@ def _left_beside(path: Path, ending: str) -> list[Path]:
     return left
 
 
-def put_in_place(temporary: Path, path: Path) -> None:
-    """Rename a file that is whole, once the disk has it, so that no power cut leaves it empty."""
+def put_in_place(temporary: Path, path: Path, *, was_free: bool) -> None:
+    """Rename a file that is whole, once the disk has it, so that no power cut leaves it empty.
+
+    Args:
+        was_free: whether nothing was there when it was begun, so that nobody has said that what is
+            there by now may go.
+
+    Raises:
+        FilmColorizerError: something has come there since.
+    """
     _store(temporary)
+    _check_free(path, was_free)
     temporary.replace(followed(path))
+
+
+def _check_free(path: Path, was_free: bool) -> None:
+    if was_free and path.exists():
+        raise FilmColorizerError(
+            f"{path} was written by something else meanwhile; move it away and give the same"
+            " command again"
+        )
 
 
 def _store(file: Path) -> None:
@@ -79,10 +96,10 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         FilmColorizerError: the file cannot be written; ``path`` is as it was before.
     """
-    temporary = temporary_beside(path)
+    temporary, was_free = temporary_beside(path), not path.exists()
     try:
         yield temporary
-        put_in_place(temporary, path)
+        put_in_place(temporary, path, was_free=was_free)
     except OSError as error:
         raise cannot_write(path, error) from None
     finally:
@@ -100,7 +117,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """
     path = followed(path)
     put_back(path)
-    temporary = temporary_beside(path)
+    temporary, was_free = temporary_beside(path), not path.exists()
     older = path.with_name(f".{path.name}.{os.getpid()}.old")
     try:
         temporary.mkdir()
@@ -108,6 +125,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             if file.is_file():
                 _store(file)
+        _check_free(path, was_free)
         with held_signals():  # between the two there would be neither the older nor the new one
             if path.exists():
                 path.replace(older)
@@ -148,6 +166,8 @@ def cannot_write(path: Path, error: OSError) -> FilmColorizerError:
     """The sentence for a file or folder that could not be written."""
     reason = reason_of(error)
     mend = "make room there, or choose another place"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        mend = "change its permissions, or choose another place"
     if error.errno == errno.ENAMETOOLONG:  # with what is added to it while it is written
         mend = "choose a shorter name"
     return FilmColorizerError(

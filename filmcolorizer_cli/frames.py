@@ -19,8 +19,6 @@ from filmcolorizer_cli.cadence import NTSC_FIELD_SECONDS, ONE_TO_ONE, Cadence
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.ffmpeg import (
     Process,
-    came_along,
-    find_binary,
     local_file,
     open_input,
     open_sequence,
@@ -716,16 +714,7 @@ def _read_raw(
             reason = lack_of_room(process.last_words())
             if reason and sampling.cuts_file:
                 raise cannot_note(film, sampling.cuts_file, reason)
-            if process.is_to_blame():
-                other = (
-                    f"name another with --ffmpeg, or {mend}"
-                    if came_along()
-                    else "use the one that was installed along, without --ffmpeg"
-                )
-                raise VideoError(
-                    f"{find_binary()} crashed at {film.path} or was built without what it takes"
-                    f" (ffmpeg: {process.last_words()}); {other}"
-                )
+            process.check_itself(f"reading {film.path}", mend)
             read = count * sampling.every / float(sampling.frame_rate) * sampling.rate
             begin = sampling.start_seconds
             if sampling.ticks is not None:

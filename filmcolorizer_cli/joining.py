@@ -24,7 +24,7 @@ from filmcolorizer_cli.containers import (
 from filmcolorizer_cli.encoding import cannot_write_film
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.ffmpeg import Process, local_file, open_input
-from filmcolorizer_cli.files import cannot_write, check_folder, put_in_place
+from filmcolorizer_cli.files import cannot_write, check_folder, followed, put_in_place
 from filmcolorizer_cli.subtitles import cut_subtitles
 from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import (
@@ -57,6 +57,7 @@ def join_film(
     *,
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
+    was_free: bool = False,
 ) -> None:
     """Join files of a `PictureWriter` into one film, without encoding anew.
 
@@ -70,12 +71,13 @@ def join_film(
         target: appears when it is whole; its ending is a key of ``CONTAINERS``.
         source: whose sound and all else goes along.
         start_seconds, duration_seconds: the part of the source that the pictures show.
+        was_free: whether there was no target when the pictures were begun.
 
     Raises:
-        FilmColorizerError: the target cannot be written.
+        FilmColorizerError: the target cannot be written, or has come there since.
         VideoError: ffmpeg cannot write the film; its last words are in the message.
     """
-    check_folder(target.parent)
+    check_folder(followed(target).parent)
     container = CONTAINERS[target.suffix.lower()]
     folder = parts[0].with_name("joined")
     joined, whole = (folder / f"{name}{parts[0].suffix}" for name in ("joined", "whole"))
@@ -107,12 +109,13 @@ def join_film(
         ).overwrite_output()
         with Process(output) as process:
             if not process.wait():
+                process.check_itself(f"writing {target}")
                 raise cannot_write_film(target, process.last_words())
         if (found := count_pictures(whole)) != (wanted := len(timeline.ticks)):
             raise VideoError(
                 f"{target} came out with {found} of {wanted} pictures; report this, with the source"
             )
-        put_in_place(whole, target)
+        put_in_place(whole, target, was_free=was_free)
     except OSError as problem:
         raise cannot_write(target, problem) from None
     except av.FFmpegError as problem:

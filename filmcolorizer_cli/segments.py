@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
 from collections.abc import Iterator
@@ -15,13 +14,14 @@ from typing import IO, Any
 from filmcolorizer_cli.edits import ONE_SHOT, Edits
 from filmcolorizer_cli.errors import FilmColorizerError
 from filmcolorizer_cli.files import cannot_write, check_folder, followed, replacing
+from filmcolorizer_cli.locks import lock
+from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.video import count_pictures
 
 _FORMAT_NAME = "filmcolorizer-parts/"
 _FORMAT = f"{_FORMAT_NAME}9"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 # What reading a manifest raises that is none.
 _NO_MANIFEST = OSError, AttributeError, KeyError, RecursionError, TypeError, ValueError
 NEAR = 0.4  # of a segment's usual length, by which it may be longer or shorter
@@ -128,7 +128,7 @@ class Parts:
         self.discarded: str | None = None
         self.segments: list[Segment] = []
         self.known: dict[str, Any] = {}
-        check_folder(target.parent)
+        check_folder(followed(target).parent)
         if not self._read(overwrite):
             self._make_folder()
             self._lock = _lock(self.folder)
@@ -222,8 +222,17 @@ class Parts:
             self._lock.close()
 
     def remove(self) -> None:
-        """Delete the folder, once the film is written."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete the folder, once the film is written.
+
+        What tells that it is ours goes last, should this be killed.
+        """
+        with held_signals(), suppress(OSError):
+            for path in self.folder.iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                elif path.name not in (_MANIFEST, _LOCK):
+                    path.unlink()
+            shutil.rmtree(self.folder)
 
     def _read(self, overwrite: bool) -> bool:
         """Take up the same rendering, if it was begun; what may be of another is deleted."""
@@ -312,36 +321,7 @@ class Parts:
 
 
 def _lock(folder: Path) -> IO[str] | None:
-    """A file that is locked until it is closed or this process ends.
-
-    None without such locks, as on Windows and on some disks at the other end of a network, where
-    nothing keeps two programs apart.
-
-    Raises:
-        FilmColorizerError: another process has it, or the folder cannot be written.
-    """
-    try:
-        import fcntl
-    except ImportError:
-        return None
-    try:
-        file = (folder / _LOCK).open("w")
-    except OSError as error:
-        raise cannot_write(folder, error) from None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        raise FilmColorizerError(
-            f"another filmcolorizer is rendering in {folder}; wait for it or stop it, or choose"
-            " another place with -o"
-        ) from None
-    except OSError as error:
-        file.close()
-        if error.errno not in _NO_LOCKS:
-            raise cannot_write(folder, error) from None
-        return None
-    return file
+    return lock(folder / _LOCK, f"rendering in {folder}")
 
 
 def parts_folder(target: Path) -> Path:

@@ -96,6 +96,7 @@ def compare(
     film = followed(target)
     check_folder(film.parent)
     folder = temporary_beside(film.with_name(f"{film.name}-pictures"))
+    was_free = not target.exists()
     stills: list[Still] = []
     try:
         folder.mkdir()
@@ -116,6 +117,7 @@ def compare(
             Timeline.steady(rate, frames),
             start_seconds=start,
             duration_seconds=float(frames / rate),
+            was_free=was_free,
         )
     except OSError as error:
         raise cannot_write(target, error) from None

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError
-from filmcolorizer_cli.files import check_folder, put_back
+from filmcolorizer_cli.files import check_folder, followed, put_back
 
 
 def default_target(film: Path, ending: str = ".mp4") -> Path:
@@ -44,7 +44,7 @@ def check_target(
     Raises:
         FilmColorizerError: the target may not be written.
     """
-    check_folder(target.parent, option)
+    check_folder(followed(target).parent, option)
     if target.is_dir():
         raise FilmColorizerError(f"{target} is a folder; name a file with {option}")
     if not target.exists():
@@ -83,7 +83,7 @@ def check_folder_target(folder: Path, overwrite: bool) -> None:
     Raises:
         FilmColorizerError: it may not be replaced.
     """
-    check_folder(folder.parent)
+    check_folder(followed(folder).parent)
     put_back(folder)
     is_empty = folder.is_dir() and not any(folder.iterdir())
     if not folder.exists() or (is_empty and folder.resolve() != Path.cwd()):
@@ -125,7 +125,7 @@ def check_training_targets(
         OptionError: the weights are not named as such.
     """
     check_ending(outputs[0], ".safetensors")
-    check_folder(outputs[0].parent)
+    check_folder(followed(outputs[0]).parent)
     for output in outputs:
         if output.is_dir():
             raise FilmColorizerError(f"{output} is a folder; name a file with -o")

@@ -27,6 +27,7 @@ from filmcolorizer_cli.history import (
     history_file,
     write_history,
 )
+from filmcolorizer_cli.locks import locked_beside
 from filmcolorizer_cli.losses import COLORFULNESS_FLOOR, loss_of
 from filmcolorizer_cli.networks import (
     ClassicNetwork,
@@ -396,42 +397,43 @@ def train(
         PairsError: a still cannot be read, or a part is empty.
         TrainingError: training cannot be resumed, there is only one pair to train on, or the loss
             is no longer a number.
-        FilmColorizerError: weights or checkpoint cannot be written.
+        FilmColorizerError: weights or checkpoint cannot be written, or another program trains them.
     """
     height, width = network.config.working_size(pairs.aspect_ratio)
     paints_luma = isinstance(network, ClassicNetwork)
     source = PairSource(pairs, split, options, height=height, width=width, paints_luma=paints_luma)
     checkpoint = checkpoint_file(output)
     trainer = Trainer(network, source, options, checkpoint=checkpoint, device=device, init=init)
-    if resume:
-        trainer.load_checkpoint()
-        write_history(trainer.history, history_file(output))  # the kill may have come before it
-    else:  # a checkpoint of an earlier training must not be taken for this one's
-        checkpoint.unlink(missing_ok=True)
-    for step in trainer.run():
-        if step.finished:
-            write_history(trainer.history, history_file(output))
-        yield step
-    state, outcome = trainer.finish()
-    about = {
-        "description": f"the colours of {pairs.folder.resolve().name}",
-        "film": pairs.film,
-        "split": split.describe(),
-        "training": asdict(options),
-        "epoch": outcome.epoch,
-        "trained_share": outcome.trained_share,
-        "pairs": len(source.training[0]),
-        "init": init and Path(init).name,
-        "lineage": [
-            {key: earlier[key] for key in ("film", "split") if key in earlier}
-            for earlier in lineage
-            if "film" in earlier
-        ],
-        "history": [asdict(replace(epoch, seconds=None)) for epoch in trainer.history],
-    }
-    weights.save(network, output, about=about, state=state)
-    checkpoint.unlink()
-    return outcome
+    with locked_beside(checkpoint, f"training {output}"):
+        if resume:
+            trainer.load_checkpoint()
+            write_history(trainer.history, history_file(output))  # the kill may have come before it
+        else:  # a checkpoint of an earlier training must not be taken for this one's
+            checkpoint.unlink(missing_ok=True)
+        for step in trainer.run():
+            if step.finished:
+                write_history(trainer.history, history_file(output))
+            yield step
+        state, outcome = trainer.finish()
+        about = {
+            "description": f"the colours of {pairs.folder.resolve().name}",
+            "film": pairs.film,
+            "split": split.describe(),
+            "training": asdict(options),
+            "epoch": outcome.epoch,
+            "trained_share": outcome.trained_share,
+            "pairs": len(source.training[0]),
+            "init": init and Path(init).name,
+            "lineage": [
+                {key: earlier[key] for key in ("film", "split") if key in earlier}
+                for earlier in lineage
+                if "film" in earlier
+            ],
+            "history": [asdict(replace(epoch, seconds=None)) for epoch in trainer.history],
+        }
+        weights.save(network, output, about=about, state=state)
+        checkpoint.unlink()
+        return outcome
 
 
 def _optimizer(network: Network, options: TrainingOptions) -> torch.optim.Optimizer:

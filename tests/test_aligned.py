@@ -22,7 +22,7 @@ from filmcolorizer_cli.aligned import (
 )
 from filmcolorizer_cli.areas import Area
 from filmcolorizer_cli.cadence import Cadence
-from filmcolorizer_cli.frames import Sampling, read_cuts, read_luma
+from filmcolorizer_cli.frames import Sampling, read_cuts, read_luma, read_ycbcr
 from filmcolorizer_cli.sync import Segment, SyncMap
 from filmcolorizer_cli.video import Film, probe
 from tests.conftest import (
@@ -403,6 +403,21 @@ def test_render_keeps_colours_of_the_coloured_film_only(color_film: Path, tmp_pa
         assert plane.shape == (24, 27, 48)
         assert plane.mean() == pytest.approx(whole[24:48, 5:31].mean(), abs=3)
         assert plane.std() > 3
+
+
+def test_render_converts_colours_to_the_matrix_that_it_writes(
+    color_film: Path, tmp_path: Path
+) -> None:
+    vivid = "hue=s=3,scale=out_color_matrix=bt601,setparams=colorspace=smpte170m"
+    film = probe(graded_film(tmp_path / "film.mp4", vivid, source=color_film, crf=4))
+    targets = tmp_path / "bw.mp4", tmp_path / "color.mp4"
+    list(render(film, film, map_of(segment(0, 144, 0)), *targets))
+    whole, shown = (
+        next(read_ycbcr(version, Sampling(), matrix="bt709")).astype(int)
+        for version in (film, probe(targets[1]))
+    )
+    off = (whole - shown)[..., 1:].reshape(9, 8, 12, 8, 2).mean(axis=(1, 3))
+    assert np.abs(off).mean() < 1.5
 
 
 def test_render_makes_whole_pictures_of_fields(woven_film: Film, tmp_path: Path) -> None:

@@ -195,3 +195,25 @@ def test_cycle_leaves_about_as_many_frames_as_are_wanted(
 def test_picture_rate_is_what_repeats_leave(frame_rate: int, pictures: Fraction) -> None:
     assert Cadence(repeats=True).picture_rate(Fraction(frame_rate)) == pictures
     assert Cadence().picture_rate(Fraction(frame_rate)) == frame_rate
+
+
+def test_find_cadence_of_motion_that_rests_repeats_nothing() -> None:
+    """It rests for two frames of eleven, as one does that a puppet is moved by."""
+    pace = np.resize([8, 8, 8, 8, 8, 0, 0, 8, 8, 8, 8], 440)
+    times = np.cumsum(pace)[:, None] / 8 + np.zeros(2)
+    runs = [run_of(HELD, fields_of(times[n : n + 10])) for n in range(0, 430, 13)]
+    assert find_cadence(runs) == Cadence()
+
+
+@pytest.mark.parametrize("tff", [2, 3])
+def test_find_field_order_of_a_long_film_heeds_no_few_frames(tff: int) -> None:
+    words = ["tff"] * tff + ["undetermined"] * (200 - tff)
+    runs = [["progressive", *words[n : n + 8], "progressive"] for n in range(0, 200, 8)]
+    assert find_cadence([run_of(run, NO_FIELDS) for run in runs]) == Cadence()
+
+
+@pytest.mark.parametrize("step", [4, 6])
+def test_find_cadence_of_interlaced_video_whose_frames_repeat_is_no_film(step: int) -> None:
+    fields, numbers = np.arange(400).reshape(-1, 2), np.arange(200)
+    runs = runs_of(fields[numbers - numbers // step])
+    assert find_cadence([run_of(["tff"] * 10, run.fields) for run in runs]) == Cadence("top")

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +19,7 @@ from filmcolorizer_cli import colorizing, painting, segments
 from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.colorizing import ColorizeOptions, colorize, usual_workers
 from filmcolorizer_cli.encoding import Encoding
-from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
+from filmcolorizer_cli.errors import FfmpegError, FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.models import find_model
@@ -408,6 +408,38 @@ def test_colorize_goes_on_with_a_source_that_was_copied(
     assert decoded(target) == whole
 
 
+def test_colorize_writes_over_nothing_that_came_meanwhile(
+    numbered_clip: Path, whole: list[bytes], tmp_path: Path
+) -> None:
+    """Not over its source either, by a link; what is rendered is kept."""
+    source, target = tmp_path / "film.mp4", tmp_path / "color.mp4"
+    shutil.copy(numbered_clip, source)
+    frames = run_colorize(probe(source), target)
+    next(frames)
+    target.symlink_to(source)
+    with pytest.raises(FilmColorizerError, match="was written by something else meanwhile"):
+        list(frames)
+    assert source.read_bytes() == numbered_clip.read_bytes()
+    target.unlink()
+    assert list(run_colorize(probe(source), target)) == [96]
+    assert decoded(target) == whole
+
+
+def test_colorize_notices_a_source_that_changes_while_it_is_looked_through(
+    numbered_clip: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "film.mp4"
+    shutil.copy(numbered_clip, source)
+
+    def track(frames: Iterable[Any], total: int, label: str) -> Iterable[Any]:
+        source.write_bytes(source.read_bytes()[:5000])
+        return frames
+
+    film, options = probe(source), ColorizeOptions(QUICK, recolor=True)
+    with pytest.raises(VideoError, match="was changed while it was being read"):
+        list(colorize(film, tmp_path / "c.mp4", vivid_network(), options, CPU, track=track))
+
+
 @pytest.mark.parametrize("what", ["gone", "another", "written to", "gone before it is opened"])
 def test_colorize_notices_a_source_that_changes_while_it_is_read(
     what: str, numbered_clip: Path, whole: list[bytes], tmp_path: Path
@@ -618,7 +650,7 @@ def test_colorize_by_several_workers_tells_what_went_wrong(
     for _ in range(30):
         next(frames)
     monkeypatch.setenv(BINARY_VARIABLE, str(tmp_path / "gone"))
-    with pytest.raises(VideoError, match="gone is not a program that can be run"):
+    with pytest.raises(FfmpegError, match="gone is not a program that can be run"):
         list(frames)
     assert our_children() == before
 

@@ -152,6 +152,11 @@ def test_picture_writer_tells_of_an_encoder_that_there_is_not(tmp_path: Path) ->
     assert files_in(tmp_path) == ["shape.mp4"]
 
 
+def test_encoding_by_a_card_keeps_within_its_qualities() -> None:
+    assert Encoding(encoder="h264_videotoolbox", crf=51).options["q:v"] == "1"
+    assert Encoding(encoder="h264_nvenc", crf=0).options["cq"] == "1"
+
+
 @pytest.mark.parametrize(
     ("codec", "options", "words"),
     [

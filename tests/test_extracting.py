@@ -106,12 +106,9 @@ def panned(clip_folder: Path) -> Film:
         for photograph in photographs()
         for number in range(24)
     ]
-    size, codec = (256, 192), (*LOSSLESS, "-pix_fmt", "yuv420p")
-    path = clip_folder / "panned.mp4"
-    rate = Fraction(24)
-    return probe(
-        make_raw_clip(path, np.stack(views), size=size, layout="rgb24", frame_rate=rate, codec=codec)
-    )
+    path, codec = clip_folder / "panned.mp4", (*LOSSLESS, "-pix_fmt", "yuv420p")
+    raw = {"size": (256, 192), "layout": "rgb24", "frame_rate": Fraction(24), "codec": codec}
+    return probe(make_raw_clip(path, np.stack(views), **raw))  # type: ignore[arg-type]
 
 
 def colour_error(pairs: Pairs, true: Pairs) -> float:
@@ -374,7 +371,7 @@ def test_extract_knows_colours_where_both_films_show_the_picture(
     bw = probe(color_film)
     cropped = graded_film(tmp_path / "c.mp4", "crop=72:54:16:12", source=color_film, crf=4)
     matrix = ((96 / 72, 0.0, -16 / 72), (0.0, 72 / 54, -12 / 54))
-    area = (16 / 96, 12 / 72, 88 / 96, 66 / 72)
+    area = Area(16 / 96, 12 / 72, 88 / 96, 66 / 72)
     sync_map = SyncMap({}, {}, (Segment(0.0, 6.0, 0.0, 1.0, 1.0, matrix, area),))
     folder = tmp_path / "pairs"
     pairs = extract_all(bw, probe(cropped), sync_map, folder, every=18, size=72)
@@ -406,6 +403,19 @@ def test_extract_follows_the_area_of_each_segment(color_film: Path, tmp_path: Pa
     shown = [pairs.read(pair)[2] > 0 for pair in pairs.pairs]
     assert shown[0][17:47, :].all() and shown[0].sum() == 30 * 64
     assert shown[1][:, 17:47].all() and shown[1].sum() == 30 * 64
+
+
+def test_extract_of_a_copy_by_another_matrix_takes_its_colours(
+    color_film: Path, tmp_path: Path
+) -> None:
+    vivid = graded_film(tmp_path / "bw.mp4", "hue=s=3", source=color_film, crf=4)
+    bt601 = "scale=out_color_matrix=bt601,setparams=colorspace=smpte170m"
+    bw, copy = probe(vivid), probe(graded_film(tmp_path / "c.mp4", bt601, source=vivid, crf=4))
+    same = extract_all(copy, copy, alone(copy), tmp_path / "same", every=36, size=72)
+    other = extract_all(bw, copy, alone(bw), tmp_path / "other", every=36, size=72)
+    assert (same.matrix, other.matrix) == ("bt601", "bt709")
+    for pair in same.pairs:
+        np.testing.assert_array_equal(same.read(pair)[1], other.read(pair)[1])
 
 
 def test_extract_leaves_out_what_the_coloured_film_does_not_show(

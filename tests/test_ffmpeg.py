@@ -14,7 +14,7 @@ import imageio_ffmpeg
 import pytest
 
 from filmcolorizer_cli import ffmpeg as our_ffmpeg
-from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.errors import FfmpegError
 from filmcolorizer_cli.ffmpeg import (
     BINARY_VARIABLE,
     Process,
@@ -64,7 +64,7 @@ def test_find_binary_refuses_a_name_that_cannot_be_run(
     named = tmp_path / "ffmpeg"
     named.write_text("not executable")
     monkeypatch.setenv(BINARY_VARIABLE, str(named))
-    with pytest.raises(VideoError) as caught:
+    with pytest.raises(FfmpegError) as caught:
         find_binary()
     assert str(caught.value) == (
         f"{named} is not a program that can be run; name an ffmpeg with --ffmpeg or"
@@ -97,7 +97,7 @@ def test_find_binary_tells_when_there_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(VideoError) as caught:
+    with pytest.raises(FfmpegError) as caught:
         find_binary()
     assert str(caught.value) == (
         "no ffmpeg was found, neither in the imageio-ffmpeg package nor on the PATH;"
@@ -195,7 +195,7 @@ def test_process_refuses_a_binary_of_another_machine(
     binary.chmod(0o755)
     monkeypatch.setenv(BINARY_VARIABLE, str(binary))
     message = f"cannot run {binary} ([Errno 8] Exec format error"
-    with pytest.raises(VideoError, match=re.escape(message)) as caught:
+    with pytest.raises(FfmpegError, match=re.escape(message)) as caught:
         Process(endless())
     assert str(caught.value).endswith("; name an ffmpeg with --ffmpeg")
 

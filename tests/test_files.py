@@ -71,6 +71,31 @@ def test_replacing_leaves_the_older_file_when_the_block_fails(
     assert files_in(tmp_path) == ["old.txt"]
 
 
+def test_nothing_that_came_to_a_place_meanwhile_is_replaced(tmp_path: Path) -> None:
+    """Nor what a link that came there leads to."""
+    source, path, link, folder = (tmp_path / name for name in ("s", "new", "link", "pairs"))
+    source.write_text("precious")
+    with pytest.raises(FilmColorizerError) as caught, replacing(path) as temporary:
+        temporary.write_text("ours")
+        path.write_text("theirs")
+    assert str(caught.value) == (
+        f"{path} was written by something else meanwhile; move it away and give the same command"
+        " again"
+    )
+    with pytest.raises(FilmColorizerError, match="meanwhile"), replacing(link) as temporary:
+        temporary.write_text("ours")
+        link.symlink_to(source)
+    with (
+        pytest.raises(FilmColorizerError, match="meanwhile"),
+        replacing_folder(folder) as temporary,
+    ):
+        folder.mkdir()
+        (folder / "painted.png").touch()
+    assert (source.read_text(), path.read_text()) == ("precious", "theirs")
+    assert files_in(folder) == ["painted.png"]
+    assert files_in(tmp_path) == ["link", "new", "pairs", "s"]
+
+
 def test_replacing_tells_when_the_disk_is_full(tmp_path: Path) -> None:
     path = tmp_path / "big.bin"
     with (

@@ -15,7 +15,7 @@ import pytest
 
 from filmcolorizer_cli import ffmpeg as our_ffmpeg
 from filmcolorizer_cli.cadence import Cadence
-from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.errors import FfmpegError, VideoError
 from filmcolorizer_cli.ffmpeg import Process
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import (
@@ -27,6 +27,7 @@ from filmcolorizer_cli.frames import (
     read_pictures,
     read_ycbcr,
 )
+from filmcolorizer_cli.survey import cadence_of, glance
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, FieldOrder, Film, probe
 from tests.conftest import (
     BT709_BARS_100,
@@ -57,8 +58,12 @@ def all_luma(film: Film, **sampling: Any) -> np.ndarray:
 @pytest.mark.parametrize(
     ("end", "words"),
     [
-        ("kill -SEGV $$", "nothing, exit code -11"),
-        ("echo Unrecognized option fps_mode. >&2; exit 1", "Unrecognized option fps_mode."),
+        ("kill -SEGV $$", "crashed while {} or was built without what that takes (ffmpeg: nothing"),
+        (
+            "echo Unrecognized option fps_mode. >&2; exit 1",
+            "crashed while {} or was built without what that takes (ffmpeg: Unrecognized option",
+        ),
+        ("kill -KILL $$", "ffmpeg was ended from outside while {} (signal 9), as a system does"),
     ],
 )
 def test_an_ffmpeg_that_cannot_read_is_no_damage_of_the_film(
@@ -71,12 +76,17 @@ def test_an_ffmpeg_that_cannot_read_is_no_damage_of_the_film(
     )
     unfit.chmod(0o755)
     monkeypatch.setenv("FILMCOLORIZER_FFMPEG", str(unfit))
-    sentence = (
-        f"{unfit} crashed at {plain_clip} or was built without what it takes (ffmpeg: {words}); use"
-        " the one that was installed along, without --ffmpeg"
-    )
-    with pytest.raises(VideoError, match=re.escape(sentence)):
+    sentence = words.format(f"reading {plain_clip}")
+    with pytest.raises(FfmpegError, match=re.escape(sentence)) as caught:
         all_luma(film)
+    named = "crashed" in sentence
+    assert str(caught.value).startswith(f"{unfit} crashed" if named else "ffmpeg was ended")
+    assert str(caught.value).endswith(
+        "; use the one that was installed along, without --ffmpeg" if named else "command again"
+    )
+    for look in (glance, cadence_of):  # which pass over what is damaged
+        with pytest.raises(FfmpegError):
+            look(film, 0.0, film.duration_seconds)
 
 
 def test_reading_opens_no_file_but_the_one_it_is_given(plain_clip: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 import tempfile
 import time
@@ -803,7 +804,6 @@ def test_picture_writer_leaves_nothing_on_a_full_disk(
 def test_join_film_begins_each_part_where_the_last_one_ends(
     rate: Fraction, plain_clip: Path, tmp_path: Path
 ) -> None:
-    """Also where frames are stored in another order than they are shown."""
     source, encoding = probe(plain_clip), Encoding(frame_rate=rate, preset="medium", crf=0)
     pictures = noise(64, 48, 30)
     parts = []
@@ -820,6 +820,76 @@ def test_join_film_begins_each_part_where_the_last_one_ends(
     np.testing.assert_array_equal(luma, [picture for picture, _ in pictures])
     assert count_pictures(target) == 30
     assert files_in(tmp_path) == ["0.mp4", "1.mp4", "2.mp4", "out.mp4"]
+
+
+def test_join_film_of_parts_that_are_stored_in_other_orders(
+    plain_clip: Path, tmp_path: Path
+) -> None:
+    """A part of a single picture has no frames that others are made from before they are shown."""
+    source, encoding, parts = probe(plain_clip), Encoding(preset="medium"), list[Path]()
+    pictures = [*grey(source)]
+    for number, (begin, end) in enumerate(((0, 30), (30, 31), (31, 50))):
+        parts.append(tmp_path / f"{number}.mp4")
+        write_pictures(parts[-1], source, pictures[begin:end], encoding)
+    assert stored_order(parts[0]) != list(range(30))
+    target = tmp_path / "out.mp4"
+    join_film(parts, target, source, Timeline.steady(Fraction(24), 50))
+    with av.open(str(target)) as container:
+        times = [frame.time for frame in container.decode(video=0)]
+    assert times == pytest.approx([number / 24 for number in range(50)], abs=1e-4)
+
+
+def stored_order(path: Path) -> list[int]:
+    """The number of each packet of a film's pictures, as they are shown."""
+    with av.open(str(path)) as container:
+        times = [packet.pts for packet in container.demux(video=0) if packet.size]
+    return [sorted(times).index(time) for time in times]
+
+
+@pytest.mark.parametrize("count", [17, 18])
+def test_join_film_holds_the_last_picture_wherever_it_is_stored(
+    count: int, plain_clip: Path, tmp_path: Path
+) -> None:
+    source, part, target = probe(plain_clip), tmp_path / "part.mp4", tmp_path / "out.mp4"
+    pictures = itertools.islice(grey(source), count)
+    write_pictures(part, source, [*pictures], Encoding(preset="veryfast"))
+    is_stored_last = stored_order(part)[-1] == count - 1
+    assert is_stored_last == (count == 17)
+    ticks, held = [*range(0, 1000 * count, 1000)], 15_000
+    timeline = Timeline(Fraction(24), Fraction(1, 24000), ticks, ticks[-1] + held)
+    join_film([part], target, source, timeline)
+    with av.open(str(target)) as container:
+        seconds = container.streams.video[0].duration * container.streams.video[0].time_base
+    assert float(seconds) == pytest.approx((ticks[-1] + held) / 24000, abs=1e-3)
+
+
+def test_join_film_of_a_part_leaves_earlier_chapters_out(rich_clip: Path, tmp_path: Path) -> None:
+    source, target = probe(rich_clip), tmp_path / "out.mp4"
+    write_film(target, source, grey(source, start_seconds=1.0), start_seconds=1.0)
+    assert chapters_of(target) == [(0, 1, "Night")]
+
+
+def test_join_film_gives_each_channel_its_bits(tmp_path: Path) -> None:
+    """Of sound that it has to encode: noise, which takes all that it may."""
+    clip, target = tmp_path / "clip.mkv", tmp_path / "out.mp4"
+    noisy = ("-f", "lavfi", "-i", "anoisesrc=d=3,aformat=channel_layouts=stereo")
+    pictures = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:d=3")
+    run_ffmpeg(*pictures, *noisy, *X264, "-c:a", "flac", clip)
+    source = probe(clip)
+    write_film(target, source, grey(source))
+    with av.open(str(target)) as container:
+        bits = sum(packet.size for packet in container.demux(audio=0)) * 8
+    assert 150_000 < bits / 3 < 250_000
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mov"])
+def test_join_film_tags_hevc_as_apple_wants_it(
+    ending: str, plain_clip: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / f"out.{ending}"
+    hevc = Encoding(codec="hevc", preset="ultrafast")
+    write_film(target, probe(plain_clip), noise(64, 48, 3), hevc)
+    assert b"hvc1" in target.read_bytes()
 
 
 def test_join_film_goes_on_after_one_that_was_killed(covered_clip: Path, tmp_path: Path) -> None:

@@ -228,6 +228,24 @@ def test_parts_tell_of_a_lock_that_cannot_be_made(target: Path) -> None:
         opened(target)
 
 
+def test_parts_whose_removal_was_killed_are_known_again(
+    target: Path, plain_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = opened(target)
+    for segment in [*parts.missing()]:
+        shutil.copy(plain_clip, parts.file_of(segment))
+        parts.finish(segment, 50)
+    monkeypatch.setattr(shutil, "rmtree", lambda *arguments, **more: None)
+    parts.remove()
+    monkeypatch.undo()
+    parts.close()
+    assert set(files_in(parts.folder)) <= {"manifest.json", ".lock"}
+    again = opened(target)
+    assert (again.frames_done, again.discarded) == (0, None)
+    again.close()
+    assert not parts.folder.exists()
+
+
 def test_parts_are_one_process_s_own(target: Path) -> None:
     parts = opened(target)
     with pytest.raises(FilmColorizerError, match="another filmcolorizer is rendering in "):
@@ -257,3 +275,57 @@ def test_parts_know_what_another_process_did_until_it_let_go(
     again = opened(target)
     assert again.frames_done == (0 if is_whole else 50)
     again.close()
+
+
+def test_parts_gather_where_a_link_leads(tmp_path: Path) -> None:
+    """Perhaps on another disk, to which nothing can be renamed from beside the link."""
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "film.mp4"
+    link.symlink_to(tmp_path / "disk" / "a.mp4")
+    assert parts_folder(link) == tmp_path / "disk" / "a.mp4.parts"
+
+
+def test_plan_segments_begins_those_amid_a_shot_at_multiples_of_a_step() -> None:
+    assert [segment.first_frame for segment in plan_segments(40, 10, step=4)] == [0, 12, 24, 36]
+
+
+@pytest.fixture
+def carried(target: Path) -> Parts:
+    """Four segments of one shot, each of which goes on with the one before."""
+    parts = Parts(target, BEGUN_WITH)
+    parts.begin(plan_segments(40, 10, step=10), {})
+    return parts
+
+
+def test_parts_render_again_back_to_the_first_where_colours_are_gone(
+    carried: Parts, target: Path, plain_clip: Path
+) -> None:
+    for segment in carried.segments:
+        shutil.copy(plain_clip, carried.file_of(segment))
+        if carried.leaves_colors(segment):
+            carried.colors_file(segment).touch()
+        carried.finish(segment, 50)
+    carried.file_of(carried.segments[2]).unlink()
+    carried.close()
+    again = Parts(target, BEGUN_WITH)
+    assert [segment.first_frame for segment in again.missing()] == [0, 10, 20]
+    again.close()
+
+
+def test_chains_end_where_a_segment_is_done(carried: Parts, plain_clip: Path) -> None:
+    first, second, third, fourth = carried.segments
+    shutil.copy(plain_clip, carried.file_of(second))
+    carried.finish(second, 50, [9])
+    assert carried.chains() == [[first], [third, fourth]]
+    carried.finish(first, 50, [0, 7])
+    assert carried.ticks == [0, 7, 9]
+    carried.close()
+
+
+def test_parts_take_the_folder_that_a_kill_left_before_the_first_manifest(target: Path) -> None:
+    folder = parts_folder(target)
+    folder.mkdir()
+    for name in (".lock", ".manifest.json.1.part"):
+        (folder / name).touch()
+    opened(target).close()
+    assert not folder.exists()

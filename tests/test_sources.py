@@ -31,7 +31,7 @@ def test_identity_of_a_file_is_that_of_its_content(tmp_path: Path) -> None:
     before = Source(probe(clip)).identity
     assert Source(probe(copy)).identity == before
     content = copy.read_bytes()
-    for begin in (0, len(content) - 9):
+    for begin in (0, len(content) // 2, len(content) - 9):
         spoiled = bytearray(content)
         spoiled[begin : begin + 9] = b"something"
         clip.write_bytes(spoiled)

@@ -199,6 +199,21 @@ def test_train_yields_each_step_and_writes_all_it_promises(
     assert load(model).config == config
 
 
+def test_train_leaves_alone_what_another_trains(pairs: Pairs, tmp_path: Path) -> None:
+    output, chosen = tmp_path / "film.safetensors", options(epochs=1)
+    steps = run(CLASSIC, pairs, output, chosen)
+    next(steps)
+    for resume in (False, True):
+        with pytest.raises(FilmColorizerError) as caught:
+            next(run(CLASSIC, pairs, output, chosen, resume=resume))
+        assert str(caught.value) == (
+            f"another filmcolorizer is training {output}; wait for it or stop it, or choose another"
+            " place with -o"
+        )
+    list(steps)
+    assert files_in(tmp_path) == ["film.csv", "film.safetensors"]
+
+
 def test_train_splits_as_it_is_told(pairs: Pairs, tmp_path: Path) -> None:
     output = tmp_path / "film.safetensors"
     chosen = options(1, learning_rate=0.0)

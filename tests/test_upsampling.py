@@ -266,3 +266,12 @@ def test_upsampler_gives_the_codes_of_what_it_fits(
     expected = chroma_to_codes(fitted, **coded).numpy().astype(int)
     assert np.abs(codes.astype(int) - expected).max() <= 1  # halves, rounded in another order
     assert (codes != expected).mean() < 1e-3
+
+
+@pytest.mark.parametrize("depth", [8, 10, 12, 16])
+def test_codes_of_the_purest_blue_stay_in_the_full_range(depth: int) -> None:
+    """Its chroma is half a code beyond the highest one."""
+    luma, chroma = np.full((8, 8), 0.0722, np.float32), np.zeros((2, 8, 8), np.float32)
+    chroma[0], chroma[1] = 0.5, -0.0722 / 1.5748
+    codes = Upsampler(8, 8).codes(luma, chroma, luma, range="full", bit_depth=depth)
+    assert codes[0].min() == codes[0].max() == 2**depth - 1

@@ -18,7 +18,7 @@ from filmcolorizer_cli.errors import FilmColorizerError, WeightsError
 from filmcolorizer_cli.files import models_folder
 from filmcolorizer_cli.models import Model, find_model, read_metadata, read_model, shipped_models
 from filmcolorizer_cli.networks import Network, build
-from filmcolorizer_cli.weights import load, read_tensors, save, write_tensors
+from filmcolorizer_cli.weights import checksum, load, read_tensors, save, write_tensors
 from tests.conftest import TINY, file_size_limit, files_in
 
 ABOUT = {"description": "a tiny one", "licence": "MIT", "epochs": 3, "ünïcode": ["ä", None]}
@@ -360,3 +360,12 @@ def test_load_refuses_weights_that_are_no_numbers(value: float, tmp_path: Path) 
     save(network, path, about={}, state=state)
     with pytest.raises(WeightsError, match=r"broken.safetensors are no numbers; the file is dam"):
         load(read_model(path))
+
+
+def test_checksum_changes_with_any_weight() -> None:
+    network = build(ClassicConfig())
+    before = checksum(network)
+    for tensor in [*network.state_dict().values()][::10]:
+        tensor += 1
+        assert checksum(network) != before
+        before = checksum(network)
