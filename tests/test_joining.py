@@ -17,7 +17,7 @@ import pytest
 from filmcolorizer_cli import ffmpeg as our_ffmpeg
 from filmcolorizer_cli.containers import CONTAINERS
 from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter
-from filmcolorizer_cli.errors import FilmColorizerError, VideoError
+from filmcolorizer_cli.errors import FfmpegError, FilmColorizerError, VideoError
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE
 from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.joining import join_film
@@ -855,7 +855,8 @@ def test_join_film_holds_the_last_picture_wherever_it_is_stored(
     write_pictures(part, source, [*pictures], Encoding(preset="veryfast"))
     is_stored_last = stored_order(part)[-1] == count - 1
     assert is_stored_last == (count == 17)
-    ticks, held = [*range(0, 1000 * count, 1000)], 15_000
+    # The one before it is held as well.
+    ticks, held = [*range(0, 1000 * (count - 1), 1000), 1000 * (count + 5)], 15_000
     timeline = Timeline(Fraction(24), Fraction(1, 24000), ticks, ticks[-1] + held)
     join_film([part], target, source, timeline)
     with av.open(str(target)) as container:
@@ -924,7 +925,7 @@ def test_picture_writer_leaves_nothing_when_ffmpeg_is_missing(
 ) -> None:
     source = probe(plain_clip)
     monkeypatch.setenv(BINARY_VARIABLE, str(tmp_path / "no-ffmpeg"))
-    with pytest.raises(VideoError, match="no-ffmpeg is not a program that can be run"):
+    with pytest.raises(FfmpegError, match="no-ffmpeg is not a program that can be run"):
         write_pictures(tmp_path / "out.mp4", source)
     assert files_in(tmp_path) == []
 
