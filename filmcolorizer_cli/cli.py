@@ -104,6 +104,7 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.watching import Watcher
 
 MOST_LINES = 8640  # of stills
+NEARLY_GREY_MSE = 0.001  # of a validation part without colours, but for noise
 ENOUGH_OF_SPLIT = 0.45  # of the pairs that a part was to have; with less it is told
 LACK_OF_MEMORY = re.compile(
     r"out of memory|not enough memory|insufficient memory|can't allocate memory", re.I
@@ -308,6 +309,7 @@ def sync(
             )
         sync_map = laid_upon or sync_map
     else:
+        _note_wrong_order(bw_film, color_film)
         sync_map = syncing.align(bw_film, color_film, track=console.track)
     if writes:
         syncing.write_map(sync_map, target)
@@ -338,6 +340,16 @@ def sync(
     share = min(sync_map.shared_seconds / bw_film.duration_seconds, 1)
     shared = f"{sync_map.shared_seconds:.1f} s that both films show, {share:.0%} of {bw}"
     console.say(f"wrote {target}: {shared}" if writes else shared)
+
+
+def _note_wrong_order(bw: Film, color: Film) -> None:
+    """Tell of films given the wrong way round before minutes are spent on them."""
+    from filmcolorizer_cli.survey import is_in_color
+
+    if not is_in_color(color) and is_in_color(bw):
+        console.note(
+            f"{bw.path} is in colour and {color.path} is not; give the black-and-white film first"
+        )
 
 
 def _write_pictures(
@@ -439,6 +451,7 @@ def extract(
     elif color is None:
         sync_map = syncing.constant_offset(bw_film, bw_film, 0)
     else:
+        _note_wrong_order(bw_film, color_film)
         sync_map = syncing.align(bw_film, color_film, track=console.track)
         console.note(
             f"lined up {sync_map.shared_seconds:.1f} s in"
@@ -452,8 +465,10 @@ def extract(
         grey_film, color_film, sync_map, output, options, note=console.note
     )
     total = extracting.count_stills(sync_map, options)
-    count = max(console.track(written, total, "pairs", unit="pairs"))
+    for _ in console.track(written, total, "pairs", unit="pairs"):
+        pass
     folder = read_pairs(output)
+    count = len(folder.pairs)
     shots = len({pair.shot for pair in folder.pairs})
     if as_json:
         console.json({"output": str(output), "pairs": count, "shots": shots})
@@ -628,9 +643,12 @@ def train(
     )
     console.say(describe_outcome(outcome))
     if outcome.validation_mse >= outcome.grey_validation_mse:
+        mend = "train for more --epochs, or from weights that know colours (--init)"
+        if outcome.grey_validation_mse < NEARLY_GREY_MSE:
+            mend = "its colour stills hold hardly any colours: delete those pairs that have none"
         console.note(
             f"no better than to leave the film grey, which has {outcome.grey_validation_mse:.4f};"
-            " train for more --epochs, or from weights that know colours (--init)"
+            f" {mend}"
         )
     console.say(f"wrote {', '.join(str(path) for path in written)}")
 

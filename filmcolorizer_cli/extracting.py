@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,8 +32,9 @@ from filmcolorizer_cli.files import check_folder, followed, replacing_folder
 from filmcolorizer_cli.frames import Sampling, read_cuts, read_ycbcr
 from filmcolorizer_cli.pairs import OPAQUE, Pair, Pairs, still_size, write_index
 from filmcolorizer_cli.pictures import to_rgb
-from filmcolorizer_cli.planes import NEUTRAL, Plane
+from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.progress import Note, no_note
+from filmcolorizer_cli.stills import TakenStill, faded_ones, look_over, shots_of, tell_of
 from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.survey import glance
 from filmcolorizer_cli.sync import SyncMap
@@ -42,12 +42,8 @@ from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, film_identity
 
 DEFAULT_SIZE = 192  # pixels, the short side that the shipped network looks at
 SAVERS = 2  # threads that write stills, which takes as long as decoding the film
-MIN_CHROMA = 1.0  # code values, of the mean over a still: less is noise of a grey film
 DELAY_LOOKS = 24  # frames of the coloured film, by which the place of its chroma is told
 ONE_FRAME_SECONDS = float(1 / TIMELINE_FRAME_RATE)
-# The mean luma of titles on black and of fades, which have no colours, and the share of other
-# stills without any from which on it is told.
-DARK_CODE, MAX_COLORLESS = 45, 0.02
 
 
 @dataclass(frozen=True)
@@ -104,40 +100,39 @@ def extract(
         (temporary / "bw").mkdir()
         (temporary / "color").mkdir()
         cuts_file = temporary / "cuts.txt"
-        picture, cadence = _look_at(master, sync_map, options)
-        aspect_ratio = area_aspect_ratio(master, picture)
+        area, cadence = _look_at(master, sync_map, options)
+        aspect_ratio = area_aspect_ratio(master, area)
         size = still_size(options.size, aspect_ratio)
-        stills: list[tuple[str, float, float]] = []
-        has_color, colorless = False, list[float]()  # the latter in seconds of the master
         delay = _chroma_delay(color, sync_map, options, note)
-        read = _read_stills(bw, color, sync_map, options, picture, cadence, size, delay, cuts_file)
+        read = _read_stills(bw, color, sync_map, options, area, cadence, size, delay, cuts_file)
+        taken: list[TakenStill] = []
         with closing(read):  # before the folder goes, into which ffmpeg writes
-            for name, still in _save_stills(read, color.coding.matrix, temporary):
-                stills.append((name, still.bw_seconds, still.color_seconds))
-                if _has_color(still):
-                    has_color = True
-                elif still.luma.mean() > DARK_CODE:
-                    colorless.append(still.bw_seconds)
-                yield len(stills)
-        if not stills:
+            for name, picture in _save_stills(read, color.coding.matrix, temporary):
+                taken.append(look_over(name, picture))
+                yield len(taken)
+        if not taken:
             raise _no_stills()
-        if not has_color:
+        if not any(still.has_color for still in taken):
             raise OptionError(
                 f"{color.path} shows no colours in these stills; give a coloured film"
                 + (", after the black-and-white one" if bw else "")
             )
         first_seconds = options.moments.first_seconds(sync_map)
-        pairs = _number_shots(stills, read_cuts(cuts_file), first_seconds)
+        shots = shots_of(taken, read_cuts(cuts_file), first_seconds)
         cuts_file.unlink(missing_ok=True)
-        matrix, identity = master.coding.matrix, film_identity(master)
-        taken = Pairs(temporary, aspect_ratio, *size, options.every, pairs, identity, matrix)
-        write_index(taken, film_identity(color))
-    if len(colorless) > MAX_COLORLESS * len(stills):
-        note(
-            f"{len(colorless)} of {len(stills)} colour stills show no colours, the first at"
-            f" {colorless[0]:.1f} s and the last at {colorless[-1]:.1f} s; where the film had any,"
-            " delete these pairs, or the network learns to leave it grey"
+        faded = faded_ones(taken, shots)
+        for still in faded:
+            for side in ("bw", "color"):
+                (temporary / side / f"{still.name}.png").unlink()
+        pairs = tuple(
+            Pair(still.name, round(still.bw_seconds, 6), round(still.color_seconds, 6), shot)
+            for still, shot in zip(taken, shots, strict=True)
+            if still not in faded
         )
+        matrix, identity = master.coding.matrix, film_identity(master)
+        kept = Pairs(temporary, aspect_ratio, *size, options.every, pairs, identity, matrix)
+        write_index(kept, film_identity(color))
+    tell_of(taken, faded, note)
 
 
 def _no_stills() -> OptionError:
@@ -254,28 +249,6 @@ def _chroma_delay(
             " belongs"
         )
     return delay
-
-
-def _has_color(still: AlignedPicture) -> bool:
-    """Whether a coloured still, or a tinted one, is more than noise around grey."""
-    chroma = still.ycbcr[still.shown_pixels][..., 1:]
-    small = cv2.resize(chroma, (16, 16), interpolation=cv2.INTER_AREA)
-    return float(np.abs(small.astype(float) - NEUTRAL).mean()) > MIN_CHROMA
-
-
-def _number_shots(
-    stills: list[tuple[str, float, float]], cuts: list[float], begin: float
-) -> tuple[Pair, ...]:
-    """Turn names and times into pairs; cuts count from ``begin``, in seconds."""
-    return tuple(
-        Pair(
-            name=name,
-            bw_seconds=round(bw_seconds, 6),
-            color_seconds=round(color_seconds, 6),
-            shot=1 + bisect.bisect_right(cuts, bw_seconds - begin + 1e-3),
-        )
-        for name, bw_seconds, color_seconds in stills
-    )
 
 
 def _save_stills(

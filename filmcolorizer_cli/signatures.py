@@ -71,6 +71,11 @@ class Signatures:
         """The same film backwards."""
         return Signatures(self.frames[::-1], (self.seconds[-1] - self.seconds)[::-1])
 
+    def mirrored(self) -> Signatures:
+        """The same film with left and right exchanged."""
+        rows = self.frames.reshape(-1, HEIGHT, WIDTH)[..., ::-1]
+        return Signatures(np.ascontiguousarray(rows).reshape(self.frames.shape), self.seconds)
+
     def at(self, seconds: Seconds) -> NDArray[np.intp]:
         """The frames that are shown at these times: the last that have begun, to half a frame."""
         begun = np.searchsorted(self.seconds - self.frame_seconds / 2, seconds, side="right")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -37,7 +37,7 @@ from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.progress import Track, no_track
 from filmcolorizer_cli.shots import Shots
 from filmcolorizer_cli.timeline import Spans, Timeline
-from filmcolorizer_cli.tinge import Tinge
+from filmcolorizer_cli.tinge import Tinge, has_color
 from filmcolorizer_cli.video import FIELDS, MAX_FRAME_RATE, TIMELINE_FRAME_RATE, Film
 
 WIDTH, HEIGHT = 128, 96  # pixels of the frames that are looked at for cuts and colour
@@ -54,6 +54,7 @@ LONGEST_FRAME_SECONDS = 0.1  # of what moves; slides are held for longer
 
 LOOKS = 6  # short parts of a film that `glance` looks through
 LOOK_SECONDS = 1.0
+FRAMES_OF_LOOK = 3  # that tell whether there is colour
 MIN_LOOKS_ALIKE = 2  # where an order of fields must be found, of which still pictures have none
 
 
@@ -291,6 +292,24 @@ def cadence_of(film: Film, start: float, seconds: float) -> Cadence:
         return glance(film, start, seconds)[1]
     except VideoError:  # damaged, perhaps where nothing is wanted
         return ONE_TO_ONE
+
+
+def is_in_color(film: Film) -> bool:
+    """Whether some short looks at a film find colours beyond a tint; where it can be read."""
+    every = round(TIMELINE_FRAME_RATE / FRAMES_A_SECOND)
+    for look in range(LOOKS):
+        sampling = Sampling(
+            WIDTH,
+            HEIGHT,
+            start_seconds=(look + 0.5) * film.duration_seconds / LOOKS,
+            duration_seconds=float(FRAMES_OF_LOOK * every / TIMELINE_FRAME_RATE),
+            every=every,
+        )
+        with suppress(VideoError):
+            frames = list(read_ycbcr(film, sampling))
+            if len(frames) > 1 and has_color(frames):
+                return True
+    return False
 
 
 def _run_distance(seconds: float) -> float:

@@ -204,7 +204,7 @@ def _check_found(
     signatures: tuple[Signatures, Signatures],
     stretches: list[Stretch],
 ) -> None:
-    """Refuse two films that are not one, or that run in opposite directions."""
+    """Refuse two films that are not one, of which one runs backwards, or is mirrored."""
     sure = _seconds_of(stretches, signatures[0])
     shorter = min(part.duration_seconds for part in signatures)
     if sure >= LARGE_SHARE * shorter:
@@ -214,8 +214,12 @@ def _check_found(
         "give two versions of the same film, or state the offset with"
         " `filmcolorizer sync --offset FRAMES`"
     )
-    if _seconds_of(_line_up(signatures[0], signatures[1].reversed()), signatures[0]) > sure:
-        raise SyncError(f"{refusal}: the second runs backwards; turn it round")
+    for turned, told in (
+        (signatures[1].reversed(), "the second runs backwards; turn it round"),
+        (signatures[1].mirrored(), "the second is mirrored; turn it round, as by ffmpeg's hflip"),
+    ):
+        if _seconds_of(_line_up(signatures[0], turned), signatures[0]) > sure:
+            raise SyncError(f"{refusal}: {told}")
     if sure < SHORTEST_SURE_SECONDS:
         raise SyncError(f"{refusal}: no shot that both show was found with certainty; {how}")
 

@@ -39,6 +39,7 @@ LIBRARIES = {
         "extracting",
         "irises",
         "shots",
+        "stills",
         "motion",
         "painting",
         "pairs",

@@ -455,6 +455,17 @@ def test_sync_refuses_a_film_that_runs_backwards(versions: tuple[Path, Path]) ->
     )
 
 
+def test_sync_and_extract_tell_of_films_in_the_wrong_order(
+    moving_film: Path, versions: tuple[Path, Path]
+) -> None:
+    told = f"{moving_film} is in colour and {versions[0]} is not; give the black-and-white film"
+    for command in ("sync", "extract"):
+        result = run(command, moving_film, versions[0])
+        assert result.stderr.startswith(f"{told} first\n")
+        for right in ((versions[0], moving_film), (moving_film, moving_film), versions):
+            assert "is in colour" not in run(command, *right).stderr
+
+
 def test_extract_of_two_films_lines_them_up(versions: tuple[Path, Path]) -> None:
     result = run("extract", *versions, "--every", "12", "--size", "64")
     assert result.stdout == "wrote pairs: 8 pairs of 64x64 stills from 3 shots\n"

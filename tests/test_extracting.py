@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from filmcolorizer_cli import extracting, files
+from filmcolorizer_cli import extracting, files, stills
 from filmcolorizer_cli.areas import Area
 from filmcolorizer_cli.configs import FilmConfig
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
@@ -43,7 +43,7 @@ NUMBERED_FRAMES = 144  # at 24 fps
 @pytest.fixture(autouse=True)
 def grey_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let pairs be taken of numbered frames, which have no colours."""
-    monkeypatch.setattr(extracting, "MIN_CHROMA", -1.0)
+    monkeypatch.setattr(stills, "MIN_CHROMA", -1.0)
 
 
 @pytest.fixture(scope="module")
@@ -159,11 +159,14 @@ def test_extract_tells_of_stills_without_colours(
     color_film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """But not of titles on black, which have none."""
-    monkeypatch.setattr(extracting, "MIN_CHROMA", 1.0)
+    monkeypatch.setattr(stills, "MIN_CHROMA", 1.0)
     grey = "hue=s=0:enable='gte(n,48)*lt(n,96)'"
     title = "drawbox=w=iw:h=ih:color=black:t=fill:enable='lt(n,24)'"
     for filters, expected in (
-        (grey, "8 of 24 colour stills show no colours, the first at 2.0 s and the last at 3.8 s"),
+        (
+            grey,
+            "8 of 24 colour stills show no colours: 000009 to 000016 (2.0 to 3.8 s)",
+        ),
         (title, None),
     ):
         film = probe(graded_film(tmp_path / "film.mp4", filters, source=color_film))
@@ -171,6 +174,23 @@ def test_extract_tells_of_stills_without_colours(
         list(extract(None, film, alone(film), tmp_path / "pairs", ExtractOptions(6), notes.append))
         assert len(notes) == (expected is not None)
         assert all(note.startswith(f"{expected}; where the film had any") for note in notes)
+
+
+def test_extract_leaves_out_what_the_copy_alone_fades(color_film: Path, tmp_path: Path) -> None:
+    """As before an advertisement; its second shot is darker throughout, which is how it is."""
+    bw, notes = probe(color_film), list[str]()
+    filters = "fade=out:st=1:d=0.9:enable='lt(t,2)',eq=contrast=0.5:enable='between(t,2,3.99)'"
+    copy = probe(graded_film(tmp_path / "copy.mp4", filters, source=color_film, crf=4))
+    folder = tmp_path / "pairs"
+    list(extract(bw, copy, alone(bw), folder, ExtractOptions(every=6, size=72), notes.append))
+    assert notes == [
+        "2 of 24 stills are left out, which the coloured film alone fades: 000007 to 000008 (1.5 to"
+        " 1.8 s)"
+    ]
+    pairs = read_pairs(folder)
+    left = [f"{number:06d}" for number in range(1, 25) if number not in (7, 8)]
+    assert [pair.name for pair in pairs.pairs] == left
+    assert files_in(folder / "bw") == files_in(folder / "color") == [f"{n}.png" for n in left]
 
 
 def test_extract_makes_whole_pictures_of_fields(woven_film: Film, tmp_path: Path) -> None:
@@ -567,7 +587,7 @@ def test_extract_stopped_while_it_replaces_a_folder_leaves_one(
 import os, signal
 from fractions import Fraction
 from pathlib import Path
-from filmcolorizer_cli import extracting
+from filmcolorizer_cli import stills
 from filmcolorizer_cli.extracting import ExtractOptions, extract
 from filmcolorizer_cli.stopping import heed_signals
 from filmcolorizer_cli.sync import constant_offset
@@ -581,7 +601,7 @@ class Interrupted(type(Path())):
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever started the tests ignored
 heed_signals()
-extracting.MIN_CHROMA = -1.0  # the film has no colours
+stills.MIN_CHROMA = -1.0  # the film has no colours
 film = probe(Path({str(numbered.path)!r}))
 try:
     folder, itself = Interrupted({str(folder)!r}), constant_offset(film, film, 0)

@@ -468,6 +468,14 @@ def test_align_refuses_a_film_that_runs_backwards(tmp_path: Path) -> None:
     )
 
 
+def test_align_refuses_a_film_that_is_mirrored(tmp_path: Path) -> None:
+    bw, color = versions(tmp_path, "scale=240:180", "scale=160:120,hflip")
+    assert refusal(bw, color) == (
+        f"{bw.path} and {color.path} do not look like one film: the second is mirrored; turn it"
+        " round, as by ffmpeg's hflip"
+    )
+
+
 @pytest.mark.parametrize("short_one", [0, 1])
 @pytest.mark.parametrize(("seconds", "told"), [(1.92, "1.9"), (0.04, "0.0")])
 def test_align_refuses_a_film_that_is_too_short(
