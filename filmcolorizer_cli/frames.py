@@ -334,16 +334,13 @@ def read_ycbcr(
             yield frame.transpose(1, 2, 0)  # planes to (H, W, 3)
 
 
-def read_cuts(path: Path, frame_rate: Fraction = TIMELINE_FRAME_RATE) -> list[float]:
+def read_cuts(path: Path) -> list[float]:
     """The times of shot changes in a file that a `Sampling` named, in seconds, ascending.
 
-    By their frames' numbers: older versions of ffmpeg write seconds with six digits, which are off
-    by frames after some hours.
-
-    Args:
-        frame_rate: of the `Sampling`.
+    By their frames' numbers on the 24 fps timeline: older versions of ffmpeg write seconds with six
+    digits, which are off by frames after some hours.
     """
-    return [float(number / frame_rate) for number in read_ticks(path)]
+    return [float(number / TIMELINE_FRAME_RATE) for number in read_ticks(path)]
 
 
 def read_fields(path: Path) -> list[tuple[float, str]]:

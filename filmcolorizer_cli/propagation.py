@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from filmcolorizer_cli.edits import ONE_SHOT, Edits
 from filmcolorizer_cli.planes import Floats, Plane
 from filmcolorizer_cli.trails import (
+    LIT_CODE,
     LOST_TRUST,
     Motion,
     Sight,
@@ -66,9 +67,9 @@ BRIGHT_CODE = 128  # of luma from which on all is seen
 # The luma that so much of a picture with blacks is darker than, at most; where it is more, all is
 # washed out, as in a fade from white.
 BLACK_CODE, BLACK_PERCENT = 64, 5
-# Luma from which on a pixel is lit, and the power of the share of those that are: while an iris
-# opens, the network sees little else than black, and paints it brown.
-LIT_CODE, LIT_POWER = 20, 4
+# The power of the share of pixels that are lit: while an iris opens, the network sees little else
+# than black, and paints it brown.
+LIT_POWER = 4
 LEAST_WORTH = 0.002  # more than nothing, which no mean can be taken of
 
 # What comes into sight again takes over what one of so many key frames before, apart in time, knew

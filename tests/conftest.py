@@ -8,7 +8,6 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import resource
 import shutil
 import subprocess
 from collections.abc import Generator, Iterator
@@ -192,6 +191,8 @@ def no_waiting_for_the_disk() -> Iterator[None]:
 @contextmanager
 def file_size_limit(size_bytes: int) -> Iterator[None]:
     """Let no file grow beyond this size, as a full disk or quota does; ffmpeg inherits it."""
+    import resource  # which Windows lacks
+
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
     try:

@@ -25,6 +25,7 @@ from filmcolorizer_cli.frames import (
     read_cuts,
     read_luma,
     read_pictures,
+    read_ticks,
     read_ycbcr,
 )
 from filmcolorizer_cli.survey import cadence_of, glance
@@ -763,12 +764,12 @@ def hard_cut(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("start", "cut"), [(0.0, 1.0), (0.4, 0.6)])
-def test_read_cuts_finds_a_hard_cut(start: float, cut: float, tmp_path: Path) -> None:
+def test_sampling_notes_a_hard_cut(start: float, cut: float, tmp_path: Path) -> None:
     film = probe(hard_cut(tmp_path / "cut.mp4"))
     cuts_file = tmp_path / "cuts.txt"
     frames = all_luma(film, start_seconds=start, cuts_file=cuts_file, every=2)
     assert len(frames) == np.ceil((50 - start * 25) / 2)
-    assert read_cuts(cuts_file, film.frame_rate) == pytest.approx([cut])
+    assert read_ticks(cuts_file) == [round(cut * 25)]
 
 
 def test_read_cuts_of_an_older_ffmpeg_is_exact_after_hours(tmp_path: Path) -> None:
@@ -782,13 +783,13 @@ def test_read_cuts_of_an_older_ffmpeg_is_exact_after_hours(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", [*ODD_NAMES, " blank first"])
-def test_read_cuts_takes_any_name(
+def test_sampling_notes_cuts_in_a_file_of_any_name(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     film = probe(hard_cut(tmp_path / "cut.mp4"))
     all_luma(film, cuts_file=Path(name))
-    assert read_cuts(Path(name), film.frame_rate) == [1.0]
+    assert read_ticks(Path(name)) == [25]
 
 
 def test_read_cuts_finds_none_in_one_shot(plain_clip: Path, tmp_path: Path) -> None:
