@@ -1352,7 +1352,9 @@ def _note_pairs(folder: Pairs, split: str, counts: list[int], *, as_json: bool) 
         )
     if not as_json:
         count, validation, test = counts
-        rest = "" if wanted == "none" else f"; {validation} for validation, {test} to test"
+        rest = f"; {validation} for validation, {test} to test"
+        if wanted == "none":
+            rest = "; none is held back, so that losses are those of what is learnt"
         console.note(f"learning from {counted(count, 'pair')}{rest}")
 
 

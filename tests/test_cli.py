@@ -872,7 +872,9 @@ def test_train_learns_all_of_a_few_painted_stills(own_pairs: Pairs) -> None:
         " has no foreign shots to test, or --split none for a few painted stills"
     )
     some = ("--arch", "classic", *QUICK_TRAINING, "--epochs", 1, "--split", "none")
-    succeed("train", own_pairs.folder, *some)
+    assert run("train", own_pairs.folder, *some).stderr.splitlines()[0] == (
+        "learning from 2 pairs; none is held back, so that losses are those of what is learnt"
+    )
     about = models.find_model("film.safetensors").about
     assert (about["split"], about["pairs"]) == ({"undivided": True}, 2)
     said = json.loads(succeed("eval", own_pairs.folder, "--json", "--report", "page"))
