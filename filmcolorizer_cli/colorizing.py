@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -63,6 +64,7 @@ from filmcolorizer_cli.video import FIELDS, FieldOrder, Film
 from filmcolorizer_cli.weights import checksum, read_tensors, write_tensors
 
 SEGMENT_SECONDS = 10  # of film, more or less, that a crash costs
+LONG_LOOK_SECONDS = 60.0  # that a look through a film took, so that it is worth keeping
 MAX_GREY_OF_COLOR_FILM = 0.01  # its titles on black and the like
 MOST_SPANS_TOLD = 5
 PROCESSORS_OF_WORKER = 4  # that a segment's thread and its encoder keep busy, or nearly so
@@ -177,14 +179,19 @@ def colorize(
         note(f"starting anew: the interrupted rendering was begun with {parts.discarded}")
     elif parts.frames_done:
         note(f"going on after the {parts.frames_done} frames that an interrupted rendering left")
+    elif parts.segments:
+        note("going on with what an interrupted rendering found in the film")
     try:
+        begun = time.monotonic()
         found, damage = _known(parts) or _look_through(film, options, note, track)
         ticks = _stored_ticks(film, options, damage) if options.keeps_times else None
         frames = round(found.seconds * options.encoding.frame_rate)
         times = _timeline(film, options, frames, ticks)
         if not parts.segments:
             segments = _plan(found, times, options)
-            parts.begin(segments, {"survey": asdict(found), "damage": damage})
+            look_seconds = time.monotonic() - begun
+            known = {"survey": asdict(found), "damage": damage, "look_seconds": look_seconds}
+            parts.begin(segments, known)
         job = _Job(
             source=source,
             painter=Painter(
@@ -225,7 +232,7 @@ def colorize(
             raise _no_room(target, parts, frames, error.lack_of_room) from None
         raise
     finally:
-        parts.close()
+        parts.close(keeps_plan=parts.known.get("look_seconds", 0) > LONG_LOOK_SECONDS)
 
 
 def encoder_on_card(encoding: Encoding, target: Path) -> str | None:

@@ -214,9 +214,13 @@ class Parts:
             with suppress(OSError):  # it goes with the folder then
                 self.colors_file(self.before(segment)).unlink()
 
-    def close(self) -> None:
-        """Let others go on; without a single segment done, nothing is worth keeping."""
-        if not self.frames_done:
+    def close(self, *, keeps_plan: bool = False) -> None:
+        """Let others go on.
+
+        Args:
+            keeps_plan: whether what is known of the film is worth keeping without a single segment.
+        """
+        if not self.frames_done and not (keeps_plan and self.segments):
             self.remove()
         if self._lock is not None:
             self._lock.close()

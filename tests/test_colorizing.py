@@ -329,6 +329,24 @@ def interrupt(clip: Path, target: Path) -> Path:
     return target.with_name(f"{target.name}.parts")
 
 
+def test_colorize_keeps_what_a_long_look_found_before_the_first_segment_is_done(
+    numbered_clip: Path, whole: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a film of hours that takes many minutes; a short one leaves nothing."""
+    target, notes = tmp_path / "color.mp4", list[str]()
+    for seconds, left in ((60.0, []), (0.0, ["color.mp4.parts"])):
+        monkeypatch.setattr(colorizing, "LONG_LOOK_SECONDS", seconds)
+        frames = run_colorize(probe(numbered_clip), target)
+        next(frames)
+        frames.close()
+        assert files_in(tmp_path) == left
+    monkeypatch.setattr(colorizing, "survey", None)
+    list(run_colorize(probe(numbered_clip), target, note=notes.append))
+    assert notes == ["going on with what an interrupted rendering found in the film"]
+    assert decoded(target) == whole
+    assert files_in(tmp_path) == ["color.mp4"]
+
+
 @pytest.mark.parametrize("damage", ["lost", "cut short", "emptied"])
 def test_colorize_makes_a_damaged_segment_anew(
     damage: str, numbered_clip: Path, whole: list[bytes], tmp_path: Path
