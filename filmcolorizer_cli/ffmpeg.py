@@ -34,7 +34,7 @@ WINDOWS_CRASH = 0xC0000000  # exit codes from there on are of errors that ended 
 # What ffmpeg says of a task that it was built without, or is too old for.
 _UNFIT = re.compile(
     "Unrecognized option|Option not found|No such filter|Unknown decoder|[Dd]ecoder .*not found"
-    "|Decoding requested, but no decoder found"
+    "|Decoding requested, but no decoder found for: (?!none)"  # which a damaged file is of
 )
 PIPE_BYTES = 1 << 20  # the most that Linux gives to anyone
 LAST_WORDS_LINES = 4  # of ffmpeg's messages, kept for errors
