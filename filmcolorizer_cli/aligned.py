@@ -54,6 +54,28 @@ class AlignedPicture:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How two films are read, and what is made good of the coloured one.
+
+    Attributes:
+        bw_cadence, color_cadence, quiets_chroma: see `Sampling`; the latter of the coloured film.
+        delay: how far its chroma lies to the right of and below its luma, in parts of its width and
+            height; it is put back.
+        follows_weave: lay each picture for itself upon the other where they lie beside each other,
+            as one does from a film that wove in the gate, or that is panned just then.
+    """
+
+    bw_cadence: Cadence = ONE_TO_ONE
+    color_cadence: Cadence = ONE_TO_ONE
+    quiets_chroma: bool = False
+    delay: tuple[float, float] = (0.0, 0.0)
+    follows_weave: bool = False
+
+
+PLAINLY = Reading()
+
+
+@dataclass(frozen=True)
 class Moments:
     """Which moments of a film's 24 fps timeline to read.
 
@@ -109,11 +131,7 @@ def read_aligned(
     *,
     picture: Area | None = None,
     matrix: str | None = None,
-    bw_cadence: Cadence = ONE_TO_ONE,
-    color_cadence: Cadence = ONE_TO_ONE,
-    quiets_chroma: bool = False,
-    delay: tuple[float, float] = (0.0, 0.0),
-    follows_weave: bool = False,
+    reading: Reading = PLAINLY,
     cuts_file: Path | None = None,
 ) -> Generator[AlignedPicture, None, None]:
     """Yield both films' pictures of each moment that lies in a segment, in order.
@@ -125,12 +143,7 @@ def read_aligned(
         picture: the part of the black-and-white film's frames to show. Without it, pictures show
             what both films do, trimmed to the shape of that in the longest segment.
         matrix: of Cb and Cr, a key of ``color.MATRICES``; the coloured film's own if not given.
-        bw_cadence, color_cadence: see `Sampling`.
-        delay: how far the coloured film's chroma lies to the right of and below its luma, in
-            [0, 1] of its width and height; it is put back.
-        follows_weave: lay each picture for itself upon the other where they lie beside each other,
-            as one does from a film that wove in the gate, or that is panned just then.
-        quiets_chroma, cuts_file: see `Sampling`; times of cuts count from the first moment.
+        cuts_file: see `Sampling`; times of cuts count from the first moment.
 
     Raises:
         VideoError: a film cannot be read.
@@ -144,13 +157,14 @@ def read_aligned(
     shape = longest.width / longest.height
     areas = [picture or segment.area.trimmed(shape) for segment in sync_map.segments]
     affines = [area.affine() for area in areas]
+    apart = _half_frames_apart(bw, reading.bw_cadence, 1.0)
     bw_sampling = Sampling(
         *reading_size(bw, size, affines),
-        start_seconds=first * moments.step_seconds + _half_frames_apart(bw, bw_cadence, 1.0),
+        start_seconds=first * moments.step_seconds + apart,
         duration_seconds=(last + 1 - first) * moments.step_seconds,
         every=moments.every,
         cuts_file=cuts_file,
-        cadence=bw_cadence,
+        cadence=reading.bw_cadence,
     )
     with closing(read_luma(bw, bw_sampling)) as read:
         lumas = enumerate(read, first)
@@ -161,17 +175,17 @@ def read_aligned(
                 continue
             onto_color = _compose(np.array(segment.matrix), onto_bw)
             begin = segment.color_seconds(part.start * moments.step_seconds)
-            begin += _half_frames_apart(color, color_cadence, segment.rate)
-            begin += _fields_apart(color, color_cadence)
-            begin -= segment.rate * _fields_apart(bw, bw_cadence)
+            begin += _half_frames_apart(color, reading.color_cadence, segment.rate)
+            begin += _fields_apart(color, reading.color_cadence)
+            begin -= segment.rate * _fields_apart(bw, reading.bw_cadence)
             sampling = Sampling(
                 *reading_size(color, size, [onto_color]),
                 start_seconds=begin,
                 duration_seconds=len(part) * moments.step_seconds * segment.rate,
                 rate=segment.rate,
                 every=moments.every,
-                cadence=color_cadence,
-                quiets_chroma=quiets_chroma,
+                cadence=reading.color_cadence,
+                quiets_chroma=reading.quiets_chroma,
             )
             with closing(read_ycbcr(color, sampling, matrix=matrix)) as colors:
                 for wanted, ycbcr in zip(part, colors, strict=False):
@@ -181,11 +195,11 @@ def read_aligned(
                     seconds = wanted * moments.step_seconds
                     picture_of_bw = cut_out(luma, onto_bw, size)
                     laid, shown = lay_upon(
-                        picture_of_bw if follows_weave else None,
+                        picture_of_bw if reading.follows_weave else None,
                         ycbcr,
                         onto_color,
                         segment.area.within(area),
-                        delay,
+                        reading.delay,
                         size,
                     )
                     yield AlignedPicture(
@@ -238,8 +252,7 @@ def render(
         Moments(),
         size,
         matrix=WORKING_MATRIX,
-        bw_cadence=cadence_of_bw(bw, sync_map),
-        color_cadence=cadence_of_color(color, sync_map),
+        reading=Reading(cadence_of_bw(bw, sync_map), cadence_of_color(color, sync_map)),
     )
     with (
         closing(read) as pictures,
@@ -265,10 +278,20 @@ def lay_upon(
     delay: tuple[float, float],
     size: tuple[int, int],
 ) -> tuple[Plane, Area]:
-    """A coloured picture as `cut_out` gives it, and the part of it to go by, of ``shown``.
+    """Cut a coloured picture out so that it lies upon a grey one.
 
     Args:
-        luma: what it is moved to lie upon, where they lie beside each other.
+        luma: (height, width), which it is moved to lie upon, where they lie beside each other; None
+            where it lies as it is to.
+        ycbcr: (H, W, 3).
+        affine: takes a point (x, y, 1) of what comes out to the coloured picture, both in [0, 1].
+        shown: the part of what comes out that the coloured picture shows.
+        delay: as in a `Reading`.
+        size: width and height of what comes out.
+
+    Returns:
+        (height, width, 3), and the part of it to go by: what was moved in from beyond ``shown`` is
+        left out, whatever it shows.
     """
     laid = cut_out(ycbcr, affine, size)
     if luma is not None:

@@ -97,6 +97,11 @@ class PixelArea:
         bottom, right = top - -self.height // 2, left - -self.width // 2
         return chroma[:, top:bottom, left:right]
 
+    def within(self, width: int, height: int) -> Area:
+        """In [0, 1] of the sides of a frame of this size."""
+        right, bottom = self.left + self.width, self.top + self.height
+        return Area(self.left / width, self.top / height, right / width, bottom / height)
+
     def scaled(self, before: tuple[int, int], after: tuple[int, int]) -> PixelArea:
         """The same part of a frame that was resized, from and to these widths and heights."""
         left, right = (

@@ -23,6 +23,7 @@ from typer.core import TyperGroup
 
 from filmcolorizer_cli import __version__, console
 from filmcolorizer_cli.errors import (
+    FfmpegError,
     FilmColorizerError,
     OptionError,
     VideoError,
@@ -312,6 +313,7 @@ def sync(
         _note_wrong_order(bw_film, color_film)
         sync_map = syncing.align(bw_film, color_film, track=console.track)
     if writes:
+        check_target(target, [bw, color], overwrite)  # to which something may have come meanwhile
         syncing.write_map(sync_map, target)
     _write_pictures(bw_film, color_film, sync_map, preview, render)
     rate = bw_film.frame_rate
@@ -1301,7 +1303,7 @@ def _evaluate_films(
         total = options.sampling(film).frame_count(film)
         try:
             result = console.finish(frames, total, f"comparing {film.path.name}")
-        except VideoError as error:
+        except (FfmpegError, VideoError) as error:
             if error.lack_of_room or (film is films[-1] and not results):
                 raise
             console.fail(str(error))

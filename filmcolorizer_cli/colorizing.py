@@ -144,7 +144,8 @@ def colorize(
     Args:
         workers: how many segments are rendered at once. The result is the same, but for a code of
             chroma here and there where the network gets another number of threads by it.
-        overwrite: start anew where an interrupted rendering was begun with other options.
+        overwrite: start anew where an interrupted rendering was begun with other options, and
+            replace what has come to the target meanwhile.
         note: is told what was found in the film, and when an interrupted rendering is taken up or
             gives way.
         track: wraps the frames that are looked through, given their number and a label.
@@ -160,7 +161,7 @@ def colorize(
             rendering.
         VideoError: the film cannot be read, or the target cannot be written; no target is left.
     """
-    sampling, was_free = options.sampling(), not target.exists()
+    sampling, was_free = options.sampling(), not overwrite and not target.exists()
     if options.start_seconds or options.duration_seconds is not None or options.skips_damage:
         check_clock(film)
     check_part(film, sampling)
@@ -225,7 +226,7 @@ def colorize(
         parts.remove()
     except FilmColorizerError as error:
         if isinstance(error, VideoError) and not error.lack_of_room:
-            source.check()  # which explains more than what ffmpeg says, as does the other
+            source.check()  # both explain more than what ffmpeg says
             check_clock(film)
         if error.lack_of_room and parts.frames_done:
             frames = max(parts.frames_done, sampling.frame_count(film))

@@ -18,10 +18,13 @@ MIN_RESPONSE = 0.3
 LEAST_PIXELS, MOST_OF_SIDE = 0.3, 0.08  # less is within what is measured, more would be chance
 LEAST_SIDE = 96  # pixels; in smaller pictures other frames look alike as well
 
-# Chroma has less detail than luma, and other edges beside those of luma: many pictures tell.
+# Chroma has less detail than luma, and other edges beside those of luma. Of one picture in fourteen
+# they lie beside each other by chance, so that many tell, which show different things.
 MIN_CHROMA_RESPONSE = 0.05
 LEAST_CHROMA_PIXELS = 1.0
-FEWEST_PICTURES, MIN_AGREEING = 5, 0.5
+FEWEST_PICTURES, MIN_AGREEING = 6, 0.5
+MOST_ALIKE = 0.8  # correlation of luma, in small, of pictures that show different things
+SMALL = 32, 18  # width and height
 
 
 def displacement(picture: Plane, other: Plane) -> tuple[float, float] | None:
@@ -33,7 +36,7 @@ def displacement(picture: Plane, other: Plane) -> tuple[float, float] | None:
     implementation.
 
     Args:
-        picture, other: (H, W) each.
+        picture, other: (H, W) each, uint8.
 
     Returns:
         Pixels; None where no displacement is clear, or the two lie upon each other.
@@ -51,16 +54,19 @@ def chroma_delay(pictures: Iterable[Plane]) -> tuple[float, float]:
     """How far chroma lies to the right of and below its luma, as it does on tapes.
 
     Args:
-        pictures: (H, W, 3) each, Y', Cb and Cr, of all over a film.
+        pictures: (H, W, 3) each, Y', Cb and Cr, uint8, of all over a film.
 
     Returns:
-        In [0, 1] of the width and of the height; 0 where most pictures do not agree.
+        In parts of the width and of the height, negative to the left and above; 0 where most
+        pictures do not agree, or too few show different things.
     """
-    found, shape = [], (1, 1)
+    found, shape, details = [], (1, 1), list[Floats]()
     for picture in pictures:
         shape = picture.shape[:2]
-        if min(shape) < LEAST_SIDE:
+        shown = _details(picture[..., 0])
+        if min(shape) < LEAST_SIDE or any(float(shown @ seen) > MOST_ALIKE for seen in details):
             continue
+        details.append(shown)
         luma, blue, red = (_edges(picture[..., plane]) for plane in range(3))
         across, down, response = _correlate(luma, cv2.magnitude(blue, red))
         if response > MIN_CHROMA_RESPONSE:
@@ -76,6 +82,13 @@ def chroma_delay(pictures: Iterable[Plane]) -> tuple[float, float]:
     middle[np.abs(middle) < LEAST_CHROMA_PIXELS] = 0
     across, down = middle / shape[::-1]
     return float(across), float(down)
+
+
+def _details(luma: Plane) -> Floats:
+    """What a picture shows in small, of mean 0 and length 1."""
+    small = cv2.resize(luma, SMALL, interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
+    small -= small.mean()
+    return np.asarray(small / max(float(np.linalg.norm(small)), 1.0), np.float32)
 
 
 def _edges(plane: Plane) -> Floats:

@@ -27,7 +27,7 @@ class OptionError(FilmColorizerError):
 
 
 class FfmpegError(FilmColorizerError):
-    """ffmpeg cannot be run, or cannot do its work whatever film it is given."""
+    """ffmpeg cannot be run, was ended from outside, or cannot do its work whatever film it gets."""
 
 
 class VideoError(FilmColorizerError):

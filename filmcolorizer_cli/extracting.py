@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -17,6 +16,7 @@ import torch
 from filmcolorizer_cli.aligned import (
     AlignedPicture,
     Moments,
+    Reading,
     area_aspect_ratio,
     cadence_of_color,
     lay_upon,
@@ -38,7 +38,7 @@ from filmcolorizer_cli.stills import TakenStill, faded_ones, look_over, shots_of
 from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.survey import glance
 from filmcolorizer_cli.sync import SyncMap
-from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film, film_identity
+from filmcolorizer_cli.video import BARE_STREAMS, TIMELINE_FRAME_RATE, Film, film_identity
 
 DEFAULT_SIZE = 192  # pixels, the short side that the shipped network looks at
 SAVERS = 2  # threads that write stills, which takes as long as decoding the film
@@ -82,7 +82,8 @@ def extract(
     Args:
         bw: the black-and-white film; None to take the grey stills from the luma of ``color``.
         folder: replaced where it exists.
-        note: is told of stills without colours, which a network would learn to leave grey.
+        note: is told of chroma that lay beside its luma, of stills that are left out since the copy
+            alone fades there, and of those without colours.
 
     Yields:
         The number of pairs taken so far, after each; the last ones are still being written.
@@ -104,7 +105,12 @@ def extract(
         aspect_ratio = area_aspect_ratio(master, area)
         size = still_size(options.size, aspect_ratio)
         delay = _chroma_delay(color, sync_map, options, note)
-        read = _read_stills(bw, color, sync_map, options, area, cadence, size, delay, cuts_file)
+        reading = Reading(cadence, delay=delay)
+        if bw is not None:
+            # Noise of a worn copy would be learnt by heart, as if it were the film's.
+            color_cadence = cadence_of_color(color, sync_map)
+            reading = Reading(cadence, color_cadence, True, delay, follows_weave=True)
+        read = _read_stills(bw, color, sync_map, options, area, size, reading, cuts_file)
         taken: list[TakenStill] = []
         with closing(read):  # before the folder goes, into which ffmpeg writes
             for name, picture in _save_stills(read, color.coding.matrix, temporary):
@@ -144,7 +150,7 @@ def _no_stills() -> OptionError:
 
 
 def count_stills(sync_map: SyncMap, options: ExtractOptions) -> int:
-    """How many pairs `extract` will write, unless a film ends early."""
+    """How many pairs `extract` will take, unless a film ends early."""
     return options.moments.count(sync_map)
 
 
@@ -154,14 +160,12 @@ def _read_stills(
     sync_map: SyncMap,
     options: ExtractOptions,
     picture: Area,
-    cadence: Cadence,
     size: tuple[int, int],
-    delay: tuple[float, float],
+    reading: Reading,
     cuts_file: Path,
 ) -> Generator[AlignedPicture, None, None]:
     moments = options.moments
     if bw is not None:
-        # Noise of a worn copy would be learnt by heart, as if it were the film's.
         read = read_aligned(
             bw,
             color,
@@ -169,11 +173,7 @@ def _read_stills(
             moments,
             size,
             picture=picture,
-            bw_cadence=cadence,
-            color_cadence=cadence_of_color(color, sync_map),
-            quiets_chroma=True,
-            delay=delay,
-            follows_weave=True,
+            reading=reading,
             cuts_file=cuts_file,
         )
         with closing(read) as stills:
@@ -187,7 +187,7 @@ def _read_stills(
         duration_seconds=len(numbers) * moments.step_seconds,
         every=moments.every,
         cuts_file=cuts_file,
-        cadence=cadence,
+        cadence=reading.bw_cadence,
     )
     if not numbers:
         return
@@ -195,7 +195,7 @@ def _read_stills(
         # They come first in zip, so that ffmpeg is read to its end and has written all cuts.
         for ycbcr, number in zip(pictures, numbers, strict=False):
             seconds = number * moments.step_seconds
-            still, shown = lay_upon(None, ycbcr, onto_frame, WHOLE, delay, size)
+            still, shown = lay_upon(None, ycbcr, onto_frame, WHOLE, reading.delay, size)
             yield AlignedPicture(seconds, seconds, still[..., 0], still, shown)
 
 
@@ -209,10 +209,7 @@ def _look_at(master: Film, sync_map: SyncMap, options: ExtractOptions) -> tuple[
         if options.duration_seconds is not None:
             end = min(end, options.start_seconds + options.duration_seconds)
         area, cadence = glance(master, first, end - first)
-    left, top = area.left / master.width, area.top / master.height
-    right = (area.left + area.width) / master.width
-    bottom = (area.top + area.height) / master.height
-    return Area(left, top, right, bottom), cadence.in_fields
+    return area.within(master.width, master.height), cadence.in_fields
 
 
 def _chroma_delay(
@@ -223,17 +220,15 @@ def _chroma_delay(
     Where it is damaged it is not looked at.
     """
     every = max(options.moments.count(sync_map) // DELAY_LOOKS, 1)
-    size = still_size(DEFAULT_SIZE, color.aspect_ratio)
     seconds = [
         segment.color_seconds(number * options.moments.step_seconds)
         for segment in sync_map.segments
         for number in options.moments.numbers(segment)
     ][every // 2 :: every]
     pictures = list[Plane]()
-    for start in seconds:
-        sampling = Sampling(*size, start_seconds=start, duration_seconds=ONE_FRAME_SECONDS)
-        with suppress(VideoError):
-            pictures.extend(islice(read_ycbcr(color, sampling), 1))
+    for sampling in _looks(color, sorted(seconds)):
+        with suppress(VideoError), closing(read_ycbcr(color, sampling)) as read:
+            pictures.extend(read)
     across, down = delay = chroma_delay(pictures)
     if any(delay):
         where = [
@@ -249,6 +244,22 @@ def _chroma_delay(
             " belongs"
         )
     return delay
+
+
+def _looks(color: Film, seconds: list[float]) -> Iterator[Sampling]:
+    """How to read about the frames of these times, ascending: each for itself, where that is quick.
+
+    In bare streams nothing can be sought.
+    """
+    look = Sampling(*still_size(DEFAULT_SIZE, color.aspect_ratio))
+    if color.container not in BARE_STREAMS:
+        for start in seconds:
+            yield replace(look, start_seconds=start, duration_seconds=ONE_FRAME_SECONDS)
+    elif seconds:
+        first, last = seconds[0], seconds[-1]
+        every = max(int((last - first) * TIMELINE_FRAME_RATE) // DELAY_LOOKS, 1)
+        part = last - first + ONE_FRAME_SECONDS
+        yield replace(look, start_seconds=first, duration_seconds=part, every=every)
 
 
 def _save_stills(

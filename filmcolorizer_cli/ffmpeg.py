@@ -29,7 +29,12 @@ from filmcolorizer_cli.stopping import held_signals
 BINARY_VARIABLE = "FILMCOLORIZER_FFMPEG"
 OLDEST_VERSION = 5, 1  # the first that knows -fps_mode
 OLDEST_LIBAVFORMAT = 59, 27  # that version's
-_CRASHES = {signal.SIGILL, signal.SIGABRT, signal.SIGFPE, signal.SIGSEGV}
+_CRASHES = {
+    getattr(signal, name)
+    for name in ("SIGILL", "SIGABRT", "SIGFPE", "SIGSEGV", "SIGBUS", "SIGSYS", "SIGTRAP")
+    if hasattr(signal, name)
+}
+_HEEDED = 255  # ffmpeg's exit code when it was asked to end, by SIGTERM for one
 WINDOWS_CRASH = 0xC0000000  # exit codes from there on are of errors that ended a program
 # What ffmpeg says of a task that it was built without, or is too old for.
 _UNFIT = re.compile(
@@ -307,16 +312,20 @@ class Process:
             FfmpegError: it crashed, was ended from outside, or cannot do what it was asked to.
         """
         code = self._popen.poll() or 0
+        self._listener.join()
         is_crash = -code in _CRASHES or code >= WINDOWS_CRASH
-        if code < 0 and not is_crash:
+        if (code < 0 and not is_crash) or (code == _HEEDED and not self._said):
+            reason = f"signal {-code}" if code < 0 else f"exit code {code}"
             raise FfmpegError(
-                f"ffmpeg was ended from outside while {work} (signal {-code}), as a system does"
-                " that runs out of memory; close other programs and give the same command again"
+                f"ffmpeg was ended from outside while {work} ({reason}), as a system does that runs"
+                " out of memory; close other programs and give the same command again"
             )
         if is_crash or _UNFIT.search(self.last_words()):
             mend = "use the one that was installed along, without --ffmpeg"
             if came_along():
-                mend = f"name another with --ffmpeg{or_else and f', or {or_else}'}"
+                mend = "name another with --ffmpeg"
+                if or_else:
+                    mend += f"; where the film is damaged, {or_else}"
             raise FfmpegError(
                 f"{find_binary()} crashed while {work} or was built without what that takes"
                 f" (ffmpeg: {self.last_words()}); {mend}"

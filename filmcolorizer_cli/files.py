@@ -28,8 +28,18 @@ def models_folder() -> Path:
 
 
 def followed(path: Path) -> Path:
-    """Where a link leads, so that it stays one when that is written."""
-    return path.resolve() if path.is_symlink() else path
+    """Where a link leads, so that it stays one when that is written.
+
+    Raises:
+        FilmColorizerError: it leads to itself, or through a folder that may not be read.
+    """
+    try:
+        return path.resolve() if path.is_symlink() else path
+    except (OSError, RuntimeError) as error:
+        raise FilmColorizerError(
+            f"{path} cannot be followed ({reason_of(error)}); delete that link, or choose another"
+            " place"
+        ) from None
 
 
 def temporary_beside(path: Path) -> Path:
@@ -71,16 +81,26 @@ def put_in_place(temporary: Path, path: Path, *, was_free: bool) -> None:
         FilmColorizerError: something has come there since.
     """
     _store(temporary)
-    _check_free(path, was_free)
+    check_free(path, was_free=was_free)
     temporary.replace(followed(path))
 
 
-def _check_free(path: Path, was_free: bool) -> None:
-    if was_free and path.exists():
+def check_free(path: Path, *, was_free: bool) -> None:
+    """Make sure that nothing came to a place that was free.
+
+    Raises:
+        FilmColorizerError: something has.
+    """
+    if was_free and not _is_free(path):
         raise FilmColorizerError(
             f"{path} was written by something else meanwhile; move it away and give the same"
             " command again"
         )
+
+
+def _is_free(path: Path) -> bool:
+    """Whether nothing is there, or an empty folder."""
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
 def _store(file: Path) -> None:
@@ -117,7 +137,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """
     path = followed(path)
     put_back(path)
-    temporary, was_free = temporary_beside(path), not path.exists()
+    temporary, was_free = temporary_beside(path), _is_free(path)
     older = path.with_name(f".{path.name}.{os.getpid()}.old")
     try:
         temporary.mkdir()
@@ -125,7 +145,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             if file.is_file():
                 _store(file)
-        _check_free(path, was_free)
+        check_free(path, was_free=was_free)
         with held_signals():  # between the two there would be neither the older nor the new one
             if path.exists():
                 path.replace(older)
@@ -167,7 +187,7 @@ def cannot_write(path: Path, error: OSError) -> FilmColorizerError:
     reason = reason_of(error)
     mend = "make room there, or choose another place"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        mend = "change its permissions, or choose another place"
+        mend = "check its permissions, or choose another place"
     if error.errno == errno.ENAMETOOLONG:  # with what is added to it while it is written
         mend = "choose a shorter name"
     return FilmColorizerError(

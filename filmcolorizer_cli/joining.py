@@ -57,7 +57,7 @@ def join_film(
     *,
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
-    was_free: bool = False,
+    was_free: bool,
 ) -> None:
     """Join files of a `PictureWriter` into one film, without encoding anew.
 

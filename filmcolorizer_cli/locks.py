@@ -35,7 +35,7 @@ def lock(path: Path, work: str) -> IO[str] | None:
     try:
         file = path.open("w")
     except OSError as error:
-        raise cannot_write(path.parent, error) from None
+        raise cannot_write(path, error) from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -46,8 +46,9 @@ def lock(path: Path, work: str) -> IO[str] | None:
         ) from None
     except OSError as error:
         file.close()
+        path.unlink(missing_ok=True)
         if error.errno not in _NO_LOCKS:
-            raise cannot_write(path.parent, error) from None
+            raise cannot_write(path, error) from None
         return None
     return file
 

@@ -23,12 +23,12 @@ from torch import Tensor
 
 from filmcolorizer_cli.aligned import (
     Moments,
+    Reading,
     cadence_of_bw,
     cadence_of_color,
     read_aligned,
     shared_aspect_ratio,
 )
-from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.frames import Sampling
@@ -293,8 +293,8 @@ def save_sync_preview(bw: Film, color: Film, sync_map: SyncMap, path: Path) -> N
         SyncError: there is no moment that both show.
         VideoError: a film cannot be read.
     """
-    cadences = cadence_of_bw(bw, sync_map), cadence_of_color(color, sync_map)
-    found = [_triple(bw, color, sync_map, cadences, seconds) for seconds in _spread(sync_map)]
+    reading = Reading(cadence_of_bw(bw, sync_map), cadence_of_color(color, sync_map))
+    found = [_triple(bw, color, sync_map, reading, seconds) for seconds in _spread(sync_map)]
     triples = [triple for triple in found if triple is not None]
     if not triples:
         raise nothing_shared(bw, color)
@@ -320,15 +320,12 @@ def _triple(
     bw: Film,
     color: Film,
     sync_map: SyncMap,
-    cadences: tuple[Cadence, Cadence],
+    reading: Reading,
     seconds: float,
 ) -> Plane | None:
     """A moment (H, W, 3) in black and white, in colour, and as a checkerboard of both.
 
     None where a film has ended by then.
-
-    Args:
-        cadences: of each film.
     """
     height = PREVIEW_HEIGHT
     width = round(height * shared_aspect_ratio(sync_map, bw))
@@ -340,8 +337,7 @@ def _triple(
         sync_map,
         moment,
         (width, height),
-        bw_cadence=cadences[0],
-        color_cadence=cadences[1],
+        reading=reading,
     )
     with closing(aligned) as read:
         picture = next(read, None)

@@ -230,13 +230,14 @@ class Parts:
 
         What tells that it is ours goes last, should this be killed.
         """
-        with held_signals(), suppress(OSError):
-            for path in self.folder.iterdir():
+        with held_signals():
+            for path in self.folder.glob("*"):
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
                 elif path.name not in (_MANIFEST, _LOCK):
-                    path.unlink()
-            shutil.rmtree(self.folder)
+                    with suppress(OSError):
+                        path.unlink()
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _read(self, overwrite: bool) -> bool:
         """Take up the same rendering, if it was begun; what may be of another is deleted."""

@@ -48,14 +48,17 @@ def look_over(name: str, still: AlignedPicture) -> TakenStill:
     shown = still.shown_pixels
     grey, color = still.luma[shown].ravel(), still.ycbcr[..., 0][shown].ravel()
     contrast, own = float(grey.std()), float(color.std())
-    is_alike = own < LEAST_CONTRAST or np.corrcoef(grey, color)[0, 1] > MIN_CORRELATION
+    is_flat = contrast < LEAST_CONTRAST
+    is_alike = own < LEAST_CONTRAST or (
+        not is_flat and np.corrcoef(grey, color)[0, 1] > MIN_CORRELATION
+    )
     return TakenStill(
         name,
         still.bw_seconds,
         still.color_seconds,
         _has_color(still),
         float(still.luma.mean()) <= DARK_CODE,
-        own / contrast if contrast >= LEAST_CONTRAST and is_alike else None,
+        own / contrast if is_alike and not is_flat else None,
     )
 
 

@@ -44,6 +44,7 @@ def check_target(
     Raises:
         FilmColorizerError: the target may not be written.
     """
+    check_folder(target.parent, option)
     check_folder(followed(target).parent, option)
     if target.is_dir():
         raise FilmColorizerError(f"{target} is a folder; name a file with {option}")
@@ -83,6 +84,7 @@ def check_folder_target(folder: Path, overwrite: bool) -> None:
     Raises:
         FilmColorizerError: it may not be replaced.
     """
+    check_folder(folder.parent)
     check_folder(followed(folder).parent)
     put_back(folder)
     is_empty = folder.is_dir() and not any(folder.iterdir())
@@ -125,6 +127,7 @@ def check_training_targets(
         OptionError: the weights are not named as such.
     """
     check_ending(outputs[0], ".safetensors")
+    check_folder(outputs[0].parent)
     check_folder(followed(outputs[0]).parent)
     for output in outputs:
         if output.is_dir():

@@ -20,6 +20,7 @@ from filmcolorizer_cli import metrics, models, weights
 from filmcolorizer_cli.batches import Batch, BatchSource, PairSource
 from filmcolorizer_cli.configs import CONFIGS, FilmConfig
 from filmcolorizer_cli.errors import OptionError, TrainingError
+from filmcolorizer_cli.files import check_free
 from filmcolorizer_cli.history import (
     Epoch,
     best_epoch,
@@ -402,7 +403,7 @@ def train(
     height, width = network.config.working_size(pairs.aspect_ratio)
     paints_luma = isinstance(network, ClassicNetwork)
     source = PairSource(pairs, split, options, height=height, width=width, paints_luma=paints_luma)
-    checkpoint = checkpoint_file(output)
+    checkpoint, was_free = checkpoint_file(output), not output.exists()
     trainer = Trainer(network, source, options, checkpoint=checkpoint, device=device, init=init)
     with locked_beside(checkpoint, f"training {output}"):
         if resume:
@@ -431,6 +432,7 @@ def train(
             ],
             "history": [asdict(replace(epoch, seconds=None)) for epoch in trainer.history],
         }
+        check_free(output, was_free=was_free)
         weights.save(network, output, about=about, state=state)
         checkpoint.unlink()
         return outcome

@@ -14,6 +14,7 @@ from filmcolorizer_cli.aligned import (
     BLACK,
     AlignedPicture,
     Moments,
+    Reading,
     area_aspect_ratio,
     cut_out,
     read_aligned,
@@ -289,9 +290,9 @@ def test_read_aligned_shows_the_same_frames_of_telecined_films(
     woven = "telecine=first_field=top:pattern=23,setparams=field_mode=tff"
     films = {"bw": numbered, "color": numbered}
     films[telecined] = version(numbered, tmp_path / "telecined.mp4", woven)
-    cadence = {f"{telecined}_cadence": Cadence("top", is_known, is_known)}
+    reading = Reading(**{f"{telecined}_cadence": Cadence("top", is_known, is_known)})
     moments, sync_map = Moments(), map_of(segment(0, 143, 0))
-    pictures = read_aligned(*films.values(), sync_map, moments, NUMBERED_SIZE, **cadence)  # type: ignore[arg-type]
+    pictures = read_aligned(*films.values(), sync_map, moments, NUMBERED_SIZE, reading=reading)
     pairs = shown(list(pictures))
     assert len(pairs) == 143
     if telecined == "color" or is_known:

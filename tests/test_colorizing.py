@@ -439,7 +439,13 @@ def test_colorize_writes_over_nothing_that_came_meanwhile(
         list(frames)
     assert source.read_bytes() == numbered_clip.read_bytes()
     target.unlink()
-    assert list(run_colorize(probe(source), target)) == [96]
+    frames = run_colorize(probe(source), target, overwrite=True)
+    next(frames)
+    target.write_text("may go")
+    list(frames)
+    assert decoded(target) == whole
+    target.unlink()
+    list(run_colorize(probe(source), target))
     assert decoded(target) == whole
 
 

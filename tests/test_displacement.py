@@ -66,6 +66,7 @@ def test_chroma_delay_is_none_where_it_is_not_certain() -> None:
     ]
     assert chroma_delay(late)[0] > 0
     assert chroma_delay(late[:4]) == (0, 0)  # too few
+    assert chroma_delay(late[:1] * 20) == (0, 0)  # of different ones
     early = [np.dstack((view[..., :1], np.roll(view[..., 1:], -6, axis=1))) for view in views()]
     assert chroma_delay([*late[:4], *early[4:]]) == (0, 0)  # they do not agree
     noise = np.random.default_rng(1).integers(100, 156, (8, 192, 320, 2), dtype=np.uint8)

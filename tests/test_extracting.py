@@ -35,6 +35,7 @@ from tests.conftest import (
     make_raw_clip,
     our_children,
     photographs,
+    run_ffmpeg,
 )
 
 NUMBERED_FRAMES = 144  # at 24 fps
@@ -174,6 +175,25 @@ def test_extract_tells_of_stills_without_colours(
         list(extract(None, film, alone(film), tmp_path / "pairs", ExtractOptions(6), notes.append))
         assert len(notes) == (expected is not None)
         assert all(note.startswith(f"{expected}; where the film had any") for note in notes)
+
+
+def test_extract_of_a_film_that_begins_black(color_film: Path, tmp_path: Path) -> None:
+    """While its copy shows something already."""
+    black = "drawbox=w=iw:h=ih:color=black:t=fill:enable='lt(n,24)'"
+    bw, copy = probe(graded_film(tmp_path / "bw.mp4", black, source=color_film)), probe(color_film)
+    pairs = extract_all(bw, copy, alone(bw), tmp_path / "pairs", every=6, size=72)
+    assert len(pairs.pairs) == 24
+
+
+def test_extract_of_a_bare_stream_puts_late_chroma_back(panned: Film, tmp_path: Path) -> None:
+    """In which nothing can be sought."""
+    late, bare, notes = "chromashift=cbh=4:crh=4", tmp_path / "copy.h264", list[str]()
+    copy = version(panned, tmp_path / "copy.mp4", late).path
+    run_ffmpeg("-i", copy, "-c", "copy", bare)
+    film, options = probe(bare), ExtractOptions(every=4, size=128)
+    list(extract(None, film, alone(film), tmp_path / "pairs", options, notes.append))
+    (note,) = notes
+    assert re.search(r"lies 3\.[0-2]% of the width to the right;", note)
 
 
 def test_extract_leaves_out_what_the_copy_alone_fades(color_film: Path, tmp_path: Path) -> None:

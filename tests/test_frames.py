@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import shutil
+import signal
 import struct
 import time
 from fractions import Fraction
@@ -88,6 +90,18 @@ def test_an_ffmpeg_that_cannot_read_is_no_damage_of_the_film(
     for look in (glance, cadence_of):  # which pass over what is damaged
         with pytest.raises(FfmpegError):
             look(film, 0.0, film.duration_seconds)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL, signal.SIGHUP])
+def test_an_ffmpeg_that_is_ended_from_outside_is_no_damage_of_the_film(
+    number: signal.Signals, bunny: Path
+) -> None:
+    before, luma = our_children(), read_luma(probe(bunny), Sampling())
+    next(luma)
+    (child,) = our_children() - before
+    os.kill(child, number)
+    with pytest.raises(FfmpegError, match=f"was ended from outside while reading {bunny}"):
+        list(luma)
 
 
 def test_reading_opens_no_file_but_the_one_it_is_given(plain_clip: Path, tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def write_film(
         pictures_alone = Path(folder) / f"pictures{CODECS[encoding.codec].endings[0]}"
         write_pictures(pictures_alone, source, pictures, encoding)
         timeline = Timeline.steady(encoding.frame_rate, count_pictures(pictures_alone))
-        join_film([pictures_alone], target, source, timeline, **part)
+        join_film([pictures_alone], target, source, timeline, was_free=True, **part)
     return probe(target)
 
 
@@ -449,7 +449,7 @@ def test_join_film_keeps_long_chapters(ending: str, is_silent: bool, tmp_path: P
     copied = ("-map", 0, *maps, "-c", "copy", "-c:a", "aac")
     run_ffmpeg("-i", pictures, *tracks, "-i", tmp_path / "chapters.txt", *copied, source)
     target = tmp_path / f"out{ending}"
-    join_film([pictures], target, probe(source), Timeline.steady(Fraction(24), 2880))
+    join_film([pictures], target, probe(source), Timeline.steady(Fraction(24), 2880), was_free=True)
     assert chapters_of(target) == [
         (0, 50, "One"), (50, 110, "Two"), (110, pytest.approx(120, abs=0.1), "Three")
     ]  # fmt: skip
@@ -811,7 +811,7 @@ def test_join_film_begins_each_part_where_the_last_one_ends(
         parts.append(tmp_path / f"{number}.mp4")
         write_pictures(parts[-1], source, pictures[begin:end], encoding)
     target = tmp_path / "out.mp4"
-    join_film(parts, target, source, Timeline.steady(rate, 30))
+    join_film(parts, target, source, Timeline.steady(rate, 30), was_free=True)
     with av.open(str(target)) as container:
         assert [frame.time for frame in container.decode(video=0)] == pytest.approx(
             [float(number / rate) for number in range(30)], abs=1e-4
@@ -833,7 +833,7 @@ def test_join_film_of_parts_that_are_stored_in_other_orders(
         write_pictures(parts[-1], source, pictures[begin:end], encoding)
     assert stored_order(parts[0]) != list(range(30))
     target = tmp_path / "out.mp4"
-    join_film(parts, target, source, Timeline.steady(Fraction(24), 50))
+    join_film(parts, target, source, Timeline.steady(Fraction(24), 50), was_free=True)
     with av.open(str(target)) as container:
         times = [frame.time for frame in container.decode(video=0)]
     assert times == pytest.approx([number / 24 for number in range(50)], abs=1e-4)
@@ -858,7 +858,7 @@ def test_join_film_holds_the_last_picture_wherever_it_is_stored(
     # The one before it is held as well.
     ticks, held = [*range(0, 1000 * (count - 1), 1000), 1000 * (count + 5)], 15_000
     timeline = Timeline(Fraction(24), Fraction(1, 24000), ticks, ticks[-1] + held)
-    join_film([part], target, source, timeline)
+    join_film([part], target, source, timeline, was_free=True)
     with av.open(str(target)) as container:
         seconds = container.streams.video[0].duration * container.streams.video[0].time_base
     assert float(seconds) == pytest.approx((ticks[-1] + held) / 24000, abs=1e-3)
@@ -902,7 +902,7 @@ def test_join_film_goes_on_after_one_that_was_killed(covered_clip: Path, tmp_pat
         left.write_text("cut short")
     source, part, target = probe(covered_clip), folder / "000001.mp4", tmp_path / "out.mkv"
     write_pictures(part, source)
-    join_film([part], target, source, Timeline.steady(FAST.frame_rate, 3))
+    join_film([part], target, source, Timeline.steady(FAST.frame_rate, 3), was_free=True)
     assert count_pictures(target) == 3
     assert len(probe(target).attachments) == 5
     assert files_in(folder) == ["000001.mp4"]

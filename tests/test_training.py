@@ -214,6 +214,20 @@ def test_train_leaves_alone_what_another_trains(pairs: Pairs, tmp_path: Path) ->
     assert files_in(tmp_path) == ["film.csv", "film.safetensors"]
 
 
+def test_train_writes_over_no_weights_that_came_meanwhile(pairs: Pairs, tmp_path: Path) -> None:
+    """Its own are kept in the checkpoint."""
+    output, chosen = tmp_path / "film.safetensors", options(epochs=1)
+    steps = run(CLASSIC, pairs, output, chosen)
+    next(steps)
+    output.write_text("others")
+    with pytest.raises(FilmColorizerError, match="was written by something else meanwhile"):
+        list(steps)
+    assert output.read_text() == "others"
+    output.unlink()
+    run_to_end(CLASSIC, pairs, output, chosen, resume=True)
+    assert files_in(tmp_path) == ["film.csv", "film.safetensors"]
+
+
 def test_train_splits_as_it_is_told(pairs: Pairs, tmp_path: Path) -> None:
     output = tmp_path / "film.safetensors"
     chosen = options(1, learning_rate=0.0)
