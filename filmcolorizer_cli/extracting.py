@@ -105,11 +105,15 @@ def extract(
         aspect_ratio = area_aspect_ratio(master, area)
         size = still_size(options.size, aspect_ratio)
         delay = _chroma_delay(color, sync_map, options, note)
-        reading = Reading(cadence, delay=delay)
+        reading = Reading(bw_cadence=cadence, delay=delay)
         if bw is not None:
-            # Noise of a worn copy would be learnt by heart, as if it were the film's.
-            color_cadence = cadence_of_color(color, sync_map)
-            reading = Reading(cadence, color_cadence, True, delay, follows_weave=True)
+            reading = replace(
+                reading,
+                color_cadence=cadence_of_color(color, sync_map),
+                # Noise of a worn copy would be learnt by heart, as if it were the film's.
+                quiets_chroma=True,
+                follows_weave=True,
+            )
         read = _read_stills(bw, color, sync_map, options, area, size, reading, cuts_file)
         taken: list[TakenStill] = []
         with closing(read):  # before the folder goes, into which ffmpeg writes
