@@ -31,14 +31,13 @@ def followed(path: Path) -> Path:
     """Where a link leads, so that it stays one when that is written.
 
     Raises:
-        FilmColorizerError: it leads to itself, or through a folder that may not be read.
+        FilmColorizerError: it leads to itself.
     """
     try:
         return path.resolve() if path.is_symlink() else path
-    except (OSError, RuntimeError) as error:
+    except RuntimeError:
         raise FilmColorizerError(
-            f"{path} cannot be followed ({reason_of(error)}); delete that link, or choose another"
-            " place"
+            f"{path} is a link that leads to itself; delete it, or choose another place"
         ) from None
 
 
