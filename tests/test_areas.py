@@ -29,6 +29,23 @@ def test_area_within_another_is_in_its_coordinates_and_ends_at_its_edges() -> No
     assert outer.within(outer) == pytest.approx(WHOLE)
 
 
+def test_area_that_moves_keeps_what_is_still_in_it() -> None:
+    area = Area(0.25, 0.0, 0.75, 0.5)
+    assert area.kept(0.125, -0.25) == Area(0.375, 0.0, 0.75, 0.25)
+    assert area.kept(-0.25, 0.125) == Area(0.25, 0.125, 0.5, 0.5)
+
+
+def test_inner_pixels_of_an_area_leave_out_its_rim_amid_the_picture() -> None:
+    rows, columns = Area(0.26, 0.0, 0.74, 1.0).inner_pixels((10, 100))
+    assert (rows, columns) == (slice(0, 10), slice(27, 73))
+    rows, _ = Area(0.0, 0.5, 1.0, 0.4).inner_pixels((10, 100))
+    assert len(range(10)[rows]) == 0
+
+
+def test_pixel_area_within_its_frame_is_in_parts_of_it() -> None:
+    assert PixelArea(32, 0, 96, 60).within(128, 120) == Area(0.25, 0.0, 1.0, 0.5)
+
+
 def test_affine_of_an_area_leads_back_from_within_it() -> None:
     area = Area(0.2, 0.0, 0.7, 0.8)
     left, top = area.affine() @ (0.2, 0.25, 1)
