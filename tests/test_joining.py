@@ -78,7 +78,7 @@ def write_film(
         pictures_alone = Path(folder) / f"pictures{CODECS[encoding.codec].endings[0]}"
         write_pictures(pictures_alone, source, pictures, encoding)
         timeline = Timeline.steady(encoding.frame_rate, count_pictures(pictures_alone))
-        join_film([pictures_alone], target, source, timeline, was_free=True, **part)
+        join_film([pictures_alone], target, source, timeline, was_free=False, **part)
     return probe(target)
 
 
