@@ -147,6 +147,7 @@ def read_aligned(
 
     Raises:
         VideoError: a film cannot be read.
+        FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     numbers = [moments.numbers(segment) for segment in sync_map.segments]
     chosen = [n for part in numbers for n in (part[:1], part[-1:]) if n]
@@ -240,6 +241,7 @@ def render(
         FilmColorizerError: a target cannot be written.
         SyncError: there is no moment that both show.
         VideoError: a film cannot be read.
+        FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     area = sync_map.longest.area
     size = even(area.width * bw.width), even(area.height * bw.height)

@@ -160,6 +160,7 @@ def colorize(
         FilmColorizerError: the target or its parts cannot be written, or the parts are of another
             rendering.
         VideoError: the film cannot be read, or the target cannot be written; no target is left.
+        FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     sampling, was_free = options.sampling(), not overwrite and not target.exists()
     if options.start_seconds or options.duration_seconds is not None or options.skips_damage:

@@ -290,6 +290,7 @@ class PictureWriter:
     Raises:
         FilmColorizerError: the target's folder cannot be written to.
         VideoError: ffmpeg cannot write the film; its last words are in the message.
+        FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
 
     def __init__(

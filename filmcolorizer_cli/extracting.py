@@ -92,6 +92,7 @@ def extract(
         OptionError: the part holds no still, or none with colours.
         FilmColorizerError: the folder cannot be written.
         VideoError: a film cannot be read.
+        FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     master = bw or color
     check_folder(followed(folder).parent)

@@ -213,6 +213,7 @@ def read_luma(film: Film, sampling: Sampling) -> Generator[Plane, None, None]:
 
     Raises:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+        FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     yield from read_coded_luma(film, sampling, replace(film.coding, bit_depth=8, range="limited"))
 
@@ -226,6 +227,7 @@ def read_coded_luma(
 
     Raises:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+        FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     shape = sampling.height or film.height, sampling.width or film.width
     stored = film.pixel_format if _stores_luma(film, coding) else coding.pixel_format("yuv444p")
@@ -241,6 +243,7 @@ def read_pictures(
 
     Raises:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+        FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     height, width = sampling.height or film.height, sampling.width or film.width
     chroma_shape = 2, -(-height // 2), -(-width // 2)
@@ -265,6 +268,7 @@ def read_every_frame(
 
     Raises:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+        FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     sampling = Sampling(frame_rate=cadence.picture_rate(film.frame_rate), cadence=cadence)
     stream = _timed(film, sampling)
@@ -319,6 +323,7 @@ def read_ycbcr(
 
     Raises:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+        FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     height, width = sampling.height or film.height, sampling.width or film.width
     coding = Coding(matrix=matrix or film.coding.matrix)

@@ -76,6 +76,7 @@ def join_film(
     Raises:
         FilmColorizerError: the target cannot be written, or has come there since.
         VideoError: ffmpeg cannot write the film; its last words are in the message.
+        FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     check_folder(followed(target).parent)
     container = CONTAINERS[target.suffix.lower()]

@@ -136,6 +136,7 @@ def survey(
 
     Raises:
         VideoError: the film is broken or cut short.
+        FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     part = start_seconds, duration_seconds
     found, runs = _look(film, *part, frame_rate, damage, ONE_TO_ONE, track)
@@ -253,6 +254,7 @@ def glance(film: Film, start: float, seconds: float) -> tuple[PixelArea, Cadence
 
     Raises:
         VideoError: nothing of the part can be read; of a short one, something cannot.
+        FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     parts = [(start, seconds)]
     if seconds > LOOKS * LOOK_SECONDS:
