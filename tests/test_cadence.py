@@ -197,6 +197,20 @@ def test_picture_rate_is_what_repeats_leave(frame_rate: int, pictures: Fraction)
     assert Cadence().picture_rate(Fraction(frame_rate)) == frame_rate
 
 
+def test_in_fields_leaves_out_what_whole_frames_repeat() -> None:
+    for whole in (Cadence(repeats=True), Cadence(is_soft_pulldown=True), Cadence()):
+        assert whole.in_fields == Cadence()
+    for woven in (Cadence("top"), Cadence("bottom", fields_match=True), Cadence("top", True, True)):
+        assert woven.in_fields == woven
+
+
+@pytest.mark.parametrize("count", [1, 4, 7])
+def test_find_cadence_of_runs_too_short_for_a_cycle_is_in_doubt(count: int) -> None:
+    runs = runs_of(pulled_down("top"))
+    short = [Run(run.seconds[:count], run.words[:count], run.fields[:count]) for run in runs]
+    assert find_cadence(short) == Cadence()
+
+
 def test_find_cadence_of_motion_that_rests_repeats_nothing() -> None:
     """It rests for two frames of eleven, as one does that a puppet is moved by."""
     pace = np.resize([8, 8, 8, 8, 8, 0, 0, 8, 8, 8, 8], 440)

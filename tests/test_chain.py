@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from filmcolorizer_cli.chain import GAP_COST, SLIP_COST, best_chain, find_chain
+from filmcolorizer_cli import chain
+from filmcolorizer_cli.chain import GAP_COST, SLIP_COST, best_chain, find_chain, runs_of
 from filmcolorizer_cli.signatures import Frames, Signatures
-from tests.versions import PLACEMENT, Version, frames_of
+from tests.versions import FOREIGN, PLACEMENT, Version, foreign, frames_of
 
 
 def chain_value(path: list[tuple[int, int]], gains: NDArray[np.float32]) -> float:
@@ -133,8 +134,53 @@ def test_find_chain_tells_times_of_both_films(film: Frames) -> None:
     bw = Version(film, frames_of((96, 432))).signatures
     color = Version(film, frames_of((0, 432))).signatures
     color = Signatures(color.frames, color.seconds + 10)
-    chain = find_chain(bw, color, PLACEMENT)
-    assert len(chain) > 40
-    delays = chain[:, 1] - chain[:, 0]
+    found = find_chain(bw, color, PLACEMENT)
+    assert len(found) > 40
+    delays = found[:, 1] - found[:, 0]
     assert np.abs(delays - 14).max() <= 0.5
-    assert (np.diff(chain, axis=0) >= 0).all()
+    assert (np.diff(found, axis=0) >= 0).all()
+
+
+def test_find_chain_of_long_films_is_of_fewer_cells(
+    film: Frames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of half a second each where 18 s are to be no more than 36; else a table fills the memory."""
+    monkeypatch.setattr(chain, "LARGEST_CHAIN", 36)
+    whole = Version(film, frames_of((0, 432))).signatures
+    found = find_chain(whole, whole, PLACEMENT)
+    assert 30 < len(found) <= 36
+    assert np.diff(found[:, 0]).min() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("others", [(0, 5), (1, 2, 3)])
+def test_find_chain_looks_at_several_frames_of_a_cell(
+    others: tuple[int, ...], film: Frames
+) -> None:
+    """Of six in the coloured film some are of something else."""
+    numbers = np.arange(432)
+    bw = Version(film, numbers, seed=1).signatures
+    seen = np.where(np.isin(numbers % 6, others), FOREIGN, numbers)
+    found = find_chain(bw, Version(film, seed=2, numbers=seen).signatures, PLACEMENT)
+    assert len(found) > 60
+    assert np.abs(found[:, 1] - found[:, 0]).max() <= 0.5
+
+
+def test_find_chain_goes_on_over_a_moment_of_something_else(film: Frames) -> None:
+    """Which costs less than a gap."""
+    bw = Version(film, np.concatenate((frames_of((0, 200)), foreign(6), frames_of((206, 432)))))
+    color = Version(film, frames_of((0, 432)), seed=1)
+    [run] = runs_of(find_chain(bw.signatures, color.signatures, PLACEMENT))
+    assert len(run) > 65
+
+
+def test_runs_of_parts_a_chain_where_either_film_has_a_gap() -> None:
+    """A cell that is shown twice, or passed over, is no gap."""
+    parts = ([(0, 0), (1, 1), (2, 3), (3, 3)], [(6, 4), (7, 5)], [(8, 9), (9, 10)])
+    times = [np.array(part) * 0.25 + (10, 3) for part in parts]
+    for found, expected in zip(runs_of(np.concatenate(times)), times, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_runs_of_a_chain_that_is_too_short_are_none(count: int) -> None:
+    assert runs_of(np.zeros((count, 2))) == []

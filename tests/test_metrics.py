@@ -218,6 +218,13 @@ def test_histograms_are_numpys() -> None:
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("off", [-0.4, 0.4])
+def test_histograms_are_of_the_nearest_codes(off: float) -> None:
+    photo = as_batch(photograph("astronaut"))
+    codes = (photo * 255).clamp(1, 254)
+    assert torch.equal(histograms((codes + off) / 255), histograms(codes / 255))
+
+
 def test_jensen_shannon_divergence_is_scipys_distance_squared() -> None:
     p, q = histograms(as_batch(photograph("astronaut"), photograph("coffee")))
     expected = [jensenshannon(p[channel], q[channel]) ** 2 for channel in range(3)]
