@@ -152,7 +152,7 @@ def test_find_chain_of_long_films_is_of_fewer_cells(
     assert np.diff(found[:, 0]).min() == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("others", [(0, 5), (1, 2, 3)])
+@pytest.mark.parametrize("others", [(3, 4, 5), (1, 2, 3)])
 def test_find_chain_looks_at_several_frames_of_a_cell(
     others: tuple[int, ...], film: Frames
 ) -> None:
@@ -184,3 +184,11 @@ def test_runs_of_parts_a_chain_where_either_film_has_a_gap() -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_runs_of_a_chain_that_is_too_short_are_none(count: int) -> None:
     assert runs_of(np.zeros((count, 2))) == []
+
+
+def test_gains_go_by_how_well_the_black_and_white_film_is_found() -> None:
+    """In a coloured one of which it is a sixth, so that most of that is found nowhere."""
+    likeness = np.full((10, 60), 0.6, np.float32)
+    likeness[np.arange(10), np.arange(10)] = 0.97
+    gains = chain._gains(likeness.copy())
+    assert ((gains > 0) == (likeness > 0.9)).all()
