@@ -110,3 +110,10 @@ def test_a_fade_is_no_dissolve(shots: list[Frames]) -> None:
     for other in (blank, blank + 235):
         assert found(dissolved(shots[0], other, 30)) == ()
         assert found(dissolved(other, shots[1], 30)) == ()
+
+
+def test_spans_joins_windows_that_touch_each_other() -> None:
+    """Whatever the order that they were found in; one alone is chance."""
+    dissolves = Dissolves(FRAMES_A_SECOND)
+    dissolves._windows = [(12, 24), (6, 30), (30, 36), (60, 66), (90, 96), (96, 102)]
+    assert dissolves.spans() == ((1.0, 6.0), (15.0, 17.0))

@@ -158,3 +158,12 @@ def test_save_page_refuses_more_pictures_than_fit(tmp_path: Path) -> None:
 def test_save_page_tells_where_it_cannot_write(tmp_path: Path) -> None:
     with pytest.raises(FilmColorizerError, match=r"cannot write .*page\.html \(No such file"):
         write(tmp_path / "missing" / "page.html", Page("film.mp4"))
+
+
+def test_save_page_shows_a_picture_that_is_hardly_higher_than_a_line(tmp_path: Path) -> None:
+    page = write(
+        tmp_path / "page.html", page_of([Slide("0:00", {"a": picture((9, 9, 9), (2000, 1))})])
+    )
+    [image] = page.named("img")
+    with Image.open(io.BytesIO(base64.b64decode(str(image["src"]).split(",")[1]))) as decoded:
+        assert decoded.size == (640, 1)
