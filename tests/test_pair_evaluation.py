@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 from torch import nn
 
+from filmcolorizer_cli import pair_evaluation
 from filmcolorizer_cli.color import half_size, rgb_to_ycbcr
 from filmcolorizer_cli.configs import ClassicConfig
 from filmcolorizer_cli.errors import PairsError, WeightsError
@@ -199,6 +201,51 @@ def test_evaluate_shows_the_network_the_whole_still_at_any_size(pairs: Pairs) ->
     network.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape)))
     evaluated(pairs, network, size=16)
     assert seen == [(8, 1, 32, 43)] * 3
+
+
+@pytest.mark.parametrize(("pixels", "batch"), [(4 * 32 * 43, 4), (100, 1)])
+def test_evaluate_looks_at_few_large_stills_at_once(
+    pixels: int, batch: int, pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However small they are compared; one alone may be larger than that."""
+    network = vivid_network()
+    seen: list[int] = []
+    network.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    expected = evaluated(pairs, network, size=16)
+    seen.clear()
+    monkeypatch.setattr(pair_evaluation, "BATCH_PIXELS", pixels)
+    result = evaluated(pairs, network, size=16)
+    assert seen == [batch] * (24 // batch)
+    assert result.network["test"].mse == pytest.approx(expected.network["test"].mse, rel=1e-4)
+
+
+def paint(pairs: Pairs, color: np.ndarray, *, width: int = 43) -> None:
+    """Make all grey stills of one grey, and the colour ones of one colour, up to this column."""
+    for pair in pairs.pairs:
+        Image.new("L", (43, 32), 120).save(pairs.folder / "bw" / f"{pair.name}.png")
+        still = Image.new("RGBA", (43, 32))
+        still.paste((*color.round().astype(int).tolist(), 255), (0, 0, width, 32))
+        still.save(pairs.folder / "color" / f"{pair.name}.png")
+
+
+@pytest.mark.usefixtures("all_lit")
+def test_evaluate_puts_colours_on_luma_by_the_matrix_of_the_film(own_pairs: Pairs) -> None:
+    """The network's are those of BT.709, of which BT.601 makes another luma."""
+    color = 120 + 255 * (SHIFT - SHIFT @ (0.299, 0.587, 0.114))
+    paint(own_pairs, color)
+    result = evaluated(replace(own_pairs, matrix="bt601"), constant(build(TINY), CB, CR))
+    assert result.network["test"].mse == pytest.approx(0, abs=5e-5)
+    assert result.baseline["test"].mse > 0.005
+
+
+@pytest.mark.usefixtures("all_lit")
+@pytest.mark.parametrize("size", [None, 18, 50])
+def test_evaluate_mixes_no_colours_with_what_is_unknown(size: int | None, own_pairs: Pairs) -> None:
+    """Where stills are resized, and only a part of their colours is known."""
+    paint(own_pairs, 120 + 255 * SHIFT, width=20)
+    result = evaluated(own_pairs, constant(build(TINY), CB, CR), size=size)
+    assert result.network["test"].mse == pytest.approx(0, abs=5e-5)
+    assert result.baseline["test"].mse > 0.005
 
 
 def test_predict_rgb_puts_colours_on_the_edges_of_the_still() -> None:
