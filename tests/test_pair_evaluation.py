@@ -262,6 +262,22 @@ def test_predict_rgb_puts_colours_on_the_edges_of_the_still() -> None:
     torch.testing.assert_close(rgb_to_ycbcr(rgb)[:, :1], luma)
 
 
+@pytest.mark.parametrize("shape", [(20, 30), (30, 20), (48, 64), (64, 48)])
+def test_predict_rgb_enlarges_no_stills_that_are_smaller_than_the_network_asks_for(
+    shape: tuple[int, int],
+) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def predict_chroma(luma: torch.Tensor) -> torch.Tensor:
+        seen.append(tuple(luma.shape[-2:]))
+        return half_size(luma.expand(-1, 2, -1, -1) * 0)
+
+    network: Any = EchoNetwork(0.0)
+    network.predict_chroma = predict_chroma
+    predict_rgb(network, torch.rand(1, 1, *shape), shape[1] / shape[0], CPU)
+    assert seen == [shape if min(shape) < TINY.size else TINY.working_size(shape[1] / shape[0])]
+
+
 @pytest.mark.parametrize("matrix", ["bt709", "bt601"])
 def test_predict_rgb_leaves_luma_as_it_is(matrix: str) -> None:
     network: Any = EchoNetwork(0.2)
