@@ -32,9 +32,12 @@ from filmcolorizer_cli.video import probe
 from tests.conftest import (
     LOSSLESS,
     TINY,
+    combing,
     decode_planes,
     finished,
     graded_film,
+    make_color_clip,
+    photographs,
     run_ffmpeg,
     vivid_network,
 )
@@ -130,6 +133,49 @@ def test_evaluate_film_measures_each_shot(moving_film: Path) -> None:
         assert min(h.flicker for h in halves) <= whole.flicker <= max(h.flicker for h in halves)
     first, second = result.shots
     assert first.network != second.network
+
+
+@pytest.mark.parametrize("rate", [25, 30])
+def test_evaluate_film_finds_cuts_at_the_rate_of_the_film(
+    rate: int, moving_film: Path, tmp_path: Path
+) -> None:
+    fast = tmp_path / "fast.mp4"
+    run_ffmpeg("-r", rate, "-i", moving_film, *LOSSLESS, fast)
+    result = evaluated(fast, vivid_network())
+    assert [shot.frames for shot in result.shots] == [12, 12]
+    assert result.frame_rate == rate
+
+
+def test_evaluate_film_of_a_shot_of_one_frame_has_no_flicker_of_it(
+    moving_film: Path, tmp_path: Path
+) -> None:
+    film = tmp_path / "film.mp4"
+    run_ffmpeg("-i", moving_film, "-vf", "trim=end_frame=13", *LOSSLESS, film)
+    result = evaluated(film, vivid_network())
+    assert [shot.frames for shot in result.shots] == [12, 1]
+    whole, (first, last) = result.network, result.shots
+    assert (last.network.flicker, last.network.flicker_ratio, last.network.cdc) == (None,) * 3
+    assert whole.flicker == pytest.approx(first.network.flicker)
+    assert whole.cdc == pytest.approx(first.network.cdc)
+    assert last.network.psnr == pytest.approx(result.series.psnr[12])
+
+
+def test_evaluate_film_shows_the_network_the_picture_in_its_shape(
+    moving_film: Path, tmp_path: Path
+) -> None:
+    wide = tmp_path / "wide.mp4"
+    run_ffmpeg("-i", moving_film, "-vf", "setsar=2", *LOSSLESS, wide)
+    network = vivid_network()
+    seen: list[tuple[int, ...]] = []
+    predict = network.predict_chroma
+
+    def predict_chroma(luma: torch.Tensor) -> torch.Tensor:
+        seen.append(tuple(luma.shape[-2:]))
+        return predict(luma)
+
+    network.predict_chroma = predict_chroma  # type: ignore[method-assign]
+    evaluated(wide, network, FilmOptions(temporal=False))
+    assert set(seen) == {TINY.working_size(8 / 3)}
 
 
 def test_evaluate_film_of_the_true_colours_is_as_the_truth(
@@ -234,9 +280,13 @@ def test_evaluate_film_refuses_a_part_too_short_to_tell(moving_film: Path) -> No
         evaluated(moving_film, vivid_network(), short)
 
 
-def test_evaluate_film_refuses_one_that_is_too_small(moving_film: Path, tmp_path: Path) -> None:
-    small = graded_film(tmp_path / "small.mp4", "scale=128:12", source=moving_film)
-    with pytest.raises(VideoError, match="is compared at 128x12 pixels, in which no motion can"):
+@pytest.mark.parametrize(("width", "height"), [(128, 12), (12, 128)])
+def test_evaluate_film_refuses_one_that_is_too_small(
+    width: int, height: int, moving_film: Path, tmp_path: Path
+) -> None:
+    small = graded_film(tmp_path / "small.mp4", f"scale={width}:{height}", source=moving_film)
+    words = f"is compared at {width}x{height} pixels, in which no motion can"
+    with pytest.raises(VideoError, match=words):
         evaluated(small, vivid_network())
 
 
@@ -289,3 +339,27 @@ def test_paint_frame_gives_a_frame_as_it_was_compared(moving_film: Path) -> None
         ]
         psnr = peak_signal_noise_ratio(pictures[1], pictures[0])
         assert psnr == pytest.approx(result.series.psnr[number], abs=0.5)
+
+
+def test_paint_frame_alone_is_of_that_frame_alone(moving_film: Path) -> None:
+    film, network, alone = probe(moving_film), vivid_network(), FilmOptions(temporal=False)
+    result = evaluated(moving_film, network, alone)
+    later = FilmOptions(start_seconds=7 / 24, duration_seconds=0.25, temporal=False)
+    first = paint_frame(film, evaluated(moving_film, network, later), network, later, CPU, 0)
+    for planes, expected in zip(
+        paint_frame(film, result, network, alone, CPU, 7), first, strict=True
+    ):
+        np.testing.assert_array_equal(planes, expected)
+
+
+def test_evaluate_film_compares_whole_pictures_of_fields(tmp_path: Path) -> None:
+    fields, film = tmp_path / "fields.mp4", tmp_path / "film.mp4"
+    photograph = photographs()[0][:96, :128]
+    make_color_clip(fields, [np.roll(photograph, 3 * n, axis=1) for n in range(48)])
+    weave = "tinterlace=interleave_top,setfield=prog"
+    run_ffmpeg("-r", 50, "-i", fields, "-vf", weave, *LOSSLESS, "-pix_fmt", "yuv420p", film)
+    result = evaluated(film, vivid_network())
+    assert result.found.cadence.field_order == "top"
+    whole, _, _ = paint_frame(probe(film), result, vivid_network(), FilmOptions(), CPU, 12)
+    woven = decode_planes(film, "yuv420p", SIZE)[0][12]
+    assert combing([whole]) < 0.6 * combing([woven])

@@ -276,6 +276,9 @@ def test_predict_rgb_enlarges_no_stills_that_are_smaller_than_the_network_asks_f
     network.predict_chroma = predict_chroma
     predict_rgb(network, torch.rand(1, 1, *shape), shape[1] / shape[0], CPU)
     assert seen == [shape if min(shape) < TINY.size else TINY.working_size(shape[1] / shape[0])]
+    seen.clear()
+    predict_rgb(network, torch.rand(1, 1, 64, 64), 16 / 9, CPU)
+    assert seen == [TINY.working_size(16 / 9)], "squares are drawn out again"
 
 
 @pytest.mark.parametrize("matrix", ["bt709", "bt601"])
