@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from filmcolorizer_cli.errors import FilmColorizerError
+from filmcolorizer_cli import report
+from filmcolorizer_cli.errors import FilmColorizerError, SyncError, VideoError
 from filmcolorizer_cli.history import Epoch
 from filmcolorizer_cli.networks import build
 from filmcolorizer_cli.pages import Slide
@@ -32,10 +33,18 @@ from filmcolorizer_cli.report import (
     save_loss_figure,
     save_sync_preview,
 )
-from filmcolorizer_cli.splits import split_by_time
+from filmcolorizer_cli.splits import TimeSplit, split_by_time
 from filmcolorizer_cli.sync import Segment, SyncMap
 from filmcolorizer_cli.video import probe
-from tests.conftest import TINY, files_in, frame_number, make_numbered_clip, vivid_network
+from tests.conftest import (
+    TINY,
+    files_in,
+    frame_number,
+    make_clip,
+    make_numbered_clip,
+    run_ffmpeg,
+    vivid_network,
+)
 
 CPU = torch.device("cpu")
 STEP = 128 + 22  # pixels from one row of samples to the next: a still and its label
@@ -135,6 +144,21 @@ def test_plot_over_time_draws_long_series_as_means() -> None:
     assert rises[0][1] > rises[-1][1] + 50
 
 
+@pytest.mark.parametrize(
+    ("begin", "end", "expected"),
+    [
+        (0, 9 * 3600, {"1:00:00", "9:00:00"}),  # longer than steps are made for
+        (3600, 3610, {"1:00:02", "1:00:08"}),  # a part from far inside of a film
+        (50, 70, {"0:55", "1:05"}),
+    ],
+)
+def test_plot_over_time_tells_times_of_all_parts_of_films(
+    begin: int, end: int, expected: set[str]
+) -> None:
+    seconds = np.linspace(begin, end, 50).tolist()
+    assert expected <= set(texts_of(plot_over_time(seconds, {"a": seconds}, label="b")))
+
+
 def test_plot_shots_leaves_out_what_was_not_measured() -> None:
     spans = [(0.0, 5.0), (5.0, 6.0), (6.0, 10.0)]
     svg = plot_shots(spans, {"output": [0.3, None, 0.1], "truth": [0.1, 0.1, 0.1]}, label="flicker")
@@ -192,6 +216,17 @@ def test_draw_samples_shows_what_the_network_makes(
         assert np.ptp(output, axis=2).mean() > 20, "no colour"
 
 
+def test_read_samples_of_few_pairs_takes_each_once(pairs: Pairs) -> None:
+    samples = read_samples(pairs, TimeSplit(0.5, 5.0), vivid_network())
+    assert [len(luma) for luma, _, _ in samples.values()] == [2, 6, 4]
+
+
+def test_save_before_after_tells_of_a_film_that_has_ended(tmp_path: Path) -> None:
+    film = probe(make_numbered_clip(tmp_path / "numbered.mp4", seconds=1, frame_rate="24"))
+    with pytest.raises(VideoError, match=r"has ended 2 s after its start; take an earlier time"):
+        save_before_after(film, film, (2.0,), tmp_path / "demo.png")
+
+
 def test_save_before_after_shows_the_same_moments_of_both(tmp_path: Path) -> None:
     clip = make_numbered_clip(tmp_path / "numbered.mp4", seconds=5, frame_rate="24")
     film = probe(clip)
@@ -224,6 +259,73 @@ def test_save_contact_sheet_shows_all_versions_of_all_slides(tmp_path: Path) -> 
         left += 288 + GAP
         assert (sheet[top : top + 160, left : left + 288] == (grey, 0, 0)).all()
     assert files_in(tmp_path) == ["sheet.png"]
+
+
+@pytest.mark.parametrize(("versions", "shape"), [(1, (160, 288)), (8, (160, 288)), (2, (1, 288))])
+def test_save_contact_sheet_of_one_slide_is_as_wide_as_it(
+    versions: int, shape: tuple[int, int], tmp_path: Path
+) -> None:
+    """However many its versions are, and however flat."""
+    picture = np.full((shape[0], 2 * shape[1] if shape[0] > 1 else 2000, 3), 99, np.uint8)
+    slide = Slide("0:00:01", {str(n): picture for n in range(versions)})
+    save_contact_sheet([slide], "a film", tmp_path / "sheet.png")
+    height = max(round(picture.shape[0] * 288 / picture.shape[1]), 1)
+    expected = 2 * (LABEL_HEIGHT + GAP) + height, versions * (288 + GAP) + 2 * GAP, 3
+    assert read(tmp_path / "sheet.png").shape == expected
+
+
+def test_save_sync_preview_leaves_out_what_lies_behind_the_end(
+    color_film: Path, tmp_path: Path
+) -> None:
+    """Of a film that is shorter than the map tells."""
+    film, path = probe(color_film), tmp_path / "sync.png"
+    save_sync_preview(film, film, SyncMap({}, {}, (Segment(0.0, 9.0, 0.0, 1.0, 0.9),)), path)
+    plot_height = 360
+    rows = (read(path).shape[0] - plot_height) / (PREVIEW_HEIGHT + LABEL_HEIGHT)
+    assert rows == 3, "five moments of eight, in pairs"
+    with pytest.raises(SyncError):
+        missing = SyncMap({}, {}, (Segment(20.0, 25.0, 0.0, 1.0, 0.9),))
+        save_sync_preview(film, film, missing, tmp_path / "none.png")
+    assert files_in(tmp_path) == ["sync.png"]
+
+
+def test_save_sync_preview_shades_what_the_coloured_film_alone_shows(
+    color_film: Path, tmp_path: Path
+) -> None:
+    """One twice as long, of which the other shows what is from 3 to 9 s."""
+    twice, path = tmp_path / "twice.mp4", tmp_path / "sync.png"
+    run_ffmpeg("-stream_loop", 1, "-i", color_film, "-c", "copy", twice)
+    sync_map = SyncMap({}, {}, (Segment(0.0, 6.0, 3.0, 1.0, 0.9),))
+    save_sync_preview(probe(color_film), probe(twice), sync_map, path)
+    plot = read(path)[-360:].astype(int)
+    shaded = (np.abs(plot - np.array((255, 229, 206))) < 4).all(axis=2)
+    rows = np.flatnonzero(shaded.mean(axis=1) > 0.5)
+    assert not (shaded.mean(axis=0) > 0.6).any()
+    [gap] = np.flatnonzero(np.diff(rows) > 20)
+    below, above, between = len(rows) - gap - 1, gap + 1, rows[gap + 1] - rows[gap]
+    assert below == pytest.approx(above, abs=4)
+    assert between == pytest.approx(below + above, rel=0.1)
+
+
+def test_save_sync_preview_shows_the_colours_of_each_films_own_matrix(tmp_path: Path) -> None:
+    """Those of a flat red, in BT.709, beside a film in BT.601."""
+    red, grey, path = tmp_path / "red.mp4", tmp_path / "grey.mp4", tmp_path / "sync.png"
+    picture = "color=0xb04040:size=64x48:rate=24:duration=3,scale=out_color_matrix={}"
+    for film, matrix, more in ((red, "bt709", ""), (grey, "smpte170m", ",hue=s=0")):
+        tags = ("-colorspace", matrix, "-pix_fmt", "yuv420p")
+        make_clip(film, picture=picture.format(matrix) + more, seconds=3, extra=tags)
+    assert (probe(grey).coding.matrix, probe(red).coding.matrix) == ("bt601", "bt709")
+    sync_map = SyncMap({}, {}, (Segment(0.0, 3.0, 0.0, 1.0, 0.9),))
+    save_sync_preview(probe(grey), probe(red), sync_map, path)
+    width = round(PREVIEW_HEIGHT * 4 / 3)
+    shown = read(path)[LABEL_HEIGHT : LABEL_HEIGHT + PREVIEW_HEIGHT, width + GAP :][:, :width]
+    np.testing.assert_allclose(shown.reshape(-1, 3).mean(axis=0), (0xB0, 0x40, 0x40), atol=3)
+
+
+def test_between_is_what_no_range_covers() -> None:
+    """But for single frames, and whatever the order of the ranges."""
+    assert report._between([(3.0, 4.0), (0.5, 3.5), (1.0, 2.0)], 6.0) == [(0.0, 0.5), (4.0, 6.0)]
+    assert report._between([(0.0, 1.0), (1.03, 6.0)], 6.0) == []
 
 
 def test_save_sync_preview_shows_both_films_and_the_segments(
