@@ -3,7 +3,9 @@ from __future__ import annotations
 import base64
 import io
 import re
+from contextlib import closing
 from html.parser import HTMLParser
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +16,15 @@ from PIL import Image
 from filmcolorizer_cli import evaluation_page
 from filmcolorizer_cli.evaluation_page import Provenance, save_films_page, save_pairs_page
 from filmcolorizer_cli.film_evaluation import FilmOptions, evaluate_film
+from filmcolorizer_cli.frames import Sampling
 from filmcolorizer_cli.history import Epoch
 from filmcolorizer_cli.pair_evaluation import Evaluation, evaluate
 from filmcolorizer_cli.pairs import Pairs
-from filmcolorizer_cli.splits import PARTS, split_by_time
+from filmcolorizer_cli.pictures import read_rgb
+from filmcolorizer_cli.report import plot_over_time, plot_shots
+from filmcolorizer_cli.splits import PARTS, InterleavedSplit, split_by_time
 from filmcolorizer_cli.video import probe
-from tests.conftest import files_in, finished, vivid_network
+from tests.conftest import LOSSLESS, files_in, finished, run_ffmpeg, vivid_network
 
 CPU = torch.device("cpu")
 HISTORY = (
@@ -102,6 +107,36 @@ def test_save_pairs_page_tells_the_scores(pairs_page: Path, pairs_result: Evalua
     )
 
 
+def test_save_pairs_page_draws_the_stills_over_the_film(
+    pairs_page: Path, pairs_result: Evaluation, pairs: Pairs, tmp_path: Path
+) -> None:
+    """In the order of the film, also where parts are interleaved, and then without their begins."""
+    pages = [(pairs_page, pairs_result, [(0.0, "train"), (2.0, "validation"), (4.0, "test")])]
+    split, path = InterleavedSplit(pairs.every), tmp_path / "index.html"
+    _, result = finished(evaluate(pairs, split, vivid_network(), CPU))
+    save_pairs_page(result, pairs, split, vivid_network(), CPU, path, MADE_BY)
+    pages.append((path, result, []))
+    for page, shown, parts in pages:
+        text = page.read_text()
+        scores = sorted(shown.pairs, key=lambda score: score.pair.name)
+        seconds = [number / 4 for number in range(24)]
+        error = {
+            "output": [score.mse for score in scores],
+            "naive baseline": [score.grey_mse for score in scores],
+        }
+        assert plot_over_time(seconds, error, label="MSE", parts=parts) in text
+        color = {
+            "output": [score.colorfulness for score in scores],
+            "truth": [score.true_colorfulness for score in scores],
+        }
+        assert plot_over_time(seconds, color, label="colourfulness", parts=parts) in text
+
+
+def test_displayed_draws_out_squares() -> None:
+    assert evaluation_page._displayed(torch.rand(1, 3, 64, 64), 16 / 9).shape == (360, 640, 3)
+    assert evaluation_page._displayed(torch.rand(1, 3, 480, 640), 4 / 3).shape == (480, 640, 3)
+
+
 @pytest.mark.parametrize(
     ("scores", "ranks"),
     [
@@ -169,3 +204,31 @@ def test_save_films_page_tells_scores_and_shows_frames(moving_film: Path, tmp_pa
         assert f"PSNR {value:.2f} dB" in caption
     assert [alt.partition(",")[0] for alt, _ in page.pictures] == ["output", "grey", "truth"] * 3
     assert {picture.shape for _, picture in page.pictures} == {(96, 128, 3)}
+
+
+def test_save_films_page_draws_frames_and_shots(moving_film: Path, tmp_path: Path) -> None:
+    """The second shot is of a frame, in which there is no flicker."""
+    path, short, options = tmp_path / "index.html", tmp_path / "short.mp4", FilmOptions()
+    wide = ("-vf", "trim=end_frame=13,setsar=2", *LOSSLESS)
+    run_ffmpeg("-i", moving_film, *wide, short)
+    film = probe(short)
+    _, result = finished(evaluate_film(film, vivid_network(), options, CPU))
+    save_films_page([(film, result)], vivid_network(), options, CPU, path, MADE_BY)
+    text, series, (first, second) = path.read_text(), result.series, result.shots
+    quality = {"output": series.psnr, "naive baseline": series.baseline_psnr}
+    assert plot_over_time(series.seconds, quality, label="PSNR, dB", from_zero=False) in text
+    color = {"output": series.colorfulness, "truth": series.true_colorfulness}
+    assert plot_over_time(series.seconds, color, label="colourfulness") in text
+    flicker = {"output": [first.network.flicker, None], "truth": [first.truth.flicker, None]}
+    spans = [(0, 0.5), (second.begin_seconds, second.end_seconds)]
+    assert plot_shots(spans, flicker, label="flicker") in text
+    pictures = Reader(text).pictures
+    assert {picture.shape for _, picture in pictures} == {(96, 256, 3)}
+    best = int(np.argmax(series.psnr))
+    with closing(read_rgb(film, Sampling())) as frames:
+        true = next(islice(frames, best, None))
+    output, grey, truth = (picture.astype(int) for _, picture in pictures[:3])
+    shown = np.asarray(Image.fromarray(true).resize((256, 96), Image.Resampling.BICUBIC))
+    assert np.abs(truth - shown).mean() < 6
+    assert np.abs(output - shown).mean() > 12
+    assert np.ptp(grey, axis=2).mean() < 4

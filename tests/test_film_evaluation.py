@@ -192,8 +192,9 @@ def test_evaluate_film_of_the_true_colours_is_as_the_truth(
     assert result.network == replace(result.truth, psnr=100, pooled_psnr=100)
     assert result.network.flicker_ratio == 1
     assert result.network.flicker is not None
-    # What the interpolation between pixels makes of a picture that only moves.
-    assert 0 < result.network.flicker < 0.01
+    # What the interpolation between pixels makes of a picture that only moves; where nothing
+    # moves along with it, chroma changes by 0.0058 from frame to frame.
+    assert 0 < result.network.flicker < 0.002
 
 
 @pytest.fixture(scope="module")
