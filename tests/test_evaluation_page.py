@@ -14,10 +14,16 @@ import torch
 from PIL import Image
 
 from filmcolorizer_cli import evaluation_page
-from filmcolorizer_cli.evaluation_page import Provenance, save_films_page, save_pairs_page
+from filmcolorizer_cli.evaluation_page import (
+    Provenance,
+    provenance_of,
+    save_films_page,
+    save_pairs_page,
+)
 from filmcolorizer_cli.film_evaluation import FilmOptions, evaluate_film
 from filmcolorizer_cli.frames import Sampling
 from filmcolorizer_cli.history import Epoch
+from filmcolorizer_cli.models import read_model
 from filmcolorizer_cli.pair_evaluation import Evaluation, evaluate
 from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.pictures import read_rgb
@@ -232,3 +238,11 @@ def test_save_films_page_draws_frames_and_shots(moving_film: Path, tmp_path: Pat
     assert np.abs(truth - shown).mean() < 6
     assert np.abs(output - shown).mean() > 12
     assert np.ptp(grey, axis=2).mean() < 4
+
+
+def test_provenance_of_tells_what_was_asked_for(vivid_weights: Path) -> None:
+    made = provenance_of(read_model(vivid_weights), "cpu", {"size": None, "start_seconds": 0.0})
+    assert "size" not in made.facts
+    assert made.facts["start_seconds"] == "0.0"
+    assert made.facts["description"] == "strong colours"
+    assert made.history == []
