@@ -16,7 +16,7 @@ from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.survey import Survey, survey
+from filmcolorizer_cli.survey import Survey, cadence_of, glance, is_in_color, survey
 from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import FieldOrder, probe
 from tests.conftest import (
@@ -574,3 +574,58 @@ def test_survey_finds_cuts_between_the_fields_of_a_frame(shared_data: Path, tmp_
     assert [round(cut * rate) for cut in found.cuts] == [21]
     woven = survey(probe(clip), frame_rate=rate, cadence_to_be=lambda found: ONE_TO_ONE)
     assert [round(cut * rate) for cut in woven.cuts] != [21]
+
+
+# A glance
+
+
+def test_glance_finds_what_is_picture_anywhere(tmp_path: Path) -> None:
+    """In the first half between bars above and below, in the other at the sides."""
+    bars = (
+        "scale=240:180,drawbox=h=30:{0},drawbox=y=150:h=30:{0},drawbox=w=40:{1},drawbox=x=190:w=50:{1}"
+    ).format("color=black:t=fill:enable='lt(t,9)'", "color=black:t=fill:enable='gte(t,9)'")
+    path = tmp_path / "film.mp4"
+    run_ffmpeg("-stream_loop", 2, "-i", SAMPLE_FILM, "-an", "-vf", bars, *X264, path)
+    film = probe(path)
+    assert glance(film, 0.0, 18.0)[0] == PixelArea(0, 0, 240, 180)
+    assert glance(film, 0.0, 8.0)[0] == glance(film, 1.0, 2.0)[0] == PixelArea(0, 30, 240, 120)
+    assert glance(film, 10.0, 8.0)[0] == PixelArea(40, 0, 150, 180)
+
+
+def test_glance_takes_one_look_of_many_for_chance(tmp_path: Path) -> None:
+    """Of 12 s only those from 3 to 4 s, one of six looks, are in fields; alone they tell."""
+    path = tmp_path / "film.mp4"
+    motion = "testsrc2=size=320x240:rate=50:duration=12,hue=s=0,scroll=h=0.04,split[a][b]"
+    woven = "[a]tinterlace=interleave_top,setfield=prog[c];[b]fps=25[d]"
+    picture = f"{motion};{woven};[d][c]overlay=enable='between(t,2.99,4)'"
+    film = probe(make_clip(path, picture=picture))
+    assert glance(film, 0.0, 12.0)[1] == ONE_TO_ONE
+    assert glance(film, 3.0, 1.0)[1].field_order == "top"
+
+
+def test_glance_looks_where_a_film_can_be_read(tmp_path: Path) -> None:
+    path, options = tmp_path / "film.mp4", ("-g", 12, "-crf", 18, "-movflags", "+faststart")
+    bars = "drawbox=h=60:color=black:t=fill,drawbox=y=300:h=60:color=black:t=fill"
+    looped = ("-stream_loop", 2, "-i", SAMPLE_FILM, "-an", "-vf", bars)
+    run_ffmpeg(*looped, *X264, *options, path)
+    data = bytearray(path.read_bytes())
+    third = len(data) // 3
+    data[third : 2 * third] = np.random.default_rng(0).bytes(third)
+    path.write_bytes(data)
+    assert glance(probe(path), 0.0, 18.0)[0] == PixelArea(0, 60, 480, 240)
+    with pytest.raises(VideoError, match="is damaged or cut short"):
+        glance(probe(path), 8.0, 2.0)
+    assert cadence_of(probe(path), 8.0, 2.0) == ONE_TO_ONE
+
+
+def test_is_in_color_finds_colours_wherever_it_looks(tmp_path: Path) -> None:
+    """In the last sixth alone; and none in a tinted film, or in one that cannot be read."""
+    grey, late = tmp_path / "grey.mp4", tmp_path / "late.mp4"
+    picture = "testsrc2=size=96x72:rate=24:duration=6,hue=s={}"
+    make_clip(late, picture=picture.format("'gte(t,5)'"))
+    make_clip(grey, picture=f"{picture.format(0)},{SEPIA}")
+    assert is_in_color(probe(late))
+    assert not is_in_color(probe(grey))
+    film, data = probe(late), late.read_bytes()
+    late.write_bytes(data[: len(data) // 8] + bytes(len(data) * 7 // 8))
+    assert not is_in_color(film)
