@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from filmcolorizer_cli.colorizing import ColorizeOptions
+from filmcolorizer_cli.colorizing import ColorizeOptions, no_picture
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.preview import GREY, STILL_HEIGHT, STILL_WIDTH, Moment, preview
@@ -92,6 +92,66 @@ def test_preview_colors_as_the_network_says(tmp_path: Path) -> None:
     np.testing.assert_allclose(difference - (red, green, blue), 0, atol=0.02)
     pale = moments(clip, 1, vividness=0.5)[0].pictures["plain"] / 255 - luma[:, None]
     np.testing.assert_allclose(pale - (red / 2, green / 2, blue / 2), 0, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "color_range", "layout"),
+    [
+        ("smpte170m", "tv", "yuv420p"),
+        ("bt709", "pc", "yuv420p"),
+        ("bt709", "tv", "yuv420p10le"),
+    ],
+)
+def test_preview_colors_films_of_any_coding(
+    matrix: str, color_range: str, layout: str, tmp_path: Path
+) -> None:
+    """The colours are those of BT.709 on the luma of the film."""
+    gray = "color=gray:size=160x96:rate=24:duration=1,format=yuv420p"
+    ramp = f"{gray},geq=lum='80+X/2':cb=128:cr=128,format=yuv420p"
+    picture = f"{ramp},format={layout},setparams=range={color_range}:colorspace={matrix}"
+    clip = make_clip(
+        tmp_path / "ramp.mkv", picture=picture, seconds=1, codec=LOSSLESS, layout=layout
+    )
+    coding = probe(clip).coding
+    assert coding.matrix == ("bt709" if matrix == "bt709" else "bt601")
+    assert coding.range == ("full" if color_range == "pc" else "limited")
+    [moment] = moments(clip, 1)
+    codes = 80 + np.arange(160) // 2
+    luma = codes / 255 if color_range == "pc" else (codes - 16) / 219
+    cb, cr = CHROMA
+    red, blue = 1.5748 * cr, 1.8556 * cb
+    shift = np.array([red, -(0.2126 * red + 0.0722 * blue) / 0.7152, blue])
+    if matrix != "bt709":
+        shift -= shift @ (0.299, 0.587, 0.114)
+    for name, expected in ((GREY, np.zeros(3)), ("plain", shift)):
+        difference = moment.pictures[name] / 255 - luma[:, None]
+        np.testing.assert_allclose(difference - expected, 0, atol=0.02)
+        assert difference.mean(axis=(0, 1)) == pytest.approx(expected, abs=0.005)
+
+
+def test_preview_shows_the_network_the_picture_in_its_shape(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "wide.mkv", size=(96, 72), extra=("-vf", "setsar=2"))
+    seen: list[tuple[int, ...]] = []
+
+    class ShapeNetwork(PlainNetwork):
+        def predict_chroma(self, luma: torch.Tensor) -> torch.Tensor:
+            seen.append(tuple(luma.shape[-2:]))
+            return super().predict_chroma(luma)
+
+    networks: Any = {"plain": ShapeNetwork()}
+    list(preview(probe(clip), networks, ColorizeOptions(), CPU, frames=2))
+    assert set(seen) == {TINY.working_size(8 / 3)}
+
+
+def test_preview_of_a_part_with_sound_alone(tmp_path: Path) -> None:
+    """The container tells how long the sound is, not the picture."""
+    film = tmp_path / "film.flv"
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=24:duration=2")
+    sound = ("-f", "lavfi", "-i", "sine=duration=6", "-c:a", "aac")
+    run_ffmpeg(*picture, *sound, *X264, film)
+    with pytest.raises(OptionError) as caught:
+        moments(film, 3, start_seconds=4.0)
+    assert str(caught.value) == str(no_picture(probe(film), 4.0))
 
 
 def test_preview_looks_for_a_frame_that_is_not_blank(tmp_path: Path) -> None:
