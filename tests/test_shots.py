@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from filmcolorizer_cli import shots as module
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.planes import Plane
@@ -245,6 +246,15 @@ def test_returns_looks_so_many_shots_back(sample: list[Plane]) -> None:
             frames += [np.roll(others[number % 2], 11 * number, axis=1)] * 8
         begins = [*range(8, len(frames) + 1, 8)]
         assert returns([*frames, *one], begins).get(begins[-1]) == expected
+
+
+def test_returns_heeds_no_more_borders_than_are_kept(
+    sample: list[Plane], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_BORDERS", 2)
+    one, other = sample[:48], sample[48:96]
+    by_turns = [*one[:24], *other[:24], *one[24:], *other[24:]]
+    assert returns(by_turns, [24, 48, 72]) == {48: 0}
 
 
 def test_returns_tells_vignettes_apart(sample: list[Plane]) -> None:
