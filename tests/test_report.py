@@ -164,6 +164,7 @@ def test_plot_shots_leaves_out_what_was_not_measured() -> None:
     svg = plot_shots(spans, {"output": [0.3, None, 0.1], "truth": [0.1, 0.1, 0.1]}, label="flicker")
     drawn = [line for line in lines_of(svg, SERIES_COLORS[0]) if len(line) == 2]
     flat = [line for line in drawn if line[0][1] == line[1][1]]
+    assert len(flat) == 3, "two shots, and the legend"
     first, last = sorted(flat, key=lambda line: line[0][1])[-2:]
     lengths = sorted(line[1][0] - line[0][0] for line in flat)
     assert lengths[-1] / lengths[-2] == pytest.approx(5 / 4, rel=0.01)
