@@ -22,6 +22,7 @@ from filmcolorizer_cli.video import FieldOrder, probe
 from tests.conftest import (
     BUNNY_CUTS,
     BUNNY_FRAMES,
+    LOSSLESS,
     SAMPLE_FRAMES,
     X264,
     file_size_limit,
@@ -29,7 +30,9 @@ from tests.conftest import (
     frames_only,
     graded_film,
     make_clip,
+    make_color_clip,
     our_children,
+    photographs,
     run_ffmpeg,
 )
 
@@ -629,3 +632,15 @@ def test_is_in_color_finds_colours_wherever_it_looks(tmp_path: Path) -> None:
     film, data = probe(late), late.read_bytes()
     late.write_bytes(data[: len(data) // 8] + bytes(len(data) * 7 // 8))
     assert not is_in_color(film)
+
+
+def test_survey_finds_cuts_between_the_fields_of_video(tmp_path: Path) -> None:
+    """Each of which shows a moment of its own: frame 12 begins with the first shot's."""
+    fields, film = tmp_path / "fields.mp4", tmp_path / "film.mp4"
+    shown = [photographs()[number >= 25][:96, :128] for number in range(72)]
+    make_color_clip(fields, [np.roll(shot, 3 * n, axis=1) for n, shot in enumerate(shown)])
+    weave = "tinterlace=interleave_top,setfield=prog"
+    run_ffmpeg("-r", 50, "-i", fields, "-vf", weave, *LOSSLESS, "-pix_fmt", "yuv420p", film)
+    found = survey(probe(film), frame_rate=Fraction(25))
+    assert found.cadence == Cadence("top")
+    assert [round(cut * 25) for cut in found.cuts] == [13]
