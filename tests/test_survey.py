@@ -637,10 +637,12 @@ def test_is_in_color_finds_colours_wherever_it_looks(tmp_path: Path) -> None:
 def test_survey_finds_cuts_between_the_fields_of_video(tmp_path: Path) -> None:
     """Each of which shows a moment of its own: frame 12 begins with the first shot's."""
     fields, film = tmp_path / "fields.mp4", tmp_path / "film.mp4"
-    shown = [photographs()[number >= 25][:96, :128] for number in range(72)]
+    shown = [photographs()[number < 25][:96, :128] for number in range(72)]
     make_color_clip(fields, [np.roll(shot, 3 * n, axis=1) for n, shot in enumerate(shown)])
     weave = "tinterlace=interleave_top,setfield=prog"
     run_ffmpeg("-r", 50, "-i", fields, "-vf", weave, *LOSSLESS, "-pix_fmt", "yuv420p", film)
     found = survey(probe(film), frame_rate=Fraction(25))
     assert found.cadence == Cadence("top")
     assert [round(cut * 25) for cut in found.cuts] == [13]
+    woven = survey(probe(film), frame_rate=Fraction(25), cadence_to_be=lambda found: ONE_TO_ONE)
+    assert [round(cut * 25) for cut in woven.cuts] != [13]
