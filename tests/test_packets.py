@@ -157,6 +157,7 @@ def test_probe_of_a_film_whose_first_picture_is_damaged(tmp_path: Path) -> None:
     assert 0 < spoiled.start_seconds <= 1.0
     lost = spoiled.start_seconds - whole.start_seconds
     assert spoiled.duration_seconds == pytest.approx(whole.duration_seconds - lost)
+    assert damage_of(film) == (), "what cannot be decoded lies before its begin"
 
 
 @pytest.mark.parametrize(("ending", "offset"), [("ts", 500), ("ts", -1), ("vob", 0), ("vob", 500)])
