@@ -261,3 +261,16 @@ def test_preview_tells_of_a_part_that_is_damaged_everywhere(
     film.write_bytes(long_film)
     with pytest.raises(VideoError, match="is damaged or cut short"):
         moments(film, 4, start_seconds=4.0)
+
+
+def test_preview_of_a_short_part_that_is_damaged_in_its_midst(
+    long_film: bytearray, tmp_path: Path
+) -> None:
+    """Which no look goes all through."""
+    film, notes, third = tmp_path / "film.mp4", list[str](), len(long_film) // 3
+    spoil(long_film, third, 2 * third)
+    film.write_bytes(long_film)
+    taken = moments(film, 5, notes.append, start_seconds=4.0, duration_seconds=5.0)
+    assert taken
+    assert all(4.0 <= moment.seconds < 7.0 for moment in taken)
+    assert len(notes) == 1
