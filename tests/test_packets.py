@@ -98,6 +98,8 @@ def spoil(film: Path, numbers: set[int]) -> None:
     [
         ("film.mkv", ("-c:v", "ffv1", "-level", "3", "-g", "1"), (45, 46)),
         ("film.mov", ("-c:v", "prores_ks"), (45, 46)),
+        ("film.avi", ("-c:v", "ffv1", "-level", "3", "-g", "1"), (45, 46)),
+        ("film.avi", (*X264, "-g", "24", "-bf", "0"), (45, 48)),
         ("film.mkv", (*X264, "-g", "24", "-bf", "0"), (45, 48)),
         ("film.mkv", ("-c:v", "mpeg2video", "-g", "24", "-sc_threshold", "1000000000"), (45, 48)),
     ],

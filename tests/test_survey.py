@@ -585,7 +585,8 @@ def test_survey_finds_cuts_between_the_fields_of_a_frame(shared_data: Path, tmp_
 def test_glance_finds_what_is_picture_anywhere(tmp_path: Path) -> None:
     """In the first half between bars above and below, in the other at the sides."""
     bars = (
-        "scale=240:180,drawbox=h=30:{0},drawbox=y=150:h=30:{0},drawbox=w=40:{1},drawbox=x=190:w=50:{1}"
+        "scale=240:180,drawbox=h=30:{0},drawbox=y=150:h=30:{0},"
+        "drawbox=w=40:{1},drawbox=x=190:w=50:{1}"
     ).format("color=black:t=fill:enable='lt(t,9)'", "color=black:t=fill:enable='gte(t,9)'")
     path = tmp_path / "film.mp4"
     run_ffmpeg("-stream_loop", 2, "-i", SAMPLE_FILM, "-an", "-vf", bars, *X264, path)
