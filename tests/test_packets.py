@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 
 from filmcolorizer_cli import packets
@@ -80,15 +82,54 @@ def test_find_damage_of_a_recording_that_lacks_a_piece(
     assert 0.04 < end - begin <= 1.0
 
 
-def spoil(film: Path, numbers: set[int]) -> None:
-    """Overwrite these packets, in the order that they are stored in, as bad sectors do."""
+@pytest.mark.parametrize("number", [25, 26])
+def test_find_damage_of_what_a_recording_lacks_behind_a_key_frame(
+    number: int, tmp_path: Path
+) -> None:
+    """It is known before the key frame comes out of the decoder, which does not complain of it.
+
+    What the packets next to the gap hold may be spoiled, but nothing before, nor behind the next
+    key frame.
+    """
+    whole, cut = tmp_path / "whole.ts", tmp_path / "cut.ts"
+    codec = (*X264, "-g", "24", "-bf", "0", "-sc_threshold", "0")
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-t", 4, *codec, whole)
+    data = whole.read_bytes()
+    with av.open(str(whole)) as container:
+        stored = [packet.pos for packet in container.demux(video=0) if packet.size]
+    cut.write_bytes(data[: stored[number]] + data[stored[number] + 188 :])
+    pictures = []
+    for path in (whole, cut):
+        with av.open(str(path)) as container:
+            pictures.append(
+                {round(f.time * 24): f.to_ndarray(format="gray") for f in container.decode(video=0)}
+            )
+    first = min(pictures[0])
+    changed = [
+        n - first
+        for n, picture in pictures[0].items()
+        if n not in pictures[1] or not np.array_equal(picture, pictures[1][n])
+    ]
+    assert changed, "else nothing is damaged"
+    [(begin, end)] = damage_of(cut)
+    assert number - 2.01 < begin * 24 <= min(changed) + 0.01
+    assert max(changed) + 0.99 < end * 24 < 48.01
+
+
+def spoil(film: Path, numbers: set[int], share: float = 1.0) -> None:
+    """Overwrite these packets, in the order that they are stored in, as bad sectors do.
+
+    Args:
+        share: of each one, up to its end.
+    """
     data = bytearray(film.read_bytes())
     with av.open(str(film)) as container:
         stored = [bytes(packet) for packet in container.demux(video=0) if packet.size]
     for number in numbers:
         assert data.count(stored[number]) == 1
-        begin, size = data.find(stored[number]), len(stored[number])
-        data[begin : begin + size] = b"\xee" * size
+        end = data.find(stored[number]) + len(stored[number])
+        size = round(share * len(stored[number]))
+        data[end - size : end] = b"\xee" * size
     film.write_bytes(data)
 
 
@@ -122,6 +163,67 @@ def test_find_damage_of_one_frame(
     monkeypatch.setattr(packets, "opened", opened_for_threads)
     begin, end = (number / 24 for number in frames)
     assert damage_of(film) == (pytest.approx((begin, end), abs=0.002),)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "end"),
+    [
+        ("film.mkv", ("-c:v", "mpeg2video", "-g", "24", "-sc_threshold", "1000000000"), 48),
+        ("film.mp4", ("-c:v", "mpeg4", "-g", "24", "-sc_threshold", "1000000000"), 48),
+        ("film.mov", ("-c:v", "prores_ks"), 46),
+    ],
+)
+def test_find_damage_of_a_part_of_a_frame(
+    name: str, codec: tuple[str, ...], end: int, tmp_path: Path
+) -> None:
+    """The rest of which the decoder makes up, and says so."""
+    film = tmp_path / name
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-t", 3, *codec, film)
+    spoil(film, {45}, share=0.5)
+    assert damage_of(film) == (pytest.approx((45 / 24, end / 24), abs=0.002),)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("film.mkv", ("-c:v", "mpeg2video")), ("film.mp4", (*X264, "-bf", "0"))]
+)
+def test_find_damage_of_the_last_frames(name: str, codec: tuple[str, ...], tmp_path: Path) -> None:
+    """Behind which no other one comes."""
+    film = tmp_path / name
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-t", 2, *codec, film)
+    spoil(film, {45, 46, 47})
+    assert damage_of(film) == (pytest.approx((45 / 24, 2), abs=0.002),)
+
+
+def test_find_damage_of_a_last_picture_that_is_held(tmp_path: Path) -> None:
+    film = tmp_path / "film.gif"
+    filters = ("-vf", "scale=96:72", "-t", 1, "-final_delay", 300)
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", *filters, film)
+    assert probe(film).duration_seconds > 3.9
+    assert damage_of(film) == ()
+
+
+def test_find_damage_of_a_film_of_two_parts_of_one_file(tmp_path: Path) -> None:
+    """As QuickTime cuts them: what lies between is stored, but not shown."""
+    film = tmp_path / "film.mp4"
+    codec = (*X264, "-g", "24", "-bf", "0")
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-t", 4, *codec, film)
+    data = bytearray(film.read_bytes())
+    scale = probe(film).time_base.denominator
+    edits = [(1500, 0, 65536), (1000, 11 * scale // 4, 65536)]  # 0 to 1.5, and 2.75 to 3.75 s
+    table = b"elst" + struct.pack(">II", 0, 2) + b"".join(struct.pack(">IiI", *e) for e in edits)
+    begin = data.find(b"elst")
+    size = int.from_bytes(data[begin - 4 : begin])
+    data[begin - 4 : begin - 4 + size] = struct.pack(">I", len(table) + 4) + table
+    for box in (b"edts", b"trak", b"moov"):  # in which it lies
+        at = data.rfind(box, 0, begin) - 4
+        grown = int.from_bytes(data[at : at + 4]) + len(table) + 4 - size
+        data[at : at + 4] = struct.pack(">I", grown)
+    film.write_bytes(data)
+    with av.open(str(film)) as container:
+        discarded = [packet.is_discard for packet in container.demux(video=0)]
+    assert any(discarded)
+    assert probe(film).duration_seconds == 2.5
+    assert damage_of(film) == ()
 
 
 def test_find_damage_goes_on_where_damage_reaches_into_a_key_frame(tmp_path: Path) -> None:
@@ -181,6 +283,52 @@ def test_check_clock_refuses_what_is_joined(ending: str, offset: int, tmp_path: 
     assert probe(one).duration_seconds == pytest.approx(12, abs=0.2)
 
 
+def test_check_clock_takes_a_little_back_for_none(tmp_path: Path) -> None:
+    """As of recordings that overlap by a frame or two."""
+    film, codec = tmp_path / "joined.ts", (*X264, "-bf", "0")
+    for number in range(2):
+        part = tmp_path / "part.ts"
+        at = ("-output_ts_offset", 1 + number * 5.92)
+        run_ffmpeg("-y", "-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", *codec, *at, part)
+        with film.open("ab") as joined:
+            joined.write(part.read_bytes())
+    with av.open(str(film)) as container:
+        times = [packet.dts * packet.time_base for packet in container.demux(video=0) if packet.dts]
+    assert -0.1 < min(np.diff(np.array(times, float))) < 0
+    check_clock(probe(film))
+
+
+UNEVEN = "settb=1/90000,setpts='(N/24+0.005*mod(N\\,3))/TB'"
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.mkv"])
+def test_uneven_ticks_of_frames_that_refer_to_later_ones(name: str, tmp_path: Path) -> None:
+    """Which are stored after these."""
+    film = tmp_path / name
+    how = ("-fps_mode", "passthrough", "-enc_time_base", "1/90000", "-c:v", "libx264", "-bf", 3)
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", f"{UNEVEN},scale=96:72", "-t", 2, *how, film)
+    with av.open(str(film)) as container:
+        shown = [frame.pts for frame in container.decode(video=0)]
+    assert uneven_ticks(probe(film)) == shown
+
+
+@pytest.mark.parametrize("name", ["film.avi", "film.h264"])
+def test_uneven_ticks_of_packets_that_do_not_tell(name: str, tmp_path: Path) -> None:
+    film = tmp_path / name
+    codec = ("-c:v", "libx264", "-bf", 3)
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-t", 1, *codec, film)
+    assert uneven_ticks(probe(film)) is None
+
+
+def test_uneven_ticks_of_what_a_container_rounds(tmp_path: Path) -> None:
+    """The first time as well: it begins at 42 of 41.67 ms, and goes on at 83 of 83.33 ms."""
+    film = tmp_path / "film.mkv"
+    late = "scale=96:72,trim=start_frame=1:end_frame=49"
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", late, *X264, film)
+    assert probe(film).first_tick == 42
+    assert uneven_ticks(probe(film)) is None
+
+
 def test_uneven_ticks_of_frames_that_are_never_shown(tmp_path: Path) -> None:
     """VP8 of two passes refers to such frames, which come at the time of another one."""
     film, notes = tmp_path / "film.webm", tmp_path / "pass"
@@ -201,6 +349,7 @@ def test_uneven_ticks_of_frames_that_are_never_shown(tmp_path: Path) -> None:
         ("msmpeg4", "asf", "N*40+5*mod(N\\,3)", 25),  # which only tells that it counts thousandths
         ("mpeg4", "mp4", "N*40+5*mod(N\\,3)", 25),
         ("msmpeg4", "asf", "N*40+5*mod(N\\,3)+60000*gte(N\\,70)", 24),  # of which one is held
+        ("mpeg4", "mp4", "N*40+5*mod(N\\,3)+7000", 25),  # which begins late
         ("mpeg4", "mp4", "N*8", 125),
         ("mpeg4", "mp4", "N*8+mod(N\\,3)", 125),
     ],
@@ -212,7 +361,7 @@ def test_own_rate_is_that_of_the_frames(
     filters = f"scale=64:48,settb=1/1000,setpts='{times}'"
     how = ("-fps_mode", "passthrough", "-enc_time_base", "1/1000", "-c:v", codec)
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", filters, *how, film)
-    assert float(own_rate(probe(film))) == pytest.approx(expected, rel=0.01)
+    assert float(own_rate(probe(film))) == pytest.approx(expected, rel=0.003)
 
 
 def test_own_rate_of_numbered_pictures_is_as_stated(tmp_path: Path) -> None:
