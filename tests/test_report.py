@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from filmcolorizer_cli import report
+from filmcolorizer_cli.areas import Area
 from filmcolorizer_cli.errors import FilmColorizerError, SyncError, VideoError
 from filmcolorizer_cli.history import Epoch
 from filmcolorizer_cli.networks import build
@@ -321,6 +322,24 @@ def test_save_sync_preview_shows_the_colours_of_each_films_own_matrix(tmp_path: 
     width = round(PREVIEW_HEIGHT * 4 / 3)
     shown = read(path)[LABEL_HEIGHT : LABEL_HEIGHT + PREVIEW_HEIGHT, width + GAP :][:, :width]
     np.testing.assert_allclose(shown.reshape(-1, 3).mean(axis=0), (0xB0, 0x40, 0x40), atol=3)
+
+
+def test_save_sync_preview_keeps_the_shape_of_what_both_films_show(tmp_path: Path) -> None:
+    """A square of squares, in a film of 4:3 that has bars at its sides, in the other one alone."""
+    bars, square, path = tmp_path / "bars.mp4", tmp_path / "square.mp4", tmp_path / "sync.png"
+    checks = (
+        "color=black:size=96x96:rate=24:duration=3"
+        ",geq=lum='if(mod(floor(X/24)+floor(Y/24),2),235,16)':cb=128:cr=128"
+    )
+    for film, more in ((bars, ",pad=128:96:16:0"), (square, "")):
+        make_clip(film, picture=checks + more, seconds=3, extra=("-pix_fmt", "yuv420p"))
+    matrix = ((4 / 3, 0.0, -1 / 6), (0.0, 1.0, 0.0))
+    segment = Segment(0.0, 3.0, 0.0, 1.0, 0.9, matrix, Area(0.125, 0.0, 0.875, 1.0))
+    save_sync_preview(probe(bars), probe(square), SyncMap({}, {}, (segment,)), path)
+    shown = read(path)[LABEL_HEIGHT : LABEL_HEIGHT + PREVIEW_HEIGHT, :PREVIEW_HEIGHT, 0]
+    y, x = np.mgrid[:PREVIEW_HEIGHT, :PREVIEW_HEIGHT] * 4 // PREVIEW_HEIGHT
+    expected = np.where((x + y) % 2, 255, 0)
+    assert np.abs(shown - expected).mean() < 12
 
 
 def test_between_is_what_no_range_covers() -> None:

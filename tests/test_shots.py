@@ -157,6 +157,43 @@ def test_begins_finds_none_in_fast_movement(name: str, times: int, shared_data: 
     assert shots.begins([]) == []
 
 
+def test_begins_parts_nothing_behind_a_cut_to_fast_movement(sample: list[Plane]) -> None:
+    """As of a camera that is swung: each frame of it is something else than the one before."""
+    swung = [np.roll(sample[60], 40 * n, axis=1) for n in range(12)]
+    shots = Shots(24.0)
+    for frame in [*sample[:48], *swung]:
+        shots.add(frame)
+    assert min(np.abs(swung[n] - swung[n - 1].astype(float)).mean() for n in (1, 2)) > 25
+    assert shots.begins([48]) == [48]
+
+
+def test_returns_finds_what_goes_on_behind_a_start_of_the_camera(sample: list[Plane]) -> None:
+    """The first frame of a shot is far too light, so that it is one of its own."""
+    frames = list(sample)
+    frames[48] = (frames[48] + (235.0 - frames[48]) * 0.6).astype(np.uint8)
+    shots = Shots(24.0)
+    for frame in frames:
+        shots.add(frame)
+    assert shots.begins([48, 96]) == [48, 49, 96]
+    assert shots.returns([48, 49, 96]) == {49: 48}
+
+
+def test_begins_finds_cuts_to_and_from_black(sample: list[Plane]) -> None:
+    black = [np.full_like(sample[0], 16)] * 12
+    shots = Shots(24.0)
+    for frame in [*sample[:24], *black, *sample[48:72]]:
+        shots.add(frame)
+    assert shots.begins([]) == shots.begins([24, 36]) == [24, 36]
+
+
+def test_begins_finds_cuts_of_a_slow_film(sample: list[Plane]) -> None:
+    for rate in (1.0, 3.0):
+        shots = Shots(rate)
+        for frame in [*sample[:48:8], *sample[48:96:8]]:
+            shots.add(frame)
+        assert shots.begins([]) == [6]
+
+
 def test_begins_takes_no_subtitles_for_cuts(sample: list[Plane]) -> None:
     """In a shot of so little contrast that they are the most of what there is to see."""
     shots = Shots(24.0)

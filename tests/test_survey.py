@@ -16,8 +16,10 @@ from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.packets import find_damage
 from filmcolorizer_cli.survey import Survey, cadence_of, glance, is_in_color, survey
 from filmcolorizer_cli.timeline import Timeline
+from filmcolorizer_cli.tinge import Tinge
 from filmcolorizer_cli.video import FieldOrder, probe
 from tests.conftest import (
     BUNNY_CUTS,
@@ -27,6 +29,7 @@ from tests.conftest import (
     X264,
     file_size_limit,
     files_in,
+    finished,
     frames_only,
     graded_film,
     make_clip,
@@ -35,6 +38,7 @@ from tests.conftest import (
     photographs,
     run_ffmpeg,
 )
+from tests.test_packets import spoil
 
 LETTERBOXED = "scale=640:272,pad=640:360:0:44"
 LETTERBOX = PixelArea(0, 44, 640, 272)
@@ -295,6 +299,17 @@ def test_survey_joins_neighbouring_shots_in_colour(
     """Also of a faded film."""
     clip = graded_film(tmp_path / "bunny.mp4", filters, source=bunny)
     assert surveyed(clip).colored == ((0.0, BUNNY_FRAMES / 24),)
+
+
+def test_tinge_of_a_short_shot_is_not_that_of_the_one_before() -> None:
+    """Whose colours are the opposite of its own."""
+    luma = np.add.outer(np.arange(96), np.arange(128)).astype(np.uint8)
+    chroma = np.repeat([[140] * 64 + [116] * 64], 96, axis=0)
+    tinge = Tinge(6.0)
+    for one, other in [(chroma, 256 - chroma)] * 6 + [(256 - chroma, chroma)] * 2:
+        tinge.add(np.dstack((luma, one, other)).astype(np.uint8))
+    assert tinge.is_colored(0.0, 1.0)
+    assert tinge.is_colored(1.0, 8 / 6)
 
 
 def test_survey_tells_shots_in_colour_from_others(bunny: Path, tmp_path: Path) -> None:
@@ -647,3 +662,18 @@ def test_survey_finds_cuts_between_the_fields_of_video(tmp_path: Path) -> None:
     assert [round(cut * 25) for cut in found.cuts] == [13]
     woven = survey(probe(film), frame_rate=Fraction(25), cadence_to_be=lambda found: ONE_TO_ONE)
     assert [round(cut * 25) for cut in woven.cuts] != [13]
+
+
+def test_survey_of_damaged_video_looks_at_its_fields(tmp_path: Path) -> None:
+    """In a second pass, which leaves out what is damaged as the first one does."""
+    path = tmp_path / "film.mkv"
+    fields = "testsrc2=size=320x240:rate=50:duration=4,hue=s=0,scroll=h=0.04"
+    weave = f"{fields},tinterlace=interleave_top,setfield=prog"
+    codec = ("-c:v", "ffv1", "-level", 3, "-g", 1)
+    run_ffmpeg("-f", "lavfi", "-i", weave, *codec, path)
+    spoil(path, {40})
+    film = probe(path)
+    with pytest.raises(VideoError, match="is damaged or cut short"):
+        survey(film, frame_rate=Fraction(25))
+    found = survey(film, frame_rate=Fraction(25), damage=finished(find_damage(film))[1])
+    assert (found.seconds, found.cadence.field_order) == (4.0, "top")
