@@ -16,6 +16,7 @@ from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.packets import find_damage
 from filmcolorizer_cli.survey import Survey, cadence_of, glance, is_in_color, survey
 from filmcolorizer_cli.timeline import Timeline
@@ -677,3 +678,32 @@ def test_survey_of_damaged_video_looks_at_its_fields(tmp_path: Path) -> None:
         survey(film, frame_rate=Fraction(25))
     found = survey(film, frame_rate=Fraction(25), damage=finished(find_damage(film))[1])
     assert (found.seconds, found.cadence.field_order) == (4.0, "top")
+
+
+@pytest.mark.parametrize(
+    ("filters", "cadence"),
+    [
+        ("fps=30:start_time=0", Cadence(repeats=True)),
+        ("fps=25:start_time=0", Cadence(repeats=True)),
+        ("scale=320:240,telecine=first_field=top:pattern=23", Cadence("top", True, True)),
+        ("null", Cadence("top")),
+    ],
+)
+def test_survey_looks_at_the_pictures_that_will_be_read(
+    filters: str, cadence: Cadence, tmp_path: Path
+) -> None:
+    """As many, with cuts at the same ones; but it tells the cadence that it measured."""
+    path = tmp_path / "film.mp4"
+    late = f"trim=start_frame=1,setpts=PTS-STARTPTS,scale=160:120,{filters}"
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", late, *X264, "-qp", 12, path)
+    measured = list[Cadence]()
+
+    def cadence_to_be(found: Cadence) -> Cadence:
+        measured.append(found)
+        return cadence
+
+    found = survey(probe(path), cadence_to_be=cadence_to_be)
+    pictures = list(read_luma(probe(path), Sampling(64, 48, cadence=cadence)))
+    assert found.seconds == len(pictures) / 24
+    assert [round(cut * 24) for cut in found.cuts] == [47, 95]
+    assert measured == [found.cadence]
