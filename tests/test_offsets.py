@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from filmcolorizer_cli.offsets import _carry, _running_max
+from filmcolorizer_cli.likeness import Films, Window
+from filmcolorizer_cli.offsets import Offsets, _carry, _running_max
+from filmcolorizer_cli.signatures import Frames
+from tests.versions import FRAME, PLACEMENT, Version, frames_of
 
 
 def test_running_max_is_the_largest_so_far() -> None:
@@ -33,3 +37,17 @@ def test_carry_of_two_gaps_to_one_state_keeps_the_better() -> None:
     off = np.array([5.0, 7.0, 6.0])
     _, moved, _, off_new, left_new = _carry(old, new, off * 0, off, np.array([0.1, 0.2, 0.3]))
     assert (moved.tolist(), off_new.tolist(), left_new.tolist()) == ([1], [7], [0.2])
+
+
+@pytest.mark.parametrize("blurred", [[], [Window(7.5, -17 * FRAME, 0.95, 0.0)]])
+def test_offsets_far_from_windows_are_those_of_the_next_ones(
+    blurred: list[Window], film: Frames
+) -> None:
+    """Before and behind, and the next sharp ones; those where nothing moves may tell any offset."""
+    bw = Version(film, frames_of((0, 216), (264, 432)))
+    films = Films(bw.signatures, Version(film, frames_of((0, 432)), seed=1).signatures, PLACEMENT)
+    windows = [Window(1.0, 0.0, 0.95, 5.0), *blurred, Window(15.0, 48 * FRAME, 0.95, 5.0)]
+    offsets, gained = Offsets(films, windows, 1.0).find()
+    np.testing.assert_allclose(offsets[:216], 0, atol=1e-6)
+    np.testing.assert_allclose(offsets[216:], 48 * FRAME, atol=1e-6)
+    assert gained > 300
