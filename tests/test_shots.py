@@ -237,6 +237,15 @@ def test_begins_keeps_cuts_to_and_from_irises(
     assert shots.begins([48]) == [48]
 
 
+def test_begins_keeps_cuts_to_irises_at_night(sample: list[Plane]) -> None:
+    """Where what is inside changes by a few codes, but what is outside by little more."""
+    shots = Shots(24.0)
+    for number, frame in enumerate(sample[:96]):
+        dark = (36 + (frame - 16.0) * 0.12).astype(np.uint8)
+        shots.add(in_iris(dark, 999 if number < 48 else 30))
+    assert shots.begins([48]) == [48]
+
+
 def test_flashes_finds_none_in_cut_film(sample: list[Plane], bunny: Path) -> None:
     assert spans(sample) == spans(frames_of(bunny)) == []
 
