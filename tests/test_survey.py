@@ -270,6 +270,12 @@ def test_survey_takes_no_dirt_for_colour(quality: tuple[object, ...], tmp_path: 
     assert surveyed(clip).colored == ()
 
 
+def test_survey_takes_no_blocks_of_a_strong_tint_for_colour(tmp_path: Path) -> None:
+    """Which strong compression makes of it."""
+    clip = clipped(tmp_path / "sepia.mp4", f"scale=320:-2,{SEPIA},eq=saturation=2", crf=45)
+    assert surveyed(clip).colored == ()
+
+
 @pytest.mark.parametrize("layout", ["gray", "gray10le"])
 def test_survey_takes_no_grey_layout_for_colour(layout: str, tmp_path: Path) -> None:
     clip = clipped(tmp_path / "grey.mkv", "scale=320:-2", "-c:v", "ffv1", "-pix_fmt", layout)
