@@ -146,7 +146,7 @@ class PairSource:
                 parts, augmentation.patched_share, generator, largest=augmentation.largest_patch
             )
         luma, rgb, known = parts.split((1, 3, 1), dim=1)
-        return luma, unmixed(rgb, known), known
+        return luma, unmixed(rgb, known, self.matrix), known
 
     def validation_batches(self) -> Iterator[Batch]:
         yield from map(
@@ -181,7 +181,8 @@ def _load_stills(pairs: Pairs, chosen: list[Pair], height: int, width: int) -> B
         luma[index] = resize(grey[None, None], height, width)[0]
         known[index] = resize(mask[None, None], height, width)[0]
         resized = resize(color.permute(2, 0, 1)[None], height, width)
-        rgb[index] = (unmixed(resized / 255, known[index] / 255) * 255).round()[0]
+        colors = unmixed(resized / 255, known[index] / 255, pairs.matrix)
+        rgb[index] = (colors * 255).round()[0]
     return luma, rgb, known
 
 

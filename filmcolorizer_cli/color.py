@@ -93,7 +93,7 @@ def change_matrix(chroma: Tensor, before: str, after: str) -> Tensor:
     return rgb_to_ycbcr(rgb, after)[..., 1:, :, :]
 
 
-def unmixed(rgb: Tensor, known: Tensor) -> Tensor:
+def unmixed(rgb: Tensor, known: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
     """The colours of what is known of each pixel, where resizing has mixed it with what is grey.
 
     Luma stays as it is.
@@ -102,12 +102,13 @@ def unmixed(rgb: Tensor, known: Tensor) -> Tensor:
         rgb: (B, 3, H, W) in [0, 1].
         known: (B, 1, H, W), the share of each pixel that is not grey for want of knowledge; where
             it is below ``LEAST_KNOWN``, colours stay paler than they are.
+        matrix: by which luma is that of colours, a key of ``MATRICES``.
     """
     if bool((known == 1).all()):
         return rgb
-    ycbcr = rgb_to_ycbcr(rgb)
+    ycbcr = rgb_to_ycbcr(rgb, matrix)
     chroma = ycbcr[:, 1:] / known.clamp_min(LEAST_KNOWN)
-    colors = ycbcr_to_rgb(torch.cat((ycbcr[:, :1], chroma), dim=1)).clamp(0, 1)
+    colors = ycbcr_to_rgb(torch.cat((ycbcr[:, :1], chroma), dim=1), matrix).clamp(0, 1)
     return torch.where(known < 1, colors, rgb)
 
 

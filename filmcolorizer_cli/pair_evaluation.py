@@ -148,7 +148,7 @@ def evaluate(
                 luma, output, truth, known = (
                     resize(p, height, width) for p in (luma, output, truth, known)
                 )
-                truth = unmixed(truth, known)
+                truth = unmixed(truth, known, pairs.matrix)
             rows[part].append(_measure(luma, output, truth, known))
             for _ in truth:
                 done += 1

@@ -16,6 +16,7 @@ from filmcolorizer_cli.color import (
     on_luma,
     resize,
     rgb_to_ycbcr,
+    unmixed,
     ycbcr_to_rgb,
 )
 from tests.conftest import BT709_BARS_100
@@ -248,6 +249,17 @@ def test_to_codes_undoes_from_codes(range: str, bit_depth: int) -> None:
     chroma = torch.arange(black, most + 1)
     found = chroma_to_codes(chroma_from_codes(chroma, **options), **options)
     assert torch.equal(found.long(), chroma)
+
+
+@pytest.mark.parametrize("matrix", MATRICES)
+@pytest.mark.parametrize("known", [0.25, 0.5, 0.75, 1.0])
+def test_unmixed_gives_the_colours_that_were_mixed_with_grey(matrix: str, known: float) -> None:
+    """As bright as they, by the matrix of the film."""
+    blue = torch.tensor((0.3, 0.4, 0.9))[:, None, None]
+    grey = rgb_to_ycbcr(blue, matrix)[:1].expand(3, -1, -1)
+    mixed = known * blue + (1 - known) * grey
+    found = unmixed(mixed[None], torch.full((1, 1, 1, 1), known), matrix)
+    torch.testing.assert_close(found[0], blue)
 
 
 @pytest.mark.parametrize("matrix", MATRICES)
