@@ -610,7 +610,7 @@ def train(
     options = _with_given(
         defaults, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed
     )
-    _note_pairs(folder, split, counts, as_json=as_json)
+    _note_pairs(folder, split, counts)
     if model is not None:
         _note_what_was_learnt(model, folder, parts)
     watcher.read(network)
@@ -635,6 +635,7 @@ def train(
     history = watcher.history
     watcher.show(weights.load(read_model(output)))
     best = best_epoch(history)
+    _note_whether_grey_is_better(outcome)
     if as_json:
         written_files = [str(path) for path in written]
         console.json({"best": asdict(best), "kept": asdict(outcome), "written": written_files})
@@ -644,14 +645,6 @@ def train(
         f" validation loss {best.validation_loss:.4f}"
     )
     console.say(describe_outcome(outcome))
-    if outcome.validation_mse >= outcome.grey_validation_mse:
-        mend = "train for more --epochs, or from weights that know colours (--init)"
-        if outcome.grey_validation_mse < NEARLY_GREY_MSE:
-            mend = "its colour stills hold hardly any colours: delete those pairs that have none"
-        console.note(
-            f"no better than to leave the film grey, which has {outcome.grey_validation_mse:.4f};"
-            f" {mend}"
-        )
     console.say(f"wrote {', '.join(str(path) for path in written)}")
 
 
@@ -894,10 +887,9 @@ def colorize(
         temporal=not no_temporal,
         hardware=decoder,
     )
-    if not as_json:
-        console.note(f"colorizing {film} with the model {chosen.name} on {where.type}")
-        for what, fate in _fates(source, target, options, with_card=hwaccel == "auto"):
-            console.note(f"{what}: {fate}")
+    console.note(f"colorizing {film} with the model {chosen.name} on {where.type}")
+    for what, fate in _fates(source, target, options, with_card=hwaccel == "auto"):
+        console.note(f"{what}: {fate}")
     frames = _colorize(
         source, target, network, options, where,
         overwrite=overwrite, workers=workers or usual_workers(source, encoding),
@@ -1336,13 +1328,13 @@ def _with_given(defaults: TrainingOptions, **given: Any) -> TrainingOptions:
     return replace(defaults, **{name: value for name, value in given.items() if value is not None})
 
 
-def _note_pairs(folder: Pairs, split: str, counts: list[int], *, as_json: bool) -> None:
-    """Say which pairs or parts are unfit to learn from, and, to people, how many there are.
+def _note_pairs(folder: Pairs, split: str, counts: list[int]) -> None:
+    """Say which pairs or parts are unfit to learn from, and how many there are.
 
     Args:
         counts: of the pairs in each part.
     """
-    from filmcolorizer_cli.pairs import doubtful_stills
+    from filmcolorizer_cli.pairs import count_by_hand, doubtful_stills
 
     wanted = parse_split(split)
     for still, doubt in doubtful_stills(folder):
@@ -1352,12 +1344,13 @@ def _note_pairs(folder: Pairs, split: str, counts: list[int], *, as_json: bool) 
             f"the film's shots do not allow the split {split}; extract pairs of a longer part, or"
             " give --split interleaved where the coloured copy covers the whole film"
         )
-    if not as_json:
-        count, validation, test = counts
-        rest = f"; {validation} for validation, {test} to test"
-        if wanted == "none":
-            rest = "; none is held back, so that losses are those of what is learnt"
-        console.note(f"learning from {counted(count, 'pair')}{rest}")
+    count, validation, test = counts
+    rest = f"; {validation} for validation, {test} to test"
+    if wanted == "none":
+        rest = "; none is held back, so that losses are those of what is learnt"
+    by_hand = count_by_hand(folder)
+    painted = f", {by_hand} changed by hand" if by_hand else ""
+    console.note(f"learning from {counted(count, 'pair')}{painted}{rest}")
 
 
 def _note_what_was_learnt(model: Model, folder: Pairs, parts: Split) -> None:
@@ -1391,6 +1384,19 @@ def _follow_training(
     total = (options.epochs - epochs_done) * recipes.pictures_per_epoch(pairs, options)
     watched = watcher.follow(steps, recipes.steps_per_epoch(pairs, options), note=console.log)
     return console.finish(watched, total, "training", unit="pairs", status=status)
+
+
+def _note_whether_grey_is_better(outcome: Outcome) -> None:
+    """Say where what was learnt is no nearer to the truth than no colours at all."""
+    if outcome.validation_mse < outcome.grey_validation_mse:
+        return
+    mend = "train for more --epochs, or from weights that know colours (--init)"
+    if outcome.grey_validation_mse < NEARLY_GREY_MSE:
+        mend = "its colour stills hold hardly any colours: delete those pairs that have none"
+    console.note(
+        "no better than to leave the film grey, which has a validation MSE of"
+        f" {outcome.grey_validation_mse:.4f}; {mend}"
+    )
 
 
 def _choose_model(name: str | None, film: Film) -> Model:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import struct
 import zlib
+from collections.abc import Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 from torch import Tensor
 
 from filmcolorizer_cli.color import MATRICES, WORKING_MATRIX, on_luma, rgb_to_ycbcr
@@ -36,6 +39,8 @@ SIDES = ("bw", "color")  # folders of stills
 # Endings of pictures that a person may have saved beside the still that they are meant to replace.
 OTHER_ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _FORMAT = "filmcolorizer-pairs/1"
+# What Pillow raises for pictures, and tags of theirs, that are damaged or too large.
+_UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 PngImagePlugin.MAX_TEXT_CHUNK = 1 << 26  # bytes; paint programs embed the profile of a screen
 
 
@@ -186,11 +191,9 @@ def read_pairs(folder: Path) -> Pairs:
         ) from None
     names = {pair.name for pair in listed}
     for path in _files_of(folder / "color"):
-        is_picture = path.suffix.lower() in OTHER_ENDINGS and path.suffix != ".png"
-        if is_picture and path.stem in names:
-            raise PairsError(
-                f"{path} is not looked at; save it as {path.stem}.png, or move it away"
-            )
+        is_still = path.suffix == ".png" and path.stem in names
+        if not is_still and path.suffix.lower() in OTHER_ENDINGS:
+            _check_name(path, names)
     present = {side: {still.stem for still in _stills_of(folder / side)} for side in SIDES}
     for side, other in (("bw", "color"), ("color", "bw")):
         lone = sorted(present[side] - present[other])
@@ -209,6 +212,17 @@ def read_pairs(folder: Path) -> Pairs:
     if not pairs:
         raise PairsError(f"{folder} holds no pairs; make some with `filmcolorizer extract`")
     return Pairs(folder, *shape, every, pairs, film, matrix)
+
+
+def _check_name(path: Path, names: Set[str]) -> None:
+    """Refuse a picture that a person saved beside the still that it is meant to replace.
+
+    Raises:
+        PairsError: its name begins or ends with that of the still, or has that in the midst.
+    """
+    meant = sorted(name for name in names if name in path.stem)
+    if meant:
+        raise PairsError(f"{path} is not looked at; save it as {meant[0]}.png, or move it away")
 
 
 def write_index(pairs: Pairs, color: dict[str, Any]) -> None:
@@ -287,7 +301,10 @@ def doubtful_stills(pairs: Pairs) -> list[tuple[Path, str]]:
     changed, is_sure = set(changed_stills(pairs.folder)), bool(_written_checksums(pairs.folder))
     doubts = []
     for pair in pairs.pairs:
-        still = pairs.folder / "color" / f"{pair.name}.png"
+        still, other = (pairs.folder / side / f"{pair.name}.png" for side in ("color", "bw"))
+        if other in changed and _has_colors(other):
+            doubt = "has colours, which are not looked at: it is to be grey; paint the one in color"
+            doubts.append((other, f"{doubt}, and put this one back"))
         if still not in changed:
             continue
         grey, rgb, known = pairs.read(pair)
@@ -298,10 +315,30 @@ def doubtful_stills(pairs: Pairs) -> list[tuple[Path, str]]:
             doubt = "has no colours; save it with them, unless it is grey in truth"
         elif is_sure and ((alpha > 0) & (alpha < OPAQUE)).mean() > MOST_TRANSLUCENT:
             doubt = "is half transparent in part, and not learnt there; paint at full opacity"
+        elif _is_of_unknown_colors(still):
+            doubt = "has a colour profile that cannot be used, and is taken for sRGB; save it so"
         else:
             continue
         doubts.append((still, doubt))
     return doubts
+
+
+def count_by_hand(pairs: Pairs) -> int:
+    """How many colour stills are not as `extract` wrote them; 0 where it noted nothing of them."""
+    if not _written_checksums(pairs.folder):
+        return 0
+    changed = set(changed_stills(pairs.folder))
+    return sum(pairs.folder / "color" / f"{pair.name}.png" in changed for pair in pairs.pairs)
+
+
+def _is_of_unknown_colors(still: Path) -> bool:
+    with Image.open(still) as image:
+        return _in_srgb(image) is None
+
+
+def _has_colors(still: Path) -> bool:
+    rgb = np.asarray(_read_still(still, "RGBA"))[..., :3]
+    return bool((np.ptp(rgb, axis=2) > ROUNDING_CODES).any())
 
 
 def _show_the_same(grey: Plane, rgb: Plane) -> bool:
@@ -344,18 +381,45 @@ def _name_of(still: Path) -> str:
 
 
 def _checksum(still: Path) -> int:
-    return zlib.crc32(still.read_bytes())
+    try:
+        return zlib.crc32(still.read_bytes())
+    except OSError as error:
+        raise PairsError(
+            f"{still} cannot be read ({reason_of(error)}); replace it or delete the pair"
+        ) from None
 
 
 def _read_still(path: Path, mode: str) -> Image.Image:
+    """A still as any program shows it: upright, and of colours in sRGB."""
     try:
         with Image.open(path) as image:
             if mode == "L" and np.asarray(image.convert("RGBA"))[..., 3].min() < OPAQUE:
                 raise OSError("it has transparent parts")
             if image.mode.startswith(("I", "F")):  # which Pillow would cut off at 255
                 raise OSError("it has more than 8 bits; save it with 8")
-            return image.convert(mode)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            upright = ImageOps.exif_transpose(image)
+            return ((mode != "L" and _in_srgb(upright)) or upright).convert(mode)
+    except _UNREADABLE as error:
         raise PairsError(
             f"{path} cannot be read as a picture ({error}); replace it or delete the pair"
         ) from None
+
+
+def _in_srgb(image: Image.Image) -> Image.Image | None:
+    """A picture by the colours of sRGB, which those without a profile are taken for.
+
+    Paint programs that work in Adobe RGB, or in the colours of a screen, embed one. None where that
+    is damaged, or made for other pictures.
+    """
+    profile = image.info.get("icc_profile")
+    if not profile or image.mode in ("1", "L", "LA"):
+        return image
+    if image.mode == "P":
+        image = image.convert("RGBA")
+    kind = "RGBA" if image.mode == "RGBA" else "RGB"
+    try:
+        own, srgb = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, own, srgb, outputMode=kind)
+    except (OSError, ImageCms.PyCMSError):
+        return None
+    return converted

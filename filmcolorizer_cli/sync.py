@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -55,12 +55,14 @@ FLAT_RANGE = 8  # luma codes; what changes less shows nothing, whatever its nois
 MAX_HELD_CHANGE = 8  # luma codes on average, within which a frame still shows what one before did
 ROOM_SECONDS = 0.5  # by which a segment may end after its film, whose duration is a rough one
 LOWEST_SCALE = 0.2  # of times and pictures, that a map may have; and 5 times
+LEAST_INSIDE = 0.5  # of what a segment's area becomes, in both directions, that the copy must show
 STATED_LOOKS, FEWEST_LOOKS = 16, 4  # at films whose offset is stated
 MOST_UNLIKE = 0.3  # of pictures there that show the same, by `registration.unlikeness`
 SAME_SIDE = 0.01  # of the picture, by which those of two may differ that are the same part
 NOT_MOVED = 0.0015  # parts of the picture; less is within what is measured, and better left alone
 DIGITS = 6  # of times and places in a map
 _FORMAT = "filmcolorizer-sync/2"
+_JSON_WORDS: dict[type, str] = {str: "text", dict: "{...}", list: "[...]"}
 _IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 _CORNERS = np.array(((0, 1, 0, 1), (0, 0, 1, 1), (1, 1, 1, 1)))
 
@@ -586,17 +588,16 @@ def read_map(path: Path) -> SyncMap:
         SyncError: the file is missing or holds no map.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8-sig"))  # editors may write a mark
+        _check_named(content, "it", {"format": str})
         if content["format"] != _FORMAT:
             raise ValueError(f"its format is {content['format']!r}, not {_FORMAT!r}")
-        sync_map = SyncMap(
-            bw=dict(content["bw"]),
-            color=dict(content["color"]),
-            segments=tuple(_segment(values) for values in content["segments"]),
-        )
+        _check_named(content, "it", {"bw": dict, "color": dict, "segments": list})
+        segments = tuple(_segment(values) for values in content["segments"])
+        sync_map = SyncMap(content["bw"], content["color"], segments)
         _check_map(sync_map)
         return sync_map
-    except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SyncError(
             f"{path} holds no sync map ({reason_of(error)}); make one with `filmcolorizer sync BW"
             " COLOR`"
@@ -653,24 +654,54 @@ def _check_map(sync_map: SyncMap) -> None:
         left, top, right, bottom = segment.area
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
             raise ValueError(f"a segment's area {tuple(segment.area)} is no part of a picture")
+        corners = np.array(list(product((left, right), (top, bottom), (1,))))
+        shown = corners @ np.array(segment.matrix).T
+        low, high = shown.min(axis=0), shown.max(axis=0)
+        if ((np.clip(high, 0, 1) - np.clip(low, 0, 1)) < LEAST_INSIDE * (high - low)).any():
+            raise ValueError("a segment's matrix leads out of the coloured picture")
         end = segment.bw_end_seconds
 
 
+def _check_named(values: Any, what: str, kinds: dict[str, type]) -> None:
+    """Refuse, as a ValueError, what is no JSON object with these names and kinds of values."""
+    if not isinstance(values, dict):
+        raise ValueError(f"{what} is {values!r:.40}, and no {{...}} of names and values")
+    for name, kind in kinds.items():
+        if name not in values:
+            raise ValueError(f"{what} lacks {name!r}")
+        if not isinstance(values[name], kind):
+            raise ValueError(f"{name} is {values[name]!r:.40}, and no {_JSON_WORDS[kind]}")
+
+
 def _segment(values: Any) -> Segment:
-    fields: dict[str, Any] = dict(values)
-    matrix = fields.pop("matrix", _IDENTITY)
-    area = fields.pop("area", WHOLE)
-    (a, b, x), (c, d, y) = (map(_number, row) for row in matrix)
-    left, top, right, bottom = map(_number, area)  # four of them
-    return Segment(
-        **{name: _number(value) for name, value in fields.items()},
-        matrix=((a, b, x), (c, d, y)),
-        area=Area(left, top, right, bottom),
-    )
+    wanted = [field.name for field in fields(Segment)]
+    _check_named(values, "a segment", dict.fromkeys(wanted[:-2], object))
+    for name in values:
+        if name not in wanted:
+            raise ValueError(f"a segment has a {name!r}, which is none of {', '.join(wanted)}")
+    times = {name: _numbers(name, [values[name]], 1)[0] for name in wanted[:-2]}
+    rows = values.get("matrix", _IDENTITY)
+    if not isinstance(rows, list | tuple) or len(rows) != 2:
+        raise ValueError(f"matrix is {rows!r:.40}, and not two rows")
+    (a, b, x), (c, d, y) = (_numbers("matrix", row, 3) for row in rows)
+    area = Area(*_numbers("area", values.get("area", WHOLE), 4))
+    return Segment(**times, matrix=((a, b, x), (c, d, y)), area=area)
 
 
-def _number(value: Any) -> float:
-    number = float(value)
-    if not math.isfinite(number):
-        raise ValueError(f"{value!r} is no finite number")
-    return number
+def _numbers(name: str, values: Any, count: int) -> list[float]:
+    """So many finite numbers.
+
+    Raises:
+        ValueError: they are others.
+    """
+    if not isinstance(values, list | tuple) or len(values) != count:
+        raise ValueError(f"{name} has {values!r:.40}, and not {count} numbers")
+    numbers = []
+    for value in values:
+        try:
+            numbers.append(float(value))
+        except (TypeError, ValueError, OverflowError):
+            numbers.append(math.nan)
+        if not math.isfinite(numbers[-1]):
+            raise ValueError(f"{name} has {value!r:.40}, which is no finite number")
+    return numbers

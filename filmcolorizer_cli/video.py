@@ -178,6 +178,8 @@ def may_be_same_film(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(key in one and key in other and one[key] == other[key] for key in keys)
 
 
+# Files that only this process has open; ffmpeg, which is another one, has not.
+_DESCRIPTOR = re.compile(r"/dev/(stdin|fd/\d+)|/proc/(self|\d+)/fd/\d+")
 _NUMBER = re.compile(r"((?:[^%]|%%)*)%(\d{0,3})d((?:[^%]|%%)*)")  # in a printf pattern
 
 
@@ -242,7 +244,7 @@ def probe(path: Path, *, sequence_rate: Fraction = TIMELINE_FRAME_RATE) -> Film:
     if is_sequence(path):
         return _probe_sequence(path, sequence_rate)
     try:
-        if not path.is_file():
+        if not path.is_file() or _DESCRIPTOR.fullmatch(str(path.absolute())):
             raise VideoError(f"{path} {_what_is_no_film(path)}")
         with open_file(path) as container:
             return _probe_container(path, container)
@@ -379,8 +381,12 @@ def _first_frame(container: Any, stream: Any) -> Any:
 
 
 def _pictures(container: Any) -> list[Any]:
-    """The streams of moving pictures; neither covers nor the thumbnails of chapters."""
-    return [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+    """The streams of moving pictures, first what a player shows by default.
+
+    Neither covers nor the thumbnails of chapters are among them.
+    """
+    moving = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
+    return sorted(moving, key=lambda s: not s.disposition & s.disposition.default)
 
 
 def _codec_name(stream: Any) -> str:

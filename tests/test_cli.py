@@ -872,8 +872,13 @@ def test_train_learns_all_of_a_few_painted_stills(own_pairs: Pairs) -> None:
         " has no foreign shots to test, or --split none for a few painted stills"
     )
     some = ("--arch", "classic", *QUICK_TRAINING, "--epochs", 1, "--split", "none")
+    painted = own_pairs.folder / "color" / f"{own_pairs.pairs[0].name}.png"
+    with Image.open(painted) as still:
+        reddish = still.convert("RGB", (1, 0.1, 0.1, 0, 0, 1, 0, 0, 0, 0, 1, 0))
+    reddish.save(painted)
     assert run("train", own_pairs.folder, *some).stderr.splitlines()[0] == (
-        "learning from 2 pairs; none is held back, so that losses are those of what is learnt"
+        "learning from 2 pairs, 1 changed by hand; none is held back, so that losses are those of"
+        " what is learnt"
     )
     about = models.find_model("film.safetensors").about
     assert (about["split"], about["pairs"]) == ({"undivided": True}, 2)
@@ -992,7 +997,8 @@ def test_train_says_a_line_an_epoch_without_a_terminal(pairs: Pairs) -> None:
     assert first.endswith("; best epoch 1")
     assert f"validation loss {history[1].validation_loss:.4f}, " in second
     assert second.endswith(f"; best epoch {best}")
-    assert re.match(r"no better than to leave the film grey, which has 0\.\d{4}; train for ", note)
+    grey = "no better than to leave the film grey, which has a validation MSE of"
+    assert re.match(grey + r" 0\.\d{4}; train for more --epochs, or from weights ", note)
 
 
 def test_train_tells_a_terminal_that_it_chooses_the_weights(
@@ -2269,7 +2275,9 @@ def test_colorize_tells_first_what_becomes_of_attachments(vivid_weights: Path) -
     more = ("-map", "0", "-map", "0", "-timecode", "01:00:00:00")
     attached = ("-attach", "type.ttf", "-attach", "cover.png", *types)
     film = make_clip(Path("film.mkv"), seconds=0.5, extra=(*attached, *more))
-    told = run("colorize", film, "--model", vivid_weights, "-o", "o.mp4").stderr
+    named = ("colorize", film, "--model", vivid_weights)
+    told = run(*named, "-o", "o.mp4").stderr
+    assert run(*named, "-o", "o2.mp4", "--json").stderr == told, "scripts are told as well"
     lost = "left out, since mp4 cannot hold them (an mkv holds all that are known)"
     assert told.splitlines()[1:] == [
         f"attachments: type.ttf {lost}; cover (png) kept",

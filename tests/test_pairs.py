@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import math
 import shutil
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageCms
 
 from filmcolorizer_cli.color import rgb_to_ycbcr
 from filmcolorizer_cli.errors import PairsError
@@ -19,6 +20,7 @@ from filmcolorizer_cli.pairs import (
     Pair,
     Pairs,
     changed_stills,
+    count_by_hand,
     doubtful_stills,
     read_pairs,
     still_size,
@@ -359,7 +361,95 @@ def test_doubtful_stills_are_those_painted_half_transparent(
     assert doubtful_stills(own_pairs) == ([(path, doubt)] if is_told else [])
 
 
-@pytest.mark.parametrize("name", ["000003.jpg", "000003.PNG", "000003.tif"])
+def test_doubtful_stills_are_grey_ones_that_were_painted(own_pairs: Pairs) -> None:
+    """And not those that another program has saved anew."""
+    paths = [own_pairs.folder / "bw" / f"00000{number}.png" for number in (3, 4)]
+    for path, mode in zip(paths, ("RGB", "L"), strict=True):
+        with Image.open(path) as still:
+            saved = still.convert(mode)
+        if mode == "RGB":
+            saved.paste(ORANGE, (5, 5, 20, 12))
+        saved.save(path, compress_level=1)
+    assert paths[1] in changed_stills(own_pairs.folder)
+    doubt = "has colours, which are not looked at: it is to be grey; paint the one in color, and"
+    assert doubtful_stills(own_pairs) == [(paths[0], f"{doubt} put this one back")]
+
+
+def test_count_by_hand_is_of_colour_stills_that_are_left(own_pairs: Pairs) -> None:
+    colors, grey = (own_pairs.folder / side for side in ("color", "bw"))
+    assert count_by_hand(own_pairs) == 0
+    for path in (colors / "000003.png", colors / "000004.png", grey / "000005.png"):
+        Image.new("L", (43, 32)).save(path)
+    assert count_by_hand(own_pairs) == 2
+    for folder in (colors, grey):
+        (folder / "000003.png").unlink()
+    assert count_by_hand(read_pairs(own_pairs.folder)) == 1
+    index = json.loads((own_pairs.folder / "pairs.json").read_text())
+    del index["checksums"]  # as in folders of older versions
+    (own_pairs.folder / "pairs.json").write_text(json.dumps(index))
+    assert count_by_hand(own_pairs) == 0
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+def test_pairs_read_gives_the_colours_of_a_stills_own_profile(mode: str, own_pairs: Pairs) -> None:
+    """One in which the primaries of sRGB have changed places."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    red, green = profile.index(b"rXYZ"), profile.index(b"gXYZ")
+    swapped = bytearray(profile)
+    swapped[red : red + 4], swapped[green : green + 4] = b"gXYZ", b"rXYZ"
+    pair = own_pairs.pairs[3]
+    path = own_pairs.folder / "color" / f"{pair.name}.png"
+    flag = Image.new("RGB", (43, 32), ORANGE)
+    flag.paste((40, 90, 200), (20, 0, 43, 32))
+    expected = np.asarray(flag)
+    r, g, b = flag.split()
+    stored = Image.merge("RGB", (g, r, b))
+    stored = stored.quantize(4) if mode == "P" else stored.convert(mode)
+    if mode == "RGBA":
+        stored.putalpha(Image.new("L", (43, 32), 255))
+        stored.paste((0, 0, 0, 0), (0, 0, 43, 5))
+    stored.save(path, icc_profile=bytes(swapped))
+    _, rgb, known = own_pairs.read(pair)
+    assert (known == 0).sum() == (43 * 5 if mode == "RGBA" else 0)
+    assert np.abs(rgb[5:].astype(int) - expected[5:]).max() <= 2
+
+
+@pytest.mark.parametrize("profile", ["damaged", "of other pictures"])
+def test_doubtful_stills_are_those_with_a_profile_that_cannot_be_used(
+    profile: str, own_pairs: Pairs
+) -> None:
+    path = own_pairs.folder / "color" / "000003.png"
+    with Image.open(path) as still:
+        painted = still.convert("RGB")
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    painted.save(path, icc_profile=lab if profile == "of other pictures" else b"no profile")
+    doubt = "has a colour profile that cannot be used, and is taken for sRGB; save it so"
+    assert doubtful_stills(own_pairs) == [(path, doubt)]
+    [pair] = [pair for pair in own_pairs.pairs if pair.name == "000003"]
+    np.testing.assert_array_equal(own_pairs.read(pair)[1], np.asarray(painted))
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_pairs_read_turns_a_still_upright(orientation: int, own_pairs: Pairs) -> None:
+    pair = own_pairs.pairs[3]
+    path = own_pairs.folder / "color" / f"{pair.name}.png"
+    with Image.open(path) as still:
+        upright = still.convert("RGB")
+    turn = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90}
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    turned = upright.transpose(turn.get(orientation, Image.Transpose.ROTATE_270))
+    turned.save(path, exif=exif)
+    np.testing.assert_array_equal(own_pairs.read(pair)[1], np.asarray(upright))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("000003.jpg", "000003.PNG", "000003.tif"),
+        *("000003_painted.jpg", "000003 copy.tif", "painted 000003.png"),
+    ],
+)
 def test_read_pairs_tells_of_a_still_that_was_saved_beside_it(name: str, own_pairs: Pairs) -> None:
     path = own_pairs.folder / "color" / name
     Image.new("RGB", (43, 32), ORANGE).save(path)
@@ -404,8 +494,16 @@ def test_read_takes_a_still_with_the_profile_of_a_screen(own_pairs: Pairs) -> No
     assert (color == (200, 30, 30)).all()
 
 
+def _with_tags(data: bytes, tags: bytes) -> bytes:
+    """A picture with other EXIF tags."""
+    saved = io.BytesIO()
+    with Image.open(io.BytesIO(data)) as still:
+        still.save(saved, "PNG", exif=tags)
+    return saved.getvalue()
+
+
 @pytest.mark.parametrize("side", ["bw", "color"])
-@pytest.mark.parametrize("damage", ["half", "text", "empty", "a chunk"])
+@pytest.mark.parametrize("damage", ["half", "text", "empty", "a chunk", "tags"])
 def test_read_refuses_a_damaged_still(side: str, damage: str, own_pairs: Pairs) -> None:
     path = own_pairs.folder / side / "000002.png"
     data = path.read_bytes()
@@ -415,6 +513,7 @@ def test_read_refuses_a_damaged_still(side: str, damage: str, own_pairs: Pairs) 
             "text": b"not a picture",
             "empty": b"",
             "a chunk": data.replace(b"IDAT", b"\0\0\0\0"),
+            "tags": _with_tags(data, b"MM\0*\0"),
         }[damage]
     )
     with pytest.raises(PairsError) as caught:
@@ -422,6 +521,16 @@ def test_read_refuses_a_damaged_still(side: str, damage: str, own_pairs: Pairs) 
     message = str(caught.value)
     assert message.startswith(f"{path} cannot be read as a picture (")
     assert message.endswith("); replace it or delete the pair")
+
+
+def test_changed_stills_tells_of_a_folder_in_the_place_of_a_still(own_pairs: Pairs) -> None:
+    path = own_pairs.folder / "color" / "000002.png"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(PairsError) as caught:
+        changed_stills(own_pairs.folder)
+    told = f"{path} cannot be read (Is a directory); replace it or delete the pair"
+    assert str(caught.value) == told
 
 
 def test_part_of_undivided_pairs_is_all_of_them(pairs: Pairs) -> None:

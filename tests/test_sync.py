@@ -668,6 +668,13 @@ def test_read_map_reads_what_a_person_wrote(tmp_path: Path) -> None:
     assert json.loads(path.read_text()) == MAP
 
 
+def test_read_map_takes_numbers_as_texts_and_a_mark_of_its_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "sync.json"
+    path.write_text(changed_segment(rate="0.96", bw_start_seconds="2"), encoding="utf-8-sig")
+    [segment, _] = read_map(path).segments
+    assert (segment.rate, segment.bw_start_seconds) == (0.96, 2.0)
+
+
 def test_read_map_takes_the_whole_picture_where_none_is_told(tmp_path: Path) -> None:
     path = tmp_path / "sync.json"
     segments: Any = MAP["segments"]
@@ -719,26 +726,36 @@ def changed_segment(**changes: Any) -> str:
     [
         ("", "Expecting value"),
         ("{", "Expecting property name"),
-        ("[1, 2]", "list indices must be integers"),
-        ("{}", "'format'"),
+        ("[1, 2]", "(it is [1, 2], and no {...} of names and values)"),
+        ("{}", "(it lacks 'format')"),
+        (changed(bw=[1]), "(bw is [1], and no {...})"),
+        (changed(segments={"a": 1}), "(segments is {'a': 1}, and no [...])"),
+        (changed(format=2), "(format is 2, and no text)"),
         ('{"format": "srt"}', "its format is 'srt', not 'filmcolorizer-sync/2'"),
         (
             changed(format="filmcolorizer-sync/1"),
             "its format is 'filmcolorizer-sync/1', not 'filmcolorizer-sync/2'",
         ),
-        (changed_segment(matrix=[[1, 0], [0, 1]]), "not enough values"),
-        (changed_segment(matrix=[["1", "x", "0"], [0, 1, 0]]), "could not convert"),
-        (changed_segment(matrix=None), "'NoneType'"),
-        (changed_segment(matrix=[[1, 0, float("inf")], [0, 1, 0]]), "inf is no finite number"),
-        (changed_segment(area=[0, 0, 1]), "not enough values"),
-        (changed_segment(area=["left", 0, 1, 1]), "could not convert string to float: 'left'"),
-        (changed(segments=[5]), "'int' object is not iterable"),
-        (changed(segments=[{"bw_start_seconds": 0}]), "missing 4 required"),
-        (changed_segment(speed=2), "unexpected keyword argument 'speed'"),
-        (changed_segment(bw_end_seconds="late"), "could not convert string to float: 'late'"),
-        (changed_segment(bw_end_seconds=None), "not 'NoneType'"),
-        (changed_segment(bw_end_seconds=float("nan")), "nan is no finite number"),
-        (changed_segment(bw_end_seconds=10**400), "int too large to convert to float"),
+        (changed_segment(matrix=[[1, 0], [0, 1]]), "(matrix has [1, 0], and not 3 numbers)"),
+        (changed_segment(matrix=[[1, 0, 0]]), "(matrix is [[1, 0, 0]], and not two rows)"),
+        (changed_segment(matrix=[["1", "x", "0"], [0, 1, 0]]), "(matrix has 'x', which is no "),
+        (changed_segment(matrix=None), "(matrix is None, and not two rows)"),
+        (
+            changed_segment(matrix=[[1, 0, float("inf")], [0, 1, 0]]),
+            "(matrix has inf, which is no finite number)",
+        ),
+        (changed_segment(area=[0, 0, 1]), "(area has [0, 0, 1], and not 4 numbers)"),
+        (changed_segment(area=["left", 0, 1, 1]), "(area has 'left', which is no finite number)"),
+        (changed(segments=[5]), "(a segment is 5, and no {...} of names and values)"),
+        (changed(segments=[{"bw_start_seconds": 0}]), "(a segment lacks 'bw_end_seconds')"),
+        (
+            changed_segment(speed=2),
+            "(a segment has a 'speed', which is none of bw_start_seconds, bw_end_seconds, ",
+        ),
+        (changed_segment(bw_end_seconds="late"), "(bw_end_seconds has 'late', which is no finite"),
+        (changed_segment(bw_end_seconds=None), "(bw_end_seconds has None, which is no finite"),
+        (changed_segment(bw_end_seconds=float("nan")), "(bw_end_seconds has nan, which is no "),
+        (changed_segment(bw_end_seconds=10**400), "(bw_end_seconds has 1000000000"),
         ("[" * 100_000, "recursion"),
     ],
 )
@@ -797,6 +814,13 @@ EMPTY = " s is empty, or begins before the one before it ends"
         (
             changed_segment(area=[-0.5, 0, 1, 1]),
             "a segment's area (-0.5, 0.0, 1.0, 1.0) is no part of a picture",
+        ),
+        *(
+            (
+                changed_segment(matrix=matrix),
+                "a segment's matrix leads out of the coloured picture",
+            )
+            for matrix in ([[1, 0, 0.6], [0, 1, 0]], [[1, 0, 0], [0, 1, -5]])
         ),
         (
             changed_segment(area=[0.5, 0, 0.5, 1]),

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 import tempfile
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +18,7 @@ from filmcolorizer_cli import video
 from filmcolorizer_cli.containers import CONTAINERS
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
+from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.planes import Coding
 from filmcolorizer_cli.video import Film, Sound, count_pictures, opened, probe
 from tests.conftest import (
@@ -330,6 +333,17 @@ def test_probe_refuses_a_missing_file(tmp_path: Path) -> None:
     assert str(caught.value) == f"{path} does not exist; give a film file"
 
 
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="there are no such files here")
+@pytest.mark.parametrize("name", ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"])
+def test_probe_refuses_what_only_one_process_has_open(name: str, plain_clip: Path) -> None:
+    """By another one it would be called damaged."""
+    code = f"from filmcolorizer_cli.video import *\ntry: probe(Path({name!r}))\n"
+    code += "except VideoError as error: print(error)"
+    with plain_clip.open("rb") as file:
+        told = subprocess.run([sys.executable, "-c", code], stdin=file, capture_output=True)
+    assert told.stdout.decode() == f"{name} is no regular file; give a film file\n"
+
+
 def test_probe_refuses_a_folder(tmp_path: Path) -> None:
     with pytest.raises(VideoError) as caught:
         probe(tmp_path)
@@ -364,6 +378,19 @@ def test_probe_tells_of_further_pictures(tmp_path: Path) -> None:
     extra = ("-map", "0", "-map", "0", "-c:v:1", "mpeg4")
     film = probe(make_clip(tmp_path / "clip.mkv", seconds=0.2, extra=extra))
     assert (film.codec, film.stream_index, film.other_pictures) == ("h264", 0, ("mpeg4",))
+
+
+def test_probe_takes_the_pictures_that_are_shown_by_default(tmp_path: Path) -> None:
+    """Here the second ones, which are smaller and of half the rate."""
+    extra = ("-map", "0", "-map", "0", "-c:v:1", "mpeg4", "-s:v:1", "32x24", "-r:v:1", "12")
+    default = ("-disposition:v:0", "0", "-disposition:v:1", "default")
+    film = probe(make_clip(tmp_path / "clip.mkv", seconds=1, extra=(*extra, *default)))
+    assert (film.codec, film.stream_index, film.other_pictures) == ("mpeg4", 1, ("h264",))
+    assert (film.width, film.height, film.frame_rate) == (32, 24, 12)
+    assert count_pictures(film.path) == 12
+    assert [frame.shape for frame in read_luma(film, Sampling(frame_rate=film.frame_rate))] == [
+        (24, 32)
+    ] * 12
 
 
 def test_count_pictures_counts_no_cover(plain_clip: Path, tmp_path: Path) -> None:
