@@ -26,6 +26,7 @@ from rich.table import Table
 
 from filmcolorizer_cli import sync
 from filmcolorizer_cli.errors import SyncError
+from filmcolorizer_cli.maps import Segment, SyncMap
 from filmcolorizer_cli.video import probe
 from tests.planter import Indices, Planted, planted, planted_wrong
 
@@ -102,7 +103,7 @@ def _share(part: int, whole: int) -> float:
     return part / whole if whole else math.nan
 
 
-def align(pair: Planted) -> tuple[sync.SyncMap | None, str, float]:
+def align(pair: Planted) -> tuple[SyncMap | None, str, float]:
     """The map that sync makes, or why it refuses, and how many seconds it took."""
     bw, color = probe(pair.bw_path), probe(pair.color_path)
     started = time.perf_counter()
@@ -148,7 +149,7 @@ def score(seed: int, pair: Planted) -> Score:
     )
 
 
-def segment_of(pair: Planted, segments: Sequence[sync.Segment]) -> Indices:
+def segment_of(pair: Planted, segments: Sequence[Segment]) -> Indices:
     """(bw frames,): the segment that claims each frame; -1 for none."""
     owner = np.full(len(pair.bw_seconds), -1)
     for number, segment in enumerate(segments):
@@ -165,7 +166,7 @@ def in_stretches(pair: Planted) -> Flags:
     return inside
 
 
-def predictions(pair: Planted, segments: Sequence[sync.Segment], owner: Indices) -> Indices:
+def predictions(pair: Planted, segments: Sequence[Segment], owner: Indices) -> Indices:
     """(bw frames,): the coloured frame shown when each is lined up; -1 for unclaimed.
 
     That is the last one that has begun by then, to half a frame, as players and `extract` take it.
@@ -204,7 +205,7 @@ def held(pair: Planted) -> Indices:
     return frames
 
 
-def corner_error(pair: Planted, segments: Sequence[sync.Segment], owner: Indices) -> float:
+def corner_error(pair: Planted, segments: Sequence[Segment], owner: Indices) -> float:
     """How far off the corners of what both versions show are, at most, in the coloured picture.
 
     In parts of its width; the mean over claimed frames, each by its segment's and its reel's

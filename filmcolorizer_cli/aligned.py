@@ -19,9 +19,9 @@ from filmcolorizer_cli.color import WORKING_MATRIX, half_size
 from filmcolorizer_cli.displacement import displacement
 from filmcolorizer_cli.encoding import Encoding, PictureWriter, even
 from filmcolorizer_cli.frames import Sampling, read_luma, read_ycbcr
+from filmcolorizer_cli.maps import Segment, SyncMap, nothing_shared
 from filmcolorizer_cli.planes import NEUTRAL, Plane
 from filmcolorizer_cli.survey import cadence_of
-from filmcolorizer_cli.sync import Segment, SyncMap, nothing_shared
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film
 
 OVERSAMPLING = 2  # pixels that are read a side for one that comes out, where pictures are moved

@@ -93,13 +93,13 @@ if TYPE_CHECKING:
 
     from filmcolorizer_cli.colorizing import ColorizeOptions
     from filmcolorizer_cli.film_evaluation import FilmEvaluation, FilmOptions
+    from filmcolorizer_cli.maps import SyncMap
     from filmcolorizer_cli.models import Model
     from filmcolorizer_cli.networks import Network
     from filmcolorizer_cli.pair_evaluation import Evaluation
     from filmcolorizer_cli.pairs import Pairs
     from filmcolorizer_cli.recipes import TrainingOptions
     from filmcolorizer_cli.splits import Split
-    from filmcolorizer_cli.sync import SyncMap
     from filmcolorizer_cli.training import Outcome, Step
     from filmcolorizer_cli.video import Film
     from filmcolorizer_cli.watching import Watcher
@@ -290,6 +290,7 @@ def sync(
     if offset not in (None, FIND) and not is_number:
         raise typer.BadParameter(f"{offset!r} is no number of frames", param_hint="--offset")
 
+    from filmcolorizer_cli import maps
     from filmcolorizer_cli import sync as syncing
 
     writes = offset != FIND or output is not None
@@ -314,7 +315,7 @@ def sync(
         sync_map = syncing.align(bw_film, color_film, track=console.track)
     if writes:
         check_target(target, [bw, color], overwrite)  # to which something may have come meanwhile
-        syncing.write_map(sync_map, target)
+        maps.write_map(sync_map, target)
     _write_pictures(bw_film, color_film, sync_map, preview, render)
     rate = bw_film.frame_rate
     frames = round(sync_map.longest.offset_seconds * rate)
@@ -437,7 +438,7 @@ def extract(
         if color is None and value is not None:
             raise typer.BadParameter("it needs both films, BW and COLOR", param_hint=hint)
 
-    from filmcolorizer_cli import extracting
+    from filmcolorizer_cli import extracting, maps
     from filmcolorizer_cli import sync as syncing
     from filmcolorizer_cli.pairs import read_pairs
 
@@ -447,8 +448,8 @@ def extract(
     sources = [film.path for film in (bw_film, color_film)]
     check_pictures(preview, render, sources, overwrite, output)
     if sync_file is not None:
-        sync_map = syncing.read_map(sync_file)
-        syncing.check_films(sync_map, bw_film, color_film)
+        sync_map = maps.read_map(sync_file)
+        maps.check_films(sync_map, bw_film, color_film)
         sync_map = sync_map.sure()
     elif color is None:
         sync_map = syncing.constant_offset(bw_film, bw_film, 0)

@@ -30,6 +30,7 @@ from filmcolorizer_cli.displacement import chroma_delay
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import check_folder, followed, replacing_folder
 from filmcolorizer_cli.frames import Sampling, read_cuts, read_ycbcr
+from filmcolorizer_cli.maps import SyncMap
 from filmcolorizer_cli.pairs import OPAQUE, Pair, Pairs, still_size, write_index
 from filmcolorizer_cli.pictures import to_rgb
 from filmcolorizer_cli.planes import Plane
@@ -37,7 +38,6 @@ from filmcolorizer_cli.progress import Note, no_note
 from filmcolorizer_cli.stills import TakenStill, faded_ones, look_over, shots_of, tell_of
 from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.survey import glance
-from filmcolorizer_cli.sync import SyncMap
 from filmcolorizer_cli.video import BARE_STREAMS, TIMELINE_FRAME_RATE, Film, film_identity
 
 DEFAULT_SIZE = 192  # pixels, the short side that the shipped network looks at

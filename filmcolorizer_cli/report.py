@@ -34,6 +34,7 @@ from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.frames import Sampling
 from filmcolorizer_cli.history import Epoch, best_epoch
 from filmcolorizer_cli.lettering import load_font, shortened
+from filmcolorizer_cli.maps import SyncMap, nothing_shared
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pages import Slide
 from filmcolorizer_cli.pair_evaluation import predict_rgb, read_batch
@@ -41,7 +42,6 @@ from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.pictures import read_rgb, to_bytes, to_rgb
 from filmcolorizer_cli.planes import NEUTRAL, Plane
 from filmcolorizer_cli.splits import Part, Split
-from filmcolorizer_cli.sync import SyncMap, nothing_shared
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film
 from filmcolorizer_cli.wording import counted, describe_time
 

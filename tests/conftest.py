@@ -260,6 +260,13 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def long_and_short(clip_folder: Path) -> tuple[Film, Film]:
+    """Films of 4 s at 25 fps and of 2 s at 24 fps."""
+    long = make_clip(clip_folder / "long.mp4", seconds=4)
+    return probe(long), probe(make_clip(clip_folder / "brief.mp4", frame_rate="24"))
+
+
+@pytest.fixture(scope="session")
 def plain_clip(clip_folder: Path) -> Path:
     """2 s of testsrc2, 64x48, 25 fps, H.264, no sound."""
     return make_clip(clip_folder / "plain.mp4")

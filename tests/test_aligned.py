@@ -24,7 +24,7 @@ from filmcolorizer_cli.aligned import (
 from filmcolorizer_cli.areas import Area
 from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.frames import Sampling, read_cuts, read_luma, read_ycbcr
-from filmcolorizer_cli.sync import Segment, SyncMap
+from filmcolorizer_cli.maps import Segment, SyncMap
 from filmcolorizer_cli.video import Film, probe
 from tests.conftest import (
     NUMBERED_SIZE,

@@ -35,6 +35,7 @@ from filmcolorizer_cli import (
     console,
     evaluation_page,
     film_evaluation,
+    maps,
     metrics,
     models,
     networks,
@@ -239,7 +240,7 @@ def test_sync_offset_alone_only_finds_and_prints(
             "shared_seconds": 4.0,
             "output": None,
         }
-        assert set(segment) == {field.name for field in fields(sync.Segment)}
+        assert set(segment) == {field.name for field in fields(maps.Segment)}
         assert (segment["bw_start_seconds"], segment["bw_end_seconds"]) == (1.0, 5.0)
     else:
         assert said == (
@@ -255,7 +256,7 @@ def test_sync_finds_and_writes_a_map(versions: tuple[Path, Path]) -> None:
         "offset -24 frames (-1.000 s), confidence 1.00\n"
         "wrote sync.json: 4.0 s that both films show, 80% of a.mp4\n"
     )
-    sync_map = sync.read_map(Path("sync.json"))
+    sync_map = maps.read_map(Path("sync.json"))
     [segment] = sync_map.segments
     assert segment.bw_start_seconds == pytest.approx(1)
     assert segment.bw_end_seconds == pytest.approx(5)
@@ -328,7 +329,7 @@ def test_sync_takes_a_stated_offset(
         f"offset {frames:+d} frames ({seconds} s), as stated\n"
         f"wrote sync.json: {shared} s that both films show, {share}% of {versions[0]}\n"
     )
-    [segment] = sync.read_map(Path("sync.json")).segments
+    [segment] = maps.read_map(Path("sync.json")).segments
     apart = segment.color_start_seconds - segment.bw_start_seconds
     assert apart == pytest.approx(frames / 24)
 
@@ -530,9 +531,9 @@ def test_extract_of_a_cropped_copy_shows_the_whole_film(
 def test_extract_begins_no_shot_where_a_segment_begins(color_film: Path) -> None:
     """Shots change at 2 and 4 s; the gap from 2.5 to 3.5 s lies in the second."""
     film = probe(color_film)
-    segments = (sync.Segment(0.0, 2.5, 0.0, 1.0, 1.0), sync.Segment(3.5, 5.0, 3.5, 1.0, 1.0))
+    segments = (maps.Segment(0.0, 2.5, 0.0, 1.0, 1.0), maps.Segment(3.5, 5.0, 3.5, 1.0, 1.0))
     identity = film_identity(film)
-    sync.write_map(sync.SyncMap(identity, identity, segments), Path("map.json"))
+    maps.write_map(maps.SyncMap(identity, identity, segments), Path("map.json"))
     both = (film.path, film.path, "--sync", "map.json")
     said = succeed("extract", *both, "--every", "6", "--size", "32", "--json")
     assert json.loads(said) == {"output": "pairs", "pairs": 16, "shots": 3}
@@ -546,12 +547,12 @@ def test_extract_begins_no_shot_where_a_segment_begins(color_film: Path) -> None
 
 def test_extract_leaves_doubtful_segments_of_a_map_out(color_film: Path) -> None:
     film = probe(color_film)
-    segments = (sync.Segment(0.0, 2.0, 0.0, 1.0, 0.49), sync.Segment(2.0, 5.0, 2.0, 1.0, 0.51))
-    sync.write_map(sync.SyncMap({}, {}, segments), Path("map.json"))
+    segments = (maps.Segment(0.0, 2.0, 0.0, 1.0, 0.49), maps.Segment(2.0, 5.0, 2.0, 1.0, 0.51))
+    maps.write_map(maps.SyncMap({}, {}, segments), Path("map.json"))
     both = (film.path, film.path, "--sync", "map.json")
     succeed("extract", *both, "--size", "32")
     assert [pair.bw_seconds for pair in read_pairs(Path("pairs")).pairs] == [2.0, 3.0, 4.0]
-    sync.write_map(sync.SyncMap({}, {}, segments[:1]), Path("map.json"))
+    maps.write_map(maps.SyncMap({}, {}, segments[:1]), Path("map.json"))
     assert fail("extract", *both, "-o", "others") == (
         "the map has no segment with a confidence of 0.5 or more; make a new one with"
         " `filmcolorizer sync BW COLOR`"

@@ -13,6 +13,7 @@ from filmcolorizer_cli import report
 from filmcolorizer_cli.areas import Area
 from filmcolorizer_cli.errors import FilmColorizerError, SyncError, VideoError
 from filmcolorizer_cli.history import Epoch
+from filmcolorizer_cli.maps import Segment, SyncMap
 from filmcolorizer_cli.networks import build
 from filmcolorizer_cli.pages import Slide
 from filmcolorizer_cli.pairs import Pairs
@@ -35,7 +36,6 @@ from filmcolorizer_cli.report import (
     save_sync_preview,
 )
 from filmcolorizer_cli.splits import TimeSplit, split_by_time
-from filmcolorizer_cli.sync import Segment, SyncMap
 from filmcolorizer_cli.video import probe
 from tests.conftest import (
     TINY,

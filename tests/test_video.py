@@ -20,7 +20,7 @@ from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.planes import Coding
-from filmcolorizer_cli.video import Film, Sound, count_pictures, opened, probe
+from filmcolorizer_cli.video import Film, Sound, count_pictures, may_be_same_film, opened, probe
 from tests.conftest import (
     make_clip,
     ordinary_user,
@@ -471,3 +471,10 @@ def test_probe_of_one_picture_tells_of_patterns(tmp_path: Path) -> None:
         probe(tmp_path / "*.png")
     with pytest.raises(VideoError, match="does not exist"):
         probe(tmp_path / f"%{10**20}d.png")
+
+
+def test_may_be_same_film_asks_for_what_tells_films_apart() -> None:
+    known = {"path": "a.mp4", "frame_rate": "24", "duration_seconds": 6.0}
+    assert may_be_same_film(known, known | {"path": "b.mp4"})
+    assert not may_be_same_film(known, known | {"duration_seconds": 7.0})
+    assert not may_be_same_film({}, {})
