@@ -74,11 +74,15 @@ def find_damage(film: Film, until_seconds: float = math.inf) -> Generator[float,
 Kind = Literal["key", "whole", "broken", "heard"]
 
 
-def _decoded(film: Film) -> Iterator[tuple[Kind, float | None, float]]:
+def _decoded(film: Film, since: float | None = None) -> Iterator[tuple[Kind, float | None, float]]:
     """What comes of a film's packets: frames, broken ones among them, and sound, not decoded.
 
     A packet of which no frame came is broken, whether the decoder says so or not. Several threads
-    say so only some packets later; one alone is asked where times do not tell.
+    say so only some packets later, and at the film's end lose what they have of it; one alone is
+    asked there, and where times do not tell.
+
+    Args:
+        since: what is wanted of a film's end, from this time of the container on.
 
     Yields:
         What it is, when in the container's time, if that is told, and for how long; 0 where that is
@@ -90,7 +94,9 @@ def _decoded(film: Film) -> Iterator[tuple[Kind, float | None, float]]:
     is_suspect = False
     with opened(film) as container:
         stream = container.streams[film.stream_index]
-        stream.thread_type = "AUTO" if tells_times else "SLICE"
+        stream.thread_type = "AUTO" if tells_times and since is None else "SLICE"
+        if since is not None:
+            container.seek(math.floor(since / film.time_base), stream=stream)  # or to before it
         packets = container.demux(stream, *container.streams.audio)
         while True:
             try:
@@ -124,8 +130,12 @@ def _decoded(film: Film) -> Iterator[tuple[Kind, float | None, float]]:
                 kind: Kind = "key" if frame.key_frame else "whole"
                 shown = float((frame.duration or 0) * film.time_base)
                 yield "broken" if frame.is_corrupt else kind, frame.time, shown
-        for missed in expected:
-            yield "broken", missed, 0.0
+    if expected and since is None:
+        end = min(expected)
+        of_end = _decoded(film, end)
+        yield from (it for it in of_end if it[1] is not None and it[1] > end - near)
+    else:
+        yield from (("broken", missed, 0.0) for missed in expected)
 
 
 def check_clock(film: Film) -> None:

@@ -143,6 +143,12 @@ def spoil(film: Path, numbers: set[int], share: float = 1.0) -> None:
         ("film.avi", (*X264, "-g", "24", "-bf", "0"), (45, 48)),
         ("film.mkv", (*X264, "-g", "24", "-bf", "0"), (45, 48)),
         ("film.mkv", ("-c:v", "mpeg2video", "-g", "24", "-sc_threshold", "1000000000"), (45, 48)),
+        # Near the end, where several threads would lose what follows.
+        ("film.mkv", ("-c:v", "ffv1", "-level", "3", "-g", "1"), (68, 69)),
+        ("film.mov", ("-c:v", "prores_ks"), (68, 69)),
+        ("film.mp4", (*X264, "-g", "2", "-bf", "0"), (68, 70)),
+        ("film.mkv", (*X264, "-g", "24", "-bf", "0"), (69, 72)),
+        ("film.mkv", ("-c:v", "ffv1", "-level", "3", "-g", "1"), (71, 72)),
     ],
 )
 def test_find_damage_of_one_frame(
@@ -152,7 +158,7 @@ def test_find_damage_of_one_frame(
     """However many threads decode, and whether the decoder complains or not."""
     film = tmp_path / name
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-t", 3, *codec, film)
-    spoil(film, {45})
+    spoil(film, {frames[0]})
 
     @contextmanager
     def opened_for_threads(film: Film) -> Iterator[Any]:
