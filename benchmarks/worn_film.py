@@ -31,7 +31,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.random import Generator
 from torch import Tensor
 
-from filmcolorizer_cli.frames import Sampling, read_pictures
+from filmcolorizer_cli.frames import MATRIX_NAMES, Sampling, read_pictures
 from filmcolorizer_cli.motion import is_reliable, optical_flow, warp
 from filmcolorizer_cli.planes import NEUTRAL, Coding, Floats, Plane
 from filmcolorizer_cli.video import Film, probe
@@ -160,7 +160,8 @@ def _colorize(film: Film, lumas: Sequence[Floats], colored: Path, model: str) ->
     height, width = lumas[0].shape
     grey = colored.with_name(f"{colored.stem}-grey.mkv")
     kind = ("-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{width}x{height}")
-    rate = ("-r", str(film.frame_rate), "-i", "-", "-c:v", "ffv1")
+    matrix = ("-vf", f"setparams=colorspace={MATRIX_NAMES[film.coding.matrix]}")
+    rate = ("-r", str(film.frame_rate), "-i", "-", *matrix, "-c:v", "ffv1")
     neutral = bytes([NEUTRAL]) * (height * width // 2)
     planes = b"".join(np.round(luma).astype(np.uint8).tobytes() + neutral for luma in lumas)
     command = [get_ffmpeg_exe(), "-y", "-v", "error", *kind, *rate, str(grey)]

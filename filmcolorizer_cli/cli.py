@@ -611,7 +611,7 @@ def train(
     options = _with_given(
         defaults, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed
     )
-    _note_pairs(folder, split, counts)
+    _note_pairs(folder, split, parts, counts)
     if model is not None:
         _note_what_was_learnt(model, folder, parts)
     watcher.read(network)
@@ -1329,10 +1329,11 @@ def _with_given(defaults: TrainingOptions, **given: Any) -> TrainingOptions:
     return replace(defaults, **{name: value for name, value in given.items() if value is not None})
 
 
-def _note_pairs(folder: Pairs, split: str, counts: list[int]) -> None:
+def _note_pairs(folder: Pairs, split: str, parts: Split, counts: list[int]) -> None:
     """Say which pairs or parts are unfit to learn from, and how many there are.
 
     Args:
+        split, parts: as they were wanted, and as they are.
         counts: of the pairs in each part.
     """
     from filmcolorizer_cli.pairs import count_by_hand, doubtful_stills
@@ -1349,7 +1350,7 @@ def _note_pairs(folder: Pairs, split: str, counts: list[int]) -> None:
     rest = f"; {validation} for validation, {test} to test"
     if wanted == "none":
         rest = "; none is held back, so that losses are those of what is learnt"
-    by_hand = count_by_hand(folder)
+    by_hand = count_by_hand(folder, folder.part("train", parts))
     painted = f", {by_hand} changed by hand" if by_hand else ""
     console.note(f"learning from {counted(count, 'pair')}{painted}{rest}")
 

@@ -203,7 +203,7 @@ def _check_map(sync_map: SyncMap) -> None:
         corners = np.array(list(product((left, right), (top, bottom), (1,))))
         shown = corners @ np.array(segment.matrix).T
         low, high = shown.min(axis=0), shown.max(axis=0)
-        if ((np.clip(high, 0, 1) - np.clip(low, 0, 1)) < LEAST_INSIDE * (high - low)).any():
+        if ((np.clip(high, 0, 1) - np.clip(low, 0, 1)) <= LEAST_INSIDE * (high - low)).any():
             raise ValueError("a segment's matrix leads out of the coloured picture")
         end = segment.bw_end_seconds
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 import struct
+import warnings
 import zlib
-from collections.abc import Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,6 @@ SIDES = ("bw", "color")  # folders of stills
 # Endings of pictures that a person may have saved beside the still that they are meant to replace.
 OTHER_ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _FORMAT = "filmcolorizer-pairs/1"
-# What Pillow raises for pictures, and tags of theirs, that are damaged or too large.
-_UNREADABLE = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 PngImagePlugin.MAX_TEXT_CHUNK = 1 << 26  # bytes; paint programs embed the profile of a screen
 
 
@@ -191,9 +190,11 @@ def read_pairs(folder: Path) -> Pairs:
         ) from None
     names = {pair.name for pair in listed}
     for path in _files_of(folder / "color"):
-        is_still = path.suffix == ".png" and path.stem in names
-        if not is_still and path.suffix.lower() in OTHER_ENDINGS:
-            _check_name(path, names)
+        is_picture = path.suffix.lower() in OTHER_ENDINGS and path.suffix != ".png"
+        if is_picture and path.stem in names:
+            raise PairsError(
+                f"{path} is not looked at; save it as {path.stem}.png, or move it away"
+            )
     present = {side: {still.stem for still in _stills_of(folder / side)} for side in SIDES}
     for side, other in (("bw", "color"), ("color", "bw")):
         lone = sorted(present[side] - present[other])
@@ -212,17 +213,6 @@ def read_pairs(folder: Path) -> Pairs:
     if not pairs:
         raise PairsError(f"{folder} holds no pairs; make some with `filmcolorizer extract`")
     return Pairs(folder, *shape, every, pairs, film, matrix)
-
-
-def _check_name(path: Path, names: Set[str]) -> None:
-    """Refuse a picture that a person saved beside the still that it is meant to replace.
-
-    Raises:
-        PairsError: its name begins or ends with that of the still, or has that in the midst.
-    """
-    meant = sorted(name for name in names if name in path.stem)
-    if meant:
-        raise PairsError(f"{path} is not looked at; save it as {meant[0]}.png, or move it away")
 
 
 def write_index(pairs: Pairs, color: dict[str, Any]) -> None:
@@ -290,10 +280,11 @@ def _written_checksums(folder: Path) -> dict[str, int]:
 
 
 def doubtful_stills(pairs: Pairs) -> list[tuple[Path, str]]:
-    """Colour stills put there by hand that are not what they should be, and in what; by name.
+    """Stills put there by hand that are not what they should be, and in what; by name.
 
     Such as one that was saved under another's name, mirrored, in grey, or as a layer of paint on
-    black. Strokes on what is transparent need not show anything.
+    black; a grey one that was painted over; a painting under a name that is nearly a still's.
+    Strokes on what is transparent need not show anything.
 
     Raises:
         PairsError: a still cannot be read.
@@ -311,7 +302,7 @@ def doubtful_stills(pairs: Pairs) -> list[tuple[Path, str]]:
         alpha = np.asarray(_read_still(still, "RGBA"))[..., 3]
         if known.all() and not _show_the_same(grey, rgb):
             doubt = "does not show what its grey still does; mend it, or delete the pair"
-        elif is_sure and (np.ptp(rgb, axis=2) == 0).all():
+        elif is_sure and (np.ptp(rgb, axis=2) <= ROUNDING_CODES).all():
             doubt = "has no colours; save it with them, unless it is grey in truth"
         elif is_sure and ((alpha > 0) & (alpha < OPAQUE)).mean() > MOST_TRANSLUCENT:
             doubt = "is half transparent in part, and not learnt there; paint at full opacity"
@@ -320,15 +311,32 @@ def doubtful_stills(pairs: Pairs) -> list[tuple[Path, str]]:
         else:
             continue
         doubts.append((still, doubt))
+    return doubts + _misnamed(pairs)
+
+
+def _misnamed(pairs: Pairs) -> list[tuple[Path, str]]:
+    """Pictures beside the colour stills in whose names there is that of one, and what to do."""
+    names, doubts = {pair.name for pair in pairs.pairs}, []
+    for path in _files_of(pairs.folder / "color"):
+        if path.suffix.lower() not in OTHER_ENDINGS or path.stem in names:
+            continue
+        for name in re.findall(r"\d+", path.stem):
+            if name in names:
+                doubt = f"is not looked at; if it is the painted {name}.png, save it as that"
+                doubts.append((path, doubt))
+                break
     return doubts
 
 
-def count_by_hand(pairs: Pairs) -> int:
-    """How many colour stills are not as `extract` wrote them; 0 where it noted nothing of them."""
+def count_by_hand(pairs: Pairs, chosen: list[Pair]) -> int:
+    """How many of these have a colour still that is not as `extract` wrote it.
+
+    Where that noted nothing of them, none.
+    """
     if not _written_checksums(pairs.folder):
         return 0
     changed = set(changed_stills(pairs.folder))
-    return sum(pairs.folder / "color" / f"{pair.name}.png" in changed for pair in pairs.pairs)
+    return sum(pairs.folder / "color" / f"{pair.name}.png" in changed for pair in chosen)
 
 
 def _is_of_unknown_colors(still: Path) -> bool:
@@ -337,7 +345,9 @@ def _is_of_unknown_colors(still: Path) -> bool:
 
 
 def _has_colors(still: Path) -> bool:
-    rgb = np.asarray(_read_still(still, "RGBA"))[..., :3]
+    """Whether a grey still is stored with other codes than grey ones."""
+    with Image.open(still) as image:
+        rgb = np.asarray(image.convert("RGB"))
     return bool((np.ptp(rgb, axis=2) > ROUNDING_CODES).any())
 
 
@@ -390,19 +400,29 @@ def _checksum(still: Path) -> int:
 
 
 def _read_still(path: Path, mode: str) -> Image.Image:
-    """A still as any program shows it: upright, and of colours in sRGB."""
+    """A still as any program shows it: upright, and a colour one by the colours of sRGB."""
     try:
         with Image.open(path) as image:
             if mode == "L" and np.asarray(image.convert("RGBA"))[..., 3].min() < OPAQUE:
                 raise OSError("it has transparent parts")
             if image.mode.startswith(("I", "F")):  # which Pillow would cut off at 255
                 raise OSError("it has more than 8 bits; save it with 8")
-            upright = ImageOps.exif_transpose(image)
+            upright = _upright(image)
             return ((mode != "L" and _in_srgb(upright)) or upright).convert(mode)
-    except _UNREADABLE as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise PairsError(
             f"{path} cannot be read as a picture ({error}); replace it or delete the pair"
         ) from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """A picture turned as its EXIF tags tell; as it is where these are damaged."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return ImageOps.exif_transpose(image)
+        except (SyntaxError, TypeError, ValueError, struct.error):
+            return image
 
 
 def _in_srgb(image: Image.Image) -> Image.Image | None:
@@ -414,7 +434,7 @@ def _in_srgb(image: Image.Image) -> Image.Image | None:
     profile = image.info.get("icc_profile")
     if not profile or image.mode in ("1", "L", "LA"):
         return image
-    if image.mode == "P":
+    if image.mode == "P" or "transparency" in image.info:
         image = image.convert("RGBA")
     kind = "RGBA" if image.mode == "RGBA" else "RGB"
     try:

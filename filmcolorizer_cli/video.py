@@ -178,8 +178,8 @@ def may_be_same_film(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return all(key in one and key in other and one[key] == other[key] for key in keys)
 
 
-# Files that only this process has open; ffmpeg, which is another one, has not.
-_DESCRIPTOR = re.compile(r"/dev/(stdin|fd/\d+)|/proc/(self|\d+)/fd/\d+")
+# Names by which each process has files of its own, and ffmpeg others than this one.
+_OWN_FILE = re.compile(r"/dev/(stdin|fd/\d+)|/proc/(self|thread-self)/fd/\d+")
 _NUMBER = re.compile(r"((?:[^%]|%%)*)%(\d{0,3})d((?:[^%]|%%)*)")  # in a printf pattern
 
 
@@ -244,7 +244,7 @@ def probe(path: Path, *, sequence_rate: Fraction = TIMELINE_FRAME_RATE) -> Film:
     if is_sequence(path):
         return _probe_sequence(path, sequence_rate)
     try:
-        if not path.is_file() or _DESCRIPTOR.fullmatch(str(path.absolute())):
+        if not path.is_file() or _OWN_FILE.fullmatch(str(path)):
             raise VideoError(f"{path} {_what_is_no_film(path)}")
         with open_file(path) as container:
             return _probe_container(path, container)
@@ -271,6 +271,8 @@ def _what_is_no_film(path: Path) -> str:
     """What is there instead of a file, and what to give."""
     if path.is_dir():
         return "is a folder; give a film file, or numbered pictures such as frames/%05d.png"
+    if path.is_file():
+        return "is open here alone, and not for ffmpeg; give the film file by its name"
     if path.exists():
         return "is no regular file; give a film file"
     if _NUMBER.fullmatch(path.name):

@@ -1896,10 +1896,14 @@ def test_eval_of_films_leaves_out_what_cannot_be_compared(
 
 
 def test_train_tells_of_a_still_that_shows_something_else(own_pairs: Pairs) -> None:
-    still = own_pairs.folder / "color" / "000005.png"
-    still.write_bytes((own_pairs.folder / "color" / "000020.png").read_bytes())
+    """And how many stills of the training part were changed; here another one is of the test's."""
+    colors = own_pairs.folder / "color"
+    still, last = (colors / f"{own_pairs.pairs[number].name}.png" for number in (4, -1))
+    still.write_bytes((colors / "000020.png").read_bytes())
+    last.write_bytes(last.read_bytes() + b"as another program leaves it")
     said = run("train", own_pairs.folder, "--arch", "classic", *QUICK_TRAINING).stderr
     assert f"{still} does not show what its grey still does; mend it, or delete the pair" in said
+    assert ", 1 changed by hand; " in said
 
 
 def test_train_tells_when_the_shots_allow_no_split_that_is_near(own_pairs: Pairs) -> None:

@@ -114,6 +114,12 @@ def test_read_map_takes_numbers_as_texts_and_a_mark_of_its_encoding(tmp_path: Pa
     assert (segment.rate, segment.bw_start_seconds) == (0.96, 2.0)
 
 
+def test_read_map_takes_a_copy_that_shows_the_most_of_the_picture(tmp_path: Path) -> None:
+    path = tmp_path / "sync.json"
+    path.write_text(changed_segment(matrix=[[1, 0, 0.45], [0, 1.3, -0.1]], area=[0, 0, 1, 1]))
+    assert read_map(path).segments[0].matrix == ((1, 0, 0.45), (0, 1.3, -0.1))
+
+
 def test_read_map_takes_the_whole_picture_where_none_is_told(tmp_path: Path) -> None:
     path = tmp_path / "sync.json"
     segments: Any = MAP["segments"]
@@ -259,7 +265,12 @@ EMPTY = " s is empty, or begins before the one before it ends"
                 changed_segment(matrix=matrix),
                 "a segment's matrix leads out of the coloured picture",
             )
-            for matrix in ([[1, 0, 0.6], [0, 1, 0]], [[1, 0, 0], [0, 1, -5]])
+            for matrix in (
+                [[1, 0, 0.51], [0, 1, 0]],
+                [[1, 0, 0], [0, 1, -5]],
+                [[1, 0, 1e16], [0, 1, 0]],
+                [[2.1, 0, -0.5], [0, 2.1, -0.5]],
+            )
         ),
         (
             changed_segment(area=[0.5, 0, 0.5, 1]),

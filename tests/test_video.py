@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -341,7 +342,15 @@ def test_probe_refuses_what_only_one_process_has_open(name: str, plain_clip: Pat
     code += "except VideoError as error: print(error)"
     with plain_clip.open("rb") as file:
         told = subprocess.run([sys.executable, "-c", code], stdin=file, capture_output=True)
-    assert told.stdout.decode() == f"{name} is no regular file; give a film file\n"
+    why = "is open here alone, and not for ffmpeg; give the film file by its name"
+    assert told.stdout.decode() == f"{name} {why}\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there are no such files here")
+def test_probe_takes_a_film_that_another_process_has_open(plain_clip: Path) -> None:
+    """So that one is rescued that was deleted meanwhile."""
+    with plain_clip.open("rb") as file:
+        assert probe(Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")).width == 64
 
 
 def test_probe_refuses_a_folder(tmp_path: Path) -> None:
