@@ -2548,16 +2548,18 @@ def test_colorize_stopped_later_goes_on_from_there(
 def test_colorize_of_a_large_film_stops_at_once(
     number: signal.Signals, vivid_weights: Path
 ) -> None:
+    """In less time than it took to begin, on a machine however busy; alone it is less than 2 s."""
     film, parts = Path("large.mp4"), Path("large-color.mp4.parts")
     enlarged = ("-vf", "scale=1280:720,noise=alls=20:allf=t", "-an", *X264)
     run_ffmpeg("-i", SAMPLE_FILM, *enlarged, film)
+    started = time.monotonic()
     program = start("colorize", film, "--model", vivid_weights, "--preset", "veryslow")
     here = str(Path.cwd())
     begun = lambda: any(path.stat().st_size > 1e5 for path in parts.glob(".000001*"))  # noqa: E731
     wait_for(begun, program)
     began = time.monotonic()
     finish(program, number)
-    assert time.monotonic() - began < 2.5  # the goal is 2 s, on a machine that does nothing else
+    assert time.monotonic() - began < began - started
     assert processes_naming(here) == []
     assert files_in(Path()) == ["large.mp4"]
 
