@@ -55,6 +55,7 @@ CUTS: dict[str, tuple[list[Run], list[Run], list[tuple[int, int, int]]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CUTS)
 def test_align_is_exact_to_the_frame(name: str, film: Frames) -> None:
     bw_runs, color_runs, expected = CUTS[name]
@@ -67,6 +68,7 @@ def test_align_is_exact_to_the_frame(name: str, film: Frames) -> None:
     assert {stretch.rate for stretch in stretches} == {1.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["bw", "color"])
 def test_align_leaves_out_what_is_foreign(side: str, film: Frames) -> None:
     """An intro of two seconds, a second in between and an end are on one side only."""
@@ -117,6 +119,7 @@ def test_align_finds_the_rate_of_a_few_seconds(
     assert errors([stretch], bw, color).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gamma", [1.0, 1.1, 1.2])
 @pytest.mark.parametrize(("bw_fps", "color_fps"), [(24, 24), *RATES])
 def test_align_takes_splices_for_no_other_rate(

@@ -215,6 +215,7 @@ def test_info_as_json(plain_clip: Path) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "order",
     [
@@ -250,6 +251,7 @@ def test_sync_offset_alone_only_finds_and_prints(
     assert files_in(Path()) == []
 
 
+@pytest.mark.slow
 def test_sync_finds_and_writes_a_map(versions: tuple[Path, Path]) -> None:
     bw, color = (copy_here(path, f"{name}.mp4") for path, name in zip(versions, "ab", strict=True))
     assert succeed("sync", bw, color) == (
@@ -274,6 +276,7 @@ def cut_version(clip_folder: Path, color_film: Path) -> Path:
     return graded_film(clip_folder / "color-cut.mp4", kept, source=color_film)
 
 
+@pytest.mark.slow
 def test_sync_lists_segments(versions: tuple[Path, Path], cut_version: Path) -> None:
     said = succeed("sync", versions[0], cut_version)
     first, *_, last = said.splitlines()
@@ -292,6 +295,7 @@ def test_sync_lists_segments(versions: tuple[Path, Path], cut_version: Path) -> 
     assert [segment["bw_end_seconds"] for segment in facts["segments"]] == [2.0, 5.0]
 
 
+@pytest.mark.slow
 def test_sync_says_at_which_speed_the_coloured_film_runs(
     versions: tuple[Path, Path], clip_folder: Path, color_film: Path
 ) -> None:
@@ -303,6 +307,7 @@ def test_sync_says_at_which_speed_the_coloured_film_runs(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "frames", "seconds", "shared"),
     [
@@ -334,6 +339,7 @@ def test_sync_takes_a_stated_offset(
     assert apart == pytest.approx(frames / 24)
 
 
+@pytest.mark.slow
 def test_sync_tells_where_the_pictures_are_not_alike(bunny: Path) -> None:
     result = run("sync", SAMPLE_FILM, bunny, "--offset", 0)
     assert result.exit_code == 0
@@ -343,6 +349,7 @@ def test_sync_tells_where_the_pictures_are_not_alike(bunny: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_sync_writes_a_preview_and_both_films_aligned(versions: tuple[Path, Path]) -> None:
     pictures = ("--preview", "p.png", "--render", "both")
     result = run("sync", *versions, "--offset", "-24", *pictures)
@@ -401,6 +408,7 @@ def test_sync_refuses_pictures_that_it_cannot_write(versions: tuple[Path, Path])
     assert Path("file").read_text() == "dear"
 
 
+@pytest.mark.slow
 def test_extract_writes_a_preview_and_both_films_aligned(versions: tuple[Path, Path]) -> None:
     succeed("sync", *versions, "--offset", "-24")
     pictures = ("--preview", "p.png", "--render", "both")
@@ -440,6 +448,7 @@ def test_sync_refuses_what_is_no_number_of_frames(word: str, versions: tuple[Pat
     assert f"Invalid value for --offset: {word!r} is no number of frames" in said
 
 
+@pytest.mark.slow
 def test_sync_refuses_different_films(versions: tuple[Path, Path], numbered_clip: Path) -> None:
     assert fail("sync", versions[0], numbered_clip) == (
         f"{versions[0]} and {numbered_clip} do not look like one film: no shot that both show was"
@@ -456,6 +465,7 @@ def test_sync_refuses_a_film_that_runs_backwards(versions: tuple[Path, Path]) ->
     )
 
 
+@pytest.mark.slow
 def test_sync_and_extract_tell_of_films_in_the_wrong_order(
     moving_film: Path, versions: tuple[Path, Path]
 ) -> None:
@@ -501,6 +511,7 @@ def test_extract_follows_a_map(versions: tuple[Path, Path]) -> None:
     assert [(p.bw_seconds, p.color_seconds) for p in pairs.pairs] == [(2, 0.5), (3, 1.5), (4, 2.5)]
 
 
+@pytest.mark.slow
 def test_extract_of_a_cropped_copy_shows_the_whole_film(
     versions: tuple[Path, Path], color_film: Path
 ) -> None:
@@ -624,6 +635,7 @@ def kept_weights(said: str, history: list[Epoch]) -> float:
     return float(found[2])
 
 
+@pytest.mark.slow
 def test_train_film_writes_weights_and_figures(
     pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -664,6 +676,7 @@ def test_train_film_writes_weights_and_figures(
     assert len(modes) == 1, "whoever may read one of them may read all"
 
 
+@pytest.mark.slow
 def test_train_classic_as_json(pairs: Pairs) -> None:
     said = json.loads(
         succeed(
@@ -765,6 +778,7 @@ def test_help_tells_the_defaults_that_there_are() -> None:
     assert size.default == ExtractOptions().size
 
 
+@pytest.mark.slow
 def test_train_film_takes_by_default_what_suits_the_pairs(
     pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -778,6 +792,7 @@ def test_train_film_takes_by_default_what_suits_the_pairs(
     assert chosen == asdict(suitable)
 
 
+@pytest.mark.slow
 def test_train_starts_from_the_weights_it_is_given(
     pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -792,6 +807,7 @@ def test_train_starts_from_the_weights_it_is_given(
         torch.testing.assert_close(after, before, msg=name)
 
 
+@pytest.mark.slow
 def test_train_film_starts_from_the_shipped_weights_by_default(
     pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -813,6 +829,7 @@ def test_train_film_starts_from_the_shipped_weights_by_default(
         torch.testing.assert_close(after, before * lively if name.startswith("head.") else before)
 
 
+@pytest.mark.slow
 def test_train_learns_by_heart_what_is_interleaved(
     pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -834,6 +851,7 @@ def test_train_splits_as_it_is_told(pairs: Pairs) -> None:
     assert about["pairs"] == 8
 
 
+@pytest.mark.slow
 def test_train_classic_looks_at_64_lines_whatever_the_stills(pairs: Pairs) -> None:
     succeed("train", pairs.folder, "--arch", "classic", "--epochs", 1, "-o", "c.safetensors")
     assert models.find_model("c.safetensors").config == {"arch": "classic", "size": 64}
@@ -963,6 +981,7 @@ def test_train_keeps_what_has_the_name_of_its_checkpoint(
     assert other.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_train_refuses_to_resume_from_other_first_weights(pairs: Pairs) -> None:
     some = ("train", pairs.folder, "--size", 32, "--batch-size", 4, "--epochs", 2)
     weights.save(build(TINY), Path("own.safetensors"), about={})
@@ -987,6 +1006,7 @@ def test_train_refuses_to_resume_from_other_first_weights(pairs: Pairs) -> None:
         )
 
 
+@pytest.mark.slow
 def test_train_says_a_line_an_epoch_without_a_terminal(pairs: Pairs) -> None:
     result = run("train", pairs.folder, "--arch", "classic", *QUICK_TRAINING)
     assert result.exit_code == 0
@@ -1002,6 +1022,7 @@ def test_train_says_a_line_an_epoch_without_a_terminal(pairs: Pairs) -> None:
     assert re.match(grey + r" 0\.\d{4}; train for more --epochs, or from weights ", note)
 
 
+@pytest.mark.slow
 def test_train_tells_a_terminal_that_it_chooses_the_weights(
     pairs: Pairs, terminal: StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1021,6 +1042,7 @@ def test_train_tells_a_terminal_that_it_chooses_the_weights(
     assert "choosing weights" in shown
 
 
+@pytest.mark.slow
 def test_train_tells_of_weights_that_know_what_its_parts_hold_back(pairs: Pairs) -> None:
     def said(*options: object) -> str:
         result = run("train", pairs.folder, "--arch", "classic", *QUICK_TRAINING, *options)
@@ -1047,6 +1069,7 @@ def test_train_tells_of_weights_that_know_what_its_parts_hold_back(pairs: Pairs)
     assert "hold back" not in run(*measured).stderr
 
 
+@pytest.mark.slow
 def test_train_logs_for_tensorboard(pairs: Pairs) -> None:
     pytest.importorskip("tensorboard")
     some = ("--arch", "classic", *QUICK_TRAINING)
@@ -1114,6 +1137,7 @@ def table_cells(said: str) -> list[list[str]]:
     return [[cell.strip() for cell in re.split("[│┃]", line)[1:-1]] for line in lines]
 
 
+@pytest.mark.slow
 def test_eval_writes_a_report(pairs: Pairs, vivid_weights: Path) -> None:
     some = ("eval", pairs.folder, "--model", vivid_weights)
     result = run(*some, "--json", "--report", "report")
@@ -1450,6 +1474,7 @@ def test_colorize_refuses_to_start_behind_the_end(plain_clip: Path, vivid_weight
         succeed(*command, "--start", "1.97", "--device", "cpu")  # the last frame begins at 1.96
 
 
+@pytest.mark.slow
 def test_colorize_tells_where_the_pictures_of_a_half_copied_film_end(
     numbered_clip: Path, vivid_weights: Path
 ) -> None:
@@ -1491,6 +1516,7 @@ def test_colorize_with_hwaccel_keeps_the_luma_with_and_without_a_card(
     np.testing.assert_array_equal(luma, source)
 
 
+@pytest.mark.slow
 def test_colorize_takes_a_vividness(color_film: Path, vivid_weights: Path) -> None:
     planes = {}
     for vividness in (None, 0, 1, 1.5, 4):
@@ -1541,6 +1567,7 @@ def test_colorize_refuses_a_device_that_is_not_there(plain_clip: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_colorize_takes_the_weights_in_the_folder(plain_clip: Path, vivid_weights: Path) -> None:
     copy_here(vivid_weights, "film.safetensors")
     short = ("--duration", "0.2", "--device", "cpu")
@@ -1674,6 +1701,7 @@ def test_commands_never_write_over_their_source(
     assert film.read_bytes() == plain_clip.read_bytes()
 
 
+@pytest.mark.slow
 def test_preview_writes_a_page_and_a_sheet(vivid_weights: Path) -> None:
     film = copy_here(SAMPLE_FILM, "an <old> film.mp4")
     models = ("--model", "default", "--model", vivid_weights)
@@ -1713,6 +1741,7 @@ def test_preview_refuses_what_it_cannot_do(plain_clip: Path) -> None:
     assert "Invalid value for '--frames'" in misuse("preview", film, "--frames", 0)
 
 
+@pytest.mark.slow
 def test_compare_writes_a_film_and_a_sheet(sound_clip: Path, color_film: Path) -> None:
     film, other = copy_here(sound_clip, "bw.mp4"), copy_here(color_film, "color.mp4")
     assert succeed("compare", film, other, "--stills", 5) == (
@@ -1881,6 +1910,7 @@ def test_colorize_tells_of_an_ffmpeg_without_the_encoder_before_any_work() -> No
     )
 
 
+@pytest.mark.slow
 def test_eval_of_films_leaves_out_what_cannot_be_compared(
     moving_film: Path, vivid_weights: Path
 ) -> None:
@@ -1895,6 +1925,7 @@ def test_eval_of_films_leaves_out_what_cannot_be_compared(
     assert none.stderr.count("shows no colours that others could be compared with") == 2
 
 
+@pytest.mark.slow
 def test_train_tells_of_a_still_that_shows_something_else(own_pairs: Pairs) -> None:
     """And how many stills of the training part were changed; here another one is of the test's."""
     colors = own_pairs.folder / "color"
@@ -1906,6 +1937,7 @@ def test_train_tells_of_a_still_that_shows_something_else(own_pairs: Pairs) -> N
     assert ", 1 changed by hand; " in said
 
 
+@pytest.mark.slow
 def test_train_tells_when_the_shots_allow_no_split_that_is_near(own_pairs: Pairs) -> None:
     """Of 24 pairs in shots of 2, 2 and 20 the training part gets 2."""
     index_file = own_pairs.folder / "pairs.json"
@@ -1954,6 +1986,7 @@ def test_what_is_no_command_is_no_lack_of_memory() -> None:
     assert "No such command" in misuse("out of memory")
 
 
+@pytest.mark.slow
 def test_commands_tell_of_a_film_that_is_cut_short(vivid_weights: Path) -> None:
     data = SAMPLE_FILM.read_bytes()
     Path("cut.mp4").write_bytes(data[: len(data) // 3])
@@ -2075,6 +2108,7 @@ def test_extract_never_replaces_the_current_folder(
     assert said == ". is the current folder; name another folder with -o"
 
 
+@pytest.mark.slow
 def test_extract_refuses_the_map_of_other_films(
     versions: tuple[Path, Path], color_film: Path
 ) -> None:
@@ -2169,6 +2203,7 @@ def film_with_subtitles() -> Path:
     return film
 
 
+@pytest.mark.slow
 def test_colorize_tells_first_what_goes_along(
     film_with_subtitles: Path, vivid_weights: Path
 ) -> None:
@@ -2192,6 +2227,7 @@ def numbered_pictures(folder: str, count: int = 9) -> Path:
     return Path(folder, "%05d.png")
 
 
+@pytest.mark.slow
 def test_colorize_takes_numbered_pictures(vivid_weights: Path) -> None:
     pictures = numbered_pictures("frames")
     quick = ("--model", vivid_weights, "--crf", "0", "--preset", "ultrafast", "--vividness", "0")
@@ -2218,6 +2254,7 @@ def quick_from(pictures: Path, model: Path, *more: object) -> Film:
     return probe(Path("o.mp4"))
 
 
+@pytest.mark.slow
 def test_preview_of_numbered_pictures_tells_a_command_that_shows_the_same(
     vivid_weights: Path,
 ) -> None:
@@ -2273,6 +2310,7 @@ def test_colorize_names_a_picture_that_is_missing() -> None:
     )
 
 
+@pytest.mark.slow
 def test_colorize_tells_first_what_becomes_of_attachments(vivid_weights: Path) -> None:
     Path("type.ttf").write_bytes(bytes(100))
     run_ffmpeg("-f", "lavfi", "-i", "testsrc2=size=60x80", "-frames:v", 1, "cover.png")
@@ -2324,6 +2362,7 @@ def test_commands_refuse_a_target_folder_that_may_not_be_written(pairs: Pairs) -
         assert result.stderr == f"filmcolorizer: {sentence}\n"
 
 
+@pytest.mark.slow
 def test_commands_tell_when_the_target_is_full(
     color_film: Path, pairs: Pairs, vivid_weights: Path
 ) -> None:
@@ -2341,6 +2380,7 @@ def test_commands_tell_when_the_target_is_full(
         assert said.endswith("make room there, or choose another place")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("when", "parts_done"), [("keeping", 2), ("rendering", 4), ("joining", 8)])
 def test_colorize_on_a_full_disk_tells_how_much_it_needs_and_goes_on(
     when: str, parts_done: int, vivid_weights: Path, monkeypatch: pytest.MonkeyPatch
@@ -2406,6 +2446,7 @@ ODD_NAMES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "encoding"),
     [(name, "ascii") for name in ODD_NAMES]
@@ -2564,6 +2605,7 @@ def test_colorize_of_a_large_film_stops_at_once(
     assert files_in(Path()) == ["large.mp4"]
 
 
+@pytest.mark.slow
 def test_sync_stopped_by_ctrl_c_leaves_nothing() -> None:
     film = Path("long.mp4")
     run_ffmpeg("-stream_loop", 99, "-i", SAMPLE_FILM, "-c", "copy", film)
@@ -2579,6 +2621,7 @@ def test_sync_stopped_by_ctrl_c_leaves_nothing() -> None:
     assert readers() == []
 
 
+@pytest.mark.slow
 def test_extract_stopped_by_ctrl_c_leaves_nothing() -> None:
     film = Path("long.mp4")
     run_ffmpeg("-stream_loop", 99, "-i", SAMPLE_FILM, "-c", "copy", film)
@@ -2592,6 +2635,7 @@ def test_extract_stopped_by_ctrl_c_leaves_nothing() -> None:
     assert processes_naming(str(Path.cwd())) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layout", "size"), [("yuv420p", (96, 72)), ("yuv420p10le", (96, 72)), ("gray", (53, 41))]
 )
@@ -2658,6 +2702,7 @@ def test_colorize_tells_of_uneven_times(vivid_weights: Path) -> None:
     assert re.search(r"^wrote o\.mp4: 21 frames, \d\.\d\d s each at its own time, 96x72;", said)
 
 
+@pytest.mark.slow
 def test_films_that_may_not_be_read_are_no_wrong_options(
     plain_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -2676,6 +2721,7 @@ def test_sync_writes_no_map_under_the_name_of_a_film(plain_clip: Path) -> None:
     assert said == "film.mp4 does not end in .json; name a file that does with -o"
 
 
+@pytest.mark.slow
 def test_weights_in_the_folder_that_know_another_film_are_told_of() -> None:
     film = Path("film.mp4")
     shutil.copy(SAMPLE_FILM, film)

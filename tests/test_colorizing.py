@@ -119,6 +119,7 @@ def test_colorize_takes_as_many_frames_wherever_segments_begin(
     assert len(list(run_colorize(probe(numbered_clip), tmp_path / "out.mp4", **options))) == frames
 
 
+@pytest.mark.slow
 def test_colorize_more_vividly_changes_chroma_alone(color_film: Path, tmp_path: Path) -> None:
     encoding = Encoding(crf=0, preset="ultrafast")  # without loss, to see what was written
     planes = {}
@@ -285,6 +286,7 @@ def frames_of_the_whole(
     return decoded(folder / "whole.mp4")
 
 
+@pytest.mark.slow
 def test_colorize_in_segments_shows_the_frames_of_one_piece(
     numbered_clip: Path, short_segments: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,6 +300,7 @@ def test_colorize_in_segments_shows_the_frames_of_one_piece(
     assert replace(ours, path=theirs.path) == theirs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [12, 13, 50, 96])
 def test_colorize_goes_on_after_the_segments_that_are_done(
     stop_after: int, numbered_clip: Path, whole: list[bytes], tmp_path: Path
@@ -329,6 +332,7 @@ def interrupt(clip: Path, target: Path) -> Path:
     return target.with_name(f"{target.name}.parts")
 
 
+@pytest.mark.slow
 def test_colorize_keeps_what_a_long_look_found_before_the_first_segment_is_done(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,6 +351,7 @@ def test_colorize_keeps_what_a_long_look_found_before_the_first_segment_is_done(
     assert files_in(tmp_path) == ["color.mp4"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["lost", "cut short", "emptied"])
 def test_colorize_makes_a_damaged_segment_anew(
     damage: str, numbered_clip: Path, whole: list[bytes], tmp_path: Path
@@ -363,6 +368,7 @@ def test_colorize_makes_a_damaged_segment_anew(
     assert decoded(target) == whole
 
 
+@pytest.mark.slow
 def test_colorize_through_a_link_keeps_the_link(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path
 ) -> None:
@@ -375,6 +381,7 @@ def test_colorize_through_a_link_keeps_the_link(
     assert files_in(tmp_path / "disk") == ["film.mp4"]
 
 
+@pytest.mark.slow
 def test_colorize_with_other_options_starts_anew_only_where_it_may(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path
 ) -> None:
@@ -396,6 +403,7 @@ def test_colorize_with_other_options_starts_anew_only_where_it_may(
     assert notes[2] == f"{start}begun with --no-temporal no, not yes"
 
 
+@pytest.mark.slow
 def test_colorize_of_a_changed_source_starts_anew(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path
 ) -> None:
@@ -412,6 +420,7 @@ def test_colorize_of_a_changed_source_starts_anew(
     )
 
 
+@pytest.mark.slow
 def test_colorize_goes_on_with_a_source_that_was_copied(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path
 ) -> None:
@@ -426,6 +435,7 @@ def test_colorize_goes_on_with_a_source_that_was_copied(
     assert decoded(target) == whole
 
 
+@pytest.mark.slow
 def test_colorize_writes_over_nothing_that_came_meanwhile(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path
 ) -> None:
@@ -464,6 +474,7 @@ def test_colorize_notices_a_source_that_changes_while_it_is_looked_through(
         list(colorize(film, tmp_path / "c.mp4", vivid_network(), options, CPU, track=track))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["gone", "another", "written to", "gone before it is opened"])
 def test_colorize_notices_a_source_that_changes_while_it_is_read(
     what: str, numbered_clip: Path, whole: list[bytes], tmp_path: Path
@@ -501,6 +512,7 @@ def test_colorize_notices_a_source_that_changes_while_it_is_read(
     assert decoded(target) == whole
 
 
+@pytest.mark.slow
 def test_colorize_leaves_alone_what_another_is_rendering(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path
 ) -> None:
@@ -557,6 +569,7 @@ def test_colorize_of_a_broken_film_leaves_nothing(tmp_path: Path) -> None:
     assert files_in(tmp_path) == ["broken.mp4"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [2, 5])
 def test_colorize_by_several_workers_is_the_same(
     workers: int, numbered_clip: Path, whole: list[bytes], tmp_path: Path
@@ -568,6 +581,7 @@ def test_colorize_by_several_workers_is_the_same(
     assert files_in(tmp_path) == ["color.mp4"]
 
 
+@pytest.mark.slow
 def test_colorize_by_several_workers_goes_on(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path
 ) -> None:
@@ -584,6 +598,7 @@ def test_colorize_by_several_workers_goes_on(
     assert decoded(target) == whole
 
 
+@pytest.mark.slow
 def test_colorize_by_several_workers_keeps_what_is_done_when_it_is_stopped(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path
 ) -> None:
@@ -600,6 +615,7 @@ def test_colorize_by_several_workers_keeps_what_is_done_when_it_is_stopped(
     assert decoded(target) == whole
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_colorize_goes_on_with_an_earlier_shot_across_segments(
     workers: int, returning_film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -645,6 +661,7 @@ def test_colorize_goes_on_with_an_earlier_shot_behind_one_in_colour(
     assert all(one != other for one, other in zip(going_on[72:], alone[72:], strict=True))
 
 
+@pytest.mark.slow
 def test_colorize_joins_no_segments_of_other_encoders(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -731,6 +748,7 @@ def shown_numbers(path: Path) -> list[int]:
     return [frame_number(picture) for picture in luma]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".mp4", ".mkv"])
 def test_colorize_keeps_uneven_times(
     ending: str, uneven_clip: Path, short_segments: None, tmp_path: Path
@@ -853,6 +871,7 @@ def test_colorize_leaves_nothing_of_what_a_dissolve_led_from(
     assert difference[end - 24 : end].mean() > 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [1, 2, 4])
 def test_colorize_goes_on_behind_a_flash_with_the_colours_before_it(
     length: int, tmp_path: Path
@@ -898,6 +917,7 @@ def interlaced_clip(clip_folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_colorize_makes_whole_pictures_of_fields(interlaced_clip: Path, tmp_path: Path) -> None:
     """A picture of two fields has edges at every other line that one of a single moment lacks."""
     film, notes = probe(interlaced_clip), list[str]()
@@ -958,6 +978,7 @@ def spoil(film: Path, target: Path, begin: int, end: int, frame_rate: int = 25) 
     return target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_colorize_skips_what_is_damaged(
     workers: int, sound_film: Path, short_segments: None, tmp_path: Path

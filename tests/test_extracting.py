@@ -122,6 +122,7 @@ def colour_error(pairs: Pairs, true: Pairs) -> float:
     return float(np.mean(errors))
 
 
+@pytest.mark.slow
 def test_extract_puts_late_chroma_back(panned: Film, tmp_path: Path) -> None:
     """Of a pair of films, and of a coloured film alone."""
     notes, errors = list[str](), list[float]()
@@ -142,6 +143,7 @@ def test_extract_puts_late_chroma_back(panned: Film, tmp_path: Path) -> None:
     assert max(errors[2:]) < 1.15 * max(errors[:2])
 
 
+@pytest.mark.slow
 def test_extract_lays_each_still_upon_the_other(panned: Film, tmp_path: Path) -> None:
     """The copy weaves by up to four pixels, as film does in a gate, each frame otherwise."""
     woven = "crop=240:180:'8+4*sin(2*n)':'6+3*sin(3*n)'"
@@ -157,6 +159,7 @@ def test_extract_lays_each_still_upon_the_other(panned: Film, tmp_path: Path) ->
     assert errors[1] < 1.2 * errors[0]
 
 
+@pytest.mark.slow
 def test_extract_tells_of_stills_without_colours(
     color_film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +217,7 @@ def test_extract_leaves_out_what_the_copy_alone_fades(color_film: Path, tmp_path
     assert files_in(folder / "bw") == files_in(folder / "color") == [f"{n}.png" for n in left]
 
 
+@pytest.mark.slow
 def test_extract_makes_whole_pictures_of_fields(woven_film: Film, tmp_path: Path) -> None:
     film = woven_film
     woven = list(read_luma(film, Sampling(every=24)))
@@ -317,6 +321,7 @@ def test_extract_of_one_film_takes_the_grey_from_its_luma(color_film: Path, tmp_
         assert np.abs(color[..., 0].astype(int) - color[..., 2]).max() > 50, "no colour at all"
 
 
+@pytest.mark.slow
 def test_extract_takes_noise_off_the_colours_of_a_copy(mixed_film: Path, tmp_path: Path) -> None:
     """But not off those of a film that is its own truth."""
     noise = "noise=c1s=12:c1f=t+u:c2s=12:c2f=t+u"
@@ -446,6 +451,7 @@ def test_extract_follows_the_area_of_each_segment(color_film: Path, tmp_path: Pa
     assert shown[1][:, 17:47].all() and shown[1].sum() == 30 * 64
 
 
+@pytest.mark.slow
 def test_extract_of_a_copy_by_another_matrix_takes_its_colours(
     color_film: Path, tmp_path: Path
 ) -> None:
@@ -543,6 +549,7 @@ def test_extract_registers_the_colour_picture(
     assert (rgb[outside] == 0).all()
 
 
+@pytest.mark.slow
 def test_extract_through_a_link_keeps_the_link(numbered: Film, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     link, folder = tmp_path / "pairs", tmp_path / "disk" / "pairs"
@@ -598,6 +605,7 @@ def test_extract_that_is_interrupted_leaves_the_older_folder(
     assert shown(read_pairs(folder)) == [(0, 0), (72, 72)]
 
 
+@pytest.mark.slow
 def test_extract_stopped_while_it_replaces_a_folder_leaves_one(
     numbered: Film, tmp_path: Path
 ) -> None:

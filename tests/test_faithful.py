@@ -131,6 +131,7 @@ def test_sounds_subtitles_and_chapters(recipe: Path, vivid_weights: Path) -> Non
         assert "00:00:00,500 --> 00:00:01,000\nGood evening" in said
 
 
+@pytest.mark.slow
 def test_variable_frame_times(recipe: Path, vivid_weights: Path) -> None:
     uneven = "setpts='(N/24+0.011*mod(N\\,3)+0.5*gte(N\\,20))/TB'"
     film = make("film.mp4", *X264, "-fps_mode", "vfr", "-enc_time_base", "1/90000", filters=uneven)
@@ -141,6 +142,7 @@ def test_variable_frame_times(recipe: Path, vivid_weights: Path) -> None:
     assert colorized(film, vivid_weights, output="24.mp4").frame_rate == 24
 
 
+@pytest.mark.slow
 def test_interlaced_ntsc(recipe: Path, vivid_weights: Path) -> None:
     woven = "fps=60000/1001,rotate=PI*t/8:c=gray,tinterlace=interleave_top,setfield=tff"
     mpeg = ("-c:v", "mpeg2video", "-q:v", 3, "-flags", "+ilme+ildct", "-c:a", "mp2")
@@ -166,6 +168,7 @@ def test_interlaced_ntsc(recipe: Path, vivid_weights: Path) -> None:
     assert are_flagged(output.path) == {False}
 
 
+@pytest.mark.slow
 def test_telecined_film(recipe: Path, vivid_weights: Path) -> None:
     plain = make("plain.mov", "-c:v", "prores_ks")
     mpeg = ("-c:v", "mpeg2video", "-q:v", 1, "-qmin", 1, "-c:a", "mp2")
@@ -185,6 +188,7 @@ def test_fields_of_a_height_that_x264_keeps_whole(recipe: Path, vivid_weights: P
     assert_looks_the_same(film, output.path, layout="yuv420p10le")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["top", "bottom"])
 @pytest.mark.parametrize(
     ("codec", "ending"), [("h264", "mp4"), ("h264", "mkv"), ("prores", "mov"), ("ffv1", "mkv")]
@@ -216,6 +220,7 @@ def test_a_recording_that_begins_amid_a_group_of_pictures(
     assert late[1] == pytest.approx(late[0], abs=0.03)
 
 
+@pytest.mark.slow
 def test_anamorphic(recipe: Path, vivid_weights: Path) -> None:
     mpeg = ("-r", 25, "-c:v", "mpeg2video", "-q:v", 3, "-c:a", "mp2")
     film = make("film.mpg", *mpeg, filters="scale=720:576,setsar=64/45")
@@ -269,6 +274,7 @@ def test_ten_bits(codec: str, recipe: Path, vivid_weights: Path) -> None:
         assert np.abs(off).mean() < 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("codec", "size"), [("h264", (854, 482)), ("av1", (853, 481)), ("ffv1", (853, 481))]
 )
@@ -283,6 +289,7 @@ def test_odd_size(codec: str, size: tuple[int, int], recipe: Path, vivid_weights
     assert_is_in_color(output.path)
 
 
+@pytest.mark.slow
 def test_prores(recipe: Path, vivid_weights: Path) -> None:
     film = make("film.mov", "-c:v", "prores_ks", "-profile:v", "hq", filters="scale=320:240")
     assert probe(film).pixel_format == "yuv422p10le"
@@ -360,6 +367,7 @@ def test_bare_streams(ending: str, recipe: Path, vivid_weights: Path, short_part
     assert_looks_the_same(film, colorized(film, vivid_weights, "--fps", "source").path)
 
 
+@pytest.mark.slow
 def test_frames_that_are_held_long(recipe: Path, vivid_weights: Path, short_parts: None) -> None:
     """Wherever a part of the film begins, it begins with the picture that is shown then."""
     held = "select='lt(n,12)+gte(n,44)',scale=64:48"
@@ -376,6 +384,7 @@ def test_frames_that_are_held_long(recipe: Path, vivid_weights: Path, short_part
     np.testing.assert_array_equal(luma_of(own.path), expected)
 
 
+@pytest.mark.slow
 def test_slides(recipe: Path, vivid_weights: Path, short_parts: None) -> None:
     """A picture every 4 s, of which no seek may leave out the one that is shown."""
     slow = "scale=64:48,fps=2,setpts=4*N/TB,fps=1/4"

@@ -147,6 +147,7 @@ def test_save_page_fits_many_pictures(tmp_path: Path) -> None:
     assert MAX_PAGE_BYTES / 2 < (tmp_path / "page.html").stat().st_size < MAX_PAGE_BYTES
 
 
+@pytest.mark.slow
 def test_save_page_refuses_more_pictures_than_fit(tmp_path: Path) -> None:
     picture = noise(160, 120)
     slides = [Slide(str(n), {"a": picture, "b": picture}) for n in range(400)]

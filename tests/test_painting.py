@@ -93,6 +93,7 @@ def odd_frame(dice: np.random.Generator) -> np.ndarray:
     return np.asarray(dark + (bright - dark) * shapes[chosen], np.uint8)
 
 
+@pytest.mark.slow
 def test_paint_takes_whatever_frames_show() -> None:
     """In any order, with colours carried from each to the next, and fewer of them looked at."""
     dice = np.random.default_rng(0)
@@ -320,6 +321,7 @@ def test_colorize_frames_leaves_nothing_of_what_a_dissolve_led_from(
     assert np.any(not_told[end - 1] != alone[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "edits",
     [

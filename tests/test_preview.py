@@ -174,6 +174,7 @@ def test_preview_of_a_blank_film(tmp_path: Path) -> None:
     assert len(moments(make_clip(tmp_path / "black.mp4", picture=black), 3)) == 3
 
 
+@pytest.mark.slow
 def test_preview_leaves_what_is_in_color_already(tmp_path: Path) -> None:
     """The sample film, and then bars and rings in all colours."""
     colored = make_clip(tmp_path / "colored.mp4", picture=COLORED, size=(96, 72), seconds=6)
@@ -200,6 +201,7 @@ def test_preview_keeps_bars_black(tmp_path: Path) -> None:
         assert np.ptp(colored[:, 44:-44], axis=2).mean() > 10
 
 
+@pytest.mark.slow
 def test_preview_makes_whole_pictures_of_fields(tmp_path: Path) -> None:
     """A fast move, whose rows are combed where the fields of two moments are one frame."""
     motion = "testsrc2=size=320x240:rate=50:duration=8,hue=s=0,scroll=h=0.04"
@@ -240,6 +242,7 @@ def spoil(film: bytearray, begin: int, end: int) -> None:
     film[begin:end] = np.random.default_rng(0).bytes(end - begin)
 
 
+@pytest.mark.slow
 def test_preview_shows_other_frames_where_a_film_is_damaged(
     long_film: bytearray, tmp_path: Path
 ) -> None:

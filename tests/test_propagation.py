@@ -131,6 +131,7 @@ def test_carry_leaves_no_ghost_of_what_was_dissolved(
     assert ghost < 0.05  # 0.33 if only each key frame is looked at; 0.61 if nothing is seen anew
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [10, 24, 36])
 @pytest.mark.parametrize(
     "names", [("camel", "parkour"), ("dance-twirl", "soapbox"), ("soapbox", "camel")]
@@ -359,6 +360,7 @@ def test_saturation_does_not_rise_faster_where_key_frames_are_many() -> None:
     assert slow.gain > 1.1
 
 
+@pytest.mark.slow
 def test_propagator_goes_on_from_its_planes(picture: tuple[np.ndarray, np.ndarray]) -> None:
     lumas, seen = map(there_and_back, picture)
     first, second, whole, other = Propagator(), Propagator(), [], []

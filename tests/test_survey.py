@@ -282,6 +282,7 @@ def test_survey_takes_no_grey_layout_for_colour(layout: str, tmp_path: Path) -> 
     assert surveyed(clip).colored == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["chaplin", "a-bomb_blast_effects_part"])
 @pytest.mark.parametrize("filters", [SEPIA, CHROMA_NOISE])
 def test_survey_takes_no_old_film_for_colour(
@@ -299,6 +300,7 @@ def test_survey_finds_live_action_in_colour(name: str, shared_data: Path) -> Non
     assert found.colored == ((0.0, found.seconds),)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("filters", ["null", "eq=saturation=0.35"])
 def test_survey_joins_neighbouring_shots_in_colour(
     filters: str, bunny: Path, tmp_path: Path
@@ -319,6 +321,7 @@ def test_tinge_of_a_short_shot_is_not_that_of_the_one_before() -> None:
     assert tinge.is_colored(1.0, 8 / 6)
 
 
+@pytest.mark.slow
 def test_survey_tells_shots_in_colour_from_others(bunny: Path, tmp_path: Path) -> None:
     runs = frames_only((89, 128), (196, 214))
     color = graded_film(tmp_path / "color.mp4", runs, source=bunny)
@@ -515,6 +518,7 @@ NTSC = "setpts=N/30/TB,fps=30"
 DIRTY = NOISY.format(plane=0, strength=16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("filters", "cadence"),
     [
@@ -561,6 +565,7 @@ def test_survey_finds_one_repeat_a_second(bunny: Path, tmp_path: Path) -> None:
     assert cadence_at_first_look(clip) == Cadence(repeats=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layout", "cadence"),
     [

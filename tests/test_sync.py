@@ -79,6 +79,7 @@ def crop(left: int, top: int, right: int, bottom: int) -> tuple[str, NDArray[np.
     return f"crop={new_width}:{new_height}:{left}:{top}", matrix, area
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bw", "color"),
     [
@@ -102,6 +103,7 @@ def test_align_is_exact(bw: tuple[int, int], color: tuple[int, int], tmp_path: P
     assert (sync_map.bw, sync_map.color) == tuple(map(film_identity, films))
 
 
+@pytest.mark.slow
 def test_align_finds_a_crop(tmp_path: Path) -> None:
     cropping, matrix, area = crop(40, 30, 456, 342)
     bw_filters = f"{frames_only((0, 130))},scale=240:180"
@@ -111,6 +113,7 @@ def test_align_finds_a_crop(tmp_path: Path) -> None:
     assert max(picture_errors(sync_map.segments[0], matrix, area)) < PICTURE_ERROR
 
 
+@pytest.mark.slow
 def test_align_finds_that_the_black_and_white_film_is_cropped(tmp_path: Path) -> None:
     cropping, inverse, area = crop(48, 0, 432, 306)
     sync_map = align(*versions(tmp_path, f"{cropping},scale=240:180", "scale=160:120"))
@@ -121,6 +124,7 @@ def test_align_finds_that_the_black_and_white_film_is_cropped(tmp_path: Path) ->
     assert corner[:2] == pytest.approx((area[2], area[3])), "the recipe contradicts itself"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bw", "color", "matrix", "area"),
     [
@@ -162,6 +166,7 @@ OTHER_INTRO = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("bw", "color", "expected"),
     [
@@ -189,6 +194,7 @@ def test_align_leaves_out_what_only_one_film_shows(
     assert sync_map.shared_seconds == pytest.approx(shared, abs=0.001)
 
 
+@pytest.mark.slow
 def test_align_follows_pal(long_film: Path, tmp_path: Path) -> None:
     """Shown at 25 frames a second, and a second and a half are missing at the start."""
     pal = f"{frames_only((36, 432))},setpts=PTS*24/25,fps=25"
@@ -202,6 +208,7 @@ def test_align_follows_pal(long_film: Path, tmp_path: Path) -> None:
         assert segment.color_seconds(frame / 24) * 25 == pytest.approx(frame - 36, abs=0.5)
 
 
+@pytest.mark.slow
 def test_align_follows_every_fourth_frame_twice(long_film: Path, tmp_path: Path) -> None:
     doubled = f"{frames_only((36, 432))},fps=30"
     films = versions(tmp_path, "null", doubled, source=long_film)
@@ -375,6 +382,7 @@ def test_align_of_a_planted_pair(planted: planter.Planted) -> None:
     assert claimed >= 0.97 * (140 + 56 + 76)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tail", ["hflip,vflip,trim=end_frame=96", None])
 def test_align_ends_where_the_coloured_film_leaves_a_held_frame(
     tail: str | None, tmp_path: Path
@@ -411,6 +419,7 @@ def refusal(bw: Film, color: Film) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_align_refuses_different_films(tmp_path: Path) -> None:
     zoom = "mandelbrot=size={width}x{height}:rate={frame_rate},trim=duration={seconds}"
     other = probe(make_clip(tmp_path / "other.mp4", picture=zoom, seconds=5))
@@ -427,6 +436,7 @@ def test_align_refuses_different_real_films(shared_data: Path) -> None:
     assert "do not look like one film: no shot that both show" in refusal(*films)
 
 
+@pytest.mark.slow
 def test_align_refuses_a_film_that_runs_backwards(tmp_path: Path) -> None:
     bw, color = versions(tmp_path, "scale=240:180", "scale=160:120,reverse")
     assert refusal(bw, color) == (
@@ -435,6 +445,7 @@ def test_align_refuses_a_film_that_runs_backwards(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_align_refuses_a_film_that_is_mirrored(tmp_path: Path) -> None:
     bw, color = versions(tmp_path, "scale=240:180", "scale=160:120,hflip")
     assert refusal(bw, color) == (
@@ -479,6 +490,7 @@ def test_align_refuses_a_still_picture(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_laid_upon_finds_the_crop_of_a_stated_offset(tmp_path: Path) -> None:
     """A copy that is cropped and letterboxed, half a second in."""
     copy = tmp_path / "copy.mp4"
@@ -495,6 +507,7 @@ def test_laid_upon_finds_the_crop_of_a_stated_offset(tmp_path: Path) -> None:
     np.testing.assert_allclose(segment.area, (0.05, 0.05, 0.95, 0.95), atol=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bars", ["", ",pad=180:120:26:0"])
 def test_laid_upon_of_what_was_made_of_a_film_is_all_of_it(bars: str, tmp_path: Path) -> None:
     """To the last pixel, although it was encoded anew and has other colours."""
@@ -506,6 +519,7 @@ def test_laid_upon_of_what_was_made_of_a_film_is_all_of_it(bars: str, tmp_path: 
     assert laid_upon(probe(bw), probe(color), stated) == stated
 
 
+@pytest.mark.slow
 def test_laid_upon_of_what_cannot_be_compared_is_as_it_was(tmp_path: Path) -> None:
     """A film that is damaged almost throughout, and one that shows nothing."""
     data = SAMPLE_FILM.read_bytes()
@@ -517,6 +531,7 @@ def test_laid_upon_of_what_cannot_be_compared_is_as_it_was(tmp_path: Path) -> No
         assert laid_upon(bw, probe(SAMPLE_FILM), stated) == stated
 
 
+@pytest.mark.slow
 def test_laid_upon_of_pictures_that_are_not_alike_is_none(bunny: Path, tmp_path: Path) -> None:
     bw, color = probe(SAMPLE_FILM), probe(bunny)
     assert laid_upon(bw, color, constant_offset(bw, color, 0)) is None

@@ -129,6 +129,7 @@ def test_steps_per_epoch_is_what_pair_source_gives(
     assert sum(sizes) == 256
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "rate"), [(TINY, 5e-3), (CLASSIC, 2e-3)], ids=["film", "classic"]
 )
@@ -145,6 +146,7 @@ def test_train_learns_the_colours_of_a_film(
     assert outcome.validation_mse < outcome.first_validation_mse
 
 
+@pytest.mark.slow
 @CONFIGS
 def test_train_yields_each_step_and_writes_all_it_promises(
     config: Config, pairs: Pairs, tmp_path: Path
@@ -249,6 +251,7 @@ def contrary(pairs: Pairs, validation: tuple[int, int, int]) -> Pairs:
     return pairs
 
 
+@pytest.mark.slow
 @CONFIGS
 def test_train_keeps_the_weights_of_the_best_epoch(
     config: Config, own_pairs: Pairs, tmp_path: Path
@@ -273,6 +276,7 @@ def test_train_keeps_the_weights_of_the_best_epoch(
     assert not torch.equal(saved["head.weight"], states[-1]["head.weight"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blend", [False, True])
 @CONFIGS
 def test_train_keeps_the_first_weights_when_training_does_only_harm(
@@ -355,6 +359,7 @@ def test_finish_takes_no_more_of_the_trained_weights_than_it_may(
     assert outcome.trained_share == blend
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("all_lit")
 @pytest.mark.parametrize(
     ("last_share", "blends", "blend", "epoch"),
@@ -420,6 +425,7 @@ def test_finish_makes_up_for_nothing_that_makes_colours_worse_than_at_first(
     assert outcome.validation_mse < outcome.first_validation_mse
 
 
+@pytest.mark.slow
 @CONFIGS
 def test_train_validates_the_weights_as_they_will_be_used(
     config: Config, pairs: Pairs, tmp_path: Path
@@ -516,6 +522,7 @@ def test_run_keeps_the_very_weights_of_classic(tmp_path: Path) -> None:
     assert_same_tensors(trainer.best_state, network.state_dict())
 
 
+@pytest.mark.slow
 def test_run_warms_up_holds_and_cools_the_rate_of_film(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -622,6 +629,7 @@ def whole(
     return config, chosen, output, outcome
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [3, 4, 6], ids=["mid-epoch", "between", "at-the-end"])
 def test_train_resumed_is_identical_to_uninterrupted(
     stop_after: int,
@@ -726,6 +734,7 @@ def test_train_on_a_handful_of_stills_helps_and_does_not_ruin_the_rest(
     assert after[~is_near].mean() < 0.95 * before[~is_near].mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augmentation", [None, SQUARES])
 def test_train_depends_on_the_seed(
     augmentation: Augmentation | None, pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -44,6 +44,7 @@ def saturation(path: Path) -> float:
     return float(np.ptp(sheet[150 + 22 : 300], axis=2).mean())
 
 
+@pytest.mark.slow
 def test_follow_passes_all_steps_on_and_tells_of_epochs(pairs: Pairs, tmp_path: Path) -> None:
     told: list[str] = []
     watching = watcher(pairs, tmp_path / "film.safetensors")
@@ -75,6 +76,7 @@ def test_follow_refreshes_the_pictures_after_every_epoch(pairs: Pairs, tmp_path:
     assert watching.loss_figure.read_bytes() != loss_figure
 
 
+@pytest.mark.slow
 def test_follow_shows_stills_that_were_read_before_they_were_deleted(
     own_pairs: Pairs, tmp_path: Path
 ) -> None:
@@ -103,6 +105,7 @@ def test_follow_goes_on_from_the_epochs_that_there_are(pairs: Pairs, tmp_path: P
     assert [line.rpartition(" ")[2] for line in told] == ["1", "1", "1"]
 
 
+@pytest.mark.slow
 def test_follow_logs_scalars_and_samples(pairs: Pairs, tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     board = tmp_path / "board"
@@ -122,6 +125,7 @@ def test_follow_logs_scalars_and_samples(pairs: Pairs, tmp_path: Path) -> None:
         assert (images[-1].width, images[-1].height) == sheet.size
 
 
+@pytest.mark.slow
 def test_follow_logs_no_step_twice(pairs: Pairs, tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     board, output = tmp_path / "board", tmp_path / "film.safetensors"
