@@ -192,8 +192,8 @@ def _measure(
     """Flicker as a ratio, codes of chroma that are off, and colour as a ratio."""
     frames = {number: _centred(planes) for number, planes in chroma.items()}
     before = [_centred(unworn[number]) for number in frames]
-    off = fmean(_size(planes - b) for planes, b in zip(frames.values(), before, strict=True))
-    colour = fmean(map(_size, frames.values())) / fmean(map(_size, before))
+    off = fmean(_distance(planes - b) for planes, b in zip(frames.values(), before, strict=True))
+    colour = fmean(map(_distance, frames.values())) / fmean(map(_distance, before))
     changes = true_changes = 0.0
     for number, (flow, reliable) in enumerate(motion):
         if number in frames and number + 1 in frames:
@@ -207,7 +207,8 @@ def _centred(chroma: Plane) -> Floats:
     return chroma.astype(np.float32) - NEUTRAL
 
 
-def _size(chroma: Floats) -> float:
+def _distance(chroma: Floats) -> float:
+    """From grey, the mean over a picture, in codes."""
     return float(np.abs(chroma).mean())
 
 

@@ -221,17 +221,18 @@ def _check_named(values: Any, what: str, kinds: dict[str, type]) -> None:
 
 def _segment(values: Any) -> Segment:
     wanted = [field.name for field in fields(Segment)]
-    _check_named(values, "a segment", dict.fromkeys(wanted[:-2], object))
+    single = [name for name in wanted if name not in ("matrix", "area")]
+    _check_named(values, "a segment", dict.fromkeys(single, object))
     for name in values:
         if name not in wanted:
             raise ValueError(f"a segment has a {name!r}, which is none of {', '.join(wanted)}")
-    times = {name: _numbers(name, [values[name]], 1)[0] for name in wanted[:-2]}
+    numbers = {name: _numbers(name, [values[name]], 1)[0] for name in single}
     rows = values.get("matrix", IDENTITY)
     if not isinstance(rows, list | tuple) or len(rows) != 2:
         raise ValueError(f"matrix is {rows!r:.40}, and not two rows")
     (a, b, x), (c, d, y) = (_numbers("matrix", row, 3) for row in rows)
     area = Area(*_numbers("area", values.get("area", WHOLE), 4))
-    return Segment(**times, matrix=((a, b, x), (c, d, y)), area=area)
+    return Segment(**numbers, matrix=((a, b, x), (c, d, y)), area=area)
 
 
 def _numbers(name: str, values: Any, count: int) -> list[float]:

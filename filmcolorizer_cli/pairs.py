@@ -293,12 +293,14 @@ def doubtful_stills(pairs: Pairs) -> list[tuple[Path, str]]:
     doubts = []
     for pair in pairs.pairs:
         still, other = (pairs.folder / side / f"{pair.name}.png" for side in ("color", "bw"))
+        if not {still, other} & changed:
+            continue
+        grey, rgb, known = pairs.read(pair)
         if other in changed and _has_colors(other):
             doubt = "has colours, which are not looked at: it is to be grey; paint the one in color"
             doubts.append((other, f"{doubt}, and put this one back"))
         if still not in changed:
             continue
-        grey, rgb, known = pairs.read(pair)
         alpha = np.asarray(_read_still(still, "RGBA"))[..., 3]
         if known.all() and not _show_the_same(grey, rgb):
             doubt = "does not show what its grey still does; mend it, or delete the pair"
@@ -407,8 +409,10 @@ def _read_still(path: Path, mode: str) -> Image.Image:
                 raise OSError("it has transparent parts")
             if image.mode.startswith(("I", "F")):  # which Pillow would cut off at 255
                 raise OSError("it has more than 8 bits; save it with 8")
-            upright = _upright(image)
-            return ((mode != "L" and _in_srgb(upright)) or upright).convert(mode)
+            shown = _upright(image)
+            if mode != "L":
+                shown = _in_srgb(shown) or shown
+            return shown.convert(mode)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise PairsError(
             f"{path} cannot be read as a picture ({error}); replace it or delete the pair"

@@ -374,6 +374,13 @@ def test_doubtful_stills_are_grey_ones_that_were_painted(own_pairs: Pairs) -> No
     assert doubtful_stills(own_pairs) == [(paths[0], f"{doubt} put this one back")]
 
 
+def test_doubtful_stills_tells_of_a_grey_one_that_cannot_be_read(own_pairs: Pairs) -> None:
+    path = own_pairs.folder / "bw" / "000003.png"
+    path.write_bytes(b"no picture")
+    with pytest.raises(PairsError, match=f"{path} cannot be read as a picture"):
+        doubtful_stills(own_pairs)
+
+
 def test_count_by_hand_is_of_colour_stills_that_are_left(own_pairs: Pairs) -> None:
     colors, grey = (own_pairs.folder / side for side in ("color", "bw"))
     chosen = list(own_pairs.pairs)
