@@ -11,7 +11,11 @@ import pytest
 from tests.test_readme import words_of
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = [
+    DOCS.parent / "README.md",
+    DOCS.parent / "models" / "default.md",
+    *sorted(DOCS.glob("*.md")),
+]
 WAYS = runpy.run_path(str(DOCS / "make_ways.py"))
 # What is kept of a training depends on the weights that it began with.
 KEPT = re.compile(r"^(kept |nothing beat ).*\n", re.MULTILINE)
@@ -25,16 +29,25 @@ def test_reference_is_fresh() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_of_docs_exist(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, heading in re.findall(r"\]\(([^)#]*)#?([^)]*)\)", page.read_text()):
         if "://" not in target:
-            assert (DOCS / target).exists(), target
+            place = page.parent / target if target else page
+            assert place.exists(), target
+            assert not heading or heading in headings_of(place), f"{target}#{heading}"
+
+
+def headings_of(page: Path) -> list[str]:
+    """The headings of a page as links name them, spaces and capitals aside."""
+    lines = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_options_that_docs_name_exist(page: Path) -> None:
     reference = (DOCS / "reference.md").read_text()
-    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page.read_text())):
+    text = re.sub(r"`(python|pip)[^`]*`|^    python.*$", "", page.read_text(), flags=re.MULTILINE)
+    for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)):
         assert option in reference, f"run python docs/make_reference.py, or {option} is gone"
 
 

@@ -1,6 +1,6 @@
 """What of a film is kept: a file made for each kind by ffmpeg, colorized by the real command.
 
-Each test is a row of the table in the README; what comes out is compared by probing and decoding.
+Each test is a row of the table in docs/kept.md; what comes out is compared by probing and decoding.
 """
 
 from __future__ import annotations

@@ -48,9 +48,3 @@ def test_readme_has_the_two_lines():
     assert len(lines) == 2
     assert lines[0].endswith("filmcolorizer demo")
     assert lines[1].endswith("python -m pytest")
-
-
-def test_readme_links_exist():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
-        if "://" not in target:
-            assert (Path(__file__).parents[1] / target).exists(), target
