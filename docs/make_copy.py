@@ -32,7 +32,7 @@ def main(target: Annotated[Path, typer.Argument(help="The film to write.")]) -> 
     output = film.output(filename=local_file(target), **options).overwrite_output()
     with Process(output, reads_stdin=True) as process:
         for frame in range(MISSING_FRAMES, len(SHOTS) * SHOT_FRAMES):
-            process.stdin.write(np.asarray(view_at(frame)).tobytes())
+            process.feed(np.asarray(view_at(frame)).tobytes())
         if not process.wait():
             raise SystemExit(process.last_words())
 

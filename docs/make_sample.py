@@ -303,12 +303,10 @@ def write(target: Path, pictures: Iterator[Floats]) -> None:
     ).overwrite_output()
     chroma = np.full(WIDTH * HEIGHT // 2, 128, np.uint8)
     with Process(output, reads_stdin=True) as process:
-        try:
-            for luma in pictures:
-                process.stdin.write((16 + 219 * luma).round().astype(np.uint8).tobytes())
-                process.stdin.write(chroma.tobytes())
-        except BrokenPipeError:
-            pass  # ffmpeg is gone already; its last words tell why
+        for luma in pictures:
+            codes = (16 + 219 * luma).round().astype(np.uint8)
+            if not process.feed(codes.tobytes() + chroma.tobytes()):
+                break  # ffmpeg is gone already; its last words tell why
         if not process.wait():
             raise VideoError(f"{target} could not be written (ffmpeg: {process.last_words()})")
 

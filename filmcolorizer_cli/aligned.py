@@ -270,6 +270,8 @@ def render(
             yield number
         if not number:
             raise nothing_shared(bw, color)
+        for writer in (bw_writer, color_writer):  # neither comes to its place without the other
+            writer.finish()
 
 
 def lay_upon(

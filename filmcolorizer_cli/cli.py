@@ -875,7 +875,9 @@ def colorize(
     if hwaccel == "auto" and not skip_damaged:  # cards may hide damage
         decoder = find_hardware_decoder(source)
     if hwaccel == "auto" and encoder is None:
-        encoding = replace(encoding, encoder=encoder_on_card(encoding, target))
+        encoding = encoding.by(encoder_on_card(encoding, target))
+        if preset and not encoding.preset:
+            console.note(f"preset: {encoding.encoder} has presets of its own, so {preset} is not")
     options = ColorizeOptions(
         encoding,
         start,
@@ -1202,7 +1204,7 @@ def _fates(
     frame_rate = None if options.keeps_times else encoding.frame_rate
     part = options.start_seconds, options.duration_seconds
     return [
-        *(describe_card(options.hardware, encoding) if with_card else []),
+        *(describe_card(options.hardware, encoding, options.skips_damage) if with_card else []),
         *describe_more(film, target, frame_rate, *part),
         *describe_losses(film, encoding),
     ]
@@ -1288,7 +1290,8 @@ def _evaluate_films(
         check_part(film, options.sampling(film))
         if _may_know(model, film_identity(film)):
             console.note(
-                f"{model.name} was trained on {film.path}, and is measured on what it knows"
+                f"{model.name} may have been trained on {film.path}, and is then measured on what"
+                " it knows"
             )
     results: list[tuple[Film, FilmEvaluation]] = []
     for film in films:

@@ -163,9 +163,9 @@ def colorize(
         FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     sampling, was_free = options.sampling(), not overwrite and not target.exists()
-    if options.start_seconds or options.duration_seconds is not None or options.skips_damage:
-        check_clock(film)
     check_part(film, sampling)
+    if options.skips_damage:
+        check_clock(film)
     if film.path.resolve().is_relative_to(parts_folder(target).resolve()):
         raise OptionError(
             f"{film.path} lies among the parts of {target}, which make way for new ones; name"
@@ -227,8 +227,7 @@ def colorize(
         parts.remove()
     except FilmColorizerError as error:
         if isinstance(error, VideoError) and not error.lack_of_room:
-            source.check()  # both explain more than what ffmpeg says
-            check_clock(film)
+            source.check()  # which explains more than what ffmpeg says
         if error.lack_of_room and parts.frames_done:
             frames = max(parts.frames_done, sampling.frame_count(film))
             raise _no_room(target, parts, frames, error.lack_of_room) from None

@@ -156,15 +156,19 @@ class Encoding:
     def _check_encoder_options(self, encoder: str) -> None:
         """Refuse what ffmpeg would leave out without a word; cards have presets of their own."""
         has_quality = bool(_quality(encoder, 0, DEFAULT_PRESET))
-        has_presets = encoder in WITH_PRESETS or encoder.endswith(HARDWARE)
         for option, value, is_known in (
             ("--crf", self.crf, has_quality),
-            ("--preset", self.preset, has_presets),
+            ("--preset", self.preset, encoder in WITH_PRESETS),
         ):
             if value is not None and not is_known:
                 raise OptionError(
                     f"the encoder {encoder} has no {option} here; leave it out, or name another"
                 )
+
+    def by(self, encoder: str | None) -> Encoding:
+        """The same by an encoder that was not asked for; those on cards leave the preset out."""
+        preset = None if str(encoder).endswith(HARDWARE) else self.preset
+        return replace(self, encoder=encoder, preset=preset)
 
     @property
     def options(self) -> dict[str, str]:
@@ -254,8 +258,7 @@ def check_encoder(encoding: Encoding, *, exactly: bool = False) -> None:
     # Whole pictures, whether their chroma is halved in one direction or in both.
     pixels = np.zeros(TRIAL_SIDE * TRIAL_SIDE * 6, encoding.coding.sample_type)
     with Process(output, reads_stdin=True) as process:
-        with suppress(BrokenPipeError):
-            process.stdin.write(pixels.data)
+        process.feed(pixels.data)
         if not process.wait():
             mend = "name another, or leave --encoder and --hwaccel out"
             if encoding.encoder is None:
@@ -269,7 +272,7 @@ def check_encoder(encoding: Encoding, *, exactly: bool = False) -> None:
 def find_hardware_encoder(encoding: Encoding) -> str | None:
     """The encoder of its codec on a graphics card, if this machine has one that keeps all bits."""
     for kind in HARDWARE:
-        candidate = replace(encoding, encoder=f"{encoding.codec}_{kind}")
+        candidate = encoding.by(f"{encoding.codec}_{kind}")
         with suppress(OptionError):
             check_encoder(candidate, exactly=True)
             return candidate.encoder
@@ -348,12 +351,19 @@ class PictureWriter:
         """
         if self._more_rows or self._more_columns:
             luma = np.pad(luma, ((0, self._more_rows), (0, self._more_columns)), mode="edge")
-        try:
-            for plane in (luma, chroma):
-                self._process.stdin.write(np.ascontiguousarray(plane, self._sample_type).data)
-        except BrokenPipeError:
-            self._process.wait()
-            raise self._failure() from None
+        for plane in (luma, chroma):
+            if not self._process.feed(np.ascontiguousarray(plane, self._sample_type).data):
+                self._process.wait()
+                raise self._failure()
+
+    def finish(self) -> None:
+        """Wait until all is written; what follows is to give the file its name.
+
+        Raises:
+            VideoError: it could not be written.
+        """
+        if not self._process.wait():
+            raise self._failure()
 
     def __exit__(
         self,
@@ -364,8 +374,7 @@ class PictureWriter:
         try:
             with self._process:
                 if error is None:
-                    if not self._process.wait():
-                        raise self._failure()
+                    self.finish()
                     put_in_place(self._temporary, self.target, was_free=self._was_free)
         except OSError as problem:
             raise cannot_write(self.target, problem) from None

@@ -31,6 +31,7 @@ from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import check_folder, followed, replacing_folder
 from filmcolorizer_cli.frames import Sampling, read_cuts, read_ycbcr
 from filmcolorizer_cli.maps import SyncMap
+from filmcolorizer_cli.packets import check_clock
 from filmcolorizer_cli.pairs import OPAQUE, Pair, Pairs, still_size, write_index
 from filmcolorizer_cli.pictures import to_rgb
 from filmcolorizer_cli.planes import Plane
@@ -96,6 +97,8 @@ def extract(
     """
     master = bw or color
     check_folder(followed(folder).parent)
+    for film in filter(None, (bw, color)):
+        check_clock(film)
     if not count_stills(sync_map, options):
         raise _no_stills()
     with replacing_folder(folder) as temporary:

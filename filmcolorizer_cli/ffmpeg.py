@@ -13,7 +13,9 @@ import subprocess
 import threading
 import weakref
 from collections import deque
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from errno import EINVAL
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -43,6 +45,7 @@ _UNFIT = re.compile(
 )
 PIPE_BYTES = 1 << 20  # the most that Linux gives to anyone
 LAST_WORDS_LINES = 4  # of ffmpeg's messages, kept for errors
+LONGEST_LINE = 400  # characters of each; some repeat what ffmpeg was told, which may be kilobytes
 QUIT_SECONDS = 0.5  # that an ffmpeg may take to end; x264 would encode all that it looks ahead at
 
 
@@ -282,10 +285,13 @@ class Process:
             self._listener.start()
             stack.pop_all()
 
-    @property
-    def stdin(self) -> IO[bytes]:
+    def feed(self, data: memoryview | bytes) -> bool:
+        """Write to ffmpeg's stdin, and tell whether it is still there to read it."""
         assert self._popen.stdin is not None
-        return self._popen.stdin
+        with _broken_pipe():
+            self._popen.stdin.write(data)
+            return True
+        return False
 
     @property
     def stdout(self) -> IO[bytes]:
@@ -295,7 +301,7 @@ class Process:
     def wait(self) -> bool:
         """Close ffmpeg's stdin, wait for its end, and tell whether it succeeded."""
         if self._popen.stdin is not None:
-            with suppress(BrokenPipeError):  # ffmpeg is gone already; its exit code tells why
+            with _broken_pipe():  # ffmpeg is gone already; its exit code tells why
                 self._popen.stdin.close()
         code = self._popen.wait()
         self._listener.join()
@@ -369,8 +375,19 @@ def _end(popen: subprocess.Popen[bytes]) -> None:
                 with suppress(subprocess.TimeoutExpired):  # as where a disk hangs
                     popen.wait(QUIT_SECONDS)
         for pipe in pipes:
-            with suppress(BrokenPipeError):  # what was still buffered has nowhere to go
+            with _broken_pipe():  # what was still buffered has nowhere to go
                 pipe.close()
+
+
+@contextmanager
+def _broken_pipe() -> Iterator[None]:
+    """Go on where nobody reads any more what is written to a pipe."""
+    try:
+        yield
+    except OSError as error:
+        # Windows calls it an invalid argument.
+        if not isinstance(error, BrokenPipeError) and (os.name, error.errno) != ("nt", EINVAL):
+            raise
 
 
 def _listen(stderr: IO[bytes], said: deque[str]) -> None:
@@ -381,5 +398,7 @@ def _listen(stderr: IO[bytes], said: deque[str]) -> None:
             text = re.sub(r"^(\[[^\]]* @ 0x[0-9a-f]+\] )+", "", text)  # "[h264 @ 0x55d0c8] "
             if said and _CONSEQUENCE.match(text):
                 continue
+            if len(text) > LONGEST_LINE:
+                text = f"{text[: LONGEST_LINE // 2]} ... {text[-LONGEST_LINE // 2 :]}"
             if text and (not said or said[-1] != text):
                 said.append(text)

@@ -25,6 +25,7 @@ from filmcolorizer_cli.ffmpeg import (
     whole_picture,
 )
 from filmcolorizer_cli.files import lack_of_room
+from filmcolorizer_cli.packets import check_clock
 from filmcolorizer_cli.planes import PLAIN, Coding, DeepPlane, Plane
 from filmcolorizer_cli.timeline import Spans
 from filmcolorizer_cli.video import (
@@ -41,6 +42,7 @@ SEEK_MARGIN_SECONDS = 1.0  # a seek lands so much earlier; the exact frame is th
 # MPEG streams have no index, so that a seek lands up to a group of pictures late.
 MPEG_SEEK_MARGIN_SECONDS = 15.0
 ROUNDING_SECONDS = 5e-4  # by which containers round the times of frames
+SPANS_AT_ONCE = 64  # in an expression; ffmpeg's parser refuses 99
 # ffmpeg's names of the ways to decode on cards of NVIDIA, Intel, Apple, on Windows and on Linux,
 # and of the frames that lie on them then.
 HARDWARE_DECODERS = {
@@ -170,7 +172,10 @@ def check_part(film: Film, sampling: Sampling, option: str = "--start") -> None:
 
     Raises:
         OptionError: the film ends before the part begins, or the part is shorter than a frame.
+        VideoError: the film is joined of recordings, in which no part can be found.
     """
+    if sampling.start_seconds or sampling.duration_seconds is not None:
+        check_clock(film)
     if sampling.start_seconds >= film.duration_seconds:
         raise OptionError(
             f"{film.path} ends at {film.duration_seconds:.2f} s, before the start at"
@@ -557,13 +562,18 @@ def _as_stored(film: Film, sampling: Sampling, ticks: tuple[int, int | None]) ->
 
 
 def _undamaged(stream: Any, damage: Spans | None, first_seconds: float) -> Any:
-    """The frames that are not in these spans, of which the film's first one has this time."""
-    if not damage:
-        return stream
+    """Leave out the frames in damaged spans, which count from the film's first frame on.
+
+    Args:
+        first_seconds: the time in the stream of that frame.
+    """
     offset = first_seconds - ROUNDING_SECONDS
-    spans = ((offset + begin, offset + end) for begin, end in damage)
-    left_out = "+".join(f"gte(t,{begin:.6f})*lt(t,{end:.6f})" for begin, end in spans)
-    return stream.filter("select", f"not({left_out})")
+    spans = [(offset + begin, offset + end) for begin, end in damage or ()]
+    for number in range(0, len(spans), SPANS_AT_ONCE):
+        some = spans[number : number + SPANS_AT_ONCE]
+        left_out = "+".join(f"gte(t,{begin:.6f})*lt(t,{end:.6f})" for begin, end in some)
+        stream = stream.filter("select", f"not({left_out})")
+    return stream
 
 
 def is_left_out(seconds: float, damage: Spans | None) -> bool:
@@ -573,9 +583,11 @@ def is_left_out(seconds: float, damage: Spans | None) -> bool:
 
 
 def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tuple[Any, float]:
-    """The film's whole pictures from some moment before ``start``, which they count time from.
+    """Open a film at a place before ``start`` from which it can be decoded.
 
-    Both are in seconds from the container's start.
+    Returns:
+        Its whole pictures, and what their time counts from; as ``start``, that is in seconds from
+        the container's start.
     """
     start = film.start_seconds + _shown_since(film, start - film.start_seconds, sampling.damage)
     is_mpeg = film.container in MPEG_STREAMS
@@ -717,6 +729,7 @@ def _read_raw(
             if reason and sampling.cuts_file:
                 raise cannot_note(film, sampling.cuts_file, reason)
             process.check_itself(f"reading {film.path}", mend)
+            check_clock(film)  # which explains more than what ffmpeg says
             read = count * sampling.every / float(sampling.frame_rate) * sampling.rate
             begin = sampling.start_seconds
             if sampling.ticks is not None:

@@ -19,6 +19,7 @@ from filmcolorizer_cli.colorizing import ColorizeOptions, in_color_already, no_p
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
 from filmcolorizer_cli.networks import Network, for_inference
+from filmcolorizer_cli.packets import check_clock
 from filmcolorizer_cli.painting import Painter
 from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.planes import NEUTRAL, Coding, DeepPlane, Plane
@@ -86,6 +87,7 @@ def preview(
         VideoError: the film cannot be read anywhere.
     """
     check_part(film, options.sampling())
+    check_clock(film)
     start, seconds = options.start_seconds, film.duration_seconds - options.start_seconds
     seconds = min(seconds, options.duration_seconds or seconds)
     try:

@@ -16,6 +16,7 @@ from filmcolorizer_cli.alignment import Stretch
 from filmcolorizer_cli.areas import Area
 from filmcolorizer_cli.errors import OptionError, SyncError, VideoError
 from filmcolorizer_cli.maps import IDENTITY, LEAST_CONFIDENCE, Matrix, Segment, SyncMap
+from filmcolorizer_cli.packets import check_clock
 from filmcolorizer_cli.progress import Track, no_track
 from filmcolorizer_cli.registration import (
     Comparison,
@@ -69,8 +70,10 @@ def align(bw: Film, color: Film, *, track: Track = no_track) -> SyncMap:
 
     Raises:
         SyncError: the films are too short, show nothing, or do not look like one film.
-        VideoError: a film cannot be read.
+        VideoError: a film cannot be read, or is joined of recordings.
     """
+    for film in (bw, color):
+        check_clock(film)
     signatures = read_signatures(bw, color, track=track)
     for film, part in zip((bw, color), signatures, strict=True):
         _check_visible(film, part)

@@ -32,7 +32,7 @@ def describe_split(split: Split) -> str:
     if isinstance(split, InterleavedSplit):
         return "interleaved"
     if isinstance(split, Undivided):
-        return "none: all pairs were trained on"
+        return "none: all pairs are measured together"
     return (
         f"by time: validation from {split.validation_from_seconds:g} s, test from"
         f" {split.test_from_seconds:g} s"
@@ -184,11 +184,15 @@ def describe_losses(film: Film, encoding: Encoding) -> list[tuple[str, str]]:
     return facts
 
 
-def describe_card(decoder: str | None, encoding: Encoding) -> list[tuple[str, str]]:
+def describe_card(
+    decoder: str | None, encoding: Encoding, skips_damage: bool
+) -> list[tuple[str, str]]:
     """What a graphics card does of the decoding and encoding."""
     from filmcolorizer_cli.encoding import HARDWARE
 
     decodes = f"decodes by {decoder}" if decoder else "none here decodes this"
+    if skips_damage:
+        decodes = "decodes nothing, since it might hide damage"
     is_on_card = str(encoding.encoder).endswith(HARDWARE)
     encodes = f"encodes by {encoding.encoder}" if is_on_card else "none encodes"
     return [("graphics card", f"{decodes}, {encodes}; the processor does the rest")]

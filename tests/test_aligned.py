@@ -23,6 +23,8 @@ from filmcolorizer_cli.aligned import (
 )
 from filmcolorizer_cli.areas import Area
 from filmcolorizer_cli.cadence import Cadence
+from filmcolorizer_cli.encoding import PictureWriter
+from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import Sampling, read_cuts, read_luma, read_ycbcr
 from filmcolorizer_cli.maps import Segment, SyncMap
 from filmcolorizer_cli.video import Film, probe
@@ -427,6 +429,24 @@ def test_render_makes_whole_pictures_of_fields(woven_film: Film, tmp_path: Path)
     woven = combing(list(read_luma(film, Sampling(duration_seconds=2.0))))
     for target in targets:
         assert combing(list(read_luma(probe(target), Sampling()))) < 0.6 * woven
+
+
+@pytest.mark.parametrize("failing", ["a.mp4", "b.mp4"])
+def test_render_writes_none_of_both_where_one_fails(
+    failing: str, numbered: Film, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = PictureWriter.finish
+
+    def fail(writer: PictureWriter) -> None:
+        finish(writer)
+        if writer.target.name == failing:
+            raise VideoError("the disk is full")
+
+    monkeypatch.setattr(PictureWriter, "finish", fail)
+    targets = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    with pytest.raises(VideoError, match="the disk is full"):
+        list(render(numbered, numbered, map_of(segment(0, 24, 0)), *targets))
+    assert files_in(tmp_path) == []
 
 
 def test_render_that_is_interrupted_leaves_nothing(numbered: Film, tmp_path: Path) -> None:

@@ -1223,7 +1223,10 @@ def test_eval_tells_of_a_film_that_the_network_knows(moving_film: Path) -> None:
     for learnt, known in ((film, True), (replace(film, duration_seconds=60.0), False)):
         weights.save(build(TINY), Path("film.safetensors"), about={"film": film_identity(learnt)})
         result = run("eval", moving_film)
-        said = f"film.safetensors was trained on {moving_film}, and is measured on what it knows"
+        said = (
+            f"film.safetensors may have been trained on {moving_film}, and is then measured on"
+            " what it knows"
+        )
         assert result.exit_code == 0
         assert (said in result.stderr) == known
 
@@ -1510,6 +1513,9 @@ def test_colorize_with_hwaccel_keeps_the_luma_with_and_without_a_card(
     decodes = r"(none here decodes this|decodes by \w+)"
     encodes = r"(none encodes|encodes by ffv1_\w+)"
     assert re.search(f"^graphics card: {decodes}, {encodes}; ", result.stderr, re.MULTILINE)
+    careful = ("--hwaccel", "auto", "--skip-damaged", "--duration", 0.1, "-o", "o.mp4")
+    told = run(*shared, *careful).stderr
+    assert "graphics card: decodes nothing, since it might hide damage, " in told
     luma, source = (
         decode_planes(path, "yuv420p", (96, 72))[0] for path in (Path("out.mkv"), color_film)
     )
@@ -2100,6 +2106,15 @@ def test_extract_never_replaces_more_than_pairs(color_film: Path, own_pairs: Pai
     assert film.exists()
 
 
+def test_extract_replaces_pairs_that_a_file_manager_looked_into(
+    color_film: Path, own_pairs: Pairs
+) -> None:
+    for name in (".DS_Store", "bw/.DS_Store", "color/._000001.png"):
+        (own_pairs.folder / name).touch()
+    succeed("extract", color_film, "-o", own_pairs.folder, "--overwrite")
+    assert not (own_pairs.folder / ".DS_Store").exists()
+
+
 def test_extract_never_replaces_the_current_folder(
     color_film: Path, own_pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -2686,12 +2701,32 @@ def test_colorize_tells_of_bits_that_get_lost(vivid_weights: Path, tmp_path: Pat
     assert probe(target).pixel_format == "yuv420p10le"
 
 
+def test_commands_refuse_joined_recordings(vivid_weights: Path) -> None:
+    """In which nothing can be found by its time, see `packets.check_clock`."""
+    joined = Path("joined.ts")
+    for number in range(2):
+        later = ("-output_ts_offset", 1 + 500 * number)
+        run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", *X264, *later, "part.ts")
+        with joined.open("ab") as file:
+            file.write(Path("part.ts").read_bytes())
+    succeed("sync", joined, "part.ts", "--offset", 0)
+    for command in (
+        ("sync", joined, "part.ts", "-o", "other.json"),
+        ("extract", joined, "part.ts", "--sync", "sync.json"),
+        ("preview", joined, "--model", vivid_weights),
+        ("eval", joined, "--model", vivid_weights),
+        ("eval", joined, "--model", vivid_weights, "--start", 1),
+        ("colorize", joined, "--model", vivid_weights),
+    ):
+        assert fail(*command).startswith(f"{joined} is joined of recordings whose clocks differ")
+
+
 def test_names_do_not_command_the_terminal(plain_clip: Path) -> None:
-    film = Path("\x1b[31mred\r.mp4")
+    film = Path("\x1b[31mred\r\x9b.mp4")  # \x9b is \x1b[ in one
     shutil.copy(plain_clip, film)
     said = fail("extract", film, code=2)
-    assert said.startswith("\ufffd[31mred\ufffd.mp4 shows no colours in these stills")
-    assert "\ufffd[31mred\ufffd.mp4" in succeed("info", film)
+    assert said.startswith("\ufffd[31mred\ufffd\ufffd.mp4 shows no colours in these stills")
+    assert "\ufffd[31mred\ufffd\ufffd.mp4" in succeed("info", film)
 
 
 def test_colorize_tells_of_uneven_times(vivid_weights: Path) -> None:

@@ -173,6 +173,11 @@ def test_encoding_by_a_card_keeps_within_its_qualities() -> None:
             "the encoder libaom-av1 has no --preset here; leave it out, or name another",
         ),
         (
+            "h264",
+            {"encoder": "h264_nvenc", "preset": "slow"},
+            "the encoder h264_nvenc has no --preset here; leave it out, or name another",
+        ),
+        (
             "prores",
             {"preset": "medium"},
             "ProRes has no --preset; leave it out, or choose another --codec",
@@ -185,6 +190,14 @@ def test_encoding_refuses_a_quality_that_there_is_not(
     with pytest.raises(OptionError) as caught:
         Encoding(codec=codec, **options)
     assert str(caught.value) == words
+
+
+def test_encoding_by_a_card_leaves_the_preset_out() -> None:
+    encoding = Encoding(preset="slow", crf=20)
+    card = encoding.by("h264_nvenc")
+    assert (card.encoder, card.preset, card.options["cq"]) == ("h264_nvenc", None, "20")
+    assert encoding.by("libx264").options["preset"] == "slow"
+    assert encoding.by(None) == encoding
 
 
 def test_check_encoder_tells_what_cannot_be_used() -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -142,11 +144,35 @@ def test_process_hands_over_what_ffmpeg_reads() -> None:
     source = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="gray", video_size=(8, 4))
     stream = source.filter("negate").output("pipe:", format="rawvideo", pix_fmt="gray")
     with Process(stream, reads_stdin=True, writes_stdout=True) as process:
-        process.stdin.write(bytes(range(32)))
-        process.stdin.close()
-        data = process.stdout.read()
+        assert process.feed(bytes(range(32)))
         assert process.wait()
+        data = process.stdout.read()
     assert data == bytes(255 - value for value in range(32))
+
+
+def test_process_quotes_long_words_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "import sys; sys.exit('cannot parse ' + 1000 * 'very ' + 'long words')"
+    monkeypatch.setenv(BINARY_VARIABLE, str(script(tmp_path / "ffmpeg", text)))
+    with Process(to_nowhere(open_input(tmp_path / "film.mp4"))) as process:
+        process.wait()
+    said = process.last_words()
+    assert said.startswith("cannot parse very very ")
+    assert " ... " in said
+    assert said.endswith(" very long words")
+    assert len(said) < 500
+
+
+@pytest.mark.parametrize("system", ["posix", "nt"])
+def test_broken_pipe_is_called_otherwise_on_windows(
+    system: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(our_ffmpeg.os, "name", system)
+    with our_ffmpeg._broken_pipe():
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+    with nullcontext() if system == "nt" else pytest.raises(OSError), our_ffmpeg._broken_pipe():
+        raise OSError(errno.EINVAL, "Invalid argument")
+    with pytest.raises(OSError), our_ffmpeg._broken_pipe():
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_process_tells_a_failure_in_ffmpegs_words(tmp_path: Path) -> None:
@@ -212,8 +238,8 @@ def test_process_ends_an_ffmpeg_that_waits_at_a_pipe(
         process = Process(endless(), writes_stdout=True)
     with process:
         if waits_at == "stdin":
-            process.stdin.write(bytes(32))
-            process.stdin.flush()
+            assert process.feed(bytes(32))
+            process._popen.stdin.flush()
             time.sleep(0.2)
         else:
             process.stdout.read(64 * 48)

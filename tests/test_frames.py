@@ -747,6 +747,21 @@ def test_reading_a_truncated_film_tells_ffmpegs_words(read: Any, tmp_path: Path)
     )
 
 
+@pytest.mark.parametrize("keeps_times", [False, True])
+def test_reading_leaves_out_any_number_of_damaged_frames(keeps_times: bool) -> None:
+    film = probe(SAMPLE_FILM)
+    damaged = range(2, 144, 2) if keeps_times else range(3, 140, 3)
+    frame = 1 / 24
+    damage = tuple((number * frame, (number + 0.5) * frame) for number in damaged)
+    damage += tuple((90.0 + number, 90.5 + number) for number in range(200))
+    ticks = (film.first_tick, None) if keeps_times else None
+    found = all_luma(film, damage=damage, ticks=ticks)
+    shown = [n for n in range(144) if n not in damaged]
+    if not keeps_times:
+        shown = [n - (n in damaged) for n in range(144)]
+    np.testing.assert_array_equal(found, all_luma(film)[shown])
+
+
 def test_reading_a_damaged_frame_is_no_grey_mush(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4", extra=("-movflags", "+faststart"))
     data = bytearray(clip.read_bytes())
