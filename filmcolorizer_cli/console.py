@@ -26,7 +26,9 @@ QUIET_SECONDS = 1.5  # work that takes no longer shows no bar
 
 # Control characters, such as a file's name may hold, would recolour or rewrite a terminal's lines.
 HARMLESS = {
-    code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), 127) if chr(code) not in "\t\n"
+    code: "\N{REPLACEMENT CHARACTER}"
+    for code in (*range(32), *range(127, 160))
+    if chr(code) not in "\t\n"
 }
 
 T = TypeVar("T")

@@ -33,12 +33,14 @@ def followed(path: Path) -> Path:
     Raises:
         FilmColorizerError: it leads to itself.
     """
-    try:
-        return path.resolve() if path.is_symlink() else path
-    except RuntimeError:
+    if not path.is_symlink():
+        return path
+    leads_to = Path(os.path.realpath(path))
+    if leads_to.is_symlink():
         raise FilmColorizerError(
             f"{path} is a link that leads to itself; delete it, or choose another place"
-        ) from None
+        )
+    return leads_to
 
 
 def temporary_beside(path: Path) -> Path:
@@ -185,6 +187,8 @@ def cannot_write(path: Path, error: OSError) -> FilmColorizerError:
     """The sentence for a file or folder that could not be written."""
     reason = reason_of(error)
     mend = "make room there, or choose another place"
+    if error.errno is not None and not lack_of_room(reason):
+        mend = "check that its folder is still there, or choose another place"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         mend = "check its permissions, or choose another place"
     if error.errno == errno.ENAMETOOLONG:  # with what is added to it while it is written

@@ -14,7 +14,7 @@ import numpy as np
 from filmcolorizer_cli.areas import WHOLE, Area
 from filmcolorizer_cli.errors import SyncError, reason_of
 from filmcolorizer_cli.files import replacing
-from filmcolorizer_cli.video import Film, film_identity
+from filmcolorizer_cli.video import Film, film_identity, may_be_same_film
 
 LEAST_CONFIDENCE = 0.5  # below which a stretch is left out rather than guessed
 ROOM_SECONDS = 0.5  # by which a segment may end after its film, whose duration is a rough one
@@ -159,7 +159,7 @@ def check_films(sync_map: SyncMap, bw: Film, color: Film) -> None:
     for film, mapped in ((bw, sync_map.bw), (color, sync_map.color)):
         identity = film_identity(film)
         for key in ("frame_rate", "duration_seconds"):
-            if key in mapped and mapped[key] != identity[key]:
+            if key in mapped and not may_be_same_film(identity, identity | {key: mapped[key]}):
                 raise SyncError(
                     f"the map is of another film than {film.path}: its {key} is {mapped[key]}, the"
                     f" film's {identity[key]}; make a new map with `filmcolorizer sync BW COLOR`"

@@ -11,6 +11,8 @@ from pathlib import Path
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError
 from filmcolorizer_cli.files import check_folder, followed, put_back
 
+LEFT_BY_SYSTEMS = (".DS_Store", "._*", ".directory")  # by file managers, in folders looked into
+
 
 def default_target(film: Path, ending: str = ".mp4") -> Path:
     """Where a film in colour goes unless someone says otherwise."""
@@ -96,7 +98,8 @@ def check_folder_target(folder: Path, overwrite: bool) -> None:
         )
     ours = {folder / "bw", folder / "color", folder / "pairs.json"}
     stills = {path for side in ("bw", "color") for path in (folder / side).glob("*.png")}
-    foreign = sorted(set(folder.rglob("*")) - ours - stills)
+    others = sorted(set(folder.rglob("*")) - ours - stills)
+    foreign = [path for path in others if not any(map(path.match, LEFT_BY_SYSTEMS))]
     if foreign or folder.resolve() == Path.cwd():
         reason = f"holds more than pairs ({foreign[0]})" if foreign else "is the current folder"
         raise FilmColorizerError(f"{folder} {reason}; name another folder with -o")

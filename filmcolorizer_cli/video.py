@@ -173,9 +173,16 @@ def film_identity(film: Film) -> dict[str, Any]:
 
 
 def may_be_same_film(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two of `film_identity` may be of the same film, wherever its file lies now."""
-    keys = ("frame_rate", "duration_seconds")
-    return all(key in one and key in other and one[key] == other[key] for key in keys)
+    """Whether two of `film_identity` may be of the same film, wherever its file lies now.
+
+    Another container may tell another duration, but for less than half a frame.
+    """
+    try:
+        rates = [Fraction(identity["frame_rate"]) for identity in (one, other)]
+        apart = abs(one["duration_seconds"] - other["duration_seconds"])
+        return rates[0] == rates[1] and bool(apart * rates[0] < 0.5)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):  # of a map written by hand
+        return False
 
 
 # Names by which each process has files of its own, and ffmpeg others than this one.

@@ -284,6 +284,15 @@ def test_replacing_through_a_link_keeps_the_link(tmp_path: Path) -> None:
         assert (tmp_path / "disk" / "film.txt").read_text() == text
 
 
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.EIO, errno.EBUSY])
+def test_cannot_write_asks_for_no_room_where_there_is_enough(code: int) -> None:
+    error = cannot_write(Path("a.png"), OSError(code, os.strerror(code)))
+    assert str(error) == (
+        f"cannot write a.png ({os.strerror(code)}); check that its folder is still there, or choose"
+        " another place"
+    )
+
+
 def test_cannot_write_too_long_a_name() -> None:
     error = OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     assert str(cannot_write(Path("a.png"), error)) == (

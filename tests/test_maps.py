@@ -153,7 +153,8 @@ def test_write_map_tells_where_it_cannot_write(
     with pytest.raises(FilmColorizerError) as caught:
         write_map(constant_offset(*long_and_short, 0), path)
     assert str(caught.value) == (
-        f"cannot write {path} (No such file or directory); make room there, or choose another place"
+        f"cannot write {path} (No such file or directory); check that its folder is still there, or"
+        " choose another place"
     )
 
 

@@ -21,7 +21,15 @@ from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.planes import Coding
-from filmcolorizer_cli.video import Film, Sound, count_pictures, may_be_same_film, opened, probe
+from filmcolorizer_cli.video import (
+    Film,
+    Sound,
+    count_pictures,
+    film_identity,
+    may_be_same_film,
+    opened,
+    probe,
+)
 from tests.conftest import (
     make_clip,
     ordinary_user,
@@ -487,3 +495,13 @@ def test_may_be_same_film_asks_for_what_tells_films_apart() -> None:
     assert may_be_same_film(known, known | {"path": "b.mp4"})
     assert not may_be_same_film(known, known | {"duration_seconds": 7.0})
     assert not may_be_same_film({}, {})
+    assert not may_be_same_film(known, known | {"duration_seconds": "six"})
+
+
+@pytest.mark.parametrize("ending", ["mkv", "ts", "mov", "avi"])
+def test_may_be_same_film_in_another_container(ending: str, tmp_path: Path) -> None:
+    film, other = tmp_path / "film.mp4", tmp_path / f"film.{ending}"
+    rate = ("-r", "24000/1001", "-vf", "scale=96:72")
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", *rate, "-c:v", "libx264", "-bf", "0", film)
+    run_ffmpeg("-i", film, "-c", "copy", other)
+    assert may_be_same_film(film_identity(probe(film)), film_identity(probe(other)))
