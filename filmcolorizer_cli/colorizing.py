@@ -197,7 +197,7 @@ def colorize(
         job = _Job(
             source=source,
             painter=Painter(
-                for_inference(network, device),
+                for_inference(network, device, is_faded=found.is_faded),
                 device,
                 pixel_aspect_ratio=float(film.sample_aspect_ratio),
                 coding=options.encoding.coding,

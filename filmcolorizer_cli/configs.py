@@ -20,8 +20,8 @@ class FilmConfig:
         size: short side, in pixels, of the picture that the network looks at.
         decoder_widths: channels of the decoder at 1/32, 1/16, 1/8, 1/4 and 1/2.
         encoder: which EfficientNet, a key of ``EFFICIENTNET_LITE``.
-        clears_veil: whether pictures without blacks, as of faded prints and in fades from white,
-            are looked at as if they had some; not where a network has learnt how its film is.
+        clears_veil: whether pictures of a film that has lost its blacks, as a faded print has, are
+            looked at as if they had some; not where a network has learnt how its film is.
     """
 
     arch: ClassVar[str] = "film"

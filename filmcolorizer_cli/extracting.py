@@ -211,13 +211,13 @@ def _look_at(master: Film, sync_map: SyncMap, options: ExtractOptions) -> tuple[
     """The part of the frame inside its bars, and its cadence: what `colorize` would look at."""
     begin, end = sync_map.segments[0].bw_start_seconds, sync_map.segments[-1].bw_end_seconds
     try:
-        area, cadence = glance(master, begin, end - begin)
+        found = glance(master, begin, end - begin)
     except VideoError:  # damaged elsewhere, perhaps; less of it tells bars from dark sets less well
         first = max(begin, options.start_seconds)
         if options.duration_seconds is not None:
             end = min(end, options.start_seconds + options.duration_seconds)
-        area, cadence = glance(master, first, end - first)
-    return area.within(master.width, master.height), cadence.in_fields
+        found = glance(master, first, end - first)
+    return found.area.within(master.width, master.height), found.cadence.in_fields
 
 
 def _chroma_delay(

@@ -186,8 +186,10 @@ def filling(folder: Path) -> Iterator[None]:
 def cannot_write(path: Path, error: OSError) -> FilmColorizerError:
     """The sentence for a file or folder that could not be written."""
     reason = reason_of(error)
-    mend = "make room there, or choose another place"
-    if error.errno is not None and not lack_of_room(reason):
+    mend = "choose another place"
+    if error.errno is None or lack_of_room(reason):
+        mend = "make room there, or choose another place"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
         mend = "check that its folder is still there, or choose another place"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         mend = "check its permissions, or choose another place"

@@ -172,7 +172,7 @@ def evaluate_film(
         track=track,
     )
     _check_fitness(film, found, sampling)
-    painter, edits = _painter(film, sampling, network, device), _edits(found, sampling)
+    painter, edits = _painter(film, found, sampling, network, device), _edits(found, sampling)
     rows: list[dict[str, float]] = []
     shots: list[ShotEvaluation] = []
     total = _Sums()
@@ -228,7 +228,8 @@ def paint_frame(
     )
     with closing(_read(film, result.found, sampling)) as pictures:
         propagator = Propagator() if options.temporal else None
-        painter, edits = _painter(film, sampling, network, device), _edits(result.found, sampling)
+        found = result.found
+        painter, edits = _painter(film, found, sampling, network, device), _edits(found, sampling)
         *_, painted = _colorize(pictures, painter, propagator, edits, begin)
     return painted
 
@@ -316,11 +317,13 @@ def _seconds(sampling: Sampling, number: int) -> float:
     return sampling.start_seconds + number / float(sampling.frame_rate)
 
 
-def _painter(film: Film, sampling: Sampling, network: Network, device: torch.device) -> Painter:
+def _painter(
+    film: Film, found: Survey, sampling: Sampling, network: Network, device: torch.device
+) -> Painter:
     """What gives the pictures of a film, inside their bars, a network's colours."""
     width, height = _size(sampling)
     return Painter(
-        for_inference(network, device),
+        for_inference(network, device, is_faded=found.is_faded),
         device,
         pixel_aspect_ratio=film.aspect_ratio * height / width,
         coding=Coding(matrix=film.coding.matrix),

@@ -14,7 +14,7 @@ from PIL import Image
 
 from filmcolorizer_cli import survey as surveying
 from filmcolorizer_cli.areas import PixelArea
-from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
+from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.colorizing import ColorizeOptions, in_color_already, no_picture
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
@@ -24,7 +24,7 @@ from filmcolorizer_cli.painting import Painter
 from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.planes import NEUTRAL, Coding, DeepPlane, Plane
 from filmcolorizer_cli.progress import Note, no_note
-from filmcolorizer_cli.survey import glance
+from filmcolorizer_cli.survey import Glance, glance
 from filmcolorizer_cli.tinge import has_color
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film
 
@@ -91,17 +91,17 @@ def preview(
     start, seconds = options.start_seconds, film.duration_seconds - options.start_seconds
     seconds = min(seconds, options.duration_seconds or seconds)
     try:
-        area, found = glance(film, start, seconds)
+        found = glance(film, start, seconds)
     except VideoError:  # damaged; what can be read is shown all the same
-        area, found = PixelArea(0, 0, film.width, film.height), ONE_TO_ONE
-    cadence = options.cadence_to_be(found).in_fields
+        found = Glance(PixelArea(0, 0, film.width, film.height))
+    cadence = options.cadence_to_be(found.cadence).in_fields
     painters = {
         name: Painter(
-            for_inference(network, device),
+            for_inference(network, device, is_faded=found.is_faded),
             device,
             pixel_aspect_ratio=float(film.sample_aspect_ratio),
             coding=_plain_coding(film),
-            area=area,
+            area=found.area,
             vividness=options.vividness,
         )
         for name, network in networks.items()

@@ -19,7 +19,7 @@ from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.video import count_pictures
 
 _FORMAT_NAME = "filmcolorizer-parts/"
-_FORMAT = f"{_FORMAT_NAME}9"
+_FORMAT = f"{_FORMAT_NAME}10"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
 # What reading a manifest raises that is none.

@@ -1,7 +1,7 @@
 """One look through a whole film before it is colorized.
 
 Where its shots begin, and where they dissolve into each other, which of them are in colour already,
-where the bars around the picture end, and how pictures became its frames.
+where the bars around the picture end, how pictures became its frames, and whether it is faded.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filmcolorizer_cli.areas import PixelArea
 from filmcolorizer_cli.bars import Peaks, find_area
@@ -22,6 +22,7 @@ from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence, Run, find_cadence
 from filmcolorizer_cli.dissolves import Dissolves
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.fading import black_of, is_faded
 from filmcolorizer_cli.frames import (
     Bursts,
     Sampling,
@@ -29,6 +30,7 @@ from filmcolorizer_cli.frames import (
     may_be_pulled_down,
     read_field_pictures,
     read_fields,
+    read_luma,
     read_strips,
     read_ticks,
     read_ycbcr,
@@ -56,6 +58,7 @@ LOOKS = 6  # short parts of a film that `glance` looks through
 LOOK_SECONDS = 1.0
 FRAMES_OF_LOOK = 3  # that tell whether there is colour
 MIN_LOOKS_ALIKE = 2  # where an order of fields must be found, of which still pictures have none
+LOOKS_FOR_BLACKS = 20  # at a frame each, all over a film of which a part has none
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,7 @@ class Survey:
         area: the picture without black bars at its sides.
         cadence: how pictures became frames, as measured, whatever the film is flagged as; one each,
             or one for each woven frame, in doubt.
+        is_faded: whether the film, and not the part alone, has lost its blacks.
     """
 
     seconds: float
@@ -83,6 +87,7 @@ class Survey:
     colored: Spans
     area: PixelArea
     cadence: Cadence
+    is_faded: bool
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Survey:
@@ -99,6 +104,7 @@ class Survey:
             colored,
             PixelArea(**plain["area"]),
             Cadence(**plain["cadence"]),
+            plain["is_faded"],
         )
 
     def edits(self, times: Timeline) -> Edits:
@@ -140,13 +146,15 @@ def survey(
     """
     part = start_seconds, duration_seconds
     found, runs = _look(film, *part, frame_rate, damage, ONE_TO_ONE, track)
-    found = replace(found, cadence=_cadence(film, runs))
+    is_part = start_seconds > 0 or duration_seconds is not None
+    faded = found.is_faded and not (is_part and _has_blacks(film))
+    found = replace(found, cadence=_cadence(film, runs), is_faded=faded)
     cadence = cadence_to_be(found.cadence)
     is_retimed = cadence.is_soft_pulldown or cadence.cycle(film.frame_rate, frame_rate) > 0
     if cadence.field_order not in FIELDS and not is_retimed:  # "flagged" names no first field
         return found
     by_pictures, _ = _look(film, *part, frame_rate, damage, cadence, track)
-    return replace(by_pictures, cadence=found.cadence)
+    return replace(by_pictures, cadence=found.cadence, is_faded=faded)
 
 
 def _look(
@@ -193,6 +201,7 @@ def _look(
         rate = float(sampling.frame_rate / every)
         tinge, dissolves, peaks, count = Tinge(rate), Dissolves(rate), Peaks(HEIGHT, WIDTH), 0
         shots = Shots(float(sampling.frame_rate))
+        blacks: list[float] = []
         with closing(read_ycbcr(film, sampling, bursts=bursts)) as frames:
             for frame in track(frames, total, "frames looked at"):
                 shots.add(frame[..., 0])
@@ -200,6 +209,7 @@ def _look(
                 if count % every == 0:
                     tinge.add(frame)
                     dissolves.add(frame[..., 0])
+                    blacks.append(black_of(frame[..., 0]))
                 count += 1
         seconds = float(count / sampling.frame_rate)
 
@@ -221,6 +231,7 @@ def _look(
             colored=tinge.colored([0.0, *cuts, seconds]),
             area=peaks.widened(find_area(rows, columns), rows, columns),
             cadence=cadence,
+            is_faded=is_faded(blacks),
         )
         return found, _runs(looks, read_field_pictures(bursts), bursts)
 
@@ -247,10 +258,16 @@ def _begins_before(looks: Sequence[tuple[float, str]], film: Film) -> bool:
     return len(looks) > 1 and looks[0][0] < 0 and looks[1][0] < one_frame
 
 
-def glance(film: Film, start: float, seconds: float) -> tuple[PixelArea, Cadence]:
-    """The picture inside its bars and its cadence, by some short looks at a part of a film.
+class Glance(NamedTuple):
+    """What some short looks at a film tell, as in a `Survey`."""
 
-    Where it is damaged it is not looked at.
+    area: PixelArea
+    cadence: Cadence = ONE_TO_ONE
+    is_faded: bool = False
+
+
+def glance(film: Film, start: float, seconds: float) -> Glance:
+    """Look at a part of a film in some places. Where it is damaged it is not looked at.
 
     Raises:
         VideoError: nothing of the part can be read; of a short one, something cannot.
@@ -285,13 +302,28 @@ def glance(film: Film, start: float, seconds: float) -> tuple[PixelArea, Cadence
     area = PixelArea(left, top, right - left, bottom - top)
     cadence = _cadence(film, [run for seen in runs for run in seen])
     alike = sum(find_cadence(seen).field_order == cadence.field_order for seen in runs)
-    return area, cadence if alike >= min(MIN_LOOKS_ALIKE, len(parts)) else ONE_TO_ONE
+    if alike < min(MIN_LOOKS_ALIKE, len(parts)):
+        cadence = ONE_TO_ONE
+    faded = all(look.is_faded for look in looks) and not _has_blacks(film)
+    return Glance(area, cadence, faded)
+
+
+def _has_blacks(film: Film) -> bool:
+    """Whether frames from all over a film have blacks."""
+    blacks = []
+    for look in range(LOOKS_FOR_BLACKS):
+        start = (look + 0.5) * film.duration_seconds / LOOKS_FOR_BLACKS
+        one_frame = float(1 / TIMELINE_FRAME_RATE)
+        sampling = Sampling(WIDTH, HEIGHT, start_seconds=start, duration_seconds=one_frame)
+        with suppress(VideoError):
+            blacks += [black_of(frame) for frame in read_luma(film, sampling)]
+    return not is_faded(blacks)
 
 
 def cadence_of(film: Film, start: float, seconds: float) -> Cadence:
     """How pictures became the frames of a part of a film; one each where it cannot be told."""
     try:
-        return glance(film, start, seconds)[1]
+        return glance(film, start, seconds).cadence
     except VideoError:  # damaged, perhaps where nothing is wanted
         return ONE_TO_ONE
 

@@ -284,13 +284,17 @@ def test_replacing_through_a_link_keeps_the_link(tmp_path: Path) -> None:
         assert (tmp_path / "disk" / "film.txt").read_text() == text
 
 
-@pytest.mark.parametrize("code", [errno.ENOENT, errno.EIO, errno.EBUSY])
-def test_cannot_write_asks_for_no_room_where_there_is_enough(code: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (errno.ENOENT, "check that its folder is still there, or choose another place"),
+        (errno.EIO, "choose another place"),
+        (errno.ENOSPC, "make room there, or choose another place"),
+    ],
+)
+def test_cannot_write_gives_advice_that_fits(code: int, advice: str) -> None:
     error = cannot_write(Path("a.png"), OSError(code, os.strerror(code)))
-    assert str(error) == (
-        f"cannot write a.png ({os.strerror(code)}); check that its folder is still there, or choose"
-        " another place"
-    )
+    assert str(error) == f"cannot write a.png ({os.strerror(code)}); {advice}"
 
 
 def test_cannot_write_too_long_a_name() -> None:

@@ -777,9 +777,7 @@ def test_picture_writer_refuses_a_folder_as_target(plain_clip: Path, tmp_path: P
     target.mkdir()
     with pytest.raises(FilmColorizerError) as caught:
         write_pictures(target, probe(plain_clip))
-    assert str(caught.value) == (
-        f"cannot write {target} (Is a directory); make room there, or choose another place"
-    )
+    assert str(caught.value) == (f"cannot write {target} (Is a directory); choose another place")
     assert files_in(tmp_path) == ["out.mp4"]
     assert files_in(target) == []
 

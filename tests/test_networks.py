@@ -523,6 +523,16 @@ def test_for_inference_gives_what_the_network_gives(
     torch.testing.assert_close(ours, theirs, atol=2e-2 if in_bfloat16 else 1e-4, rtol=0)
 
 
+def test_for_inference_clears_veils_of_faded_films_alone() -> None:
+    network, bright = seeded(replace(TINY, clears_veil=True)), 0.5 + 0.5 * random_luma(64, 96)
+    plain = replace(network.config, clears_veil=False)
+    ready = [for_inference(network, torch.device("cpu"), is_faded=faded) for faded in (True, False)]
+    assert [faded.config for faded in ready] == [network.config, plain]
+    with torch.inference_mode(), autocast(torch.device("cpu")):
+        seen = [network.predict_chroma(bright) for network in ready]
+    assert (seen[0] - seen[1]).abs().mean() > 1e-3
+
+
 @pytest.mark.parametrize("folds", [False, True])
 def test_bfloat16_shifts_no_colours_of_the_shipped_model(
     folds: bool, monkeypatch: pytest.MonkeyPatch

@@ -224,7 +224,7 @@ def test_parts_tell_of_a_folder_that_cannot_be_written(
 def test_parts_tell_of_a_lock_that_cannot_be_made(target: Path) -> None:
     parts_folder(target).mkdir()
     (parts_folder(target) / ".lock").mkdir()
-    with pytest.raises(FilmColorizerError, match=r"cannot write .*; make room there, or choose"):
+    with pytest.raises(FilmColorizerError, match=r"cannot write .*; choose another place"):
         opened(target)
 
 

@@ -320,12 +320,12 @@ def test_load_refuses_an_architecture_of_the_future(saved: Path) -> None:
     )
 
 
-def refuse_to_save(path: Path) -> str:
+def refuse_to_save(path: Path, advice: str) -> str:
     """The reason within the sentence about a file that cannot be written."""
     with pytest.raises(FilmColorizerError) as caught:
         save(network(), path, about=ABOUT)
     message = str(caught.value)
-    start, end = f"cannot write {path} (", "); make room there, or choose another place"
+    start, end = f"cannot write {path} (", f"); {advice}choose another place"
     assert message.startswith(start)
     assert message.endswith(end)
     return message[len(start) : -len(end)]
@@ -334,20 +334,22 @@ def refuse_to_save(path: Path) -> str:
 def test_save_on_a_full_disk_keeps_the_older_file(saved: Path) -> None:
     before = saved.read_bytes()
     with file_size_limit(100_000):
-        assert "File too large" in refuse_to_save(saved)
+        assert "File too large" in refuse_to_save(saved, "make room there, or ")
     assert saved.read_bytes() == before
     assert files_in(saved.parent) == [saved.name]
 
 
 def test_save_into_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    assert "No such file or directory" in refuse_to_save(tmp_path / "missing" / "w.safetensors")
+    path = tmp_path / "missing" / "w.safetensors"
+    advice = "check that its folder is still there, or "
+    assert "No such file or directory" in refuse_to_save(path, advice)
     assert files_in(tmp_path) == []
 
 
 def test_save_over_a_folder_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     path.mkdir()
-    assert refuse_to_save(path) == "Is a directory"
+    assert refuse_to_save(path, "") == "Is a directory"
     assert files_in(tmp_path) == [path.name]
 
 
