@@ -63,7 +63,7 @@ def main(
     subprocess.run(command(film, peaceful), check=True, stdout=subprocess.DEVNULL)
     in_peace = time.monotonic() - started
     expected = frames_of(peaceful)
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     done, renderings, differing, lost, spent = 0, 0, 0, 0, 0.0
     while done < kills:
         renderings += 1
@@ -73,7 +73,7 @@ def main(
                 command(film, target), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
             try:
-                if program.wait(dice.uniform(0, in_peace) if done < kills else None):
+                if program.wait(rng.uniform(0, in_peace) if done < kills else None):
                     raise SystemExit(
                         f"colorize failed by itself; try {shlex.join(command(film, target))}"
                     )

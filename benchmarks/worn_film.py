@@ -55,52 +55,52 @@ def _unworn(lumas: Sequence[Plane]) -> Worn:
     yield from enumerate(luma.astype(np.float32) for luma in lumas)
 
 
-def _grainy(frames: Worn, dice: Generator) -> Worn:
+def _grainy(frames: Worn, rng: Generator) -> Worn:
     for number, luma in frames:
-        noise = dice.normal(size=luma.shape).astype(np.float32)
+        noise = rng.normal(size=luma.shape).astype(np.float32)
         grain = cv2.GaussianBlur(noise, (0, 0), GRAIN_PIXELS)
         yield number, luma + grain * (GRAIN_CODES / grain.std())
 
 
-def _flickering(frames: Worn, dice: Generator) -> Worn:
+def _flickering(frames: Worn, rng: Generator) -> Worn:
     for number, luma in frames:
-        yield number, (luma - BLACK) * (1 - abs(dice.normal(0, EXPOSURE))) + BLACK
+        yield number, (luma - BLACK) * (1 - abs(rng.normal(0, EXPOSURE))) + BLACK
 
 
-def _weaving(frames: Worn, dice: Generator) -> Worn:
+def _weaving(frames: Worn, rng: Generator) -> Worn:
     for number, luma in frames:
-        right, down = dice.normal(0, WEAVE_PIXELS, 2)
+        right, down = rng.normal(0, WEAVE_PIXELS, 2)
         shift, size = np.array([[1, 0, right], [0, 1, down]], np.float32), luma.shape[::-1]
         moved = cv2.warpAffine(luma, shift, size, borderMode=cv2.BORDER_REPLICATE)
         yield number, np.asarray(moved, np.float32)
 
 
-def _dirty(frames: Worn, dice: Generator) -> Worn:
+def _dirty(frames: Worn, rng: Generator) -> Worn:
     """Specks of a frame each, blotches now and then, and a scratch that stays."""
     scratch: float | None = None
     for number, luma in frames:
         height, width = luma.shape
         worn = luma.copy()
-        for _ in range(dice.poisson(SPECKS)):
-            tone = float(dice.choice((BLACK, WHITE)))
-            _spot(worn, dice, (1, SPECK_PIXELS), tone)
-        if dice.random() < BLOTCH_SHARE:
+        for _ in range(rng.poisson(SPECKS)):
+            tone = float(rng.choice((BLACK, WHITE)))
+            _spot(worn, rng, (1, SPECK_PIXELS), tone)
+        if rng.random() < BLOTCH_SHARE:
             blotch = np.zeros_like(luma)
-            _spot(blotch, dice, BLOTCH_PIXELS, BLOTCH_STRENGTH)
-            worn += cv2.GaussianBlur(blotch, (0, 0), 6) * (float(dice.choice((60, 200))) - worn)
-        scratch = (width * 0.3 if scratch is None else scratch) + dice.normal(0, 0.6)
+            _spot(blotch, rng, BLOTCH_PIXELS, BLOTCH_STRENGTH)
+            worn += cv2.GaussianBlur(blotch, (0, 0), 6) * (float(rng.choice((60, 200))) - worn)
+        scratch = (width * 0.3 if scratch is None else scratch) + rng.normal(0, 0.6)
         cv2.line(worn, (int(scratch), 0), (int(scratch) + 3, height), 215.0)
         yield number, worn
 
 
-def _spot(plane: Floats, dice: Generator, radii: tuple[int, int], tone: float) -> None:
+def _spot(plane: Floats, rng: Generator, radii: tuple[int, int], tone: float) -> None:
     """Paint an ellipse somewhere into a plane (H, W)."""
-    column, row = (int(dice.integers(side)) for side in plane.shape[::-1])
-    axes = [int(radius) for radius in dice.integers(*radii, 2)]
-    cv2.ellipse(plane, (column, row), axes, dice.uniform(0, 180), 0, 360, tone, cv2.FILLED)
+    column, row = (int(rng.integers(side)) for side in plane.shape[::-1])
+    axes = [int(radius) for radius in rng.integers(*radii, 2)]
+    cv2.ellipse(plane, (column, row), axes, rng.uniform(0, 180), 0, 360, tone, cv2.FILLED)
 
 
-def _spliced(frames: Worn, dice: Generator) -> Worn:
+def _spliced(frames: Worn, rng: Generator) -> Worn:
     for number, luma in frames:
         if number % SPLICE_EVERY < SPLICE_EVERY - SPLICE_FRAMES:
             yield number, luma
@@ -130,9 +130,9 @@ def main(
         motion = [_motion(*pair) for pair in pairwise(lumas)]
         unworn: list[Plane] = []
         for way, wears in WAYS.items():
-            dice, frames = np.random.default_rng(2026), _unworn(lumas)
+            rng, frames = np.random.default_rng(2026), _unworn(lumas)
             for wear in wears:
-                frames = wear(frames, dice)
+                frames = wear(frames, rng)
             left = {number: np.clip(luma, BLACK, WHITE) for number, luma in frames}
             colored = folder / f"{path.stem}-{way.replace(' ', '-').replace(',', '')}.mkv"
             _colorize(film, list(left.values()), colored, model)

@@ -20,7 +20,7 @@ SMALLEST_PATCH = 0.1  # of the area of a picture
 def random_part(
     picture: Tensor,
     size: Size,
-    dice: random.Random,
+    rng: random.Random,
     *,
     least: float,
     mirrors: bool,
@@ -41,16 +41,16 @@ def random_part(
         (C, *size), in [0, 1].
     """
     height, width = picture.shape[-2:]
-    scale = min(height / size[0], width / size[1]) * dice.uniform(least, 1.0)
-    log_stretch = dice.gauss(0.0, stretch) if stretch else 0.0
+    scale = min(height / size[0], width / size[1]) * rng.uniform(least, 1.0)
+    log_stretch = rng.gauss(0.0, stretch) if stretch else 0.0
     wider = math.exp(max(min(log_stretch, MOST_STRETCH), -MOST_STRETCH) / 2)
     part = (
         min(max(round(size[0] * scale / wider), 1), height),
         min(max(round(size[1] * scale * wider), 1), width),
     )
-    top, left = dice.randint(0, height - part[0]), dice.randint(0, width - part[1])
+    top, left = rng.randint(0, height - part[0]), rng.randint(0, width - part[1])
     scaled = scaled_part(picture, top, left, part, size)
-    return scaled.flip(-1) if mirrors and dice.random() < 0.5 else scaled
+    return scaled.flip(-1) if mirrors and rng.random() < 0.5 else scaled
 
 
 def scaled_part(picture: Tensor, top: int, left: int, part: Size, size: Size) -> Tensor:
@@ -59,13 +59,13 @@ def scaled_part(picture: Tensor, top: int, left: int, part: Size, size: Size) ->
     return resize(pixels, *size)[0].clamp(0, 1)
 
 
-def vary_tone(luma: Tensor, dice: random.Random) -> Tensor:
+def vary_tone(luma: Tensor, rng: random.Random) -> Tensor:
     """Luma in [0, 1] as another copy shows it: with another gamma, crushed, faded or blown out.
 
     The result is not clipped.
     """
-    low, high = dice.uniform(-0.15, 0.12), dice.uniform(0.8, 1.25)
-    return luma.clamp(0, 1) ** dice.uniform(0.6, 1.6) * (high - low) + low
+    low, high = rng.uniform(-0.15, 0.12), rng.uniform(0.8, 1.25)
+    return luma.clamp(0, 1) ** rng.uniform(0.6, 1.6) * (high - low) + low
 
 
 def patched(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from filmcolorizer_cli.augmentation import patched, random_part, vary_tone
-from filmcolorizer_cli.color import resize, unmixed
+from filmcolorizer_cli.color import resize, unpremultiplied
 from filmcolorizer_cli.errors import TrainingError
 from filmcolorizer_cli.pairs import Pair, Pairs, true_colors
 from filmcolorizer_cli.recipes import (
@@ -94,14 +94,14 @@ class PairSource:
 
     def training_batches(self, epoch: int) -> Iterator[Batch]:
         seed = self.options.seed_of(epoch)
-        generator, dice = torch.Generator().manual_seed(seed), random.Random(seed)
+        generator, rng = torch.Generator().manual_seed(seed), random.Random(seed)
         luma, rgb, known = self.training
         ends = [self.options.batch_size * step for step in range(1, self.steps_per_epoch)]
         for chosen in self._order(generator).tensor_split(ends):
             if self.options.augmentation is None:
                 yield _to_unit((luma[chosen], rgb[chosen], known[chosen]))
             else:
-                yield self._parts(chosen, self.options.augmentation, epoch, dice, generator)
+                yield self._parts(chosen, self.options.augmentation, epoch, rng, generator)
 
     def _order(self, generator: torch.Generator) -> Tensor:
         """The numbers of the stills that an epoch shows."""
@@ -117,7 +117,7 @@ class PairSource:
         chosen: Tensor,
         augmentation: Augmentation,
         epoch: int,
-        dice: random.Random,
+        rng: random.Random,
         generator: torch.Generator,
     ) -> Batch:
         is_early = epoch <= self.options.early_epochs
@@ -132,13 +132,13 @@ class PairSource:
             part = random_part(
                 stills,
                 size,
-                dice,
+                rng,
                 least=augmentation.least_crop,
                 mirrors=augmentation.mirrors,
                 stretch=augmentation.stretch,
             )
-            if dice.random() < augmentation.tone_share:
-                part[:1] = vary_tone(part[:1], dice).clamp(0, 1)
+            if rng.random() < augmentation.tone_share:
+                part[:1] = vary_tone(part[:1], rng).clamp(0, 1)
             batch.append(part)
         parts = torch.stack(batch)
         if augmentation.patched_share:
@@ -146,7 +146,7 @@ class PairSource:
                 parts, augmentation.patched_share, generator, largest=augmentation.largest_patch
             )
         luma, rgb, known = parts.split((1, 3, 1), dim=1)
-        return luma, unmixed(rgb, known, self.matrix), known
+        return luma, unpremultiplied(rgb, known, self.matrix), known
 
     def validation_batches(self) -> Iterator[Batch]:
         yield from map(
@@ -181,7 +181,7 @@ def _load_stills(pairs: Pairs, chosen: list[Pair], height: int, width: int) -> B
         luma[index] = resize(grey[None, None], height, width)[0]
         known[index] = resize(mask[None, None], height, width)[0]
         resized = resize(color.permute(2, 0, 1)[None], height, width)
-        colors = unmixed(resized / 255, known[index] / 255, pairs.matrix)
+        colors = unpremultiplied(resized / 255, known[index] / 255, pairs.matrix)
         rgb[index] = (colors * 255).round()[0]
     return luma, rgb, known
 

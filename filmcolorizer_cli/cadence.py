@@ -81,7 +81,7 @@ class Cadence:
         return self if self.field_order != "progressive" else ONE_TO_ONE
 
     def cycle(self, frame_rate: Fraction, wanted: Fraction = TIMELINE_FRAME_RATE) -> int:
-        """Of how many frames one repeats what others show, and is left out; 0 if none is.
+        """How many frames there are to one that repeats another and is left out; 0 if none is.
 
         So few are left out that about as many remain as are wanted.
 

@@ -184,7 +184,7 @@ def _choose_split(folder: Pairs, wanted: tuple[float, ...] | str) -> Split:
     return InterleavedSplit(folder.every) if wanted == "interleaved" else Undivided()
 
 
-def _is_far(sizes: tuple[float, ...], found: list[int]) -> bool:
+def _falls_short(sizes: tuple[float, ...], found: list[int]) -> bool:
     """Whether a part has far fewer pairs than it was to have, by shares or by counts."""
     unit = sum(found) if len(sizes) == 3 else 1
     pairs = zip(sizes, found, strict=False)  # how many are to test follows from two counts
@@ -715,7 +715,7 @@ def evaluate(
         ("--no-temporal", no_temporal or None),
     ):
         if is_pairs and value is not None:
-            raise typer.BadParameter("it is for films, and pairs are none", param_hint=hint)
+            raise typer.BadParameter("it is for films, not for a folder of pairs", param_hint=hint)
     if not is_pairs and split is not None:
         raise typer.BadParameter("it is for a folder of pairs, not for films", param_hint="--split")
     if folders := [path for path in paths if not is_pairs and path.is_dir()]:
@@ -1116,7 +1116,7 @@ def doctor(
     from filmcolorizer_cli.doctor import examine
 
     if not folder.is_dir():
-        raise OptionError(f"{folder} is no folder that is there; name one that films can go to")
+        raise OptionError(f"{folder} is no folder; name one that films can go to")
     findings = list(examine(folder))
     missing = [finding.name for finding in findings if finding.is_fatal]
     if as_json:
@@ -1344,7 +1344,7 @@ def _note_pairs(folder: Pairs, split: str, parts: Split, counts: list[int]) -> N
     wanted = parse_split(split)
     for still, doubt in doubtful_stills(folder):
         console.note(f"{still} {doubt}")
-    if isinstance(wanted, tuple) and _is_far(wanted, counts):
+    if isinstance(wanted, tuple) and _falls_short(wanted, counts):
         console.note(
             f"the film's shots do not allow the split {split}; extract pairs of a longer part, or"
             " give --split interleaved where the coloured copy covers the whole film"
@@ -1439,10 +1439,10 @@ def _may_know(model: Model, film: dict[str, Any], split: dict[str, Any] | None =
 
 
 def _probe_source(film: Path, input_fps: Fraction | None = None) -> Film:
-    from filmcolorizer_cli.ffmpeg import came_along, version
+    from filmcolorizer_cli.ffmpeg import is_bundled, version
     from filmcolorizer_cli.video import is_sequence, probe
 
-    if not came_along():
+    if not is_bundled():
         version()  # another program would be taken for one that finds all films damaged
     if input_fps is None:
         return probe(film)

@@ -93,7 +93,7 @@ def change_matrix(chroma: Tensor, before: str, after: str) -> Tensor:
     return rgb_to_ycbcr(rgb, after)[..., 1:, :, :]
 
 
-def unmixed(rgb: Tensor, known: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
+def unpremultiplied(rgb: Tensor, known: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
     """The colours of what is known of each pixel, where resizing has mixed it with what is grey.
 
     Luma stays as it is.

@@ -32,7 +32,7 @@ from filmcolorizer_cli.encoding import (
     find_hardware_encoder,
 )
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
-from filmcolorizer_cli.ffmpeg import came_along
+from filmcolorizer_cli.ffmpeg import is_bundled
 from filmcolorizer_cli.frames import (
     Sampling,
     check_part,
@@ -171,7 +171,7 @@ def colorize(
             f"{film.path} lies among the parts of {target}, which make way for new ones; name"
             " another place with -o"
         )
-    if options.encoding.encoder is not None or not came_along():
+    if options.encoding.encoder is not None or not is_bundled():
         check_encoder(options.encoding)
     ending = CODECS[options.encoding.codec].endings[0]
     source = Source(film)

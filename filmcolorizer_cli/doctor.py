@@ -76,9 +76,7 @@ def _ffmpeg() -> Iterator[Finding]:
     found = ", ".join(f"{codec} ({CODECS[codec].encoder})" for codec in CODECS if there[codec])
     hint = None
     if missing:
-        hint = (
-            f"no encoder for --codec {', '.join(missing)}; use the ffmpeg that was installed along"
-        )
+        hint = f"no encoder for --codec {', '.join(missing)}; use the bundled ffmpeg"
     yield Finding("encoders", found or "none", hint, is_fatal=not there["h264"])
     hardware = [name for name in sorted(names) if _runs_on_card(name)]
     yield Finding("hardware encoders", ", ".join(hardware) or "none here, and none is needed")

@@ -61,7 +61,7 @@ def find_binary() -> str:
         if found is None:
             raise FfmpegError(
                 f"{named} is not a program that can be run; name an ffmpeg with --ffmpeg or"
-                f" {BINARY_VARIABLE}, or leave both out to use the one that was installed along"
+                f" {BINARY_VARIABLE}, or leave both out to use the bundled one"
             )
         return found
     try:
@@ -76,7 +76,7 @@ def find_binary() -> str:
         return on_path
 
 
-def came_along() -> bool:
+def is_bundled() -> bool:
     """Whether the ffmpeg to run is the one of the imageio-ffmpeg wheel.
 
     Raises:
@@ -327,8 +327,8 @@ class Process:
                 " out of memory; close other programs and give the same command again"
             )
         if is_crash or _UNFIT.search(self.last_words()):
-            mend = "use the one that was installed along, without --ffmpeg"
-            if came_along():
+            mend = "use the bundled one, without --ffmpeg"
+            if is_bundled():
                 mend = "name another with --ffmpeg"
                 if or_else:
                     mend += f"; where the film is damaged, {or_else}"

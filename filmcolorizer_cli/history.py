@@ -18,8 +18,8 @@ class Epoch:
     """One line of a training's history; losses are means over the part.
 
     Attributes:
-        seconds: that it took; None by the history in weights, since the same training is to give
-            the same ones.
+        seconds: that it took; None in the copy within the weights, so that equal trainings give
+            equal files.
     """
 
     epoch: int
@@ -63,8 +63,7 @@ def read_history(output: Path) -> list[Epoch]:
         ]
     except (KeyError, TypeError, ValueError):
         raise WeightsError(
-            f"the weights in {output} tell of a training that is none; they are damaged, so give"
-            " others"
+            f"what the weights in {output} tell of their training is damaged; give others"
         ) from None
 
 

@@ -211,7 +211,7 @@ def _check_map(sync_map: SyncMap) -> None:
 def _check_named(values: Any, what: str, kinds: dict[str, type]) -> None:
     """Refuse, as a ValueError, what is no JSON object with these names and kinds of values."""
     if not isinstance(values, dict):
-        raise ValueError(f"{what} is {values!r:.40}, and no {{...}} of names and values")
+        raise ValueError(f"{what} is {values!r:.40}, and no JSON object ({{...}})")
     for name, kind in kinds.items():
         if name not in values:
             raise ValueError(f"{what} lacks {name!r}")

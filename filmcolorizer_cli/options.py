@@ -172,7 +172,7 @@ Ffmpeg = Annotated[
         envvar="FILMCOLORIZER_FFMPEG",
         callback=_use_ffmpeg,
         metavar="PROGRAM",
-        help="An ffmpeg to use instead of the one that was installed along.",
+        help="An ffmpeg to use instead of the bundled one.",
     ),
 ]
 Device = Annotated[

@@ -32,8 +32,8 @@ def find_damage(film: Film, until_seconds: float = math.inf) -> Generator[float,
     """Find what of a film cannot be decoded, in seconds from its first frame.
 
     It begins with a frame that is broken, and ends with the next key frame: what is decoded between
-    is made from what is broken. Where no frame is stored, one is held, as a title card is; but what
-    ends long before the film does, and before its sound, was cut off.
+    is made from what is broken. Where no frame is stored, one is held, as a title card is; but
+    where both pictures and sound end long before the film is said to, the rest was cut off.
 
     Args:
         until_seconds: how far to look, and on to the next key frame.

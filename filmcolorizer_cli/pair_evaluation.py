@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from filmcolorizer_cli import metrics
-from filmcolorizer_cli.color import WORKING_MATRIX, change_matrix, colored, resize, unmixed
+from filmcolorizer_cli.color import WORKING_MATRIX, change_matrix, colored, resize, unpremultiplied
 from filmcolorizer_cli.errors import PairsError, WeightsError
 from filmcolorizer_cli.networks import ClassicNetwork, Network, autocast, for_inference
 from filmcolorizer_cli.pairs import Pair, Pairs, still_size, true_colors
@@ -82,7 +82,7 @@ class Evaluation:
 def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
     """The split that a model was trained with on this film; 70/15/15 by time for other models.
 
-    One that was trained on all of a few painted stills is another model to more pairs of the film.
+    To more pairs of the film than it was trained on, one of ``--split none`` is another model.
 
     Args:
         about: the model's own description; training writes ``split``, ``film`` and ``pairs``, how
@@ -106,8 +106,8 @@ def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
         split = read_split(about["split"])
     except ValueError:
         raise WeightsError(
-            f"the weights tell of a split that is none ({about['split']}); they are damaged, so"
-            " give others with --model"
+            f"what the weights tell of their split is damaged ({about['split']}); give others with"
+            " --model"
         ) from None
     if isinstance(split, Undivided) and len(pairs.pairs) > count:
         return split_by_time(pairs.pairs)
@@ -148,7 +148,7 @@ def evaluate(
                 luma, output, truth, known = (
                     resize(p, height, width) for p in (luma, output, truth, known)
                 )
-                truth = unmixed(truth, known, pairs.matrix)
+                truth = unpremultiplied(truth, known, pairs.matrix)
             rows[part].append(_measure(luma, output, truth, known))
             for _ in truth:
                 done += 1

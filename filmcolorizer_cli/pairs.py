@@ -139,8 +139,8 @@ class Pairs:
         known = rgba[..., 3] == OPAQUE
         if not known.any():
             raise PairsError(
-                f"the colour still of pair {pair.name} in {self.folder} is opaque nowhere; merge"
-                " all its layers at full opacity, or delete the pair"
+                f"the colour still of pair {pair.name} in {self.folder} is transparent all over;"
+                " merge all its layers at full opacity, or delete the pair"
             )
         rgb = np.where(known[..., None], rgba[..., :3], luma[..., None])
         return luma, rgb, known * np.uint8(OPAQUE)

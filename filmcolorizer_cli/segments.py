@@ -102,7 +102,7 @@ class Parts:
         target: the film that will be written; the folder is ``<target>.parts``.
         begun_with: plain values that decide what the segments look like, by name.
         ending: of the segments' files, with its dot.
-        overwrite: let another rendering give way of which segments are done.
+        overwrite: discard a rendering with other options, even if some of its segments are done.
 
     Attributes:
         discarded: what another rendering was begun with, where its folder had to give way.

@@ -87,9 +87,9 @@ class Source:
         for file, stamp in _stamps(files).items():
             if file not in self._stamps:
                 raise VideoError(
-                    f"{file} came to the others while they were being read; move it away and give"
-                    " the same command again, which goes on from there, or start anew with all of"
-                    " them by --overwrite"
+                    f"{file} appeared among the others while they were being read; move it away and"
+                    " give the same command again, which goes on from there, or start anew with all"
+                    " of them by --overwrite"
                 )
             if stamp != self._stamps[file]:
                 raise VideoError(

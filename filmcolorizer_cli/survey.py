@@ -270,7 +270,7 @@ def glance(film: Film, start: float, seconds: float) -> Glance:
     """Look at a part of a film in some places. Where it is damaged it is not looked at.
 
     Raises:
-        VideoError: nothing of the part can be read; of a short one, something cannot.
+        VideoError: none of the looks can be read; a part of up to ``LOOKS`` seconds is one look.
         FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     parts = [(start, seconds)]

@@ -263,7 +263,7 @@ def probe(path: Path, *, sequence_rate: Fraction = TIMELINE_FRAME_RATE) -> Film:
         if path.suffix.lower() in SEQUENCE_ENDINGS:
             wanted = "the pattern of numbered pictures, such as frames/%05d.png"
         if isinstance(error, av.InvalidDataError) and _is_mp4(path):
-            reason = "what its pictures are, which mostly stands at its end, is missing"
+            reason = "its index, moov, which mostly lies at the end, is missing"
             wanted = "the whole file"
         raise VideoError(f"{path} cannot be read as a video ({reason}); give {wanted}") from None
 
@@ -279,7 +279,7 @@ def _what_is_no_film(path: Path) -> str:
     if path.is_dir():
         return "is a folder; give a film file, or numbered pictures such as frames/%05d.png"
     if path.is_file():
-        return "is open here alone, and not for ffmpeg; give the film file by its name"
+        return "is a stream that ffmpeg cannot open by this name; give the film file's path"
     if path.exists():
         return "is no regular file; give a film file"
     if _NUMBER.fullmatch(path.name):

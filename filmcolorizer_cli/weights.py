@@ -29,7 +29,7 @@ def load(model: Model) -> Network:
     _, tensors = read_tensors(model.path)
     if not all(tensor.isfinite().all() for tensor in tensors.values()):
         raise WeightsError(
-            f"some of the weights in {model.path} are no numbers; the file is damaged, so give"
+            f"some of the weights in {model.path} are NaN or infinite; the file is damaged, so give"
             " another one"
         )
     try:

@@ -79,18 +79,18 @@ class Album:
         """
         device = self.pixels.device
         sizes = self.sizes[chosen].float()  # height and width
-        dice = torch.rand(len(chosen), 5, generator=generator, device=device)
+        rng = torch.rand(len(chosen), 5, generator=generator, device=device)
         bells = torch.randn(len(chosen), 2, generator=generator, device=device)
         stretch = torch.exp((bells[:, 0] * STRETCH).clamp(-MOST_STRETCH, MOST_STRETCH) / 2)
-        part = sizes.amin(dim=1) * (least + (1 - least) * dice[:, 0])
+        part = sizes.amin(dim=1) * (least + (1 - least) * rng[:, 0])
         extent = torch.stack((part / stretch, part * stretch), dim=1).minimum(sizes)
-        centre = extent / 2 + (sizes - extent) * dice[:, 1:3]
-        angle = (bells[:, 1] * TURN).clamp(-MOST_TURN, MOST_TURN) * (dice[:, 3] < TURNED_SHARE)
+        centre = extent / 2 + (sizes - extent) * rng[:, 1:3]
+        angle = (bells[:, 1] * TURN).clamp(-MOST_TURN, MOST_TURN) * (rng[:, 3] < TURNED_SHARE)
         # (B, side, 1) and (B, 1, side): where the pixels of the part lie, from its centre.
         steps = (torch.arange(side, device=device) + 0.5) / side - 0.5
         down = steps[:, None] * extent[:, :1, None]
         across = steps * extent[:, 1:, None]
-        across = torch.where(dice[:, 4, None, None] < 0.5, across, -across)
+        across = torch.where(rng[:, 4, None, None] < 0.5, across, -across)
         cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None]
         places = torch.stack((across * cosine - down * sine, across * sine + down * cosine), dim=-1)
         places = _reflected(places + centre.flip(1)[:, None, None], sizes.flip(1)[:, None, None])
@@ -106,27 +106,27 @@ def _reflected(places: Tensor, sizes: Tensor) -> Tensor:
     return inside.clamp_min(0.5).minimum(sizes - 0.5)  # the outermost pixels' centres
 
 
-def title(side: int, dice: random.Random) -> Tensor:
+def title(side: int, rng: random.Random) -> Tensor:
     """Letters of one tone on another (3, side, side)."""
-    background, ink = (dice.choice((0, 0, 0, dice.randint(0, 90))), dice.randint(170, 255))
-    if dice.random() < 0.2:
+    background, ink = (rng.choice((0, 0, 0, rng.randint(0, 90))), rng.randint(170, 255))
+    if rng.random() < 0.2:
         background, ink = ink, background
     image = Image.new("L", (side, side), background)
     draw = ImageDraw.Draw(image)
-    top = dice.randint(-10, 60)
-    while top < side and dice.random() < 0.9:
-        size = dice.randint(8, 34)
-        letters = "".join(dice.choices("abcdefghijklmnopqrstuvwxyzABCDEFGHIKLMNOPRSTUVW  .,", k=18))
-        left = dice.randint(-20, 60)
+    top = rng.randint(-10, 60)
+    while top < side and rng.random() < 0.9:
+        size = rng.randint(8, 34)
+        letters = "".join(rng.choices("abcdefghijklmnopqrstuvwxyzABCDEFGHIKLMNOPRSTUVW  .,", k=18))
+        left = rng.randint(-20, 60)
         draw.text((left, top), letters, fill=ink, font=ImageFont.load_default(size))
-        top += round(size * dice.uniform(1.1, 2.5))
+        top += round(size * rng.uniform(1.1, 2.5))
     return (torch.from_numpy(np.array(image)).float() / 255).expand(3, -1, -1)
 
 
 def titles(side: int, seed: int, device: torch.device) -> Tensor:
     """So many that training seldom sees the same twice; (TITLES, 3, side, side)."""
-    dice = random.Random(seed)
-    return torch.stack([title(side, dice) for _ in range(TITLES)]).to(device)
+    rng = random.Random(seed)
+    return torch.stack([title(side, rng) for _ in range(TITLES)]).to(device)
 
 
 class Wear:
@@ -183,8 +183,8 @@ class Wear:
     def _emulsion(self, rgb: Tensor) -> Tensor:
         lowest = torch.tensor([0.05, 0.35, 0.05], device=rgb.device).view(1, 3, 1, 1)
         highest = torch.tensor([0.45, 0.75, 0.4], device=rgb.device).view(1, 3, 1, 1)
-        dice = torch.rand(len(rgb), 3, 1, 1, generator=self.generator, device=rgb.device)
-        response = lowest + (highest - lowest) * dice
+        rng = torch.rand(len(rgb), 3, 1, 1, generator=self.generator, device=rgb.device)
+        response = lowest + (highest - lowest) * rng
         return (rgb * response / response.sum(dim=1, keepdim=True)).sum(dim=1, keepdim=True)
 
     def _tone(self, luma: Tensor) -> Tensor:

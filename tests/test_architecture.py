@@ -236,7 +236,7 @@ def test_commands_are_those_that_are_promised() -> None:
         (["sync", "a.mp4", "b.mp4", "--offset=x"], 2, "'x' is no number of frames"),
         (["extract", "a.mp4", "--sync", "m.json"], 2, "it needs both films, BW and COLOR"),
         (["train", "--split", "x"], 2, "'x' is no split"),
-        (["eval", "--start", "1"], 2, "it is for films, and pairs are none"),
+        (["eval", "--start", "1"], 2, "it is for films, not for a folder of pairs"),
         (["eval", "a.mp4", "--split", "interleaved"], 2, "it is for a folder of pairs"),
     ],
 )

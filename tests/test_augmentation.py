@@ -32,10 +32,10 @@ def bounds(plane: torch.Tensor, axis: int) -> tuple[float, float, bool]:
 def squares(
     picture: torch.Tensor, size: int, least: float, count: int = 400, mirrors: bool = True
 ) -> torch.Tensor:
-    dice = random.Random(0)
+    rng = random.Random(0)
     return torch.stack(
         [
-            random_part(picture, (size, size), dice, least=least, mirrors=mirrors)
+            random_part(picture, (size, size), rng, least=least, mirrors=mirrors)
             for _ in range(count)
         ]
     )
@@ -68,9 +68,9 @@ def test_random_part_shows_all_places_in_all_sizes(height: int, width: int) -> N
 
 @pytest.mark.parametrize(("height", "width"), [(40, 60), (60, 40)])
 def test_random_part_has_the_shape_that_it_is_scaled_to(height: int, width: int) -> None:
-    dice, wholes = random.Random(0), []
+    rng, wholes = random.Random(0), []
     for _ in range(100):
-        part = random_part(places(height, width), (16, 32), dice, least=0.8, mirrors=False)
+        part = random_part(places(height, width), (16, 32), rng, least=0.8, mirrors=False)
         assert part.shape == (2, 16, 32)
         (top, bottom, _), (left, right, _) = bounds(part[0], 0), bounds(part[1], 1)
         assert (right - left) == pytest.approx(2 * (bottom - top), abs=2)
@@ -81,9 +81,9 @@ def test_random_part_has_the_shape_that_it_is_scaled_to(height: int, width: int)
 
 def test_random_part_stretched_has_another_shape() -> None:
     """Wider or taller than the square, by the same factor on both sides, and inside the picture."""
-    dice, logarithms = random.Random(0), []
+    rng, logarithms = random.Random(0), []
     for _ in range(400):
-        part = random_part(places(60, 60), (16, 16), dice, least=0.5, mirrors=False, stretch=0.15)
+        part = random_part(places(60, 60), (16, 16), rng, least=0.5, mirrors=False, stretch=0.15)
         assert part.shape == (2, 16, 16)
         (top, bottom, _), (left, right, _) = bounds(part[0], 0), bounds(part[1], 1)
         assert -0.5 <= min(top, left) <= max(bottom, right) <= 60.5
@@ -151,8 +151,8 @@ RAMP = torch.linspace(0, 1, 101)[None, None]
 
 def toned(count: int = 300) -> torch.Tensor:
     """The ramp in so many tones, (count, 101)."""
-    dice = random.Random(0)
-    return torch.cat([vary_tone(RAMP, dice) for _ in range(count)]).flatten(1)
+    rng = random.Random(0)
+    return torch.cat([vary_tone(RAMP, rng) for _ in range(count)]).flatten(1)
 
 
 def test_vary_tone_is_a_power_between_black_and_white() -> None:

@@ -299,7 +299,7 @@ def test_pair_source_augmented_shows_no_luma_beyond_black_and_white(
     telling_pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Tones may go beyond; there the luma stays black or white, and the colours as they were."""
-    monkeypatch.setattr(batches, "vary_tone", lambda luma, dice: luma * 2 - 0.5)
+    monkeypatch.setattr(batches, "vary_tone", lambda luma, rng: luma * 2 - 0.5)
     luma, rgb, _ = augmented(telling_pairs, tone_share=1.0)
     red = rgb[:, :1].double()
     expected = np.clip(red.numpy() * 2 - 0.5, 0, 1)

@@ -1203,8 +1203,7 @@ def test_eval_report_tells_of_the_training(pairs: Pairs) -> None:
         about["history"] = [broken]
         weights.save(build(TINY), Path("film.safetensors"), about=about)
         assert fail(*some) == (
-            "the weights in film.safetensors tell of a training that is none; they are damaged, so"
-            " give others"
+            "what the weights in film.safetensors tell of their training is damaged; give others"
         )
 
 
@@ -1370,7 +1369,9 @@ def test_eval_of_a_film_fits_a_narrow_terminal(
 
 def test_eval_tells_pairs_from_films(pairs: Pairs, moving_film: Path) -> None:
     for option in ("--start", "--duration", "--input-fps"):
-        assert "it is for films, and pairs are none" in misuse("eval", pairs.folder, option, 1)
+        assert "it is for films, not for a folder of pairs" in misuse(
+            "eval", pairs.folder, option, 1
+        )
     assert "it is for a folder of pairs, not for films" in misuse(
         "eval", moving_film, "--split", "interleaved"
     )
@@ -1660,7 +1661,7 @@ def test_colorize_tells_when_the_named_ffmpeg_is_none(
     arguments = ("colorize", plain_clip, "-o", "o.mp4", "--model", vivid_weights)
     said = (
         "nonexist is not a program that can be run; name an ffmpeg with --ffmpeg or"
-        " FILMCOLORIZER_FFMPEG, or leave both out to use the one that was installed along"
+        " FILMCOLORIZER_FFMPEG, or leave both out to use the bundled one"
     )
     assert fail(*arguments, "--ffmpeg", "nonexist") == said
     monkeypatch.setenv(BINARY_VARIABLE, "nonexist")
@@ -1877,8 +1878,8 @@ NO_VIDEOS = {
     " give a film file such as an mp4 or mkv",
     "empty.mp4": "empty.mp4 cannot be read as a video (Invalid data found when processing input);"
     " give a film file such as an mp4 or mkv",
-    "head.mp4": "head.mp4 cannot be read as a video (what its pictures are, which mostly stands at"
-    " its end, is missing); give the whole file",
+    "head.mp4": "head.mp4 cannot be read as a video (its index, moov, which mostly lies at the"
+    " end, is missing); give the whole file",
     "folder.mp4": "folder.mp4 is a folder; give a film file, or numbered pictures such as"
     " frames/%05d.png",
     "missing.mp4": "missing.mp4 does not exist; give a film file",

@@ -16,7 +16,7 @@ from filmcolorizer_cli.color import (
     on_luma,
     resize,
     rgb_to_ycbcr,
-    unmixed,
+    unpremultiplied,
     ycbcr_to_rgb,
 )
 from tests.conftest import BT709_BARS_100
@@ -258,7 +258,7 @@ def test_unmixed_gives_the_colours_that_were_mixed_with_grey(matrix: str, known:
     blue = torch.tensor((0.3, 0.4, 0.9))[:, None, None]
     grey = rgb_to_ycbcr(blue, matrix)[:1].expand(3, -1, -1)
     mixed = known * blue + (1 - known) * grey
-    found = unmixed(mixed[None], torch.full((1, 1, 1, 1), known), matrix)
+    found = unpremultiplied(mixed[None], torch.full((1, 1, 1, 1), known), matrix)
     torch.testing.assert_close(found[0], blue)
 
 

@@ -70,7 +70,7 @@ def test_find_binary_refuses_a_name_that_cannot_be_run(
         find_binary()
     assert str(caught.value) == (
         f"{named} is not a program that can be run; name an ffmpeg with --ffmpeg or"
-        " FILMCOLORIZER_FFMPEG, or leave both out to use the one that was installed along"
+        " FILMCOLORIZER_FFMPEG, or leave both out to use the bundled one"
     )
 
 

@@ -85,7 +85,7 @@ def test_an_ffmpeg_that_cannot_read_is_no_damage_of_the_film(
     named = "crashed" in sentence
     assert str(caught.value).startswith(f"{unfit} crashed" if named else "ffmpeg was ended")
     assert str(caught.value).endswith(
-        "; use the one that was installed along, without --ffmpeg" if named else "command again"
+        "; use the bundled one, without --ffmpeg" if named else "command again"
     )
     for look in (glance, cadence_of):  # which pass over what is damaged
         with pytest.raises(FfmpegError):

@@ -172,7 +172,7 @@ def changed_segment(**changes: Any) -> str:
     [
         ("", "Expecting value"),
         ("{", "Expecting property name"),
-        ("[1, 2]", "(it is [1, 2], and no {...} of names and values)"),
+        ("[1, 2]", "(it is [1, 2], and no JSON object ({...}))"),
         ("{}", "(it lacks 'format')"),
         (changed(bw=[1]), "(bw is [1], and no {...})"),
         (changed(segments={"a": 1}), "(segments is {'a': 1}, and no [...])"),
@@ -192,7 +192,7 @@ def changed_segment(**changes: Any) -> str:
         ),
         (changed_segment(area=[0, 0, 1]), "(area has [0, 0, 1], and not 4 numbers)"),
         (changed_segment(area=["left", 0, 1, 1]), "(area has 'left', which is no finite number)"),
-        (changed(segments=[5]), "(a segment is 5, and no {...} of names and values)"),
+        (changed(segments=[5]), "(a segment is 5, and no JSON object ({...}))"),
         (changed(segments=[{"bw_start_seconds": 0}]), "(a segment lacks 'bw_end_seconds')"),
         (
             changed_segment(speed=2),

@@ -75,29 +75,29 @@ def test_colorize_frames_keeps_luma_bit_for_bit(config: Any, height: int, width:
         assert 16 <= chroma.min() <= chroma.max() <= 240
 
 
-def odd_frame(dice: np.random.Generator) -> np.ndarray:
+def odd_frame(rng: np.random.Generator) -> np.ndarray:
     """Luma codes (96, 128) of what films seldom show for long, bright on dark or the reverse."""
     rows, columns = np.indices((96, 128))
-    row, column, size = dice.integers(96), dice.integers(128), dice.integers(1, 40)
+    row, column, size = rng.integers(96), rng.integers(128), rng.integers(1, 40)
     shapes = (
         np.zeros((96, 128)),
-        dice.random((96, 128)),
+        rng.random((96, 128)),
         abs(rows - row) < size / 4,
         abs(columns - column) < size / 4,
         (rows == row) & (columns == column),
         np.hypot(rows - row, columns - column) < size,
         columns / 127,
     )
-    dark, bright = sorted(dice.integers(0, 256, 2))
-    chosen = dice.integers(len(shapes))
+    dark, bright = sorted(rng.integers(0, 256, 2))
+    chosen = rng.integers(len(shapes))
     return np.asarray(dark + (bright - dark) * shapes[chosen], np.uint8)
 
 
 @pytest.mark.slow
 def test_paint_takes_whatever_frames_show() -> None:
     """In any order, with colours carried from each to the next, and fewer of them looked at."""
-    dice = np.random.default_rng(0)
-    lumas = [odd_frame(dice) for _ in range(400)]
+    rng = np.random.default_rng(0)
+    lumas = [odd_frame(rng) for _ in range(400)]
     torch.manual_seed(0)
     network = build(replace(TINY, size=FilmConfig().size))
     painted = colorized(lumas, network, propagator=Propagator())

@@ -431,8 +431,7 @@ def test_split_for_refuses_what_is_no_split(split: object, pairs: Pairs) -> None
     with pytest.raises(WeightsError) as caught:
         split_for(pairs, {"split": split, "film": pairs.film})
     assert str(caught.value) == (
-        f"the weights tell of a split that is none ({split}); they are damaged, so give others"
-        " with --model"
+        f"what the weights tell of their split is damaged ({split}); give others with --model"
     )
 
 

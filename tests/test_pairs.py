@@ -188,7 +188,7 @@ def test_read_knows_no_colours_where_a_still_is_transparent(
 
 
 def test_read_knows_no_colours_where_a_larger_still_is_transparent(own_pairs: Pairs) -> None:
-    """What a pixel shows in part is unknown, and what it shows wholly is unmixed."""
+    """What a pixel shows in part is unknown, and what it shows wholly is unpremultiplied."""
     painted = Image.new("RGBA", (86, 64), (0, 0, 0, 0))
     painted.paste((*ORANGE, 255), (21, 11, 60, 50))
     painted.save(own_pairs.folder / "color" / "000002.png")
@@ -217,8 +217,8 @@ def test_read_refuses_a_colour_still_that_is_opaque_nowhere(own_pairs: Pairs) ->
     with pytest.raises(PairsError) as caught:
         own_pairs.read(own_pairs.pairs[1])
     assert str(caught.value) == (
-        f"the colour still of pair 000002 in {own_pairs.folder} is opaque nowhere; merge all its"
-        " layers at full opacity, or delete the pair"
+        f"the colour still of pair 000002 in {own_pairs.folder} is transparent all over; merge all"
+        " its layers at full opacity, or delete the pair"
     )
 
 

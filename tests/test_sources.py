@@ -92,7 +92,9 @@ def test_check_tells_of_a_picture_that_came_to_the_others(tmp_path: Path) -> Non
     source = numbered(tmp_path, 10)
     Image.new("L", (16, 12)).save(tmp_path / "015.png")
     for check in (source.check, lambda: source.check_between(0, 1)):
-        with pytest.raises(VideoError, match=r"015\.png came to the others while they were being"):
+        with pytest.raises(
+            VideoError, match=r"015\.png appeared among the others while they were being"
+        ):
             check()
 
 

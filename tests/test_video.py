@@ -350,7 +350,7 @@ def test_probe_refuses_what_only_one_process_has_open(name: str, plain_clip: Pat
     code += "except VideoError as error: print(error)"
     with plain_clip.open("rb") as file:
         told = subprocess.run([sys.executable, "-c", code], stdin=file, capture_output=True)
-    why = "is open here alone, and not for ffmpeg; give the film file by its name"
+    why = "is a stream that ffmpeg cannot open by this name; give the film file's path"
     assert told.stdout.decode() == f"{name} {why}\n"
 
 

@@ -360,7 +360,9 @@ def test_load_refuses_weights_that_are_no_numbers(value: float, tmp_path: Path) 
     state["head.bias"] = torch.full_like(state["head.bias"], value)
     path = tmp_path / "broken.safetensors"
     save(network, path, about={}, state=state)
-    with pytest.raises(WeightsError, match=r"broken.safetensors are no numbers; the file is dam"):
+    with pytest.raises(
+        WeightsError, match=r"broken.safetensors are NaN or infinite; the file is dam"
+    ):
         load(read_model(path))
 
 
