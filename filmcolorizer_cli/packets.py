@@ -6,6 +6,7 @@ import math
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Literal
 
 import av
@@ -164,11 +165,12 @@ def check_clock(film: Film) -> None:
             before = now
 
 
-def uneven_ticks(film: Film) -> list[int] | None:
+@lru_cache(maxsize=2)
+def uneven_ticks(film: Film) -> tuple[int, ...] | None:
     """The times of a film's frames, in ticks of its time base, as its packets tell them.
 
     None for a film whose frames are evenly spaced, but for the rounding of its container, or that
-    does not tell.
+    does not tell. All of the file is read, once: what follows asks for it again.
     """
     if film.first_number is not None:
         return None
@@ -186,7 +188,7 @@ def uneven_ticks(film: Film) -> list[int] | None:
     drift = np.abs(places - np.arange(len(ticks)))
     if drift.max() <= rounding or np.diff(ticks).min() <= 0:
         return None
-    return ticks
+    return tuple(ticks)
 
 
 def own_rate(film: Film) -> Fraction:

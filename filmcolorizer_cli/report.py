@@ -76,13 +76,9 @@ def save_loss_figure(history: Sequence[Epoch], path: Path) -> None:
     """
     figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
     axes = figure.subplots()
-    epochs = [epoch.epoch for epoch in history]
-    axes.plot(epochs, [epoch.training_loss for epoch in history], label="training", marker=".")
-    axes.plot(epochs, [epoch.validation_loss for epoch in history], label="validation", marker=".")
+    _draw_losses(axes, history, ("C0", "C1"))
     best = best_epoch(history)
     axes.plot(best.epoch, best.validation_loss, "o", mfc="none", ms=12, color="C1", label="best")
-    axes.set(xlabel="epoch", ylabel="loss", xlim=(0.5, len(history) + 0.5), ylim=(0, None))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
     axes.legend()
     with replacing(path) as temporary:
@@ -92,14 +88,18 @@ def save_loss_figure(history: Sequence[Epoch], path: Path) -> None:
 def plot_losses(history: Sequence[Epoch]) -> str:
     """Training and validation loss over the epochs, as an SVG element."""
     figure, axes = _drawing()
+    _draw_losses(axes, history, SERIES_COLORS)
+    return _finish(figure, axes)
+
+
+def _draw_losses(axes: Axes, history: Sequence[Epoch], colors: Sequence[str]) -> None:
     epochs = [epoch.epoch for epoch in history]
-    lines = (("training", [e.training_loss for e in history]),
-             ("validation", [e.validation_loss for e in history]))  # fmt: skip
-    for (label, losses), color in zip(lines, SERIES_COLORS, strict=False):
-        axes.plot(epochs, losses, label=label, marker=".", color=color)
+    training = [epoch.training_loss for epoch in history]
+    validation = [epoch.validation_loss for epoch in history]
+    axes.plot(epochs, training, label="training", marker=".", color=colors[0])
+    axes.plot(epochs, validation, label="validation", marker=".", color=colors[1])
     axes.set(xlabel="epoch", ylabel="loss", xlim=(0.5, len(history) + 0.5), ylim=(0, None))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    return _finish(figure, axes)
 
 
 def plot_over_time(
