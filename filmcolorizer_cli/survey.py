@@ -188,52 +188,77 @@ def _look(
             damage=damage,
         )
         total = sampling.frame_count(film)
-        seconds = float(total / sampling.frame_rate)
         bursts = Bursts(
-            _run_distance(seconds),
+            _run_distance(float(total / sampling.frame_rate)),
             RUN_FRAMES / min(float(film.frame_rate), MAX_FRAME_RATE),
             fields_file,
             rows_file,
             columns_file,
             pictures_file if may_be_pulled_down(film) else None,
         )
-        every = max(round(sampling.frame_rate / FRAMES_A_SECOND), 1)
-        rate = float(sampling.frame_rate / every)
-        tinge, dissolves, peaks, count = Tinge(rate), Dissolves(rate), Peaks(HEIGHT, WIDTH), 0
-        shots = Shots(float(sampling.frame_rate))
-        blacks: list[float] = []
+        seen = _Seen(sampling.frame_rate)
         with closing(read_ycbcr(film, sampling, bursts=bursts)) as frames:
             for frame in track(frames, total, "frames looked at"):
-                shots.add(frame[..., 0])
-                peaks.add(frame[..., 0])
-                if count % every == 0:
-                    tinge.add(frame)
-                    dissolves.add(frame[..., 0])
-                    blacks.append(black_of(frame[..., 0]))
-                count += 1
-        seconds = float(count / sampling.frame_rate)
-
-        def at(number: int) -> float:
-            return float(number / sampling.frame_rate)
-
-        begins = shots.begins(read_ticks(cuts_file))
-        returns = shots.returns(begins).items()
-        cuts = [at(begin) for begin in begins]
+                seen.add(frame)
         rows, columns = read_strips(film, bursts)
         looks = read_fields(fields_file)
         if _begins_before(looks, film):
             rows, columns = rows[1:], columns[1:]
-        found = Survey(
-            seconds=seconds,
-            cuts=tuple(cuts),
-            dissolves=dissolves.spans(),
-            returns=tuple((at(begin), at(earlier)) for begin, earlier in returns),
-            colored=tinge.colored([0.0, *cuts, seconds]),
-            area=peaks.widened(find_area(rows, columns), rows, columns),
-            cadence=cadence,
-            is_faded=is_faded(blacks),
-        )
+        area = seen.peaks.widened(find_area(rows, columns), rows, columns)
+        found = seen.survey(read_ticks(cuts_file), area, cadence)
         return found, _runs(looks, read_field_pictures(bursts), bursts)
+
+
+class _Seen:
+    """What the small frames of a film tell, one after the other.
+
+    Args:
+        frame_rate: how many there are a second.
+    """
+
+    def __init__(self, frame_rate: Fraction) -> None:
+        self.frame_rate = frame_rate
+        self.count = 0
+        self.peaks = Peaks(HEIGHT, WIDTH)
+        self._every = max(round(frame_rate / FRAMES_A_SECOND), 1)
+        rate = float(frame_rate / self._every)
+        self._shots = Shots(float(frame_rate))
+        self._tinge, self._dissolves, self._blacks = Tinge(rate), Dissolves(rate), list[float]()
+
+    def add(self, frame: Plane) -> None:
+        """Look at the next frame, Y'CbCr (H, W, 3)."""
+        luma = frame[..., 0]
+        self._shots.add(luma)
+        self.peaks.add(luma)
+        if self.count % self._every == 0:
+            self._tinge.add(frame)
+            self._dissolves.add(luma)
+            self._blacks.append(black_of(luma))
+        self.count += 1
+
+    def survey(self, changes: Sequence[int], area: PixelArea, cadence: Cadence) -> Survey:
+        """All of it together.
+
+        Args:
+            changes: the numbers of frames that may begin a shot, as ffmpeg notes them.
+        """
+
+        def at(number: int) -> float:
+            return float(number / self.frame_rate)
+
+        begins = self._shots.begins(changes)
+        cuts = [at(begin) for begin in begins]
+        returns = self._shots.returns(begins).items()
+        return Survey(
+            seconds=at(self.count),
+            cuts=tuple(cuts),
+            dissolves=self._dissolves.spans(),
+            returns=tuple((at(begin), at(earlier)) for begin, earlier in returns),
+            colored=self._tinge.colored([0.0, *cuts, at(self.count)]),
+            area=area,
+            cadence=cadence,
+            is_faded=is_faded(self._blacks),
+        )
 
 
 def _runs(looks: Sequence[tuple[float, str]], fields: Plane, bursts: Bursts) -> list[Run]:
