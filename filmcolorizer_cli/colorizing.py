@@ -163,54 +163,11 @@ def colorize(
         FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     sampling, was_free = options.sampling(), not overwrite and not target.exists()
-    check_part(film, sampling)
-    if options.skips_damage:
-        check_clock(film)
-    if film.path.resolve().is_relative_to(parts_folder(target).resolve()):
-        raise OptionError(
-            f"{film.path} lies among the parts of {target}, which make way for new ones; name"
-            " another place with -o"
-        )
-    if options.encoding.encoder is not None or not is_bundled():
-        check_encoder(options.encoding)
-    ending = CODECS[options.encoding.codec].endings[0]
+    _check_possible(film, target, options)
     source = Source(film)
-    begun_with = _begun_with(source, network, options)
-    parts = Parts(target, begun_with, ending, overwrite=overwrite)
-    if parts.discarded:
-        note(f"starting anew: the interrupted rendering was begun with {parts.discarded}")
-    elif parts.frames_done:
-        note(f"going on after the {parts.frames_done} frames that an interrupted rendering left")
-    elif parts.segments:
-        note("going on with what an interrupted rendering found in the film")
+    parts = _open_parts(target, source, network, options, overwrite=overwrite, note=note)
     try:
-        begun = time.monotonic()
-        found, damage = _known(parts) or _look_through(film, options, note, track)
-        ticks = _stored_ticks(film, options, damage) if options.keeps_times else None
-        frames = round(found.seconds * options.encoding.frame_rate)
-        times = _timeline(film, options, frames, ticks)
-        if not parts.segments:
-            segments = _plan(found, times, options)
-            look_seconds = time.monotonic() - begun
-            known = {"survey": asdict(found), "damage": damage, "look_seconds": look_seconds}
-            parts.begin(segments, known)
-        job = _Job(
-            source=source,
-            painter=Painter(
-                for_inference(network, device, is_faded=found.is_faded),
-                device,
-                pixel_aspect_ratio=float(film.sample_aspect_ratio),
-                coding=options.encoding.coding,
-                area=found.area,
-                vividness=options.vividness,
-                batch_size=BatchSize(note=note),
-            ),
-            options=options,
-            survey=found,
-            damage=damage,
-            ticks=ticks,
-            times=times,
-        )
+        job = _begin(parts, source, network, options, device, note, track)
         yield from _render(parts, job, workers)
         if not parts.frames_done:
             raise no_picture(film, options.start_seconds)
@@ -234,6 +191,74 @@ def colorize(
         raise
     finally:
         parts.close(keeps_plan=parts.known.get("look_seconds", 0) > LONG_LOOK_SECONDS)
+
+
+def _check_possible(film: Film, target: Path, options: ColorizeOptions) -> None:
+    """Refuse what cannot be rendered, before the film is looked through."""
+    check_part(film, options.sampling())
+    if options.skips_damage:
+        check_clock(film)
+    if film.path.resolve().is_relative_to(parts_folder(target).resolve()):
+        raise OptionError(
+            f"{film.path} lies among the parts of {target}, which make way for new ones; name"
+            " another place with -o"
+        )
+    if options.encoding.encoder is not None or not is_bundled():
+        check_encoder(options.encoding)
+
+
+def _open_parts(
+    target: Path,
+    source: Source,
+    network: Network,
+    options: ColorizeOptions,
+    *,
+    overwrite: bool,
+    note: Note,
+) -> Parts:
+    """Those of an interrupted rendering, or new ones."""
+    begun_with = _begun_with(source, network, options)
+    ending = CODECS[options.encoding.codec].endings[0]
+    parts = Parts(target, begun_with, ending, overwrite=overwrite)
+    if parts.discarded:
+        note(f"starting anew: the interrupted rendering was begun with {parts.discarded}")
+    elif parts.frames_done:
+        note(f"going on after the {parts.frames_done} frames that an interrupted rendering left")
+    elif parts.segments:
+        note("going on with what an interrupted rendering found in the film")
+    return parts
+
+
+def _begin(
+    parts: Parts,
+    source: Source,
+    network: Network,
+    options: ColorizeOptions,
+    device: torch.device,
+    note: Note,
+    track: Track,
+) -> _Job:
+    """Look through the film, unless that was done, and plan what is rendered when."""
+    film, begun = source.film, time.monotonic()
+    found, damage = _known(parts) or _look_through(film, options, note, track)
+    ticks = _stored_ticks(film, options, damage) if options.keeps_times else None
+    frames = round(found.seconds * options.encoding.frame_rate)
+    times = _timeline(film, options, frames, ticks)
+    if not parts.segments:
+        segments = _plan(found, times, options)
+        look_seconds = time.monotonic() - begun
+        known = {"survey": asdict(found), "damage": damage, "look_seconds": look_seconds}
+        parts.begin(segments, known)
+    painter = Painter(
+        for_inference(network, device, is_faded=found.is_faded),
+        device,
+        pixel_aspect_ratio=float(film.sample_aspect_ratio),
+        coding=options.encoding.coding,
+        area=found.area,
+        vividness=options.vividness,
+        batch_size=BatchSize(note=note),
+    )
+    return _Job(source, painter, options, found, damage, ticks, times)
 
 
 def encoder_on_card(encoding: Encoding, target: Path) -> str | None:
