@@ -175,19 +175,8 @@ def read_aligned(
             if not part:
                 continue
             onto_color = _compose(np.array(segment.matrix), onto_bw)
-            begin = segment.color_seconds(part.start * moments.step_seconds)
-            begin += _half_frames_apart(color, reading.color_cadence, segment.rate)
-            begin += _fields_apart(color, reading.color_cadence)
-            begin -= segment.rate * _fields_apart(bw, reading.bw_cadence)
-            sampling = Sampling(
-                *reading_size(color, size, [onto_color]),
-                start_seconds=begin,
-                duration_seconds=len(part) * moments.step_seconds * segment.rate,
-                rate=segment.rate,
-                every=moments.every,
-                cadence=reading.color_cadence,
-                quiets_chroma=reading.quiets_chroma,
-            )
+            color_size = reading_size(color, size, [onto_color])
+            sampling = _color_sampling(bw, color, segment, part, moments, color_size, reading)
             with closing(read_ycbcr(color, sampling, matrix=matrix)) as colors:
                 for wanted, ycbcr in zip(part, colors, strict=False):
                     luma = next((plane for number, plane in lumas if number == wanted), None)
@@ -208,6 +197,31 @@ def read_aligned(
                     )
         for _ in lumas:  # to its end, so that ffmpeg has written all cuts
             pass
+
+
+def _color_sampling(
+    bw: Film,
+    color: Film,
+    segment: Segment,
+    part: range,
+    moments: Moments,
+    size: tuple[int, int],
+    reading: Reading,
+) -> Sampling:
+    """The pictures of the coloured film at the moments of a segment of these numbers."""
+    begin = segment.color_seconds(part.start * moments.step_seconds)
+    begin += _half_frames_apart(color, reading.color_cadence, segment.rate)
+    begin += _fields_apart(color, reading.color_cadence)
+    begin -= segment.rate * _fields_apart(bw, reading.bw_cadence)
+    return Sampling(
+        *size,
+        start_seconds=begin,
+        duration_seconds=len(part) * moments.step_seconds * segment.rate,
+        rate=segment.rate,
+        every=moments.every,
+        cadence=reading.color_cadence,
+        quiets_chroma=reading.quiets_chroma,
+    )
 
 
 def cadence_of_bw(bw: Film, sync_map: SyncMap) -> Cadence:

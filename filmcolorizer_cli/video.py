@@ -305,20 +305,7 @@ def _probe_sequence(pattern: Path, frame_rate: Fraction) -> Film:
 
 
 def _probe_container(path: Path, container: Any) -> Film:
-    pictures = _pictures(container)
-    if not pictures:
-        raise VideoError(
-            f"{path} has no pictures, only sound or data; give a file with a film in it"
-        )
-    stream = next((s for s in pictures if s.codec_context), None)
-    if stream is None:
-        raise VideoError(
-            f"{path} has pictures in a codec that nothing here decodes; write it anew in another"
-        )
-    # PyAV tells a stream's rotation and true shape with its first frame only.
-    frame = _first_frame(container, stream)
-    if frame is None or not stream.guessed_rate:
-        raise VideoError(f"{path} has a video stream without a single picture; give another file")
+    stream, frame = _stream_and_first_frame(path, container)
     context = stream.codec_context
     height, width, rotation = frame.height, frame.width, int(frame.rotation) % 360
     sar = stream.sample_aspect_ratio or Fraction(1)
@@ -328,15 +315,6 @@ def _probe_container(path: Path, container: Any) -> Film:
     stored_from = first_tick
     if container.format.name not in UNTIMED and stream.start_time is not None:
         stored_from = min(stream.start_time, first_tick)
-    start = _start_seconds(stream, first_tick)
-    if stream.duration:
-        duration = float((stream.duration - (first_tick - stored_from)) * stream.time_base)
-    elif (end := _tagged_end(stream.metadata)) is not None:
-        duration = end - float(first_tick * stream.time_base)
-    elif container.duration:
-        duration = container.duration / av.time_base - start
-    else:
-        duration = _measured_duration(path, container, stream, first_tick)
     return Film(
         path=path,
         container=container.format.name,
@@ -349,13 +327,13 @@ def _probe_container(path: Path, container: Any) -> Film:
         rotation=rotation,
         frame_rate=Fraction(stream.guessed_rate),
         time_base=stream.time_base,
-        start_seconds=start,
+        start_seconds=_start_seconds(stream, first_tick),
         # ffmpeg counts from the container's start; where that is not told, times stay as they are.
         stored_from_seconds=(
             0.0 if container.start_time is None else _start_seconds(stream, stored_from)
         ),
         first_tick=first_tick,
-        duration_seconds=duration,
+        duration_seconds=_duration_seconds(path, container, stream, first_tick, stored_from),
         coding=_coding(context, frame.format, frame.height),
         is_matrix_tagged=int(context.colorspace) in _MATRIX_BY_TAG,
         sounds=tuple(_sound(stream) for stream in container.streams.audio),
@@ -365,8 +343,43 @@ def _probe_container(path: Path, container: Any) -> Film:
         time_code=_time_code(container),
         language=_language(stream),
         title=_title(stream),
-        other_pictures=tuple(_codec_name(s) for s in pictures if s is not stream),
+        other_pictures=tuple(_codec_name(s) for s in _pictures(container) if s is not stream),
     )
+
+
+def _stream_and_first_frame(path: Path, container: Any) -> tuple[Any, Any]:
+    """The stream of pictures to take, and its first frame.
+
+    With that alone PyAV tells a stream's rotation and true shape.
+    """
+    pictures = _pictures(container)
+    if not pictures:
+        raise VideoError(
+            f"{path} has no pictures, only sound or data; give a file with a film in it"
+        )
+    stream = next((s for s in pictures if s.codec_context), None)
+    if stream is None:
+        raise VideoError(
+            f"{path} has pictures in a codec that nothing here decodes; write it anew in another"
+        )
+    frame = _first_frame(container, stream)
+    if frame is None or not stream.guessed_rate:
+        raise VideoError(f"{path} has a video stream without a single picture; give another file")
+    return stream, frame
+
+
+def _duration_seconds(
+    path: Path, container: Any, stream: Any, first_tick: int, stored_from: int
+) -> float:
+    """From the first frame on, by the first of stream, tags, container and packets that tells."""
+    if stream.duration:
+        return float((stream.duration - (first_tick - stored_from)) * stream.time_base)
+    end = _tagged_end(stream.metadata)
+    if end is not None:
+        return end - float(first_tick * stream.time_base)
+    if container.duration:
+        return float(container.duration / av.time_base) - _start_seconds(stream, first_tick)
+    return _measured_duration(path, container, stream, first_tick)
 
 
 def _first_frame(container: Any, stream: Any) -> Any:

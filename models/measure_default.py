@@ -137,7 +137,8 @@ def main(
     """Print one row for the photos and one for each film, and their mean."""
     console = Console(width=200)
     chosen = models.find_model(model)
-    network = for_inference(weights.load(chosen), CPU)
+    # A photo is a film of its own: where it has no blacks, it is faded. The clips have blacks.
+    network = for_inference(weights.load(chosen), CPU, is_faded=True)
     if strip:
         _strips(network, strip, strip_to)
         return
