@@ -137,8 +137,7 @@ def main(
     """Print one row for the photos and one for each film, and their mean."""
     console = Console(width=200)
     chosen = models.find_model(model)
-    # A photo is a film of its own: where it has no blacks, it is faded. The clips have blacks.
-    network = for_inference(weights.load(chosen), CPU, is_faded=True)
+    network = for_inference(weights.load(chosen), CPU)
     if strip:
         _strips(network, strip, strip_to)
         return
