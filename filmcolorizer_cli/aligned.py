@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 
-from filmcolorizer_cli.areas import WHOLE, Affine, Area
+from filmcolorizer_cli.areas import WHOLE, Affine, Area, composed, translation
 from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
 from filmcolorizer_cli.color import WORKING_MATRIX, half_size
 from filmcolorizer_cli.displacement import displacement
@@ -174,7 +174,7 @@ def read_aligned(
         ):
             if not part:
                 continue
-            onto_color = _compose(np.array(segment.matrix), onto_bw)
+            onto_color = composed(np.array(segment.matrix), onto_bw)
             color_size = reading_size(color, size, [onto_color])
             sampling = _color_sampling(bw, color, segment, part, moments, color_size, reading)
             with closing(read_ycbcr(color, sampling, matrix=matrix)) as colors:
@@ -317,20 +317,16 @@ def lay_upon(
         beside = displacement(luma[inside], laid[inside][..., 0])
         if beside is not None:
             across, down = np.divide(beside, size)
-            affine = _compose(affine, _shift(across, down))
+            affine = composed(affine, translation(across, down))
             shown = shown.kept(-across, -down)
             laid = cut_out(ycbcr, affine, size)
     if any(delay):
-        late = cut_out(ycbcr, _compose(_shift(*delay), affine), size)
+        late = cut_out(ycbcr, composed(translation(*delay), affine), size)
         laid = np.dstack((laid[..., :1], late[..., 1:]))
         # As far in what comes out, which is turned by next to nothing.
         across, down = delay / np.diag(affine)
         shown = shown.kept(-across, -down)
     return laid, shown
-
-
-def _shift(across: float, down: float) -> Affine:
-    return np.array(((1, 0, across), (0, 1, down)))
 
 
 def cut_out(picture: Plane, affine: Affine, size: tuple[int, int]) -> Plane:
@@ -384,11 +380,6 @@ def _fields_apart(film: Film, cadence: Cadence) -> float:
     if cadence.field_order == "progressive" or cadence.is_film_in_fields:
         return 0.0
     return float(1 / film.frame_rate / 4)
-
-
-def _compose(after: Affine, before: Affine) -> Affine:
-    """The affine map that applies ``before``, then ``after``."""
-    return np.asarray(after @ np.vstack((before, (0, 0, 1))))
 
 
 def reading_size(film: Film, size: tuple[int, int], affines: list[Affine]) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Parts of a picture: in pixels, and in [0, 1] of its sides."""
+"""Parts of a picture, in pixels and in [0, 1] of its sides, and maps from one to another."""
 
 from __future__ import annotations
 
@@ -14,6 +14,27 @@ from filmcolorizer_cli.planes import DeepPlane
 Affine = NDArray[np.float64]  # (2, 3), takes a point (x, y, 1) to another one
 
 RIM = 1  # pixel, at the edge of a part of a picture, that its surroundings show through
+_CORNERS = np.array(((0, 1, 0, 1), (0, 0, 1, 1), (1, 1, 1, 1)))  # of a picture, as columns
+
+
+def composed(after: Affine, before: Affine) -> Affine:
+    """The affine map that applies ``before``, then ``after``."""
+    return np.asarray(after @ np.vstack((before, (0, 0, 1))))
+
+
+def inverse(affine: Affine) -> Affine:
+    """The affine map the other way."""
+    return np.asarray(np.linalg.inv(np.vstack((affine, (0, 0, 1))))[:2])
+
+
+def translation(across: float, down: float) -> Affine:
+    """The affine map that moves by so much, in [0, 1] of the sides."""
+    return np.array(((1, 0, across), (0, 1, down)))
+
+
+def farthest_move(difference: Affine) -> float:
+    """How far apart two affine maps take a corner of a picture, in x or in y, at most."""
+    return float(np.abs(difference @ _CORNERS).max())
 
 
 class Area(NamedTuple):

@@ -16,7 +16,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolorizer_cli.areas import Affine, Area
+from filmcolorizer_cli.areas import Affine, Area, farthest_move, inverse
 from filmcolorizer_cli.planes import Floats
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Frames, Signatures
 
@@ -65,7 +65,7 @@ class Placement:
 
     def matrix(self) -> Affine:
         """What takes a point of the black-and-white picture to the coloured one."""
-        return invert(self.affine)
+        return inverse(self.affine)
 
     def reversed(self) -> Placement:
         """Where the black-and-white picture lies on the coloured one."""
@@ -90,12 +90,6 @@ class Placement:
             min(float(top_right[0]), float(bottom_right[0]), self.bw_content.right),
             min(float(bottom_left[1]), float(bottom_right[1]), self.bw_content.bottom),
         )
-
-
-def invert(affine: Affine) -> Affine:
-    """The affine map the other way."""
-    square = np.vstack((affine, (0, 0, 1)))
-    return np.asarray(np.linalg.inv(square)[:2])
 
 
 def find_content(frames: Frames) -> Area:
@@ -402,12 +396,7 @@ def unlikeness(
 
 def is_moved(before: Placement, after: Placement) -> bool:
     """Whether a corner of the picture lies elsewhere by more than a little."""
-    return _moves(after.affine - before.affine)
-
-
-def _moves(difference: Affine) -> bool:
-    corners = difference @ np.array(((0, 1, 0, 1), (0, 0, 1, 1), (1, 1, 1, 1)))
-    return bool(np.abs(corners).max() > LEAST_MOVE)
+    return farthest_move(after.affine - before.affine) > LEAST_MOVE
 
 
 def _split(
@@ -426,7 +415,7 @@ def _split(
     if not candidates:
         return [begin]
     split = max(candidates, key=lambda n: step(begin, n)[1] + step(n, end)[1])
-    if not _moves(step(begin, split)[0] - step(split, end)[0]):
+    if farthest_move(step(begin, split)[0] - step(split, end)[0]) <= LEAST_MOVE:
         return [begin]
     return _split(sums, begin, split) + _split(sums, split, end)
 

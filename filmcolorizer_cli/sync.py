@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from filmcolorizer_cli import alignment
 from filmcolorizer_cli.alignment import Stretch
-from filmcolorizer_cli.areas import Area
+from filmcolorizer_cli.areas import Area, farthest_move
 from filmcolorizer_cli.errors import OptionError, SyncError, VideoError
 from filmcolorizer_cli.maps import IDENTITY, LEAST_CONFIDENCE, Matrix, Segment, SyncMap
 from filmcolorizer_cli.packets import check_clock
@@ -55,7 +55,6 @@ MOST_UNLIKE = 0.3  # of pictures there that show the same, by `registration.unli
 SAME_SIDE = 0.01  # of the picture, by which those of two may differ that are the same part
 NOT_MOVED = 0.0015  # parts of the picture; less is within what is measured, and better left alone
 DIGITS = 6  # of times and places in a map
-_CORNERS = np.array(((0, 1, 0, 1), (0, 0, 1, 1), (1, 1, 1, 1)))
 
 Gap = tuple[int, int]  # frames that were left out, from the first up to the second
 
@@ -391,7 +390,7 @@ def _segment_of(stretch: Stretch, bw: Signatures, color: Signatures) -> Segment:
 
 def _picture_of(placement: Placement) -> tuple[Matrix, Area]:
     """A segment's ``matrix`` and ``area``."""
-    if np.abs((placement.matrix() - IDENTITY) @ _CORNERS).max() < NOT_MOVED:
+    if farthest_move(placement.matrix() - IDENTITY) < NOT_MOVED:
         placement = placement.moved(np.array(IDENTITY))
     (a, b, x), (c, d, y) = placement.matrix().round(DIGITS).tolist()
     area = Area(*(round(edge, DIGITS) for edge in placement.area()))

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from filmcolorizer_cli.areas import WHOLE, Area, PixelArea
+from filmcolorizer_cli.areas import (
+    WHOLE,
+    Area,
+    PixelArea,
+    composed,
+    farthest_move,
+    inverse,
+    translation,
+)
 
 
 @pytest.mark.parametrize(
@@ -81,3 +89,27 @@ def test_pixel_area_cuts_chroma_where_it_cuts_luma(area: PixelArea) -> None:
     np.testing.assert_array_equal(area.of_chroma(chroma), expected)
     framed = area.framed(area.of_chroma(chroma), rows.shape, 99)
     np.testing.assert_array_equal(area.of_chroma(framed), expected)
+
+
+def test_inverse_undoes_an_affine_map() -> None:
+    affine = np.array(((0.8, 0.1, 0.05), (-0.15, 0.9, 0.2)))
+    back = inverse(affine)
+    assert back.shape == (2, 3)
+    for x, y in ((0.0, 0.0), (1.0, 0.0), (0.3, 0.8)):
+        there = affine @ (x, y, 1)
+        assert back @ (*there, 1) == pytest.approx((x, y))
+
+
+def test_composed_applies_the_second_map_first() -> None:
+    halved = np.array(((0.5, 0, 0), (0, 0.5, 0)))
+    moved = translation(0.2, -0.1)
+    assert composed(halved, moved) @ (0.4, 0.5, 1) == pytest.approx((0.3, 0.2))
+    assert composed(moved, halved) @ (0.4, 0.5, 1) == pytest.approx((0.4, 0.15))
+
+
+def test_farthest_move_is_that_of_a_corner() -> None:
+    assert farthest_move(translation(0.2, -0.3) - translation(0, 0)) == pytest.approx(0.3)
+    turned = np.array(((1, -0.1, 0.05), (0.1, 1, -0.05)))
+    assert farthest_move(turned - translation(0, 0)) == pytest.approx(0.05)
+    zoomed = np.array(((1.2, 0, 0), (0, 1.1, 0)))
+    assert farthest_move(zoomed - translation(0, 0)) == pytest.approx(0.2)

@@ -18,7 +18,6 @@ from filmcolorizer_cli.registration import (
     Placement,
     find_content,
     find_placement,
-    invert,
     normal_equations,
     refine,
     solve_step,
@@ -138,15 +137,6 @@ def test_find_content_forgives_specks_in_bars(sample_signatures: Signatures) -> 
     frames[70, :] = 235
     content = find_content(frames.reshape(len(frames), -1))
     assert (content.top, content.bottom) == (4 / 24, 20 / 24)
-
-
-def test_invert_undoes_an_affine_map() -> None:
-    affine = np.array(((0.8, 0.1, 0.05), (-0.15, 0.9, 0.2)))
-    inverse = invert(affine)
-    assert inverse.shape == (2, 3)
-    for x, y in ((0.0, 0.0), (1.0, 0.0), (0.3, 0.8)):
-        there = affine @ (x, y, 1)
-        assert inverse @ (*there, 1) == pytest.approx((x, y))
 
 
 def test_matrix_goes_from_black_and_white_to_colour() -> None:
