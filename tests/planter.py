@@ -924,15 +924,15 @@ class _Edits:
 
 def draw_recipe(seed: int, data: Path) -> Recipe:
     """Draw a pair; ``data`` is the folder of films, see its README."""
-    rng = _Dice(seed)
-    source, foreign = _draw_source(rng, data, seed)
+    dice = _Dice(seed)
+    source, foreign = _draw_source(dice, data, seed)
     edits = _Edits(foreign[0]), _Edits(foreign[1])
-    _draw_ends(rng, edits, source.length)
-    _draw_cuts(rng, edits, source)
+    _draw_ends(dice, edits, source.length)
+    _draw_cuts(dice, edits, source)
     # All in turn, so that a few pairs have them all.
-    cadence = "equal" if rng.level == "easy" else list(CADENCES)[seed % len(CADENCES)]
-    rng.kinds.append(cadence)
-    size = _draw_color_size(rng)
+    cadence = "equal" if dice.level == "easy" else list(CADENCES)[seed % len(CADENCES)]
+    dice.kinds.append(cadence)
+    size = _draw_color_size(dice)
     if (edits[0].kept(source.length) & edits[1].kept(source.length)).sum() < LEAST_KEPT_FRAMES:
         raise RuntimeError(f"the recipe of seed {seed} keeps too little of the film")
     bw_runs, color_runs = (
@@ -942,29 +942,29 @@ def draw_recipe(seed: int, data: Path) -> Recipe:
     bw = Version(
         bw_runs,
         bw_cadence,
-        ((0, _draw_bw_framing(rng)),),
-        rng.rng.choices([SIZE, (480, 270), (1280, 720)], [0.8, 0.12, 0.08])[0],
-        _draw_bw_look(rng),
-        Encoding(rng.rng.randint(18, 24)),
+        ((0, _draw_bw_framing(dice)),),
+        dice.rng.choices([SIZE, (480, 270), (1280, 720)], [0.8, 0.12, 0.08])[0],
+        _draw_bw_look(dice),
+        Encoding(dice.rng.randint(18, 24)),
         foreign[0],
     )
     color = Version(
         color_runs,
         color_cadence,
-        _draw_color_framings(rng, size, source),
+        _draw_color_framings(dice, size, source),
         size,
-        _draw_color_look(rng),
-        _draw_color_encoding(rng, size, cadence),
+        _draw_color_look(dice),
+        _draw_color_encoding(dice, size, cadence),
         foreign[1],
     )
-    return Recipe(seed, source, bw, color, tuple(rng.kinds))
+    return Recipe(seed, source, bw, color, tuple(dice.kinds))
 
 
 def draw_wrong_recipe(kind: str, seed: int, data: Path) -> Recipe:
     """Draw two films that do not belong together, 20 to 60 s each."""
-    rng = _Dice(seed)
-    rng = rng.rng
-    lengths = [rng.frames(20, 60) for _ in range(2)]
+    dice = _Dice(seed)
+    rng = dice.rng
+    lengths = [dice.frames(20, 60) for _ in range(2)]
     first = rng.randrange(0, STORY_FRAMES // 2 - lengths[0])
     bw_film = _bunny(data, first, lengths[0])
     if kind == "other-film":
@@ -977,18 +977,18 @@ def draw_wrong_recipe(kind: str, seed: int, data: Path) -> Recipe:
     else:
         raise ValueError(f"{kind!r} is none of {', '.join(WRONG_KINDS)}")
     count = min(color_film.length, max(lengths))
-    size = _draw_color_size(rng)
-    framing = _draw_framing(rng, size)
-    look, encoding = _draw_color_look(rng), _draw_color_encoding(rng, size, "equal")
+    size = _draw_color_size(dice)
+    framing = _draw_framing(dice, size)
+    look, encoding = _draw_color_look(dice), _draw_color_encoding(dice, size, "equal")
     return Recipe(
         seed,
         bw_film,
-        Version((Run("film", 0, lengths[0]),), look=_draw_bw_look(rng)),
+        Version((Run("film", 0, lengths[0]),), look=_draw_bw_look(dice)),
         Version(
             (Run("film", 0, count),), Cadence(), ((0, framing),), size, look, encoding,
             film=color_film,
         ),
-        (kind, *rng.kinds),
+        (kind, *dice.kinds),
     )  # fmt: skip
 
 
@@ -1013,192 +1013,192 @@ def _reel(data: Path, clips: dict[str, int], rng: random.Random) -> Source:
     return Source(tuple(pieces))
 
 
-def _draw_source(rng: _Dice, data: Path, seed: int) -> tuple[Source, tuple[Source, Source]]:
+def _draw_source(dice: _Dice, data: Path, seed: int) -> tuple[Source, tuple[Source, Source]]:
     """The film, and what is foreign in either version."""
-    rng = rng.rng
+    rng = dice.rng
     if rng.random() < 0.22:
-        rng.kinds.append("reel")
+        dice.kinds.append("reel")
         firsts = rng.randrange(0, 5000), rng.randrange(6000, 10_000)
         first, second = (_bunny(data, first, 1500) for first in firsts)
         return _reel(data, REEL, rng), (first, second)
     first, second = (_reel(data, half, rng) for half in REEL_HALVES)
-    seconds = rng.between(60, 150)
+    seconds = dice.between(60, 150)
     if seed > SHORT_SEEDS:
         ranges = [(60, 180), (180, 360), (360, 480)]
-        seconds = rng.between(*rng.choices(ranges, [0.7, 0.22, 0.08])[0])
+        seconds = dice.between(*rng.choices(ranges, [0.7, 0.22, 0.08])[0])
         if rng.random() < 0.06:
-            rng.kinds.append("whole-film")
+            dice.kinds.append("whole-film")
             return _bunny(data, 0, BUNNY_FRAMES), (first, second)
     count = round(seconds * FILM_RATE)
     return _bunny(data, rng.randrange(0, STORY_FRAMES - count), count), (first, second)
 
 
-def _draw_ends(rng: _Dice, edits: tuple[_Edits, _Edits], length: int) -> None:
+def _draw_ends(dice: _Dice, edits: tuple[_Edits, _Edits], length: int) -> None:
     """Intros, and beginnings and ends that are cut off."""
     for edit in edits:
-        if rng.wants("intro", 0.3):
-            what = rng.rng.choice(["foreign", "foreign", "title", "black"])
-            edit.inserted[0] = (what, rng.frames(0.5, 20 if what == "foreign" else 8))
+        if dice.wants("intro", 0.3):
+            what = dice.rng.choice(["foreign", "foreign", "title", "black"])
+            edit.inserted[0] = (what, dice.frames(0.5, 20 if what == "foreign" else 8))
     both = [*edits]
-    rng.rng.shuffle(both)
-    if rng.wants("late-start", 0.3):
-        share = min(rng.rng.expovariate(8), 1 / 3)
+    dice.rng.shuffle(both)
+    if dice.wants("late-start", 0.3):
+        share = min(dice.rng.expovariate(8), 1 / 3)
         both[0].removed.append(range(0, round(share * length)))
-    if rng.wants("early-end", 0.3):
-        share = min(rng.rng.expovariate(8), 1 / 3)
-        edit = rng.rng.choice(both)
+    if dice.wants("early-end", 0.3):
+        share = min(dice.rng.expovariate(8), 1 / 3)
+        edit = dice.rng.choice(both)
         edit.removed.append(range(length - round(share * length), length))
-    if rng.wants("outro", 0.15):
-        what = rng.rng.choice(["foreign", "title", "black"])
-        rng.rng.choice(both).inserted[length] = (what, rng.frames(0.5, 6))
+    if dice.wants("outro", 0.15):
+        what = dice.rng.choice(["foreign", "title", "black"])
+        dice.rng.choice(both).inserted[length] = (what, dice.frames(0.5, 6))
 
 
-def _draw_cuts(rng: _Dice, edits: tuple[_Edits, ...], source: Source) -> None:
+def _draw_cuts(dice: _Dice, edits: tuple[_Edits, ...], source: Source) -> None:
     """Edits amid the film, up to 20 in ten minutes of it."""
     minutes = float(source.length / FILM_RATE / 60)
-    if not rng.wants("cuts", 0.65):
+    if not dice.wants("cuts", 0.65):
         return
-    is_cut_much = rng.level == "hard" or minutes > LONG_MINUTES
+    is_cut_much = dice.level == "hard" or minutes > LONG_MINUTES
     most = (2 if is_cut_much else 1) * minutes
     shots = find_shots(source)
-    for _ in range(max(1, round(rng.between(0.2, 1.0) * most))):
-        edit, shot = rng.rng.choice(edits), rng.rng.choice(shots)
+    for _ in range(max(1, round(dice.between(0.2, 1.0) * most))):
+        edit, shot = dice.rng.choice(edits), dice.rng.choice(shots)
         kinds = ["missing-shot", "single-frames", "trim", "insert", "black"]
-        kind = rng.rng.choices(kinds, [2, 2, 3, 2, 1])[0]
-        if kind not in rng.kinds:
-            rng.kinds.append(kind)
+        kind = dice.rng.choices(kinds, [2, 2, 3, 2, 1])[0]
+        if kind not in dice.kinds:
+            dice.kinds.append(kind)
         if kind == "missing-shot":
             edit.removed.append(range(shot.start, min(shot.stop, shot.start + 12 * 24)))
         elif kind == "single-frames":
-            frames = rng.rng.choices(range(1, source.length - 1), k=rng.rng.randint(1, 4))
+            frames = dice.rng.choices(range(1, source.length - 1), k=dice.rng.randint(1, 4))
             edit.removed += [range(frame, frame + 1) for frame in frames]
         elif kind == "trim":
-            edit.removed.append(_trim(rng, shot))
+            edit.removed.append(_trim(dice, shot))
         elif shot.start not in edit.inserted:
             seconds = (1, 4) if kind == "insert" else (0.2, 2)
             what = "foreign" if kind == "insert" else "black"
-            edit.inserted[shot.start] = (what, rng.frames(*seconds))
-    if minutes > 4 and rng.wants("missing-minute", 0.2):
-        start = rng.rng.randrange(0, source.length - 60 * 24)
-        rng.rng.choice(edits).removed.append(range(start, start + 60 * 24))
+            edit.inserted[shot.start] = (what, dice.frames(*seconds))
+    if minutes > 4 and dice.wants("missing-minute", 0.2):
+        start = dice.rng.randrange(0, source.length - 60 * 24)
+        dice.rng.choice(edits).removed.append(range(start, start + 60 * 24))
 
 
-def _trim(rng: _Dice, shot: range) -> range:
+def _trim(dice: _Dice, shot: range) -> range:
     """3 to 40 frames at the start or the end of a shot."""
-    count = min(rng.rng.randint(3, 40), len(shot) - 1)
-    if rng.rng.random() < 0.5:
+    count = min(dice.rng.randint(3, 40), len(shot) - 1)
+    if dice.rng.random() < 0.5:
         return range(shot.start, shot.start + count)
     return range(shot.stop - count, shot.stop)
 
 
-def _draw_color_size(rng: _Dice) -> tuple[int, int]:
-    weights = [5, 1, 1, 0.5, 0.5] if rng.level == "easy" else [3, 2, 2, 1.5, 1]
-    size = rng.rng.choices(list(COLOR_SIZES), weights)[0]
-    rng.kinds.append("x".join(map(str, size)))
+def _draw_color_size(dice: _Dice) -> tuple[int, int]:
+    weights = [5, 1, 1, 0.5, 0.5] if dice.level == "easy" else [3, 2, 2, 1.5, 1]
+    size = dice.rng.choices(list(COLOR_SIZES), weights)[0]
+    dice.kinds.append("x".join(map(str, size)))
     return size
 
 
 def _draw_color_framings(
-    rng: _Dice, size: tuple[int, int], source: Source
+    dice: _Dice, size: tuple[int, int], source: Source
 ) -> tuple[tuple[int, Framing], ...]:
-    framings = [(0, _draw_framing(rng, size))]
-    if rng.wants("reel-change", 0.15):
-        start = round(rng.between(0.25, 0.75) * source.length)
+    framings = [(0, _draw_framing(dice, size))]
+    if dice.wants("reel-change", 0.15):
+        start = round(dice.between(0.25, 0.75) * source.length)
         shot = min(find_shots(source), key=lambda shot: abs(shot.start - start))
         if shot.start:
-            framings.append((shot.start, _draw_framing(rng, size)))
+            framings.append((shot.start, _draw_framing(dice, size)))
     return tuple(framings)
 
 
-def _draw_bw_framing(rng: _Dice) -> Framing:
+def _draw_bw_framing(dice: _Dice) -> Framing:
     crop, area = (0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 1.0, 1.0)
-    if rng.wants("bw-crop", 0.12):
-        left, top, right, bottom = (rng.between(0, 0.04) for _ in range(4))
+    if dice.wants("bw-crop", 0.12):
+        left, top, right, bottom = (dice.between(0, 0.04) for _ in range(4))
         crop = (left, top, right, bottom)
-    if rng.wants("bw-bars", 0.06):
-        side = rng.between(0.02, 0.1)
+    if dice.wants("bw-bars", 0.06):
+        side = dice.between(0.02, 0.1)
         area = (side, 0.0, 1 - side, 1.0)
     return Framing(crop, area)
 
 
-def _draw_framing(rng: _Dice, size: tuple[int, int]) -> Framing:
+def _draw_framing(dice: _Dice, size: tuple[int, int]) -> Framing:
     """A coloured version's framing; a picture of 16:9 comes into one of 4:3 in several ways."""
-    (left, top, right, bottom), area = _draw_fit(rng, size)
-    if rng.wants("crop", 0.4):
-        most = 0.12 if rng.level == "hard" else 0.08
-        left, right = left + rng.between(0, most), right + rng.between(0, most)
-        top, bottom = top + rng.between(0, most), bottom + rng.between(0, most)
-    elif rng.wants("zoom", 0.15):
-        side = rng.between(0.01, 0.08)
+    (left, top, right, bottom), area = _draw_fit(dice, size)
+    if dice.wants("crop", 0.4):
+        most = 0.12 if dice.level == "hard" else 0.08
+        left, right = left + dice.between(0, most), right + dice.between(0, most)
+        top, bottom = top + dice.between(0, most), bottom + dice.between(0, most)
+    elif dice.wants("zoom", 0.15):
+        side = dice.between(0.01, 0.08)
         left, top, right, bottom = left + side, top + side, right + side, bottom + side
-    if rng.wants("shift", 0.25):
-        x, y = rng.between(-0.02, 0.02), rng.between(-0.02, 0.02)
+    if dice.wants("shift", 0.25):
+        x, y = dice.between(-0.02, 0.02), dice.between(-0.02, 0.02)
         left, top, right, bottom = left + x, top + y, right - x, bottom - y
-    turn = rng.between(-1, 1) if rng.wants("rotation", 0.25) else 0.0
+    turn = dice.between(-1, 1) if dice.wants("rotation", 0.25) else 0.0
     return Framing((left, top, right, bottom), area, turn)
 
 
-def _draw_fit(rng: _Dice, size: tuple[int, int]) -> tuple[Box, Box]:
+def _draw_fit(dice: _Dice, size: tuple[int, int]) -> tuple[Box, Box]:
     """How the film's shape is brought into that of a picture of this size: crop and area."""
     narrower = size[0] / size[1] / (SIZE[0] / SIZE[1])
     nothing, whole = (0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 1.0, 1.0)
     if narrower < 0.99:
-        fit = rng.rng.choice(["letterbox", "letterbox", "pan-scan", "squeezed"])
-        if fit not in rng.kinds:
-            rng.kinds.append(fit)
+        fit = dice.rng.choice(["letterbox", "letterbox", "pan-scan", "squeezed"])
+        if fit not in dice.kinds:
+            dice.kinds.append(fit)
         if fit == "letterbox":
             return nothing, (0.0, (1 - narrower) / 2, 1.0, (1 + narrower) / 2)
         side = (1 - narrower) / 2 if fit == "pan-scan" else 0.0
         return (side, 0.0, side, 0.0), whole
-    if rng.wants("matte", 0.12):
-        bar = rng.between(0.03, 0.13)
+    if dice.wants("matte", 0.12):
+        bar = dice.between(0.03, 0.13)
         return (0.0, bar, 0.0, bar), (0.0, bar, 1.0, 1 - bar)
-    if rng.wants("pillarbox", 0.12):
-        bar = rng.between(0.03, 0.125)
-        crop = bar if rng.rng.random() < 0.5 else 0.0  # else it is squeezed
+    if dice.wants("pillarbox", 0.12):
+        bar = dice.between(0.03, 0.125)
+        crop = bar if dice.rng.random() < 0.5 else 0.0  # else it is squeezed
         return (crop, 0.0, crop, 0.0), (bar, 0.0, 1 - bar, 1.0)
     return nothing, whole
 
 
-def _draw_bw_look(rng: _Dice) -> Look:
-    is_damaged = rng.wants("bw-damage", 0.35)
+def _draw_bw_look(dice: _Dice) -> Look:
+    is_damaged = dice.wants("bw-damage", 0.35)
     return Look(
-        gamma=rng.between(0.85, 1.2),
-        contrast=rng.between(0.85, 1.1),
-        lift=rng.between(-4, 8),
+        gamma=dice.between(0.85, 1.2),
+        contrast=dice.between(0.85, 1.1),
+        lift=dice.between(-4, 8),
         saturation=0.0,
-        grain=rng.between(2, 7) if is_damaged else rng.between(0, 1.5),
-        specks=rng.between(0.3, 3) if is_damaged else 0.0,
-        scratches=rng.rng.randint(0, 3) if is_damaged else 0,
-        flicker=rng.between(0.01, 0.05) if is_damaged else 0.0,
+        grain=dice.between(2, 7) if is_damaged else dice.between(0, 1.5),
+        specks=dice.between(0.3, 3) if is_damaged else 0.0,
+        scratches=dice.rng.randint(0, 3) if is_damaged else 0,
+        flicker=dice.between(0.01, 0.05) if is_damaged else 0.0,
     )
 
 
-def _draw_color_look(rng: _Dice) -> Look:
-    is_graded = rng.wants("graded", 0.6)
-    is_damaged = rng.wants("damage", 0.2)
+def _draw_color_look(dice: _Dice) -> Look:
+    is_graded = dice.wants("graded", 0.6)
+    is_damaged = dice.wants("damage", 0.2)
     return Look(
-        gamma=math.exp(rng.between(math.log(0.6), math.log(1.6))) if is_graded else 1.0,
-        contrast=rng.between(0.75, 1.3) if is_graded else 1.0,
-        lift=rng.between(-15, 20) if is_graded else 0.0,
-        saturation=rng.between(0.3, 1.4) if is_graded else 1.0,
-        tint=(rng.between(-10, 10), rng.between(-10, 10)) if is_graded else (0.0, 0.0),
-        grain=rng.between(2, 6) if is_damaged else 0.0,
-        specks=rng.between(0.2, 2) if is_damaged else 0.0,
-        scratches=rng.rng.randint(0, 2) if is_damaged else 0,
-        flicker=rng.between(0.01, 0.04) if is_damaged else 0.0,
+        gamma=math.exp(dice.between(math.log(0.6), math.log(1.6))) if is_graded else 1.0,
+        contrast=dice.between(0.75, 1.3) if is_graded else 1.0,
+        lift=dice.between(-15, 20) if is_graded else 0.0,
+        saturation=dice.between(0.3, 1.4) if is_graded else 1.0,
+        tint=(dice.between(-10, 10), dice.between(-10, 10)) if is_graded else (0.0, 0.0),
+        grain=dice.between(2, 6) if is_damaged else 0.0,
+        specks=dice.between(0.2, 2) if is_damaged else 0.0,
+        scratches=dice.rng.randint(0, 2) if is_damaged else 0,
+        flicker=dice.between(0.01, 0.04) if is_damaged else 0.0,
     )
 
 
-def _draw_color_encoding(rng: _Dice, size: tuple[int, int], cadence: str) -> Encoding:
+def _draw_color_encoding(dice: _Dice, size: tuple[int, int], cadence: str) -> Encoding:
     container = "mp4"
     if cadence.startswith("vfr"):
-        container = rng.rng.choice(["mp4", "mkv"])
-    elif rng.wants("mkv", 0.1):
+        container = dice.rng.choice(["mp4", "mkv"])
+    elif dice.wants("mkv", 0.1):
         container = "mkv"
-    preset = rng.rng.choice(["ultrafast", "veryfast"])
-    if rng.wants("low-bitrate", 0.3):
-        rate = rng.rng.choice(COLOR_SIZES[size])
-        rng.kinds.append(f"{rate}k")
+    preset = dice.rng.choice(["ultrafast", "veryfast"])
+    if dice.wants("low-bitrate", 0.3):
+        rate = dice.rng.choice(COLOR_SIZES[size])
+        dice.kinds.append(f"{rate}k")
         return Encoding(bitrate_kbps=rate, preset=preset, container=container)
-    return Encoding(crf=rng.rng.randint(20, 27), preset=preset, container=container)
+    return Encoding(crf=dice.rng.randint(20, 27), preset=preset, container=container)

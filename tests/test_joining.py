@@ -722,7 +722,6 @@ def test_picture_writer_leaves_nothing_when_the_block_raises(
     monkeypatch.setattr(our_ffmpeg, "QUIT_SECONDS", 5.0)
     before = our_children()
     source = probe(sound_clip)
-    began = time.monotonic()
     with (
         pytest.raises(problem),
         PictureWriter(tmp_path / "out.mp4", source, FAST) as writer,
@@ -731,6 +730,7 @@ def test_picture_writer_leaves_nothing_when_the_block_raises(
             writer.write(luma, chroma)
         while not files_in(tmp_path):
             time.sleep(0.01)
+        began = time.monotonic()
         raise problem
     assert files_in(tmp_path) == []
     assert our_children() == before
