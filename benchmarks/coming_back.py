@@ -57,10 +57,11 @@ def main(
     pictures = read_pictures(found, sampling, Coding(matrix=found.coding.matrix))
     chroma = np.stack([planes for _, planes in pictures]).astype(int)  # (N, 2, H / 2, W / 2)
     count = (len(chroma) - round(title_seconds * found.frame_rate)) // 2
-    differences = np.abs(chroma[:count] - chroma[::-1][:count]).mean(axis=(1, 2, 3))
+    there, back = chroma[:count], chroma[::-1][:count]  # without the title between
+    differences = np.abs(there - back).mean(axis=(1, 2, 3))
     print(f"{count} frames come back with chroma that is off by {differences.mean():.2f} codes,")
     print(f"at the end by {differences[0]:.2f};", end=" ")
-    print(f"it is {np.abs(chroma - NEUTRAL).mean():.2f} codes from grey.")
+    print(f"it is {np.abs(there - NEUTRAL).mean():.2f} codes from grey.")
 
 
 if __name__ == "__main__":

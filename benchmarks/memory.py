@@ -70,7 +70,7 @@ def colorize_peak(film: Path, minutes: int, folder: Path) -> int:
     """The peak of colorize on the first minutes of a film."""
     target = str(folder / f"{minutes}.mp4")
     program = [sys.executable, "-m", "filmcolorizer_cli", "colorize", str(film), "-o", target]
-    usual = ["--recolor", "--workers", "1", "--preset", "ultrafast"]
+    usual = ["--model", "default", "--recolor", "--workers", "1", "--preset", "ultrafast"]
     return run_watched([*program, *usual, "--duration", str(60 * minutes)])[1]
 
 

@@ -141,7 +141,12 @@ def main(
     if strip:
         _strips(network, strip, strip_to)
         return
-    _, held_out = hold_out(load_photos(photos, console), chosen.about.get("seed", SEED))
+    kept, held_out = hold_out(load_photos(photos, console), chosen.about.get("seed", SEED))
+    if f"{len(kept):,} photos" not in str(chosen.about.get("data")):
+        raise typer.BadParameter(
+            f"{chosen.name} was trained on {chosen.about.get('data')}; with {len(kept):,} left in"
+            f" {photos} others are held out than then, and some of these were trained on"
+        )
     console.print(f"| {' | '.join(COLUMNS)} |")
     console.print(f"| {' | '.join('---' for _ in COLUMNS)} |")
     pictures = (photo[None].float() / 255 for photo in held_out)

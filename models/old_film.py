@@ -79,18 +79,18 @@ class Album:
         """
         device = self.pixels.device
         sizes = self.sizes[chosen].float()  # height and width
-        rng = torch.rand(len(chosen), 5, generator=generator, device=device)
+        chance = torch.rand(len(chosen), 5, generator=generator, device=device)
         bells = torch.randn(len(chosen), 2, generator=generator, device=device)
         stretch = torch.exp((bells[:, 0] * STRETCH).clamp(-MOST_STRETCH, MOST_STRETCH) / 2)
-        part = sizes.amin(dim=1) * (least + (1 - least) * rng[:, 0])
+        part = sizes.amin(dim=1) * (least + (1 - least) * chance[:, 0])
         extent = torch.stack((part / stretch, part * stretch), dim=1).minimum(sizes)
-        centre = extent / 2 + (sizes - extent) * rng[:, 1:3]
-        angle = (bells[:, 1] * TURN).clamp(-MOST_TURN, MOST_TURN) * (rng[:, 3] < TURNED_SHARE)
+        centre = extent / 2 + (sizes - extent) * chance[:, 1:3]
+        angle = (bells[:, 1] * TURN).clamp(-MOST_TURN, MOST_TURN) * (chance[:, 3] < TURNED_SHARE)
         # (B, side, 1) and (B, 1, side): where the pixels of the part lie, from its centre.
         steps = (torch.arange(side, device=device) + 0.5) / side - 0.5
         down = steps[:, None] * extent[:, :1, None]
         across = steps * extent[:, 1:, None]
-        across = torch.where(rng[:, 4, None, None] < 0.5, across, -across)
+        across = torch.where(chance[:, 4, None, None] < 0.5, across, -across)
         cosine, sine = angle.cos()[:, None, None], angle.sin()[:, None, None]
         places = torch.stack((across * cosine - down * sine, across * sine + down * cosine), dim=-1)
         places = _reflected(places + centre.flip(1)[:, None, None], sizes.flip(1)[:, None, None])
@@ -183,8 +183,8 @@ class Wear:
     def _emulsion(self, rgb: Tensor) -> Tensor:
         lowest = torch.tensor([0.05, 0.35, 0.05], device=rgb.device).view(1, 3, 1, 1)
         highest = torch.tensor([0.45, 0.75, 0.4], device=rgb.device).view(1, 3, 1, 1)
-        rng = torch.rand(len(rgb), 3, 1, 1, generator=self.generator, device=rgb.device)
-        response = lowest + (highest - lowest) * rng
+        chance = torch.rand(len(rgb), 3, 1, 1, generator=self.generator, device=rgb.device)
+        response = lowest + (highest - lowest) * chance
         return (rgb * response / response.sum(dim=1, keepdim=True)).sum(dim=1, keepdim=True)
 
     def _tone(self, luma: Tensor) -> Tensor:

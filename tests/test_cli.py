@@ -2224,7 +2224,7 @@ def test_colorize_tells_first_what_goes_along(
     film_with_subtitles: Path, vivid_weights: Path
 ) -> None:
     arguments = ("colorize", film_with_subtitles, "--model", vivid_weights, "--overwrite")
-    program = start(*arguments)
+    program = start(*arguments, "--device", "cpu")
     _, said = program.communicate(timeout=WAIT_SECONDS)
     kept = "subtitles: subrip (eng) to mov_text\nchapters: 1 kept\n"
     assert said == f"colorizing film.mkv with the model {vivid_weights} on cpu\n{kept}"

@@ -40,3 +40,16 @@ def test_load_imagenet_encoder_sums_the_planes_of_the_first_convolution(
         assert torch.equal(project[1].running_var, state[f"{prefix}_bn2.running_var"])
     for before, after in pairwise(encoder(random_luma(64, 64))):
         assert 0.01 < after.std() / before.std() < 100
+
+
+def test_hold_out_keeps_photos_from_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(MODELS)
+    train_default = runpy.run_path(str(MODELS / "train_default.py"))
+    photos = [torch.tensor(number) for number in range(700)]
+    kept, held_out = train_default["hold_out"](photos, 5)
+    assert len(held_out) == train_default["HELD_OUT"] == 500
+    numbers = [int(photo) for photo in kept + held_out]
+    assert sorted(numbers) == list(range(700))
+    assert train_default["hold_out"](photos, 5) == (kept, held_out)
+    assert train_default["hold_out"](photos, 6)[1] != held_out
+    assert numbers[200:] != sorted(numbers[200:]), "by chance"
