@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from filmcolorizer_cli import colorizing, film_evaluation, preview
+from filmcolorizer_cli.encoding import Encoding
 from filmcolorizer_cli.fading import black_of, is_faded
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import Sampling, read_luma
+from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.survey import glance, survey
 from filmcolorizer_cli.video import probe
-from tests.conftest import X264, run_ffmpeg
+from tests.conftest import X264, run_ffmpeg, vivid_network
 
 FADED = "lutyuv=y='90+(val-16)*145/219'"  # blacks at a third of white
 
@@ -54,3 +59,32 @@ def test_survey_takes_one_bright_shot_for_no_faded_film(tmp_path: Path) -> None:
     assert not survey(film).is_faded
     assert not survey(film, **part).is_faded
     assert not glance(film, *part.values()).is_faded
+
+
+@pytest.mark.parametrize("is_faded", [True, False])
+@pytest.mark.parametrize("module", [colorizing, film_evaluation, preview])
+def test_networks_are_told_of_faded_films(
+    module: Any,
+    is_faded: bool,
+    moving_film: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path, told = tmp_path / "film.mp4", []
+    look = FADED if is_faded else "null"
+    run_ffmpeg("-i", moving_film, "-vf", look, *X264, path)
+
+    def ready(network: Network, device: torch.device, *, is_faded: bool = False) -> Network:
+        told.append(is_faded)
+        return for_inference(network, device)
+
+    monkeypatch.setattr(module, "for_inference", ready)
+    film, network, cpu = probe(path), vivid_network(), torch.device("cpu")
+    options = colorizing.ColorizeOptions(Encoding(), recolor=True)
+    if module is colorizing:
+        list(colorizing.colorize(film, tmp_path / "out.mp4", network, options, cpu))
+    elif module is preview:
+        list(preview.preview(film, {"vivid": network}, options, cpu, frames=2))
+    else:
+        list(film_evaluation.evaluate_film(film, network, film_evaluation.FilmOptions(), cpu))
+    assert set(told) == {is_faded}

@@ -274,6 +274,26 @@ def test_ten_bits(codec: str, recipe: Path, vivid_weights: Path) -> None:
         assert np.abs(off).mean() < 8
 
 
+@pytest.mark.parametrize("levels", ["limited", "full"])
+def test_matrix_and_range(levels: str, recipe: Path, vivid_weights: Path) -> None:
+    """Chroma is made for the film's matrix: what is shown has the same colours by either."""
+    shown = []
+    for matrix, tag in (("bt601", "smpte170m"), ("bt709", "bt709")):
+        tags = f"setparams=colorspace={tag}:range={levels}"
+        filters = f"scale=160:120:out_color_matrix={matrix}:out_range={levels},{tags}"
+        film = make(f"{matrix}.mkv", *X264, "-t", 0.5, filters=filters, sound=False)
+        options = ("--codec", "ffv1", "--fps", "source")
+        output = colorized(film, vivid_weights, *options, output=f"{matrix}-out.mkv")
+        assert output.coding == probe(film).coding
+        assert (output.coding.matrix, output.coding.range) == (matrix, levels)
+        np.testing.assert_array_equal(luma_of(output.path), luma_of(film))
+        rgb = run_ffmpeg("-i", output.path, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1")
+        differences = np.diff(np.frombuffer(rgb, np.uint8).reshape(-1, 3).astype(int))
+        shown.append(differences.mean(axis=0))  # of G' from R' and of B' from G'
+    assert np.abs(shown[0]).min() > 20, "strong colours"
+    assert shown[0] == pytest.approx(shown[1], rel=0.03)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("codec", "size"), [("h264", (854, 482)), ("av1", (853, 481)), ("ffv1", (853, 481))]
