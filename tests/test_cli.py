@@ -1303,6 +1303,23 @@ def test_eval_uses_the_films_own_weights_and_split(pairs: Pairs) -> None:
     assert network["test"]["mse_ratio"] == pytest.approx(1)  # untrained, it leaves the film grey
 
 
+def test_options_reach_what_they_are_for(moving_film: Path, vivid_weights: Path) -> None:
+    """Those that are tested elsewhere without the command line."""
+    film = ("--model", vivid_weights, "--device", "cpu")
+    scores = [
+        json.loads(succeed("eval", moving_film, *film, *more, "--json"))["films"][0]["network"]
+        for more in ((), ("--no-temporal",))
+    ]
+    assert scores[0]["flicker"] < scores[1]["flicker"]
+    quick = ("colorize", moving_film, *film, "--preset", "ultrafast", "-o", "out.mp4")
+    assert "mpeg2video" in fail(*quick, "--encoder", "mpeg2video", code=2)
+    notes = [run(*quick, *more, "--overwrite").stderr for more in ((), ("--recolor",))]
+    assert ["are in colour already" in note for note in notes] == [True, False]
+    carried = Path("out.mp4").read_bytes()
+    succeed(*quick, "--recolor", "--no-temporal", "--overwrite")
+    assert Path("out.mp4").read_bytes() != carried
+
+
 def test_eval_of_films_prints_a_section_for_each_and_their_mean(
     moving_film: Path, vivid_weights: Path
 ) -> None:
@@ -2596,8 +2613,14 @@ def test_colorize_stopped_later_goes_on_from_there(
     assert finished.returncode == 0
     assert note in said
     assert files_in(Path()) == ["long-color.mp4", "long.mp4"]
-    frames = decode_planes(Path("long-color.mp4"), "yuv420p", (480, 360))[0]
-    assert len(frames) == probe(film).frame_count()
+    planes = decode_planes(Path("long-color.mp4"), "yuv420p", (480, 360))
+    assert len(planes[0]) == probe(film).frame_count()
+    if number == signal.SIGKILL:
+        succeed(*arguments, "-o", "whole.mp4")
+        for found, expected in zip(
+            planes, decode_planes(Path("whole.mp4"), "yuv420p", (480, 360)), strict=True
+        ):
+            np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.slow
