@@ -247,6 +247,8 @@ def shorten_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "NEAR", 0)  # wherever shots begin
     for module in (colorizing, painting):
         monkeypatch.setattr(module, "CHUNK_FRAMES", 12)
+    # With many processors other numbers of workers make a difference of a code here and there.
+    monkeypatch.setattr(painting, "count_processors", lambda: 2)
 
 
 def let_shots_stand_alone(monkeypatch: pytest.MonkeyPatch) -> None:
