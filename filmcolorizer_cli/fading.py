@@ -1,4 +1,4 @@
-"""Whether a film has lost its blacks, as a faded print has."""
+"""What has lost its blacks: a faded film as a whole, and pictures that fade from and to white."""
 
 from __future__ import annotations
 
@@ -16,6 +16,16 @@ BLACK_SHARE = 0.02  # of a picture, that is its blacks: more than the blurred ed
 LEAST_SEEN = 0.05  # of it, that is brighter than bars; in darker ones there are blacks
 BLACK_PICTURES = 0.2  # of a faded film, that may have blacks: titles made anew, black leader
 
+# Of pictures that follow each other, in luma from 0 to 255. What fades keeps its shapes from one to
+# the next, and loses contrast by as much as its blacks rise; what brings something dark does not.
+LEAST_FADE = 20.0  # by which blacks rise or fall
+LEAST_LIKENESS = 0.7  # correlation of neighbours
+MAX_CONTRAST_ERROR = 0.3  # of the contrast that is to be left; things move meanwhile
+LEAST_CONTRAST = 1.0  # below which there is nothing but the veil
+# From a veil of so much on it is a fade from or to white that goes on beyond these pictures: what
+# is left in the clearest of them is a veil as well, but for blacks as they mostly are.
+SURE_FADE, USUAL_BLACK = 0.5, 15.0
+
 
 def black_of(luma: Plane) -> float:
     """The code that the blacks of a small picture (H, W) reach, in limited range, bars aside."""
@@ -26,3 +36,42 @@ def black_of(luma: Plane) -> float:
 def is_faded(blacks: Sequence[float]) -> bool:
     """Whether hardly any picture of a film has blacks, as `black_of` tells them."""
     return len(blacks) > 0 and float(np.quantile(blacks, BLACK_PICTURES)) > VEILED_CODE
+
+
+def passing_veils(lumas: Sequence[Plane]) -> list[float]:
+    """How white is the veil that comes or goes over pictures that follow each other.
+
+    A picture that fades from or to white is ``veil + (1 - veil) * picture``.
+
+    Args:
+        lumas: (H, W) each, from 0 to 255.
+
+    Returns:
+        Of each picture from 0 to 1; 0 where blacks do not rise or fall, or do as what moves does.
+    """
+    blacks = [float(np.quantile(luma, BLACK_SHARE)) for luma in lumas]
+    veils = [0.0] * len(lumas)
+    clearest = int(np.argmin(blacks))
+    if max(blacks) - blacks[clearest] < LEAST_FADE:
+        return veils
+    contrasts = [float(luma.std()) for luma in lumas]
+    for way in (range(clearest + 1, len(lumas)), range(clearest - 1, -1, -1)):
+        before = clearest
+        for number in way:
+            left = (255 - blacks[number]) / (255 - blacks[clearest])
+            wanted = contrasts[clearest] * left
+            if abs(contrasts[number] - wanted) > MAX_CONTRAST_ERROR * wanted + LEAST_CONTRAST:
+                break
+            if min(contrasts[before], contrasts[number]) > LEAST_CONTRAST:
+                pair = lumas[before].ravel(), lumas[number].ravel()
+                if np.corrcoef(*pair)[0, 1] < LEAST_LIKENESS:
+                    break
+            veils[number], before = 1 - left, number
+    if max(veils) < SURE_FADE:
+        return veils
+    black = min(blacks[clearest], USUAL_BLACK)
+    fades = [number == clearest or veil > 0 for number, veil in enumerate(veils)]
+    return [
+        (own - black) / (255 - black) if is_fading else 0.0
+        for own, is_fading in zip(blacks, fades, strict=True)
+    ]

@@ -24,8 +24,9 @@ from filmcolorizer_cli.color import (
 )
 from filmcolorizer_cli.configs import FilmConfig
 from filmcolorizer_cli.edits import ONE_SHOT, Edits
+from filmcolorizer_cli.fading import passing_veils
 from filmcolorizer_cli.irises import without_iris
-from filmcolorizer_cli.networks import Network, autocast
+from filmcolorizer_cli.networks import FULL_CONTRAST, MOST_VEIL, Network, autocast
 from filmcolorizer_cli.planes import PLAIN, Coding, DeepPlane, Floats, Plane
 from filmcolorizer_cli.processors import count_processors
 from filmcolorizer_cli.progress import Note, no_note
@@ -161,34 +162,49 @@ class Painter:
         shape = FilmConfig(size=size).working_size(aspect_ratio)
         height, width = (-(-side // 2) for side in shape)
 
+        lumas = [_to_bytes(view.light(height, width)) for view in views]
+        veils = passing_veils(lumas)
+
         def predict(numbers: list[int]) -> list[Floats]:
-            seen = self._see([views[number] for number in numbers], aspect_ratio)
+            chosen = [views[number] for number in numbers]
+            seen = self._see(chosen, aspect_ratio, [veils[number] for number in numbers])
             planes = (resize(torch.from_numpy(chroma)[None], height, width)[0] for chroma in seen)
             return [chroma.permute(1, 2, 0).contiguous().numpy() for chroma in planes]
 
-        lumas = [_to_bytes(view.light(height, width)) for view in views]
         for chroma in propagator.carry(lumas, predict, dissolves=dissolves):
             yield np.ascontiguousarray(chroma.transpose(2, 0, 1))
 
     @torch.inference_mode()
-    def _see(self, views: Sequence[_View], aspect_ratio: float) -> list[Floats]:
-        """Chroma (2, h/2, w/2) in [-0.5, 0.5] of each, at the size (h, w) that it works in."""
+    def _see(
+        self, views: Sequence[_View], aspect_ratio: float, veils: Sequence[float] = ()
+    ) -> list[Floats]:
+        """Chroma (2, h/2, w/2) in [-0.5, 0.5] of each, at the size (h, w) that it works in.
+
+        Args:
+            veils: how white a veil each fades by, which is not looked at; none without.
+        """
+        clear = [min(veil, MOST_VEIL) for veil in veils or [0.0] * len(views)]
         size = self.network.config.working_size(aspect_ratio)
         chroma: list[Floats] = []
         is_cpu = self.device.type == "cpu"
         most = FRAMES_OF_THREAD * torch.get_num_threads() if is_cpu else BATCH_SIZE
         with nullcontext() if is_cpu else _CARD:
             while len(chroma) < len(views):
-                batch = views[len(chroma) : len(chroma) + min(self.batch_size.frames, most)]
-                pictures, shown = zip(
-                    *(without_iris(view.light(*size)) for view in batch), strict=True
-                )
+                some = slice(len(chroma), len(chroma) + min(self.batch_size.frames, most))
+                lights = [view.light(*size) for view in views[some]]
+                unveiled = [
+                    np.maximum(light - np.float32(veil), 0) / np.float32(1 - veil)
+                    if veil
+                    else light
+                    for light, veil in zip(lights, clear[some], strict=True)
+                ]
+                pictures, shown = zip(*map(without_iris, unveiled), strict=True)
                 luma = torch.from_numpy(np.stack(pictures)[:, None])
                 try:
                     with autocast(self.device):
                         luma = luma.to(self.device, memory_format=torch.channels_last)
                         seen = self.network.predict_chroma(luma).cpu().numpy()
-                    chroma.extend(map(_inside, seen, shown))
+                    chroma.extend(map(_inside, seen, shown, clear[some]))
                 except torch.OutOfMemoryError:
                     if self.batch_size.frames == 1:
                         raise
@@ -198,8 +214,9 @@ class Painter:
         return chroma
 
 
-def _inside(chroma: Floats, shown: Floats | None) -> Floats:
-    """Chroma (2, h, w) of what an iris shows, if there is one: none in the black around it."""
+def _inside(chroma: Floats, shown: Floats | None, veil: float) -> Floats:
+    """Chroma (2, h, w) under a veil, and of what an iris shows: none in the black around it."""
+    chroma = chroma * np.float32(min((1 - veil) / FULL_CONTRAST, 1))
     if shown is None:
         return chroma
     return chroma * cv2.resize(shown, chroma.shape[:0:-1], interpolation=cv2.INTER_AREA)
