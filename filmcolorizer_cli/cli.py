@@ -845,7 +845,7 @@ def colorize(
 
     from filmcolorizer_cli.containers import CONTAINERS
     from filmcolorizer_cli.frames import find_hardware_decoder
-    from filmcolorizer_cli.packets import own_rate, uneven_ticks
+    from filmcolorizer_cli.packets import own_rate, uneven_ticks, with_damaged_sound
     from filmcolorizer_cli.video import probe
 
     source = _probe_source(film, input_fps)
@@ -858,6 +858,7 @@ def colorize(
         )
     check_target(target, [film], overwrite)
     chosen = _choose_model(model, source)
+    source = with_damaged_sound(source)
 
     # What is wrong with the files is said before torch is loaded, which takes seconds.
     from filmcolorizer_cli import weights

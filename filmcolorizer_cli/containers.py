@@ -37,7 +37,8 @@ class Container:
         """
         if sound.codec == UNKNOWN_CODEC:
             return None
-        if sound.codec in self.sound_codecs and not self._is_beyond(sound):
+        is_held = sound.codec in self.sound_codecs and not sound.is_damaged
+        if is_held and not self._is_beyond(sound):
             return "copy"
         if (other_words := _pcm_like(sound.codec)) in self.sound_codecs:
             return other_words

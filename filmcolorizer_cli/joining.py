@@ -334,6 +334,8 @@ def _tracks(
     }
     for number, sound in enumerate(sounds):
         encoder = str(encoders[sound])
+        if sound.is_damaged:  # what is lost is a gap, not to be closed
+            codecs[f"filter:a:{number}"] = "aresample=async=1"
         if container.muxer == "mov" and is_pcm(sound.codec) and "mov" not in source.container:
             # It has no place for a gap, behind which all would come too early.
             codecs[f"filter:a:{number}"] = "aresample=async=1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any, Literal
@@ -163,6 +164,31 @@ def check_clock(film: Film) -> None:
                     " FILM -c:v ffv1 -c:a flac ONE.mkv`, and take that"
                 )
             before = now
+
+
+def with_damaged_sound(film: Film) -> Film:
+    """The film, with those of its sounds marked that cannot be copied.
+
+    Of a recording that lost a packet, a frame of AAC lacks a part, or its header (ADTS; ISO/IEC
+    13818-7, 6.2), at which ffmpeg gives up copying. All of the file is read.
+    """
+    adts = [s.index for s in film.sounds if s.codec == "aac" and film.container in MPEG_STREAMS]
+    if not adts:
+        return film
+    damaged = set[int]()
+    with opened(film) as container, suppress(av.FFmpegError):  # which is told where it is decoded
+        for packet in container.demux([container.streams[index] for index in adts]):
+            if packet.size and not _is_adts_frame(bytes(packet)):
+                damaged.add(packet.stream_index)
+    sounds = (replace(s, is_damaged=True) if s.index in damaged else s for s in film.sounds)
+    return replace(film, sounds=tuple(sounds))
+
+
+def _is_adts_frame(data: bytes) -> bool:
+    """Whether this is a frame that is as long as its header says."""
+    if len(data) < 7 or data[0] != 0xFF or data[1] & 0xF6 != 0xF0:
+        return False
+    return (data[3] & 3) << 11 | data[4] << 3 | data[5] >> 5 == len(data)
 
 
 @lru_cache(maxsize=2)

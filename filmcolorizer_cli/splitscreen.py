@@ -20,7 +20,7 @@ from filmcolorizer_cli.files import cannot_write, check_folder, followed, tempor
 from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
 from filmcolorizer_cli.joining import join_film
 from filmcolorizer_cli.lettering import load_font, shortened
-from filmcolorizer_cli.packets import check_clock
+from filmcolorizer_cli.packets import check_clock, with_damaged_sound
 from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.planes import NEUTRAL, PLAIN, DeepPlane, Plane
 from filmcolorizer_cli.survey import cadence_of
@@ -113,7 +113,7 @@ def compare(
         join_film(
             [pictures],
             target,
-            heard,
+            with_damaged_sound(heard),
             Timeline.steady(rate, frames),
             start_seconds=start,
             duration_seconds=float(frames / rate),

@@ -11,7 +11,8 @@ from pathlib import Path
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError
 from filmcolorizer_cli.files import check_folder, followed, put_back
 
-LEFT_BY_SYSTEMS = (".DS_Store", "._*", ".directory")  # by file managers, in folders looked into
+# By file managers, in folders that they look into.
+LEFT_BY_SYSTEMS = (".DS_Store", "._*", ".directory", "Thumbs.db", "desktop.ini")
 
 
 def default_target(film: Path, ending: str = ".mp4") -> Path:

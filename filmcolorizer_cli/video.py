@@ -57,6 +57,7 @@ class Sound:
     Attributes:
         start_seconds: how long after the container's start it is first heard.
         dispositions: ffmpeg's names for what it is marked as, such as ``default`` or ``comment``.
+        is_damaged: whether it was found that ffmpeg cannot copy it; see `with_damaged_sound`.
     """
 
     index: int
@@ -67,6 +68,7 @@ class Sound:
     start_seconds: float
     title: str | None = None
     dispositions: tuple[str, ...] = ()
+    is_damaged: bool = False
 
 
 @dataclass(frozen=True)

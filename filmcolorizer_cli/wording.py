@@ -96,6 +96,8 @@ def _fate_of_sound(sound: Sound, container: Container) -> str:
     encoder = container.sound_encoder(sound)
     if encoder == "copy":
         return "copied"
+    if sound.is_damaged and encoder is not None:
+        return "encoded anew, since it is damaged"
     if encoder is not None:
         return f"to {encoder.partition('_')[0].upper()}"
     if sound.codec == UNKNOWN_CODEC:

@@ -2127,7 +2127,7 @@ def test_extract_never_replaces_more_than_pairs(color_film: Path, own_pairs: Pai
 def test_extract_replaces_pairs_that_a_file_manager_looked_into(
     color_film: Path, own_pairs: Pairs
 ) -> None:
-    for name in (".DS_Store", "bw/.DS_Store", "color/._000001.png"):
+    for name in (".DS_Store", "bw/.DS_Store", "color/._000001.png", "bw/Thumbs.db"):
         (own_pairs.folder / name).touch()
     succeed("extract", color_film, "-o", own_pairs.folder, "--overwrite")
     assert not (own_pairs.folder / ".DS_Store").exists()

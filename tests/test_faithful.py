@@ -274,6 +274,22 @@ def test_ten_bits(codec: str, recipe: Path, vivid_weights: Path) -> None:
         assert np.abs(off).mean() < 8
 
 
+@pytest.mark.parametrize("output", ["out.mp4", "out.mkv"])
+def test_lost_packets_of_sound(output: str, recipe: Path, vivid_weights: Path) -> None:
+    """ffmpeg copies AAC only up to a frame that lacks a part."""
+    film = make("film.ts", *X264, filters="scale=96:72")
+    packets = [film.read_bytes()[n : n + 188] for n in range(0, film.stat().st_size, 188)]
+    numbers = [int.from_bytes(packet[1:3]) & 0x1FFF for packet in packets]
+    sound = [n for n, number in enumerate(numbers) if number == 0x101]
+    lost = sound[len(sound) // 2]
+    film.write_bytes(b"".join(packets[:lost] + packets[lost + 1 :]))
+    told = succeed("colorize", film, "--model", vivid_weights, "-o", output)
+    assert "sound: aac encoded anew, since it is damaged" in told
+    [track] = probe(Path(output)).sounds
+    assert track.codec == "aac"
+    assert sound_after_picture(Path(output)) == pytest.approx(0, abs=0.1)
+
+
 @pytest.mark.parametrize("levels", ["limited", "full"])
 def test_matrix_and_range(levels: str, recipe: Path, vivid_weights: Path) -> None:
     """Chroma is made for the film's matrix: what is shown has the same colours by either."""
