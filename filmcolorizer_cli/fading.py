@@ -33,9 +33,14 @@ def black_of(luma: Plane) -> float:
     return float(np.quantile(seen, BLACK_SHARE)) if seen.size > LEAST_SEEN * luma.size else 0.0
 
 
+def film_black(blacks: Sequence[float]) -> float:
+    """The code that a film's blacks reach, by those of its pictures as `black_of` tells them."""
+    return float(np.quantile(blacks, BLACK_PICTURES)) if len(blacks) else 0.0
+
+
 def is_faded(blacks: Sequence[float]) -> bool:
-    """Whether hardly any picture of a film has blacks, as `black_of` tells them."""
-    return len(blacks) > 0 and float(np.quantile(blacks, BLACK_PICTURES)) > VEILED_CODE
+    """Whether hardly any picture of a film has blacks."""
+    return film_black(blacks) > VEILED_CODE
 
 
 def passing_veils(lumas: Sequence[Plane]) -> list[float]:

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from filmcolorizer_cli.areas import PixelArea
-from filmcolorizer_cli.bars import Peaks, find_area
+from filmcolorizer_cli.bars import MAX_BLACK, Peaks, find_area
 from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence, Run, find_cadence
 from filmcolorizer_cli.dissolves import Dissolves
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.fading import black_of, is_faded
+from filmcolorizer_cli.fading import black_of, film_black, is_faded
 from filmcolorizer_cli.frames import (
     Bursts,
     Sampling,
@@ -42,6 +42,7 @@ from filmcolorizer_cli.timeline import Spans, Timeline
 from filmcolorizer_cli.tinge import Tinge, has_color
 from filmcolorizer_cli.video import FIELDS, MAX_FRAME_RATE, TIMELINE_FRAME_RATE, Film
 
+BLACK = 16  # code of luma
 WIDTH, HEIGHT = 128, 96  # pixels of the frames that are looked at for cuts and colour
 FRAMES_A_SECOND = 6  # that are looked at for colour and dissolves
 
@@ -204,8 +205,7 @@ def _look(
         looks = read_fields(fields_file)
         if _begins_before(looks, film):
             rows, columns = rows[1:], columns[1:]
-        area = seen.peaks.widened(find_area(rows, columns), rows, columns)
-        found = seen.survey(read_ticks(cuts_file), area, cadence)
+        found = seen.survey(read_ticks(cuts_file), seen.area(rows, columns), cadence)
         return found, _runs(looks, read_field_pictures(bursts), bursts)
 
 
@@ -223,7 +223,8 @@ class _Seen:
         self._every = max(round(frame_rate / FRAMES_A_SECOND), 1)
         rate = float(frame_rate / self._every)
         self._shots = Shots(float(frame_rate))
-        self._tinge, self._dissolves, self._blacks = Tinge(rate), Dissolves(rate), list[float]()
+        self._tinge, self._dissolves = Tinge(rate), Dissolves(rate)
+        self.blacks: list[float] = []
 
     def add(self, frame: Plane) -> None:
         """Look at the next frame, Y'CbCr (H, W, 3)."""
@@ -233,8 +234,14 @@ class _Seen:
         if self.count % self._every == 0:
             self._tinge.add(frame)
             self._dissolves.add(luma)
-            self._blacks.append(black_of(luma))
+            self.blacks.append(black_of(luma))
         self.count += 1
+
+    def area(self, rows: Plane, columns: Plane) -> PixelArea:
+        """The picture inside its bars, which have faded with it, by strips as `find_area` has."""
+        black = film_black(self.blacks) if is_faded(self.blacks) else BLACK
+        most_black = black + MAX_BLACK - BLACK
+        return self.peaks.widened(find_area(rows, columns, most_black), rows, columns, most_black)
 
     def survey(self, changes: Sequence[int], area: PixelArea, cadence: Cadence) -> Survey:
         """All of it together.
@@ -257,7 +264,7 @@ class _Seen:
             colored=self._tinge.colored([0.0, *cuts, at(self.count)]),
             area=area,
             cadence=cadence,
-            is_faded=is_faded(self._blacks),
+            is_faded=is_faded(self.blacks),
         )
 
 

@@ -3,18 +3,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from filmcolorizer_cli import colorizing, film_evaluation, preview
+from filmcolorizer_cli import colorizing, film_evaluation, painting, preview
+from filmcolorizer_cli.areas import PixelArea
 from filmcolorizer_cli.encoding import Encoding
-from filmcolorizer_cli.fading import black_of, is_faded
+from filmcolorizer_cli.fading import black_of, is_faded, passing_veils
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.frames import Sampling, read_luma
+from filmcolorizer_cli.frames import Sampling, read_luma, read_ycbcr
+from filmcolorizer_cli.models import find_model
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.survey import glance, survey
 from filmcolorizer_cli.video import probe
+from filmcolorizer_cli.weights import load
 from tests.conftest import X264, run_ffmpeg, vivid_network
 
 FADED = "lutyuv=y='90+(val-16)*145/219'"  # blacks at a third of white
@@ -59,6 +63,83 @@ def test_survey_takes_one_bright_shot_for_no_faded_film(tmp_path: Path) -> None:
     assert not survey(film).is_faded
     assert not survey(film, **part).is_faded
     assert not glance(film, *part.values()).is_faded
+
+
+def test_survey_finds_bars_that_have_faded_with_the_film(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    run_ffmpeg(
+        "-i", SAMPLE_FILM, "-an", "-vf", f"scale=144:108,pad=192:108:24,{FADED}", *X264, path
+    )
+    found = survey(probe(path))
+    assert found.is_faded
+    assert found.area == PixelArea(24, 0, 144, 108)
+
+
+def pan(width: int, count: int, step: int) -> list[np.ndarray]:
+    """Pictures (96, 128) of 0 to 255, parts of a smooth wide one, each further to the right."""
+    rng = np.random.default_rng(1)
+    wide = cv2.resize(rng.uniform(5, 200, (8, width // 16)), (width, 96)).astype(np.float32)
+    return [wide[:, step * n : step * n + 128] for n in range(count)]
+
+
+def bytes_of(pictures: list[np.ndarray]) -> list[np.ndarray]:
+    return [picture.round().clip(0, 255).astype(np.uint8) for picture in pictures]
+
+
+@pytest.mark.parametrize("way", ["from white", "to white", "into the next pictures"])
+def test_passing_veils_are_those_of_a_fade(way: str) -> None:
+    """Also where all is clear only later than what is looked at."""
+    clear = pan(512, 24, 2)
+    last = 0.3 if way == "into the next pictures" else 0.0
+    veils = np.linspace(1.0, last, 24)
+    veils = veils[::-1] if way == "to white" else veils
+    faded = [255 * veil + (1 - veil) * own for veil, own in zip(veils, clear, strict=True)]
+    found = passing_veils(bytes_of(faded))
+    assert found == pytest.approx(list(veils), abs=0.08)
+
+
+def test_passing_veils_are_none_where_nothing_fades() -> None:
+    assert passing_veils(bytes_of(pan(512, 24, 2))) == [0.0] * 24
+    bright = [120 + 0.5 * picture for picture in pan(512, 24, 2)]
+    assert passing_veils(bytes_of(bright)) == [0.0] * 24, "all of it is bright"
+    # Something dark comes into sight from the right.
+    coming = bytes_of(bright)
+    for number, picture in enumerate(coming):
+        picture[:, 128 - 4 * number :] = 10
+    assert passing_veils(coming) == [0.0] * 24
+
+
+@pytest.mark.slow
+def test_colours_behind_a_fade_from_white_are_those_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clear, faded = tmp_path / "clear.mp4", tmp_path / "faded.mp4"
+    small = "scale=320:240"
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-t", 1.9, "-vf", small, *X264, clear)
+    run_ffmpeg(
+        "-i",
+        SAMPLE_FILM,
+        "-an",
+        "-t",
+        1.9,
+        "-vf",
+        f"{small},fade=in:0:36:color=white",
+        *X264,
+        faded,
+    )
+
+    def chroma(path: Path) -> np.ndarray:
+        network = load(find_model("default"))
+        options, cpu = colorizing.ColorizeOptions(Encoding()), torch.device("cpu")
+        target = tmp_path / "out.mp4"
+        list(colorizing.colorize(probe(path), target, network, options, cpu, overwrite=True))
+        last = Sampling(160, 120, start_seconds=1.8, duration_seconds=0.05)
+        return next(iter(read_ycbcr(probe(target), last)))[..., 1:].astype(float)
+
+    truth, found = chroma(clear), chroma(faded)
+    monkeypatch.setattr(painting, "passing_veils", lambda lumas: [0.0] * len(lumas))
+    veiled = chroma(faded)
+    assert np.abs(found - truth).mean() < 0.7 * np.abs(veiled - truth).mean()
 
 
 @pytest.mark.parametrize("is_faded", [True, False])
