@@ -409,6 +409,8 @@ def _tell(found: Survey, film: Film, options: ColorizeOptions, note: Note) -> No
             f"bars stay black: the picture is {found.area.width}x{found.area.height} of"
             f" {film.width}x{film.height}"
         )
+    if found.is_faded:
+        note("faded: hardly any picture has blacks, so they are looked at as if they had some")
     cadence = options.cadence_to_be(found.cadence)
     if cadence.field_order in FIELDS and options.deinterlace == "auto":
         note(_describe_fields(cadence))
@@ -666,8 +668,9 @@ def _finish(parts: Parts, segment: Segment, frames: int, job: _Job) -> None:
         begin = job.options.start_seconds + job.times.seconds(segment.first_frame)
         raise VideoError(
             f"{job.film.path} gave {frames} of {segment.planned_frames} frames at {begin:.1f} s, as"
-            " a film does that can only be read from its beginning; copy it into an mkv with ffmpeg"
-            " -c copy and colorize that"
+            " a film does whose times are wrong or that can only be read from its beginning; make"
+            " one of it without loss, with `ffmpeg -i FILM -c:v ffv1 -c:a flac ONE.mkv`, and"
+            " colorize that"
         )
     if frames and parts.files and not are_coded_alike(parts.files[0], parts.file_of(segment)):
         encoder = job.options.encoding.options["c:v"]

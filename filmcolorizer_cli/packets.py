@@ -28,6 +28,7 @@ NEAR_FRAMES = 0.6  # by which the times of a packet and of its frame may differ
 MAX_MISSING_END_SECONDS = 0.5  # by which containers may be wrong
 # What ffmpeg takes for a jump of the clock: by its dts_delta_threshold onwards, by this backwards.
 MAX_CLOCK_STEP, CLOCK_JITTER_SECONDS = 10.0, 0.1
+PACKETS_OF_JUMP = 10  # after which it is no damaged time, but another recording
 
 
 def find_damage(film: Film, until_seconds: float = math.inf) -> Generator[float, None, Spans]:
@@ -143,27 +144,38 @@ def _decoded(film: Film, since: float | None = None) -> Iterator[tuple[Kind, flo
 def check_clock(film: Film) -> None:
     """Refuse a file of MPEG streams, joined of several, whose clock jumps.
 
-    Read as a whole, ffmpeg takes the jump out; but nothing can be found in it by its time. All of
-    the file is read, and nothing of it decoded.
+    Read as a whole, ffmpeg takes the jump out; but nothing can be found in it by its time. Where
+    the clock is soon what it was, a time was damaged. All of the file is read, and nothing decoded.
 
     Raises:
         VideoError: the clock jumps.
     """
     if film.container not in MPEG_STREAMS:
         return
-    before: float | None = None
+    before: float | None = None  # the packet before
+    jumped: float | None = None  # the last one of before a jump
+    since = 0
     with opened(film) as container, suppress(av.FFmpegError):  # which is told where it is decoded
         for packet in container.demux(container.streams[film.stream_index]):
             if packet.dts is None:
                 continue
             now = float(packet.dts * film.time_base)
-            if before is not None and not -CLOCK_JITTER_SECONDS < now - before < MAX_CLOCK_STEP:
+            if jumped is not None and _goes_on(jumped, now):
+                jumped = None
+            elif before is not None and not _goes_on(before, now):
+                jumped, since = before if jumped is None else jumped, 0
+            since += 1
+            if jumped is not None and since > PACKETS_OF_JUMP:
                 raise VideoError(
                     f"{film.path} is joined of recordings whose clocks differ, so that no part of"
                     " it can be found by its time; make one of it without loss, with `ffmpeg -i"
                     " FILM -c:v ffv1 -c:a flac ONE.mkv`, and take that"
                 )
             before = now
+
+
+def _goes_on(before: float, now: float) -> bool:
+    return -CLOCK_JITTER_SECONDS < now - before < MAX_CLOCK_STEP
 
 
 def with_damaged_sound(film: Film) -> Film:

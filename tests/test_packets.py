@@ -289,6 +289,20 @@ def test_check_clock_refuses_what_is_joined(ending: str, offset: int, tmp_path: 
     assert probe(one).duration_seconds == pytest.approx(12, abs=0.2)
 
 
+def test_check_clock_takes_a_damaged_time_for_no_jump(tmp_path: Path) -> None:
+    film, parts = tmp_path / "film.ts", []
+    for begin, count, clock in ((0.0, 40, 1.0), (1.7, 4, 500.0), (2.0, 60, 3.0), (2.0, 20, 500.0)):
+        part = tmp_path / "part.ts"
+        at = ("-ss", begin, "-i", SAMPLE_FILM, "-an", "-frames:v", count, "-vf", "scale=96:72")
+        run_ffmpeg(*at, *X264, "-bf", "0", "-output_ts_offset", clock, part)
+        parts.append(part.read_bytes())
+    film.write_bytes(b"".join(parts[:3]))
+    check_clock(probe(film))
+    film.write_bytes(parts[0] + parts[3])
+    with pytest.raises(VideoError, match="is joined of recordings whose clocks differ"):
+        check_clock(probe(film))
+
+
 def test_check_clock_takes_a_little_back_for_none(tmp_path: Path) -> None:
     """As of recordings that overlap by a frame or two."""
     film, codec = tmp_path / "joined.ts", (*X264, "-bf", "0")
