@@ -878,7 +878,7 @@ def colorize(
     if hwaccel == "auto" and encoder is None:
         encoding = encoding.by(encoder_on_card(encoding, target))
         if preset and not encoding.preset:
-            console.note(f"preset: {encoding.encoder} has presets of its own, so {preset} is not")
+            console.note(f"preset: left out, since {encoding.encoder} has presets of its own")
     options = ColorizeOptions(
         encoding,
         start,

@@ -21,10 +21,12 @@ BLACK_PICTURES = 0.2  # of a faded film, that may have blacks: titles made anew,
 LEAST_FADE = 20.0  # by which blacks rise or fall
 LEAST_LIKENESS = 0.7  # correlation of neighbours
 MAX_CONTRAST_ERROR = 0.3  # of the contrast that is to be left; things move meanwhile
+MAX_VEIL_ERROR = 0.15  # between the veil that blacks tell and the one that the mean does
 LEAST_CONTRAST = 1.0  # below which there is nothing but the veil
 # From a veil of so much on it is a fade from or to white that goes on beyond these pictures: what
 # is left in the clearest of them is a veil as well, but for blacks as they mostly are.
 SURE_FADE, USUAL_BLACK = 0.5, 15.0
+STILL_BLACK = 1.0  # by which blacks differ where nothing fades
 
 
 def black_of(luma: Plane) -> float:
@@ -60,10 +62,14 @@ def passing_veils(lumas: Sequence[Plane]) -> list[float]:
     if max(blacks) - blacks[clearest] < LEAST_FADE:
         return veils
     contrasts = [float(luma.std()) for luma in lumas]
+    means = [float(luma.mean()) for luma in lumas]
     for way in (range(clearest + 1, len(lumas)), range(clearest - 1, -1, -1)):
         before = clearest
         for number in way:
             left = (255 - blacks[number]) / (255 - blacks[clearest])
+            left_of_mean = (255 - means[number]) / max(255 - means[clearest], 1.0)
+            if abs(left_of_mean - left) > MAX_VEIL_ERROR:
+                break
             wanted = contrasts[clearest] * left
             if abs(contrasts[number] - wanted) > MAX_CONTRAST_ERROR * wanted + LEAST_CONTRAST:
                 break
@@ -72,7 +78,9 @@ def passing_veils(lumas: Sequence[Plane]) -> list[float]:
                 if np.corrcoef(*pair)[0, 1] < LEAST_LIKENESS:
                     break
             veils[number], before = 1 - left, number
-    if max(veils) < SURE_FADE:
+    neighbour = {0: 1, len(lumas) - 1: len(lumas) - 2}.get(clearest)
+    goes_on = neighbour is not None and blacks[neighbour] - blacks[clearest] > STILL_BLACK
+    if max(veils) < SURE_FADE or not goes_on:
         return veils
     black = min(blacks[clearest], USUAL_BLACK)
     fades = [number == clearest or veil > 0 for number, veil in enumerate(veils)]

@@ -144,18 +144,30 @@ def _decoded(film: Film, since: float | None = None) -> Iterator[tuple[Kind, flo
 def check_clock(film: Film) -> None:
     """Refuse a file of MPEG streams, joined of several, whose clock jumps.
 
-    Read as a whole, ffmpeg takes the jump out; but nothing can be found in it by its time. Where
-    the clock is soon what it was, a time was damaged. All of the file is read, and nothing decoded.
+    Read as a whole, ffmpeg takes the jump out; but nothing can be found in it by its time.
 
     Raises:
         VideoError: the clock jumps.
     """
-    if film.container not in MPEG_STREAMS:
-        return
+    if film.container in MPEG_STREAMS and _clock_jumps(film):
+        raise VideoError(
+            f"{film.path} is joined of recordings whose clocks differ, so that no part of it can be"
+            " found by its time; make one of it without loss, with `ffmpeg -i FILM -c:v ffv1 -c:a"
+            " flac ONE.mkv`, and take that"
+        )
+
+
+@lru_cache(maxsize=4)
+def _clock_jumps(film: Film) -> bool:
+    """Whether the times of a film's packets jump, and stay there; what does not is damaged.
+
+    All of the file is read, once, and nothing of it decoded.
+    """
     before: float | None = None  # the packet before
     jumped: float | None = None  # the last one of before a jump
     since = 0
-    with opened(film) as container, suppress(av.FFmpegError):  # which is told where it is decoded
+    # What cannot be read is told where it is decoded.
+    with opened(film) as container, suppress(av.FFmpegError, IndexError):
         for packet in container.demux(container.streams[film.stream_index]):
             if packet.dts is None:
                 continue
@@ -166,12 +178,9 @@ def check_clock(film: Film) -> None:
                 jumped, since = before if jumped is None else jumped, 0
             since += 1
             if jumped is not None and since > PACKETS_OF_JUMP:
-                raise VideoError(
-                    f"{film.path} is joined of recordings whose clocks differ, so that no part of"
-                    " it can be found by its time; make one of it without loss, with `ffmpeg -i"
-                    " FILM -c:v ffv1 -c:a flac ONE.mkv`, and take that"
-                )
+                return True
             before = now
+    return False
 
 
 def _goes_on(before: float, now: float) -> bool:
@@ -187,11 +196,14 @@ def with_damaged_sound(film: Film) -> Film:
     adts = [s.index for s in film.sounds if s.codec == "aac" and film.container in MPEG_STREAMS]
     if not adts:
         return film
-    damaged = set[int]()
-    with opened(film) as container, suppress(av.FFmpegError):  # which is told where it is decoded
+    damaged, suspect = set[int](), set[int]()
+    # What cannot be read is told where it is decoded.
+    with opened(film) as container, suppress(av.FFmpegError, IndexError):
         for packet in container.demux([container.streams[index] for index in adts]):
-            if packet.size and not _is_adts_frame(bytes(packet)):
-                damaged.add(packet.stream_index)
+            if packet.size and packet.stream_index in suspect:
+                damaged.add(packet.stream_index)  # a last frame that is cut off can be copied
+            elif packet.size and not _is_adts_frame(bytes(packet)):
+                suspect.add(packet.stream_index)
     sounds = (replace(s, is_damaged=True) if s.index in damaged else s for s in film.sounds)
     return replace(film, sounds=tuple(sounds))
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,7 +41,13 @@ from filmcolorizer_cli.progress import Track, no_track
 from filmcolorizer_cli.shots import Shots
 from filmcolorizer_cli.timeline import Spans, Timeline
 from filmcolorizer_cli.tinge import Tinge, has_color
-from filmcolorizer_cli.video import FIELDS, MAX_FRAME_RATE, TIMELINE_FRAME_RATE, Film
+from filmcolorizer_cli.video import (
+    BARE_STREAMS,
+    FIELDS,
+    MAX_FRAME_RATE,
+    TIMELINE_FRAME_RATE,
+    Film,
+)
 
 BLACK = 16  # code of luma
 WIDTH, HEIGHT = 128, 96  # pixels of the frames that are looked at for cuts and colour
@@ -147,15 +154,13 @@ def survey(
     """
     part = start_seconds, duration_seconds
     found, runs = _look(film, *part, frame_rate, damage, ONE_TO_ONE, track)
-    is_part = start_seconds > 0 or duration_seconds is not None
-    faded = found.is_faded and not (is_part and _has_blacks(film))
-    found = replace(found, cadence=_cadence(film, runs), is_faded=faded)
+    found = replace(found, cadence=_cadence(film, runs))
     cadence = cadence_to_be(found.cadence)
     is_retimed = cadence.is_soft_pulldown or cadence.cycle(film.frame_rate, frame_rate) > 0
     if cadence.field_order not in FIELDS and not is_retimed:  # "flagged" names no first field
         return found
     by_pictures, _ = _look(film, *part, frame_rate, damage, cadence, track)
-    return replace(by_pictures, cadence=found.cadence, is_faded=faded)
+    return replace(by_pictures, cadence=found.cadence)
 
 
 def _look(
@@ -205,7 +210,11 @@ def _look(
         looks = read_fields(fields_file)
         if _begins_before(looks, film):
             rows, columns = rows[1:], columns[1:]
-        found = seen.survey(read_ticks(cuts_file), seen.area(rows, columns), cadence)
+        black = film_black(seen.blacks)
+        is_part = start_seconds > 0 or duration_seconds is not None
+        if not is_faded(seen.blacks) or (is_part and _has_blacks(film)):
+            black = BLACK
+        found = seen.survey(read_ticks(cuts_file), rows, columns, cadence, black)
         return found, _runs(looks, read_field_pictures(bursts), bursts)
 
 
@@ -237,18 +246,24 @@ class _Seen:
             self.blacks.append(black_of(luma))
         self.count += 1
 
-    def area(self, rows: Plane, columns: Plane) -> PixelArea:
-        """The picture inside its bars, which have faded with it, by strips as `find_area` has."""
-        black = film_black(self.blacks) if is_faded(self.blacks) else BLACK
-        most_black = black + MAX_BLACK - BLACK
-        return self.peaks.widened(find_area(rows, columns, most_black), rows, columns, most_black)
-
-    def survey(self, changes: Sequence[int], area: PixelArea, cadence: Cadence) -> Survey:
+    def survey(
+        self,
+        changes: Sequence[int],
+        rows: Plane,
+        columns: Plane,
+        cadence: Cadence,
+        black: float,
+    ) -> Survey:
         """All of it together.
 
         Args:
             changes: the numbers of frames that may begin a shot, as ffmpeg notes them.
+            rows, columns: strips of pictures, as `find_area` takes them.
+            black: the code that the film's blacks reach; above ``BLACK`` it is faded, and so are
+                its bars.
         """
+        most_black = black + MAX_BLACK - BLACK
+        area = self.peaks.widened(find_area(rows, columns, most_black), rows, columns, most_black)
 
         def at(number: int) -> float:
             return float(number / self.frame_rate)
@@ -264,7 +279,7 @@ class _Seen:
             colored=self._tinge.colored([0.0, *cuts, at(self.count)]),
             area=area,
             cadence=cadence,
-            is_faded=is_faded(self.blacks),
+            is_faded=black > BLACK,
         )
 
 
@@ -336,12 +351,14 @@ def glance(film: Film, start: float, seconds: float) -> Glance:
     alike = sum(find_cadence(seen).field_order == cadence.field_order for seen in runs)
     if alike < min(MIN_LOOKS_ALIKE, len(parts)):
         cadence = ONE_TO_ONE
-    faded = all(look.is_faded for look in looks) and not _has_blacks(film)
-    return Glance(area, cadence, faded)
+    return Glance(area, cadence, all(look.is_faded for look in looks))
 
 
+@lru_cache(maxsize=4)
 def _has_blacks(film: Film) -> bool:
-    """Whether frames from all over a film have blacks."""
+    """Whether frames from all over a film have blacks; where nothing can be sought, they may."""
+    if film.container in BARE_STREAMS:
+        return True
     blacks = []
     for look in range(LOOKS_FOR_BLACKS):
         start = (look + 0.5) * film.duration_seconds / LOOKS_FOR_BLACKS

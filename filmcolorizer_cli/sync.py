@@ -422,7 +422,10 @@ def constant_offset(bw: Film, color: Film, offset: int) -> SyncMap:
 
     Raises:
         OptionError: the offset puts the two apart entirely.
+        VideoError: a film is joined of recordings.
     """
+    for film in (bw, color):
+        check_clock(film)
     seconds = float(offset / bw.frame_rate)
     bw_start = max(0.0, -seconds)
     bw_end = min(bw.duration_seconds, color.duration_seconds - seconds)

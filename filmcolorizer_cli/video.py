@@ -183,7 +183,7 @@ def may_be_same_film(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
         rates = [Fraction(identity["frame_rate"]) for identity in (one, other)]
         apart = abs(one["duration_seconds"] - other["duration_seconds"])
         return rates[0] == rates[1] and bool(apart * rates[0] < 0.5)
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):  # of a map written by hand
+    except (KeyError, TypeError, ValueError, ArithmeticError):  # of a map written by hand
         return False
 
 

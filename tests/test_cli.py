@@ -2733,10 +2733,10 @@ def test_commands_refuse_joined_recordings(vivid_weights: Path) -> None:
         run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", *X264, *later, "part.ts")
         with joined.open("ab") as file:
             file.write(Path("part.ts").read_bytes())
-    succeed("sync", joined, "part.ts", "--offset", 0)
     for command in (
-        ("sync", joined, "part.ts", "-o", "other.json"),
-        ("extract", joined, "part.ts", "--sync", "sync.json"),
+        ("sync", joined, "part.ts"),
+        ("sync", joined, "part.ts", "--offset", 0),
+        ("extract", joined),
         ("preview", joined, "--model", vivid_weights),
         ("eval", joined, "--model", vivid_weights),
         ("eval", joined, "--model", vivid_weights, "--start", 1),

@@ -253,7 +253,9 @@ def test_to_codes_undoes_from_codes(range: str, bit_depth: int) -> None:
 
 @pytest.mark.parametrize("matrix", MATRICES)
 @pytest.mark.parametrize("known", [0.25, 0.5, 0.75, 1.0])
-def test_unmixed_gives_the_colours_that_were_mixed_with_grey(matrix: str, known: float) -> None:
+def test_unpremultiplied_gives_the_colours_that_were_mixed_with_grey(
+    matrix: str, known: float
+) -> None:
     """As bright as they, by the matrix of the film."""
     blue = torch.tensor((0.3, 0.4, 0.9))[:, None, None]
     grey = rgb_to_ycbcr(blue, matrix)[:1].expand(3, -1, -1)

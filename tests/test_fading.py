@@ -63,6 +63,13 @@ def test_survey_takes_one_bright_shot_for_no_faded_film(tmp_path: Path) -> None:
     assert not survey(film).is_faded
     assert not survey(film, **part).is_faded
     assert not glance(film, *part.values()).is_faded
+    walled = tmp_path / "walled.mp4"
+    walls = ",".join(
+        f"drawbox=x={x}:w=80:h=ih:color=0x606060:t=fill:enable='between(t,2,4)'" for x in (0, 400)
+    )
+    run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", f"{shot},{walls}", *X264, walled)
+    whole = PixelArea(0, 0, 480, 360)
+    assert survey(probe(walled), **part).area == glance(probe(walled), 2.5, 1.0).area == whole
 
 
 def test_survey_finds_bars_that_have_faded_with_the_film(tmp_path: Path) -> None:
@@ -107,6 +114,23 @@ def test_passing_veils_are_none_where_nothing_fades() -> None:
     for number, picture in enumerate(coming):
         picture[:, 128 - 4 * number :] = 10
     assert passing_veils(coming) == [0.0] * 24
+    # Something small and dark leaves.
+    leaving = bytes_of(bright)
+    for number, picture in enumerate(leaving):
+        picture[:, max(112 - 8 * number, 0) : max(124 - 8 * number, 0)] = 10
+    assert passing_veils(leaving) == [0.0] * 24
+
+
+def test_passing_veils_leave_alone_what_is_clear() -> None:
+    """However bright it is, as far as it stays as it is."""
+    bright = 120 + 0.5 * pan(512, 1, 0)[0]
+    clear = [bright] * 12
+    going = [255 * veil + (1 - veil) * bright for veil in np.linspace(0.1, 1.0, 12)]
+    found = passing_veils(bytes_of(clear + going))
+    assert found[:12] == pytest.approx([0.0] * 12, abs=0.01)
+    assert found[-1] == 1
+    flash = passing_veils(bytes_of([bright] * 5 + [np.full_like(bright, 255)] + [bright] * 5))
+    assert flash[:5] == flash[6:] == pytest.approx([0.0] * 5, abs=0.01)
 
 
 @pytest.mark.slow

@@ -290,6 +290,14 @@ def test_lost_packets_of_sound(output: str, recipe: Path, vivid_weights: Path) -
     assert sound_after_picture(Path(output)) == pytest.approx(0, abs=0.1)
 
 
+def test_recording_that_is_cut_off(recipe: Path, vivid_weights: Path) -> None:
+    """Its sound can be copied up to there."""
+    film = make("film.ts", *X264, "-bf", 0, filters="scale=96:72")
+    film.write_bytes(film.read_bytes()[: film.stat().st_size * 9 // 10 + 50])
+    told = succeed("colorize", film, "--model", vivid_weights, "-o", "out.mp4", "--skip-damaged")
+    assert "sound: aac copied" in told
+
+
 @pytest.mark.parametrize("levels", ["limited", "full"])
 def test_matrix_and_range(levels: str, recipe: Path, vivid_weights: Path) -> None:
     """Chroma is made for the film's matrix: what is shown has the same colours by either."""
