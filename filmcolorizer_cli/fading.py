@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from filmcolorizer_cli.bars import MAX_BLACK
 from filmcolorizer_cli.planes import Plane
@@ -12,8 +13,7 @@ from filmcolorizer_cli.planes import Plane
 # The code of a luma of 0.2, which blacks stay below in a film that has any. A bright shot alone may
 # lack them.
 VEILED_CODE = 60
-BLACK_SHARE = 0.02  # of a picture, that is its blacks: more than the blurred edges of bars
-LEAST_SEEN = 0.05  # of it, that is brighter than bars; in darker ones there are blacks
+BLACK_SHARE = 0.02  # of a picture, that is its blacks
 BLACK_PICTURES = 0.2  # of a faded film, that may have blacks: titles made anew, black leader
 
 # Of pictures that follow each other, in luma from 0 to 255. What fades keeps its shapes from one to
@@ -31,8 +31,18 @@ STILL_BLACK = 1.0  # by which blacks differ where nothing fades
 
 def black_of(luma: Plane) -> float:
     """The code that the blacks of a small picture (H, W) reach, in limited range, bars aside."""
-    seen = luma[luma > MAX_BLACK]
-    return float(np.quantile(seen, BLACK_SHARE)) if seen.size > LEAST_SEEN * luma.size else 0.0
+    rows, columns = (_without_bars(luma.max(axis=axis) > MAX_BLACK) for axis in (1, 0))
+    picture = luma[rows, columns]
+    return float(np.quantile(picture, BLACK_SHARE)) if picture.size else 0.0
+
+
+def _without_bars(is_lit: NDArray[np.bool_]) -> slice:
+    """From the first lit line to the last one, without the blurred edges of bars beside them."""
+    lit = np.flatnonzero(is_lit)
+    if not len(lit):
+        return slice(0)
+    first, end = int(lit[0]), int(lit[-1]) + 1
+    return slice(first + (first > 0), end - (end < len(is_lit)))
 
 
 def film_black(blacks: Sequence[float]) -> float:

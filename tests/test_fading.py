@@ -30,7 +30,11 @@ def test_black_of_is_told_beside_bars() -> None:
     barred = np.pad(luma, ((0, 0), (14, 14)), constant_values=16)
     barred[:, 13] = barred[:, -14] = 60  # the blur of an edge
     assert black_of(barred) == pytest.approx(101, abs=1)
-    assert black_of(np.full((96, 128), 20, np.uint8)) == 0
+    title = np.full((96, 128), 16, np.uint8)
+    assert black_of(title) == 0
+    title[40:56, 30:98] = 235
+    title[48, 40:90] = 16
+    assert black_of(title) == 16
 
 
 def test_is_faded_goes_by_most_pictures() -> None:
