@@ -13,13 +13,13 @@ would be no difference at all, and no steadiness either.
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import typer
 from imageio_ffmpeg import get_ffmpeg_exe
 
+from benchmarks.programs import FILMCOLORIZER
 from filmcolorizer_cli.frames import Sampling, read_pictures
 from filmcolorizer_cli.planes import NEUTRAL, Coding
 from filmcolorizer_cli.video import probe
@@ -49,7 +49,7 @@ def main(
     cut_out = ("-ss", str(start), "-t", str(seconds), "-i", str(film))
     lossless = ("-an", "-filter_complex", graph, "-c:v", "ffv1", both_ways)
     subprocess.run([get_ffmpeg_exe(), "-y", "-v", "error", *cut_out, *lossless], check=True)
-    program = [sys.executable, "-m", "filmcolorizer_cli", "colorize", both_ways]
+    program = [*FILMCOLORIZER, "colorize", both_ways]
     options = ("--model", model, "--codec", "ffv1", "--fps", "source", "--overwrite")
     subprocess.run([*program, "-o", str(colored), *options], check=True)
     found = probe(colored)

@@ -19,7 +19,6 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +26,8 @@ from typing import Annotated, Any
 import typer
 from imageio_ffmpeg import get_ffmpeg_exe
 from rich.console import Console
+
+from benchmarks.programs import FILMCOLORIZER
 
 GREY = "format=gray,format=yuv420p"
 # The grade that the copy's colours have, and what else the years did to it.
@@ -76,7 +77,7 @@ NETWORKS: dict[Candidate, tuple[str, str, list[str] | None]] = {
 
 def run(*arguments: object) -> Any:
     """What a filmcolorizer command says as JSON."""
-    command = [sys.executable, "-m", "filmcolorizer_cli", *map(str, arguments), "--json"]
+    command = [*FILMCOLORIZER, *map(str, arguments), "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
 

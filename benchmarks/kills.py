@@ -14,7 +14,6 @@ import hashlib
 import random
 import shlex
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -22,10 +21,12 @@ from typing import Annotated
 import typer
 from imageio_ffmpeg import get_ffmpeg_exe
 
+from benchmarks.programs import FILMCOLORIZER
+
 
 def command(film: Path, target: Path) -> list[str]:
     """Rendering by the shipped model, as a user would."""
-    program = [sys.executable, "-m", "filmcolorizer_cli", "colorize", str(film), "-o", str(target)]
+    program = [*FILMCOLORIZER, "colorize", str(film), "-o", str(target)]
     return [*program, "--model", "default", "--preset", "ultrafast", "--recolor"]
 
 

@@ -10,7 +10,6 @@ peak memory of all processes together, and how long the frames wait for each sta
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ import psutil
 import torch
 import typer
 
-from benchmarks.memory import run_watched
+from benchmarks.programs import FILMCOLORIZER, run_watched
 from filmcolorizer_cli import colorizing, models, painting, propagation, weights
 from filmcolorizer_cli.encoding import CODECS, DEFAULT_PRESET, Encoding, PictureWriter
 from filmcolorizer_cli.ffmpeg import find_binary
@@ -49,7 +48,7 @@ def floor_command(clip: Path, target: Path) -> list[str]:
 
 def colorize_command(clip: Path, target: Path, model: str) -> list[str]:
     """The command as a user gives it, at the clip's own rate and by one worker."""
-    program = [sys.executable, "-m", "filmcolorizer_cli", "colorize", str(clip), "-o", str(target)]
+    program = [*FILMCOLORIZER, "colorize", str(clip), "-o", str(target)]
     return [*program, "--overwrite", "--fps", "source", "--model", model, "--workers", "1"]
 
 

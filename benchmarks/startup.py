@@ -1,6 +1,6 @@
 """Print how long help and completion take, as ratios to importing Typer and rich alone.
 
-python benchmarks/startup.py
+python -m benchmarks.startup
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import subprocess
 import sys
 import time
 
+from benchmarks.programs import FILMCOLORIZER
+
 ROUNDS = 11
 GOAL = 3.0  # times the bare imports
 BARE = [sys.executable, "-c", "import typer, rich.console"]
-PROGRAM = [sys.executable, "-m", "filmcolorizer_cli"]
 COMPLETION = {
     "_FILMCOLORIZER_COMPLETE": "complete_bash",
     "COMP_WORDS": "filmcolorizer colorize --mod",
@@ -31,7 +32,7 @@ def seconds(command: list[str], environment: dict[str, str]) -> float:
 
 def main() -> None:
     """Run all in turn, so that a drifting machine hits them alike."""
-    cases = {"--help": ([*PROGRAM, "--help"], {}), "completion": (PROGRAM, COMPLETION)}
+    cases = {"--help": ([*FILMCOLORIZER, "--help"], {}), "completion": (FILMCOLORIZER, COMPLETION)}
     ratios: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(ROUNDS):
         bare = seconds(BARE, {})

@@ -9,7 +9,6 @@ The coloured version is made of the film: without some shots, cropped, re-graded
 from __future__ import annotations
 
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.memory import run_watched
+from benchmarks.programs import FILMCOLORIZER, run_watched
 from filmcolorizer_cli.ffmpeg import find_binary
 
 ROUNDS = 5
@@ -53,8 +52,7 @@ def main(film: Annotated[Path, typer.Argument(exists=True, dir_okay=False)]) -> 
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy.mp4"
         make_copy(film, copy)
-        program = (sys.executable, "-m", "filmcolorizer_cli")
-        sync = (*program, "sync", str(film), str(copy), "--offset")
+        sync = (*FILMCOLORIZER, "sync", str(film), str(copy), "--offset")
         ratios = []
         for number in range(1, ROUNDS + 1):
             decoding = decode(film) + decode(copy)

@@ -16,7 +16,6 @@ Films should be short parts of one shot, for all their frames are held in memory
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +30,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from numpy.random import Generator
 from torch import Tensor
 
+from benchmarks.programs import FILMCOLORIZER
 from filmcolorizer_cli.frames import MATRIX_NAMES, Sampling, read_pictures
 from filmcolorizer_cli.motion import is_reliable, optical_flow, warp
 from filmcolorizer_cli.planes import NEUTRAL, Coding, Floats, Plane
@@ -166,7 +166,7 @@ def _colorize(film: Film, lumas: Sequence[Floats], colored: Path, model: str) ->
     planes = b"".join(np.round(luma).astype(np.uint8).tobytes() + neutral for luma in lumas)
     command = [get_ffmpeg_exe(), "-y", "-v", "error", *kind, *rate, str(grey)]
     subprocess.run(command, input=planes, check=True)
-    program = [sys.executable, "-m", "filmcolorizer_cli", "colorize", str(grey)]
+    program = [*FILMCOLORIZER, "colorize", str(grey)]
     options = ("--model", model, "--codec", "ffv1", "--fps", "source", "--overwrite")
     subprocess.run([*program, "-o", str(colored), *options], check=True, capture_output=True)
 
