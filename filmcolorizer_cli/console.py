@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import NamedTuple, TypeVar
 
 from rich.console import Console
@@ -71,7 +71,7 @@ def track(
     *,
     unit: str = "frames",
     status: Callable[[T], Status] | None = None,
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Pass items on, with a bar on stderr once they have taken more than a moment.
 
     Items that are whole numbers tell how far it has come, others count as one each.

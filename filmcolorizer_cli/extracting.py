@@ -74,7 +74,7 @@ def extract(
     folder: Path,
     options: ExtractOptions,
     note: Note = no_note,
-) -> Iterator[int]:
+) -> Generator[int, None, None]:
     """Write aligned stills of two versions of a film, or of one and its own luma.
 
     The stills are gathered in a temporary folder beside ``folder``, which takes its place when all
