@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from fractions import Fraction
 from io import StringIO
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -66,6 +67,7 @@ _NUMBERS = (
 # Silence, then from the middle on a tone.
 _SOUND = "aevalsrc=0.5*sin(2765*t)*gte(t\\,{seconds}/2):sample_rate=44100:duration={seconds}"
 _NOBODY = 65534
+Value = TypeVar("Value")
 X264 = ("-c:v", "libx264", "-preset", "ultrafast")
 LOSSLESS = (*X264, "-qp", "0")
 TINY = FilmConfig(size=32, decoder_widths=(16, 16, 8, 8, 8))
@@ -112,7 +114,7 @@ def make_clip(
     layout: str = "yuv420p",
     codec: tuple[str, ...] = X264,
     sound: str | None = None,
-    extra: tuple[str, ...] = (),
+    extra: tuple[object, ...] = (),
 ) -> Path:
     """A clip of a moving grey picture and, if ``sound`` names a codec, a tone from its middle on.
 
@@ -127,9 +129,9 @@ def make_clip(
     return path
 
 
-def make_numbered_clip(path: Path, **recipe: object) -> Path:
+def make_numbered_clip(path: Path, **recipe: Any) -> Path:
     """A clip whose every frame tells its number; see `frame_number`."""
-    return make_clip(path, picture=_NUMBERS, size=NUMBERED_SIZE, **recipe)  # type: ignore[arg-type]
+    return make_clip(path, picture=_NUMBERS, size=NUMBERED_SIZE, **recipe)
 
 
 def frame_number(luma: np.ndarray) -> int:
@@ -212,6 +214,12 @@ def ordinary_user() -> Iterator[None]:
         yield
     finally:
         os.setresuid(0, 0, 0)
+
+
+def present(value: Value | None) -> Value:
+    """What may be None by its annotation, and never is where a test looks."""
+    assert value is not None
+    return value
 
 
 def finished(generator: Generator[Item, None, Result]) -> tuple[list[Item], Result]:

@@ -292,9 +292,11 @@ def test_read_aligned_shows_the_same_frames_of_telecined_films(
     woven = "telecine=first_field=top:pattern=23,setparams=field_mode=tff"
     films = {"bw": numbered, "color": numbered}
     films[telecined] = version(numbered, tmp_path / "telecined.mp4", woven)
-    reading = Reading(**{f"{telecined}_cadence": Cadence("top", is_known, is_known)})
+    cadence: dict[str, Any] = {f"{telecined}_cadence": Cadence("top", is_known, is_known)}
+    reading = Reading(**cadence)
     moments, sync_map = Moments(), map_of(segment(0, 143, 0))
-    pictures = read_aligned(*films.values(), sync_map, moments, NUMBERED_SIZE, reading=reading)
+    bw, color = films.values()
+    pictures = read_aligned(bw, color, sync_map, moments, NUMBERED_SIZE, reading=reading)
     pairs = shown(list(pictures))
     assert len(pairs) == 143
     if telecined == "color" or is_known:
@@ -355,8 +357,7 @@ def test_read_aligned_writes_cuts_from_the_first_moment_on(
     cuts_file = tmp_path / "cuts.txt"
     # The film's shots change at 2 and 4 s; a segment border at 3 s is no change.
     sync_map = map_of(segment(12, 72, 12), segment(72, 144, 72))
-    options = {"cuts_file": cuts_file}
-    pictures = list(read_aligned(film, film, sync_map, Moments(6), (48, 36), **options))  # type: ignore[arg-type]
+    pictures = list(read_aligned(film, film, sync_map, Moments(6), (48, 36), cuts_file=cuts_file))
     assert pictures[0].bw_seconds == 0.5
     assert read_cuts(cuts_file) == pytest.approx([1.5, 3.5], abs=0.01)
 

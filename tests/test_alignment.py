@@ -286,7 +286,7 @@ def test_measure_confidence_is_low_where_nothing_moves(film: Frames) -> None:
 
 
 def test_measure_confidence_of_black_is_none() -> None:
-    black = Signatures(np.full((48, 768), 16, np.uint8), np.arange(48) * FRAME)
+    black = Signatures(np.full((48, 768), 16, np.uint8), np.arange(48) / 24)
     films = Films(black, black, PLACEMENT)
     assert measure_confidence(films, stretch_of(0, 48, 0)) == 0
 

@@ -18,6 +18,7 @@ import typer.main
 import filmcolorizer_cli
 from filmcolorizer_cli.cli import app
 from filmcolorizer_cli.files import SAMPLE_FILM
+from tests.conftest import present
 
 PACKAGE = Path(filmcolorizer_cli.__file__).parent
 MODULES = {path.stem: ast.parse(path.read_text()) for path in PACKAGE.glob("*.py")}
@@ -173,7 +174,7 @@ def test_libraries_that_are_imported_are_declared() -> None:
     names = {name.split(".")[0] for tree in MODULES.values() for name in imported(tree)}
     foreign = names - set(sys.stdlib_module_names) - {"filmcolorizer_cli"}
     declared = {
-        re.match("[a-z0-9-]+", line)[0]  # type: ignore[index]
+        present(re.match("[a-z0-9-]+", line))[0]
         for line in importlib.metadata.requires("filmcolorizer") or ()
         if "extra ==" not in line or "tensorboard" in line
     }

@@ -84,7 +84,7 @@ def color_at(page: Any, frame: Any, share: float) -> tuple[int, ...]:
     png = page.screenshot(clip={**clip, "width": 1, "height": 1}, scale="css")
     with Image.open(io.BytesIO(png)) as image:
         assert image.size == (1, 1)
-        return image.convert("RGB").getpixel((0, 0))
+        return tuple(image.convert("RGB").tobytes())
 
 
 def shows(page: Any, frame: Any, share: float, color: tuple[int, int, int]) -> bool:

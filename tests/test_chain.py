@@ -64,13 +64,13 @@ def test_best_chain_is_worth_as_much_as_the_best_of_all(seed: int) -> None:
     chance = np.random.default_rng(seed)
     rows, columns = chance.integers(5, 13, 2)
     # Large gains here and there, so that runs of a few cells pay for gaps.
-    gains = chance.uniform(-2, 2.5, (rows, columns))
+    drawn = chance.uniform(-2, 2.5, (rows, columns))
     for _ in range(3):
         row, column = chance.integers(0, rows), chance.integers(0, columns)
         for n in range(int(chance.integers(3, 6))):
             if row + n < rows and column + n < columns:
-                gains[row + n, column + n] = 6
-    gains = gains.astype(np.float32)
+                drawn[row + n, column + n] = 6
+    gains = drawn.astype(np.float32)
     path = [(int(row), int(column)) for row, column in best_chain(gains)]
     best = brute_force(gains)
     assert best > 0, "a recipe without a chain tests nothing"

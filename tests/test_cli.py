@@ -71,6 +71,7 @@ from tests.conftest import (
     graded_film,
     make_clip,
     ordinary_user,
+    present,
     run_ffmpeg,
     vivid_network,
 )
@@ -823,7 +824,9 @@ def test_train_film_starts_from_the_shipped_weights_by_default(
     assert trained.config.size == 32, "the size of the stills"
     assert isinstance(trained.config, FilmConfig)
     assert not trained.config.clears_veil, "it learns how the film is"
-    lively = trained.head.bias.norm() / shipped.head.bias.norm()  # made up for at last
+    lively = (
+        present(trained.head.bias).norm() / present(shipped.head.bias).norm()
+    )  # made up for at last
     assert 0.999 < lively < 1.101
     for (name, before), after in zip(shipped.named_parameters(), trained.parameters(), strict=True):
         torch.testing.assert_close(after, before * lively if name.startswith("head.") else before)
@@ -1182,7 +1185,7 @@ def test_eval_report_tells_of_the_training(pairs: Pairs) -> None:
     folder = Path("x[/old]")  # what rich would take for markup
     folder.parent.mkdir()
     shutil.copytree(pairs.folder, folder)
-    about = {"epoch": 3, "trained_share": 0.75}
+    about: dict[str, Any] = {"epoch": 3, "trained_share": 0.75}
     weights.save(build(TINY), Path("film.safetensors"), about=about)
     some = ("eval", folder, "--model", "film.safetensors", "--report", "report", "--overwrite")
     assert succeed(*some).startswith(f"{folder}, network film: ")
@@ -1365,7 +1368,7 @@ def test_eval_of_a_film_is_what_the_library_finds(moving_film: Path, vivid_weigh
     part = ("--size", 48, "--start", "0.25", "--duration", "0.25")
     arguments = ("eval", moving_film, "--model", vivid_weights, *part)
     [film] = json.loads(succeed(*arguments, "--json"))["films"]
-    whole = asdict(replace(expected, frame_rate=str(expected.frame_rate)))
+    whole = asdict(expected) | {"frame_rate": str(expected.frame_rate)}
     del whole["series"], whole["baseline"], whole["found"]
     whole["shots"] = [{k: v for k, v in s.items() if k != "baseline"} for s in whole["shots"]]
     assert film == {"film": str(moving_film), **whole}
@@ -2041,16 +2044,16 @@ def test_commands_refuse_a_bad_folder_of_pairs(command: str, own_pairs: Pairs) -
             f"{folder} is no folder of pairs (pairs.json: {reason.format(folder=folder)});"
             " make one with `filmcolorizer extract`"
         )
-    folder = own_pairs.folder
-    (folder / "bw" / "000003.png").unlink()
-    assert fail(command, folder) == (
-        f"{folder}/color/000003.png has no counterpart in {folder}/bw (1 such);"
+    damaged = own_pairs.folder
+    (damaged / "bw" / "000003.png").unlink()
+    assert fail(command, damaged) == (
+        f"{damaged}/color/000003.png has no counterpart in {damaged}/bw (1 such);"
         " put that back, or delete this one"
     )
-    for still in folder.glob("*/*.png"):
+    for still in damaged.glob("*/*.png"):
         still.unlink()
-    assert fail(command, folder) == (
-        f"{folder} holds no pairs; make some with `filmcolorizer extract`"
+    assert fail(command, damaged) == (
+        f"{damaged} holds no pairs; make some with `filmcolorizer extract`"
     )
 
 

@@ -8,6 +8,7 @@ from skimage.color import rgb2ycbcr
 
 from filmcolorizer_cli.color import (
     MATRICES,
+    Range,
     chroma_from_codes,
     chroma_to_codes,
     half_size,
@@ -75,7 +76,7 @@ def random_rgb(seed: int = 0) -> torch.Tensor:
 
 
 def codes_of(
-    rgb: torch.Tensor, matrix: str, *, range: str = "limited", bit_depth: int = 8
+    rgb: torch.Tensor, matrix: str, *, range: Range = "limited", bit_depth: int = 8
 ) -> list[int]:
     ycbcr = rgb_to_ycbcr(rgb, matrix)
     luma = luma_to_codes(ycbcr[:, :1], range=range, bit_depth=bit_depth)
@@ -102,7 +103,7 @@ def test_rgb_to_ycbcr_gives_published_colour_bars(
 
 
 @pytest.mark.parametrize("color", JFIF_PRIMARIES)
-def test_rgb_to_ycbcr_gives_jfif_primaries(color: tuple[int, ...]) -> None:
+def test_rgb_to_ycbcr_gives_jfif_primaries(color: tuple[int, int, int]) -> None:
     assert tuple(codes_of(pixel(color), "bt601", range="full")) == JFIF_PRIMARIES[color]
 
 
@@ -185,7 +186,7 @@ def test_resize_agrees_with_pillow(height: int, width: int) -> None:
     [("limited", 8, 16, 235), ("limited", 10, 64, 940), ("full", 8, 0, 255), ("full", 10, 0, 1023)],
 )
 def test_luma_from_codes_puts_black_at_0_and_white_at_1(
-    range: str, bit_depth: int, black: int, white: int
+    range: Range, bit_depth: int, black: int, white: int
 ) -> None:
     luma = luma_from_codes(torch.tensor([black, white]), range=range, bit_depth=bit_depth)
     assert luma.dtype == torch.float32
@@ -206,7 +207,7 @@ def test_luma_from_codes_keeps_what_lies_beyond_black_and_white() -> None:
     ],
 )
 def test_chroma_from_codes_puts_neutral_at_0(
-    range: str, bit_depth: int, codes: list[int], expected: list[float]
+    range: Range, bit_depth: int, codes: list[int], expected: list[float]
 ) -> None:
     chroma = chroma_from_codes(torch.tensor(codes), range=range, bit_depth=bit_depth)
     assert chroma.tolist() == pytest.approx(expected)
@@ -217,7 +218,7 @@ def test_chroma_from_codes_puts_neutral_at_0(
     [("limited", 8, 16, 235), ("limited", 10, 64, 940), ("full", 8, 0, 255)],
 )
 def test_luma_to_codes_clips_to_legal_codes(
-    range: str, bit_depth: int, lowest: int, highest: int
+    range: Range, bit_depth: int, lowest: int, highest: int
 ) -> None:
     codes = luma_to_codes(torch.tensor([-0.3, 1.3]), range=range, bit_depth=bit_depth)
     assert codes.dtype == (torch.uint8 if bit_depth == 8 else torch.int32)
@@ -229,7 +230,7 @@ def test_luma_to_codes_clips_to_legal_codes(
     [("limited", 8, 16, 240), ("limited", 10, 64, 960), ("full", 8, 0, 255), ("full", 10, 0, 1023)],
 )
 def test_chroma_to_codes_clips_to_legal_codes(
-    range: str, bit_depth: int, lowest: int, highest: int
+    range: Range, bit_depth: int, lowest: int, highest: int
 ) -> None:
     codes = chroma_to_codes(torch.tensor([-0.7, -0.5, 0.5, 0.7]), range=range, bit_depth=bit_depth)
     assert codes.dtype == (torch.uint8 if bit_depth == 8 else torch.int32)
@@ -238,17 +239,17 @@ def test_chroma_to_codes_clips_to_legal_codes(
 
 @pytest.mark.parametrize("bit_depth", [8, 10, 12])
 @pytest.mark.parametrize("range", ["limited", "full"])
-def test_to_codes_undoes_from_codes(range: str, bit_depth: int) -> None:
+def test_to_codes_undoes_from_codes(range: Range, bit_depth: int) -> None:
     scale = 2 ** (bit_depth - 8)
     black, white, most = (16 * scale, 235 * scale, 240 * scale)
     if range == "full":
         black, white, most = 0, 256 * scale - 1, 256 * scale - 1
-    options = {"range": range, "bit_depth": bit_depth}
     luma = torch.arange(black, white + 1)
-    assert torch.equal(luma_to_codes(luma_from_codes(luma, **options), **options).long(), luma)
+    scaled = luma_from_codes(luma, range=range, bit_depth=bit_depth)
+    assert torch.equal(luma_to_codes(scaled, range=range, bit_depth=bit_depth).long(), luma)
     chroma = torch.arange(black, most + 1)
-    found = chroma_to_codes(chroma_from_codes(chroma, **options), **options)
-    assert torch.equal(found.long(), chroma)
+    scaled = chroma_from_codes(chroma, range=range, bit_depth=bit_depth)
+    assert torch.equal(chroma_to_codes(scaled, range=range, bit_depth=bit_depth).long(), chroma)
 
 
 @pytest.mark.parametrize("matrix", MATRICES)

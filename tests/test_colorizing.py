@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -38,6 +38,7 @@ from tests.conftest import (
     make_numbered_clip,
     make_raw_clip,
     our_children,
+    present,
     run_ffmpeg,
     vivid_network,
 )
@@ -69,9 +70,9 @@ def run_colorize(
     workers: int = 1,
     overwrite: bool = False,
     **options: Any,
-) -> Iterator[int]:
+) -> Generator[int, None, None]:
     chosen = ColorizeOptions(**{"encoding": QUICK, "recolor": True, **options})
-    how = {"workers": workers, "overwrite": overwrite, "note": note}
+    how: dict[str, Any] = {"workers": workers, "overwrite": overwrite, "note": note}
     return colorize(film, target, network or vivid_network(), chosen, CPU, **how)
 
 
@@ -91,7 +92,7 @@ def test_colorize_to_24_fps_goes_by_time(numbered_clip: Path, tmp_path: Path) ->
 
 def test_colorize_takes_a_part(numbered_clip: Path, tmp_path: Path) -> None:
     target = tmp_path / "color.mp4"
-    part = {"start_seconds": 1.0, "duration_seconds": 1.6}
+    part: dict[str, Any] = {"start_seconds": 1.0, "duration_seconds": 1.6}
     encoding = Encoding(frame_rate=Fraction(25), preset="ultrafast")
     list(run_colorize(probe(numbered_clip), target, encoding=encoding, **part))
     luma, _, _ = decode_planes(target, "yuv420p", (128, 32))
@@ -115,8 +116,12 @@ def test_colorize_takes_as_many_frames_wherever_segments_begin(
     shorten_segments(monkeypatch)
     for module in (colorizing, painting):
         monkeypatch.setattr(module, "CHUNK_FRAMES", 25)
-    options = {"encoding": replace(QUICK, frame_rate=Fraction(25)), "duration_seconds": seconds}
-    assert len(list(run_colorize(probe(numbered_clip), tmp_path / "out.mp4", **options))) == frames
+    encoding = replace(QUICK, frame_rate=Fraction(25))
+    target = tmp_path / "out.mp4"
+    rendered = run_colorize(
+        probe(numbered_clip), target, encoding=encoding, duration_seconds=seconds
+    )
+    assert len(list(rendered)) == frames
 
 
 @pytest.mark.slow
@@ -125,7 +130,7 @@ def test_colorize_more_vividly_changes_chroma_alone(color_film: Path, tmp_path: 
     planes = {}
     for vividness in (None, 0.0, 1.0, 1.5):
         target = tmp_path / "color.mp4"
-        more = {} if vividness is None else {"vividness": vividness}
+        more: dict[str, Any] = {} if vividness is None else {"vividness": vividness}
         list(
             run_colorize(probe(color_film), target, encoding=encoding, duration_seconds=0.5, **more)
         )
@@ -392,7 +397,7 @@ def test_colorize_with_other_options_starts_anew_only_where_it_may(
     film, reason = probe(numbered_clip), "begun with vividness 1.0, not 0.0"
     with pytest.raises(FilmColorizerError, match=f"{reason}; go on with that, or give --overwrite"):
         next(run_colorize(film, target, vividness=0.0))
-    options = {"overwrite": True, "note": notes.append}
+    options: dict[str, Any] = {"overwrite": True, "note": notes.append}
     list(run_colorize(film, target, vividness=0.0, **options))
     start = "starting anew: the interrupted rendering was "
     assert notes == [f"{start}{reason}"]
@@ -741,7 +746,7 @@ def uneven_clip(numbered_clip: Path, clip_folder: Path) -> Path:
 
 def times_of(path: Path) -> list[float]:
     with av.open(str(path)) as container:
-        return [frame.time for frame in container.decode(video=0)]
+        return [present(frame.time) for frame in container.decode(video=0)]
 
 
 def shown_numbers(path: Path) -> list[int]:
@@ -770,7 +775,7 @@ def test_colorize_keeps_uneven_times_of_a_part(
     uneven_clip: Path, short_segments: None, tmp_path: Path
 ) -> None:
     target = tmp_path / "color.mp4"
-    options = {"start_seconds": 1.0, "duration_seconds": 2.0}
+    options: dict[str, Any] = {"start_seconds": 1.0, "duration_seconds": 2.0}
     list(run_colorize(probe(uneven_clip), target, keeps_times=True, workers=2, **options))
     assert shown_numbers(target) == list(range(25, 65))
     times = times_of(uneven_clip)
@@ -849,7 +854,7 @@ def test_colorize_colorizes_them_when_asked(partly_colored: Path, tmp_path: Path
 
 
 def test_colorize_refuses_a_film_that_is_in_colour(partly_colored: Path, tmp_path: Path) -> None:
-    shot = {"start_seconds": 2.0, "duration_seconds": 2.0}
+    shot: dict[str, Any] = {"start_seconds": 2.0, "duration_seconds": 2.0}
     with pytest.raises(OptionError, match="is in colour already; give --recolor to colorize it"):
         list(run_colorize(probe(partly_colored), tmp_path / "color.mp4", recolor=False, **shot))
     assert files_in(tmp_path) == []
@@ -927,8 +932,7 @@ def test_colorize_makes_whole_pictures_of_fields(interlaced_clip: Path, tmp_path
     combing = {}
     for way in ("auto", "off"):
         target = tmp_path / f"{way}.mp4"
-        options = {"encoding": encoding, "deinterlace": way}
-        list(run_colorize(film, target, note=notes.append, **options))
+        list(run_colorize(film, target, note=notes.append, encoding=encoding, deinterlace=way))
         luma = decode_planes(target, "yuv420p", (320, 240))[0].astype(float)
         combing[way] = np.abs(luma[:, 2:] - 2 * luma[:, 1:-1] + luma[:, :-2]).mean()
     assert notes == [
@@ -974,8 +978,9 @@ def spoil(film: Path, target: Path, begin: int, end: int, frame_rate: int = 25) 
     with av.open(str(film)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
     for packet in packets:
-        if begin <= packet.pts * packet.time_base * frame_rate < end:
-            data[packet.pos : packet.pos + packet.size] = b"\xee" * packet.size
+        position, seconds = present(packet.pos), present(packet.pts) * packet.time_base
+        if begin <= seconds * frame_rate < end:
+            data[position : position + packet.size] = b"\xee" * packet.size
     target.write_bytes(data)
     return target
 
@@ -991,7 +996,7 @@ def test_colorize_skips_what_is_damaged(
     encoding = replace(QUICK, frame_rate=Fraction(25))
     with pytest.raises(VideoError, match=r"could not be read beyond 3\.\d s .* --skip-damaged"):
         list(run_colorize(film, target, encoding=encoding))
-    options = {"encoding": encoding, "skips_damage": True, "workers": workers}
+    options: dict[str, Any] = {"encoding": encoding, "skips_damage": True, "workers": workers}
     list(run_colorize(film, target, note=notes.append, **options))
     assert len(notes) == 1
     told = re.fullmatch(
@@ -1044,7 +1049,7 @@ def test_colorize_skips_what_is_cut_off(sound_film: Path, tmp_path: Path) -> Non
     cut.write_bytes(data[: len(data) * 6 // 10])
     target, notes = tmp_path / "color.mp4", list[str]()
     encoding = replace(QUICK, frame_rate=Fraction(25))
-    options = {"encoding": encoding, "skips_damage": True, "note": notes.append}
+    options: dict[str, Any] = {"encoding": encoding, "skips_damage": True, "note": notes.append}
     list(run_colorize(probe(cut), target, **options))
     [told] = notes
     sentence = r"damaged: nothing is shown of \d\.\d\d to 10\.00 s, the film ends there"

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import os
 import runpy
 import shutil
@@ -12,11 +14,11 @@ GENERATOR = runpy.run_path(str(FOLDER / "generate.py"))
 
 
 @pytest.mark.parametrize("shell", GENERATOR["FILES"])
-def test_completions_are_fresh(shell):
+def test_completions_are_fresh(shell: str) -> None:
     assert (FOLDER / GENERATOR["FILES"][shell]).read_text() == GENERATOR["script"](shell)
 
 
-def complete_in_bash(words, folder):
+def complete_in_bash(words: list[str], folder: Path) -> list[str]:
     """What bash offers after these words, through the script in completions/."""
     script = f"""
         source '{FOLDER / "filmcolorizer.bash"}'
@@ -49,10 +51,10 @@ def complete_in_bash(words, folder):
         (["filmcolorizer", "colorize", "old"], []),  # bash then completes file names itself
     ],
 )
-def test_bash_completion_offers(words, offers, tmp_path):
+def test_bash_completion_offers(words: list[str], offers: list[str], tmp_path: Path) -> None:
     (tmp_path / "mine.safetensors").touch()
     assert complete_in_bash(words, tmp_path) == offers
 
 
-def test_bash_completion_falls_back_to_file_names():
+def test_bash_completion_falls_back_to_file_names() -> None:
     assert "complete -o default" in (FOLDER / "filmcolorizer.bash").read_text()

@@ -17,7 +17,7 @@ def views(across: int = 0, down: int = 0) -> list[Plane]:
         cv2.cvtColor(
             photograph[24 + down : 216 + down, left + across : left + 320 + across],
             cv2.COLOR_RGB2YCrCb,
-        )[..., [0, 2, 1]]
+        )[..., [0, 2, 1]].astype(np.uint8)
         for photograph in photographs()
         for left in (20, 50, 80, 110)
     ]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from filmcolorizer_cli import extracting, files, stills
+from filmcolorizer_cli import extracting, stills
 from filmcolorizer_cli.areas import Area
 from filmcolorizer_cli.configs import FilmConfig
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
@@ -108,9 +109,15 @@ def panned(clip_folder: Path) -> Film:
         for photograph in photographs()
         for number in range(24)
     ]
-    path, codec = clip_folder / "panned.mp4", (*LOSSLESS, "-pix_fmt", "yuv420p")
-    raw = {"size": (256, 192), "layout": "rgb24", "frame_rate": Fraction(24), "codec": codec}
-    return probe(make_raw_clip(path, np.stack(views), **raw))  # type: ignore[arg-type]
+    film = make_raw_clip(
+        clip_folder / "panned.mp4",
+        np.stack(views),
+        size=(256, 192),
+        layout="rgb24",
+        frame_rate=Fraction(24),
+        codec=(*LOSSLESS, "-pix_fmt", "yuv420p"),
+    )
+    return probe(film)
 
 
 def colour_error(pairs: Pairs, true: Pairs) -> float:
@@ -669,7 +676,7 @@ def test_extract_that_fails_has_ended_its_ffmpeg_before_it_removes_the_folder(
         alive.append(our_children() != before)
 
     monkeypatch.setattr(extracting, "_save_pair", fail)
-    monkeypatch.setattr(files.shutil, "rmtree", remove)
+    monkeypatch.setattr(shutil, "rmtree", remove)
     bw = film if from_two_films else None
     with pytest.raises(VideoError):
         list(extract(bw, film, alone(film), tmp_path / "pairs", ExtractOptions(every=1)))
@@ -681,10 +688,10 @@ def test_extract_that_fails_has_ended_its_ffmpeg_before_it_removes_the_folder(
     "options", [{"start_seconds": 7.0}, {"start_seconds": 0.1, "duration_seconds": 0.2}]
 )
 def test_extract_refuses_a_part_without_stills(
-    options: dict[str, float], numbered: Film, tmp_path: Path
+    options: dict[str, Any], numbered: Film, tmp_path: Path
 ) -> None:
     with pytest.raises(OptionError) as caught:
-        list(extract(None, numbered, alone(numbered), tmp_path / "p", ExtractOptions(**options)))  # type: ignore[arg-type]
+        list(extract(None, numbered, alone(numbered), tmp_path / "p", ExtractOptions(**options)))
     assert str(caught.value) == (
         "there is no still in this part of the films; give another --start, --duration or a"
         " smaller --every"

@@ -63,7 +63,7 @@ def test_survey_takes_one_bright_shot_for_no_faded_film(tmp_path: Path) -> None:
     film = probe(path)
     bright = read_luma(film, Sampling(128, 96, start_seconds=2.5, duration_seconds=1.0))
     assert is_faded([black_of(luma) for luma in bright])
-    part = {"start_seconds": 2.5, "duration_seconds": 1.0}
+    part: dict[str, Any] = {"start_seconds": 2.5, "duration_seconds": 1.0}
     assert not survey(film).is_faded
     assert not survey(film, **part).is_faded
     assert not glance(film, *part.values()).is_faded

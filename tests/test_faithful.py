@@ -19,7 +19,7 @@ from filmcolorizer_cli import colorizing, segments
 from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.video import Film, probe
-from tests.conftest import X264, run_ffmpeg
+from tests.conftest import X264, present, run_ffmpeg
 from tests.test_cli import succeed
 
 FRAME = 1 / 24  # seconds
@@ -50,7 +50,7 @@ def make(name: str, *options: object, filters: str = "null", sound: bool = True)
 
 
 def colorized(film: Path, weights: Path, *options: object, output: str = "out.mp4") -> Film:
-    quick = ("--preset", "ultrafast", "--crf", 4, "--model", weights)
+    quick: tuple[object, ...] = ("--preset", "ultrafast", "--crf", 4, "--model", weights)
     if "--codec" in options:
         quick = quick[-2:]
     succeed("colorize", film, *quick, *options, "-o", output)
@@ -84,7 +84,7 @@ def assert_is_in_color(path: Path) -> None:
 
 def times_of(path: Path) -> list[float]:
     with av.open(str(path)) as container:
-        return [frame.time for frame in container.decode(video=0)]
+        return [present(frame.time) for frame in container.decode(video=0)]
 
 
 def sound_after_picture(path: Path) -> float:
@@ -92,7 +92,7 @@ def sound_after_picture(path: Path) -> float:
     with av.open(str(path)) as container:
         *_, sound = (frame for frame in container.decode(audio=0) if frame.time is not None)
     last = times_of(path)[-1] + 1 / float(probe(path).frame_rate)
-    return float(sound.time + sound.samples / sound.sample_rate) - last
+    return present(sound.time) + sound.samples / sound.sample_rate - last
 
 
 def test_sounds_subtitles_and_chapters(recipe: Path, vivid_weights: Path) -> None:
@@ -368,11 +368,11 @@ def test_late_sound(ending: str, recipe: Path, vivid_weights: Path) -> None:
     first, last = [], []
     for path in (Path(f"film.{ending}"), output):
         with av.open(str(path)) as container:
-            picture = next(container.decode(video=0)).time
+            picture = present(next(container.decode(video=0)).time)
         with av.open(str(path)) as container:
             loud = [f for f in container.decode(audio=0) if np.abs(f.to_ndarray()).max() > 0.02]
-        first.append(loud[0].time - picture)
-        last.append(loud[-1].time - picture)
+        first.append(present(loud[0].time) - picture)
+        last.append(present(loud[-1].time) - picture)
     assert first[0] == pytest.approx(0.7, abs=FRAME)
     assert first[1] == pytest.approx(first[0], abs=FRAME)
     assert last[1] == pytest.approx(last[0], abs=FRAME)

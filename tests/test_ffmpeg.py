@@ -24,6 +24,7 @@ from filmcolorizer_cli.ffmpeg import (
     local_file,
     open_input,
 )
+from tests.conftest import present
 
 ODD_NAMES = ["two words.mp4", 'it\'s "q".mp4', "-v.mp4", "100%d.mp4", "http:x.mp4", "ä[0],;\\.mp4"]
 
@@ -166,7 +167,7 @@ def test_process_quotes_long_words_in_part(tmp_path: Path, monkeypatch: pytest.M
 def test_broken_pipe_is_called_otherwise_on_windows(
     system: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(our_ffmpeg.os, "name", system)
+    monkeypatch.setattr(os, "name", system)
     with our_ffmpeg._broken_pipe():
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
     with nullcontext() if system == "nt" else pytest.raises(OSError), our_ffmpeg._broken_pipe():
@@ -239,7 +240,7 @@ def test_process_ends_an_ffmpeg_that_waits_at_a_pipe(
     with process:
         if waits_at == "stdin":
             assert process.feed(bytes(32))
-            process._popen.stdin.flush()
+            present(process._popen.stdin).flush()
             time.sleep(0.2)
         else:
             process.stdout.read(64 * 48)

@@ -35,6 +35,7 @@ from tests.conftest import (
     make_raw_clip,
     ordinary_user,
     our_children,
+    present,
     run_ffmpeg,
 )
 from tests.test_video import FRAME, LATE_SECONDS, ODD_NAMES, delay, make_pictures
@@ -92,12 +93,12 @@ def grey(film: Film, **sampling: Any) -> Iterable[tuple[np.ndarray, np.ndarray]]
 def sound_of(path: Path) -> tuple[float, float, float]:
     """When the tone begins after the first picture, and when the sound starts and ends, seconds."""
     with av.open(str(path)) as container:
-        first_picture = next(container.decode(video=0)).time
+        first_picture = present(next(container.decode(video=0)).time)
     times, levels = [], []
     with av.open(str(path)) as container:
         for frame in container.decode(audio=0):
             samples = np.abs(frame.to_ndarray().astype(float)).reshape(-1)
-            times.append(frame.time + np.arange(len(samples)) / frame.sample_rate)
+            times.append(present(frame.time) + np.arange(len(samples)) / frame.sample_rate)
             levels.append(samples / (32768 if "s16" in frame.format.name else 1))
     when, level = np.concatenate(times), np.concatenate(levels)
     onset = when[np.argmax(level > 0.1)]
@@ -348,8 +349,8 @@ def chapters_of(path: Path) -> list[tuple[float, float, str]]:
     with av.open(str(path)) as container:
         return [
             (
-                float(chapter["start"] * chapter["time_base"]),
-                float(chapter["end"] * chapter["time_base"]),
+                float(chapter["start"] * present(chapter["time_base"])),
+                float(chapter["end"] * present(chapter["time_base"])),
                 chapter["metadata"]["title"],
             )
             for chapter in container.chapters()
@@ -471,7 +472,7 @@ def test_join_film_names_chapters_that_have_no_title(
 
 def test_join_film_of_a_part_shifts_chapters_and_subtitles(rich_clip: Path, tmp_path: Path) -> None:
     source, target = probe(rich_clip), tmp_path / "out.mkv"
-    part = {"start_seconds": 0.5, "duration_seconds": 1.0}
+    part: dict[str, Any] = {"start_seconds": 0.5, "duration_seconds": 1.0}
     write_film(target, source, grey(source, **part), **part)
     assert chapters_of(target) == [(0, 0.3, "Evening"), (0.3, 1, "Night")]
     assert said_in(target) == [(0, "Good evening"), (pytest.approx(0.7, abs=0.01), "Good night")]
@@ -558,7 +559,7 @@ def files_attached_to(path: Path, folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("part", [{}, {"start_seconds": 0.8, "duration_seconds": 0.8}])
 @pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])
 def test_join_film_keeps_covers_and_attached_files(
-    ending: str, part: dict[str, float], covered_clip: Path, tmp_path: Path
+    ending: str, part: dict[str, Any], covered_clip: Path, tmp_path: Path
 ) -> None:
     source, folder = probe(covered_clip), tmp_path / "out"
     assert [(a.codec, a.name) for a in source.attachments] == [
@@ -661,7 +662,7 @@ def test_join_film_cuts_sound_to_the_part(
     sound = "pcm_s16le" if suffix == "mov" else "copy"
     run_ffmpeg("-i", numbered_clip, "-c:v", "copy", "-c:a", sound, clip)
     source = probe(clip)
-    part = {"start_seconds": start, "duration_seconds": seconds}
+    part: dict[str, Any] = {"start_seconds": start, "duration_seconds": seconds}
     target = tmp_path / "out.mp4"
     film = write_film(target, source, grey(source, **part), **part)
     assert film.duration_seconds == pytest.approx(seconds)
@@ -840,7 +841,7 @@ def test_join_film_of_parts_that_are_stored_in_other_orders(
 def stored_order(path: Path) -> list[int]:
     """The number of each packet of a film's pictures, as they are shown."""
     with av.open(str(path)) as container:
-        times = [packet.pts for packet in container.demux(video=0) if packet.size]
+        times = [present(packet.pts) for packet in container.demux(video=0) if packet.size]
     return [sorted(times).index(time) for time in times]
 
 
@@ -858,7 +859,8 @@ def test_join_film_holds_the_last_picture_wherever_it_is_stored(
     timeline = Timeline(Fraction(24), Fraction(1, 24000), ticks, ticks[-1] + held)
     join_film([part], target, source, timeline, was_free=True)
     with av.open(str(target)) as container:
-        seconds = container.streams.video[0].duration * container.streams.video[0].time_base
+        stream = container.streams.video[0]
+        seconds = present(stream.duration) * present(stream.time_base)
     assert float(seconds) == pytest.approx((ticks[-1] + held) / 24000, abs=1e-3)
 
 
@@ -931,7 +933,8 @@ def test_picture_writer_leaves_nothing_when_ffmpeg_is_missing(
 def test_join_film_of_numbered_pictures(tmp_path: Path) -> None:
     make_pictures(tmp_path / "%d.png", first=3, count=6)
     source = probe(tmp_path / "%d.png", sequence_rate=Fraction(18))
-    for part in ({}, {"start_seconds": 2 / 18}):
+    parts: list[dict[str, Any]] = [{}, {"start_seconds": 2 / 18}]
+    for part in parts:
         film = write_film(tmp_path / "out.mkv", source, grey(source, **part), **part)
         assert film.frame_count(Fraction(25)) == (4 if part else 6)
         assert (film.sounds, film.attachments, film.chapters) == ((), (), 0)
@@ -948,7 +951,8 @@ def test_mkv_keeps_the_sound_from_its_very_begin(tmp_path: Path) -> None:
     starts, loudness = [], []
     for path in (source, target):
         with av.open(str(path)) as container:
-            starts.append([float(p.pts * p.time_base) for p in container.demux(audio=0) if p.size])
+            packets = [packet for packet in container.demux(audio=0) if packet.size]
+            starts.append([float(present(p.pts) * p.time_base) for p in packets])
         with av.open(str(path)) as container:
             first = next(container.decode(audio=0)).to_ndarray()
             loudness.append(np.square(first).mean())

@@ -40,10 +40,10 @@ def test_locked_beside_holds_no_file_that_the_one_before_deleted(
     take, hidden = fcntl.flock, tmp_path / ".film.lock"
     deletes = iter([True, False])
 
-    def delete_at_first(file: object, how: int) -> None:
+    def delete_at_first(file: int, how: int) -> None:
         if next(deletes):
             hidden.unlink()
-        take(file, how)  # type: ignore[arg-type]
+        take(file, how)
 
     monkeypatch.setattr(fcntl, "flock", delete_at_first)
     with locked_beside(tmp_path / "film", "training"):

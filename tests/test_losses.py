@@ -9,7 +9,7 @@ import torch
 from filmcolorizer_cli.batches import Batch
 from filmcolorizer_cli.configs import ClassicConfig, Config
 from filmcolorizer_cli.losses import COLORFULNESS_FLOOR, GOOD_LOSS, classic_loss, film_loss
-from filmcolorizer_cli.networks import FilmNetwork, Network, build
+from filmcolorizer_cli.networks import ClassicNetwork, FilmNetwork, Network, build
 from tests.conftest import TINY
 
 COLORFULNESS_WEIGHT = 0.03  # in `film_loss`
@@ -48,8 +48,11 @@ def film_loss_by_hand(truth: list[Color], output: list[Color]) -> float:
     return logarithm + COLORFULNESS_WEIGHT * abs(excess)
 
 
-def weighed_film_loss(network: FilmNetwork, *batch: torch.Tensor) -> torch.Tensor:
-    return film_loss(network, *batch, colorfulness_weight=COLORFULNESS_WEIGHT)
+def weighed_film_loss(
+    network: Network, luma: torch.Tensor, rgb: torch.Tensor, known: torch.Tensor
+) -> torch.Tensor:
+    assert isinstance(network, FilmNetwork)
+    return film_loss(network, luma, rgb, known, colorfulness_weight=COLORFULNESS_WEIGHT)
 
 
 def flat(color: Color, width: int = 32) -> torch.Tensor:
@@ -77,6 +80,15 @@ def film_network_of(output: Color) -> FilmNetwork:
     network = fresh(TINY).eval()
     assert isinstance(network, FilmNetwork)
     network.head.bias = torch.nn.Parameter(torch.tensor(chroma_by_hand(output)))
+    return network
+
+
+def classic_network_of(output: Color) -> ClassicNetwork:
+    """A network that says these numbers of everything, in [-1, 1]."""
+    network = fresh(CLASSIC)
+    assert isinstance(network, ClassicNetwork)
+    torch.nn.init.zeros_(network.head.weight)
+    network.head.bias = torch.nn.Parameter(torch.tensor(output))
     return network
 
 
@@ -194,9 +206,7 @@ def test_film_loss_has_a_gradient_where_all_is_grey(truth: Color, training_mode:
 
 
 def test_classic_loss_by_hand() -> None:
-    network = fresh(CLASSIC)
-    torch.nn.init.zeros_(network.head.weight)
-    network.head.bias = torch.nn.Parameter(torch.tensor([0.5, 0.0, -0.5]))
+    network = classic_network_of((0.5, 0.0, -0.5))
     rgb = torch.tensor([1.0, 0.5, 0.0])[None, :, None, None].expand(2, -1, 32, 32)
     # On [-1, 1] the truth is 1, 0, -1 and the output 0.5, 0, -0.5.
     loss = classic_loss(network, *batch_of(*rgb))
@@ -204,9 +214,7 @@ def test_classic_loss_by_hand() -> None:
 
 
 def test_classic_loss_counts_only_what_is_known() -> None:
-    network = fresh(CLASSIC)
-    torch.nn.init.zeros_(network.head.weight)
-    torch.nn.init.zeros_(network.head.bias)
+    network = classic_network_of((0.0, 0.0, 0.0))
     luma, rgb, known = batch_of(torch.cat((flat((1.0, 0.5, 0.0)), flat((1.0, 1.0, 1.0))), dim=2))
     known[..., 32:] = 0
     assert classic_loss(network, luma, rgb, known).item() == pytest.approx(2 / 3)

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from filmcolorizer_cli.areas import WHOLE
+from filmcolorizer_cli.areas import WHOLE, Area
 from filmcolorizer_cli.errors import FilmColorizerError, SyncError
 from filmcolorizer_cli.maps import Segment, SyncMap, check_films, read_map, write_map
 from filmcolorizer_cli.sync import constant_offset
 from filmcolorizer_cli.video import Film, film_identity
 from tests.conftest import files_in
 
-MAP = {
+MAP: dict[str, Any] = {
     "format": "filmcolorizer-sync/2",
     "bw": {"path": "bw.mkv", "frame_rate": "24000/1001", "duration_seconds": 60.06},
     "color": {"path": "color.mp4", "frame_rate": "25", "duration_seconds": 50.0},
@@ -94,7 +94,7 @@ def test_read_map_reads_what_a_person_wrote(tmp_path: Path) -> None:
     path = tmp_path / "sync.json"
     path.write_text(json.dumps(MAP))
     sync_map = read_map(path)
-    matrix, area = ((0.9, 0.0, 0.05), (0.01, 1.1, -0.02)), (0.0, 0.125, 1.0, 0.875)
+    matrix, area = ((0.9, 0.0, 0.05), (0.01, 1.1, -0.02)), Area(0.0, 0.125, 1.0, 0.875)
     assert sync_map == SyncMap(
         bw=MAP["bw"],
         color=MAP["color"],

@@ -36,7 +36,7 @@ from filmcolorizer_cli.networks import (
 )
 from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.weights import load
-from tests.conftest import BT709_BARS_100
+from tests.conftest import BT709_BARS_100, present
 
 TINY = FilmConfig(size=32, decoder_widths=(16, 16, 8, 8, 8))
 # Of EfficientNet-Lite as published, and of the channels before its head, which we leave out.
@@ -55,10 +55,10 @@ def seeded(config: Config) -> Network:
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)
             nn.init.normal_(module.bias, std=0.2)
-            module.running_mean.normal_(std=0.2)
-            module.running_var.uniform_(0.5, 2)
+            present(module.running_mean).normal_(std=0.2)
+            present(module.running_var).uniform_(0.5, 2)
     nn.init.normal_(network.head.weight, std=0.1)
-    nn.init.normal_(network.head.bias, std=0.05)
+    nn.init.normal_(present(network.head.bias), std=0.05)
     return network
 
 
@@ -115,7 +115,7 @@ def test_classic_paints_a_colour_with_its_chroma() -> None:
     network = build(ClassicConfig()).eval()
     for color, (_, cb, cr) in BT709_BARS_100.items():
         nn.init.zeros_(network.head.weight)
-        network.head.bias.data = torch.tensor(color) * 2.0 - 1
+        network.head.bias = nn.Parameter(torch.tensor(color) * 2.0 - 1)
         luma = random_luma(5, 7)
         rgb = network.predict_rgb(luma)
         painted = torch.tensor(color).float().view(1, 3, 1, 1).expand(2, 3, 5, 7)
@@ -129,7 +129,7 @@ def test_classic_paints_a_colour_with_its_chroma() -> None:
 def test_classic_keeps_rgb_within_0_and_1() -> None:
     network = build(ClassicConfig()).eval()
     nn.init.zeros_(network.head.weight)
-    network.head.bias.data = torch.tensor([-9.0, 0.0, 9.0])
+    network.head.bias = nn.Parameter(torch.tensor([-9.0, 0.0, 9.0]))
     rgb = network.predict_rgb(random_luma(8, 8))
     assert [plane.unique().tolist() for plane in rgb.unbind(1)] == [[0.0], [0.5], [1.0]]
 
@@ -243,14 +243,14 @@ def test_film_encoder_halves_five_times() -> None:
 
 def test_film_keeps_chroma_within_its_range() -> None:
     network = build(TINY).eval()
-    network.head.bias.data = torch.tensor([-2.0, 3.0])
+    network.head.bias = nn.Parameter(torch.tensor([-2.0, 3.0]))
     chroma = network.predict_chroma(random_luma(8, 8))
     assert [plane.unique().tolist() for plane in chroma.unbind(1)] == [[-0.5], [0.5]]
 
 
 def test_film_keeps_the_luma() -> None:
     network = build(TINY).eval()
-    network.head.bias.data = torch.tensor([0.05, -0.08])
+    network.head.bias = nn.Parameter(torch.tensor([0.05, -0.08]))
     luma = random_luma(9, 11) * 0.4 + 0.3  # with room for this chroma
     luma[..., 0, :] = 0.8  # no dim picture
     luma_of_rgb = rgb_to_ycbcr(network.predict_rgb(luma))
@@ -524,10 +524,10 @@ def test_for_inference_gives_what_the_network_gives(
 
 
 def test_for_inference_clears_veils_of_faded_films_alone() -> None:
-    network, bright = seeded(replace(TINY, clears_veil=True)), 0.5 + 0.5 * random_luma(64, 96)
-    plain = replace(network.config, clears_veil=False)
+    clearing, plain = (replace(TINY, clears_veil=clears) for clears in (True, False))
+    network, bright = seeded(clearing), 0.5 + 0.5 * random_luma(64, 96)
     ready = [for_inference(network, torch.device("cpu"), is_faded=faded) for faded in (True, False)]
-    assert [faded.config for faded in ready] == [network.config, plain]
+    assert [network.config for network in ready] == [clearing, plain]
     with torch.inference_mode(), autocast(torch.device("cpu")):
         seen = [network.predict_chroma(bright) for network in ready]
     assert (seen[0] - seen[1]).abs().max() > 1e-3

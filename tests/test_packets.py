@@ -17,7 +17,7 @@ from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.packets import check_clock, find_damage, own_rate, uneven_ticks
 from filmcolorizer_cli.timeline import Spans
 from filmcolorizer_cli.video import Film, count_pictures, opened, probe
-from tests.conftest import X264, run_ffmpeg
+from tests.conftest import X264, present, run_ffmpeg
 from tests.test_video import make_pictures
 
 
@@ -96,7 +96,7 @@ def test_find_damage_of_what_a_recording_lacks_behind_a_key_frame(
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-t", 4, *codec, whole)
     data = whole.read_bytes()
     with av.open(str(whole)) as container:
-        stored = [packet.pos for packet in container.demux(video=0) if packet.size]
+        stored = [present(packet.pos) for packet in container.demux(video=0) if packet.size]
     cut.write_bytes(data[: stored[number]] + data[stored[number] + 188 :])
     pictures = []
     for path in (whole, cut):

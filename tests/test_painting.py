@@ -40,14 +40,15 @@ def random_lumas(height: int, width: int, count: int = 3) -> list[np.ndarray]:
 
 
 def colorize_frames(
-    lumas: Iterable[np.ndarray], network: Network, device: torch.device, **more: Any
+    lumas: Iterable[np.ndarray], network: Any, device: torch.device, **more: Any
 ) -> Iterator[Any]:
+    """Of a real network, or of anything else that has a config and predicts chroma."""
     of_frames = {k: more.pop(k) for k in ("propagator", "edits", "first_frame") if k in more}
     painter = painting.Painter(for_inference(network, device), device, **more)
     return painter.paint(lumas, **of_frames)
 
 
-def colorized(lumas: list[np.ndarray], network: Network, **more: Any) -> list[Any]:
+def colorized(lumas: list[np.ndarray], network: Any, **more: Any) -> list[Any]:
     return list(colorize_frames(lumas, network, CPU, **more))
 
 
@@ -378,7 +379,7 @@ def test_colorize_frames_keeps_fewer_large_frames(
     monkeypatch.setattr(painting, "CHUNK_BYTES", 4 * lumas[0].nbytes)
     taken: list[int] = []
 
-    def counted():  # type: ignore[no-untyped-def]
+    def counted() -> Iterator[np.ndarray]:
         for number, luma in enumerate(lumas):
             taken.append(number)
             yield luma
@@ -467,7 +468,8 @@ def test_colorize_frames_calls_a_graphics_card_by_one_thread_at_a_time(
 ) -> None:
     """Torch's device without memory stands in for the card."""
     monkeypatch.setattr(painting, "autocast", lambda device: nullcontext())
-    network, lumas = WatchedNetwork(), random_lumas(30, 40, count=10)
+    network: Any = WatchedNetwork()
+    lumas = random_lumas(30, 40, count=10)
 
     def render(_: int) -> None:
         list(painting.Painter(network, torch.device(device)).paint(lumas))
@@ -484,7 +486,7 @@ def test_colorize_frames_calls_a_graphics_card_by_one_thread_at_a_time(
 def test_leave_processors_shares_a_quarter_of_them(
     processors: int, workers: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = []
+    given: list[int] = []
     monkeypatch.setattr(painting, "count_processors", lambda: processors)
     monkeypatch.setattr(torch, "set_num_threads", given.append)
     painting.leave_processors(workers)

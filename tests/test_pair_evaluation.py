@@ -163,7 +163,7 @@ def shrunk(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     """A picture (H, W, 3) at another size, as Pillow resizes numbers that are not rounded."""
     planes = [Image.fromarray(plane.astype(np.float32)) for plane in picture.transpose(2, 0, 1)]
     small = [plane.resize((width, height), Image.Resampling.BILINEAR) for plane in planes]
-    return np.stack(small, axis=-1)
+    return np.stack([np.asarray(plane) for plane in small], axis=-1)
 
 
 @pytest.mark.usefixtures("all_lit")

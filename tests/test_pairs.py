@@ -413,7 +413,7 @@ def test_pairs_read_gives_the_colours_of_a_stills_own_profile(mode: str, own_pai
     expected = np.asarray(flag)
     r, g, b = flag.split()
     stored = Image.merge("RGB", (g, r, b))
-    options = {"icc_profile": _swapped_profile(b"rXYZ", b"gXYZ")}
+    options: dict[str, Any] = {"icc_profile": _swapped_profile(b"rXYZ", b"gXYZ")}
     if mode == "P":
         stored = stored.quantize(4)
     elif mode == "RGBA":

@@ -350,7 +350,7 @@ def test_saturation_does_not_rise_faster_where_key_frames_are_many() -> None:
     luma = np.full((HEIGHT, WIDTH), 90, np.uint8)
     warm = np.zeros((HEIGHT, WIDTH, 2), np.float32)
     warm[..., 1] = 0.1
-    pale = Colors(luma, warm * 0, np.full(luma.shape, MAX_AGE, np.float32), np.float32(1))
+    pale = Colors(luma, warm * 0, np.full(luma.shape, MAX_AGE, np.float32), np.ones((), np.float32))
     slow = pale.renewed(Trail.still(luma.shape), luma, warm, gap=MAX_GAP)
     fast = pale
     for _ in range(MAX_GAP // 4):
@@ -428,7 +428,7 @@ def test_an_iris_that_opens_takes_the_colours_that_are_seen_later(
     luma = np.maximum(luma, 60)
     rows, columns = np.indices(luma.shape)
     distance = np.hypot(rows - HEIGHT / 2, columns - WIDTH / 2)
-    brown = np.full_like(chroma, 0) + np.float32((-0.1, 0.1))
+    brown = np.full_like(chroma, 0) + np.array((-0.1, 0.1), np.float32)
     lumas, seen = [], []
     for number in range(2 * MAX_GAP):
         opened = distance < (number + 1) / MAX_GAP * distance.max() * 1.1
@@ -449,7 +449,7 @@ def test_what_is_seen_in_the_dark_does_not_tint_what_is_lit(
     luma, chroma = (panned(plane, 0) for plane in picture)
     strengths = np.linspace(0.4, 1.0, MAX_GAP + 1)
     lumas = [(luma * strength).astype(np.uint8) for strength in strengths]
-    tinted = chroma + np.float32((-0.05, 0.1))
+    tinted = chroma + np.array((-0.05, 0.1), np.float32)
     propagator, found = Propagator(), []
     for part, seen in ((slice(0, 1), tinted), (slice(1, None), chroma)):
         found += carried(lumas[part], [seen] * len(lumas[part]), propagator)[0]
@@ -486,7 +486,7 @@ def test_frames_between_are_as_colourful_as_the_key_frames_beside_them() -> None
     wanted = (_colorfulness(first) + _colorfulness(last)) / 2
     assert _colorfulness(middle) < 0.97 * wanted
     assert _colorfulness(given_back) == pytest.approx(wanted, rel=1e-3)
-    [limited] = _as_colorful([middle / 4], first, last)
+    [limited] = _as_colorful([middle / np.float32(4)], first, last)
     np.testing.assert_allclose(limited, middle / 4 * MAX_GAIN_BETWEEN, rtol=1e-6)
     [grey] = _as_colorful([np.zeros_like(middle)], first, last)
     assert not grey.any()

@@ -1,5 +1,7 @@
 """The commands in README.md give the output that it shows."""
 
+from __future__ import annotations
+
 import os
 import re
 import subprocess
@@ -11,7 +13,7 @@ import pytest
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
-def shown():
+def shown() -> list[tuple[str, str]]:
     """(command, output) of each `$ ` line in the README's console blocks, in order."""
     steps = []
     for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
@@ -21,7 +23,7 @@ def shown():
     return steps
 
 
-def words_of(command, output):
+def words_of(command: str, output: str) -> list[str]:
     """Output without the width of its tables, and without numbers that are of a training."""
     words = re.sub(r"[━─┏┓┳┡┩╇│┃├┤┼└┘┴\s]+", " ", output)
     is_of_training = command.split()[1] in ("train", "eval")
@@ -29,7 +31,7 @@ def words_of(command, output):
 
 
 @pytest.mark.slow
-def test_readme_shows_what_the_commands_print(tmp_path):
+def test_readme_shows_what_the_commands_print(tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "COLUMNS": "80"}
     steps = shown()
@@ -43,7 +45,7 @@ def test_readme_shows_what_the_commands_print(tmp_path):
         assert words_of(command, done.stdout) == words_of(command, output), command
 
 
-def test_readme_has_the_two_lines():
+def test_readme_has_the_two_lines() -> None:
     lines = re.findall(r"^    (python3 -m venv .*)$", README, re.MULTILINE)
     assert len(lines) == 2
     assert lines[0].endswith("filmcolorizer demo")

@@ -131,7 +131,7 @@ def test_plots_take_the_ink_of_the_page_and_are_the_same_again() -> None:
 def test_plot_over_time_draws_long_series_as_means() -> None:
     """A series that jumps from 0 to 2 and back at every frame, and one that rises."""
     seconds = [n / 24 for n in range(24_000)]
-    series = {
+    series: dict[str, list[float]] = {
         "jumps": [n % 2 * 2 for n in range(24_000)],
         "rises": [n / 24_000 for n in range(24_000)],
     }

@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from filmcolorizer_cli.segments import (
 )
 from tests.conftest import file_size_limit, files_in
 
-BEGUN_WITH = {"crf": 18, "duration": None}
+BEGUN_WITH: dict[str, Any] = {"crf": 18, "duration": None}
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def target(tmp_path: Path) -> Path:
 def opened(
     target: Path,
     frames: int = 25,
-    begun_with: dict[str, object] = BEGUN_WITH,
+    begun_with: dict[str, Any] = BEGUN_WITH,
     *,
     overwrite: bool = False,
 ) -> Parts:

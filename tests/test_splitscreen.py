@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -30,10 +31,10 @@ TAGS = ("-colorspace", "bt709", "-color_range", "tv")
 
 
 def run(
-    first: Path, second: Path, target: Path, **options: object
+    first: Path, second: Path, target: Path, **options: Any
 ) -> tuple[int, list[Still], list[np.ndarray]]:
     """How many frames were written, the stills, and the planes of the film that was written."""
-    chosen = CompareOptions(LABELS, **options)  # type: ignore[arg-type]
+    chosen = CompareOptions(LABELS, **options)
     counts, (frames, stills) = finished(compare(probe(first), probe(second), target, chosen))
     assert counts == list(range(1, frames + 1))
     assert frames == frame_count(probe(first), probe(second), chosen)
@@ -41,10 +42,10 @@ def run(
     return frames, stills, decode_planes(target, "yuv420p", (film.width, film.height))
 
 
-def make_plain_clip(path: Path, color: str, **recipe: object) -> Path:
+def make_plain_clip(path: Path, color: str, **recipe: Any) -> Path:
     """2 s of one colour, R'G'B' in hexadecimal, by BT.709."""
     tagged = {"codec": LOSSLESS, "extra": ("-vf", "scale=out_color_matrix=bt709", *TAGS)}
-    return make_clip(path, picture=PLAIN.format(color=color), **{**tagged, **recipe})  # type: ignore[arg-type]
+    return make_clip(path, picture=PLAIN.format(color=color), **{**tagged, **recipe})
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +143,7 @@ def test_compare_has_the_sound_of_the_first_that_has_any(
 ) -> None:
     """Silence, and after a second a tone, of which half a second is left out at the start."""
     films = (sound_clip, plain_clip) if is_first else (plain_clip, sound_clip)
-    starts = {"start_seconds": 0.5, "other_start_seconds": 0.5}
-    run(*films, tmp_path / "c.mp4", **starts)
+    run(*films, tmp_path / "c.mp4", start_seconds=0.5, other_start_seconds=0.5)
     loud = loudness(tmp_path / "c.mp4") > 1000
     assert np.flatnonzero(loud)[0] == pytest.approx(10, abs=1)
     assert len(loud) == pytest.approx(30, abs=2)
@@ -161,7 +161,7 @@ def test_compare_leaves_nothing_where_it_fails(counted: Path, tmp_path: Path) ->
     assert files_in(tmp_path) == ["broken.mp4"]
     begun = compare(probe(counted), probe(counted), target, CompareOptions(LABELS))
     next(begun)
-    begun.close()  # type: ignore[attr-defined]
+    begun.close()
     assert files_in(tmp_path) == ["broken.mp4"]
 
 

@@ -9,7 +9,7 @@ import av
 import pytest
 
 from filmcolorizer_cli.video import probe
-from tests.conftest import run_ffmpeg
+from tests.conftest import present, run_ffmpeg
 from tests.test_joining import grey, said_in, write_film
 
 
@@ -24,14 +24,17 @@ def test_join_film_of_a_part_shows_subtitles_that_began_before_it(
     marks = ("-disposition:s:0", "forced", "-metadata:s:s:0", "title=Signs")
     run_ffmpeg("-i", rich_clip, "-map", 0, "-c", "copy", "-c:s", text, *marks, clip)
     source, target = probe(clip), tmp_path / f"out{ending}"
-    part = {"start_seconds": 0.7, "duration_seconds": 1.0}
+    part: dict[str, Any] = {"start_seconds": 0.7, "duration_seconds": 1.0}
     write_film(target, source, grey(source, **part), **part)
     assert said_in(target) == [(0, "Good evening"), (pytest.approx(0.5, abs=0.01), "Good night")]
     found = probe(target).subtitles
     assert [(s.language, s.title) for s in found] == [("spa", "Signs")]
     with av.open(str(target)) as container:
         packets = [p for p in container.demux(subtitles=0) if p.size > 2]  # mp4's gaps are empty
-        times = [(float(p.pts * p.time_base), float(p.duration * p.time_base)) for p in packets]
+        times = [
+            (float(present(p.pts) * p.time_base), float(present(p.duration) * p.time_base))
+            for p in packets
+        ]
     assert times == [
         (0, pytest.approx(0.3, abs=0.01)),
         (pytest.approx(0.5, abs=0.01), pytest.approx(0.5, abs=0.01)),
@@ -103,7 +106,7 @@ def test_join_film_of_a_part_shows_pictures_until_the_next_ones(
     )  # fmt: skip
     source = probe(clip)
     assert [s.codec for s in source.subtitles] == ["hdmv_pgs_subtitle", "subrip"]
-    part = {"start_seconds": 0.5, "duration_seconds": 1.0}
+    part: dict[str, Any] = {"start_seconds": 0.5, "duration_seconds": 1.0}
     write_film(target, source, grey(source, **part), **part)
     with av.open(str(target)) as container:
         packets = list(container.demux(container.streams.subtitles))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -159,8 +161,8 @@ def test_survey_finds_a_cut_between_frames_that_keep_their_times(
     start_ms: int, tmp_path: Path
 ) -> None:
     """Wherever among them the part begins: behind 0, 7.43, 7.91, 8.27 and 8.99 frames."""
-    times = "settb=1/1000,setpts=N*1001/24"
-    film = probe(clipped(tmp_path / "film.mkv", times, "-enc_time_base", "1/1000"))
+    in_ms = "settb=1/1000,setpts=N*1001/24"
+    film = probe(clipped(tmp_path / "film.mkv", in_ms, "-enc_time_base", "1/1000"))
     found = survey(film, start_seconds=start_ms / 1000)
     ticks = [n * 1001 // 24 - start_ms for n in range(72)]
     shown = [tick for tick in ticks if tick + 1001 / 48 > 0]
@@ -214,7 +216,7 @@ def test_survey_takes_a_shot_too_short_to_tell_for_what_the_one_before_is(bunny:
 def test_survey_tracks_all_its_frames() -> None:
     seen: list[object] = []
 
-    def track(frames, total, label):  # type: ignore[no-untyped-def]
+    def track(frames: Iterable[Any], total: int, label: str) -> Iterator[Any]:
         seen.extend([total, label])
         for frame in frames:
             seen.append(frame.shape)

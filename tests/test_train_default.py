@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,7 +27,7 @@ def test_load_imagenet_encoder_sums_the_planes_of_the_first_convolution(
     monkeypatch.syspath_prepend(MODELS)  # of which it imports another script
     train_default = runpy.run_path(str(MODELS / "train_default.py"))
     train_default["load_imagenet_encoder"](network, state)
-    encoder = network.encoder
+    encoder: Any = network.encoder  # whose parts torch takes for any module
     of_grey = encoder.stem[0].weight
     assert of_grey.shape == (32, 1, 3, 3)
     torch.testing.assert_close(of_grey, state["_conv_stem.weight"].sum(1, keepdim=True))

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,12 +104,16 @@ def copied(network: Network) -> dict[str, torch.Tensor]:
 
 
 def assert_same_tensors(
-    found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor], **tolerance: float
+    found: dict[str, torch.Tensor],
+    expected: dict[str, torch.Tensor],
+    *,
+    atol: float = 0,
+    rtol: float = 0,
 ) -> None:
     """To the bit, unless a tolerance is given."""
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
-        torch.testing.assert_close(found[name], tensor, **(tolerance or {"atol": 0, "rtol": 0}))
+        torch.testing.assert_close(found[name], tensor, atol=atol, rtol=rtol)
 
 
 @pytest.mark.parametrize("batch_size", [5, 16, 17, 64])
@@ -454,7 +459,9 @@ def test_train_validates_the_weights_as_they_will_be_used(
 
 
 @pytest.mark.usefixtures("all_lit")
-def test_finish_validates_where_colours_are_known(tmp_path: Path) -> None:
+def test_finish_validates_where_colours_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the network makes of a flat picture is flat, so what is not known could be cut off."""
     network = film_network_of((0.6, 0.5, 0.45))
     orange, blue = flat((0.62, 0.5, 0.44)), flat((0.1, 0.5, 0.9))
@@ -465,7 +472,7 @@ def test_finish_validates_where_colours_are_known(tmp_path: Path) -> None:
     for rgb, known in (whole, half):
         batches = Noise(steps_per_epoch=1)
         grey = torch.full_like(known, 0.5)
-        batches.validation_batches = lambda batch=(grey, rgb, known): iter([batch])  # type: ignore[method-assign]
+        monkeypatch.setattr(batches, "validation_batches", partial(iter, [(grey, rgb, known)]))
         trainer = trainer_of(network, batches, options(1, liveliness=0.4), tmp_path)
         found.append(
             (
@@ -591,7 +598,7 @@ def assert_same_result(one: Path, other: Path) -> None:
 
 
 # Averaged over two of the six steps.
-THREE_EPOCHS = {
+THREE_EPOCHS: dict[str, tuple[Config, TrainingOptions]] = {
     "film": (TINY, options(3, averaging_share=1 / 3)),
     "film-own": (
         TINY,

@@ -90,10 +90,11 @@ def guided_filter(plane: np.ndarray, guide: np.ndarray) -> np.ndarray:
     small = pillow_resize(guide, height, width)
 
     def window(row: int, column: int) -> tuple[slice, slice]:
-        return tuple(
+        rows, columns = (
             slice(max(place - GUIDED_RADIUS, 0), place + GUIDED_RADIUS + 1)
             for place in (row, column)
         )
+        return rows, columns
 
     functions = np.zeros((2, height, width))
     for row, column in np.ndindex(height, width):
@@ -260,10 +261,9 @@ def test_upsampler_gives_the_codes_of_what_it_fits(
     fitted = torch.empty(2, 40, 60)
     for rows, strip in upsampler.fit(luma, planes, small, matrix):
         fitted[:, rows] = torch.from_numpy(strip)
-    coded = {"range": range, "bit_depth": bit_depth}
-    codes = upsampler.codes(luma, planes, small, matrix=matrix, **coded)
+    codes = upsampler.codes(luma, planes, small, matrix=matrix, range=range, bit_depth=bit_depth)
     assert codes.dtype == (np.uint8 if bit_depth == 8 else np.uint16)
-    expected = chroma_to_codes(fitted, **coded).numpy().astype(int)
+    expected = chroma_to_codes(fitted, range=range, bit_depth=bit_depth).numpy().astype(int)
     assert np.abs(codes.astype(int) - expected).max() <= 1  # halves, rounded in another order
     assert (codes != expected).mean() < 1e-3
 

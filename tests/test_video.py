@@ -9,6 +9,7 @@ import tempfile
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import av
 import numpy as np
@@ -435,7 +436,9 @@ def make_pictures(pattern: Path, *, first: int, count: int, mode: str = "L") -> 
         else:
             picture = ramp.astype(np.uint8)
         name = pattern.name % number
-        quality = {"quality": 100, "subsampling": 0} if pattern.suffix == ".jpg" else {}
+        quality: dict[str, Any] = (
+            {"quality": 100, "subsampling": 0} if pattern.suffix == ".jpg" else {}
+        )
         Image.fromarray(picture).save(pattern.with_name(name), **quality)
         made.append(picture if mode == "RGB" else np.repeat(ramp[..., None], 3, axis=-1))
     return made
