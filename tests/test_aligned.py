@@ -28,16 +28,16 @@ from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import Sampling, read_cuts, read_luma, read_ycbcr
 from filmcolorizer_cli.maps import Segment, SyncMap
 from filmcolorizer_cli.video import Film, probe
-from tests.conftest import (
+from tests.films import (
     NUMBERED_SIZE,
     combing,
     decode_planes,
-    files_in,
     frame_number,
     frames_only,
     graded_film,
     make_numbered_clip,
 )
+from tests.machine import files_in
 
 FRAMES = 144  # of the numbered film, at 24 fps
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))

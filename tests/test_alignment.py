@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from filmcolorizer_cli.alignment import Stretch, align, bridge, measure_confidence
 from filmcolorizer_cli.likeness import Films
 from filmcolorizer_cli.signatures import Frames, Signatures
-from tests.conftest import SAMPLE_FRAMES
+from tests.films import SAMPLE_FRAMES
 from tests.versions import CARDS, FRAME, PLACEMENT, Run, Version, foreign, frames_of, title_card
 
 

@@ -18,7 +18,7 @@ import typer.main
 import filmcolorizer_cli
 from filmcolorizer_cli.cli import app
 from filmcolorizer_cli.files import SAMPLE_FILM
-from tests.conftest import present
+from tests.values import present
 
 PACKAGE = Path(filmcolorizer_cli.__file__).parent
 MODULES = {path.stem: ast.parse(path.read_text()) for path in PACKAGE.glob("*.py")}

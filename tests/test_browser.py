@@ -19,7 +19,8 @@ from filmcolorizer_cli.pages import Page, Section, Slide, save_page
 from filmcolorizer_cli.pair_evaluation import Evaluation, evaluate
 from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.splits import PARTS, split_by_time
-from tests.conftest import finished, vivid_network
+from tests.networks import vivid_network
+from tests.values import finished
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

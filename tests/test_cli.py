@@ -59,22 +59,18 @@ from filmcolorizer_cli.networks import build
 from filmcolorizer_cli.pairs import Pairs, read_pairs
 from filmcolorizer_cli.splits import split_by_time
 from filmcolorizer_cli.video import Film, film_identity, probe
-from tests.conftest import (
+from tests.films import (
     LOSSLESS,
-    TINY,
     X264,
     decode_planes,
-    file_size_limit,
-    files_in,
-    finished,
     frames_only,
     graded_film,
     make_clip,
-    ordinary_user,
-    present,
     run_ffmpeg,
-    vivid_network,
 )
+from tests.machine import file_size_limit, files_in, ordinary_user
+from tests.networks import TINY, vivid_network
+from tests.values import finished, present
 
 # Loaded before a test gives up root's right to read them.
 LOADED = (colorizing, film_evaluation, pair_evaluation, networks, report, sync, training, weights)

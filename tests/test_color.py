@@ -20,7 +20,7 @@ from filmcolorizer_cli.color import (
     unpremultiplied,
     ycbcr_to_rgb,
 )
-from tests.conftest import BT709_BARS_100
+from tests.colors import BT709_BARS_100
 
 # Bars at 75 %: R'G'B' against Y', Cb, Cr codes, limited range.
 BT709_BARS_75 = {

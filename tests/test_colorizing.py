@@ -28,20 +28,18 @@ from filmcolorizer_cli.planes import PLAIN
 from filmcolorizer_cli.shots import Shots
 from filmcolorizer_cli.video import Film, probe
 from filmcolorizer_cli.weights import load
-from tests.conftest import (
-    TINY,
+from tests.films import (
     X264,
     decode_planes,
-    files_in,
     frame_number,
     graded_film,
     make_numbered_clip,
     make_raw_clip,
-    our_children,
-    present,
     run_ffmpeg,
-    vivid_network,
 )
+from tests.machine import files_in, our_children
+from tests.networks import TINY, vivid_network
+from tests.values import present
 
 CPU = torch.device("cpu")
 NEUTRAL = 128

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from filmcolorizer_cli.containers import CONTAINERS
-from tests.conftest import run_ffmpeg
+from tests.films import run_ffmpeg
 
 
 def test_mkv_holds_the_sound_that_it_says(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from filmcolorizer_cli.displacement import LEAST_SIDE, chroma_delay, displacement
 from filmcolorizer_cli.planes import Plane
-from tests.conftest import photographs
+from tests.films import photographs
 
 SHIFTS = [(4, 0), (0, -3), (-6, 2), (12, -5)]
 

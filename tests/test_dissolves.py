@@ -13,7 +13,7 @@ from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.survey import FRAMES_A_SECOND
 from filmcolorizer_cli.timeline import Spans
 from filmcolorizer_cli.video import probe
-from tests.conftest import SAMPLE_FRAMES
+from tests.films import SAMPLE_FRAMES
 
 SHOT_FRAMES = SAMPLE_FRAMES // 3
 SLOWNESS = 4  # times as slow as the sample film, which pans fast over drawings of fine lines

@@ -18,7 +18,7 @@ from filmcolorizer_cli.doctor import Finding, examine
 from filmcolorizer_cli.encoding import CODECS
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, find_binary
 from filmcolorizer_cli.files import CHECKSUMS_FILE, models_folder
-from tests.conftest import ordinary_user
+from tests.machine import ordinary_user
 
 GIGABYTE = 10**9
 

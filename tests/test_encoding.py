@@ -22,7 +22,8 @@ from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.planes import Coding
 from filmcolorizer_cli.video import Film, probe
-from tests.conftest import files_in, make_clip, make_raw_clip, run_ffmpeg
+from tests.films import make_clip, make_raw_clip, run_ffmpeg
+from tests.machine import files_in
 
 RATE = Fraction(24)
 # By ITU-T H.273, for two codings that films have: matrix, primaries, transfer.

@@ -30,7 +30,10 @@ from filmcolorizer_cli.pictures import read_rgb
 from filmcolorizer_cli.report import plot_over_time, plot_shots
 from filmcolorizer_cli.splits import PARTS, InterleavedSplit, split_by_time
 from filmcolorizer_cli.video import probe
-from tests.conftest import LOSSLESS, files_in, finished, run_ffmpeg, vivid_network
+from tests.films import LOSSLESS, run_ffmpeg
+from tests.machine import files_in
+from tests.networks import vivid_network
+from tests.values import finished
 
 CPU = torch.device("cpu")
 HISTORY = (

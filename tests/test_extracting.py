@@ -25,20 +25,18 @@ from filmcolorizer_cli.pairs import Pairs, read_pairs
 from filmcolorizer_cli.splits import InterleavedSplit
 from filmcolorizer_cli.sync import constant_offset
 from filmcolorizer_cli.video import Film, probe
-from tests.conftest import (
+from tests.films import (
     LOSSLESS,
     combing,
     decode_planes,
-    file_size_limit,
-    files_in,
     frame_number,
     graded_film,
     make_numbered_clip,
     make_raw_clip,
-    our_children,
     photographs,
     run_ffmpeg,
 )
+from tests.machine import file_size_limit, files_in, our_children
 
 NUMBERED_FRAMES = 144  # at 24 fps
 

@@ -19,7 +19,8 @@ from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.survey import glance, survey
 from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.weights import load
-from tests.conftest import X264, run_ffmpeg, vivid_network
+from tests.films import X264, run_ffmpeg
+from tests.networks import vivid_network
 
 FADED = "lutyuv=y='90+(val-16)*145/219'"  # blacks at a third of white
 

@@ -24,7 +24,7 @@ from filmcolorizer_cli.ffmpeg import (
     local_file,
     open_input,
 )
-from tests.conftest import present
+from tests.values import present
 
 ODD_NAMES = ["two words.mp4", 'it\'s "q".mp4', "-v.mp4", "100%d.mp4", "http:x.mp4", "ä[0],;\\.mp4"]
 

@@ -19,7 +19,7 @@ from filmcolorizer_cli.files import (
     replacing_folder,
     temporary_beside,
 )
-from tests.conftest import file_size_limit, files_in, ordinary_user
+from tests.machine import file_size_limit, files_in, ordinary_user
 
 
 def test_replacing_makes_a_file_when_the_block_ends(tmp_path: Path) -> None:

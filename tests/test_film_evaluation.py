@@ -29,20 +29,18 @@ from filmcolorizer_cli.networks import Network
 from filmcolorizer_cli.painting import Painter
 from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.video import probe
-from tests.conftest import (
+from tests.films import (
     LOSSLESS,
-    TINY,
     combing,
     decode_planes,
-    finished,
     graded_film,
     make_color_clip,
     photographs,
-    present,
     run_ffmpeg,
-    vivid_network,
 )
+from tests.networks import TINY, vivid_network
 from tests.test_metrics import hasler_suesstrunk
+from tests.values import finished, present
 
 CPU = torch.device("cpu")
 SIZE = (128, 96)  # of `moving_film`

@@ -32,8 +32,8 @@ from filmcolorizer_cli.frames import (
 )
 from filmcolorizer_cli.survey import cadence_of, glance
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, FieldOrder, Film, probe
-from tests.conftest import (
-    BT709_BARS_100,
+from tests.colors import BT709_BARS_100
+from tests.films import (
     LOSSLESS,
     X264,
     decode_planes,
@@ -41,11 +41,11 @@ from tests.conftest import (
     make_clip,
     make_numbered_clip,
     make_raw_clip,
-    our_children,
-    present,
     run_ffmpeg,
 )
+from tests.machine import our_children
 from tests.test_video import FRAME, HOSTILE, ODD_NAMES, delay, make_pictures
+from tests.values import present
 
 
 def numbers(film: Film, **sampling: Any) -> list[int]:

@@ -25,20 +25,10 @@ from filmcolorizer_cli.planes import PLAIN
 from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import Film, count_pictures, probe
 from filmcolorizer_cli.wording import describe_sounds
-from tests.conftest import (
-    SUBTITLES,
-    X264,
-    decode_planes,
-    file_size_limit,
-    files_in,
-    make_clip,
-    make_raw_clip,
-    ordinary_user,
-    our_children,
-    present,
-    run_ffmpeg,
-)
+from tests.films import SUBTITLES, X264, decode_planes, make_clip, make_raw_clip, run_ffmpeg
+from tests.machine import file_size_limit, files_in, ordinary_user, our_children
 from tests.test_video import FRAME, LATE_SECONDS, ODD_NAMES, delay, make_pictures
+from tests.values import present
 
 FAST = Encoding(frame_rate=Fraction(25), crf=0, preset="ultrafast")
 

@@ -9,7 +9,7 @@ import pytest
 
 from filmcolorizer_cli.errors import FilmColorizerError
 from filmcolorizer_cli.locks import lock, locked_beside
-from tests.conftest import files_in
+from tests.machine import files_in
 
 
 def test_locked_beside_keeps_others_out_until_it_ends(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from filmcolorizer_cli.batches import Batch
 from filmcolorizer_cli.configs import ClassicConfig, Config
 from filmcolorizer_cli.losses import COLORFULNESS_FLOOR, GOOD_LOSS, classic_loss, film_loss
 from filmcolorizer_cli.networks import ClassicNetwork, FilmNetwork, Network, build
-from tests.conftest import TINY
+from tests.networks import TINY
 
 COLORFULNESS_WEIGHT = 0.03  # in `film_loss`
 Color = tuple[float, float, float]

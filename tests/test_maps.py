@@ -13,7 +13,7 @@ from filmcolorizer_cli.errors import FilmColorizerError, SyncError
 from filmcolorizer_cli.maps import Segment, SyncMap, check_films, read_map, write_map
 from filmcolorizer_cli.sync import constant_offset
 from filmcolorizer_cli.video import Film, film_identity
-from tests.conftest import files_in
+from tests.machine import files_in
 
 MAP: dict[str, Any] = {
     "format": "filmcolorizer-sync/2",

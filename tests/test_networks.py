@@ -36,7 +36,8 @@ from filmcolorizer_cli.networks import (
 )
 from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.weights import load
-from tests.conftest import BT709_BARS_100, present
+from tests.colors import BT709_BARS_100
+from tests.values import present
 
 TINY = FilmConfig(size=32, decoder_widths=(16, 16, 8, 8, 8))
 # Of EfficientNet-Lite as published, and of the channels before its head, which we leave out.

@@ -17,8 +17,9 @@ from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.packets import check_clock, find_damage, own_rate, uneven_ticks
 from filmcolorizer_cli.timeline import Spans
 from filmcolorizer_cli.video import Film, count_pictures, opened, probe
-from tests.conftest import X264, present, run_ffmpeg
+from tests.films import X264, run_ffmpeg
 from tests.test_video import make_pictures
+from tests.values import present
 
 
 def damage_of(path: Path, **options: float) -> Spans:

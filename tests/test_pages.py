@@ -13,7 +13,7 @@ from PIL import Image
 
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError
 from filmcolorizer_cli.pages import MAX_PAGE_BYTES, Page, Plot, Section, Slide, Table, save_page
-from tests.conftest import files_in
+from tests.machine import files_in
 
 HOSTILE = """</title><script>alert(1)</script>"'><img src=x onerror=alert(1)>{{ 7 * 7 }}&amp;"""
 

@@ -27,7 +27,7 @@ from filmcolorizer_cli.planes import Coding
 from filmcolorizer_cli.propagation import Propagator
 from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.weights import load
-from tests.conftest import TINY, EchoNetwork, vivid_network
+from tests.networks import TINY, EchoNetwork, vivid_network
 
 CPU = torch.device("cpu")
 NEUTRAL = 128

@@ -26,8 +26,9 @@ from filmcolorizer_cli.splits import (
     Undivided,
     split_by_time,
 )
-from tests.conftest import TINY, EchoNetwork, finished, vivid_network
+from tests.networks import TINY, EchoNetwork, vivid_network
 from tests.test_metrics import hasler_suesstrunk
+from tests.values import finished
 
 CPU = torch.device("cpu")
 NUMBERS = {"train": range(1, 9), "validation": range(9, 17), "test": range(17, 25)}

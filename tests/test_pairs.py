@@ -28,7 +28,7 @@ from filmcolorizer_cli.pairs import (
 from filmcolorizer_cli.splits import PARTS, InterleavedSplit, TimeSplit, Undivided, split_by_time
 from filmcolorizer_cli.sync import constant_offset
 from filmcolorizer_cli.video import probe
-from tests.conftest import make_color_clip
+from tests.films import make_color_clip
 
 ORANGE = (204, 102, 51)  # one that web palettes have
 

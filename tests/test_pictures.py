@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from filmcolorizer_cli.pictures import picture_to_rgb, to_bytes, to_rgb
-from tests.conftest import BT709_BARS_100
+from tests.colors import BT709_BARS_100
 
 
 def test_to_rgb_of_published_colour_bars() -> None:

@@ -14,9 +14,8 @@ from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.preview import GREY, STILL_HEIGHT, STILL_WIDTH, Moment, preview
 from filmcolorizer_cli.video import probe
-from tests.conftest import (
+from tests.films import (
     LOSSLESS,
-    TINY,
     X264,
     frame_number,
     graded_film,
@@ -24,6 +23,7 @@ from tests.conftest import (
     make_numbered_clip,
     run_ffmpeg,
 )
+from tests.networks import TINY
 
 CPU = torch.device("cpu")
 CHROMA = (-0.05, 0.1)  # of `PlainNetwork`

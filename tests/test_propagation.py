@@ -24,7 +24,7 @@ from filmcolorizer_cli.propagation import (
 )
 from filmcolorizer_cli.trails import Motion, Trail
 from filmcolorizer_cli.video import probe
-from tests.conftest import PAN_PIXELS_A_FRAME, PAN_SIZE, panned
+from tests.films import PAN_PIXELS_A_FRAME, PAN_SIZE, panned
 
 WIDTH, HEIGHT = PAN_SIZE
 LIVE_SIZE = 170, 96  # width and height

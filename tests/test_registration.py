@@ -25,7 +25,7 @@ from filmcolorizer_cli.registration import (
     unlikeness,
 )
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Frames, Signatures
-from tests.conftest import SAMPLE_FRAMES, decode_planes, graded_film, signatures_of
+from tests.films import SAMPLE_FRAMES, decode_planes, graded_film, signatures_of
 
 SIZE = (480, 360)  # pixels of the sample film, 15 for one of a signature
 IDENTITY = np.eye(2, 3)

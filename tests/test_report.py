@@ -37,15 +37,9 @@ from filmcolorizer_cli.report import (
 )
 from filmcolorizer_cli.splits import TimeSplit, split_by_time
 from filmcolorizer_cli.video import probe
-from tests.conftest import (
-    TINY,
-    files_in,
-    frame_number,
-    make_clip,
-    make_numbered_clip,
-    run_ffmpeg,
-    vivid_network,
-)
+from tests.films import frame_number, make_clip, make_numbered_clip, run_ffmpeg
+from tests.machine import files_in
+from tests.networks import TINY, vivid_network
 
 CPU = torch.device("cpu")
 STEP = 128 + 22  # pixels from one row of samples to the next: a still and its label

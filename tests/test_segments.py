@@ -19,7 +19,7 @@ from filmcolorizer_cli.segments import (
     parts_folder,
     plan_segments,
 )
-from tests.conftest import file_size_limit, files_in
+from tests.machine import file_size_limit, files_in
 
 BEGUN_WITH: dict[str, Any] = {"crf": 18, "duration": None}
 

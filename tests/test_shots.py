@@ -13,7 +13,7 @@ from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.shots import MAX_SHOTS_BACK, Shots
 from filmcolorizer_cli.survey import HEIGHT, WIDTH
 from filmcolorizer_cli.video import probe
-from tests.conftest import BUNNY_CUTS, SAMPLE_FRAMES
+from tests.films import BUNNY_CUTS, SAMPLE_FRAMES
 
 
 def frames_of(path: Path) -> list[Plane]:

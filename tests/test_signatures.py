@@ -12,16 +12,16 @@ from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Signatures, read_moment, read_signatures
 from filmcolorizer_cli.video import probe
-from tests.conftest import (
+from tests.films import (
     X264,
     frame_number,
     make_clip,
     make_numbered_clip,
     make_raw_clip,
-    our_children,
     run_ffmpeg,
     signatures_of,
 )
+from tests.machine import our_children
 
 LATE_SECONDS = 0.48
 PLAIN = "color={color}:size={{width}}x{{height}}:rate={{frame_rate}}:duration={{seconds}}"

@@ -14,16 +14,16 @@ from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.splitscreen import GAP, LINE, CompareOptions, Still, compare, frame_count
 from filmcolorizer_cli.video import probe
-from tests.conftest import (
+from tests.films import (
     LOSSLESS,
     decode_planes,
-    files_in,
-    finished,
     frame_number,
     make_clip,
     make_numbered_clip,
     run_ffmpeg,
 )
+from tests.machine import files_in
+from tests.values import finished
 
 LABELS = ("before", "after")
 PLAIN = "color=0x{color}:size={{width}}x{{height}}:rate={{frame_rate}}:duration={{seconds}}"

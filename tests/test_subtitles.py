@@ -9,8 +9,9 @@ import av
 import pytest
 
 from filmcolorizer_cli.video import probe
-from tests.conftest import present, run_ffmpeg
+from tests.films import run_ffmpeg
 from tests.test_joining import grey, said_in, write_film
+from tests.values import present
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])

@@ -24,24 +24,22 @@ from filmcolorizer_cli.survey import Survey, cadence_of, glance, is_in_color, su
 from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.tinge import Tinge
 from filmcolorizer_cli.video import FieldOrder, probe
-from tests.conftest import (
+from tests.films import (
     BUNNY_CUTS,
     BUNNY_FRAMES,
     LOSSLESS,
     SAMPLE_FRAMES,
     X264,
-    file_size_limit,
-    files_in,
-    finished,
     frames_only,
     graded_film,
     make_clip,
     make_color_clip,
-    our_children,
     photographs,
     run_ffmpeg,
 )
+from tests.machine import file_size_limit, files_in, our_children
 from tests.test_packets import spoil
+from tests.values import finished
 
 LETTERBOXED = "scale=640:272,pad=640:360:0:44"
 LETTERBOX = PixelArea(0, 44, 640, 272)

@@ -21,7 +21,7 @@ from filmcolorizer_cli.sync import (
 )
 from filmcolorizer_cli.video import Film, film_identity, probe
 from tests import planter
-from tests.conftest import (
+from tests.films import (
     BUNNY_CUTS,
     BUNNY_FRAMES,
     LOSSLESS,

@@ -18,7 +18,7 @@ from filmcolorizer_cli.trails import (
     sights_of,
 )
 from filmcolorizer_cli.video import probe
-from tests.conftest import PAN_PIXELS_A_FRAME, PAN_SIZE, panned
+from tests.films import PAN_PIXELS_A_FRAME, PAN_SIZE, panned
 
 WIDTH, HEIGHT = PAN_SIZE
 

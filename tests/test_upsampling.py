@@ -13,7 +13,7 @@ from filmcolorizer_cli.upsampling import (
     Upsampler,
     fit_chroma,
 )
-from tests.conftest import BT709_BARS_100
+from tests.colors import BT709_BARS_100
 from tests.test_color import noise, pillow_resize, pixel, random_rgb
 
 

@@ -31,11 +31,8 @@ from filmcolorizer_cli.video import (
     opened,
     probe,
 )
-from tests.conftest import (
-    make_clip,
-    ordinary_user,
-    run_ffmpeg,
-)
+from tests.films import make_clip, run_ffmpeg
+from tests.machine import ordinary_user
 
 FRAME = 1 / 25  # seconds
 LATE_SECONDS = 0.48

@@ -17,7 +17,9 @@ from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.splits import split_by_time
 from filmcolorizer_cli.training import Outcome, Step
 from filmcolorizer_cli.watching import Watcher
-from tests.conftest import TINY, files_in, finished, vivid_network
+from tests.machine import files_in
+from tests.networks import TINY, vivid_network
+from tests.values import finished
 
 CPU = torch.device("cpu")
 LOSSES = ((0.9, 0.7), (0.6, 0.5), (0.3, 0.8))

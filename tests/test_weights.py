@@ -19,7 +19,8 @@ from filmcolorizer_cli.files import models_folder
 from filmcolorizer_cli.models import Model, find_model, read_metadata, read_model, shipped_models
 from filmcolorizer_cli.networks import Network, build
 from filmcolorizer_cli.weights import checksum, load, read_tensors, save, write_tensors
-from tests.conftest import TINY, file_size_limit, files_in
+from tests.machine import file_size_limit, files_in
+from tests.networks import TINY
 
 ABOUT = {"description": "a tiny one", "licence": "MIT", "epochs": 3, "ünïcode": ["ä", None]}
 

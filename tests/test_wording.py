@@ -17,7 +17,7 @@ from filmcolorizer_cli.wording import (
     describe_size,
     describe_time,
 )
-from tests.conftest import run_ffmpeg
+from tests.films import run_ffmpeg
 
 
 def test_describe_outcome_tells_how_far_a_blend_goes() -> None:
