@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import skimage.data
+from PIL import Image
 
 from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
@@ -54,6 +56,21 @@ START=800
 END=2000
 title=Night
 """
+FRAME = 1 / 25  # seconds, of what `make_clip` makes unless told
+LATE_SECONDS = 0.48  # by which `delay` makes a picture or a sound come later
+ODD_NAMES = ["two words.mp4", 'it\'s "q".mp4', "-v.mp4", "100%d.mp4", "a:b.mp4", "ä[0],;\\.mp4"]
+# Texts that name another file, given for a film.
+HOSTILE = {
+    "ffconcat": "ffconcat version 1.0\nfile {name}\n",
+    "playlist": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{name}\n#EXT-X-ENDLIST\n",
+    "remote playlist": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nhttp://127.0.0.1:9/{name}\n",
+    "SDP": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+    "m=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+    "SVG": '<svg xmlns="http://www.w3.org/2000/svg"><image href="{name}"/></svg>',
+    "DASH": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><Period>'
+    "<AdaptationSet><Representation><BaseURL>{name}</BaseURL></Representation></AdaptationSet>"
+    "</Period></MPD>",
+}
 
 
 def run_ffmpeg(*arguments: object, stdin: bytes = b"") -> bytes:
@@ -186,3 +203,45 @@ def panned(plane: np.ndarray, number: int) -> np.ndarray:
 def photographs() -> tuple[np.ndarray, np.ndarray]:
     """Parts of two colour photographs (H, W, 3), uint8."""
     return skimage.data.astronaut()[40:], skimage.data.coffee()[150:, 100:]
+
+
+def delay(clip: Path, target: Path, *, what: str) -> Path:
+    """A copy of a clip whose picture ("v") or sound ("a") comes LATE_SECONDS later."""
+    other = "a" if what == "v" else "v"
+    late = ("-itsoffset", LATE_SECONDS, "-i", clip)
+    run_ffmpeg(
+        "-i", clip, *late, "-map", f"0:{other}", "-map", f"1:{what}", "-c", "copy", target
+    )  # fmt: skip
+    return target
+
+
+def make_pictures(pattern: Path, *, first: int, count: int, mode: str = "L") -> list[np.ndarray]:
+    """Numbered pictures 16x12 by Pillow, each a ramp that tells its number; gives R', G' and B'."""
+    made = []
+    for number in range(first, first + count):
+        ramp = (np.arange(12 * 16).reshape(12, 16) + 5 * number) % 256
+        if mode == "RGB":
+            picture = np.stack((ramp, 255 - ramp, ramp // 2), axis=-1).astype(np.uint8)
+        elif mode == "I;16":
+            picture = (ramp * 257).astype(np.uint16)
+        else:
+            picture = ramp.astype(np.uint8)
+        name = pattern.name % number
+        quality: dict[str, Any] = (
+            {"quality": 100, "subsampling": 0} if pattern.suffix == ".jpg" else {}
+        )
+        Image.fromarray(picture).save(pattern.with_name(name), **quality)
+        made.append(picture if mode == "RGB" else np.repeat(ramp[..., None], 3, axis=-1))
+    return made
+
+
+def said_in(path: Path) -> list[tuple[float, str]]:
+    """When each subtitle begins, and its text, by ffmpeg's SubRip."""
+    text = run_ffmpeg("-i", path, "-map", "0:s:0", "-f", "srt", "pipe:1").decode()
+    blocks = [block.splitlines() for block in text.strip().split("\n\n")]
+    times = [re.match(r"00:00:(\d\d),(\d+)", block[1]) for block in blocks]
+    return [
+        (int(time[1]) + int(time[2]) / 1000, block[2])
+        for time, block in zip(times, blocks, strict=True)
+        if time
+    ]

@@ -6,10 +6,12 @@ import torch
 from torch import nn
 
 from filmcolorizer_cli.color import half_size
-from filmcolorizer_cli.configs import FilmConfig
-from filmcolorizer_cli.networks import FilmNetwork
+from filmcolorizer_cli.configs import ClassicConfig, Config, FilmConfig
+from filmcolorizer_cli.networks import ClassicNetwork, FilmNetwork, Network, build
+from tests.colors import Color, chroma_by_hand, noise
 
 TINY = FilmConfig(size=32, decoder_widths=(16, 16, 8, 8, 8))
+CLASSIC = ClassicConfig(size=32)
 
 
 def vivid_network() -> FilmNetwork:
@@ -33,3 +35,29 @@ class EchoNetwork(nn.Module):
     def predict_chroma(self, luma: torch.Tensor) -> torch.Tensor:
         plane = self.strength * half_size(luma - 0.5)
         return torch.cat((plane, -plane), dim=1)
+
+
+def random_luma(height: int, width: int, batch: int = 2) -> torch.Tensor:
+    return noise(batch, 1, height, width)
+
+
+def fresh(config: Config, seed: int = 0) -> Network:
+    torch.manual_seed(seed)
+    return build(config)
+
+
+def film_network_of(output: Color) -> FilmNetwork:
+    """A network that paints everything in this colour, whatever its luma."""
+    network = fresh(TINY).eval()
+    assert isinstance(network, FilmNetwork)
+    network.head.bias = torch.nn.Parameter(torch.tensor(chroma_by_hand(output)))
+    return network
+
+
+def classic_network_of(output: Color) -> ClassicNetwork:
+    """A network that says these numbers of everything, in [-1, 1]."""
+    network = fresh(CLASSIC)
+    assert isinstance(network, ClassicNetwork)
+    torch.nn.init.zeros_(network.head.weight)
+    network.head.bias = torch.nn.Parameter(torch.tensor(output))
+    return network

@@ -18,33 +18,9 @@ from filmcolorizer_cli.errors import TrainingError
 from filmcolorizer_cli.pairs import Pair, Pairs, read_pairs
 from filmcolorizer_cli.recipes import (
     Augmentation,
-    TrainingOptions,
 )
-from filmcolorizer_cli.splits import Split, TimeSplit, Undivided, split_by_time
-
-SQUARES = Augmentation(
-    squares=True, least_crop=0.6, early_scale=1 / 2, scale=1 / 2, tone_share=0.5, mirrors=True
-)
-GROWING = replace(SQUARES, scale=1.0)
-
-
-def options(epochs: int = 4, **changes: Any) -> TrainingOptions:
-    return TrainingOptions(**{"epochs": epochs, "batch_size": 4, "learning_rate": 2e-3, **changes})
-
-
-def split_of(pairs: Pairs) -> Split:
-    return split_by_time(pairs.pairs)
-
-
-def source(pairs: Pairs, *, height: int = 32, width: int = 43, **changes: Any) -> PairSource:
-    return PairSource(pairs, split_of(pairs), options(**changes), height=height, width=width)
-
-
-def stills(pairs: Pairs, side: str, numbers: range) -> torch.Tensor:
-    """Stills (N, C, 32, 43) in [0, 1], read by Pillow."""
-    arrays = [np.array(Image.open(pairs.folder / side / f"{n:06d}.png")) for n in numbers]
-    channels_last = torch.from_numpy(np.stack(arrays).reshape(len(numbers), 32, 43, -1))
-    return channels_last.permute(0, 3, 1, 2) / 255
+from filmcolorizer_cli.splits import TimeSplit, Undivided
+from tests.trainings import GROWING, SQUARES, options, source, split_of, stills
 
 
 def indices(pictures: torch.Tensor, among: torch.Tensor) -> list[int]:

@@ -26,7 +26,6 @@ import torch
 import typer.main
 from PIL import Image
 from safetensors.torch import save_file
-from typer.testing import CliRunner, Result
 
 from filmcolorizer_cli import (
     batches,
@@ -59,6 +58,7 @@ from filmcolorizer_cli.networks import build
 from filmcolorizer_cli.pairs import Pairs, read_pairs
 from filmcolorizer_cli.splits import split_by_time
 from filmcolorizer_cli.video import Film, film_identity, probe
+from tests.commands import fail, misuse, run, succeed
 from tests.films import (
     LOSSLESS,
     X264,
@@ -79,7 +79,6 @@ SMALL = ("--batch-size", 4, "--size", 32, "--device", "cpu")
 QUICK_TRAINING = ("--epochs", 2, *SMALL)
 QUICK_FILM_TRAINING = ("--epochs", 2, "--batch-size", 32, "--size", 32, "--device", "cpu")
 LONG_TRAINING = ("--arch", "classic", "--epochs", 40, *SMALL)
-BOX = re.compile(r"[│╭╮╰╯─\s]+")  # that wrong options are told in
 
 
 _started: list[subprocess.Popen[str]] = []
@@ -111,42 +110,6 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     else:
         monkeypatch.setenv(BINARY_VARIABLE, named)
     return folder
-
-
-def run(*arguments: object) -> Result:
-    """Run a command; an exception that it does not handle fails the test."""
-    return CliRunner().invoke(
-        cli.app, [str(a) for a in arguments], prog_name="filmcolorizer", catch_exceptions=False
-    )
-
-
-def succeed(*arguments: object) -> str:
-    """What a command prints that does what it is told."""
-    result = run(*arguments)
-    assert result.exit_code == 0, result.stderr
-    return result.stdout
-
-
-def fail(*arguments: object, code: int = 1) -> str:
-    """The one sentence of a command that fails, which leaves no file behind."""
-    before = files_in(Path())
-    result = run(*arguments)
-    assert result.exit_code == code, result.stderr
-    assert result.stdout == ""
-    *notes, sentence = result.stderr.splitlines()
-    assert all(note.startswith(("colorizing ", "learning from ", "lined up ")) for note in notes)
-    assert files_in(Path()) == before
-    return sentence.removeprefix("filmcolorizer: ")
-
-
-def misuse(*arguments: object) -> str:
-    """What a command says of a wrong option."""
-    before = files_in(Path())
-    result = run(*arguments)
-    assert result.exit_code == 2
-    assert result.stdout == ""
-    assert files_in(Path()) == before
-    return BOX.sub(" ", result.stderr)
 
 
 def copy_here(path: Path, name: str | None = None) -> Path:

@@ -20,7 +20,7 @@ from filmcolorizer_cli.color import (
     unpremultiplied,
     ycbcr_to_rgb,
 )
-from tests.colors import BT709_BARS_100
+from tests.colors import BT709_BARS_100, pixel, random_rgb
 
 # Bars at 75 %: R'G'B' against Y', Cb, Cr codes, limited range.
 BT709_BARS_75 = {
@@ -64,15 +64,6 @@ LUMA_COEFFICIENTS = {  # of E'R, E'G and E'B
     "bt709": (0.2126, 0.7152, 0.0722),
     "bt2020": (0.2627, 0.6780, 0.0593),
 }
-
-
-def pixel(values: tuple[float, ...]) -> torch.Tensor:
-    """One pixel as (1, C, 1, 1)."""
-    return torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1)
-
-
-def random_rgb(seed: int = 0) -> torch.Tensor:
-    return torch.rand(2, 3, 9, 11, generator=torch.Generator().manual_seed(seed))
 
 
 def codes_of(
@@ -150,16 +141,6 @@ def test_ycbcr_to_rgb_undoes_rgb_to_ycbcr(matrix: str) -> None:
 def test_ycbcr_to_rgb_does_not_clip() -> None:
     red = ycbcr_to_rgb(pixel((1.0, 0.0, 0.5)))[0, 0].item()
     assert red == pytest.approx(1 + 0.5 * 1.5748)
-
-
-def noise(*shape: int, seed: int = 0) -> torch.Tensor:
-    """Noise in [0, 1]."""
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-def pillow_resize(plane: np.ndarray, height: int, width: int) -> np.ndarray:
-    picture = Image.fromarray(plane.astype(np.float32))
-    return np.asarray(picture.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def test_half_size_averages_blocks_and_what_is_left_at_odd_edges() -> None:

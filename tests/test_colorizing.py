@@ -28,6 +28,7 @@ from filmcolorizer_cli.planes import PLAIN
 from filmcolorizer_cli.shots import Shots
 from filmcolorizer_cli.video import Film, probe
 from filmcolorizer_cli.weights import load
+from tests.damage import spoil_frames
 from tests.films import (
     X264,
     decode_planes,
@@ -970,26 +971,13 @@ def sound_film(clip_folder: Path) -> Path:
     return make_numbered_clip(clip_folder / "ten.mp4", seconds=10, codec=codec, sound="aac")
 
 
-def spoil(film: Path, target: Path, begin: int, end: int, frame_rate: int = 25) -> Path:
-    """A copy of a film with the packets of these frames overwritten, as a bad sector does."""
-    data = bytearray(film.read_bytes())
-    with av.open(str(film)) as container:
-        packets = [packet for packet in container.demux(video=0) if packet.size]
-    for packet in packets:
-        position, seconds = present(packet.pos), present(packet.pts) * packet.time_base
-        if begin <= seconds * frame_rate < end:
-            data[position : position + packet.size] = b"\xee" * packet.size
-    target.write_bytes(data)
-    return target
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_colorize_skips_what_is_damaged(
     workers: int, sound_film: Path, short_segments: None, tmp_path: Path
 ) -> None:
     """The picture stands still until the next key frame, all else stays where it was."""
-    film = probe(spoil(sound_film, tmp_path / "bad.mp4", 80, 83))
+    film = probe(spoil_frames(sound_film, tmp_path / "bad.mp4", 80, 83))
     target, notes = tmp_path / "color.mp4", list[str]()
     encoding = replace(QUICK, frame_rate=Fraction(25))
     with pytest.raises(VideoError, match=r"could not be read beyond 3\.\d s .* --skip-damaged"):
@@ -1025,7 +1013,7 @@ def test_colorize_counts_on_behind_damage_of_frames_at_times_of_their_own(
     run_ffmpeg(
         "-i", partly_colored, "-vf", times, "-fps_mode", "passthrough", *X264, *options, uneven
     )  # fmt: skip
-    film = probe(spoil(uneven, bad, 24, 27, frame_rate=24))
+    film = probe(spoil_frames(uneven, bad, 24, 27, frame_rate=24))
     encoding = replace(LOSSLESS_H264, coding=film.coding)
     how: dict[str, Any] = {"recolor": False, "keeps_times": True, "skips_damage": True}
     list(run_colorize(film, target, encoding=encoding, **how))

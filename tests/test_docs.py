@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_readme import words_of
+from tests.commands import words_of
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [

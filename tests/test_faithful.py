@@ -19,8 +19,8 @@ from filmcolorizer_cli import colorizing, segments
 from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.video import Film, probe
+from tests.commands import succeed
 from tests.films import X264, run_ffmpeg
-from tests.test_cli import succeed
 from tests.values import present
 
 FRAME = 1 / 24  # seconds

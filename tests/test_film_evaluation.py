@@ -29,6 +29,7 @@ from filmcolorizer_cli.networks import Network
 from filmcolorizer_cli.painting import Painter
 from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.video import probe
+from tests.colors import hasler_suesstrunk
 from tests.films import (
     LOSSLESS,
     combing,
@@ -39,7 +40,6 @@ from tests.films import (
     run_ffmpeg,
 )
 from tests.networks import TINY, vivid_network
-from tests.test_metrics import hasler_suesstrunk
 from tests.values import finished, present
 
 CPU = torch.device("cpu")

@@ -34,17 +34,21 @@ from filmcolorizer_cli.survey import cadence_of, glance
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, FieldOrder, Film, probe
 from tests.colors import BT709_BARS_100
 from tests.films import (
+    FRAME,
+    HOSTILE,
     LOSSLESS,
+    ODD_NAMES,
     X264,
     decode_planes,
+    delay,
     frame_number,
     make_clip,
     make_numbered_clip,
+    make_pictures,
     make_raw_clip,
     run_ffmpeg,
 )
 from tests.machine import our_children
-from tests.test_video import FRAME, HOSTILE, ODD_NAMES, delay, make_pictures
 from tests.values import present
 
 

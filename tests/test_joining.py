@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import re
 import tempfile
 import time
-from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,68 +14,31 @@ import pytest
 
 from filmcolorizer_cli import ffmpeg as our_ffmpeg
 from filmcolorizer_cli.containers import CONTAINERS
-from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter
+from filmcolorizer_cli.encoding import Encoding, PictureWriter
 from filmcolorizer_cli.errors import FfmpegError, FilmColorizerError, VideoError
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE
-from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.joining import join_film
 from filmcolorizer_cli.planes import PLAIN
 from filmcolorizer_cli.timeline import Timeline
-from filmcolorizer_cli.video import Film, count_pictures, probe
+from filmcolorizer_cli.video import count_pictures, probe
 from filmcolorizer_cli.wording import describe_sounds
-from tests.films import SUBTITLES, X264, decode_planes, make_clip, make_raw_clip, run_ffmpeg
+from tests.films import (
+    FRAME,
+    LATE_SECONDS,
+    ODD_NAMES,
+    SUBTITLES,
+    X264,
+    decode_planes,
+    delay,
+    make_clip,
+    make_pictures,
+    make_raw_clip,
+    run_ffmpeg,
+    said_in,
+)
 from tests.machine import file_size_limit, files_in, ordinary_user, our_children
-from tests.test_video import FRAME, LATE_SECONDS, ODD_NAMES, delay, make_pictures
 from tests.values import present
-
-FAST = Encoding(frame_rate=Fraction(25), crf=0, preset="ultrafast")
-
-
-def noise(width: int, height: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pictures of legal random luma (H, W) and chroma (2, ceil(H / 2), ceil(W / 2))."""
-    random = np.random.default_rng(0)
-    chroma_shape = (2, -(-height // 2), -(-width // 2))
-    return [
-        (
-            random.integers(16, 236, (height, width), dtype=np.uint8),
-            random.integers(16, 241, chroma_shape, dtype=np.uint8),
-        )
-        for _ in range(count)
-    ]
-
-
-Pictures = Iterable[tuple[np.ndarray, np.ndarray]]
-
-
-def write_pictures(
-    target: Path, source: Film, pictures: Pictures | None = None, encoding: Encoding = FAST
-) -> Film:
-    with PictureWriter(target, source, encoding) as writer:
-        for luma, chroma in pictures or noise(source.width, source.height, 3):
-            writer.write(luma, chroma)
-    return probe(target)
-
-
-def write_film(
-    target: Path,
-    source: Film,
-    pictures: Pictures | None = None,
-    encoding: Encoding = FAST,
-    **part: float,
-) -> Film:
-    with tempfile.TemporaryDirectory() as folder:
-        pictures_alone = Path(folder) / f"pictures{CODECS[encoding.codec].endings[0]}"
-        write_pictures(pictures_alone, source, pictures, encoding)
-        timeline = Timeline.steady(encoding.frame_rate, count_pictures(pictures_alone))
-        join_film([pictures_alone], target, source, timeline, was_free=False, **part)
-    return probe(target)
-
-
-def grey(film: Film, **sampling: Any) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-    """A film's own pictures at its own rate, without colour."""
-    chroma = np.full((2, -(-film.height // 2), -(-film.width // 2)), 128, np.uint8)
-    for luma in read_luma(film, Sampling(frame_rate=film.frame_rate, **sampling)):
-        yield luma, chroma
+from tests.written import FAST, grey, noise, write_film, write_pictures
 
 
 def sound_of(path: Path) -> tuple[float, float, float]:
@@ -321,18 +282,6 @@ def streams_of(path: Path) -> list[tuple[str, str, str | None, bool]]:
             for stream in container.streams
             if stream.type in ("audio", "subtitle")
         ]
-
-
-def said_in(path: Path) -> list[tuple[float, str]]:
-    """When each subtitle begins, and its text, by ffmpeg's SubRip."""
-    text = run_ffmpeg("-i", path, "-map", "0:s:0", "-f", "srt", "pipe:1").decode()
-    blocks = [block.splitlines() for block in text.strip().split("\n\n")]
-    times = [re.match(r"00:00:(\d\d),(\d+)", block[1]) for block in blocks]
-    return [
-        (int(time[1]) + int(time[2]) / 1000, block[2])
-        for time, block in zip(times, blocks, strict=True)
-        if time
-    ]
 
 
 def chapters_of(path: Path) -> list[tuple[float, float, str]]:

@@ -6,21 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from filmcolorizer_cli.batches import Batch
-from filmcolorizer_cli.configs import ClassicConfig, Config
 from filmcolorizer_cli.losses import COLORFULNESS_FLOOR, GOOD_LOSS, classic_loss, film_loss
-from filmcolorizer_cli.networks import ClassicNetwork, FilmNetwork, Network, build
-from tests.networks import TINY
+from filmcolorizer_cli.networks import FilmNetwork, Network
+from tests.colors import NEUTRAL, Color, chroma_by_hand, flat
+from tests.networks import TINY, classic_network_of, film_network_of, fresh
+from tests.trainings import batch_of
 
 COLORFULNESS_WEIGHT = 0.03  # in `film_loss`
-Color = tuple[float, float, float]
-NEUTRAL: Color = (0.5, 0.5, 0.5)
-
-
-def chroma_by_hand(color: Color) -> tuple[float, float]:
-    red, green, blue = color
-    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue  # BT.709-6 item 3.2
-    return (blue - luma) / 1.8556, (red - luma) / 1.5748  # item 3.3
 
 
 def error_by_hand(truth: Color, output: Color = NEUTRAL) -> float:
@@ -53,43 +45,6 @@ def weighed_film_loss(
 ) -> torch.Tensor:
     assert isinstance(network, FilmNetwork)
     return film_loss(network, luma, rgb, known, colorfulness_weight=COLORFULNESS_WEIGHT)
-
-
-def flat(color: Color, width: int = 32) -> torch.Tensor:
-    """A picture (3, 32, width) of one colour."""
-    return torch.tensor(color)[:, None, None].expand(-1, 32, width)
-
-
-def batch_of(*pictures: torch.Tensor) -> Batch:
-    """Pictures (3, H, W) that are known all over, behind any luma."""
-    rgb = torch.stack(pictures)
-    luma = torch.rand(len(rgb), 1, *rgb.shape[-2:])
-    return luma, rgb, torch.ones_like(luma)
-
-
-CLASSIC = ClassicConfig(size=32)
-
-
-def fresh(config: Config, seed: int = 0) -> Network:
-    torch.manual_seed(seed)
-    return build(config)
-
-
-def film_network_of(output: Color) -> FilmNetwork:
-    """A network that paints everything in this colour, whatever its luma."""
-    network = fresh(TINY).eval()
-    assert isinstance(network, FilmNetwork)
-    network.head.bias = torch.nn.Parameter(torch.tensor(chroma_by_hand(output)))
-    return network
-
-
-def classic_network_of(output: Color) -> ClassicNetwork:
-    """A network that says these numbers of everything, in [-1, 1]."""
-    network = fresh(CLASSIC)
-    assert isinstance(network, ClassicNetwork)
-    torch.nn.init.zeros_(network.head.weight)
-    network.head.bias = torch.nn.Parameter(torch.tensor(output))
-    return network
 
 
 def test_film_loss_by_hand() -> None:

@@ -21,6 +21,7 @@ from filmcolorizer_cli.metrics import (
     psnr,
     psnr_of_error,
 )
+from tests.colors import hasler_suesstrunk
 
 
 def pictures(*rgb: tuple[float, float, float]) -> torch.Tensor:
@@ -39,15 +40,6 @@ def as_batch(*photographs: np.ndarray) -> torch.Tensor:
 def noisy(photo: np.ndarray, deviation: float) -> np.ndarray:
     noise = np.random.default_rng(0).normal(0, deviation, photo.shape)
     return (photo + noise).round().clip(0, 255).astype(np.uint8)
-
-
-def hasler_suesstrunk(photo: np.ndarray) -> float:
-    """M^(3) of the paper's section 7, straight from its formulas."""
-    red, green, blue = (photo[..., channel].astype(float) for channel in range(3))
-    rg, yb = red - green, 0.5 * (red + green) - blue
-    sigma = math.hypot(np.std(rg), np.std(yb))
-    mu = math.hypot(np.mean(rg), np.mean(yb))
-    return sigma + 0.3 * mu
 
 
 def test_mse_by_hand() -> None:

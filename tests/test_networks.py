@@ -37,15 +37,12 @@ from filmcolorizer_cli.networks import (
 from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.weights import load
 from tests.colors import BT709_BARS_100
+from tests.networks import random_luma
 from tests.values import present
 
 TINY = FilmConfig(size=32, decoder_widths=(16, 16, 8, 8, 8))
 # Of EfficientNet-Lite as published, and of the channels before its head, which we leave out.
 LITE_PARAMETERS = {"lite0": (4_652_008, 320), "lite2": (6_092_072, 352)}
-
-
-def random_luma(height: int, width: int, batch: int = 2) -> torch.Tensor:
-    return torch.rand(batch, 1, height, width, generator=torch.Generator().manual_seed(0))
 
 
 def seeded(config: Config) -> Network:

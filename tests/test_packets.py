@@ -17,8 +17,8 @@ from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.packets import check_clock, find_damage, own_rate, uneven_ticks
 from filmcolorizer_cli.timeline import Spans
 from filmcolorizer_cli.video import Film, count_pictures, opened, probe
-from tests.films import X264, run_ffmpeg
-from tests.test_video import make_pictures
+from tests.damage import spoil_packets
+from tests.films import X264, make_pictures, run_ffmpeg
 from tests.values import present
 
 
@@ -117,23 +117,6 @@ def test_find_damage_of_what_a_recording_lacks_behind_a_key_frame(
     assert max(changed) + 0.99 < end * 24 < 48.01
 
 
-def spoil(film: Path, numbers: set[int], share: float = 1.0) -> None:
-    """Overwrite these packets, in the order that they are stored in, as bad sectors do.
-
-    Args:
-        share: of each one, up to its end.
-    """
-    data = bytearray(film.read_bytes())
-    with av.open(str(film)) as container:
-        stored = [bytes(packet) for packet in container.demux(video=0) if packet.size]
-    for number in numbers:
-        assert data.count(stored[number]) == 1
-        end = data.find(stored[number]) + len(stored[number])
-        size = round(share * len(stored[number]))
-        data[end - size : end] = b"\xee" * size
-    film.write_bytes(data)
-
-
 @pytest.mark.parametrize("threads", [1, 8])
 @pytest.mark.parametrize(
     ("name", "codec", "frames"),
@@ -159,7 +142,7 @@ def test_find_damage_of_one_frame(
     """However many threads decode, and whether the decoder complains or not."""
     film = tmp_path / name
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-t", 3, *codec, film)
-    spoil(film, {frames[0]})
+    spoil_packets(film, {frames[0]})
 
     @contextmanager
     def opened_for_threads(film: Film) -> Iterator[Any]:
@@ -186,7 +169,7 @@ def test_find_damage_of_a_part_of_a_frame(
     """The rest of which the decoder makes up, and says so."""
     film = tmp_path / name
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-t", 3, *codec, film)
-    spoil(film, {45}, share=0.5)
+    spoil_packets(film, {45}, share=0.5)
     assert damage_of(film) == (pytest.approx((45 / 24, end / 24), abs=0.002),)
 
 
@@ -197,7 +180,7 @@ def test_find_damage_of_the_last_frames(name: str, codec: tuple[str, ...], tmp_p
     """Behind which no other one comes."""
     film = tmp_path / name
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-t", 2, *codec, film)
-    spoil(film, {45, 46, 47})
+    spoil_packets(film, {45, 46, 47})
     assert damage_of(film) == (pytest.approx((45 / 24, 2), abs=0.002),)
 
 
@@ -237,7 +220,7 @@ def test_find_damage_goes_on_where_damage_reaches_into_a_key_frame(tmp_path: Pat
     film = tmp_path / "film.mkv"
     codec = (*X264, "-g", "24", "-bf", "0", "-sc_threshold", "0")
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", *codec, film)
-    spoil(film, {45, 46, 47, 48})
+    spoil_packets(film, {45, 46, 47, 48})
     assert damage_of(film) == (pytest.approx((45 / 24, 72 / 24), abs=0.002),)
 
 
@@ -263,7 +246,7 @@ def test_probe_of_a_film_whose_first_picture_is_damaged(tmp_path: Path) -> None:
     options = ("-g", "24", "-sc_threshold", "0", "-bf", "0")
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", *X264, *options, film)
     whole = probe(film)
-    spoil(film, {0})
+    spoil_packets(film, {0})
     spoiled = probe(film)
     assert 0 < spoiled.start_seconds <= 1.0
     lost = spoiled.start_seconds - whole.start_seconds

@@ -26,8 +26,8 @@ from filmcolorizer_cli.splits import (
     Undivided,
     split_by_time,
 )
+from tests.colors import hasler_suesstrunk
 from tests.networks import TINY, EchoNetwork, vivid_network
-from tests.test_metrics import hasler_suesstrunk
 from tests.values import finished
 
 CPU = torch.device("cpu")

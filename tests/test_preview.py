@@ -14,6 +14,7 @@ from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.preview import GREY, STILL_HEIGHT, STILL_WIDTH, Moment, preview
 from filmcolorizer_cli.video import probe
+from tests.damage import spoil_bytes
 from tests.films import (
     LOSSLESS,
     X264,
@@ -238,16 +239,12 @@ def long_film(tmp_path: Path) -> bytearray:
     return bytearray(path.read_bytes())
 
 
-def spoil(film: bytearray, begin: int, end: int) -> None:
-    film[begin:end] = np.random.default_rng(0).bytes(end - begin)
-
-
 @pytest.mark.slow
 def test_preview_shows_other_frames_where_a_film_is_damaged(
     long_film: bytearray, tmp_path: Path
 ) -> None:
     film, notes, third = tmp_path / "film.mp4", list[str](), len(long_film) // 3
-    spoil(long_film, third, 2 * third)
+    spoil_bytes(long_film, third, 2 * third)
     film.write_bytes(long_film)
     taken = moments(film, 9, notes.append)
     assert 6 <= len(taken) < 9
@@ -260,7 +257,7 @@ def test_preview_tells_of_a_part_that_is_damaged_everywhere(
     long_film: bytearray, tmp_path: Path
 ) -> None:
     film = tmp_path / "film.mp4"
-    spoil(long_film, len(long_film) // 6, len(long_film))
+    spoil_bytes(long_film, len(long_film) // 6, len(long_film))
     film.write_bytes(long_film)
     with pytest.raises(VideoError, match="is damaged or cut short"):
         moments(film, 4, start_seconds=4.0)
@@ -271,7 +268,7 @@ def test_preview_of_a_short_part_that_is_damaged_in_its_midst(
 ) -> None:
     """Which no look goes all through."""
     film, notes, third = tmp_path / "film.mp4", list[str](), len(long_film) // 3
-    spoil(long_film, third, 2 * third)
+    spoil_bytes(long_film, third, 2 * third)
     film.write_bytes(long_film)
     taken = moments(film, 5, notes.append, start_seconds=4.0, duration_seconds=5.0)
     assert taken

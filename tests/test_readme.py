@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import words_of
+
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
@@ -21,13 +23,6 @@ def shown() -> list[tuple[str, str]]:
             command, _, output = step.partition("\n")
             steps.append((command, output))
     return steps
-
-
-def words_of(command: str, output: str) -> list[str]:
-    """Output without the width of its tables, and without numbers that are of a training."""
-    words = re.sub(r"[━─┏┓┳┡┩╇│┃├┤┼└┘┴\s]+", " ", output)
-    is_of_training = command.split()[1] in ("train", "eval")
-    return (re.sub(r"[\d.+%:-]+", "0", words) if is_of_training else words).split()
 
 
 @pytest.mark.slow

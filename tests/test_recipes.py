@@ -21,7 +21,7 @@ from filmcolorizer_cli.recipes import (
     steps_per_epoch,
 )
 from filmcolorizer_cli.splits import TimeSplit
-from tests.test_batches import SQUARES, options
+from tests.trainings import SQUARES, options
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import av
 import pytest
 
 from filmcolorizer_cli.video import probe
-from tests.films import run_ffmpeg
-from tests.test_joining import grey, said_in, write_film
+from tests.films import run_ffmpeg, said_in
 from tests.values import present
+from tests.written import grey, write_film
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])

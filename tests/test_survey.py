@@ -24,6 +24,7 @@ from filmcolorizer_cli.survey import Survey, cadence_of, glance, is_in_color, su
 from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.tinge import Tinge
 from filmcolorizer_cli.video import FieldOrder, probe
+from tests.damage import spoil_packets
 from tests.films import (
     BUNNY_CUTS,
     BUNNY_FRAMES,
@@ -38,7 +39,6 @@ from tests.films import (
     run_ffmpeg,
 )
 from tests.machine import file_size_limit, files_in, our_children
-from tests.test_packets import spoil
 from tests.values import finished
 
 LETTERBOXED = "scale=640:272,pad=640:360:0:44"
@@ -683,7 +683,7 @@ def test_survey_of_damaged_video_looks_at_its_fields(tmp_path: Path) -> None:
     weave = f"{fields},tinterlace=interleave_top,setfield=prog"
     codec = ("-c:v", "ffv1", "-level", 3, "-g", 1)
     run_ffmpeg("-f", "lavfi", "-i", weave, *codec, path)
-    spoil(path, {40})
+    spoil_packets(path, {40})
     film = probe(path)
     with pytest.raises(VideoError, match="is damaged or cut short"):
         survey(film, frame_rate=Fraction(25))

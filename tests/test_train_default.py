@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from filmcolorizer_cli.networks import FilmNetwork, build
-from tests.test_networks import TINY, random_luma
+from tests.networks import random_luma
+from tests.test_networks import TINY
 
 MODELS = Path(__file__).parents[1] / "models"
 

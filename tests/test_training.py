@@ -39,10 +39,10 @@ from filmcolorizer_cli.sync import constant_offset
 from filmcolorizer_cli.training import Outcome, Step, Trainer, train
 from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.weights import load, read_tensors, write_tensors
+from tests.colors import Color, flat
 from tests.machine import file_size_limit, files_in
-from tests.networks import TINY
-from tests.test_batches import GROWING, SQUARES, options, source, split_of, stills
-from tests.test_losses import CLASSIC, Color, batch_of, film_network_of, flat, fresh
+from tests.networks import CLASSIC, TINY, film_network_of, fresh
+from tests.trainings import GROWING, SQUARES, batch_of, options, source, split_of, stills
 from tests.values import finished
 
 CPU = torch.device("cpu")

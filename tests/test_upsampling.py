@@ -13,8 +13,7 @@ from filmcolorizer_cli.upsampling import (
     Upsampler,
     fit_chroma,
 )
-from tests.colors import BT709_BARS_100
-from tests.test_color import noise, pillow_resize, pixel, random_rgb
+from tests.colors import BT709_BARS_100, noise, pillow_resize, pixel, random_rgb
 
 
 def limit_to_gamut(luma: Tensor, chroma: Tensor) -> Tensor:

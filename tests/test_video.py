@@ -9,10 +9,8 @@ import tempfile
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import av
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -31,22 +29,16 @@ from filmcolorizer_cli.video import (
     opened,
     probe,
 )
-from tests.films import make_clip, run_ffmpeg
+from tests.films import (
+    FRAME,
+    HOSTILE,
+    LATE_SECONDS,
+    delay,
+    make_clip,
+    make_pictures,
+    run_ffmpeg,
+)
 from tests.machine import ordinary_user
-
-FRAME = 1 / 25  # seconds
-LATE_SECONDS = 0.48
-ODD_NAMES = ["two words.mp4", 'it\'s "q".mp4', "-v.mp4", "100%d.mp4", "a:b.mp4", "ä[0],;\\.mp4"]
-
-
-def delay(clip: Path, target: Path, *, what: str) -> Path:
-    """A copy of a clip whose picture ("v") or sound ("a") comes LATE_SECONDS later."""
-    other = "a" if what == "v" else "v"
-    late = ("-itsoffset", LATE_SECONDS, "-i", clip)
-    run_ffmpeg(
-        "-i", clip, *late, "-map", f"0:{other}", "-map", f"1:{what}", "-c", "copy", target
-    )  # fmt: skip
-    return target
 
 
 def test_probe_tells_size_rate_and_length(plain_clip: Path) -> None:
@@ -282,19 +274,6 @@ def test_probe_refuses_what_is_no_film(content: str, tmp_path: Path) -> None:
     )
 
 
-HOSTILE = {
-    "ffconcat": "ffconcat version 1.0\nfile {name}\n",
-    "playlist": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{name}\n#EXT-X-ENDLIST\n",
-    "remote playlist": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nhttp://127.0.0.1:9/{name}\n",
-    "SDP": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
-    "m=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
-    "SVG": '<svg xmlns="http://www.w3.org/2000/svg"><image href="{name}"/></svg>',
-    "DASH": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011"><Period>'
-    "<AdaptationSet><Representation><BaseURL>{name}</BaseURL></Representation></AdaptationSet>"
-    "</Period></MPD>",
-}
-
-
 @pytest.mark.parametrize("ending", ["mp4", "m3u8", "sdp", "svg", "mpd"])
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_probe_opens_no_file_but_the_one_it_is_given(
@@ -419,26 +398,6 @@ def test_count_pictures_counts_no_cover(plain_clip: Path, tmp_path: Path) -> Non
 def test_count_pictures_of_what_is_no_film_is_0(tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no film")
     assert [count_pictures(tmp_path / name) for name in ("text.mp4", "missing.mp4")] == [0, 0]
-
-
-def make_pictures(pattern: Path, *, first: int, count: int, mode: str = "L") -> list[np.ndarray]:
-    """Numbered pictures 16x12 by Pillow, each a ramp that tells its number; gives R', G' and B'."""
-    made = []
-    for number in range(first, first + count):
-        ramp = (np.arange(12 * 16).reshape(12, 16) + 5 * number) % 256
-        if mode == "RGB":
-            picture = np.stack((ramp, 255 - ramp, ramp // 2), axis=-1).astype(np.uint8)
-        elif mode == "I;16":
-            picture = (ramp * 257).astype(np.uint16)
-        else:
-            picture = ramp.astype(np.uint8)
-        name = pattern.name % number
-        quality: dict[str, Any] = (
-            {"quality": 100, "subsampling": 0} if pattern.suffix == ".jpg" else {}
-        )
-        Image.fromarray(picture).save(pattern.with_name(name), **quality)
-        made.append(picture if mode == "RGB" else np.repeat(ramp[..., None], 3, axis=-1))
-    return made
 
 
 def test_probe_takes_numbered_pictures_at_24_fps_unless_told(tmp_path: Path) -> None:

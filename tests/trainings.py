@@ -1,0 +1,46 @@
+"""What short trainings learn from, and how."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from filmcolorizer_cli.batches import Batch, PairSource
+from filmcolorizer_cli.pairs import Pairs
+from filmcolorizer_cli.recipes import Augmentation, TrainingOptions
+from filmcolorizer_cli.splits import Split, split_by_time
+
+SQUARES = Augmentation(
+    squares=True, least_crop=0.6, early_scale=1 / 2, scale=1 / 2, tone_share=0.5, mirrors=True
+)
+GROWING = replace(SQUARES, scale=1.0)
+
+
+def options(epochs: int = 4, **changes: Any) -> TrainingOptions:
+    return TrainingOptions(**{"epochs": epochs, "batch_size": 4, "learning_rate": 2e-3, **changes})
+
+
+def split_of(pairs: Pairs) -> Split:
+    return split_by_time(pairs.pairs)
+
+
+def source(pairs: Pairs, *, height: int = 32, width: int = 43, **changes: Any) -> PairSource:
+    return PairSource(pairs, split_of(pairs), options(**changes), height=height, width=width)
+
+
+def stills(pairs: Pairs, side: str, numbers: range) -> torch.Tensor:
+    """Stills (N, C, 32, 43) in [0, 1], read by Pillow."""
+    arrays = [np.array(Image.open(pairs.folder / side / f"{n:06d}.png")) for n in numbers]
+    channels_last = torch.from_numpy(np.stack(arrays).reshape(len(numbers), 32, 43, -1))
+    return channels_last.permute(0, 3, 1, 2) / 255
+
+
+def batch_of(*pictures: torch.Tensor) -> Batch:
+    """Pictures (3, H, W) that are known all over, behind any luma."""
+    rgb = torch.stack(pictures)
+    luma = torch.rand(len(rgb), 1, *rgb.shape[-2:])
+    return luma, rgb, torch.ones_like(luma)
