@@ -97,6 +97,12 @@ def numbered_clip(clip_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def numbered(clip_folder: Path) -> Film:
+    """6 s of numbered frames, 128x32, 24 fps, H.264, no sound."""
+    return probe(make_numbered_clip(clip_folder / "numbered-24.mp4", seconds=6, frame_rate="24"))
+
+
+@pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real films and photos beside the repository."""
     folder = Path(__file__).parents[2] / "shared" / "data"

@@ -8,14 +8,17 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import skimage.data
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.signatures import Signatures, read_signatures
 from filmcolorizer_cli.video import probe
+from tests.values import present
 
 SAMPLE_FRAMES = 144  # of the sample film, at 24 fps; its three shots change at 48 and 96
 BUNNY_FRAMES = 600  # of `bunny`, at 24 fps
@@ -111,13 +114,6 @@ def make_numbered_clip(path: Path, **recipe: Any) -> Path:
     return make_clip(path, picture=_NUMBERS, size=NUMBERED_SIZE, **recipe)
 
 
-def frame_number(luma: np.ndarray) -> int:
-    """The number that a numbered clip's frame shows, at any size and quality."""
-    bars = np.array_split(luma, NUMBER_BITS, axis=1)
-    middles = [bar[:, bar.shape[1] // 4 : -bar.shape[1] // 4].mean() for bar in bars]
-    return sum(1 << bit for bit, middle in enumerate(middles) if middle > 125)
-
-
 def make_raw_clip(
     path: Path,
     pictures: np.ndarray,
@@ -138,6 +134,18 @@ def make_raw_clip(
     return path
 
 
+def photographs() -> tuple[np.ndarray, np.ndarray]:
+    """Parts of two colour photographs (H, W, 3), uint8."""
+    return skimage.data.astronaut()[40:], skimage.data.coffee()[150:, 100:]
+
+
+def panned(plane: np.ndarray, number: int) -> np.ndarray:
+    """What a camera shows in a frame of this number that pans to the right over such a plane."""
+    width, height = PAN_SIZE
+    left = number * PAN_PIXELS_A_FRAME
+    return np.ascontiguousarray(plane[60 : 60 + height, left : left + width])
+
+
 def make_color_clip(path: Path, pictures: list[np.ndarray]) -> Path:
     """Pictures (96, 128, 3) as a film, 24 frames a second, lossless but for halved chroma."""
     return make_raw_clip(
@@ -148,71 +156,6 @@ def make_color_clip(path: Path, pictures: list[np.ndarray]) -> Path:
         frame_rate=Fraction(24),
         codec=(*LOSSLESS, "-pix_fmt", "yuv420p"),
     )
-
-
-def graded_film(path: Path, filters: str, *, source: Path = SAMPLE_FILM, crf: int = 20) -> Path:
-    """A part of a film, or another version of it, through these ffmpeg filters; no sound.
-
-    ffmpeg -i SOURCE -vf FILTERS -c:v libx264 -preset veryfast -crf CRF PATH
-    """
-    encoder = ("-c:v", "libx264", "-preset", "veryfast", "-crf", crf, "-pix_fmt", "yuv420p")
-    run_ffmpeg("-i", source, "-an", "-vf", filters, *encoder, path)
-    return path
-
-
-def frames_only(*runs: tuple[int, int]) -> str:
-    """The ffmpeg filter that keeps these runs of a film's frames at 24 fps, one after the other."""
-    kept = "+".join(f"between(n,{begin},{end - 1})" for begin, end in runs)
-    return f"select='{kept}',setpts=N/24/TB"
-
-
-def decode_planes(path: Path, layout: str, size: tuple[int, int]) -> list[np.ndarray]:
-    """What an ffmpeg told nothing else decodes: Y', Cb and Cr, each (frames, height, width)."""
-    width, height = size
-    across, down = {"yuv420p": (2, 2), "yuv422p": (2, 1), "yuv444p": (1, 1)}[layout]
-    data = run_ffmpeg(
-        "-i", path, "-map", "0:v:0", "-f", "rawvideo", "-pix_fmt", layout,
-        "-fps_mode", "passthrough", "pipe:1",
-    )  # fmt: skip
-    chroma_shape = (-(-height // down), -(-width // across))
-    luma_size, chroma_size = height * width, chroma_shape[0] * chroma_shape[1]
-    frames = np.frombuffer(data, np.uint8).reshape(-1, luma_size + 2 * chroma_size)
-    luma, cb, cr = np.split(frames, [luma_size, luma_size + chroma_size], axis=1)
-    return [luma.reshape(-1, height, width), *(c.reshape(-1, *chroma_shape) for c in (cb, cr))]
-
-
-def combing(pictures: list[np.ndarray]) -> float:
-    """How much rows of pictures (H, W) differ from both of their neighbours."""
-    rows = np.stack(pictures).astype(int)
-    return float(np.abs(rows[:, 1:-1] * 2 - rows[:, :-2] - rows[:, 2:]).mean())
-
-
-def signatures_of(path: Path) -> Signatures:
-    """The small pictures of every frame of a film."""
-    film = probe(path)
-    return read_signatures(film, film, track=lambda frames, total, label: frames)[0]
-
-
-def panned(plane: np.ndarray, number: int) -> np.ndarray:
-    """What a camera shows in a frame of this number that pans to the right over such a plane."""
-    width, height = PAN_SIZE
-    left = number * PAN_PIXELS_A_FRAME
-    return np.ascontiguousarray(plane[60 : 60 + height, left : left + width])
-
-
-def photographs() -> tuple[np.ndarray, np.ndarray]:
-    """Parts of two colour photographs (H, W, 3), uint8."""
-    return skimage.data.astronaut()[40:], skimage.data.coffee()[150:, 100:]
-
-
-def delay(clip: Path, target: Path, *, what: str) -> Path:
-    """A copy of a clip whose picture ("v") or sound ("a") comes LATE_SECONDS later."""
-    other = "a" if what == "v" else "v"
-    late = ("-itsoffset", LATE_SECONDS, "-i", clip)
-    run_ffmpeg(
-        "-i", clip, *late, "-map", f"0:{other}", "-map", f"1:{what}", "-c", "copy", target
-    )  # fmt: skip
-    return target
 
 
 def make_pictures(pattern: Path, *, first: int, count: int, mode: str = "L") -> list[np.ndarray]:
@@ -235,6 +178,66 @@ def make_pictures(pattern: Path, *, first: int, count: int, mode: str = "L") -> 
     return made
 
 
+def graded_film(path: Path, filters: str, *, source: Path = SAMPLE_FILM, crf: int = 20) -> Path:
+    """A part of a film, or another version of it, through these ffmpeg filters; no sound.
+
+    ffmpeg -i SOURCE -vf FILTERS -c:v libx264 -preset veryfast -crf CRF PATH
+    """
+    encoder = ("-c:v", "libx264", "-preset", "veryfast", "-crf", crf, "-pix_fmt", "yuv420p")
+    run_ffmpeg("-i", source, "-an", "-vf", filters, *encoder, path)
+    return path
+
+
+def frames_only(*runs: tuple[int, int]) -> str:
+    """The ffmpeg filter that keeps these runs of a film's frames at 24 fps, one after the other."""
+    kept = "+".join(f"between(n,{begin},{end - 1})" for begin, end in runs)
+    return f"select='{kept}',setpts=N/24/TB"
+
+
+def delay(clip: Path, target: Path, *, what: str) -> Path:
+    """A copy of a clip whose picture ("v") or sound ("a") comes LATE_SECONDS later."""
+    other = "a" if what == "v" else "v"
+    late = ("-itsoffset", LATE_SECONDS, "-i", clip)
+    run_ffmpeg(
+        "-i", clip, *late, "-map", f"0:{other}", "-map", f"1:{what}", "-c", "copy", target
+    )  # fmt: skip
+    return target
+
+
+def decode_planes(path: Path, layout: str, size: tuple[int, int]) -> list[np.ndarray]:
+    """What an ffmpeg told nothing else decodes: Y', Cb and Cr, each (frames, height, width)."""
+    width, height = size
+    across, down = {"yuv420p": (2, 2), "yuv422p": (2, 1), "yuv444p": (1, 1)}[layout]
+    data = run_ffmpeg(
+        "-i", path, "-map", "0:v:0", "-f", "rawvideo", "-pix_fmt", layout,
+        "-fps_mode", "passthrough", "pipe:1",
+    )  # fmt: skip
+    chroma_shape = (-(-height // down), -(-width // across))
+    luma_size, chroma_size = height * width, chroma_shape[0] * chroma_shape[1]
+    frames = np.frombuffer(data, np.uint8).reshape(-1, luma_size + 2 * chroma_size)
+    luma, cb, cr = np.split(frames, [luma_size, luma_size + chroma_size], axis=1)
+    return [luma.reshape(-1, height, width), *(c.reshape(-1, *chroma_shape) for c in (cb, cr))]
+
+
+def frame_number(luma: np.ndarray) -> int:
+    """The number that a numbered clip's frame shows, at any size and quality."""
+    bars = np.array_split(luma, NUMBER_BITS, axis=1)
+    middles = [bar[:, bar.shape[1] // 4 : -bar.shape[1] // 4].mean() for bar in bars]
+    return sum(1 << bit for bit, middle in enumerate(middles) if middle > 125)
+
+
+def times_of(path: Path) -> list[float]:
+    """When its pictures are shown, in seconds."""
+    with av.open(str(path)) as container:
+        return [present(frame.time) for frame in container.decode(video=0)]
+
+
+def combing(pictures: ArrayLike) -> float:
+    """How much rows of pictures (N, H, W) differ from both of their neighbours."""
+    rows = np.asarray(pictures).astype(int)
+    return float(np.abs(rows[:, 1:-1] * 2 - rows[:, :-2] - rows[:, 2:]).mean())
+
+
 def said_in(path: Path) -> list[tuple[float, str]]:
     """When each subtitle begins, and its text, by ffmpeg's SubRip."""
     text = run_ffmpeg("-i", path, "-map", "0:s:0", "-f", "srt", "pipe:1").decode()
@@ -245,3 +248,9 @@ def said_in(path: Path) -> list[tuple[float, str]]:
         for time, block in zip(times, blocks, strict=True)
         if time
     ]
+
+
+def signatures_of(path: Path) -> Signatures:
+    """The small pictures of every frame of a film."""
+    film = probe(path)
+    return read_signatures(film, film, track=lambda frames, total, label: frames)[0]

@@ -35,18 +35,12 @@ from tests.films import (
     frame_number,
     frames_only,
     graded_film,
-    make_numbered_clip,
 )
 from tests.machine import files_in
+from tests.versions import to_part
 
 FRAMES = 144  # of the numbered film, at 24 fps
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
-
-
-@pytest.fixture(scope="module")
-def numbered(clip_folder: Path) -> Film:
-    """6 s of numbered frames at 24 fps."""
-    return probe(make_numbered_clip(clip_folder / "numbered-24.mp4", seconds=6, frame_rate="24"))
 
 
 def version(numbered: Film, path: Path, filters: str) -> Film:
@@ -133,10 +127,6 @@ def test_shared_aspect_ratio_is_of_the_longest_segment(numbered: Film) -> None:
 def noise() -> NDArray[np.uint8]:
     """(40, 60, 3), a picture of which no part resembles another."""
     return np.random.default_rng(2).integers(16, 236, (40, 60, 3), dtype=np.uint8)
-
-
-def to_part(left: float, top: float, right: float, bottom: float) -> NDArray[np.float64]:
-    return np.array(((right - left, 0, left), (0, bottom - top, top)))
 
 
 @pytest.mark.parametrize("is_color", [True, False])

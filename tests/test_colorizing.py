@@ -31,16 +31,17 @@ from filmcolorizer_cli.weights import load
 from tests.damage import spoil_frames
 from tests.films import (
     X264,
+    combing,
     decode_planes,
     frame_number,
     graded_film,
     make_numbered_clip,
     make_raw_clip,
     run_ffmpeg,
+    times_of,
 )
 from tests.machine import files_in, our_children
 from tests.networks import TINY, vivid_network
-from tests.values import present
 
 CPU = torch.device("cpu")
 NEUTRAL = 128
@@ -743,11 +744,6 @@ def uneven_clip(numbered_clip: Path, clip_folder: Path) -> Path:
     return path
 
 
-def times_of(path: Path) -> list[float]:
-    with av.open(str(path)) as container:
-        return [present(frame.time) for frame in container.decode(video=0)]
-
-
 def shown_numbers(path: Path) -> list[int]:
     film = probe(path)
     luma, *_ = decode_planes(path, "yuv420p", (film.width, film.height))
@@ -928,12 +924,11 @@ def test_colorize_makes_whole_pictures_of_fields(interlaced_clip: Path, tmp_path
     """A picture of two fields has edges at every other line that one of a single moment lacks."""
     film, notes = probe(interlaced_clip), list[str]()
     encoding = replace(LOSSLESS_H264, frame_rate=Fraction(25), coding=film.coding)
-    combing = {}
+    combed = {}
     for way in ("auto", "off"):
         target = tmp_path / f"{way}.mp4"
         list(run_colorize(film, target, note=notes.append, encoding=encoding, deinterlace=way))
-        luma = decode_planes(target, "yuv420p", (320, 240))[0].astype(float)
-        combing[way] = np.abs(luma[:, 2:] - 2 * luma[:, 1:-1] + luma[:, :-2]).mean()
+        combed[way] = combing(decode_planes(target, "yuv420p", (320, 240))[0])
     assert notes == [
         "interlaced, top field first: whole pictures are made of the fields; give --deinterlace"
         " off to leave them"
@@ -942,7 +937,7 @@ def test_colorize_makes_whole_pictures_of_fields(interlaced_clip: Path, tmp_path
     np.testing.assert_array_equal(
         decode_planes(tmp_path / "off.mp4", "yuv420p", (320, 240))[0], source
     )
-    assert combing["auto"] < 0.6 * combing["off"]
+    assert combed["auto"] < 0.6 * combed["off"]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,6 @@ from tests.films import (
     decode_planes,
     frame_number,
     graded_film,
-    make_numbered_clip,
     make_raw_clip,
     photographs,
     run_ffmpeg,
@@ -45,12 +44,6 @@ NUMBERED_FRAMES = 144  # at 24 fps
 def grey_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let pairs be taken of numbered frames, which have no colours."""
     monkeypatch.setattr(stills, "MIN_CHROMA", -1.0)
-
-
-@pytest.fixture(scope="module")
-def numbered(clip_folder: Path) -> Film:
-    """6 s of numbered frames at 24 fps."""
-    return probe(make_numbered_clip(clip_folder / "numbered24.mp4", seconds=6, frame_rate="24"))
 
 
 def version(numbered: Film, path: Path, filters: str) -> Film:

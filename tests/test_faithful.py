@@ -20,7 +20,7 @@ from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.video import Film, probe
 from tests.commands import succeed
-from tests.films import X264, run_ffmpeg
+from tests.films import X264, combing, run_ffmpeg, times_of
 from tests.values import present
 
 FRAME = 1 / 24  # seconds
@@ -81,11 +81,6 @@ def assert_looks_the_same(film: Path, output: Path, *, layout: str = "yuv420p") 
 def assert_is_in_color(path: Path) -> None:
     data = run_ffmpeg("-i", path, "-vf", "format=yuv420p,extractplanes=u", "-f", "rawvideo", "-")
     assert np.abs(np.frombuffer(data, np.uint8).astype(int) - 128).mean() > 3
-
-
-def times_of(path: Path) -> list[float]:
-    with av.open(str(path)) as container:
-        return [present(frame.time) for frame in container.decode(video=0)]
 
 
 def sound_after_picture(path: Path) -> float:
@@ -151,15 +146,11 @@ def test_interlaced_ntsc(recipe: Path, vivid_weights: Path) -> None:
     assert probe(film).frame_rate.limit_denominator(2000).denominator == 1001
     output = colorized(film, vivid_weights, "--fps", "source")
     assert (output.frame_rate.numerator, output.frame_rate.denominator) == (30000, 1001)
-
-    def combing(path: Path) -> float:
-        luma = luma_of(path).astype(float)
-        return float(np.abs(luma[:, 2:] - 2 * luma[:, 1:-1] + luma[:, :-2]).mean())
-
-    assert combing(output.path) < 0.7 * combing(film)
+    combed = combing(luma_of(film))
+    assert combing(luma_of(output.path)) < 0.7 * combed
     left = colorized(film, vivid_weights, "--fps", "source", "--deinterlace", "off",
                      output="woven.mp4")  # fmt: skip
-    assert combing(left.path) == pytest.approx(combing(film), rel=0.1)
+    assert combing(luma_of(left.path)) == pytest.approx(combed, rel=0.1)
 
     def are_flagged(path: Path) -> set[bool]:
         with av.open(str(path)) as container:

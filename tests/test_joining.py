@@ -35,6 +35,7 @@ from tests.films import (
     make_raw_clip,
     run_ffmpeg,
     said_in,
+    times_of,
 )
 from tests.machine import file_size_limit, files_in, ordinary_user, our_children
 from tests.values import present
@@ -750,10 +751,7 @@ def test_join_film_begins_each_part_where_the_last_one_ends(
         write_pictures(parts[-1], source, pictures[begin:end], encoding)
     target = tmp_path / "out.mp4"
     join_film(parts, target, source, Timeline.steady(rate, 30), was_free=True)
-    with av.open(str(target)) as container:
-        assert [frame.time for frame in container.decode(video=0)] == pytest.approx(
-            [float(number / rate) for number in range(30)], abs=1e-4
-        )
+    assert times_of(target) == pytest.approx([number / rate for number in range(30)], abs=1e-4)
     luma, *_ = decode_planes(target, "yuv420p", (64, 48))
     np.testing.assert_array_equal(luma, [picture for picture, _ in pictures])
     assert count_pictures(target) == 30
@@ -772,9 +770,7 @@ def test_join_film_of_parts_that_are_stored_in_other_orders(
     assert stored_order(parts[0]) != list(range(30))
     target = tmp_path / "out.mp4"
     join_film(parts, target, source, Timeline.steady(Fraction(24), 50), was_free=True)
-    with av.open(str(target)) as container:
-        times = [frame.time for frame in container.decode(video=0)]
-    assert times == pytest.approx([number / 24 for number in range(50)], abs=1e-4)
+    assert times_of(target) == pytest.approx([number / 24 for number in range(50)], abs=1e-4)
 
 
 def stored_order(path: Path) -> list[int]:

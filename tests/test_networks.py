@@ -37,10 +37,9 @@ from filmcolorizer_cli.networks import (
 from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.weights import load
 from tests.colors import BT709_BARS_100
-from tests.networks import random_luma
+from tests.networks import TINY, random_luma
 from tests.values import present
 
-TINY = FilmConfig(size=32, decoder_widths=(16, 16, 8, 8, 8))
 # Of EfficientNet-Lite as published, and of the channels before its head, which we leave out.
 LITE_PARAMETERS = {"lite0": (4_652_008, 320), "lite2": (6_092_072, 352)}
 

@@ -26,6 +26,7 @@ from filmcolorizer_cli.registration import (
 )
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Frames, Signatures
 from tests.films import SAMPLE_FRAMES, decode_planes, graded_film, signatures_of
+from tests.versions import to_part
 
 SIZE = (480, 360)  # pixels of the sample film, 15 for one of a signature
 IDENTITY = np.eye(2, 3)
@@ -69,11 +70,6 @@ def turned(degrees: float, zoom: float = 1.0, shift: tuple[float, float] = (0.0,
     aspect = SIZE[0] / SIZE[1]
     square = np.array(((cos, -sin / aspect), (sin * aspect, cos)))
     return np.column_stack((square, np.array((0.5, 0.5)) - square @ (0.5, 0.5) + shift))
-
-
-def cropped(left: float, top: float, right: float, bottom: float) -> Array:
-    """From the whole of a picture to this part of another."""
-    return np.array(((right - left, 0, left), (0, bottom - top, top)))
 
 
 def placed(affine: Array) -> Placement:
@@ -141,7 +137,7 @@ def test_find_content_forgives_specks_in_bars(sample_signatures: Signatures) -> 
 
 def test_matrix_goes_from_black_and_white_to_colour() -> None:
     # The coloured film shows the part from (0.1, 0.2) to (0.6, 0.8) of the other's picture.
-    matrix = placed(cropped(0.1, 0.2, 0.6, 0.8)).matrix()
+    matrix = placed(to_part(0.1, 0.2, 0.6, 0.8)).matrix()
     assert matrix @ (0.1, 0.2, 1) == pytest.approx((0, 0))
     assert matrix @ (0.6, 0.8, 1) == pytest.approx((1, 1))
     assert matrix @ (0.1, 0.8, 1) == pytest.approx((0, 1))
@@ -151,15 +147,15 @@ def test_matrix_goes_from_black_and_white_to_colour() -> None:
     ("affine", "bw_content", "color_content", "expected"),
     [
         (IDENTITY, Area(), Area(), (0, 0, 1, 1)),
-        (cropped(0.1, 0.2, 0.6, 0.8), Area(), Area(), (0.1, 0.2, 0.6, 0.8)),
+        (to_part(0.1, 0.2, 0.6, 0.8), Area(), Area(), (0.1, 0.2, 0.6, 0.8)),
         # The coloured film shows more: the whole of the other.
-        (cropped(-0.2, -0.1, 1.3, 1.1), Area(), Area(), (0, 0, 1, 1)),
-        (cropped(-0.2, 0.1, 0.9, 1.1), Area(), Area(), (0, 0.1, 0.9, 1)),
+        (to_part(-0.2, -0.1, 1.3, 1.1), Area(), Area(), (0, 0, 1, 1)),
+        (to_part(-0.2, 0.1, 0.9, 1.1), Area(), Area(), (0, 0.1, 0.9, 1)),
         (IDENTITY, Area(0, 0.125, 1, 0.875), Area(), (0, 0.125, 1, 0.875)),
         (IDENTITY, Area(), Area(0.125, 0, 0.75, 1), (0.125, 0, 0.75, 1)),
         # Half as large, and the colour picture's outer quarters are bars.
         (
-            cropped(0.2, 0.2, 0.7, 0.7),
+            to_part(0.2, 0.2, 0.7, 0.7),
             Area(0.0, 0.5, 1, 1),
             Area(0.25, 0, 0.75, 1),
             (0.325, 0.5, 0.575, 0.7),
@@ -286,7 +282,7 @@ def test_comparison_leaves_bars_out(sample_signatures: Signatures) -> None:
         turned(0, 0.97, (0.01, -0.01)),
         turned(1.0),
         turned(-1.5, 1.03, (0.0, 0.02)),
-        cropped(0.02, 0.03, 0.95, 0.99),
+        to_part(0.02, 0.03, 0.95, 0.99),
         np.array(((0.98, 0.02, 0.0), (-0.01, 1.02, 0.01))),
     ],
     ids=["same", "zoomed", "turned", "turned-and-moved", "cropped", "sheared"],
@@ -317,7 +313,7 @@ def as_film(frames: Frames) -> Signatures:
 
 @pytest.mark.parametrize(
     "truth",
-    [cropped(0.1, 0.05, 0.85, 0.8), cropped(0.0, 0.13, 1.0, 0.87), turned(1, 0.9)],
+    [to_part(0.1, 0.05, 0.85, 0.8), to_part(0.0, 0.13, 1.0, 0.87), turned(1, 0.9)],
     ids=["cropped", "widescreen", "turned"],
 )
 def test_find_placement_without_knowing_when(truth: Array, every_luma: NDArray[np.uint8]) -> None:
@@ -334,7 +330,7 @@ def test_find_placement_without_knowing_when(truth: Array, every_luma: NDArray[n
 
 def test_find_placement_finds_what_the_other_crops(every_luma: NDArray[np.uint8]) -> None:
     """The black-and-white film shows a part of what the coloured one shows."""
-    truth = cropped(0.1, 0.05, 0.9, 0.85)
+    truth = to_part(0.1, 0.05, 0.9, 0.85)
     bw, color = as_film(warped(every_luma, truth)), as_film(small(every_luma))
     found = find_placement(bw, color)
     assert found is not None
@@ -357,9 +353,9 @@ def reels(lumas: NDArray[np.uint8], truths: list[Array], borders: list[int]) -> 
 
 @pytest.mark.parametrize("border", [16, 20, 37], ids=["at-a-cut", "in-a-shot", "in-the-last"])
 def test_split_by_picture_finds_the_border(border: int, lumas: NDArray[np.uint8]) -> None:
-    truths = [cropped(0.01, 0.02, 0.97, 0.96), cropped(0.03, 0.0, 0.99, 0.97)]
+    truths = [to_part(0.01, 0.02, 0.97, 0.96), to_part(0.03, 0.0, 0.99, 0.97)]
     color = reels(lumas, truths, [border])
-    start = placed(cropped(0.02, 0.01, 0.98, 0.965))
+    start = placed(to_part(0.02, 0.01, 0.98, 0.965))
     parts = split_by_picture(small(lumas), color, start)
     assert [first for first, _ in parts] == [0, border]
     for (_, found), truth in zip(parts, truths, strict=True):

@@ -13,7 +13,9 @@ from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Signatures, read_moment, read_signatures
 from filmcolorizer_cli.video import probe
 from tests.films import (
+    LATE_SECONDS,
     X264,
+    delay,
     frame_number,
     make_clip,
     make_numbered_clip,
@@ -23,7 +25,6 @@ from tests.films import (
 )
 from tests.machine import our_children
 
-LATE_SECONDS = 0.48
 PLAIN = "color={color}:size={{width}}x{{height}}:rate={{frame_rate}}:duration={{seconds}}"
 
 
@@ -138,11 +139,7 @@ def test_read_signatures_tells_times_of_a_variable_frame_rate(suffix: str, tmp_p
 def test_read_signatures_counts_from_a_late_first_frame(
     suffix: str, numbered_clip: Path, tmp_path: Path
 ) -> None:
-    late = tmp_path / f"late.{suffix}"
-    run_ffmpeg(
-        "-i", numbered_clip, "-itsoffset", LATE_SECONDS, "-i", numbered_clip, "-map", "0:a",
-        "-map", "1:v", "-c", "copy", late,
-    )  # fmt: skip
+    late = delay(numbered_clip, tmp_path / f"late.{suffix}", what="v")
     assert probe(late).start_seconds == pytest.approx(LATE_SECONDS, abs=0.05)
     signatures = signatures_of(late)
     assert shown(signatures) == list(range(100))

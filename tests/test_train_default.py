@@ -11,8 +11,7 @@ import pytest
 import torch
 
 from filmcolorizer_cli.networks import FilmNetwork, build
-from tests.networks import random_luma
-from tests.test_networks import TINY
+from tests.networks import TINY, random_luma
 
 MODELS = Path(__file__).parents[1] / "models"
 

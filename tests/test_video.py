@@ -29,15 +29,7 @@ from filmcolorizer_cli.video import (
     opened,
     probe,
 )
-from tests.films import (
-    FRAME,
-    HOSTILE,
-    LATE_SECONDS,
-    delay,
-    make_clip,
-    make_pictures,
-    run_ffmpeg,
-)
+from tests.films import FRAME, HOSTILE, LATE_SECONDS, delay, make_clip, make_pictures, run_ffmpeg
 from tests.machine import ordinary_user
 
 

@@ -22,6 +22,11 @@ def frames_of(*runs: Run) -> NDArray[np.int64]:
     return np.concatenate([np.arange(begin, end) for begin, end in runs])
 
 
+def to_part(left: float, top: float, right: float, bottom: float) -> NDArray[np.float64]:
+    """The affine map from the whole of a picture to this part of another, in [0, 1]."""
+    return np.array(((right - left, 0, left), (0, bottom - top, top)))
+
+
 def foreign(count: int) -> NDArray[np.int64]:
     return np.full(count, FOREIGN)
 
