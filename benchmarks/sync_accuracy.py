@@ -2,7 +2,8 @@
 
 OMP_NUM_THREADS=1 python -m benchmarks.sync_accuracy [--seeds 1:60] [--wrong 8] [--cache FOLDER]
 
-Pairs are planted from the films in the data folder, see tests/planter.py; with a cache only once.
+Pairs are drawn (drawn_pairs.py) and planted (tests/planter.py) from the films in the data folder,
+with a cache only once.
 A frame is rightly claimable when the coloured film shows it or a neighbour of it.
 """
 
@@ -24,11 +25,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.drawn_pairs import planted, planted_wrong
 from filmcolorizer_cli import sync
 from filmcolorizer_cli.errors import SyncError
 from filmcolorizer_cli.maps import Segment, SyncMap
 from filmcolorizer_cli.video import probe
-from tests.planter import Indices, Planted, planted, planted_wrong
+from tests.planter import Indices, Planted
 
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 TOLERANCE_FRAMES = 1

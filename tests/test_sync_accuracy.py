@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from benchmarks import sync_accuracy
+from benchmarks.drawn_pairs import CADENCES, WRONG_KINDS, draw_recipe, draw_wrong_recipe
 from benchmarks.sync_accuracy import Score, score
 from filmcolorizer_cli.maps import Segment, SyncMap
-from tests.planter import CADENCES, WRONG_KINDS, Planted, Reel, draw_recipe, draw_wrong_recipe
+from tests.planter import Planted, Reel
 
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 CORNERS = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0))
