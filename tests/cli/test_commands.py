@@ -271,11 +271,10 @@ def test_commands_tell_of_a_film_that_is_cut_short(vivid_weights: Path) -> None:
 @pytest.mark.parametrize("command", ["train", "eval"])
 def test_commands_refuse_a_bad_folder_of_pairs(command: str, own_pairs: Pairs) -> None:
     Path("empty").mkdir()
-    reason = "No such file or directory"
     for folder in ("empty", "pairs", "missing"):
         arguments = [command] if folder == "pairs" else [command, folder]
         assert fail(*arguments) == (
-            f"{folder} is no folder of pairs (pairs.json: {reason.format(folder=folder)});"
+            f"{folder} is no folder of pairs (pairs.json: No such file or directory);"
             " make one with `filmcolorizer extract`"
         )
     damaged = own_pairs.folder
