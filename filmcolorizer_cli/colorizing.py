@@ -45,7 +45,7 @@ from filmcolorizer_cli.generators import Returning
 from filmcolorizer_cli.joining import are_coded_alike, join_film
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.packets import check_clock, find_damage, uneven_ticks
-from filmcolorizer_cli.painting import CHUNK_FRAMES, BatchSize, Painter, leave_processors
+from filmcolorizer_cli.painting import CHUNK_FRAMES, BatchSize, Painter, leaving_processors
 from filmcolorizer_cli.planes import DeepPlane
 from filmcolorizer_cli.processors import count_processors
 from filmcolorizer_cli.progress import Note, Track, no_note, no_track
@@ -553,12 +553,11 @@ def _render(parts: Parts, job: _Job, workers: int) -> Iterator[int]:
         yield written
     chains = parts.chains()
     workers = max(min(workers, len(chains)), 1)
-    leave_processors(workers)
     if workers > 1:
         frames = _render_at_once(parts, chains, job, workers)
     else:
         frames = _render_in_turn(parts, chains, job)
-    with closing(frames):
+    with leaving_processors(workers), closing(frames):
         for number, _ in enumerate(frames, written + 1):
             yield number
 
@@ -672,7 +671,8 @@ def _finish(parts: Parts, segment: Segment, frames: int, job: _Job) -> None:
             " one of it without loss, with `ffmpeg -i FILM -c:v ffv1 -c:a flac ONE.mkv`, and"
             " colorize that"
         )
-    if frames and parts.files and not are_coded_alike(parts.files[0], parts.file_of(segment)):
+    first_file = parts.first_file
+    if frames and first_file and not are_coded_alike(first_file, parts.file_of(segment)):
         encoder = job.options.encoding.options["c:v"]
         raise FilmColorizerError(
             f"{parts.folder} keeps what another build of {encoder} made, which cannot be joined"

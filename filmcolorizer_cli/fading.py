@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.bars import MAX_BLACK
-from filmcolorizer_cli.planes import Plane
+from filmcolorizer_cli.planes import Plane, quantile
 
 # The code of a luma of 0.2, which blacks stay below in a film that has any. A bright shot alone may
 # lack them.
@@ -33,7 +33,7 @@ def black_of(luma: Plane) -> float:
     """The code that the blacks of a small picture (H, W) reach, in limited range, bars aside."""
     rows, columns = (_without_bars(luma.max(axis=axis) > MAX_BLACK) for axis in (1, 0))
     picture = luma[rows, columns]
-    return float(np.quantile(picture, BLACK_SHARE)) if picture.size else 0.0
+    return quantile(picture, BLACK_SHARE) if picture.size else 0.0
 
 
 def _without_bars(is_lit: NDArray[np.bool_]) -> slice:
@@ -66,7 +66,7 @@ def passing_veils(lumas: Sequence[Plane]) -> list[float]:
     Returns:
         Of each picture from 0 to 1; 0 where blacks do not rise or fall, or do as what moves does.
     """
-    blacks = [float(np.quantile(luma, BLACK_SHARE)) for luma in lumas]
+    blacks = [quantile(luma, BLACK_SHARE) for luma in lumas]
     veils = [0.0] * len(lumas)
     clearest = int(np.argmin(blacks))
     if max(blacks) - blacks[clearest] < LEAST_FADE:

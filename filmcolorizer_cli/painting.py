@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain, islice
@@ -48,8 +48,9 @@ LEAST_MOTION_SIZE = 32
 _CARD = threading.Lock()
 
 
-def leave_processors(workers: int) -> None:
-    """Leave most of the processors to the encoder.
+@contextmanager
+def leaving_processors(workers: int) -> Generator[None, None, None]:
+    """Leave most of the processors to the encoder, until the context ends.
 
     Threads that share a small piece of work wait for each other; beside an encoder that keeps all
     processors busy, they wait longer than one thread would work. So it is where the network runs on
@@ -58,8 +59,14 @@ def leave_processors(workers: int) -> None:
     Args:
         workers: how many threads call torch.
     """
+    threads, threads_of_opencv = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(max(count_processors() // PROCESSORS_OF_THREAD // workers, 1))
     cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        cv2.setNumThreads(threads_of_opencv)
 
 
 @cache
@@ -205,13 +212,20 @@ class Painter:
                         luma = luma.to(self.device, memory_format=torch.channels_last)
                         seen = self.network.predict_chroma(luma).cpu().numpy()
                     chroma.extend(map(_inside, seen, shown, clear[some]))
-                except torch.OutOfMemoryError:
-                    if self.batch_size.frames == 1:
+                except RuntimeError as error:
+                    if not _is_lack_of_memory(error) or self.batch_size.frames == 1:
                         raise
                     self.batch_size.halve()
                     if self.device.type == "cuda":
                         torch.cuda.empty_cache()
+                    elif self.device.type == "mps":
+                        torch.mps.empty_cache()
         return chroma
+
+
+def _is_lack_of_memory(error: RuntimeError) -> bool:
+    """Whether a device has too little memory; of Apple's cards no class of errors tells it."""
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
 
 
 def _inside(chroma: Floats, shown: Floats | None, veil: float) -> Floats:

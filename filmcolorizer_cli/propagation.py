@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from typing import Any
 
@@ -269,7 +269,7 @@ class Propagator:
         propagator = cls()
         if not planes:
             return propagator
-        stacked = map(Colors, *(planes[name] for name in Colors.__annotations__))
+        stacked = map(Colors, *(planes[part.name] for part in fields(Colors)))
         shots: dict[int, dict[int, Colors]] = {}
         for begin, count, colors in zip(
             planes["begin"].tolist(), planes["count"].tolist(), stacked, strict=True
@@ -281,7 +281,7 @@ class Propagator:
         propagator._shot = int(planes["shot"])
         propagator.known = propagator._shots.pop(propagator._shot, None)
         if propagator.known and "sight luma" in planes:
-            sights = map(Sight, *(planes[f"sight {name}"] for name in Sight.__annotations__))
+            sights = map(Sight, *(planes[f"sight {part.name}"] for part in fields(Sight)))
             propagator.known = replace(propagator.known, sights=list(sights))
         return propagator
 
@@ -355,7 +355,8 @@ class Propagator:
 
 def _stacked(parts: Sequence[Colors] | Sequence[Sight]) -> dict[str, NDArray[Any]]:
     """The planes of several of a kind, by name."""
-    return {name: np.stack([vars(part)[name] for part in parts]) for name in vars(parts[0])}
+    names = [part.name for part in fields(parts[0])]
+    return {name: np.stack([getattr(part, name) for part in parts]) for name in names}
 
 
 def _motions(first_luma: Plane, lumas: Sequence[Plane]) -> list[Motion]:

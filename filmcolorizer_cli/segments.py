@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
@@ -19,7 +19,7 @@ from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.video import count_pictures
 
 _FORMAT_NAME = "filmcolorizer-parts/"
-_FORMAT = f"{_FORMAT_NAME}10"
+_FORMAT = f"{_FORMAT_NAME}11"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
 # What reading a manifest raises that is none.
@@ -32,6 +32,7 @@ class Segment:
     """Some consecutive frames of the film that is written.
 
     Attributes:
+        number: its place among the film's segments, from 0 on.
         first_frame: its first frame's number in that film.
         planned_frames: how many it is to have; None for the last one, which goes to the end.
         goes_on: whether it needs what the segment before left in its `Parts.colors_file`.
@@ -39,6 +40,7 @@ class Segment:
         ticks: when each of them is shown, where they are not evenly spaced.
     """
 
+    number: int
     first_frame: int
     planned_frames: int | None
     goes_on: bool = False
@@ -79,8 +81,8 @@ def plan_segments(
         starts.append(min(alone or near, key=lambda cut: abs(cut - border), default=border))
     planned = [after - start for start, after in pairwise(starts)]
     return [
-        Segment(start, length, goes_on(start))
-        for start, length in zip(starts, [*planned, None], strict=True)
+        Segment(number, start, length, goes_on(start))
+        for number, (start, length) in enumerate(zip(starts, [*planned, None], strict=True))
     ]
 
 
@@ -159,6 +161,11 @@ class Parts:
         return [self.file_of(segment) for segment in self.segments if segment.frames]
 
     @property
+    def first_file(self) -> Path | None:
+        """The first of them; None before any is done."""
+        return next((self.file_of(segment) for segment in self.segments if segment.frames), None)
+
+    @property
     def ticks(self) -> list[int] | None:
         """When the frames that are done are shown; None where they are evenly spaced."""
         ticks = [tick for segment in self.segments for tick in segment.ticks or ()]
@@ -175,7 +182,7 @@ class Parts:
 
     def file_of(self, segment: Segment) -> Path:
         """Where a segment lies, or is to be written."""
-        return self.folder / f"{self.segments.index(segment) + 1:06d}{self.ending}"
+        return self.folder / f"{segment.number + 1:06d}{self.ending}"
 
     def colors_file(self, segment: Segment) -> Path:
         """Where a segment leaves what it knows of its last shots, for one that needs that."""
@@ -185,8 +192,7 @@ class Parts:
         """The segments that are `missing`, those together that go on with each other, in order."""
         chains: list[list[Segment]] = []
         for segment in self.missing():
-            number = self.segments.index(segment)
-            if segment.goes_on and chains and chains[-1][-1] is self.segments[number - 1]:
+            if segment.goes_on and chains and chains[-1][-1] is self.before(segment):
                 chains[-1].append(segment)
             else:
                 chains.append([segment])
@@ -194,12 +200,11 @@ class Parts:
 
     def before(self, segment: Segment) -> Segment:
         """The segment before one that is not the first."""
-        return self.segments[self.segments.index(segment) - 1]
+        return self.segments[segment.number - 1]
 
     def leaves_colors(self, segment: Segment) -> bool:
         """Whether another segment goes on with this one's colours."""
-        after = self.segments[self.segments.index(segment) + 1 :]
-        return bool(after) and after[0].goes_on
+        return segment is not self.segments[-1] and self.segments[segment.number + 1].goes_on
 
     def finish(self, segment: Segment, frames: int, ticks: list[int] | None = None) -> None:
         """Note that a segment is done; its file is whole, unless it has no frames.
@@ -319,7 +324,7 @@ class Parts:
             "format": _FORMAT,
             "begun_with": self.begun_with,
             "known": self.known,
-            "segments": [asdict(segment) for segment in self.segments],
+            "segments": [vars(segment) for segment in self.segments],  # asdict copies all ticks
         }
         with replacing(self.folder / _MANIFEST) as temporary:
             temporary.write_text(json.dumps(content))

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -398,22 +399,23 @@ def test_colorize_frames_carries_what_classic_paints(lumas: list[np.ndarray]) ->
 class SmallDevice(EchoNetwork):
     """A network whose device runs out of memory above so many frames."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, error: type[RuntimeError] = torch.OutOfMemoryError) -> None:
         super().__init__(0.2)
-        self.room = room
+        self.room, self.error = room, error
 
     def predict_chroma(self, luma: torch.Tensor) -> torch.Tensor:
         if len(luma) > self.room:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise self.error("MPS backend out of memory (MPS allocated: 9.00 GB)")
         return super().predict_chroma(luma)
 
 
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, RuntimeError])
 def test_colorize_frames_goes_on_with_fewer_at_once_where_memory_is_short(
-    monkeypatch: pytest.MonkeyPatch,
+    error: type[RuntimeError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(painting, "FRAMES_OF_THREAD", BATCH_SIZE)  # as on a card
     lumas, notes = random_lumas(30, 40, count=20), list[str]()
-    results = colorized(lumas, SmallDevice(3), batch_size=BatchSize(note=notes.append))
+    results = colorized(lumas, SmallDevice(3, error), batch_size=BatchSize(note=notes.append))
     said = "the device has not enough memory for {} frames at once; going on with {}"
     assert notes == [said.format(8, 4), said.format(4, 2)]
     for (_, ours), (_, theirs) in zip(results, colorized(lumas, EchoNetwork(0.2)), strict=True):
@@ -442,6 +444,15 @@ def test_colorize_frames_looks_at_few_frames_at_once_on_a_processor() -> None:
 def test_colorize_frames_gives_up_where_one_frame_is_too_much() -> None:
     with pytest.raises(torch.OutOfMemoryError):
         colorized(random_lumas(30, 40), SmallDevice(0))
+
+
+def test_colorize_frames_takes_no_other_error_for_a_lack_of_memory() -> None:
+    class BrokenNetwork(EchoNetwork):
+        def predict_chroma(self, luma: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1"):
+        colorized(random_lumas(30, 40), BrokenNetwork(0.2))
 
 
 class WatchedNetwork(EchoNetwork):
@@ -483,11 +494,15 @@ def test_colorize_frames_calls_a_graphics_card_by_one_thread_at_a_time(
     ("processors", "workers", "expected"),
     [(1, 1, 1), (2, 1, 1), (16, 1, 4), (16, 4, 1), (16, 9, 1)],
 )
-def test_leave_processors_shares_a_quarter_of_them(
+def test_leaving_processors_shares_a_quarter_of_them_for_a_while(
     processors: int, workers: int, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given: list[int] = []
     monkeypatch.setattr(painting, "count_processors", lambda: processors)
     monkeypatch.setattr(torch, "set_num_threads", given.append)
-    painting.leave_processors(workers)
-    assert given == [expected]
+    threads, threads_of_opencv = torch.get_num_threads(), cv2.getNumThreads()
+    with painting.leaving_processors(workers):
+        assert given == [expected]
+        assert cv2.getNumThreads() == 1
+    assert given == [expected, threads]
+    assert cv2.getNumThreads() == threads_of_opencv

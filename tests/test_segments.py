@@ -63,27 +63,29 @@ def test_plan_segments_begins_them_with_shots_and_leaves_the_last_one_open(
     *others, last = plan_segments(frames, 10, Edits(cuts))
     ends = [*starts[1:], None]
     assert others == [
-        Segment(start, end - start) for start, end in zip(starts, ends, strict=True) if end
+        Segment(number, start, end - start)
+        for number, (start, end) in enumerate(zip(starts, ends, strict=True))
+        if end
     ]
-    assert last == Segment(starts[-1], None)
+    assert last == Segment(len(others), starts[-1], None)
 
 
 def test_plan_segments_goes_on_where_a_shot_does_with_one_of_an_earlier_segment() -> None:
     edits = Edits(cuts=[4, 10, 15, 20], returns={20: 4})
     assert plan_segments(30, 10, edits, step=5) == [
-        Segment(0, 10),
-        Segment(10, 10, goes_on=True),  # as it is between the two
-        Segment(20, None, goes_on=True),
+        Segment(0, 0, 10),
+        Segment(1, 10, 10, goes_on=True),  # as it is between the two
+        Segment(2, 20, None, goes_on=True),
     ]
-    alone = [Segment(0, 10), Segment(10, 10), Segment(20, None)]
+    alone = [Segment(0, 0, 10), Segment(1, 10, 10), Segment(2, 20, None)]
     assert plan_segments(30, 10, edits) == alone
     assert plan_segments(30, 10, Edits(cuts=[10, 20], returns={15: 10}), step=5) == alone
 
 
 def test_plan_segments_begins_them_best_where_nothing_is_carried_into() -> None:
     edits = Edits(cuts=[6, 8, 11], returns={11: 6})
-    assert plan_segments(15, 10, edits, step=5)[1] == Segment(6, None)
-    assert plan_segments(15, 10, edits)[1] == Segment(11, None)
+    assert plan_segments(15, 10, edits, step=5)[1] == Segment(1, 6, None)
+    assert plan_segments(15, 10, edits)[1] == Segment(1, 11, None)
 
 
 def test_parts_remember_what_is_done(target: Path, plain_clip: Path) -> None:
