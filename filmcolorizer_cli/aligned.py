@@ -18,7 +18,7 @@ from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
 from filmcolorizer_cli.color import WORKING_MATRIX, half_size
 from filmcolorizer_cli.displacement import displacement
 from filmcolorizer_cli.encoding import Encoding, PictureWriter, even
-from filmcolorizer_cli.frames import Sampling, read_luma, read_ycbcr
+from filmcolorizer_cli.frames import Sampling, ShotFiles, read_luma, read_ycbcr
 from filmcolorizer_cli.maps import Segment, SyncMap, nothing_shared
 from filmcolorizer_cli.planes import NEUTRAL, Plane
 from filmcolorizer_cli.survey import cadence_of
@@ -132,7 +132,7 @@ def read_aligned(
     picture: Area | None = None,
     matrix: str | None = None,
     reading: Reading = PLAINLY,
-    cuts_file: Path | None = None,
+    shot_files: ShotFiles | None = None,
 ) -> Generator[AlignedPicture, None, None]:
     """Yield both films' pictures of each moment that lies in a segment, in order.
 
@@ -143,7 +143,7 @@ def read_aligned(
         picture: the part of the black-and-white film's frames to show. Without it, pictures show
             what both films do, trimmed to the shape of that in the longest segment.
         matrix: of Cb and Cr, a key of ``color.MATRICES``; the coloured film's own if not given.
-        cuts_file: see `Sampling`; times of cuts count from the first moment.
+        shot_files: notes of the black-and-white film, from the first moment on.
 
     Raises:
         VideoError: a film cannot be read.
@@ -164,10 +164,9 @@ def read_aligned(
         start_seconds=first * moments.step_seconds + apart,
         duration_seconds=(last + 1 - first) * moments.step_seconds,
         every=moments.every,
-        cuts_file=cuts_file,
         cadence=reading.bw_cadence,
     )
-    with closing(read_luma(bw, bw_sampling)) as read:
+    with closing(read_luma(bw, bw_sampling, shot_files)) as read:
         lumas = enumerate(read, first)
         for segment, part, area, onto_bw in zip(
             sync_map.segments, numbers, areas, affines, strict=True
@@ -195,7 +194,7 @@ def read_aligned(
                     yield AlignedPicture(
                         seconds, segment.color_seconds(seconds), picture_of_bw, laid, shown
                     )
-        for _ in lumas:  # to its end, so that ffmpeg has written all cuts
+        for _ in lumas:  # to its end, so that ffmpeg has written all notes
             pass
 
 

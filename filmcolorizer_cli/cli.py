@@ -600,7 +600,7 @@ def train(
     shows_all = wanted in NAMED_SPLITS
     short_side = size or recipes.default_size(arch, folder, shows_all=shows_all)
     first = init or ("default" if arch == "film" else "none")
-    network, model = training.first_network(arch, first, short_side, seed)
+    network, model = training.first_network(arch, first, short_side, seed, is_faded=folder.is_faded)
     defaults = recipes.default_options(
         arch,
         counts[0],

@@ -21,7 +21,7 @@ class FilmConfig:
         decoder_widths: channels of the decoder at 1/32, 1/16, 1/8, 1/4 and 1/2.
         encoder: which EfficientNet, a key of ``EFFICIENTNET_LITE``.
         clears_veil: whether pictures of a film that has lost its blacks, as a faded print has, are
-            looked at as if they had some; not where a network has learnt how its film is.
+            looked at as if they had some. So it is trained then, too.
     """
 
     arch: ClassVar[str] = "film"

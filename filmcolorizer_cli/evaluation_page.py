@@ -251,7 +251,7 @@ def _stills(
     result: Evaluation, pairs: Pairs, network: Network, device: torch.device
 ) -> list[Section]:
     """The best, the median and the worst still of each part."""
-    ready = for_inference(network, device)
+    ready = for_inference(network, device, is_faded=pairs.is_faded)
     sections = []
     for part in result.network:
         scores = [score for score in result.pairs if score.part == part]

@@ -24,21 +24,21 @@ from filmcolorizer_cli.aligned import (
     reading_size,
 )
 from filmcolorizer_cli.areas import WHOLE, Area
-from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
 from filmcolorizer_cli.displacement import chroma_delay
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import check_folder, followed, replacing_folder
-from filmcolorizer_cli.frames import Sampling, read_cuts, read_ycbcr
+from filmcolorizer_cli.frames import Sampling, ShotFiles, read_small_frames, read_ticks, read_ycbcr
 from filmcolorizer_cli.maps import SyncMap
 from filmcolorizer_cli.packets import check_clock
 from filmcolorizer_cli.pairs import OPAQUE, Pair, Pairs, still_size, write_index
 from filmcolorizer_cli.pictures import to_rgb
 from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.progress import Note, no_note
+from filmcolorizer_cli.shots import Shots
 from filmcolorizer_cli.stills import TakenStill, faded_ones, look_over, shots_of, tell_of
 from filmcolorizer_cli.stopping import held_signals
-from filmcolorizer_cli.survey import glance
+from filmcolorizer_cli.survey import Glance, glance
 from filmcolorizer_cli.video import BARE_STREAMS, TIMELINE_FRAME_RATE, Film, film_identity
 
 DEFAULT_SIZE = 192  # pixels, the short side that the shipped network looks at
@@ -104,12 +104,13 @@ def extract(
     with replacing_folder(folder) as temporary:
         (temporary / "bw").mkdir()
         (temporary / "color").mkdir()
-        cuts_file = temporary / "cuts.txt"
-        area, cadence = _look_at(master, sync_map, options)
+        shot_files = ShotFiles(temporary / "cuts", temporary / "frames")
+        looks = _look_at(master, sync_map, options)
+        area = looks.area.within(master.width, master.height)
         aspect_ratio = area_aspect_ratio(master, area)
         size = still_size(options.size, aspect_ratio)
         delay = _chroma_delay(color, sync_map, options, note)
-        reading = Reading(bw_cadence=cadence, delay=delay)
+        reading = Reading(bw_cadence=looks.cadence.in_fields, delay=delay)
         if bw is not None:
             reading = replace(
                 reading,
@@ -118,7 +119,7 @@ def extract(
                 quiets_chroma=True,
                 follows_weave=True,
             )
-        read = _read_stills(bw, color, sync_map, options, area, size, reading, cuts_file)
+        read = _read_stills(bw, color, sync_map, options, area, size, reading, shot_files)
         taken: list[TakenStill] = []
         with closing(read):  # before the folder goes, into which ffmpeg writes
             for name, picture in _save_stills(read, color.coding.matrix, temporary):
@@ -131,9 +132,7 @@ def extract(
                 f"{color.path} shows no colours in these stills; give a coloured film"
                 + (", after the black-and-white one" if bw else "")
             )
-        first_seconds = options.moments.first_seconds(sync_map)
-        shots = shots_of(taken, read_cuts(cuts_file), first_seconds)
-        cuts_file.unlink(missing_ok=True)
+        shots = shots_of(taken, _cuts(shot_files), options.moments.first_seconds(sync_map))
         faded = faded_ones(taken, shots)
         for still in faded:
             for side in ("bw", "color"):
@@ -143,8 +142,16 @@ def extract(
             for still, shot in zip(taken, shots, strict=True)
             if still not in faded
         )
-        matrix, identity = master.coding.matrix, film_identity(master)
-        kept = Pairs(temporary, aspect_ratio, *size, options.every, pairs, identity, matrix)
+        kept = Pairs(
+            temporary,
+            aspect_ratio,
+            *size,
+            options.every,
+            pairs,
+            film_identity(master),
+            master.coding.matrix,
+            looks.is_faded,
+        )
         write_index(kept, film_identity(color))
     tell_of(taken, faded, note)
 
@@ -170,7 +177,7 @@ def _read_stills(
     picture: Area,
     size: tuple[int, int],
     reading: Reading,
-    cuts_file: Path,
+    shot_files: ShotFiles,
 ) -> Generator[AlignedPicture, None, None]:
     moments = options.moments
     if bw is not None:
@@ -182,7 +189,7 @@ def _read_stills(
             size,
             picture=picture,
             reading=reading,
-            cuts_file=cuts_file,
+            shot_files=shot_files,
         )
         with closing(read) as stills:
             yield from (still for still in stills if still.luma[still.shown_pixels].size)
@@ -194,30 +201,43 @@ def _read_stills(
         start_seconds=numbers.start * moments.step_seconds,
         duration_seconds=len(numbers) * moments.step_seconds,
         every=moments.every,
-        cuts_file=cuts_file,
         cadence=reading.bw_cadence,
     )
     if not numbers:
         return
-    with closing(read_ycbcr(color, sampling)) as pictures:
-        # They come first in zip, so that ffmpeg is read to its end and has written all cuts.
+    with closing(read_ycbcr(color, sampling, shot_files=shot_files)) as pictures:
+        # They come first in zip, so that ffmpeg is read to its end and has written all notes.
         for ycbcr, number in zip(pictures, numbers, strict=False):
             seconds = number * moments.step_seconds
             still, shown = lay_upon(None, ycbcr, onto_frame, WHOLE, reading.delay, size)
             yield AlignedPicture(seconds, seconds, still[..., 0], still, shown)
 
 
-def _look_at(master: Film, sync_map: SyncMap, options: ExtractOptions) -> tuple[Area, Cadence]:
-    """The part of the frame inside its bars, and its cadence: what `colorize` would look at."""
+def _cuts(files: ShotFiles) -> list[float]:
+    """When shots begin, in seconds from the first still, as `colorize` finds it in the whole film.
+
+    The files are deleted.
+    """
+    assert files.frames_file is not None
+    shots = Shots(float(TIMELINE_FRAME_RATE))
+    for luma in read_small_frames(files.frames_file):
+        shots.add(luma)
+    cuts = shots.begins(read_ticks(files.cuts_file))
+    for file in (files.cuts_file, files.frames_file):
+        file.unlink(missing_ok=True)
+    return [float(cut / TIMELINE_FRAME_RATE) for cut in cuts]
+
+
+def _look_at(master: Film, sync_map: SyncMap, options: ExtractOptions) -> Glance:
+    """What `colorize` would find of bars, cadence and fading."""
     begin, end = sync_map.segments[0].bw_start_seconds, sync_map.segments[-1].bw_end_seconds
     try:
-        found = glance(master, begin, end - begin)
+        return glance(master, begin, end - begin)
     except VideoError:  # damaged elsewhere, perhaps; less of it tells bars from dark sets less well
         first = max(begin, options.start_seconds)
         if options.duration_seconds is not None:
             end = min(end, options.start_seconds + options.duration_seconds)
-        found = glance(master, first, end - first)
-    return found.area.within(master.width, master.height), found.cadence.in_fields
+        return glance(master, first, end - first)
 
 
 def _chroma_delay(

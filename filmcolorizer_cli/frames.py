@@ -27,6 +27,7 @@ from filmcolorizer_cli.ffmpeg import (
 from filmcolorizer_cli.files import lack_of_room
 from filmcolorizer_cli.packets import check_clock
 from filmcolorizer_cli.planes import PLAIN, Coding, DeepPlane, Plane
+from filmcolorizer_cli.shots import SMALL_SIZE
 from filmcolorizer_cli.timeline import Spans
 from filmcolorizer_cli.video import (
     BARE_STREAMS,
@@ -50,6 +51,7 @@ HARDWARE_DECODERS = {
     "vaapi": "vaapi",
 }  # fmt: skip
 SCALING = "area+accurate_rnd+full_chroma_int"  # flags of ffmpeg's scaler
+LOOK_SIZE = 128, 96  # width and height of frames that are looked at for cuts and colour
 CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot begins
 # ffmpeg's atadenoise, for chroma: a pixel is the mean of those in nine frames, as far to either
 # side as each differs from it by no more than A, and all together by no more than B, of the range.
@@ -119,8 +121,6 @@ class Sampling:
         duration_seconds: how much of the film; to its end when not given.
         rate: seconds of the film that pass in a second of ``frame_rate``.
         every: keep one frame of so many.
-        cuts_file: a file into which the numbers of frames are written that begin a shot, from
-            ``start_seconds`` on; see `read_cuts`.
         ticks: read the frames that are stored from the first of these times on and before the
             second, where there is one, in ticks of the film's time base as `uneven_ticks` gives
             them, whatever the rate and times above.
@@ -144,7 +144,6 @@ class Sampling:
     duration_seconds: float | None = None
     rate: float = 1.0
     every: int = 1
-    cuts_file: Path | None = None
     ticks: tuple[int, int | None] | None = None
     ticks_file: Path | None = None
     cadence: Cadence = ONE_TO_ONE
@@ -211,24 +210,51 @@ class Bursts:
     pictures_file: Path | None = None
 
 
-def read_luma(film: Film, sampling: Sampling) -> Generator[Plane, None, None]:
+@dataclass(frozen=True)
+class ShotFiles:
+    """Files into which a reader writes what tells where shots begin, for `shots.Shots`.
+
+    They go by all frames of the wanted times, also by those that ``every`` leaves out; what they
+    hold is whole after the last picture.
+
+    Attributes:
+        cuts_file: the numbers of frames at which ffmpeg's scdet finds that a shot begins, in frames
+            of ``LOOK_SIZE``; see `read_ticks`.
+        frames_file: the luma of these frames in ``SMALL_SIZE``; see `read_small_frames`. None where
+            the frames that come are of ``LOOK_SIZE`` themselves, and all of them are wanted.
+    """
+
+    cuts_file: Path
+    frames_file: Path | None = None
+
+
+def read_luma(
+    film: Film, sampling: Sampling, shot_files: ShotFiles | None = None
+) -> Generator[Plane, None, None]:
     """Yield luma planes (height, width), uint8, limited range (black 16, white 235).
 
     At the film's own size an 8-bit limited-range luma comes bit for bit as it is stored.
+
+    Args:
+        shot_files: what to note in the same pass.
 
     Raises:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
         FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
-    yield from read_coded_luma(film, sampling, replace(film.coding, bit_depth=8, range="limited"))
+    coding = replace(film.coding, bit_depth=8, range="limited")
+    yield from read_coded_luma(film, sampling, coding, shot_files)
 
 
 def read_coded_luma(
-    film: Film, sampling: Sampling, coding: Coding
+    film: Film, sampling: Sampling, coding: Coding, shot_files: ShotFiles | None = None
 ) -> Generator[DeepPlane, None, None]:
     """Yield luma planes (height, width) in this depth and range.
 
     At the film's own size, depth and range they come bit for bit as they are stored.
+
+    Args:
+        shot_files: what to note in the same pass.
 
     Raises:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
@@ -236,9 +262,10 @@ def read_coded_luma(
     """
     shape = sampling.height or film.height, sampling.width or film.width
     stored = film.pixel_format if _stores_luma(film, coding) else coding.pixel_format("yuv444p")
-    graph = _frames(film, sampling, coding).filter("format", stored).filter("extractplanes", "y")
+    graph, outputs = _frames(film, sampling, coding, shot_files)
+    graph = graph.filter("format", stored).filter("extractplanes", "y")
     layout = coding.pixel_format("gray")
-    yield from _read_raw(film, sampling, graph, layout, shape, coding)
+    yield from _read_raw(film, sampling, graph, layout, shape, coding, outputs, shot_files)
 
 
 def read_pictures(
@@ -253,7 +280,8 @@ def read_pictures(
     height, width = sampling.height or film.height, sampling.width or film.width
     chroma_shape = 2, -(-height // 2), -(-width // 2)
     layout = coding.pixel_format("yuv420p")
-    graph = _frames(film, sampling, coding).filter("format", layout)
+    graph, _ = _frames(film, sampling, coding)
+    graph = graph.filter("format", layout)
     shape = (height * width + math.prod(chroma_shape),)
     frames = _read_raw(film, sampling, graph, layout, shape, coding)
     with closing(frames):
@@ -303,8 +331,8 @@ def cannot_note(film: Film, notes: Path, reason: str) -> VideoError:
 def read_ticks(path: Path) -> list[int]:
     """The times in a file that a reader wrote, ascending, in ticks of what it counted in.
 
-    That is the film's time base for the ``ticks_file`` of a `Sampling`, and a frame for its
-    ``cuts_file``.
+    That is the film's time base for the ``ticks_file`` of a `Sampling`, and a frame for the
+    ``cuts_file`` of `ShotFiles`.
     """
     if not path.is_file():
         return []
@@ -318,13 +346,19 @@ def read_times(path: Path) -> list[float]:
 
 
 def read_ycbcr(
-    film: Film, sampling: Sampling, *, matrix: str | None = None, bursts: Bursts | None = None
+    film: Film,
+    sampling: Sampling,
+    *,
+    matrix: str | None = None,
+    bursts: Bursts | None = None,
+    shot_files: ShotFiles | None = None,
 ) -> Generator[Plane, None, None]:
     """Yield pictures (height, width, 3) of Y', Cb and Cr, uint8, limited range.
 
     Args:
         matrix: a key of ``color.MATRICES`` to convert to; the film's own if not given.
         bursts: what to look at in the same pass; its files are whole after the last picture.
+        shot_files: what to note in it.
 
     Raises:
         VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
@@ -337,20 +371,22 @@ def read_ycbcr(
     if bursts is not None:
         branches = timed.split()
         timed, outputs = branches[0], _burst_outputs(film, sampling, bursts, branches[1])
-    graph = _sampled(film, sampling, timed, coding).filter("format", "yuv444p")
-    frames = _read_raw(film, sampling, graph, "yuv444p", (3, height, width), PLAIN, outputs)
+    graph, more = _sampled(film, sampling, timed, coding, shot_files)
+    graph, outputs = graph.filter("format", "yuv444p"), [*outputs, *more]
+    shape = 3, height, width
+    frames = _read_raw(film, sampling, graph, "yuv444p", shape, PLAIN, outputs, shot_files)
     with closing(frames):
         for frame in frames:
             yield frame.transpose(1, 2, 0)  # planes to (H, W, 3)
 
 
-def read_cuts(path: Path) -> list[float]:
-    """The times of shot changes in a file that a `Sampling` named, in seconds, ascending.
+def read_small_frames(path: Path) -> Plane:
+    """The luma (N, height, width) of ``SMALL_SIZE`` in a file of `ShotFiles`.
 
-    By their frames' numbers on the 24 fps timeline: older versions of ffmpeg write seconds with six
-    digits, which are off by frames after some hours.
+    uint8, limited range; N is 0 where there were no frames.
     """
-    return [float(number / TIMELINE_FRAME_RATE) for number in read_ticks(path)]
+    width, height = SMALL_SIZE
+    return np.fromfile(path, np.uint8).reshape(-1, height, width)
 
 
 def read_fields(path: Path) -> list[tuple[float, str]]:
@@ -426,38 +462,58 @@ def _stores_chroma(film: Film) -> bool:
     return len(layout.components) >= 3 and not layout.is_rgb
 
 
-def _frames(film: Film, sampling: Sampling, coding: Coding) -> Any:
-    """The filter graph up to frames of the wanted times, size, range and matrix."""
+def _frames(
+    film: Film, sampling: Sampling, coding: Coding, shot_files: ShotFiles | None = None
+) -> tuple[Any, list[Any]]:
+    """The filter graph up to frames of the wanted times, size, range and matrix.
+
+    Returns:
+        It, and the outputs by which ffmpeg writes notes beside them.
+    """
     if sampling.ticks is not None:
         stream = _as_stored(film, sampling, sampling.ticks)
-        return _scaled(film, stream, film.width, film.height, coding)
-    return _sampled(film, sampling, _timed(film, sampling), coding)
+        return _scaled(film, stream, film.width, film.height, coding), []
+    return _sampled(film, sampling, _timed(film, sampling), coding, shot_files)
 
 
-def _sampled(film: Film, sampling: Sampling, stream: Any, coding: Coding) -> Any:
-    """The frames of the wanted times, size, range and matrix, of those of `_timed`."""
+def _sampled(
+    film: Film, sampling: Sampling, stream: Any, coding: Coding, shot_files: ShotFiles | None
+) -> tuple[Any, list[Any]]:
+    """As `_frames`, of the frames of `_timed`."""
     rate = sampling.frame_rate
     if sampling.quiets_chroma and _stores_chroma(film):
         stream = stream.filter("atadenoise", **QUIET_CHROMA)
     stream = stream.filter("fps", fps=str(rate), start_time=0)
     if sampling.first_fields in ("top", "bottom"):
         stream = stream.filter("field", type=sampling.first_fields)
-    width, height = sampling.width or film.width, sampling.height or film.height
-    if sampling.every == 1:  # small frames are looked through for cuts in less time
-        return _with_cuts(sampling, _scaled(film, stream, width, height, coding))
-    # Scaling what is left out takes longer than looking for cuts in full size.
-    stream = _with_cuts(sampling, stream).filter("select", f"not(mod(n,{sampling.every}))")
-    return _scaled(film, stream, width, height, coding)
+    size = sampling.width or film.width, sampling.height or film.height
+    outputs = []
+    if shot_files is not None and shot_files.frames_file is not None:
+        branches = stream.split()
+        own_matrix = Coding(matrix=film.coding.matrix)
+        stream, looked_at = branches[0], _scaled(film, branches[1], *LOOK_SIZE, own_matrix)
+        small = _with_cuts(looked_at.filter("format", "yuv444p"), shot_files.cuts_file)
+        small = small.filter("scale", *SMALL_SIZE, flags=SCALING)
+        outputs.append(_luma_output(small, shot_files.frames_file, _most_frames(sampling)))
+    if sampling.every > 1:
+        stream = stream.filter("select", f"not(mod(n,{sampling.every}))")
+    stream = _scaled(film, stream, *size, coding)
+    if shot_files is not None and not outputs:
+        stream = _with_cuts(stream, shot_files.cuts_file)
+    return stream, outputs
 
 
-def _with_cuts(sampling: Sampling, stream: Any) -> Any:
-    """The same frames; the times of changes of shot are written where these are wanted."""
-    if sampling.cuts_file is None:
-        return stream
+def _with_cuts(stream: Any, cuts_file: Path) -> Any:
+    """The same frames; the numbers of those that begin a shot are written."""
     stream = stream.filter("scdet", threshold=CUT_THRESHOLD)
-    return stream.filter(
-        "metadata", mode="print", key="lavfi.scd.time", file=local_file(sampling.cuts_file)
-    )
+    return stream.filter("metadata", mode="print", key="lavfi.scd.time", file=local_file(cuts_file))
+
+
+def _most_frames(sampling: Sampling) -> int | None:
+    """How many frames there are, at most, before ``every`` leaves any out."""
+    if sampling.duration_seconds is None:
+        return None
+    return replace(sampling, every=1).frames_in(sampling.duration_seconds)
 
 
 def _scaled(
@@ -510,10 +566,16 @@ def _burst_outputs(film: Film, sampling: Sampling, bursts: Bursts, stream: Any) 
     return outputs
 
 
-def _luma_output(stream: Any, file: Path) -> Any:
-    """The output by which ffmpeg writes the luma of pictures, one after the other."""
+def _luma_output(stream: Any, file: Path, most: int | None = None) -> Any:
+    """The output by which ffmpeg writes the luma of pictures, one after the other.
+
+    Args:
+        most: how many, if not all.
+    """
     luma = stream.filter("format", "yuv444p").filter("extractplanes", "y")
     options = {"format": "rawvideo", "pix_fmt": "gray", "fps_mode": "passthrough"}
+    if most is not None:
+        options["frames:v"] = str(most)
     return luma.output(filename=local_file(file), **options)
 
 
@@ -702,6 +764,7 @@ def _read_raw(
     shape: tuple[int, ...],
     coding: Coding = PLAIN,
     outputs: Sequence[Any] = (),
+    shot_files: ShotFiles | None = None,
     mend: str = "repair it, or take another part of it where --start and --duration can be given;"
     " `filmcolorizer colorize --skip-damaged` goes on behind what is damaged",
 ) -> Generator[Any, None, None]:
@@ -709,6 +772,7 @@ def _read_raw(
 
     Args:
         outputs: what ffmpeg writes elsewhere meanwhile.
+        shot_files: what of it is noted in a temporary folder.
         mend: what to do about a film that cannot be read.
     """
     options = {"format": "rawvideo", "pix_fmt": layout, "fps_mode": "passthrough"}
@@ -726,8 +790,8 @@ def _read_raw(
             yield data
         if not process.wait() or got:
             reason = lack_of_room(process.last_words())
-            if reason and sampling.cuts_file:
-                raise cannot_note(film, sampling.cuts_file, reason)
+            if reason and shot_files:
+                raise cannot_note(film, shot_files.cuts_file, reason)
             process.check_itself(f"reading {film.path}", mend)
             check_clock(film)  # which explains more than what ffmpeg says
             read = count * sampling.every / float(sampling.frame_rate) * sampling.rate

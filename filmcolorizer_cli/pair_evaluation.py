@@ -135,7 +135,7 @@ def evaluate(
     """
     members = {part: pairs.part(part, split) for part in split.measured}
     rows: dict[Part, list[Tensor]] = {part: [] for part in members}
-    folded = for_inference(network, device)
+    folded = for_inference(network, device, is_faded=pairs.is_faded)
     done = 0
     stored = pairs.width, pairs.height
     width, height = stored if size is None else still_size(size, pairs.aspect_ratio)

@@ -70,6 +70,7 @@ class Pairs:
         every: of how many frames of the 24 fps timeline a still was taken.
         film: what identifies the black-and-white film (see `video.film_identity`).
         matrix: by which its luma is that of colours, a key of ``color.MATRICES``.
+        is_faded: whether it has lost its blacks.
     """
 
     folder: Path
@@ -80,6 +81,7 @@ class Pairs:
     pairs: tuple[Pair, ...]
     film: dict[str, Any]
     matrix: str = WORKING_MATRIX
+    is_faded: bool = False
 
     @property
     def undistorted_size(self) -> tuple[int, int]:
@@ -183,6 +185,7 @@ def read_pairs(folder: Path) -> Pairs:
         matrix = index.get("matrix", WORKING_MATRIX)  # older folders do not tell it
         if matrix not in MATRICES:
             raise ValueError(f"its matrix is {matrix!r}, not one of {', '.join(MATRICES)}")
+        is_faded = bool(index.get("is_faded", False))
     except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise PairsError(
             f"{folder} is no folder of pairs ({index_file.name}: {reason_of(error)});"
@@ -212,7 +215,7 @@ def read_pairs(folder: Path) -> Pairs:
     pairs = tuple(pair for pair in listed if pair.name in present["bw"])
     if not pairs:
         raise PairsError(f"{folder} holds no pairs; make some with `filmcolorizer extract`")
-    return Pairs(folder, *shape, every, pairs, film, matrix)
+    return Pairs(folder, *shape, every, pairs, film, matrix, is_faded)
 
 
 def write_index(pairs: Pairs, color: dict[str, Any]) -> None:
@@ -226,6 +229,7 @@ def write_index(pairs: Pairs, color: dict[str, Any]) -> None:
         "bw": pairs.film,
         "color": color,
         "matrix": pairs.matrix,
+        "is_faded": pairs.is_faded,
         "aspect_ratio": pairs.aspect_ratio,
         "width": pairs.width,
         "height": pairs.height,

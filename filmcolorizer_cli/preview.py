@@ -12,19 +12,18 @@ import numpy as np
 import torch
 from PIL import Image
 
-from filmcolorizer_cli import survey as surveying
 from filmcolorizer_cli.areas import PixelArea
 from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.colorizing import ColorizeOptions, in_color_already, no_picture
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
+from filmcolorizer_cli.frames import LOOK_SIZE, Sampling, check_part, read_pictures
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.packets import check_clock
 from filmcolorizer_cli.painting import Painter
 from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.planes import NEUTRAL, Coding, DeepPlane, Plane
 from filmcolorizer_cli.progress import Note, no_note
-from filmcolorizer_cli.survey import Glance, glance
+from filmcolorizer_cli.survey import FRAMES_A_SECOND, Glance, glance
 from filmcolorizer_cli.tinge import has_color
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film
 
@@ -139,7 +138,7 @@ class _Reader:
 
     def read(self, seconds: float) -> Shot:
         """The frame at this time and some of those after it; none where the film is damaged."""
-        every = round(TIMELINE_FRAME_RATE / surveying.FRAMES_A_SECOND)
+        every = round(TIMELINE_FRAME_RATE / FRAMES_A_SECOND)
         sampling = Sampling(
             start_seconds=seconds,
             duration_seconds=float(SHOWN_FRAMES * every / TIMELINE_FRAME_RATE),
@@ -202,9 +201,9 @@ def _small(shot: Shot) -> Plane:
 
 
 def _is_colored(shot: Shot) -> bool:
-    size = surveying.WIDTH, surveying.HEIGHT
     frames = [
-        np.dstack([_resized(plane, size) for plane in (luma, *chroma)]) for luma, chroma in shot
+        np.dstack([_resized(plane, LOOK_SIZE) for plane in (luma, *chroma)])
+        for luma, chroma in shot
     ]
     return has_color(frames)
 

@@ -214,7 +214,7 @@ def draw_samples(
     samples: Samples, pairs: Pairs, network: Network, device: torch.device
 ) -> Image.Image:
     """Grey, output and truth of these samples of some pairs, in rows."""
-    ready = for_inference(network, device)
+    ready = for_inference(network, device, is_faded=pairs.is_faded)
     rows = []
     for part, (luma, truth, known) in samples.items():
         output = predict_rgb(ready, luma, pairs.aspect_ratio, device, pairs.matrix)

@@ -21,11 +21,12 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from filmcolorizer_cli.planes import Floats, Plane
+from filmcolorizer_cli.planes import Floats, Plane, quantile
 
-SIZE = 32, 24  # width and height that frames are looked at in, so that small movements do not count
+# Width and height that frames are looked at in, so that small movements do not count.
+SMALL_SIZE = 32, 24
 BLACK_CODE = 32  # up to which a row or column is black, as bars are, which all shots have in common
-EXTREMES = 20, 80  # percentiles, to which luma is limited, so that subtitles do not count
+EXTREMES = 0.2, 0.8  # quantiles, to which luma is limited, so that subtitles do not count
 NOISE_CODES = 1.1  # of luma, besides which a contrast is judged
 # Unlikeness, 0 to 2, beyond which frames may be of two shots, and by how much more than that of the
 # frames around it tells so alone. In live action, of full contrast or 0.4 of it, cuts had 0.23 or
@@ -76,7 +77,7 @@ class Shots:
 
     def add(self, luma: Plane) -> None:
         """Look at the next frame (H, W), uint8."""
-        small = cv2.resize(luma, SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
+        small = cv2.resize(luma, SMALL_SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
         changes = [float(np.abs(frame - small).mean()) for frame in self._frames]
         self._find_flash(changes)
         before = self._frames[0] if self._frames else small
@@ -198,6 +199,8 @@ def _difference(one: Floats, other: Floats) -> float:
 
 def _details(shown: Floats) -> Floats:
     """What a small frame shows, of mean 0 and, but for noise, of variance 1."""
-    limited = np.clip(shown, *np.percentile(shown, EXTREMES))
+    codes = shown.astype(np.uint8)
+    darkest, brightest = (quantile(codes, share) for share in EXTREMES)
+    limited = np.clip(shown, darkest, brightest)
     details: Floats = (limited - limited.mean()) / (limited.std() + NOISE_CODES)
     return details

@@ -25,8 +25,10 @@ from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.fading import black_of, film_black, is_faded
 from filmcolorizer_cli.frames import (
+    LOOK_SIZE,
     Bursts,
     Sampling,
+    ShotFiles,
     can_match_fields,
     may_be_pulled_down,
     read_field_pictures,
@@ -50,7 +52,6 @@ from filmcolorizer_cli.video import (
 )
 
 BLACK = 16  # code of luma
-WIDTH, HEIGHT = 128, 96  # pixels of the frames that are looked at for cuts and colour
 FRAMES_A_SECOND = 6  # that are looked at for colour and dissolves
 
 # Runs of consecutive frames are looked at in full size: so far apart that short films have about
@@ -183,12 +184,10 @@ def _look(
         )
         is_video = cadence.field_order != "progressive" and not cadence.is_film_in_fields
         sampling = Sampling(
-            WIDTH,
-            HEIGHT,
+            *LOOK_SIZE,
             frame_rate=frame_rate,
             start_seconds=start_seconds,
             duration_seconds=duration_seconds,
-            cuts_file=cuts_file,
             cadence=ONE_TO_ONE if is_video else cadence,
             first_fields=cadence.field_order if is_video else "progressive",
             damage=damage,
@@ -203,7 +202,9 @@ def _look(
             pictures_file if may_be_pulled_down(film) else None,
         )
         seen = _Seen(sampling.frame_rate)
-        with closing(read_ycbcr(film, sampling, bursts=bursts)) as frames:
+        shot_files = ShotFiles(cuts_file)
+        read = read_ycbcr(film, sampling, bursts=bursts, shot_files=shot_files)
+        with closing(read) as frames:
             for frame in track(frames, total, "frames looked at"):
                 seen.add(frame)
         rows, columns = read_strips(film, bursts)
@@ -228,7 +229,7 @@ class _Seen:
     def __init__(self, frame_rate: Fraction) -> None:
         self.frame_rate = frame_rate
         self.count = 0
-        self.peaks = Peaks(HEIGHT, WIDTH)
+        self.peaks = Peaks(*reversed(LOOK_SIZE))
         self._every = max(round(frame_rate / FRAMES_A_SECOND), 1)
         rate = float(frame_rate / self._every)
         self._shots = Shots(float(frame_rate))
@@ -363,7 +364,7 @@ def _has_blacks(film: Film) -> bool:
     for look in range(LOOKS_FOR_BLACKS):
         start = (look + 0.5) * film.duration_seconds / LOOKS_FOR_BLACKS
         one_frame = float(1 / TIMELINE_FRAME_RATE)
-        sampling = Sampling(WIDTH, HEIGHT, start_seconds=start, duration_seconds=one_frame)
+        sampling = Sampling(*LOOK_SIZE, start_seconds=start, duration_seconds=one_frame)
         with suppress(VideoError):
             blacks += [black_of(frame) for frame in read_luma(film, sampling)]
     return not is_faded(blacks)
@@ -382,8 +383,7 @@ def is_in_color(film: Film) -> bool:
     every = round(TIMELINE_FRAME_RATE / FRAMES_A_SECOND)
     for look in range(LOOKS):
         sampling = Sampling(
-            WIDTH,
-            HEIGHT,
+            *LOOK_SIZE,
             start_seconds=(look + 0.5) * film.duration_seconds / LOOKS,
             duration_seconds=float(FRAMES_OF_LOOK * every / TIMELINE_FRAME_RATE),
             every=every,

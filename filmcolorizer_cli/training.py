@@ -302,7 +302,7 @@ class Trainer:
 
     @torch.no_grad()
     def _validation_loss(self, network: Network) -> float:
-        network = for_inference(network.eval(), self.device)
+        network = self._ready(network)
         total, count = 0.0, 0.0
         for batch in self.source.validation_batches():
             with autocast(self.device):
@@ -311,6 +311,10 @@ class Trainer:
             total += loss.item() * known
             count += known
         return total / max(count, 1.0)
+
+    def _ready(self, network: Network) -> Network:
+        """As `for_inference` makes it; whether its film is faded its config tells already."""
+        return for_inference(network.eval(), self.device, is_faded=True)
 
     def _validation_mse(self, network: Network) -> float:
         errors = [metrics.mse(*outcome) for outcome in self._validation_outputs(network)]
@@ -335,7 +339,7 @@ class Trainer:
     @torch.no_grad()
     def _validation_outputs(self, network: Network) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """R'G'B' of the validation part: what the network makes, the truth, where it is known."""
-        network = for_inference(network.eval(), self.device)
+        network = self._ready(network)
         for luma, rgb, known in self.source.validation_batches():
             with autocast(self.device):
                 output = network.predict_rgb(luma.to(self.device), self.source.matrix)
@@ -348,9 +352,13 @@ class Trainer:
 
 
 def first_network(
-    arch: str, init: str, short_side: int, seed: int
+    arch: str, init: str, short_side: int, seed: int, *, is_faded: bool
 ) -> tuple[Network, models.Model | None]:
-    """The network that training starts from, and the model that its weights are of, if any."""
+    """The network that training starts from, and the model that its weights are of, if any.
+
+    Args:
+        is_faded: whether its film has lost its blacks; of no other are veils taken off.
+    """
     torch.manual_seed(seed)
     if init == "none":
         return build(CONFIGS[arch](size=short_side)), None
@@ -363,7 +371,7 @@ def first_network(
     trained = weights.load(model)
     config = replace(trained.config, size=short_side)
     if isinstance(config, FilmConfig):
-        config = replace(config, clears_veil=False)  # it learns how this film is
+        config = replace(config, clears_veil=config.clears_veil and is_faded)
     network = build(config)
     network.load_state_dict(trained.state_dict())
     return network, model

@@ -25,7 +25,14 @@ from filmcolorizer_cli.areas import Area
 from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.encoding import PictureWriter
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.frames import Sampling, read_cuts, read_luma, read_ycbcr
+from filmcolorizer_cli.frames import (
+    Sampling,
+    ShotFiles,
+    read_luma,
+    read_small_frames,
+    read_ticks,
+    read_ycbcr,
+)
 from filmcolorizer_cli.maps import Segment, SyncMap
 from filmcolorizer_cli.video import Film, probe
 from tests.films import (
@@ -344,12 +351,14 @@ def test_read_aligned_writes_cuts_from_the_first_moment_on(
     color_film: Path, tmp_path: Path
 ) -> None:
     film = probe(color_film)
-    cuts_file = tmp_path / "cuts.txt"
+    files = ShotFiles(tmp_path / "cuts", tmp_path / "frames")
     # The film's shots change at 2 and 4 s; a segment border at 3 s is no change.
     sync_map = map_of(segment(12, 72, 12), segment(72, 144, 72))
-    pictures = list(read_aligned(film, film, sync_map, Moments(6), (48, 36), cuts_file=cuts_file))
+    pictures = list(read_aligned(film, film, sync_map, Moments(6), (48, 36), shot_files=files))
     assert pictures[0].bw_seconds == 0.5
-    assert read_cuts(cuts_file) == pytest.approx([1.5, 3.5], abs=0.01)
+    assert read_ticks(files.cuts_file) == [36, 84]  # from the first moment on
+    assert files.frames_file is not None
+    assert len(read_small_frames(files.frames_file)) == 132
 
 
 def test_read_aligned_brings_colours_to_a_matrix(color_film: Path) -> None:

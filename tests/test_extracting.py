@@ -284,6 +284,7 @@ def test_extract_writes_an_index(color_film: Path, tmp_path: Path) -> None:
         "format": "filmcolorizer-pairs/1",
         "bw": identity,
         "matrix": "bt709",
+        "is_faded": False,
         "color": identity,
         "aspect_ratio": pytest.approx(4 / 3),
         "width": 43,
@@ -298,6 +299,24 @@ def test_extract_writes_an_index(color_film: Path, tmp_path: Path) -> None:
 
 def test_extract_counts_shots(pairs: Pairs) -> None:
     assert [pair.shot for pair in pairs.pairs] == [1] * 8 + [2] * 8 + [3] * 8
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        "drawbox=c=white:t=fill:enable='eq(n,20)+eq(n,70)'",
+        "lutyuv=y='16+val*0.12':u='128+(val-128)*0.12':v='128+(val-128)*0.12'",
+    ],
+    ids=["flashes", "little-contrast"],
+)
+def test_extract_counts_shots_as_colorize_finds_them(
+    look: str, color_film: Path, tmp_path: Path
+) -> None:
+    film = probe(graded_film(tmp_path / "film.mp4", look, source=color_film, crf=4))
+    for bw, name in ((None, "one"), (film, "two")):
+        pairs = extract_all(bw, film, alone(film), tmp_path / name, every=6, size=32)
+        assert [pair.shot for pair in pairs.pairs] == [1] * 8 + [2] * 8 + [3] * 8
+        assert files_in(tmp_path / name) == ["bw", "color", "pairs.json"]
 
 
 def test_extract_of_one_film_takes_the_grey_from_its_luma(color_film: Path, tmp_path: Path) -> None:

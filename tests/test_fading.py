@@ -8,19 +8,34 @@ import numpy as np
 import pytest
 import torch
 
-from filmcolorizer_cli import colorizing, film_evaluation, painting, preview
+from filmcolorizer_cli import (
+    colorizing,
+    evaluation_page,
+    film_evaluation,
+    painting,
+    pair_evaluation,
+    preview,
+    report,
+    training,
+)
 from filmcolorizer_cli.areas import PixelArea
+from filmcolorizer_cli.configs import FilmConfig
 from filmcolorizer_cli.encoding import Encoding
+from filmcolorizer_cli.extracting import ExtractOptions, extract
 from filmcolorizer_cli.fading import black_of, is_faded, passing_veils
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import Sampling, read_luma, read_ycbcr
 from filmcolorizer_cli.models import find_model
-from filmcolorizer_cli.networks import Network, for_inference
+from filmcolorizer_cli.networks import Network, autocast, for_inference
+from filmcolorizer_cli.pairs import read_pairs
+from filmcolorizer_cli.splits import Undivided
 from filmcolorizer_cli.survey import glance, survey
+from filmcolorizer_cli.sync import constant_offset
 from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.weights import load
 from tests.films import X264, run_ffmpeg
 from tests.networks import vivid_network
+from tests.values import finished
 
 FADED = "lutyuv=y='90+(val-16)*145/219'"  # blacks at a third of white
 
@@ -198,3 +213,51 @@ def test_networks_are_told_of_faded_films(
     else:
         list(film_evaluation.evaluate_film(film, network, film_evaluation.FilmOptions(), cpu))
     assert set(told) == {is_faded}
+
+
+@pytest.mark.parametrize("faded", [True, False])
+def test_pairs_of_a_faded_film_are_looked_at_as_it_is(
+    faded: bool, moving_film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "film.mp4"
+    run_ffmpeg("-i", moving_film, "-vf", FADED if faded else "null", *X264, path)
+    film, folder, cpu = probe(path), tmp_path / "pairs", torch.device("cpu")
+    options = ExtractOptions(every=12, size=32)
+    list(extract(None, film, constant_offset(film, film, 0), folder, options))
+    pairs = read_pairs(folder)
+    assert pairs.is_faded is faded
+    network, model = training.first_network("film", "default", 32, 0, is_faded=pairs.is_faded)
+    assert isinstance(network.config, FilmConfig)
+    assert network.config.clears_veil is faded
+    assert model is not None
+
+    told: list[bool] = []
+
+    def ready(network: Network, device: torch.device, *, is_faded: bool = False) -> Network:
+        told.append(is_faded)
+        return for_inference(network, device)
+
+    for module in (pair_evaluation, evaluation_page, report):
+        monkeypatch.setattr(module, "for_inference", ready)
+    _, result = finished(pair_evaluation.evaluate(pairs, Undivided(), network, cpu))
+    page, made_by = tmp_path / "page.html", evaluation_page.provenance_of(model, "cpu", {})
+    evaluation_page.save_pairs_page(result, pairs, Undivided(), network, cpu, page, made_by)
+    report.draw_samples(report.read_samples(pairs, Undivided(), network), pairs, network, cpu)
+    assert told == [faded] * 3
+
+
+@pytest.mark.parametrize("faded", [True, False])
+def test_training_sees_faded_pictures_as_films_are_seen(faded: bool) -> None:
+    network, _ = training.first_network("film", "default", 32, 0, is_faded=faded)
+    veiled = np.linspace(0.35, 0.9, 64 * 64, dtype=np.float32).reshape(1, 1, 64, 64)
+    shipped, cpu = load(find_model("default")), torch.device("cpu")
+    with autocast(cpu):
+        seen, same, other = (
+            ready.predict_chroma(torch.from_numpy(veiled))
+            for ready in (
+                network.eval(),
+                for_inference(shipped, cpu, is_faded=faded),
+                for_inference(shipped, cpu, is_faded=not faded),
+            )
+        )
+    assert (seen - same).abs().mean() < 0.1 * (seen - other).abs().mean()

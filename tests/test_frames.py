@@ -22,11 +22,12 @@ from filmcolorizer_cli.ffmpeg import Process
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import (
     Sampling,
+    ShotFiles,
     find_hardware_decoder,
     read_coded_luma,
-    read_cuts,
     read_luma,
     read_pictures,
+    read_small_frames,
     read_ticks,
     read_ycbcr,
 )
@@ -58,9 +59,9 @@ def numbers(film: Film, **sampling: Any) -> list[int]:
     return [frame_number(luma) for luma in read_luma(film, Sampling(**sampling))]
 
 
-def all_luma(film: Film, **sampling: Any) -> np.ndarray:
+def all_luma(film: Film, *, shot_files: ShotFiles | None = None, **sampling: Any) -> np.ndarray:
     sampling.setdefault("frame_rate", film.frame_rate)
-    return np.stack(list(read_luma(film, Sampling(**sampling))))
+    return np.stack(list(read_luma(film, Sampling(**sampling), shot_files)))
 
 
 @pytest.mark.parametrize(
@@ -225,8 +226,8 @@ def test_read_luma_is_exact_deep_in_a_film(seconds: int, shared_data: Path) -> N
             for frame in container.decode(stream)
             if frame.time >= seconds - FRAME / 2
         )
-    options = {"start_seconds": seconds, "duration_seconds": FRAME}
-    np.testing.assert_array_equal(all_luma(film, **options), [expected])
+    luma = all_luma(film, start_seconds=seconds, duration_seconds=FRAME)
+    np.testing.assert_array_equal(luma, [expected])
 
 
 @pytest.mark.parametrize("name", ["a-bomb_blast_effects_part.mp4", "chaplin.mp4"])
@@ -805,40 +806,51 @@ def hard_cut(path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("start", "cut"), [(0.0, 1.0), (0.4, 0.6)])
-def test_sampling_notes_a_hard_cut(start: float, cut: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize("duration", [None, 1.4])
+def test_read_luma_notes_a_hard_cut_and_all_frames_small(
+    start: float, cut: float, duration: float | None, tmp_path: Path
+) -> None:
     film = probe(hard_cut(tmp_path / "cut.mp4"))
-    cuts_file = tmp_path / "cuts.txt"
-    frames = all_luma(film, start_seconds=start, cuts_file=cuts_file, every=2)
-    assert len(frames) == np.ceil((50 - start * 25) / 2)
-    assert read_ticks(cuts_file) == [round(cut * 25)]
+    files = ShotFiles(tmp_path / "cuts", tmp_path / "frames")
+    part: dict[str, Any] = {"start_seconds": start, "duration_seconds": duration}
+    frames = all_luma(film, shot_files=files, every=2, **part)
+    count = round(((2 - start) if duration is None else duration) * 25)
+    assert len(frames) == np.ceil(count / 2)
+    assert read_ticks(files.cuts_file) == [round(cut * 25)]
+    assert files.frames_file is not None
+    small = read_small_frames(files.frames_file)
+    assert small.shape == (count, 24, 32)
+    seen = all_luma(film, width=128, height=96, **part)  # as `survey` sees them
+    expected = seen.reshape(count, 24, 4, 32, 4).mean(axis=(2, 4))
+    assert np.abs(small - expected).max() <= 1
 
 
-def test_read_cuts_of_an_older_ffmpeg_is_exact_after_hours(tmp_path: Path) -> None:
+def test_read_ticks_of_an_older_ffmpeg_is_exact_after_hours(tmp_path: Path) -> None:
     """Such as 6.1, which writes seconds with six digits."""
     cuts_file = tmp_path / "cuts.txt"
     cuts_file.write_text(
         "frame:7    pts:296296  pts_time:12345.7\nlavfi.scd.time=12345.7\n"
         "frame:8    pts:296299  pts_time:12345.8\nlavfi.scd.time=12345.8\n"
     )
-    assert read_cuts(cuts_file) == [296296 / 24, 296299 / 24]
+    assert read_ticks(cuts_file) == [296296, 296299]
 
 
 @pytest.mark.parametrize("name", [*ODD_NAMES, " blank first"])
-def test_sampling_notes_cuts_in_a_file_of_any_name(
+def test_read_luma_notes_cuts_in_a_file_of_any_name(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     film = probe(hard_cut(tmp_path / "cut.mp4"))
-    all_luma(film, cuts_file=Path(name))
+    all_luma(film, shot_files=ShotFiles(Path(name)))
     assert read_ticks(Path(name)) == [25]
 
 
-def test_read_cuts_finds_none_in_one_shot(plain_clip: Path, tmp_path: Path) -> None:
+def test_read_luma_notes_no_cuts_in_one_shot(plain_clip: Path, tmp_path: Path) -> None:
     cuts_file = tmp_path / "cuts.txt"
     cuts_file.write_text("frame:0 pts:180 pts_time:7.5\n")  # of an earlier run
-    all_luma(probe(plain_clip), cuts_file=cuts_file)
-    assert read_cuts(cuts_file) == []
-    assert read_cuts(tmp_path / "missing.txt") == []
+    all_luma(probe(plain_clip), shot_files=ShotFiles(cuts_file))
+    assert read_ticks(cuts_file) == []
+    assert read_ticks(tmp_path / "missing.txt") == []
 
 
 def expected_luma(rgb: np.ndarray, red: float, blue: float) -> np.ndarray:
@@ -870,8 +882,8 @@ def test_read_luma_of_numbered_pictures(
     assert (film.width, film.height, film.frame_rate) == (16, 12, 18)
     assert (film.first_number, film.frame_count(), film.sounds) == (8, 5, ())
     assert film.duration_seconds == pytest.approx(5 / 18)
-    for sampling, shown in (({}, pictures), ({"start_seconds": 2 / 18}, pictures[2:])):
-        luma = all_luma(film, **sampling).astype(float)
+    for start, shown in ((0.0, pictures), (2 / 18, pictures[2:])):
+        luma = all_luma(film, start_seconds=start).astype(float)
         expected = np.stack([expected_luma(picture, *weights) for picture in shown])
         assert luma.shape == expected.shape
         assert np.abs(luma - expected).max() <= error

@@ -8,16 +8,17 @@ import pytest
 
 from filmcolorizer_cli import shots as module
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.frames import Sampling, read_luma
+from filmcolorizer_cli.frames import LOOK_SIZE, Sampling, read_luma
 from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.shots import MAX_SHOTS_BACK, Shots
-from filmcolorizer_cli.survey import HEIGHT, WIDTH
 from filmcolorizer_cli.video import probe
 from tests.films import BUNNY_CUTS, SAMPLE_FRAMES
 
+WIDTH, HEIGHT = LOOK_SIZE
+
 
 def frames_of(path: Path) -> list[Plane]:
-    return list(read_luma(probe(path), Sampling(WIDTH, HEIGHT)))
+    return list(read_luma(probe(path), Sampling(*LOOK_SIZE)))
 
 
 @pytest.fixture(scope="module")

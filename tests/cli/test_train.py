@@ -212,7 +212,7 @@ def test_train_film_starts_from_the_shipped_weights_by_default(
     trained = weights.load(models.find_model("film.safetensors"))
     assert trained.config.size == 32, "the size of the stills"
     assert isinstance(trained.config, FilmConfig)
-    assert not trained.config.clears_veil, "it learns how the film is"
+    assert not trained.config.clears_veil, "its film has blacks"
     lively = (
         present(trained.head.bias).norm() / present(shipped.head.bias).norm()
     )  # made up for at last
