@@ -21,7 +21,7 @@ import torch
 
 from filmcolorizer_cli import __version__
 from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
-from filmcolorizer_cli.configs import config_to_dict
+from filmcolorizer_cli.configs import FilmConfig, config_to_dict
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.encoding import (
     CODECS,
@@ -50,6 +50,7 @@ from filmcolorizer_cli.planes import DeepPlane
 from filmcolorizer_cli.processors import count_processors
 from filmcolorizer_cli.progress import Note, Track, no_note, no_track
 from filmcolorizer_cli.propagation import Propagator
+from filmcolorizer_cli.reshaping import find_reshaped
 from filmcolorizer_cli.segments import (
     Parts,
     Segment,
@@ -249,8 +250,11 @@ def _begin(
         look_seconds = time.monotonic() - begun
         known = {"survey": asdict(found), "damage": damage, "look_seconds": look_seconds}
         parts.begin(segments, known)
+    ready = for_inference(network, device, is_faded=found.is_faded)
+    if isinstance(ready.config, FilmConfig) and ready.config.clears_veil:
+        note("hardly any picture has blacks; those without are looked at as if they had some")
     painter = Painter(
-        for_inference(network, device, is_faded=found.is_faded),
+        ready,
         device,
         pixel_aspect_ratio=float(film.sample_aspect_ratio),
         coding=options.encoding.coding,
@@ -293,6 +297,7 @@ def _look_through(
     film: Film, options: ColorizeOptions, note: Note, track: Track
 ) -> tuple[Survey, Spans | None]:
     """Find out what is to be known of a film, damage among it, and say so."""
+    _tell_of_shapes(film, options, note)
     damage = _find_damage(film, options, track, note) if options.skips_damage else None
     found = survey(
         film,
@@ -305,6 +310,20 @@ def _look_through(
     )
     _tell(found, film, options, note)
     return found, damage
+
+
+def _tell_of_shapes(film: Film, options: ColorizeOptions, note: Note) -> None:
+    """Say where pictures get another size or shape, which one film cannot have."""
+    begin, end = options.start_seconds, film.duration_seconds
+    if options.duration_seconds is not None:
+        end = min(end, begin + options.duration_seconds)
+    change = find_reshaped(film, begin, end)
+    if change is not None:
+        note(
+            f"from about {change.seconds:.1f} s on the pictures are {change.after}, before"
+            f" {change.before}; all are drawn as the film's first one, so cut the film there and"
+            " colorize each part by itself"
+        )
 
 
 def no_picture(film: Film, start_seconds: float) -> FilmColorizerError:
@@ -409,8 +428,6 @@ def _tell(found: Survey, film: Film, options: ColorizeOptions, note: Note) -> No
             f"bars stay black: the picture is {found.area.width}x{found.area.height} of"
             f" {film.width}x{film.height}"
         )
-    if found.is_faded:
-        note("faded: hardly any picture has blacks, so they are looked at as if they had some")
     cadence = options.cadence_to_be(found.cadence)
     if cadence.field_order in FIELDS and options.deinterlace == "auto":
         note(_describe_fields(cadence))

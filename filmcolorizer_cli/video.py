@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import av
+from av.codec.context import Flags
 
 from filmcolorizer_cli.errors import VideoError, reason_of
 from filmcolorizer_cli.ffmpeg import (
@@ -463,11 +464,15 @@ def _open(source: Path, **how: Any) -> Any:
         av.FFmpegError: it is none.
         OSError: it cannot be read.
     """
+    container: Any
     try:
-        container: Any = av.open(source, **how)
+        container = av.open(source, **how)
         container.chapters()  # whose titles are not decoded before
     except UnicodeDecodeError:
-        return av.open(source, metadata_encoding="cp1252", metadata_errors="replace", **how)
+        container = av.open(source, metadata_encoding="cp1252", metadata_errors="replace", **how)
+    for stream in container.streams.video:
+        if stream.codec_context:  # else crops at the left are rounded, as ffmpeg does not
+            stream.codec_context.flags |= Flags.unaligned
     return container
 
 

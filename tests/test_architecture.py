@@ -30,7 +30,7 @@ LIBRARIES = {
     "multiprocessing": set(),
     "imageio_ffmpeg": {"ffmpeg"},
     "ffmpeg": {"encoding", "ffmpeg", "frames", "joining"},
-    "av": {"frames", "joining", "packets", "subtitles", "video"},
+    "av": {"frames", "joining", "packets", "reshaping", "subtitles", "video"},
     "typer": {"cli", "options"},
     "rich": {"console"},
     "cv2": {

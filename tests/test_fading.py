@@ -261,3 +261,18 @@ def test_training_sees_faded_pictures_as_films_are_seen(faded: bool) -> None:
             )
         )
     assert (seen - same).abs().mean() < 0.1 * (seen - other).abs().mean()
+
+
+@pytest.mark.parametrize("learnt", [True, False])
+def test_colorize_tells_where_it_looks_through_a_veil(
+    learnt: bool, moving_film: Path, tmp_path: Path
+) -> None:
+    """Networks that have learnt how their film is are shown it as it is."""
+    path, notes = tmp_path / "film.mp4", list[str]()
+    run_ffmpeg("-i", moving_film, "-vf", FADED, *X264, path)
+    network = vivid_network() if learnt else load(find_model("default"))
+    options = colorizing.ColorizeOptions(Encoding(), recolor=True, duration_seconds=1.0)
+    target, cpu = tmp_path / "out.mp4", torch.device("cpu")
+    list(colorizing.colorize(probe(path), target, network, options, cpu, note=notes.append))
+    said = "hardly any picture has blacks; those without are looked at as if they had some"
+    assert (said in notes) is not learnt

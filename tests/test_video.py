@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import av
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -29,7 +30,16 @@ from filmcolorizer_cli.video import (
     opened,
     probe,
 )
-from tests.films import FRAME, HOSTILE, LATE_SECONDS, delay, make_clip, make_pictures, run_ffmpeg
+from tests.films import (
+    FRAME,
+    HOSTILE,
+    LATE_SECONDS,
+    decode_planes,
+    delay,
+    make_clip,
+    make_pictures,
+    run_ffmpeg,
+)
 from tests.machine import ordinary_user
 
 
@@ -85,6 +95,21 @@ def test_probe_undoes_a_rotation(degrees: int, tmp_path: Path) -> None:
     upright = (64, 48, Fraction(4, 3)) if degrees == 180 else (48, 64, Fraction(3, 4))
     assert (film.width, film.height, film.sample_aspect_ratio) == upright
     assert film.rotation == degrees
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_probe_tells_the_size_of_what_is_cropped_in_its_stream(codec: str, tmp_path: Path) -> None:
+    """Decoders round a crop at the left unless they are asked not to, as ffmpeg asks them."""
+    whole, cropped = tmp_path / "whole.mp4", tmp_path / "cropped.mp4"
+    encoder = {"h264": ("libx264",), "hevc": ("libx265", "-x265-params", "log-level=-1")}
+    make_clip(whole, size=(320, 240), codec=("-c:v", *encoder[codec]))
+    crop = f"{codec}_metadata=crop_left=20:crop_right=4:crop_top=16"
+    run_ffmpeg("-i", whole, "-c", "copy", "-bsf:v", crop, cropped)
+    film = probe(cropped)
+    assert (film.width, film.height) == (296, 224)
+    luma, *_ = decode_planes(cropped, "yuv420p", (296, 224))
+    read = read_luma(film, Sampling(frame_rate=film.frame_rate))
+    np.testing.assert_array_equal(np.stack(list(read)), luma)
 
 
 def test_probe_of_a_picture_that_is_turned_a_bit_keeps_its_sides(tmp_path: Path) -> None:
