@@ -135,6 +135,7 @@ class Commands(TyperGroup):
     """Ends a command with one sentence where the library raised."""
 
     def invoke(self, ctx: Any) -> Any:
+        console.notes.clear()
         try:
             result = super().invoke(ctx)
             check_signals()
@@ -474,7 +475,16 @@ def extract(
     count = len(folder.pairs)
     shots = len({pair.shot for pair in folder.pairs})
     if as_json:
-        console.json({"output": str(output), "pairs": count, "shots": shots})
+        console.json(
+            {
+                "output": str(output),
+                "pairs": count,
+                "shots": shots,
+                "width": folder.width,
+                "height": folder.height,
+                "notes": console.notes,
+            }
+        )
         return
     console.say(
         f"wrote {output}: {counted(count, 'pair')} of {folder.width}x{folder.height} stills from"
@@ -898,17 +908,26 @@ def colorize(
         source, target, network, options, where,
         overwrite=overwrite, workers=workers or usual_workers(source, encoding),
     )  # fmt: skip
+    sounds, written = describe_sounds(source, target), probe(target)
+    is_even = frame_rate is not None or not uneven_ticks(written)
     if as_json:
-        console.json({"output": str(target), "frames": frames, "model": chosen.name})
+        console.json(
+            {
+                "output": str(target),
+                "frames": frames,
+                **_facts(written),
+                "frame_rate": str(encoding.frame_rate) if is_even else None,
+                "sounds": sounds,
+                "model": chosen.name,
+                "notes": console.notes,
+            }
+        )
         return
-    sounds = "; ".join(describe_sounds(source, target)) or "the source has none"
-    written = probe(target)
-    pace = f"at {describe_rate(encoding.frame_rate)} frames a second"
-    if frame_rate is None and uneven_ticks(written):
-        pace = "each at its own time"
+    rate = f"at {describe_rate(encoding.frame_rate)} frames a second"
+    pace = rate if is_even else "each at its own time"
     console.say(
         f"wrote {target}: {counted(frames, 'frame')}, {written.duration_seconds:.2f} s {pace},"
-        f" {describe_size(written)}; sound: {sounds}"
+        f" {describe_size(written)}; sound: {'; '.join(sounds) or 'the source has none'}"
     )
 
 
@@ -1070,10 +1089,11 @@ def compare(
         for still in kept
     ]
     report.save_contact_sheet(slides, f"{first.name} and {second.name}", sheet)
-    if as_json:
-        console.json({"output": str(target), "sheet": str(sheet), "frames": frames})
-        return
     shown = probe(target)
+    if as_json:
+        written_files = {"output": str(target), "sheet": str(sheet)}
+        console.json({**written_files, "frames": frames, **_facts(shown)})
+        return
     console.say(
         f"wrote {target}: {counted(frames, 'frame')}, {shown.duration_seconds:.2f} s at"
         f" {describe_rate(shown.frame_rate)} frames a second, {describe_size(shown)}"
@@ -1168,6 +1188,17 @@ def demo(
     console.say(f"wrote {film}: the black-and-white sample, {source.duration_seconds:.0f} s")
     console.say(f"wrote {target}: its {frames} frames in colour, by the model {chosen.name}")
     console.say(f"wrote {picture}: before and after")
+
+
+def _facts(written: Film) -> dict[str, object]:
+    """What a script may want to know of a film that was written, named as `info` does."""
+    return {
+        "duration_seconds": written.duration_seconds,
+        "frame_rate": str(written.frame_rate),
+        "width": written.width,
+        "height": written.height,
+        "sample_aspect_ratio": str(written.sample_aspect_ratio),
+    }
 
 
 def _colorize(

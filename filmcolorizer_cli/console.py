@@ -50,6 +50,7 @@ class Status(NamedTuple):
 # Without emoji: a film may be called ":smile:.mp4".
 out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+notes: list[str] = []  # that the command which runs has printed, for its result as JSON
 
 
 class _RateColumn(ProgressColumn):
@@ -174,6 +175,7 @@ def say(text: str) -> None:
 
 def note(text: str) -> None:
     """Print a line for the person at the terminal, beside the result."""
+    notes.append(text)
     err.print(_plain(text))
 
 

@@ -191,6 +191,9 @@ def may_be_same_film(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 # Names by which each process has files of its own, and ffmpeg others than this one.
 _OWN_FILE = re.compile(r"/dev/(stdin|fd/\d+)|/proc/(self|thread-self)/fd/\d+")
 _NUMBER = re.compile(r"((?:[^%]|%%)*)%(\d{0,3})d((?:[^%]|%%)*)")  # in a printf pattern
+_ADDRESS = re.compile(
+    r"[a-z]{3,}:/", re.I
+)  # of which a path keeps one slash; drives have one letter
 
 
 def is_sequence(path: Path) -> bool:
@@ -289,6 +292,8 @@ def _what_is_no_film(path: Path) -> str:
         return f"names no pictures that can be read; give {', '.join(SEQUENCE_ENDINGS)}"
     if path.suffix.lower() in SEQUENCE_ENDINGS:
         return "does not exist; give the pattern of numbered pictures, such as frames/%05d.png"
+    if _ADDRESS.match(str(path)):
+        return "is an address and no file; save the film first, and give that"
     return "does not exist; give a film file"
 
 

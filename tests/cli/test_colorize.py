@@ -65,11 +65,10 @@ def quick(film: Path, model: Path, *more: object) -> Film:
     fast = ("--preset", "ultrafast", "--duration", "0.5", "--overwrite", "--device", "cpu")
     said = succeed("colorize", film, "-o", "out.mp4", "--model", model, *fast, "--json", *more)
     target = probe(Path("out.mp4"))
-    assert json.loads(said) == {
-        "output": "out.mp4",
-        "frames": target.frame_count(),
-        "model": str(model),
-    }
+    told = json.loads(said)
+    assert (told["output"], told["model"]) == ("out.mp4", str(model))
+    assert (told["width"], told["height"]) == (target.width, target.height)
+    assert (told["frames"], told["frame_rate"]) == (target.frame_count(), str(target.frame_rate))
     return target
 
 
@@ -241,7 +240,18 @@ def test_colorize_takes_the_weights_in_the_folder(plain_clip: Path, vivid_weight
 
 def test_colorize_takes_the_shipped_model_by_default(plain_clip: Path) -> None:
     arguments = ("colorize", plain_clip, "-o", "o.mp4", "--duration", "0.2", "--json")
-    assert json.loads(succeed(*arguments)) == {"output": "o.mp4", "frames": 5, "model": "default"}
+    assert json.loads(succeed(*arguments)) == {
+        "output": "o.mp4",
+        "frames": 5,
+        "duration_seconds": pytest.approx(5 / 24),
+        "frame_rate": "24",
+        "width": 64,
+        "height": 48,
+        "sample_aspect_ratio": "1",
+        "sounds": [],
+        "model": "default",
+        "notes": [f"colorizing {plain_clip} with the model default on cpu"],
+    }
 
 
 def test_colorize_takes_the_ffmpeg_it_is_told(plain_clip: Path, vivid_weights: Path) -> None:

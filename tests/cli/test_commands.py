@@ -200,6 +200,9 @@ NO_VIDEOS = {
     "folder.mp4": "folder.mp4 is a folder; give a film file, or numbered pictures such as"
     " frames/%05d.png",
     "missing.mp4": "missing.mp4 does not exist; give a film file",
+    "https://example.org/a.mp4": (
+        "https:/example.org/a.mp4 is an address and no file; save the film first, and give that"
+    ),
     "sound.m4a": "sound.m4a has no pictures, only sound or data; give a file with a film in it",
     "cover.mp3": "cover.mp3 has no pictures, only sound or data; give a file with a film in it",
 }

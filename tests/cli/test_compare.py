@@ -28,7 +28,17 @@ def test_compare_writes_a_film_and_a_sheet(sound_clip: Path, color_film: Path) -
     told = json.loads(
         succeed("compare", film, other, *part, "--labels", "a", "b", "-o", "c.mkv", "--json")
     )
-    assert told == {"output": "c.mkv", "sheet": "c.png", "frames": 12}
+    shown = probe(Path("c.mkv"))
+    assert told == {
+        "output": "c.mkv",
+        "sheet": "c.png",
+        "frames": 12,
+        "duration_seconds": pytest.approx(0.5, abs=0.01),
+        "frame_rate": "24",
+        "width": shown.width,
+        "height": shown.height,
+        "sample_aspect_ratio": "1",
+    }
 
 
 def test_compare_refuses_what_it_cannot_do(plain_clip: Path, sound_clip: Path) -> None:
