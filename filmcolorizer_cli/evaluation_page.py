@@ -22,7 +22,7 @@ from filmcolorizer_cli.pair_evaluation import Evaluation, PairScore, predict_rgb
 from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.pictures import picture_to_rgb, to_bytes
 from filmcolorizer_cli.planes import NEUTRAL, Plane
-from filmcolorizer_cli.report import plot_losses, plot_over_time, plot_shots
+from filmcolorizer_cli.plots import plot_losses, plot_over_time, plot_shots
 from filmcolorizer_cli.splits import Split, TimeSplit
 from filmcolorizer_cli.video import Film
 from filmcolorizer_cli.wording import (

@@ -178,6 +178,13 @@ def make_pictures(pattern: Path, *, first: int, count: int, mode: str = "L") -> 
     return made
 
 
+def read_png(path: Path) -> np.ndarray:
+    """The pixels (H, W, 3) of a picture, which is to be a PNG."""
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        return np.asarray(image.convert("RGB"))
+
+
 def graded_film(path: Path, filters: str, *, source: Path = SAMPLE_FILM, crf: int = 20) -> Path:
     """A part of a film, or another version of it, through these ffmpeg filters; no sound.
 

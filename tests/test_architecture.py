@@ -50,7 +50,7 @@ LIBRARIES = {
     },
     "jinja2": {"pages"},
     "markupsafe": {"pages"},
-    "matplotlib": {"lettering", "report"},
+    "matplotlib": {"lettering", "plots"},
     "psutil": {"doctor", "files"},
     "safetensors": {"models", "weights"},
     "pickle": set(),

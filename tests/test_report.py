@@ -1,18 +1,14 @@
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from filmcolorizer_cli import report
 from filmcolorizer_cli.areas import Area
-from filmcolorizer_cli.errors import FilmColorizerError, SyncError, VideoError
-from filmcolorizer_cli.history import Epoch
+from filmcolorizer_cli.errors import SyncError, VideoError
 from filmcolorizer_cli.maps import Segment, SyncMap
 from filmcolorizer_cli.networks import build
 from filmcolorizer_cli.pages import Slide
@@ -20,150 +16,24 @@ from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.report import (
     CHECKS,
     GAP,
-    INK_OF_PAGE,
     LABEL_HEIGHT,
     PREVIEW_HEIGHT,
-    SERIES_COLORS,
     draw_samples,
-    plot_losses,
-    plot_over_time,
-    plot_shots,
     read_samples,
     save_before_after,
     save_contact_sheet,
     save_image,
-    save_loss_figure,
     save_sync_preview,
 )
 from filmcolorizer_cli.splits import TimeSplit, split_by_time
 from filmcolorizer_cli.video import probe
-from tests.films import frame_number, make_clip, make_numbered_clip, run_ffmpeg
+from tests.films import frame_number, make_clip, make_numbered_clip, read_png, run_ffmpeg
 from tests.machine import files_in
 from tests.networks import TINY, vivid_network
 
 CPU = torch.device("cpu")
 STEP = 128 + 22  # pixels from one row of samples to the next: a still and its label
 CELL = 171 + 4  # from one still to the next: 128 * 4 / 3, and a gap
-BLUE, ORANGE = (31, 119, 180), (255, 127, 14)  # of matplotlib's first two lines
-
-
-def read(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        assert image.format == "PNG"
-        return np.asarray(image.convert("RGB"))
-
-
-def history(*losses: tuple[float, float]) -> list[Epoch]:
-    return [Epoch(n, *loss, 1e-3, 1.0) for n, loss in enumerate(losses, start=1)]
-
-
-def rows_of(picture: np.ndarray, color: tuple[int, int, int]) -> tuple[float, float]:
-    """The mean height of the leftmost and the rightmost pixels of this colour."""
-    ys, xs = np.nonzero((picture == color).all(axis=2))
-    return ys[xs == xs.min()].mean(), ys[xs == xs.max()].mean()
-
-
-def test_save_loss_figure_draws_both_losses(tmp_path: Path) -> None:
-    path = tmp_path / "loss.png"
-    save_loss_figure(history((1.0, 0.4), (0.7, 0.6), (0.2, 0.9)), path)
-    picture = read(path)
-    assert picture.shape == (504, 840, 3)
-    plot = picture[:440, 230:]  # without the legend
-    training, validation = rows_of(plot, BLUE), rows_of(plot, ORANGE)
-    assert training[0] < training[1], "the training loss falls, downwards on the page"
-    assert validation[0] > validation[1], "the validation loss rises"
-    assert files_in(tmp_path) == ["loss.png"]
-
-
-def test_save_loss_figure_of_a_single_epoch(tmp_path: Path) -> None:
-    save_loss_figure(history((0.5, 0.6)), tmp_path / "loss.png")
-    picture = read(tmp_path / "loss.png")
-    assert (picture == BLUE).all(axis=2).any()
-    assert (picture == ORANGE).all(axis=2).any()
-
-
-def test_save_loss_figure_tells_where_it_cannot_write(tmp_path: Path) -> None:
-    path = tmp_path / "missing" / "loss.png"
-    with pytest.raises(FilmColorizerError, match=r"cannot write .*loss\.png \(No such file"):
-        save_loss_figure(history((0.5, 0.6)), path)
-
-
-def texts_of(svg: str) -> list[str]:
-    """What is written in a drawing."""
-    names = {"svg": "http://www.w3.org/2000/svg"}
-    return [node.text or "" for node in ElementTree.fromstring(svg).iterfind(".//svg:text", names)]
-
-
-def lines_of(svg: str, color: str) -> list[list[tuple[float, float]]]:
-    """The points of the lines of this colour in a drawing; y grows downwards."""
-    paths = re.findall(rf'<path d="([^"]+)"[^>]*style="[^"]*stroke: {color}', svg)
-    return [
-        [(float(x), float(y)) for x, y in re.findall(r"[ML] ([-\d.]+) ([-\d.]+)", path)]
-        for path in paths
-    ]
-
-
-def test_plot_losses_draws_both_losses() -> None:
-    svg = plot_losses(history((1.0, 0.4), (0.7, 0.6), (0.2, 0.9)))
-    assert {"training", "validation", "epoch", "loss"} <= set(texts_of(svg))
-    training = max(lines_of(svg, SERIES_COLORS[0]), key=len)
-    validation = max(lines_of(svg, SERIES_COLORS[1]), key=len)
-    assert training[0][1] < training[1][1] < training[2][1], "the training loss falls"
-    assert validation[0][1] > validation[1][1] > validation[2][1], "the validation loss rises"
-    assert training[0][1] < validation[2][1] < training[1][1], "1.0 lies above 0.9 above 0.7"
-
-
-def test_plots_take_the_ink_of_the_page_and_are_the_same_again() -> None:
-    svg = plot_losses(history((1.0, 0.4), (0.7, 0.6)))
-    assert svg.startswith("<svg")
-    assert "currentColor" in svg
-    assert INK_OF_PAGE not in svg
-    assert "#ffffff" not in re.sub(r"<defs>.*?</defs>", "", svg, flags=re.DOTALL)
-    assert svg == plot_losses(history((1.0, 0.4), (0.7, 0.6)))
-
-
-def test_plot_over_time_draws_long_series_as_means() -> None:
-    """A series that jumps from 0 to 2 and back at every frame, and one that rises."""
-    seconds = [n / 24 for n in range(24_000)]
-    series: dict[str, list[float]] = {
-        "jumps": [n % 2 * 2 for n in range(24_000)],
-        "rises": [n / 24_000 for n in range(24_000)],
-    }
-    svg = plot_over_time(seconds, series, label="error", parts=[(0.0, "train"), (700.0, "test")])
-    assert len(svg) < 100_000
-    assert {"jumps", "rises", "error", "time in the film", "5:00"} <= set(texts_of(svg))
-    assert {" train", " test"} <= set(texts_of(svg)) or {"train", "test"} <= set(texts_of(svg))
-    jumps, rises = (max(lines_of(svg, color), key=len) for color in SERIES_COLORS[:2])
-    assert len(jumps) <= 600
-    assert np.ptp([y for _, y in jumps]) < 1, "each mean is 1"
-    assert rises[0][1] > rises[-1][1] + 50
-
-
-@pytest.mark.parametrize(
-    ("begin", "end", "expected"),
-    [
-        (0, 9 * 3600, {"1:00:00", "9:00:00"}),  # longer than steps are made for
-        (3600, 3610, {"1:00:02", "1:00:08"}),  # a part from far inside of a film
-        (50, 70, {"0:55", "1:05"}),
-    ],
-)
-def test_plot_over_time_tells_times_of_all_parts_of_films(
-    begin: int, end: int, expected: set[str]
-) -> None:
-    seconds = np.linspace(begin, end, 50).tolist()
-    assert expected <= set(texts_of(plot_over_time(seconds, {"a": seconds}, label="b")))
-
-
-def test_plot_shots_leaves_out_what_was_not_measured() -> None:
-    spans = [(0.0, 5.0), (5.0, 6.0), (6.0, 10.0)]
-    svg = plot_shots(spans, {"output": [0.3, None, 0.1], "truth": [0.1, 0.1, 0.1]}, label="flicker")
-    drawn = [line for line in lines_of(svg, SERIES_COLORS[0]) if len(line) == 2]
-    flat = [line for line in drawn if line[0][1] == line[1][1]]
-    assert len(flat) == 3, "two shots, and the legend"
-    first, last = sorted(flat, key=lambda line: line[0][1])[-2:]
-    lengths = sorted(line[1][0] - line[0][0] for line in flat)
-    assert lengths[-1] / lengths[-2] == pytest.approx(5 / 4, rel=0.01)
-    assert first != last
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +44,7 @@ def samples(pairs: Pairs, tmp_path_factory: pytest.TempPathFactory) -> np.ndarra
     network = build(TINY)
     samples = read_samples(pairs, split_by_time(pairs.pairs), network)
     save_image(draw_samples(samples, pairs, network, CPU), path)
-    return read(path)
+    return read_png(path)
 
 
 def strip(sheet: np.ndarray, row: int) -> np.ndarray:
@@ -205,7 +75,7 @@ def test_draw_samples_shows_what_the_network_makes(
     network = vivid_network()
     read_again = read_samples(pairs, split_by_time(pairs.pairs), network)
     save_image(draw_samples(read_again, pairs, network, CPU), path)
-    sheet = read(path)
+    sheet = read_png(path)
     for part in range(3):
         np.testing.assert_array_equal(strip(sheet, 3 * part), strip(samples, 3 * part))
         output = strip(sheet, 3 * part + 1)
@@ -228,7 +98,7 @@ def test_save_before_after_shows_the_same_moments_of_both(tmp_path: Path) -> Non
     film = probe(clip)
     path = tmp_path / "demo.png"
     save_before_after(film, film, (1.0, 3.0, 4.5), path)
-    picture = read(path)
+    picture = read_png(path)
     assert picture.shape == (2 * 32, 3 * 128, 3)
     tiles = [
         picture[top : top + 32, left : left + 128, 1] for top in (0, 32) for left in (0, 128, 256)
@@ -245,7 +115,7 @@ def test_save_contact_sheet_shows_all_versions_of_all_slides(tmp_path: Path) -> 
         for n, grey in enumerate(greys)
     ]  # fmt: skip
     save_contact_sheet(slides, "a film", tmp_path / "sheet.png")
-    sheet = read(tmp_path / "sheet.png")
+    sheet = read_png(tmp_path / "sheet.png")
     width, height = 2 * (288 + GAP) + GAP, 160 + LABEL_HEIGHT + GAP
     assert sheet.shape == (LABEL_HEIGHT + 2 * height + GAP, 3 * width + GAP, 3)
     for number, grey in enumerate(greys):
@@ -267,7 +137,7 @@ def test_save_contact_sheet_of_one_slide_is_as_wide_as_it(
     save_contact_sheet([slide], "a film", tmp_path / "sheet.png")
     height = max(round(picture.shape[0] * 288 / picture.shape[1]), 1)
     expected = 2 * (LABEL_HEIGHT + GAP) + height, versions * (288 + GAP) + 2 * GAP, 3
-    assert read(tmp_path / "sheet.png").shape == expected
+    assert read_png(tmp_path / "sheet.png").shape == expected
 
 
 def test_save_sync_preview_leaves_out_what_lies_behind_the_end(
@@ -277,7 +147,7 @@ def test_save_sync_preview_leaves_out_what_lies_behind_the_end(
     film, path = probe(color_film), tmp_path / "sync.png"
     save_sync_preview(film, film, SyncMap({}, {}, (Segment(0.0, 9.0, 0.0, 1.0, 0.9),)), path)
     plot_height = 360
-    rows = (read(path).shape[0] - plot_height) / (PREVIEW_HEIGHT + LABEL_HEIGHT)
+    rows = (read_png(path).shape[0] - plot_height) / (PREVIEW_HEIGHT + LABEL_HEIGHT)
     assert rows == 3, "five moments of eight, in pairs"
     with pytest.raises(SyncError):
         missing = SyncMap({}, {}, (Segment(20.0, 25.0, 0.0, 1.0, 0.9),))
@@ -293,7 +163,7 @@ def test_save_sync_preview_shades_what_the_coloured_film_alone_shows(
     run_ffmpeg("-stream_loop", 1, "-i", color_film, "-c", "copy", twice)
     sync_map = SyncMap({}, {}, (Segment(0.0, 6.0, 3.0, 1.0, 0.9),))
     save_sync_preview(probe(color_film), probe(twice), sync_map, path)
-    plot = read(path)[-360:].astype(int)
+    plot = read_png(path)[-360:].astype(int)
     shaded = (np.abs(plot - np.array((255, 229, 206))) < 4).all(axis=2)
     rows = np.flatnonzero(shaded.mean(axis=1) > 0.5)
     assert not (shaded.mean(axis=0) > 0.6).any()
@@ -314,7 +184,7 @@ def test_save_sync_preview_shows_the_colours_of_each_films_own_matrix(tmp_path: 
     sync_map = SyncMap({}, {}, (Segment(0.0, 3.0, 0.0, 1.0, 0.9),))
     save_sync_preview(probe(grey), probe(red), sync_map, path)
     width = round(PREVIEW_HEIGHT * 4 / 3)
-    shown = read(path)[LABEL_HEIGHT : LABEL_HEIGHT + PREVIEW_HEIGHT, width + GAP :][:, :width]
+    shown = read_png(path)[LABEL_HEIGHT : LABEL_HEIGHT + PREVIEW_HEIGHT, width + GAP :][:, :width]
     np.testing.assert_allclose(shown.reshape(-1, 3).mean(axis=0), (0xB0, 0x40, 0x40), atol=3)
 
 
@@ -330,16 +200,10 @@ def test_save_sync_preview_keeps_the_shape_of_what_both_films_show(tmp_path: Pat
     matrix = ((4 / 3, 0.0, -1 / 6), (0.0, 1.0, 0.0))
     segment = Segment(0.0, 3.0, 0.0, 1.0, 0.9, matrix, Area(0.125, 0.0, 0.875, 1.0))
     save_sync_preview(probe(bars), probe(square), SyncMap({}, {}, (segment,)), path)
-    shown = read(path)[LABEL_HEIGHT : LABEL_HEIGHT + PREVIEW_HEIGHT, :PREVIEW_HEIGHT, 0]
+    shown = read_png(path)[LABEL_HEIGHT : LABEL_HEIGHT + PREVIEW_HEIGHT, :PREVIEW_HEIGHT, 0]
     y, x = np.mgrid[:PREVIEW_HEIGHT, :PREVIEW_HEIGHT] * 4 // PREVIEW_HEIGHT
     expected = np.where((x + y) % 2, 255, 0)
     assert np.abs(shown - expected).mean() < 12
-
-
-def test_between_is_what_no_range_covers() -> None:
-    """But for single frames, and whatever the order of the ranges."""
-    assert report._between([(3.0, 4.0), (0.5, 3.5), (1.0, 2.0)], 6.0) == [(0.0, 0.5), (4.0, 6.0)]
-    assert report._between([(0.0, 1.0), (1.03, 6.0)], 6.0) == []
 
 
 def test_save_sync_preview_shows_both_films_and_the_segments(
@@ -350,7 +214,7 @@ def test_save_sync_preview_shows_both_films_and_the_segments(
     segments = (Segment(0.0, 2.0, 0.0, 1.0, 0.9), Segment(3.5, 6.0, 3.0, 1.0, 0.9))
     path = tmp_path / "sync.png"
     save_sync_preview(film, film, SyncMap({}, {}, segments), path)
-    picture = read(path).astype(int)
+    picture = read_png(path).astype(int)
     width = round(PREVIEW_HEIGHT * 4 / 3)
     step = PREVIEW_HEIGHT + LABEL_HEIGHT
     cells = []
