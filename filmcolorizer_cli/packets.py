@@ -43,6 +43,9 @@ def find_damage(film: Film, until_seconds: float = math.inf) -> Generator[float,
 
     Yields:
         How far it has come, in seconds, after each frame.
+
+    Raises:
+        VideoError: the film cannot be read any more.
     """
     frame_seconds = float(1 / film.frame_rate)
     first = float(film.first_tick * film.time_base)
@@ -192,6 +195,9 @@ def with_damaged_sound(film: Film) -> Film:
 
     Of a recording that lost a packet, a frame of AAC lacks a part, or its header (ADTS; ISO/IEC
     13818-7, 6.2), at which ffmpeg gives up copying. All of the file is read.
+
+    Raises:
+        VideoError: the film cannot be read any more.
     """
     adts = [s.index for s in film.sounds if s.codec == "aac" and film.container in MPEG_STREAMS]
     if not adts:
@@ -221,6 +227,9 @@ def uneven_ticks(film: Film) -> tuple[int, ...] | None:
 
     None for a film whose frames are evenly spaced, but for the rounding of its container, or that
     does not tell. All of the file is read, once: what follows asks for it again.
+
+    Raises:
+        VideoError: the film cannot be read any more.
     """
     if film.first_number is not None:
         return None
@@ -246,6 +255,9 @@ def own_rate(film: Film) -> Fraction:
 
     Where its container only tells how finely it counts time, this is their mean, but no less than
     24: some may be held for long, and one alone for as long as it likes.
+
+    Raises:
+        VideoError: the film cannot be read any more.
     """
     if film.credible_rate == film.frame_rate:
         return film.frame_rate

@@ -103,11 +103,13 @@ class Painter:
 
     Attributes:
         network: as `for_inference` makes it for the device.
+        device: where it computes.
         pixel_aspect_ratio: width of a pixel over its height; `film` sees the picture undistorted,
             `classic` a square.
         coding: of luma and chroma.
         area: the picture inside its bars; they stay neutral, and the network does not see them.
         vividness: what the saturation is multiplied by.
+        batch_size: how many frames the network looks at together; less, once memory was short.
     """
 
     network: Network

@@ -147,7 +147,11 @@ class Parts:
                 before.frames = None
 
     def begin(self, segments: list[Segment], known: dict[str, Any]) -> None:
-        """Note which segments there are going to be."""
+        """Note which segments there are going to be.
+
+        Raises:
+            FilmColorizerError: it cannot be written.
+        """
         self.segments, self.known = segments, json.loads(json.dumps(known))
         self._write()
 
@@ -212,6 +216,9 @@ class Parts:
         What it went on with is deleted, since that of all segments would take more than a gigabyte.
         Should its file be lost, the segments before it are made anew as well, back to one that
         nothing is carried into.
+
+        Raises:
+            FilmColorizerError: it cannot be noted.
         """
         segment.frames, segment.ticks = frames, ticks
         self._write()

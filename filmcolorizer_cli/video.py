@@ -191,9 +191,8 @@ def may_be_same_film(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 # Names by which each process has files of its own, and ffmpeg others than this one.
 _OWN_FILE = re.compile(r"/dev/(stdin|fd/\d+)|/proc/(self|thread-self)/fd/\d+")
 _NUMBER = re.compile(r"((?:[^%]|%%)*)%(\d{0,3})d((?:[^%]|%%)*)")  # in a printf pattern
-_ADDRESS = re.compile(
-    r"[a-z]{3,}:/", re.I
-)  # of which a path keeps one slash; drives have one letter
+# Of an address a path keeps one slash; a drive has one letter.
+_ADDRESS = re.compile(r"[a-z]{3,}:/", re.I)
 
 
 def is_sequence(path: Path) -> bool:
