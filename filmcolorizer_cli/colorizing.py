@@ -321,8 +321,8 @@ def _tell_of_shapes(film: Film, options: ColorizeOptions, note: Note) -> None:
     if change is not None:
         note(
             f"from about {change.seconds:.1f} s on the pictures are {change.after}, before"
-            f" {change.before}; all are drawn as the film's first one, so cut the film there and"
-            " colorize each part by itself"
+            f" {change.before}; all are drawn as the film's first one: if another programme begins"
+            " there, cut the film there and colorize each part by itself"
         )
 
 

@@ -120,10 +120,11 @@ def extract(
                 follows_weave=True,
             )
         read = _read_stills(bw, color, sync_map, options, area, size, reading, shot_files)
-        taken: list[TakenStill] = []
+        taken, found = list[TakenStill](), _FoundShots(shot_files)
         with closing(read):  # before the folder goes, into which ffmpeg writes
             for name, picture in _save_stills(read, color.coding.matrix, temporary):
                 taken.append(look_over(name, picture))
+                found.look_on()
                 yield len(taken)
         if not taken:
             raise _no_stills()
@@ -132,7 +133,7 @@ def extract(
                 f"{color.path} shows no colours in these stills; give a coloured film"
                 + (", after the black-and-white one" if bw else "")
             )
-        shots = shots_of(taken, _cuts(shot_files), options.moments.first_seconds(sync_map))
+        shots = shots_of(taken, found.cuts(), options.moments.first_seconds(sync_map))
         faded = faded_ones(taken, shots)
         for still in faded:
             for side in ("bw", "color"):
@@ -213,19 +214,35 @@ def _read_stills(
             yield AlignedPicture(seconds, seconds, still[..., 0], still, shown)
 
 
-def _cuts(files: ShotFiles) -> list[float]:
-    """When shots begin, in seconds from the first still, as `colorize` finds it in the whole film.
+class _FoundShots:
+    """The shots that begin in frames which ffmpeg is still noting, as `colorize` finds them.
 
-    The files are deleted.
+    They are looked at as they come, so that little is left to do behind the last still.
     """
-    assert files.frames_file is not None
-    shots = Shots(float(TIMELINE_FRAME_RATE))
-    for luma in read_small_frames(files.frames_file):
-        shots.add(luma)
-    cuts = shots.begins(read_ticks(files.cuts_file))
-    for file in (files.cuts_file, files.frames_file):
-        file.unlink(missing_ok=True)
-    return [float(cut / TIMELINE_FRAME_RATE) for cut in cuts]
+
+    def __init__(self, files: ShotFiles) -> None:
+        self._files = files
+        self._shots = Shots(float(TIMELINE_FRAME_RATE))
+        self._count = 0
+
+    def look_on(self) -> None:
+        """Look at what has come since."""
+        assert self._files.frames_file is not None
+        frames = read_small_frames(self._files.frames_file, self._count)
+        for luma in frames:
+            self._shots.add(luma)
+        self._count += len(frames)
+
+    def cuts(self) -> list[float]:
+        """When they begin, in seconds from the first still, once all is noted.
+
+        The files are deleted.
+        """
+        self.look_on()
+        cuts = self._shots.begins(read_ticks(self._files.cuts_file))
+        for file in filter(None, (self._files.cuts_file, self._files.frames_file)):
+            file.unlink(missing_ok=True)
+        return [float(cut / TIMELINE_FRAME_RATE) for cut in cuts]
 
 
 def _look_at(master: Film, sync_map: SyncMap, options: ExtractOptions) -> Glance:

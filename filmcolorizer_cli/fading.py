@@ -55,6 +55,11 @@ def is_faded(blacks: Sequence[float]) -> bool:
     return film_black(blacks) > VEILED_CODE
 
 
+def may_be_faded(blacks: Sequence[float]) -> bool:
+    """Whether so many pictures of a part of a film lack blacks that the film may have lost them."""
+    return bool(len(blacks)) and float(np.quantile(blacks, 1 - BLACK_PICTURES)) > VEILED_CODE
+
+
 def passing_veils(lumas: Sequence[Plane]) -> list[float]:
     """How white is the veil that comes or goes over pictures that follow each other.
 

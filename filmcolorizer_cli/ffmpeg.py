@@ -114,12 +114,13 @@ def version() -> str:
 
 
 def whole_picture() -> dict[str, str]:
-    """The option of an input by which all is read that is stored of its pictures.
+    """The option of an input by which its pictures are cropped as their stream says, to the pixel.
 
     From 7.1 on (libavformat 61.7) ffmpeg else leaves out what the container says is not to be
-    shown, such as the edges of PAL in QuickTime, and players decide about.
+    shown, such as the edges of PAL in QuickTime, and players decide about. Before, it else rounds
+    what streams say of cropping at the left.
     """
-    return {"apply_cropping": "codec"} if _crops(find_binary()) else {}
+    return {"apply_cropping": "codec"} if _crops(find_binary()) else {"flags": "unaligned"}
 
 
 @cache

@@ -380,13 +380,20 @@ def read_ycbcr(
             yield frame.transpose(1, 2, 0)  # planes to (H, W, 3)
 
 
-def read_small_frames(path: Path) -> Plane:
-    """The luma (N, height, width) of ``SMALL_SIZE`` in a file of `ShotFiles`.
+def read_small_frames(path: Path, first: int = 0) -> Plane:
+    """The luma (N, height, width) of ``SMALL_SIZE`` in a file of `ShotFiles`, which may still grow.
 
-    uint8, limited range; N is 0 where there were no frames.
+    uint8, limited range; N is 0 where there are no frames yet.
+
+    Args:
+        first: the number of the first one to read.
     """
     width, height = SMALL_SIZE
-    return np.fromfile(path, np.uint8).reshape(-1, height, width)
+    if not path.exists():
+        return np.empty((0, height, width), np.uint8)
+    count = max(path.stat().st_size // (width * height) - first, 0)
+    size, offset = count * width * height, first * width * height
+    return np.fromfile(path, np.uint8, size, offset=offset).reshape(-1, height, width)
 
 
 def read_fields(path: Path) -> list[tuple[float, str]]:
@@ -780,6 +787,7 @@ def _read_raw(
         options["frames:v"] = str(sampling.frames_in(sampling.duration_seconds))
     count = 0
     output = ffmpeg.merge_outputs(stream.output("pipe:", **options), *outputs)
+    output = output.overwrite_output()  # else it ends without a word
     with Process(output, writes_stdout=True) as process:
         while True:
             data = np.empty(shape, coding.sample_type)

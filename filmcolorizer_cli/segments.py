@@ -19,7 +19,7 @@ from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.video import count_pictures
 
 _FORMAT_NAME = "filmcolorizer-parts/"
-_FORMAT = f"{_FORMAT_NAME}11"
+_FORMAT = f"{_FORMAT_NAME}10"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
 # What reading a manifest raises that is none.
@@ -306,7 +306,8 @@ class Parts:
             raise ValueError(name)
         if name != _FORMAT:
             return None
-        segments = [Segment(**segment) for segment in manifest["segments"]]
+        numbered = enumerate(manifest["segments"])
+        segments = [Segment(number, **segment) for number, segment in numbered]
         return dict(manifest["begun_with"]), segments, dict(manifest["known"])
 
     def _holds_anything_else(self) -> bool:
@@ -331,10 +332,16 @@ class Parts:
             "format": _FORMAT,
             "begun_with": self.begun_with,
             "known": self.known,
-            "segments": [vars(segment) for segment in self.segments],  # asdict copies all ticks
+            "segments": [_described(segment) for segment in self.segments],
         }
         with replacing(self.folder / _MANIFEST) as temporary:
             temporary.write_text(json.dumps(content))
+
+
+def _described(segment: Segment) -> dict[str, Any]:
+    """What the manifest tells of a segment, whose place in it is its number."""
+    # `asdict` would copy all ticks.
+    return {name: value for name, value in vars(segment).items() if name != "number"}
 
 
 def _lock(folder: Path) -> IO[str] | None:

@@ -23,7 +23,7 @@ from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence, Run, find_cadence
 from filmcolorizer_cli.dissolves import Dissolves
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.fading import black_of, film_black, is_faded
+from filmcolorizer_cli.fading import black_of, film_black, is_faded, may_be_faded
 from filmcolorizer_cli.frames import (
     LOOK_SIZE,
     Bursts,
@@ -211,11 +211,13 @@ def _look(
         looks = read_fields(fields_file)
         if _begins_before(looks, film):
             rows, columns = rows[1:], columns[1:]
-        black = film_black(seen.blacks)
         is_part = start_seconds > 0 or duration_seconds is not None
-        if not is_faded(seen.blacks) or (is_part and _has_blacks(film)):
-            black = BLACK
-        found = seen.survey(read_ticks(cuts_file), rows, columns, cadence, black)
+        if is_part:  # which may be a title, or a bright shot
+            faded = may_be_faded(seen.blacks) and not _has_blacks(film)
+        else:
+            faded = is_faded(seen.blacks)
+        black = max(film_black(seen.blacks), BLACK) if faded else BLACK
+        found = seen.survey(read_ticks(cuts_file), rows, columns, cadence, black, is_faded=faded)
         return found, _runs(looks, read_field_pictures(bursts), bursts)
 
 
@@ -254,14 +256,16 @@ class _Seen:
         columns: Plane,
         cadence: Cadence,
         black: float,
+        *,
+        is_faded: bool,
     ) -> Survey:
         """All of it together.
 
         Args:
             changes: the numbers of frames that may begin a shot, as ffmpeg notes them.
             rows, columns: strips of pictures, as `find_area` takes them.
-            black: the code that the film's blacks reach; above ``BLACK`` it is faded, and so are
-                its bars.
+            black: the code that the blacks of these frames reach, and their bars with them, where
+                the film is faded; else ``BLACK``.
         """
         most_black = black + MAX_BLACK - BLACK
         area = self.peaks.widened(find_area(rows, columns, most_black), rows, columns, most_black)
@@ -280,7 +284,7 @@ class _Seen:
             colored=self._tinge.colored([0.0, *cuts, at(self.count)]),
             area=area,
             cadence=cadence,
-            is_faded=black > BLACK,
+            is_faded=is_faded,
         )
 
 
@@ -352,7 +356,7 @@ def glance(film: Film, start: float, seconds: float) -> Glance:
     alike = sum(find_cadence(seen).field_order == cadence.field_order for seen in runs)
     if alike < min(MIN_LOOKS_ALIKE, len(parts)):
         cadence = ONE_TO_ONE
-    return Glance(area, cadence, all(look.is_faded for look in looks))
+    return Glance(area, cadence, any(look.is_faded for look in looks))  # each tells of the film
 
 
 @lru_cache(maxsize=4)

@@ -192,7 +192,7 @@ def may_be_same_film(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 _OWN_FILE = re.compile(r"/dev/(stdin|fd/\d+)|/proc/(self|thread-self)/fd/\d+")
 _NUMBER = re.compile(r"((?:[^%]|%%)*)%(\d{0,3})d((?:[^%]|%%)*)")  # in a printf pattern
 # Of an address a path keeps one slash; a drive has one letter.
-_ADDRESS = re.compile(r"[a-z]{3,}:/", re.I)
+_ADDRESS = re.compile(r"(?!file:)[a-z]{3,}:/", re.I)
 
 
 def is_sequence(path: Path) -> bool:

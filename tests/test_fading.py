@@ -276,3 +276,15 @@ def test_colorize_tells_where_it_looks_through_a_veil(
     list(colorizing.colorize(probe(path), target, network, options, cpu, note=notes.append))
     said = "hardly any picture has blacks; those without are looked at as if they had some"
     assert (said in notes) is not learnt
+
+
+def test_parts_of_a_faded_film_are_faded_as_it_is(moving_film: Path, tmp_path: Path) -> None:
+    """Also where a title in white on black lies in them; a part that is nothing else tells none."""
+    path = tmp_path / "film.mp4"
+    title = "drawbox=c=black:t=fill:enable='between(t,1.5,1.9)'"
+    run_ffmpeg("-stream_loop", 3, "-i", moving_film, "-vf", f"{FADED},{title}", *X264, path)
+    film = probe(path)
+    assert survey(film).is_faded
+    assert survey(film, start_seconds=1.2, duration_seconds=1.0).is_faded
+    assert glance(film, 0.0, film.duration_seconds).is_faded
+    assert not survey(probe(moving_film), start_seconds=0.2, duration_seconds=0.5).is_faded

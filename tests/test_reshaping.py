@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +14,7 @@ from filmcolorizer_cli import reshaping
 from filmcolorizer_cli.colorizing import ColorizeOptions, colorize
 from filmcolorizer_cli.encoding import Encoding
 from filmcolorizer_cli.reshaping import Reshaped, find_reshaped
-from filmcolorizer_cli.video import probe
+from filmcolorizer_cli.video import Film, opened, probe
 from tests.films import make_clip, run_ffmpeg
 from tests.networks import vivid_network
 
@@ -70,8 +75,48 @@ def test_find_reshaped_finds_none_in_a_film_of_one_shape(tmp_path: Path) -> None
 def test_find_reshaped_looks_at_a_part(tmp_path: Path) -> None:
     film = probe(recording(tmp_path / "film.mkv", "setsar=16/15", "setsar=64/45"))
     assert find_reshaped(film, 0.0, 2.0) is None
-    assert find_reshaped(film, 4.0, 6.0) is None
     assert find_reshaped(film, 1.0, 5.0) is not None
+    behind = find_reshaped(film, 4.0, 6.0)  # it is drawn as the film's first frame as well
+    assert behind is not None
+    assert behind.seconds <= 4.0
+
+
+def test_find_reshaped_heeds_what_the_container_tells_of_pixels(tmp_path: Path) -> None:
+    """Players show all of them by that."""
+    stream = recording(tmp_path / "film.ts", "setsar=1", "setsar=16/15")
+    told, sized = tmp_path / "told.mkv", tmp_path / "sized.mkv"
+    run_ffmpeg("-i", stream, "-c", "copy", "-aspect", "4:3", told)
+    assert probe(told).sample_aspect_ratio == Fraction(16, 15)
+    assert found_in(told) is None
+    other = recording(tmp_path / "other.ts", "setsar=1", "scale=128:128,setsar=16/15")
+    run_ffmpeg("-i", other, "-c", "copy", "-aspect", "4:3", sized)
+    assert found_in(sized) is not None
+
+
+def test_find_reshaped_reads_little_where_key_frames_are_rare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "film.mkv"
+    source = "testsrc2=size=64x48:rate=25:duration=120"
+    rare = ("-c:v", "libx264", "-preset", "veryfast", "-g", 100000, "-sc_threshold", 0)
+    run_ffmpeg("-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p", *rare, path)
+    film, read = probe(path), 0
+
+    @contextmanager
+    def counted(film: Film) -> Iterator[Any]:
+        with opened(film) as container:
+
+            def demux(stream: Any) -> Iterator[Any]:
+                nonlocal read
+                for packet in container.demux(stream):
+                    read += 1
+                    yield packet
+
+            yield SimpleNamespace(streams=container.streams, seek=container.seek, demux=demux)
+
+    monkeypatch.setattr(reshaping, "opened", counted)
+    assert find_reshaped(film, 0.0, film.duration_seconds) is None
+    assert 0 < read < 600, "of 3,000 packets, at each of seven looks"
 
 
 def test_colorize_tells_of_another_shape(tmp_path: Path) -> None:
@@ -84,6 +129,6 @@ def test_colorize_tells_of_another_shape(tmp_path: Path) -> None:
     assert note.startswith("from about ")
     assert note.endswith(
         " s on the pictures are 160x128 with pixels of 64:45, before 160x128 with pixels of 16:15;"
-        " all are drawn as the film's first one, so cut the film there and colorize each part by"
-        " itself"
+        " all are drawn as the film's first one: if another programme begins there, cut the film"
+        " there and colorize each part by itself"
     )

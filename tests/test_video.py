@@ -18,6 +18,7 @@ from PIL import Image
 from filmcolorizer_cli import video
 from filmcolorizer_cli.containers import CONTAINERS
 from filmcolorizer_cli.errors import VideoError
+from filmcolorizer_cli.ffmpeg import whole_picture
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.planes import Coding
@@ -97,9 +98,15 @@ def test_probe_undoes_a_rotation(degrees: int, tmp_path: Path) -> None:
     assert film.rotation == degrees
 
 
+@pytest.mark.parametrize("is_old", [False, True])
 @pytest.mark.parametrize("codec", ["h264", "hevc"])
-def test_probe_tells_the_size_of_what_is_cropped_in_its_stream(codec: str, tmp_path: Path) -> None:
-    """Decoders round a crop at the left unless they are asked not to, as ffmpeg asks them."""
+def test_probe_tells_the_size_of_what_is_cropped_in_its_stream(
+    codec: str, is_old: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoders round a crop at the left unless they are asked not to; ffmpeg asks from 7.1 on."""
+    if is_old:
+        monkeypatch.setattr("filmcolorizer_cli.ffmpeg._crops", lambda binary: False)
+        assert whole_picture() == {"flags": "unaligned"}
     whole, cropped = tmp_path / "whole.mp4", tmp_path / "cropped.mp4"
     encoder = {"h264": ("libx264",), "hevc": ("libx265", "-x265-params", "log-level=-1")}
     make_clip(whole, size=(320, 240), codec=("-c:v", *encoder[codec]))
