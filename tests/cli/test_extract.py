@@ -127,7 +127,8 @@ def test_extract_begins_no_shot_where_a_segment_begins(color_film: Path) -> None
     both = (film.path, film.path, "--sync", "map.json")
     said = succeed("extract", *both, "--every", "6", "--size", "32", "--json")
     told = json.loads(said)
-    assert (told["pairs"], told["shots"]) == (16, 3)
+    assert (told["output"], told["pairs"], told["shots"]) == ("pairs", 16, 3)
+    assert (told["width"], told["height"], told["notes"]) == (43, 32, [])
     index = json.loads(Path("pairs/pairs.json").read_text())["pairs"]
     assert [(pair["bw_seconds"], pair["shot"]) for pair in index] == [
         *((n / 4, 1) for n in range(8)),
