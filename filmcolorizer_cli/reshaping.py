@@ -12,8 +12,9 @@ import av
 
 from filmcolorizer_cli.video import BARE_STREAMS, MPEG_STREAMS, Film, opened
 
-LOOK_SECONDS = 20.0  # from one look to the next; what is another for less may be missed
-MAX_LOOKS = 250
+# From one look to the next, of which long films have no more than so many, farther apart; what is
+# another for less may be missed.
+LOOK_SECONDS, MAX_LOOKS = 20.0, 250
 # Before a time, from which a key frame is looked for in what is sought by place and not by time.
 MPEG_MARGIN_SECONDS = 2.0
 MOST_SECONDS_AHEAD = 20.0  # up to which a key frame is looked for behind a time

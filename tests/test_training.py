@@ -42,7 +42,16 @@ from filmcolorizer_cli.weights import load, read_tensors, write_tensors
 from tests.colors import Color, flat
 from tests.machine import file_size_limit, files_in
 from tests.networks import CLASSIC, TINY, film_network_of, fresh
-from tests.trainings import GROWING, SQUARES, batch_of, options, source, split_of, stills
+from tests.trainings import (
+    GROWING,
+    PLAIN_OPTIONS,
+    SQUARES,
+    batch_of,
+    options,
+    source,
+    split_of,
+    stills,
+)
 from tests.values import finished
 
 CPU = torch.device("cpu")
@@ -171,18 +180,7 @@ def test_train_yields_each_step_and_writes_all_it_promises(
             "batch_size": 4,
             "learning_rate": 2e-3,
             "seed": 5,
-            "augmentation": None,
-            "frozen_stages": 0,
-            "blend": False,
-            "most_trained": 1.0,
-            "weight_decay": 0.01,
-            "colorfulness_weight": 0.0,
-            "liveliness": 0.0,
-            "cooldown_share": 0.4,
-            "averaging_share": 0.05,
-            "path_drop_rate": 0.0,
-            "feature_drop_rate": 0.0,
-            "shot_balance": 0.0,
+            **PLAIN_OPTIONS,
         },
         "epoch": best.epoch,
         "trained_share": outcome.trained_share,
@@ -895,18 +893,7 @@ def test_checkpoint_holds_its_options_and_history_in_the_open(interrupted: Path)
         "batch_size": 4,
         "learning_rate": 2e-3,
         "seed": 0,
-        "augmentation": None,
-        "frozen_stages": 0,
-        "blend": False,
-        "most_trained": 1.0,
-        "weight_decay": 0.01,
-        "colorfulness_weight": 0.0,
-        "liveliness": 0.0,
-        "cooldown_share": 0.4,
-        "averaging_share": 0.05,
-        "path_drop_rate": 0.0,
-        "feature_drop_rate": 0.0,
-        "shot_balance": 0.0,
+        **PLAIN_OPTIONS,
     }
     assert begun_with.items() >= options_and_arch.items()
     assert begun_with.keys() - options_and_arch.keys() == {

@@ -18,6 +18,21 @@ SQUARES = Augmentation(
     squares=True, least_crop=0.6, early_scale=1 / 2, scale=1 / 2, tone_share=0.5, mirrors=True
 )
 GROWING = replace(SQUARES, scale=1.0)
+# What weights and checkpoints tell of a training as in 2020, besides epochs, batches and rate.
+PLAIN_OPTIONS = {
+    "augmentation": None,
+    "frozen_stages": 0,
+    "blend": False,
+    "most_trained": 1.0,
+    "weight_decay": 0.01,
+    "colorfulness_weight": 0.0,
+    "liveliness": 0.0,
+    "cooldown_share": 0.4,
+    "averaging_share": 0.05,
+    "path_drop_rate": 0.0,
+    "feature_drop_rate": 0.0,
+    "shot_balance": 0.0,
+}
 
 
 def options(epochs: int = 4, **changes: Any) -> TrainingOptions:

@@ -26,6 +26,7 @@ from filmcolorizer_cli.splits import split_by_time
 from tests.commands import fail, finish, misuse, run, start, succeed, table_cells, wait_for
 from tests.machine import files_in
 from tests.networks import TINY
+from tests.trainings import PLAIN_OPTIONS
 from tests.values import present
 
 SMALL = ("--batch-size", 4, "--size", 32, "--device", "cpu")
@@ -128,18 +129,7 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
         "batch_size": 4,
         "learning_rate": 1e-4,
         "seed": 0,
-        "augmentation": None,
-        "frozen_stages": 0,
-        "blend": False,
-        "most_trained": 1.0,
-        "weight_decay": 0.01,
-        "colorfulness_weight": 0.0,
-        "liveliness": 0.0,
-        "cooldown_share": 0.4,
-        "averaging_share": 0.05,
-        "path_drop_rate": 0.0,
-        "feature_drop_rate": 0.0,
-        "shot_balance": 0.0,
+        **PLAIN_OPTIONS,
     }
 
 
