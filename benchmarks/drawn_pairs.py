@@ -53,7 +53,7 @@ REVERSED_PIECE_FRAMES = 96  # are held in memory to be yielded backwards
 
 CUT_CHANGE = 10.0  # luma codes, mean difference of two frames, above which a shot may begin
 CUT_RATIO = 2.5  # times the changes beside it
-SHORTEST_SHOT_FRAMES = 12
+MIN_SHOT_FRAMES = 12
 
 WRONG_KINDS = ("other-film", "other-part", "reversed")
 CADENCES = {
@@ -71,7 +71,7 @@ CADENCES = {
 LEVELS = ("easy", "medium", "hard")
 LEVEL_SHARES = (0.2, 0.6, 0.2)
 CHANCE_BY_LEVEL = {"easy": 0.2, "medium": 1.0, "hard": 2.2}
-LEAST_KEPT_FRAMES = 20 * 24  # of the film, shown by both versions
+MIN_KEPT_FRAMES = 20 * 24  # of the film, shown by both versions
 # (size, bit rates in kbit/s to choose from) of coloured versions.
 COLOR_SIZES = {
     (640, 360): (300, 500, 900),
@@ -95,7 +95,7 @@ def draw_recipe(seed: int, data: Path) -> Recipe:
     cadence = "equal" if dice.level == "easy" else list(CADENCES)[seed % len(CADENCES)]
     dice.kinds.append(cadence)
     size = _draw_color_size(dice)
-    if (edits[0].kept(source.length) & edits[1].kept(source.length)).sum() < LEAST_KEPT_FRAMES:
+    if (edits[0].kept(source.length) & edits[1].kept(source.length)).sum() < MIN_KEPT_FRAMES:
         raise RuntimeError(f"the recipe of seed {seed} keeps too little of the film")
     bw_runs, color_runs = (
         edit.runs(source.length, 1000 * seed + 100 * n) for n, edit in enumerate(edits)
@@ -329,12 +329,12 @@ def find_shots(source: Source) -> list[range]:
         return [range(end - p.count, end) for end, p in zip(ends, source.pieces, strict=True)]
     change = changes(source)
     shots, start = [], 0
-    for n in range(SHORTEST_SHOT_FRAMES, len(change) + 1):
+    for n in range(MIN_SHOT_FRAMES, len(change) + 1):
         if n < len(change):
             beside = max(change[n - 1], change[n + 1] if n + 1 < len(change) else 0.0)
             if change[n] <= max(CUT_CHANGE, CUT_RATIO * beside):
                 continue
-        if n - start >= SHORTEST_SHOT_FRAMES:
+        if n - start >= MIN_SHOT_FRAMES:
             shots.append(range(start, n))
             start = n
     return shots

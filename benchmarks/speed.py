@@ -96,8 +96,8 @@ def watch_stages() -> defaultdict[str, float]:
     replaced = (
         (colorizing, "read_coded_luma", lambda *a, **k: decoded(read(*a, **k))),
         (colorizing, "survey", timed("survey", module.survey)),
-        (painting.Painter, "_see", timed("network", painting.Painter._see)),
-        (propagation.Propagator, "carry", timed("temporal", propagation.Propagator.carry)),
+        (painting.Painter, "_predict", timed("network", painting.Painter._predict)),
+        (propagation.Propagator, "propagate", timed("temporal", propagation.Propagator.propagate)),
         (painting._View, "paint", timed("chroma", painting._View.paint)),
         (PictureWriter, "write", timed("encode", PictureWriter.write)),
     )

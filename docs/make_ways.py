@@ -23,7 +23,7 @@ from filmcolorizer_cli.ffmpeg import find_binary
 
 DOCS = Path(__file__).resolve().parent
 WAYS = ("old-film", "coloured-copy", "painted-stills")
-WIDEST = 1200  # pixels of a picture
+MAX_WIDTH = 1200  # pixels of a picture
 JPEG_QUALITY = 82
 BLOCK = re.compile(r"(```console\n)(.*?)(```)", re.DOTALL)
 
@@ -50,7 +50,7 @@ def make(page: Path, folder: Path) -> None:
         picture = DOCS / target
         picture.parent.mkdir(parents=True, exist_ok=True)
         with Image.open(folder / f"{picture.stem}.png") as image:
-            image.thumbnail((WIDEST, WIDEST * 4))
+            image.thumbnail((MAX_WIDTH, MAX_WIDTH * 4))
             image.convert("RGB").save(picture, quality=JPEG_QUALITY)
 
 

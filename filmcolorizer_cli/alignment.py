@@ -13,7 +13,6 @@ from itertools import pairwise
 import numpy as np
 
 from filmcolorizer_cli.chain import find_chain, runs_of
-from filmcolorizer_cli.likeness import Films, Indices, Window, find_windows
 from filmcolorizer_cli.offsets import NEAR_SECONDS, Offsets
 from filmcolorizer_cli.planes import Floats
 from filmcolorizer_cli.rates import (
@@ -28,8 +27,9 @@ from filmcolorizer_cli.rates import (
 )
 from filmcolorizer_cli.registration import REFINING_FRAMES, Placement, is_moved, refine
 from filmcolorizer_cli.signatures import Seconds, Signatures
+from filmcolorizer_cli.similarity import Films, Indices, Window, find_windows
 
-FEWEST_FRAMES = 8  # of a film, or a part of one, that can be aligned
+MIN_FRAMES = 8  # of a film, or a part of one, that can be aligned
 
 CONFIDENCE_FRAMES = 200  # of a stretch, that its confidence is measured on
 CLEAR_CONTRAST = 3.0  # of a picture that is more than noise
@@ -70,7 +70,7 @@ def align(
     Returns:
         The stretches, in order, with the placement refined on what they show.
     """
-    if min(len(bw), len(color)) < FEWEST_FRAMES:
+    if min(len(bw), len(color)) < MIN_FRAMES:
         return []
     runs = [run for run in runs_of(find_chain(bw, color, placement)) if len(run) >= 2]
     if not runs:
@@ -125,7 +125,7 @@ def shift(stretches: list[Stretch], frames: int) -> list[Stretch]:
 
 def _refine(films: Films, windows: list[Window], rate: float) -> Placement:
     """Refine a placement on frames of windows in which time is sure."""
-    good = sorted(windows, key=lambda window: -window.likeness)[: len(windows) // 2 + 1]
+    good = sorted(windows, key=lambda window: -window.similarity)[: len(windows) // 2 + 1]
     chosen = [
         good[n]
         for n in np.linspace(0, len(good) - 1, min(len(good), REFINING_FRAMES)).round().astype(int)
@@ -151,7 +151,7 @@ def _best_between(films: Films, frames: Indices, rate: float, offset: float) -> 
     """The middle of the offsets, by eighths of a frame, that suit most of repeated frames best."""
     shifts = np.arange(-6, 7) / 8 * films.color.frame_seconds
     times = rate * films.bw.seconds[frames][:, None] + offset
-    means = np.array([films.likeness(frames, times + shift).mean() for shift in shifts])
+    means = np.array([films.similarity(frames, times + shift).mean() for shift in shifts])
     good = means > means.max() - 0.02 * (1 - means.max()) - 1e-5
     best = int(means.argmax())
     first = best - int(np.argmin(good[best::-1])) + 1 if not good[: best + 1].all() else 0
@@ -195,16 +195,16 @@ def _may_match(films: Films, frames: Indices, color_seconds: Seconds) -> bool:
     if not len(frames):
         return True
     found = films.color.at(color_seconds)
-    likeness = films.likeness(frames, color_seconds[:, None])[:, 0]
+    similarity = films.similarity(frames, color_seconds[:, None])[:, 0]
     contrasts = np.maximum(films.bw_vectors.contrasts[frames], films.color_vectors.contrasts[found])
-    return bool(((likeness < UNLIKE) & (contrasts > CLEAR_CONTRAST)).mean() < 0.3)
+    return bool(((similarity < UNLIKE) & (contrasts > CLEAR_CONTRAST)).mean() < 0.3)
 
 
-def _likeness(films: Films, frames: Indices, color_seconds: Seconds) -> tuple[Floats, Floats]:
+def _similarity(films: Films, frames: Indices, color_seconds: Seconds) -> tuple[Floats, Floats]:
     """How much frames resemble those at these times, and how much there is to see, both (N,)."""
     found = films.color.at(color_seconds)
     strength = np.maximum(films.bw_vectors.lengths[frames], films.color_vectors.lengths[found])
-    return films.likeness(frames, color_seconds[:, None])[:, 0], strength
+    return films.similarity(frames, color_seconds[:, None])[:, 0], strength
 
 
 def measure_confidence(films: Films, stretch: Stretch) -> float:
@@ -217,13 +217,13 @@ def measure_confidence(films: Films, stretch: Stretch) -> float:
     step = max((stretch.end - stretch.begin) // CONFIDENCE_FRAMES, 1)
     frames = np.arange(stretch.begin, stretch.end, step)
     times = stretch.color_seconds(films.bw.seconds[frames])
-    likeness, strength = _likeness(films, frames, times)
+    similarity, strength = _similarity(films, frames, times)
     seen = float(strength.sum())
     if seen < 1:
         return 0.0
-    right = float(likeness.sum()) / seen
+    right = float(similarity.sum()) / seen
     wrong_times = [times[0] + times[-1] - times, *(times + late for late in (-1, -0.5, 0.5, 1))]
-    wrong = max(float(films.likeness(frames, t[:, None]).sum()) / seen for t in wrong_times)
+    wrong = max(float(films.similarity(frames, t[:, None]).sum()) / seen for t in wrong_times)
     sharpness = max(right - wrong, 0) / (1.005 - right)
     picture = min(max((right - UNLIKE) / (ALIKE - UNLIKE), 0), 1)
     return picture * (1 - float(np.exp(-sharpness)))

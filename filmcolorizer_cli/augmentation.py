@@ -13,8 +13,8 @@ from filmcolorizer_cli.color import resize
 Size = tuple[int, int]  # height and width, in pixels
 
 
-MOST_STRETCH = 0.4  # of the logarithm of width by height
-SMALLEST_PATCH = 0.1  # of the area of a picture
+MAX_STRETCH = 0.4  # of the logarithm of width by height
+MIN_PATCH = 0.1  # of the area of a picture
 
 
 def random_part(
@@ -43,7 +43,7 @@ def random_part(
     height, width = picture.shape[-2:]
     scale = min(height / size[0], width / size[1]) * rng.uniform(least, 1.0)
     log_stretch = rng.gauss(0.0, stretch) if stretch else 0.0
-    wider = math.exp(max(min(log_stretch, MOST_STRETCH), -MOST_STRETCH) / 2)
+    wider = math.exp(max(min(log_stretch, MAX_STRETCH), -MAX_STRETCH) / 2)
     part = (
         min(max(round(size[0] * scale / wider), 1), height),
         min(max(round(size[1] * scale * wider), 1), width),
@@ -86,7 +86,7 @@ def patched(
     def uniform() -> Tensor:
         return torch.rand(count, 1, 1, 1, generator=generator, device=device)
 
-    area = SMALLEST_PATCH + (largest - SMALLEST_PATCH) * uniform()
+    area = MIN_PATCH + (largest - MIN_PATCH) * uniform()
     shape = (2 * uniform() - 1).exp()
     tall, wide = (area * shape).sqrt().clamp_max(1), (area / shape).sqrt().clamp_max(1)
     top, left = uniform() * (1 - tall), uniform() * (1 - wide)

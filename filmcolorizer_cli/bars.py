@@ -45,12 +45,12 @@ class Peaks:
             np.maximum(self._peaks, np.minimum.reduce(list(self._recent)), out=self._peaks)
 
     def widened(
-        self, area: PixelArea, rows: Plane, columns: Plane, most_black: float = MAX_BLACK
+        self, area: PixelArea, rows: Plane, columns: Plane, max_black: float = MAX_BLACK
     ) -> PixelArea:
         """The area of runs, or a wider one where there was picture outside of it.
 
         Args:
-            rows, columns, most_black: of the runs, as `find_area` takes them.
+            rows, columns, max_black: of the runs, as `find_area` takes them.
         """
         if not len(rows) or not len(columns):
             return area
@@ -59,7 +59,7 @@ class Peaks:
         wider = find_area(
             np.concatenate((rows, _stretched(inner, *rows.shape[1:])[None])),
             np.concatenate((columns, _stretched(inner, *columns.shape[1:])[None])),
-            most_black,
+            max_black,
         )
         height, width = self._peaks.shape
         more_rows = (wider.height - area.height) * height / rows.shape[1]
@@ -74,22 +74,22 @@ def _stretched(plane: Plane, height: int, width: int) -> Plane:
     return plane[row][:, column]
 
 
-def find_area(rows: Plane, columns: Plane, most_black: float = MAX_BLACK) -> PixelArea:
+def find_area(rows: Plane, columns: Plane, max_black: float = MAX_BLACK) -> PixelArea:
     """Where the picture is that frames show inside black bars.
 
     Args:
         rows: (N, height, parts) mean luma of parts of rows of N frames, uint8, limited range.
         columns: (N, parts, width) of parts of columns.
-        most_black: the code up to which a bar may be lifted.
+        max_black: the code up to which a bar may be lifted.
     """
     height, width = rows.shape[1], columns.shape[2]
     if not len(rows) or not len(columns):
         return PixelArea(0, 0, width, height)
     # What is picture in one frame is picture in all of them.
     row_peaks, column_peaks = rows.max(axis=0), columns.max(axis=0).T
-    top, bottom = _bars(row_peaks, most_black)
-    left, right = _bars(_inside(column_peaks, top, bottom, height), most_black)
-    top, bottom = _bars(_inside(row_peaks, left, right, width), most_black)
+    top, bottom = _bars(row_peaks, max_black)
+    left, right = _bars(_inside(column_peaks, top, bottom, height), max_black)
+    top, bottom = _bars(_inside(row_peaks, left, right, width), max_black)
     left, top = left - left % 2, top - top % 2
     right_edge, bottom_edge = width - right, height - bottom
     right_edge = min(right_edge + right_edge % 2, width)
@@ -103,21 +103,21 @@ def _inside(peaks: Plane, before: int, after: int, side: int) -> Plane:
     return peaks[:, (edges[:-1] >= before) & (edges[1:] <= side - after)]
 
 
-def _bars(peaks: Plane, most_black: float) -> tuple[int, int]:
+def _bars(peaks: Plane, max_black: float) -> tuple[int, int]:
     """How many lines at the begin and at the end of lines (lines, parts) of peak luma are bars."""
     side = len(peaks)
-    bars = [_bar(peaks, most_black), _bar(peaks[::-1], most_black)]
+    bars = [_bar(peaks, max_black), _bar(peaks[::-1], max_black)]
     for number, other in ((0, bars[1]), (1, bars[0])):
         if bars[number] > MAX_LONE_BAR * side and other < MIN_BAR_OF_OTHER * bars[number]:
             bars[number] = 0
     return bars[0], bars[1]
 
 
-def _bar(peaks: Plane, most_black: float) -> int:
+def _bar(peaks: Plane, max_black: float) -> int:
     """How many of the first lines (lines, parts) of peak luma are a bar for certain."""
     side = len(peaks)
     black = float(np.median(peaks[0]))
-    if black > most_black:
+    if black > max_black:
         return 0
     lit = (peaks > black + PICTURE_LIFT).mean(axis=1)
     picture = np.flatnonzero(lit >= MIN_LIT)

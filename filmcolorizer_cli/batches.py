@@ -133,7 +133,7 @@ class PairSource:
                 stills,
                 size,
                 rng,
-                least=augmentation.least_crop,
+                least=augmentation.min_crop,
                 mirrors=augmentation.mirrors,
                 stretch=augmentation.stretch,
             )
@@ -143,7 +143,7 @@ class PairSource:
         parts = torch.stack(batch)
         if augmentation.patched_share:
             parts = patched(
-                parts, augmentation.patched_share, generator, largest=augmentation.largest_patch
+                parts, augmentation.patched_share, generator, largest=augmentation.max_patch
             )
         luma, rgb, known = parts.split((1, 3, 1), dim=1)
         return luma, unpremultiplied(rgb, known, self.matrix), known

@@ -24,7 +24,7 @@ from filmcolorizer_cli.video import FIELDS, TIMELINE_FRAME_RATE, FieldOrder
 NTSC_FIELD_SECONDS, ROUNDING_SECONDS = 1001 / 60000, 0.0025
 MIN_SOFT_PULLDOWN = 0.3  # of all frames, that are shown for two fields, and for three
 PULLDOWN_CYCLE = 5  # fields from one that repeats another to the next
-SHORTEST_CYCLE, LONGEST_CYCLE = 2, 25  # frames, that ffmpeg's decimate knows
+MIN_CYCLE, MAX_CYCLE = 2, 25  # frames, that ffmpeg's decimate knows
 # How much fields may differ that are said to be of one picture, by how much others do; and frames,
 # or fields, that repeat.
 MAX_OF_FIELDS, MAX_OF_REPEATS = 0.45, 0.3
@@ -39,7 +39,7 @@ TINY = 0.01  # luma codes, less than which is nothing
 # How many of the frames in runs must be made of two fields: of all, at least, and for each that has
 # the other order. Where some are whole pictures, one such frame more than was seen is counted:
 # scrolling letters look like two fields now and then.
-MIN_INTERLACED, LEAST_INTERLACED = 0.1, 2
+MIN_SHARE_INTERLACED, MIN_INTERLACED = 0.1, 2
 MIN_INTERLACED_ODDS = 5
 
 Differences = NDArray[np.float64]
@@ -92,7 +92,7 @@ class Cadence:
         if not self.repeats or wanted >= frame_rate:
             return 0
         cycle = round(frame_rate / (frame_rate - wanted))
-        return cycle if SHORTEST_CYCLE <= cycle <= LONGEST_CYCLE else 0
+        return cycle if MIN_CYCLE <= cycle <= MAX_CYCLE else 0
 
     def picture_rate(self, frame_rate: Fraction) -> Fraction:
         """How many pictures a second remain without what `cycle` leaves out for the timeline."""
@@ -152,7 +152,9 @@ def find_field_order(runs: Sequence[Sequence[str]]) -> FieldOrder:
     counts = Counter(word for run in runs for word in run)
     top, bottom = counts["tff"], counts["bff"]
     others = min(top, bottom) + (1 if counts["progressive"] else 0)
-    needed = max(MIN_INTERLACED * counts.total(), MIN_INTERLACED_ODDS * others, LEAST_INTERLACED)
+    needed = max(
+        MIN_SHARE_INTERLACED * counts.total(), MIN_INTERLACED_ODDS * others, MIN_INTERLACED
+    )
     if max(top, bottom) < needed:
         return "progressive"
     return "top" if top > bottom else "bottom"

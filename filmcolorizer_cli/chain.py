@@ -9,17 +9,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolorizer_cli.likeness import usual_unlikeness
 from filmcolorizer_cli.planes import Floats
 from filmcolorizer_cli.registration import COARSE, Comparison, Placement
 from filmcolorizer_cli.signatures import Seconds, Signatures
+from filmcolorizer_cli.similarity import usual_dissimilarity
 
 CELLS_PER_SECOND = 4.0
-LARGEST_CHAIN = 4096  # cells a side; longer films are looked at in larger cells
+MAX_CELLS = 4096  # cells a side; longer films are looked at in larger cells
 LOOKS_PER_SECOND = 12.0  # at the coloured film within its cells
-GAP_COST = 8.0  # a match gains up to LARGEST_GAIN a cell
+GAP_COST = 8.0  # a match gains up to MAX_GAIN a cell
 SLIP_COST = 0.7  # for a cell that is passed over or shown twice
-LARGEST_GAIN, LARGEST_LOSS = 2.5, 2.0
+MAX_GAIN, MAX_LOSS = 2.5, 2.0
 
 # Ways into a cell: after a gap, from the cell before of both films, from the same coloured one, and
 # over a coloured one; and by how many columns each goes on.
@@ -35,8 +35,8 @@ def find_chain(bw: Signatures, color: Signatures, placement: Placement) -> Secon
         (N, 2): times in the black-and-white film and in the coloured one, both ascending.
     """
     longest = max(bw.end_seconds - bw.seconds[0], color.end_seconds - color.seconds[0])
-    cell = max(1 / CELLS_PER_SECOND, longest / LARGEST_CHAIN)
-    gains = _gains(_coarse_likeness(bw, color, placement, cell))
+    cell = max(1 / CELLS_PER_SECOND, longest / MAX_CELLS)
+    gains = _gains(_coarse_similarity(bw, color, placement, cell))
     path = best_chain(gains)
     return path * cell + (bw.seconds[0], color.seconds[0])
 
@@ -51,7 +51,7 @@ def runs_of(chain: Seconds) -> list[Seconds]:
     return np.split(chain, breaks + 1)
 
 
-def _coarse_likeness(
+def _coarse_similarity(
     bw: Signatures, color: Signatures, placement: Placement, cell: float
 ) -> Floats:
     """(N, M): how much a frame at each cell of the one film resembles any in each of the other."""
@@ -60,22 +60,22 @@ def _coarse_likeness(
     columns = np.arange(color.seconds[0], color.end_seconds, cell)
     sought = comparison.bw(bw.frames[bw.at(rows)])
     looks = max(round(cell * LOOKS_PER_SECOND), 1)
-    likeness: Floats | None = None
+    similarity: Floats | None = None
     for look in range(looks):
         shift = ((look + 0.5) / looks - 0.5) * cell
         found = comparison.color(color.frames[color.at(columns + shift)])
         table = sought @ found.T
-        likeness = table if likeness is None else np.maximum(likeness, table, out=likeness)
-    assert likeness is not None
-    return likeness
+        similarity = table if similarity is None else np.maximum(similarity, table, out=similarity)
+    assert similarity is not None
+    return similarity
 
 
-def _gains(likeness: Floats) -> Floats:
-    """What a match is worth: nothing at a likeness that good matches stay clear of."""
-    unlikeness = usual_unlikeness(likeness.max(axis=1))
-    border = 1 - min(max(4 * unlikeness, 0.15), 0.5)
-    gains = (likeness - border) * np.float32(3 / (1 - border))
-    return np.clip(gains, -LARGEST_LOSS, LARGEST_GAIN, out=gains)
+def _gains(similarity: Floats) -> Floats:
+    """What a match is worth: nothing at a similarity that good matches stay clear of."""
+    dissimilarity = usual_dissimilarity(similarity.max(axis=1))
+    border = 1 - min(max(4 * dissimilarity, 0.15), 0.5)
+    gains = (similarity - border) * np.float32(3 / (1 - border))
+    return np.clip(gains, -MAX_LOSS, MAX_GAIN, out=gains)
 
 
 def best_chain(gains: Floats) -> NDArray[np.int64]:

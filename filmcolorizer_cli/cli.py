@@ -104,9 +104,9 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.video import Film
     from filmcolorizer_cli.watching import Watcher
 
-MOST_LINES = 8640  # of stills
+MAX_STILL_HEIGHT = 8640  # of stills
 NEARLY_GREY_MSE = 0.001  # of a validation part without colours, but for noise
-ENOUGH_OF_SPLIT = 0.45  # of the pairs that a part was to have; with less it is told
+MIN_OF_SPLIT = 0.45  # of the pairs that a part was to have; with less it is told
 LACK_OF_MEMORY = re.compile(
     r"out of memory|not enough memory|insufficient memory|can't allocate memory", re.I
 )
@@ -189,7 +189,7 @@ def _falls_short(sizes: tuple[float, ...], found: list[int]) -> bool:
     """Whether a part has far fewer pairs than it was to have, by shares or by counts."""
     unit = sum(found) if len(sizes) == 3 else 1
     pairs = zip(sizes, found, strict=False)  # how many are to test follows from two counts
-    return any(count < ENOUGH_OF_SPLIT * size * unit for size, count in pairs)
+    return any(count < MIN_OF_SPLIT * size * unit for size, count in pairs)
 
 
 def _print_version(wanted: bool) -> None:
@@ -422,7 +422,9 @@ def extract(
     size: Annotated[
         int,
         typer.Option(
-            min=16, max=MOST_LINES, help="64: squares of 64x64, as in 2020; else the short side."
+            min=16,
+            max=MAX_STILL_HEIGHT,
+            help="64: squares of 64x64, as in 2020; else the short side.",
         ),
     ] = 192,
     input_fps: InputFps = None,
@@ -855,7 +857,7 @@ def colorize(
 
     from filmcolorizer_cli.containers import CONTAINERS
     from filmcolorizer_cli.frames import find_hardware_decoder
-    from filmcolorizer_cli.packets import own_rate, uneven_ticks, with_damaged_sound
+    from filmcolorizer_cli.packets import own_rate, uneven_pts, with_damaged_sound
     from filmcolorizer_cli.video import probe
 
     source = _probe_source(film, input_fps)
@@ -909,7 +911,7 @@ def colorize(
         overwrite=overwrite, workers=workers or usual_workers(source, encoding),
     )  # fmt: skip
     sounds, written = describe_sounds(source, target), probe(target)
-    is_even = frame_rate is not None or not uneven_ticks(written)
+    is_even = frame_rate is not None or not uneven_pts(written)
     if as_json:
         console.json(
             {

@@ -41,7 +41,7 @@ MATRICES: dict[str, Matrix] = {
 # The one matrix that networks see.
 WORKING_MATRIX = "bt709"
 
-LEAST_KNOWN = 0.05  # of a pixel, below which its colour drowns in rounding errors
+MIN_KNOWN = 0.05  # of a pixel, below which its colour drowns in rounding errors
 
 
 def rgb_to_ycbcr(rgb: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
@@ -101,13 +101,13 @@ def unpremultiplied(rgb: Tensor, known: Tensor, matrix: str = WORKING_MATRIX) ->
     Args:
         rgb: (B, 3, H, W) in [0, 1].
         known: (B, 1, H, W), the share of each pixel that is not grey for want of knowledge; where
-            it is below ``LEAST_KNOWN``, colours stay paler than they are.
+            it is below ``MIN_KNOWN``, colours stay paler than they are.
         matrix: by which luma is that of colours, a key of ``MATRICES``.
     """
     if bool((known == 1).all()):
         return rgb
     ycbcr = rgb_to_ycbcr(rgb, matrix)
-    chroma = ycbcr[:, 1:] / known.clamp_min(LEAST_KNOWN)
+    chroma = ycbcr[:, 1:] / known.clamp_min(MIN_KNOWN)
     colors = ycbcr_to_rgb(torch.cat((ycbcr[:, :1], chroma), dim=1), matrix).clamp(0, 1)
     return torch.where(known < 1, colors, rgb)
 

@@ -39,12 +39,12 @@ from filmcolorizer_cli.frames import (
     is_left_out,
     read_coded_luma,
     read_pictures,
-    read_ticks,
+    read_pts,
 )
 from filmcolorizer_cli.generators import Returning
 from filmcolorizer_cli.joining import are_coded_alike, join_film
 from filmcolorizer_cli.networks import Network, for_inference
-from filmcolorizer_cli.packets import check_clock, find_damage, uneven_ticks
+from filmcolorizer_cli.packets import check_clock, find_damage, uneven_pts
 from filmcolorizer_cli.painting import CHUNK_FRAMES, BatchSize, Painter, leaving_processors
 from filmcolorizer_cli.planes import DeepPlane
 from filmcolorizer_cli.processors import count_processors
@@ -67,7 +67,7 @@ from filmcolorizer_cli.weights import checksum, read_tensors, write_tensors
 SEGMENT_SECONDS = 10  # of film, more or less, that a crash costs
 LONG_LOOK_SECONDS = 60.0  # that a look through a film took, so that it is worth keeping
 MAX_GREY_OF_COLOR_FILM = 0.01  # its titles on black and the like
-MOST_SPANS_TOLD = 5
+MAX_SPANS_TOLD = 5
 PROCESSORS_OF_WORKER = 4  # that a segment's thread and its encoder keep busy, or nearly so
 PIXELS_AT_ONCE = 4 * 1920 * 1080  # of one frame of each worker; more would take gigabytes
 MAX_UNTOLD_SECONDS = 1.0  # by which pictures may end before what the file says, or before its sound
@@ -177,7 +177,7 @@ def colorize(
             parts.files,
             target,
             film,
-            _timeline(film, options, parts.frames_done, parts.ticks),
+            _timeline(film, options, parts.frames_done, parts.pts),
             start_seconds=options.start_seconds,
             duration_seconds=options.duration_seconds,
             was_free=was_free,
@@ -242,9 +242,9 @@ def _begin(
     """Look through the film, unless that was done, and plan what is rendered when."""
     film, begun = source.film, time.monotonic()
     found, damage = _known(parts) or _look_through(film, options, note, track)
-    ticks = _stored_ticks(film, options, damage) if options.keeps_times else None
+    pts = _stored_pts(film, options, damage) if options.keeps_times else None
     frames = round(found.seconds * options.encoding.frame_rate)
-    times = _timeline(film, options, frames, ticks)
+    times = _timeline(film, options, frames, pts)
     if not parts.segments:
         segments = _plan(found, times, options)
         look_seconds = time.monotonic() - begun
@@ -256,13 +256,13 @@ def _begin(
     painter = Painter(
         ready,
         device,
-        pixel_aspect_ratio=float(film.sample_aspect_ratio),
+        sample_aspect_ratio=float(film.sample_aspect_ratio),
         coding=options.encoding.coding,
         area=found.area,
         vividness=options.vividness,
         batch_size=BatchSize(note=note),
     )
-    return _Job(source, painter, options, found, damage, ticks, times)
+    return _Job(source, painter, options, found, damage, pts, times)
 
 
 def encoder_on_card(encoding: Encoding, target: Path) -> str | None:
@@ -354,50 +354,50 @@ def _no_room(target: Path, parts: Parts, frames: int, reason: str) -> FilmColori
     )
 
 
-def _stored_ticks(film: Film, options: ColorizeOptions, damage: Spans | None) -> list[int] | None:
+def _stored_pts(film: Film, options: ColorizeOptions, damage: Spans | None) -> list[int] | None:
     """The times of the frames that are wanted, from the one on that is shown at the start.
 
     None where frames are evenly spaced.
     """
     base = float(film.time_base)
-    ticks = [
-        tick
-        for tick in uneven_ticks(film) or ()
-        if not is_left_out((tick - film.first_tick) * base, damage)
+    pts = [
+        time
+        for time in uneven_pts(film) or ()
+        if not is_left_out((time - film.first_pts) * base, damage)
     ]
-    if not ticks:
+    if not pts:
         return None
-    begin, half_frame = film.first_tick, 1 / (2 * options.encoding.frame_rate)
+    begin, half_frame = film.first_pts, 1 / (2 * options.encoding.frame_rate)
     if options.start_seconds:
         begin += round((Fraction(options.start_seconds) + half_frame) / film.time_base)
-    part = ticks[max(bisect_right(ticks, begin) - 1, 0) :]
+    part = pts[max(bisect_right(pts, begin) - 1, 0) :]
     if options.duration_seconds is None:
         return part
     seconds = Fraction(options.start_seconds) + Fraction(options.duration_seconds) - half_frame
-    end = film.first_tick + round(seconds / film.time_base)
-    return part[:1] + [tick for tick in part[1:] if tick < end]
+    end = film.first_pts + round(seconds / film.time_base)
+    return part[:1] + [time for time in part[1:] if time < end]
 
 
 def _timeline(
-    film: Film, options: ColorizeOptions, frames: int, ticks: Sequence[int] | None
+    film: Film, options: ColorizeOptions, frames: int, pts: Sequence[int] | None
 ) -> Timeline:
     """When the frames are shown that are written.
 
     Args:
         frames: how many there are, where they are evenly spaced.
-        ticks: their times as they are stored, where they are not.
+        pts: their times as they are stored, where they are not.
     """
     rate = options.encoding.frame_rate
-    if ticks is None:
+    if pts is None:
         return Timeline.steady(rate, frames)
     base = film.time_base
-    start = film.first_tick + round(Fraction(options.start_seconds) / base)
+    start = film.first_pts + round(Fraction(options.start_seconds) / base)
     # Where damage comes first, the first picture after it is shown from the start on.
-    written = [0, *(tick - start for tick in ticks[1:])]
+    written = [0, *(time - start for time in pts[1:])]
     end = film.duration_seconds
     if options.duration_seconds is not None:
         end = min(end, options.start_seconds + options.duration_seconds)
-    return Timeline(rate, base, written, film.first_tick + round(end / float(base)) - start)
+    return Timeline(rate, base, written, film.first_pts + round(end / float(base)) - start)
 
 
 def _tell(found: Survey, film: Film, options: ColorizeOptions, note: Note) -> None:
@@ -453,7 +453,7 @@ def _describe_spans(spans: Spans, start_seconds: float) -> str:
     """Spans of a part of a film, in its own time; the first ones of many."""
     told = [
         f"{start_seconds + begin:.1f} to {start_seconds + end:.1f} s"
-        for begin, end in spans[:MOST_SPANS_TOLD]
+        for begin, end in spans[:MAX_SPANS_TOLD]
     ]
     more = len(spans) - len(told)
     return ", ".join(told) + (f" and {more} more" if more else "")
@@ -478,7 +478,7 @@ def _find_damage(film: Film, options: ColorizeOptions, track: Track, note: Note)
 
 def _plan(found: Survey, times: Timeline, options: ColorizeOptions) -> list[Segment]:
     """The segments of a film."""
-    frames = len(times.ticks)
+    frames = len(times.pts)
     rate = max(frames, 1) / times.seconds(max(frames, 1))
     # What is carried from one segment to the next is the same as without a border between them.
     step = CHUNK_FRAMES if options.temporal else None
@@ -492,7 +492,7 @@ class _Job:
 
     Attributes:
         damage: what of the film is left out; None to fail there.
-        ticks: the times of the frames that are written, as they are stored, where they are not
+        pts: the times of the frames that are written, as they are stored, where they are not
             evenly spaced and keep them.
         times: when these frames are shown in the film that is written.
     """
@@ -502,7 +502,7 @@ class _Job:
     options: ColorizeOptions
     survey: Survey
     damage: Spans | None
-    ticks: Sequence[int] | None
+    pts: Sequence[int] | None
     times: Timeline
 
     @property
@@ -537,21 +537,21 @@ class _Job:
         end = math.inf if segment.planned_end is None else self.times.seconds(segment.planned_end)
         return any(first < end and begin < last for first, last in self.survey.colored)
 
-    def sampling(self, segment: Segment, ticks_file: Path) -> Sampling:
+    def sampling(self, segment: Segment, pts_file: Path) -> Sampling:
         """The frames of a segment."""
         cadence = self.options.cadence_to_be(self.survey.cadence)
         sampling = replace(self.options.sampling(), cadence=cadence, damage=self.damage)
-        if self.ticks is not None:
-            end = None if self.options.duration_seconds is None else self.ticks[-1] + 1
+        if self.pts is not None:
+            end = None if self.options.duration_seconds is None else self.pts[-1] + 1
             if segment.planned_end is not None:
-                end = self.ticks[segment.planned_end]
-            span = self.ticks[segment.first_frame], end
+                end = self.pts[segment.planned_end]
+            span = self.pts[segment.first_frame], end
             return replace(
                 sampling,
                 start_seconds=0.0,
                 duration_seconds=None,
-                ticks=span,
-                ticks_file=ticks_file,
+                pts=span,
+                pts_file=pts_file,
             )
         frames, rate = segment.planned_frames, sampling.frame_rate
         if frames is None and sampling.duration_seconds is not None:  # the last one
@@ -680,7 +680,7 @@ def _finish(parts: Parts, segment: Segment, frames: int, job: _Job) -> None:
         FilmColorizerError: it is coded otherwise than those before, and cannot be joined with them.
         VideoError: frames are missing that were there when the film was looked through.
     """
-    if job.ticks is None and frames < (segment.planned_frames or 0):
+    if job.pts is None and frames < (segment.planned_frames or 0):
         begin = job.options.start_seconds + job.times.seconds(segment.first_frame)
         raise VideoError(
             f"{job.film.path} gave {frames} of {segment.planned_frames} frames at {begin:.1f} s, as"
@@ -696,13 +696,13 @@ def _finish(parts: Parts, segment: Segment, frames: int, job: _Job) -> None:
             " with what this one makes; go on with the ffmpeg of before, or delete that folder to"
             " start anew"
         )
-    ticks_file = _ticks_file(parts.file_of(segment))
-    parts.finish(segment, frames, read_ticks(ticks_file)[:frames] or None)
-    ticks_file.unlink(missing_ok=True)
+    pts_file = _pts_file(parts.file_of(segment))
+    parts.finish(segment, frames, read_pts(pts_file)[:frames] or None)
+    pts_file.unlink(missing_ok=True)
 
 
-def _ticks_file(segment_file: Path) -> Path:
-    return segment_file.with_suffix(".ticks")
+def _pts_file(segment_file: Path) -> Path:
+    return segment_file.with_suffix(".pts")
 
 
 def _write_segment(
@@ -717,7 +717,7 @@ def _write_segment(
         What waits for the encoder to end, and puts the file in its place.
     """
     target = parts.file_of(segment)
-    sampling, coding = job.sampling(segment, _ticks_file(target)), job.options.encoding.coding
+    sampling, coding = job.sampling(segment, _pts_file(target)), job.options.encoding.coding
     propagator = Propagator() if job.options.temporal else None
     if segment.goes_on:
         _, planes = read_tensors(parts.colors_file(parts.before(segment)))

@@ -9,7 +9,7 @@ from filmcolorizer_cli.errors import WeightsError
 
 # By what the encoders multiply the channels and the repeats of EfficientNet-Lite0's stages.
 EFFICIENTNET_LITE = {"lite0": (1.0, 1.0), "lite2": (1.1, 1.2)}
-MOST_STRETCHED = 16  # times as long as wide, that pictures are looked at
+MAX_STRETCHED = 16  # times as long as wide, that pictures are looked at
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,11 @@ CONFIGS: dict[str, type[Config]] = {kind.arch: kind for kind in (FilmConfig, Cla
 def size_to_look_at(short_side: int, aspect_ratio: float) -> tuple[int, int]:
     """Height and width of a picture of this display aspect ratio, in square pixels.
 
-    Beyond ``MOST_STRETCHED`` it is squeezed, since it would take minutes a frame.
+    Beyond ``MAX_STRETCHED`` it is squeezed, since it would take minutes a frame.
     """
     if aspect_ratio >= 1:
-        return short_side, round(short_side * min(aspect_ratio, MOST_STRETCHED))
-    return round(short_side * min(1 / aspect_ratio, MOST_STRETCHED)), short_side
+        return short_side, round(short_side * min(aspect_ratio, MAX_STRETCHED))
+    return round(short_side * min(1 / aspect_ratio, MAX_STRETCHED)), short_side
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:

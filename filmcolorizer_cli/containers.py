@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from filmcolorizer_cli.video import UNKNOWN_CODEC, Attachment, Sound, Subtitle
 
 PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "xsub"})
-MOST_AAC_CHANNELS = 8
+MAX_AAC_CHANNELS = 8
 LEAST_MP3_RATE_HZ = 16_000  # in MP4; slower MP3 is of no standard but its own (MPEG-2.5)
 
 
@@ -42,7 +42,7 @@ class Container:
             return "copy"
         if (other_words := _pcm_like(sound.codec)) in self.sound_codecs:
             return other_words
-        return "aac" if sound.channels <= MOST_AAC_CHANNELS else None
+        return "aac" if sound.channels <= MAX_AAC_CHANNELS else None
 
     def _is_beyond(self, sound: Sound) -> bool:
         """Whether a codec that it holds goes beyond its standard, so that ffmpeg refuses it."""

@@ -15,15 +15,15 @@ BLUR_PIXELS = 1.0  # standard deviation, against noise
 # How clear the one best displacement is, 0 to 1: of the same frame in worn copies it was 0.44 or
 # more, of other frames seldom above 0.2, and 0.34 of the same shot.
 MIN_RESPONSE = 0.3
-LEAST_PIXELS, MOST_OF_SIDE = 0.3, 0.08  # less is within what is measured, more would be chance
-LEAST_SIDE = 96  # pixels; in smaller pictures other frames look alike as well
+MIN_PIXELS, MAX_OF_SIDE = 0.3, 0.08  # less is within what is measured, more would be chance
+MIN_SIDE = 96  # pixels; in smaller pictures other frames look alike as well
 
 # Chroma has less detail than luma, and other edges beside those of luma. Of one picture in fourteen
 # they lie beside each other by chance, so that many tell, which show different things.
 MIN_CHROMA_RESPONSE = 0.05
-LEAST_CHROMA_PIXELS = 1.0
-FEWEST_PICTURES, MIN_AGREEING = 6, 0.5
-MOST_ALIKE = 0.8  # correlation of luma, in small, of pictures that show different things
+MIN_CHROMA_PIXELS = 1.0
+MIN_PICTURES, MIN_AGREEING = 6, 0.5
+MAX_CORRELATION = 0.8  # correlation of luma, in small, of pictures that show different things
 SMALL = 32, 18  # width and height
 
 
@@ -41,11 +41,11 @@ def displacement(picture: Plane, other: Plane) -> tuple[float, float] | None:
     Returns:
         Pixels; None where no displacement is clear, or the two lie upon each other.
     """
-    if min(picture.shape) < LEAST_SIDE:
+    if min(picture.shape) < MIN_SIDE:
         return None
     across, down, response = _correlate(_edges(picture), _edges(other))
-    far = abs(across) > MOST_OF_SIDE * picture.shape[1] or abs(down) > MOST_OF_SIDE * len(picture)
-    if response < MIN_RESPONSE or far or max(abs(across), abs(down)) < LEAST_PIXELS:
+    far = abs(across) > MAX_OF_SIDE * picture.shape[1] or abs(down) > MAX_OF_SIDE * len(picture)
+    if response < MIN_RESPONSE or far or max(abs(across), abs(down)) < MIN_PIXELS:
         return None
     return across, down
 
@@ -64,22 +64,22 @@ def chroma_delay(pictures: Iterable[Plane]) -> tuple[float, float]:
     for picture in pictures:
         shape = picture.shape[:2]
         shown = _details(picture[..., 0])
-        if min(shape) < LEAST_SIDE or any(float(shown @ seen) > MOST_ALIKE for seen in details):
+        if min(shape) < MIN_SIDE or any(float(shown @ seen) > MAX_CORRELATION for seen in details):
             continue
         details.append(shown)
         luma, blue, red = (_edges(picture[..., plane]) for plane in range(3))
         across, down, response = _correlate(luma, cv2.magnitude(blue, red))
         if response > MIN_CHROMA_RESPONSE:
             found.append((across, down))
-    if len(found) < FEWEST_PICTURES:
+    if len(found) < MIN_PICTURES:
         return 0.0, 0.0
     delays = np.array(found)
     middle = np.median(delays, axis=0)
-    agree = (np.abs(delays - middle) < LEAST_CHROMA_PIXELS).all(axis=1)
-    far = np.abs(middle) > np.multiply(MOST_OF_SIDE, shape[::-1])
+    agree = (np.abs(delays - middle) < MIN_CHROMA_PIXELS).all(axis=1)
+    far = np.abs(middle) > np.multiply(MAX_OF_SIDE, shape[::-1])
     if agree.mean() < MIN_AGREEING or far.any():
         return 0.0, 0.0
-    middle[np.abs(middle) < LEAST_CHROMA_PIXELS] = 0
+    middle[np.abs(middle) < MIN_CHROMA_PIXELS] = 0
     across, down = middle / shape[::-1]
     return float(across), float(down)
 

@@ -20,14 +20,14 @@ from filmcolorizer_cli.timeline import Spans
 SIZE = 32, 24  # width and height that frames are looked at in, so that small movements do not count
 LENGTHS = (5, 7, 9, 11, 13, 17, 21, 25)  # of the windows that a dissolve may fill, in frames
 SURROUNDINGS = (9, 9)  # pixels that details differ from, in width and height
-LEAST_CONTRAST = 2.0  # codes, so that grain is no detail
+MIN_CONTRAST = 2.0  # codes, so that grain is no detail
 # Luma code that the picture reaches at each place sooner or later, and bars do not, which both ends
 # of a dissolve have in common. Only the picture, but for its edges, is looked at.
 LIT = 40
 EDGE = np.ones((3, 3), np.uint8)
 
 MAX_RESIDUAL = 0.28  # of the difference of the ends, which is no mixture of them
-MAX_LIKENESS = 0.25  # of the details at the ends, as a correlation
+MAX_SIMILARITY = 0.25  # of the details at the ends, as a correlation
 MIN_DETAIL = 4.0  # codes, at either end: black and blank frames fade, and do not dissolve
 MAX_STEP = 2.5  # from frame to frame, times an even one: a cut is steep
 # Of either end, in frames that certainly belong to the dissolve. Behind the last of them it goes on
@@ -60,14 +60,14 @@ class Dissolves:
         if len(self._frames) < min(LENGTHS):
             return
         frames, details, contrasts = self._pictures()
-        products, likenesses = _products(frames), _products(details)
-        norms = np.sqrt(np.diagonal(likenesses))
-        likenesses /= np.maximum(np.outer(norms, norms), 1e-6)
+        products, similarities = _products(frames), _products(details)
+        norms = np.sqrt(np.diagonal(similarities))
+        similarities /= np.maximum(np.outer(norms, norms), 1e-6)
         for length in LENGTHS:
             if (
                 length > len(products)
                 or min(contrasts[-length], contrasts[-1]) < MIN_DETAIL
-                or likenesses[-length, -1] > MAX_LIKENESS
+                or similarities[-length, -1] > MAX_SIMILARITY
             ):
                 continue
             shares = _shares(products[-length:, -length:])
@@ -93,7 +93,7 @@ class Dissolves:
         details: Floats = np.asarray((frames - around) * picture, np.float32)
         contrasts = np.sqrt(np.square(details).sum(axis=(0, 1)) / pixels)
         variances = cv2.blur(np.square(details), SURROUNDINGS) / share
-        details = np.asarray(details / np.sqrt(variances + LEAST_CONTRAST**2), np.float32)
+        details = np.asarray(details / np.sqrt(variances + MIN_CONTRAST**2), np.float32)
         frames = (frames - (frames * picture).sum(axis=(0, 1)) / pixels) * picture
         return frames, details, contrasts
 

@@ -28,7 +28,7 @@ from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
 from filmcolorizer_cli.displacement import chroma_delay
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import check_folder, followed, replacing_folder
-from filmcolorizer_cli.frames import Sampling, ShotFiles, read_small_frames, read_ticks, read_ycbcr
+from filmcolorizer_cli.frames import Sampling, ShotFiles, read_pts, read_small_frames, read_ycbcr
 from filmcolorizer_cli.maps import SyncMap
 from filmcolorizer_cli.packets import check_clock
 from filmcolorizer_cli.pairs import OPAQUE, Pair, Pairs, still_size, write_index
@@ -239,7 +239,7 @@ class _FoundShots:
         The files are deleted.
         """
         self.look_on()
-        cuts = self._shots.begins(read_ticks(self._files.cuts_file))
+        cuts = self._shots.begins(read_pts(self._files.cuts_file))
         for file in filter(None, (self._files.cuts_file, self._files.frames_file)):
             file.unlink(missing_ok=True)
         return [float(cut / TIMELINE_FRAME_RATE) for cut in cuts]

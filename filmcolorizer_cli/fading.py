@@ -18,11 +18,11 @@ BLACK_PICTURES = 0.2  # of a faded film, that may have blacks: titles made anew,
 
 # Of pictures that follow each other, in luma from 0 to 255. What fades keeps its shapes from one to
 # the next, and loses contrast by as much as its blacks rise; what brings something dark does not.
-LEAST_FADE = 20.0  # by which blacks rise or fall
-LEAST_LIKENESS = 0.7  # correlation of neighbours
+MIN_FADE = 20.0  # by which blacks rise or fall
+MIN_SIMILARITY = 0.7  # correlation of neighbours
 MAX_CONTRAST_ERROR = 0.3  # of the contrast that is to be left; things move meanwhile
 MAX_VEIL_ERROR = 0.15  # between the veil that blacks tell and the one that the mean does
-LEAST_CONTRAST = 1.0  # below which there is nothing but the veil
+MIN_CONTRAST = 1.0  # below which there is nothing but the veil
 # From a veil of so much on it is a fade from or to white that goes on beyond these pictures: what
 # is left in the clearest of them is a veil as well, but for blacks as they mostly are.
 SURE_FADE, USUAL_BLACK = 0.5, 15.0
@@ -74,7 +74,7 @@ def passing_veils(lumas: Sequence[Plane]) -> list[float]:
     blacks = [quantile(luma, BLACK_SHARE) for luma in lumas]
     veils = [0.0] * len(lumas)
     clearest = int(np.argmin(blacks))
-    if max(blacks) - blacks[clearest] < LEAST_FADE:
+    if max(blacks) - blacks[clearest] < MIN_FADE:
         return veils
     contrasts = [float(luma.std()) for luma in lumas]
     means = [float(luma.mean()) for luma in lumas]
@@ -86,11 +86,11 @@ def passing_veils(lumas: Sequence[Plane]) -> list[float]:
             if abs(left_of_mean - left) > MAX_VEIL_ERROR:
                 break
             wanted = contrasts[clearest] * left
-            if abs(contrasts[number] - wanted) > MAX_CONTRAST_ERROR * wanted + LEAST_CONTRAST:
+            if abs(contrasts[number] - wanted) > MAX_CONTRAST_ERROR * wanted + MIN_CONTRAST:
                 break
-            if min(contrasts[before], contrasts[number]) > LEAST_CONTRAST:
+            if min(contrasts[before], contrasts[number]) > MIN_CONTRAST:
                 pair = lumas[before].ravel(), lumas[number].ravel()
-                if np.corrcoef(*pair)[0, 1] < LEAST_LIKENESS:
+                if np.corrcoef(*pair)[0, 1] < MIN_SIMILARITY:
                     break
             veils[number], before = 1 - left, number
     neighbour = {0: 1, len(lumas) - 1: len(lumas) - 2}.get(clearest)

@@ -45,7 +45,7 @@ _UNFIT = re.compile(
 )
 PIPE_BYTES = 1 << 20  # the most that Linux gives to anyone
 LAST_WORDS_LINES = 4  # of ffmpeg's messages, kept for errors
-LONGEST_LINE = 400  # characters of each; some repeat what ffmpeg was told, which may be kilobytes
+MAX_LINE = 400  # characters of each; some repeat what ffmpeg was told, which may be kilobytes
 QUIT_SECONDS = 0.5  # that an ffmpeg may take to end; x264 would encode all that it looks ahead at
 
 
@@ -399,7 +399,7 @@ def _listen(stderr: IO[bytes], said: deque[str]) -> None:
             text = re.sub(r"^(\[[^\]]* @ 0x[0-9a-f]+\] )+", "", text)  # "[h264 @ 0x55d0c8] "
             if said and _CONSEQUENCE.match(text):
                 continue
-            if len(text) > LONGEST_LINE:
-                text = f"{text[: LONGEST_LINE // 2]} ... {text[-LONGEST_LINE // 2 :]}"
+            if len(text) > MAX_LINE:
+                text = f"{text[: MAX_LINE // 2]} ... {text[-MAX_LINE // 2 :]}"
             if text and (not said or said[-1] != text):
                 said.append(text)

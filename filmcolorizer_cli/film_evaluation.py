@@ -32,7 +32,7 @@ from filmcolorizer_cli.video import Film
 
 SIZE = 360  # lines that films are compared at unless told otherwise; motion is slow to find in more
 MIN_SIDE = 16  # pixels, for motion to be found in
-LEAST_SECONDS = 0.25  # of a film, in which it can be told whether it is in colour
+MIN_SECONDS = 0.25  # of a film, in which it can be told whether it is in colour
 LEAD_SECONDS = 1.0  # of a shot, that are coloured before a frame that is shown
 WAYS = ("network", "baseline", "truth")  # of colouring, in the order of all that is measured
 NETWORK, BASELINE, TRUTH = range(len(WAYS))
@@ -269,10 +269,10 @@ def _check_fitness(film: Film, found: Survey, sampling: Sampling) -> None:
     Raises:
         VideoError: it is black and white, too short or too small.
     """
-    if not found.colored and found.seconds < LEAST_SECONDS:
+    if not found.colored and found.seconds < MIN_SECONDS:
         raise VideoError(
             f"{found.seconds:.2f} s of {film.path} are too short to tell whether they are in"
-            f" colour; give a longer part, of {LEAST_SECONDS:g} s or more"
+            f" colour; give a longer part, of {MIN_SECONDS:g} s or more"
         )
     if not found.colored:
         raise VideoError(
@@ -325,7 +325,7 @@ def _painter(
     return Painter(
         for_inference(network, device, is_faded=found.is_faded),
         device,
-        pixel_aspect_ratio=film.aspect_ratio * height / width,
+        sample_aspect_ratio=film.aspect_ratio * height / width,
         coding=Coding(matrix=film.coding.matrix),
     )
 
@@ -420,8 +420,8 @@ class _ShotMeter:
         codes = torch.from_numpy(np.stack((chroma, true_chroma)))
         painted, true = resize(chroma_from_codes(codes, range="limited"), *luma.shape)
         chroma_of_ways = torch.stack((painted, torch.zeros_like(painted), true))  # (3, 2, H, W)
-        light = _light(luma).expand(len(WAYS), -1, -1, -1)
-        ycbcr = torch.cat((light, chroma_of_ways), dim=1)
+        planes = _luma_planes(luma).expand(len(WAYS), -1, -1, -1)
+        ycbcr = torch.cat((planes, chroma_of_ways), dim=1)
         rgb = ycbcr_to_rgb(ycbcr, self._matrix).clamp(0, 1)
         for consistency, histogram in zip(self._consistency, metrics.histograms(rgb), strict=True):
             consistency.add(histogram)
@@ -460,13 +460,13 @@ class _ShotMeter:
             return _zeros(), 0
         luma_before, chroma_before = self._before
         flow, flow_back = optical_flow(luma, luma_before), optical_flow(luma_before, luma)
-        reliable = is_reliable(_light(luma), _light(luma_before), flow, flow_back)
+        reliable = is_reliable(_luma_planes(luma), _luma_planes(luma_before), flow, flow_back)
         carried = warp(chroma_before, flow.expand(len(WAYS), -1, -1, -1))
         pixels = int(reliable.sum())
         return metrics.flicker(chroma, carried, reliable) * pixels, pixels
 
 
-def _light(luma: Plane) -> Tensor:
+def _luma_planes(luma: Plane) -> Tensor:
     """Luma codes (H, W) as (1, 1, H, W) in [0, 1]."""
     codes = torch.from_numpy(np.ascontiguousarray(luma))
     return luma_from_codes(codes, range="limited")[None, None].clamp(0, 1)

@@ -60,7 +60,7 @@ QUIET_CHROMA = {"p": 0b110, "1a": 0.04, "1b": 0.1, "2a": 0.04, "2b": 0.1}
 # the second may reach into what is wanted.
 CYCLES_BEFORE = 2
 # Frames a second. At more, each picture is shown so often that one of it comes at 24 at any rate.
-MOST_CADENCE_RATE = 31
+MAX_CADENCE_RATE = 31
 # Pixels of any 16x16 by which ffmpeg's fieldmatch takes frames for combed; at less, fine detail is.
 COMBED = 128
 FIELD_WIDTH, FIELD_HEIGHT = 32, 24  # pixels of the fields by which a cadence is found
@@ -121,10 +121,10 @@ class Sampling:
         duration_seconds: how much of the film; to its end when not given.
         rate: seconds of the film that pass in a second of ``frame_rate``.
         every: keep one frame of so many.
-        ticks: read the frames that are stored from the first of these times on and before the
-            second, where there is one, in ticks of the film's time base as `uneven_ticks` gives
+        pts: read the frames that are stored from the first of these times on and before the
+            second, where there is one, in units of the film's time base as `uneven_pts` gives
             them, whatever the rate and times above.
-        ticks_file: a file into which the times of these frames are written; see `read_ticks`.
+        pts_file: a file into which the times of these frames are written; see `read_pts`.
         cadence: how pictures became the frames of the film. Of fields whole pictures are made:
             those of film, where they match. Where fewer frames are wanted than are stored, those
             that repeat others are left out, and the rest are all equally long, as are those that
@@ -144,8 +144,8 @@ class Sampling:
     duration_seconds: float | None = None
     rate: float = 1.0
     every: int = 1
-    ticks: tuple[int, int | None] | None = None
-    ticks_file: Path | None = None
+    pts: tuple[int, int | None] | None = None
+    pts_file: Path | None = None
     cadence: Cadence = ONE_TO_ONE
     first_fields: FieldOrder = "progressive"
     quiets_chroma: bool = False
@@ -219,7 +219,7 @@ class ShotFiles:
 
     Attributes:
         cuts_file: the numbers of frames at which ffmpeg's scdet finds that a shot begins, in frames
-            of ``LOOK_SIZE``; see `read_ticks`.
+            of ``LOOK_SIZE``; see `read_pts`.
         frames_file: the luma of these frames in ``SMALL_SIZE``; see `read_small_frames`. None where
             the frames that come are of ``LOOK_SIZE`` themselves, and all of them are wanted.
     """
@@ -328,10 +328,10 @@ def cannot_note(film: Film, notes: Path, reason: str) -> VideoError:
     )
 
 
-def read_ticks(path: Path) -> list[int]:
-    """The times in a file that a reader wrote, ascending, in ticks of what it counted in.
+def read_pts(path: Path) -> list[int]:
+    """The times in a file that a reader wrote, ascending, in units of what it counted in.
 
-    That is the film's time base for the ``ticks_file`` of a `Sampling`, and a frame for the
+    That is the film's time base for the ``pts_file`` of a `Sampling`, and a frame for the
     ``cuts_file`` of `ShotFiles`.
     """
     if not path.is_file():
@@ -341,7 +341,7 @@ def read_ticks(path: Path) -> list[int]:
 
 def read_times(path: Path) -> list[float]:
     """The presentation times that `read_every_frame` wrote, in seconds from the first frame."""
-    times = read_ticks(path)
+    times = read_pts(path)
     return [(time - times[0]) / 1e6 for time in times]
 
 
@@ -415,7 +415,7 @@ def may_be_pulled_down(film: Film) -> bool:
 
     As far as it matters at 24 frames a second; R'G'B' ffmpeg could only compare by changing it.
     """
-    is_faster = TIMELINE_FRAME_RATE < film.frame_rate <= MOST_CADENCE_RATE
+    is_faster = TIMELINE_FRAME_RATE < film.frame_rate <= MAX_CADENCE_RATE
     return is_faster and not av.VideoFormat(film.pixel_format).is_rgb
 
 
@@ -477,8 +477,8 @@ def _frames(
     Returns:
         It, and the outputs by which ffmpeg writes notes beside them.
     """
-    if sampling.ticks is not None:
-        stream = _as_stored(film, sampling, sampling.ticks)
+    if sampling.pts is not None:
+        stream = _as_stored(film, sampling, sampling.pts)
         return _scaled(film, stream, film.width, film.height, coding), []
     return _sampled(film, sampling, _timed(film, sampling), coding, shot_files)
 
@@ -501,7 +501,7 @@ def _sampled(
         stream, looked_at = branches[0], _scaled(film, branches[1], *LOOK_SIZE, own_matrix)
         small = _with_cuts(looked_at.filter("format", "yuv444p"), shot_files.cuts_file)
         small = small.filter("scale", *SMALL_SIZE, flags=SCALING)
-        outputs.append(_luma_output(small, shot_files.frames_file, _most_frames(sampling)))
+        outputs.append(_luma_output(small, shot_files.frames_file, _max_frames(sampling)))
     if sampling.every > 1:
         stream = stream.filter("select", f"not(mod(n,{sampling.every}))")
     stream = _scaled(film, stream, *size, coding)
@@ -516,7 +516,7 @@ def _with_cuts(stream: Any, cuts_file: Path) -> Any:
     return stream.filter("metadata", mode="print", key="lavfi.scd.time", file=local_file(cuts_file))
 
 
-def _most_frames(sampling: Sampling) -> int | None:
+def _max_frames(sampling: Sampling) -> int | None:
     """How many frames there are, at most, before ``every`` leaves any out."""
     if sampling.duration_seconds is None:
         return None
@@ -615,18 +615,18 @@ def _timed(film: Film, sampling: Sampling) -> Any:
     return stream.filter("setpts", f"(PTS-{zero:.6f}/TB)/{sampling.rate!r}")
 
 
-def _as_stored(film: Film, sampling: Sampling, ticks: tuple[int, int | None]) -> Any:
+def _as_stored(film: Film, sampling: Sampling, pts: tuple[int, int | None]) -> Any:
     """The film's pictures as they are stored, at their own times."""
-    begin, end = ticks
-    seconds = float((begin - film.first_tick) * film.time_base) + film.start_seconds
+    begin, end = pts
+    seconds = float((begin - film.first_pts) * film.time_base) + film.start_seconds
     stream, _ = _from(film, seconds, sampling, copyts=None)
-    stream = _undamaged(stream, sampling.damage, float(film.first_tick * film.time_base))
+    stream = _undamaged(stream, sampling.damage, float(film.first_pts * film.time_base))
     stream = _whole(film, stream, sampling.cadence)
     stream = stream.filter("settb", str(film.time_base))
     stream = stream.filter("trim", start_pts=begin, **({} if end is None else {"end_pts": end}))
-    if sampling.ticks_file is not None:
+    if sampling.pts_file is not None:
         stream = stream.filter("metadata", mode="add", key="kept", value="1")
-        stream = stream.filter("metadata", mode="print", file=local_file(sampling.ticks_file))
+        stream = stream.filter("metadata", mode="print", file=local_file(sampling.pts_file))
     return stream
 
 
@@ -748,19 +748,19 @@ def _shown_since(film: Film, seconds: float, damage: Spans | None) -> float:
         return math.floor(seconds * film.frame_rate) / float(film.frame_rate)
     if seconds <= 0 or film.container in MPEG_STREAMS | BARE_STREAMS:
         return seconds
-    tick = film.first_tick + math.floor(seconds / film.time_base)
+    pts = film.first_pts + math.floor(seconds / film.time_base)
     begun = []
     with opened(film) as container, suppress(av.FFmpegError):  # beyond damage nothing is told
         stream = container.streams[film.stream_index]
-        container.seek(tick, stream=stream)  # to what can be decoded alone, then or before
+        container.seek(pts, stream=stream)  # to what can be decoded alone, then or before
         for packet in container.demux(stream):
-            if packet.pts is None or (packet.dts or packet.pts) > tick:
+            if packet.pts is None or (packet.dts or packet.pts) > pts:
                 break
-            if packet.pts <= tick:
+            if packet.pts <= pts:
                 begun.append(packet.pts)
     if not begun:
         return seconds
-    return min(max(float((max(begun) - film.first_tick) * film.time_base), 0.0), seconds)
+    return min(max(float((max(begun) - film.first_pts) * film.time_base), 0.0), seconds)
 
 
 def _read_raw(
@@ -804,8 +804,8 @@ def _read_raw(
             check_clock(film)  # which explains more than what ffmpeg says
             read = count * sampling.every / float(sampling.frame_rate) * sampling.rate
             begin = sampling.start_seconds
-            if sampling.ticks is not None:
-                begin = float((sampling.ticks[0] - film.first_tick) * film.time_base)
+            if sampling.pts is not None:
+                begin = float((sampling.pts[0] - film.first_pts) * film.time_base)
             raise VideoError(
                 f"{film.path} is damaged or cut short and could not be read beyond"
                 f" {begin + read:.1f} s (ffmpeg: {process.last_words()}); {mend}"

@@ -14,47 +14,47 @@ from filmcolorizer_cli.planes import Floats
 LIT = 0.08  # luma from which on a pixel is lit
 # Of the picture, inside of the hull of what is lit: what is less tells nothing, what is more enough
 # of itself. Letters fill little of theirs.
-LEAST_SHOWN, MOST_SHOWN = 0.02, 0.6
-LEAST_FILLED = 0.75  # of the hull, that is lit
-MOST_STRAY = 0.01  # of what is outside of it, that is lit
-LEAST_CORE = 0.99  # of the mask where it is highest; with less the blurs of both edges meet
+MIN_SHOWN, MAX_SHOWN = 0.02, 0.6
+MIN_FILLED = 0.75  # of the hull, that is lit
+MAX_STRAY = 0.01  # of what is outside of it, that is lit
+MIN_CORE = 0.99  # of the mask where it is highest; with less the blurs of both edges meet
 EDGE = 1 / 96  # of the short side, that the edge of an iris is blurred by
 
 
-def without_iris(light: Floats) -> tuple[Floats, Floats | None]:
+def without_iris(luma: Floats) -> tuple[Floats, Floats | None]:
     """A picture with grey, as bright as what an iris shows is in the mean, for the black around it.
 
     Args:
-        light: luma (H, W) in [0, 1].
+        luma: luma (H, W) in [0, 1].
 
     Returns:
         The picture, and how much of each pixel is shown, (H, W) in [0, 1]; as it is, and None,
         where there is no iris.
     """
-    shown = _shown(light)
+    shown = _shown(luma)
     if shown is None:
-        return light, None
-    mean = np.float32(np.average(light, weights=shown))
-    return np.asarray(mean + (light - mean) * shown, np.float32), shown
+        return luma, None
+    mean = np.float32(np.average(luma, weights=shown))
+    return np.asarray(mean + (luma - mean) * shown, np.float32), shown
 
 
-def _shown(light: Floats) -> Floats | None:
+def _shown(luma: Floats) -> Floats | None:
     """How much of each pixel is inside of an iris, if there is one."""
-    lit = cv2.inRange(cv2.blur(light, (3, 3)), LIT, np.inf)
+    lit = cv2.inRange(cv2.blur(luma, (3, 3)), LIT, np.inf)
     lit_pixels = cv2.countNonZero(lit)
-    if not LEAST_SHOWN < lit_pixels / lit.size < MOST_SHOWN:
+    if not MIN_SHOWN < lit_pixels / lit.size < MAX_SHOWN:
         return None
     contours, _ = cv2.findContours(lit, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     inside = np.zeros_like(lit)
     cv2.fillConvexPoly(inside, cv2.convexHull(max(contours, key=cv2.contourArea)), 255)
     pixels, lit_inside = cv2.countNonZero(inside), cv2.countNonZero(cv2.bitwise_and(lit, inside))
-    is_whole = lit_inside >= LEAST_FILLED * pixels
-    is_alone = lit_pixels - lit_inside <= MOST_STRAY * (lit.size - pixels)
-    if pixels > MOST_SHOWN * lit.size or not is_whole or not is_alone:
+    is_whole = lit_inside >= MIN_FILLED * pixels
+    is_alone = lit_pixels - lit_inside <= MAX_STRAY * (lit.size - pixels)
+    if pixels > MAX_SHOWN * lit.size or not is_whole or not is_alone:
         return None
-    blur = EDGE * min(light.shape)
+    blur = EDGE * min(luma.shape)
     side = 2 * round(1.5 * blur) + 1
     core = cv2.erode(inside, np.ones((side, side), np.uint8), borderValue=255)
     shown = cv2.GaussianBlur(core.astype(np.float32) / 255, (0, 0), blur)
     # A line of light, as between doors that shut, would be paled by the blur of its edges.
-    return np.asarray(shown, np.float32) if shown.max() > LEAST_CORE else None
+    return np.asarray(shown, np.float32) if shown.max() > MIN_CORE else None

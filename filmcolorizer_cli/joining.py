@@ -112,7 +112,7 @@ def join_film(
             if not process.wait():
                 process.check_itself(f"writing {target}")
                 raise cannot_write_film(target, process.last_words())
-        if (found := count_pictures(whole)) != (wanted := len(timeline.ticks)):
+        if (found := count_pictures(whole)) != (wanted := len(timeline.pts)):
             raise VideoError(
                 f"{target} came out with {found} of {wanted} pictures; report this, with the source"
             )
@@ -155,7 +155,7 @@ def _join_pictures(
     orders = [_display_order(part) for part in parts]
     # How far encoders keep pictures back that are shown before those that they are made from.
     delay = max(max(coded - shown for coded, shown in enumerate(order)) for order in orders)
-    lead = timeline.tick(0) - timeline.tick(-delay)
+    lead = timeline.pts_of(0) - timeline.pts_of(-delay)
     count = sum(map(len, orders))
     muxer = CONTAINERS[target.suffix].muxer
     # What mp4 has no place for goes into a place of its own, from where ffmpeg takes it again.
@@ -179,11 +179,11 @@ def _join_pictures(
                     number = first + shown
                     packet.stream = stream
                     packet.time_base = timeline.time_base
-                    packet.pts = timeline.tick(number)
-                    packet.dts = timeline.tick(first + coded - delay)
+                    packet.pts = timeline.pts_of(number)
+                    packet.dts = timeline.pts_of(first + coded - delay)
                     if first + coded == count - 1:  # by which mp4 tells how long a film is
                         packet.dts = max(packet.dts, packet.pts - lead)
-                    packet.duration = timeline.tick(number + 1) - packet.pts
+                    packet.duration = timeline.pts_of(number + 1) - packet.pts
                     container.mux(packet)
             first += len(order)
     return float(lead * timeline.time_base)
@@ -199,7 +199,7 @@ def _held_to_the_end(timeline: Timeline, delay_seconds: float, lead_seconds: flo
         delay_seconds: by which all pictures come later than the timeline says.
         lead_seconds: as `_join_pictures` returns.
     """
-    count = len(timeline.ticks)
+    count = len(timeline.pts)
     last, end = timeline.seconds(count - 1), timeline.seconds(count)
     before = timeline.seconds(count - 2) if count > 1 else last - 1
     is_shown_last = f"gte(PTS*TB,{delay_seconds + (before + last) / 2:.6f})"

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from filmcolorizer_cli import metrics
-from filmcolorizer_cli.color import LEAST_KNOWN, half_size, rgb_to_ycbcr, ycbcr_to_rgb
+from filmcolorizer_cli.color import MIN_KNOWN, half_size, rgb_to_ycbcr, ycbcr_to_rgb
 from filmcolorizer_cli.networks import ClassicNetwork, FilmNetwork, Network
 
 CHROMA_LOSS_BETA = 0.05  # chroma error at which the film loss turns from squared to absolute
@@ -31,7 +31,7 @@ def film_loss(
     A picture of which less is known counts less.
     """
     share = half_size(known)
-    truth = half_size(rgb_to_ycbcr(rgb)[:, 1:] * known) / share.clamp_min(LEAST_KNOWN)
+    truth = half_size(rgb_to_ycbcr(rgb)[:, 1:] * known) / share.clamp_min(MIN_KNOWN)
     output = network(luma).float()
     error = F.smooth_l1_loss(output, truth, beta=CHROMA_LOSS_BETA, reduction="none")
     error = error.sum(dim=1, keepdim=True)

@@ -16,10 +16,10 @@ from filmcolorizer_cli.errors import SyncError, reason_of
 from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.video import Film, film_identity, may_be_same_film
 
-LEAST_CONFIDENCE = 0.5  # below which a stretch is left out rather than guessed
+MIN_CONFIDENCE = 0.5  # below which a stretch is left out rather than guessed
 ROOM_SECONDS = 0.5  # by which a segment may end after its film, whose duration is a rough one
-LOWEST_SCALE = 0.2  # of times and pictures, that a map may have; and 5 times
-LEAST_INSIDE = 0.5  # of what a segment's area becomes, in both directions, that the copy must show
+MIN_SCALE = 0.2  # of times and pictures, that a map may have; and 5 times
+MIN_INSIDE = 0.5  # of what a segment's area becomes, in both directions, that the copy must show
 _FORMAT = "filmcolorizer-sync/2"
 _JSON_WORDS: dict[type, str] = {str: "text", dict: "{...}", list: "[...]"}
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
@@ -89,10 +89,10 @@ class SyncMap:
         Raises:
             SyncError: all are.
         """
-        segments = tuple(s for s in self.segments if s.confidence >= LEAST_CONFIDENCE)
+        segments = tuple(s for s in self.segments if s.confidence >= MIN_CONFIDENCE)
         if not segments:
             raise SyncError(
-                f"the map has no segment with a confidence of {LEAST_CONFIDENCE:g} or more; make a"
+                f"the map has no segment with a confidence of {MIN_CONFIDENCE:g} or more; make a"
                 " new one with `filmcolorizer sync BW COLOR`"
             )
         return replace(self, segments=segments)
@@ -188,14 +188,14 @@ def _check_map(sync_map: SyncMap) -> None:
             )
         if segment.color_start_seconds < 0:
             raise ValueError(f"color_start_seconds is {segment.color_start_seconds:g}, below 0")
-        if not LOWEST_SCALE <= segment.rate <= 1 / LOWEST_SCALE:
+        if not MIN_SCALE <= segment.rate <= 1 / MIN_SCALE:
             raise ValueError(f"a segment's rate is {segment.rate:g}, not from 0.2 to 5")
         if not 0 <= segment.confidence <= 1:
             raise ValueError(f"a segment's confidence is {segment.confidence:g}, not from 0 to 1")
         (a, b, _), (c, d, _) = segment.matrix
-        if not all(LOWEST_SCALE <= scale <= 1 / LOWEST_SCALE for scale in (a, d)):
+        if not all(MIN_SCALE <= scale <= 1 / MIN_SCALE for scale in (a, d)):
             raise ValueError(f"a segment's matrix scales by {a:g} and {d:g}, not by 0.2 to 5")
-        if max(abs(b), abs(c)) > LOWEST_SCALE:
+        if max(abs(b), abs(c)) > MIN_SCALE:
             raise ValueError("a segment's matrix turns the picture by more than a little")
         left, top, right, bottom = segment.area
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
@@ -203,7 +203,7 @@ def _check_map(sync_map: SyncMap) -> None:
         corners = np.array(list(product((left, right), (top, bottom), (1,))))
         shown = corners @ np.array(segment.matrix).T
         low, high = shown.min(axis=0), shown.max(axis=0)
-        if ((np.clip(high, 0, 1) - np.clip(low, 0, 1)) <= LEAST_INSIDE * (high - low)).any():
+        if ((np.clip(high, 0, 1) - np.clip(low, 0, 1)) <= MIN_INSIDE * (high - low)).any():
             raise ValueError("a segment's matrix leads out of the coloured picture")
         end = segment.bw_end_seconds
 

@@ -7,7 +7,7 @@ from collections import deque
 import torch
 from torch import Tensor
 
-HIGHEST_PSNR = 100.0  # dB, for pictures that are the same
+MAX_PSNR = 100.0  # dB, for pictures that are the same
 CDC_STEPS = (1, 2, 4)  # frames from one histogram to the one that it is held against
 
 
@@ -43,7 +43,7 @@ def psnr(output: Tensor, truth: Tensor, known: Tensor | None = None) -> Tensor:
 
 def psnr_of_error(error: Tensor) -> Tensor:
     """PSNR in dB by the mean squared error on R'G'B' in [0, 1]; of any shape."""
-    return (-10 * torch.log10(error.clamp_min(1e-12))).clamp_max(HIGHEST_PSNR)
+    return (-10 * torch.log10(error.clamp_min(1e-12))).clamp_max(MAX_PSNR)
 
 
 def colorfulness(rgb: Tensor, known: Tensor | None = None, *, floor: float = 0.0) -> Tensor:

@@ -51,11 +51,11 @@ SKIP_STAGES = (0, 1, 2, 4)  # the last stage at 1/2, 1/4, 1/8 and 1/16
 LIT_LUMA = 0.8
 BRIGHTEST_SHARE = 0.99
 LIGHT_PIXELS = 32  # of a picture's short side that are looked at for this, or up to twice as many
-LEAST_LIGHT = 0.1  # in darker ones there is too little to be seen
+MIN_BRIGHTNESS = 0.1  # in darker ones there is too little to be seen
 # A picture is veiled where no more than so much of it is darker than a luma that photos hardly
 # reach. Of the veil twice as much is taken off as its blacks are beyond that, up to most of it.
 DARKEST_SHARE, VEILED_LUMA = 0.004, 0.2
-USUAL_BLACK, MOST_VEIL = 0.06, 0.7
+USUAL_BLACK, MAX_VEIL = 0.06, 0.7
 # The contrast that is left, below which colours are paler: what fades luma fades chroma.
 FULL_CONTRAST = 0.5
 
@@ -262,13 +262,13 @@ class FilmNetwork(nn.Module):
         """
         veil = _veil(luma) if self.config.clears_veil else torch.zeros(1, device=luma.device)
         luma = (luma - veil).clamp_min(0) / (1 - veil)
-        light = _light(luma)
-        *fine, eighth, sixteenth, x = self.encoder((luma / light).clamp(0, 1))
+        brightness = _brightness(luma)
+        *fine, eighth, sixteenth, x = self.encoder((luma / brightness).clamp(0, 1))
         skips = (*fine, self._thinned(eighth), self._thinned(sixteenth))
         x = self.bottom(self._thinned(x))
         for block, skip in zip(self.decoder, reversed(skips), strict=True):
             x = block(_joined(x, skip))
-        chroma: Tensor = self.head(self.refine(x)) * light
+        chroma: Tensor = self.head(self.refine(x)) * brightness
         return chroma * ((1 - veil) / FULL_CONTRAST).clamp_max(1)
 
     def drop_features(self, rate: float) -> None:
@@ -301,15 +301,15 @@ class FilmNetwork(nn.Module):
         return colored(luma, chroma, matrix)
 
 
-def _light(luma: Tensor) -> Tensor:
-    """How much light is in pictures (B, 1, H, W): (B, 1, 1, 1), from ``LEAST_LIGHT`` to 1."""
-    return (_quantile(luma, BRIGHTEST_SHARE) / LIT_LUMA).clamp(LEAST_LIGHT, 1)
+def _brightness(luma: Tensor) -> Tensor:
+    """How much light is in pictures (B, 1, H, W): (B, 1, 1, 1), from ``MIN_BRIGHTNESS`` to 1."""
+    return (_quantile(luma, BRIGHTEST_SHARE) / LIT_LUMA).clamp(MIN_BRIGHTNESS, 1)
 
 
 def _veil(luma: Tensor) -> Tensor:
     """The luma to take off pictures (B, 1, H, W), so that they have blacks: (B, 1, 1, 1)."""
     black = _quantile(luma, DARKEST_SHARE)
-    return torch.minimum(2 * (black - VEILED_LUMA), black - USUAL_BLACK).clamp(0, MOST_VEIL)
+    return torch.minimum(2 * (black - VEILED_LUMA), black - USUAL_BLACK).clamp(0, MAX_VEIL)
 
 
 def _quantile(luma: Tensor, share: float) -> Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolorizer_cli.likeness import Films, Indices, Window, usual_unlikeness
 from filmcolorizer_cli.planes import Floats
 from filmcolorizer_cli.signatures import Seconds
+from filmcolorizer_cli.similarity import Films, Indices, Window, usual_dissimilarity
 
 JUMP_COST = 20.0  # of a change of offset, in what a good frame gains
 NEIGHBOURS = 6  # frames around a likely offset that are considered
@@ -28,7 +28,7 @@ class Offsets:
     """
 
     def __init__(
-        self, films: Films, windows: list[Window], rate: float, unlikeness: float | None = None
+        self, films: Films, windows: list[Window], rate: float, dissimilarity: float | None = None
     ) -> None:
         self.films, self.rate = films, rate
         self.step = films.step_seconds(rate)
@@ -42,7 +42,7 @@ class Offsets:
         self.phase = float(np.angle(np.exp(2j * np.pi * offsets).mean()) / (2 * np.pi))
         self.window_states = np.round(offsets - self.phase).astype(np.int64)
         self.is_sharp = np.array([window.sharpness for window in windows]) > 0.5
-        self.unlikeness = unlikeness or usual_unlikeness([w.likeness for w in windows])
+        self.dissimilarity = dissimilarity or usual_dissimilarity([w.similarity for w in windows])
 
     def find(self) -> tuple[Seconds, float]:
         """The offset of each black-and-white frame, in seconds, and what they gain together.
@@ -86,24 +86,24 @@ class Offsets:
         """
         films = self.films
         times = self.rate * films.bw.seconds[block][:, None] + self._offset(states)
-        unlikeness = np.empty(times.shape)
+        dissimilarity = np.empty(times.shape)
         strength = np.empty(times.shape)
         breaks = np.flatnonzero(np.diff(states) > 4 * NEIGHBOURS) + 1
         for part in np.split(np.arange(len(states)), breaks):
             found = films.color.at(times[:, part])
             lengths = films.color_vectors.lengths[found]
             strength[:, part] = np.maximum(films.bw_vectors.lengths[block][:, None], lengths)
-            likeness = [films.likeness(block, times[:, part] + slack) for slack in self.slacks]
-            unlikeness[:, part] = strength[:, part] - np.maximum.reduce(likeness)
+            similarity = [films.similarity(block, times[:, part] + slack) for slack in self.slacks]
+            dissimilarity[:, part] = strength[:, part] - np.maximum.reduce(similarity)
         half = films.color.frame_seconds / 2
         first, last = films.color.seconds[[0, -1]]
         outside = (times < first - half) | (times > last + half)
-        unlikeness[outside] = 5
-        least = unlikeness.min(axis=1, keepdims=True)
-        border = min(max(5 * self.unlikeness, 0.15), 0.5)
+        dissimilarity[outside] = 5
+        least = dissimilarity.min(axis=1, keepdims=True)
+        border = min(max(5 * self.dissimilarity, 0.15), 0.5)
         gain = np.clip(1.5 * strength - 1.5 * least / border, -1.5, 1)
-        noise = np.maximum(self.unlikeness, np.minimum(least, 0.5)) / 4
-        gain -= np.minimum((unlikeness - least) / noise, 4)
+        noise = np.maximum(self.dissimilarity, np.minimum(least, 0.5)) / 4
+        gain -= np.minimum((dissimilarity - least) / noise, 4)
         gain[outside] = -6
         return np.asarray(gain, np.float32)
 

@@ -15,10 +15,10 @@ from typer.core import TyperCommand
 from filmcolorizer_cli.files import models_folder
 
 FIND = "find"  # what --offset without a value stands for
-HIGHEST_FRAME_RATE = 240
+MAX_FRAME_RATE = 240
 FRAME_RATE = re.compile(r"\d{1,9}(\.\d{1,9}|/\d{1,9})?")
-LARGEST_DENOMINATOR = 100_000  # of an exact frame rate
-LONGEST_SECONDS = 1e7
+MAX_DENOMINATOR = 100_000  # of an exact frame rate
+MAX_SECONDS = 1e7
 SPLIT_METAVAR = "SHARES|COUNTS|interleaved|none"
 NAMED_SPLITS = ("interleaved", "none")
 
@@ -53,7 +53,7 @@ def parse_seconds(text: str) -> float:
     except ValueError:
         parts = []
     largest, *smaller = parts or [-1.0]
-    is_time = 0 <= largest < LONGEST_SECONDS and all(0 <= part < 60 for part in smaller)
+    is_time = 0 <= largest < MAX_SECONDS and all(0 <= part < 60 for part in smaller)
     if not is_time or len(smaller) > 2:
         raise typer.BadParameter(
             f"{text!r} is no time; write seconds, or hours:minutes:seconds, the last two under 60"
@@ -87,9 +87,9 @@ def _exact_rate(text: str, forms: str, *, param_hint: str | None = None) -> Frac
         rate = Fraction(text if FRAME_RATE.fullmatch(text) else "")
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
-    if not 1 <= rate <= HIGHEST_FRAME_RATE:
+    if not 1 <= rate <= MAX_FRAME_RATE:
         raise typer.BadParameter(
-            f"{text!r} is no frame rate from 1 to {HIGHEST_FRAME_RATE}; write {forms}",
+            f"{text!r} is no frame rate from 1 to {MAX_FRAME_RATE}; write {forms}",
             param_hint=param_hint,
         )
     # 23.976, 29.97 and 59.94 stand for these; a fraction says what it means.
@@ -98,7 +98,7 @@ def _exact_rate(text: str, forms: str, *, param_hint: str | None = None) -> Frac
     cut_off = Fraction(math.floor(ntsc * 10**places), 10**places) if places > 1 else None
     if places and rate.denominator > 1 and rate in (round(ntsc, places), cut_off):
         return ntsc
-    return rate.limit_denominator(LARGEST_DENOMINATOR)
+    return rate.limit_denominator(MAX_DENOMINATOR)
 
 
 def parse_split(text: str) -> tuple[float, ...] | str:

@@ -48,7 +48,7 @@ def find_damage(film: Film, until_seconds: float = math.inf) -> Generator[float,
         VideoError: the film cannot be read any more.
     """
     frame_seconds = float(1 / film.frame_rate)
-    first = float(film.first_tick * film.time_base)
+    first = float(film.first_pts * film.time_base)
     spans: list[tuple[float, float]] = []
     shown_until = heard_until = 0.0
     broken_from, broken_until = math.inf, -math.inf
@@ -222,8 +222,8 @@ def _is_adts_frame(data: bytes) -> bool:
 
 
 @lru_cache(maxsize=2)
-def uneven_ticks(film: Film) -> tuple[int, ...] | None:
-    """The times of a film's frames, in ticks of its time base, as its packets tell them.
+def uneven_pts(film: Film) -> tuple[int, ...] | None:
+    """The times of a film's frames, in units of its time base, as its packets tell them.
 
     None for a film whose frames are evenly spaced, but for the rounding of its container, or that
     does not tell. All of the file is read, once: what follows asks for it again.
@@ -235,19 +235,19 @@ def uneven_ticks(film: Film) -> tuple[int, ...] | None:
         return None
     with opened(film) as container:
         packets = container.demux(container.streams[film.stream_index])
-        ticks: list[Any] = []
+        pts: list[Any] = []
         with suppress(av.FFmpegError):  # damaged: what follows cannot be told
-            ticks.extend(packet.pts for packet in packets if _is_shown(packet, film.codec))
-    if not ticks or None in ticks:
+            pts.extend(packet.pts for packet in packets if _is_shown(packet, film.codec))
+    if not pts or None in pts:
         return None
-    ticks.sort()
+    pts.sort()
     rounding = max(float(film.time_base) / 2, CONTAINER_ROUNDING_SECONDS) * film.frame_rate
     step = float(film.time_base * film.frame_rate)
-    places = (np.array(ticks) - ticks[0]) * step
-    drift = np.abs(places - np.arange(len(ticks)))
-    if drift.max() <= rounding or np.diff(ticks).min() <= 0:
+    places = (np.array(pts) - pts[0]) * step
+    drift = np.abs(places - np.arange(len(pts)))
+    if drift.max() <= rounding or np.diff(pts).min() <= 0:
         return None
-    return tuple(ticks)
+    return tuple(pts)
 
 
 def own_rate(film: Film) -> Fraction:
@@ -261,12 +261,12 @@ def own_rate(film: Film) -> Fraction:
     """
     if film.credible_rate == film.frame_rate:
         return film.frame_rate
-    ticks = uneven_ticks(film)
-    if ticks is None:
+    pts = uneven_pts(film)
+    if pts is None:
         is_lone = film.first_number is None and count_pictures(film.path) == 1
         return film.credible_rate if is_lone else film.frame_rate
-    seconds = (ticks[-1] - ticks[0]) * film.time_base
-    return max(((len(ticks) - 1) / seconds).limit_denominator(1000), film.credible_rate)
+    seconds = (pts[-1] - pts[0]) * film.time_base
+    return max(((len(pts) - 1) / seconds).limit_denominator(1000), film.credible_rate)
 
 
 def _is_shown(packet: Any, codec: str) -> bool:

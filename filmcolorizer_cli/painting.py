@@ -26,7 +26,7 @@ from filmcolorizer_cli.configs import FilmConfig
 from filmcolorizer_cli.edits import ONE_SHOT, Edits
 from filmcolorizer_cli.fading import passing_veils
 from filmcolorizer_cli.irises import without_iris
-from filmcolorizer_cli.networks import FULL_CONTRAST, MOST_VEIL, Network, autocast
+from filmcolorizer_cli.networks import FULL_CONTRAST, MAX_VEIL, Network, autocast
 from filmcolorizer_cli.planes import PLAIN, Coding, DeepPlane, Floats, Plane
 from filmcolorizer_cli.processors import count_processors
 from filmcolorizer_cli.progress import Note, no_note
@@ -42,7 +42,7 @@ PROCESSORS_OF_THREAD = 4  # of which the network gets one thread; the encoder ne
 # The short side, in pixels, at half of which colours are carried along the motion: as large as the
 # chroma of `film` is, or the film's own where that is smaller; less shows no motion.
 MOTION_SIZE = 192
-LEAST_MOTION_SIZE = 32
+MIN_MOTION_SIZE = 32
 # Apple's cards end the program where two threads call them, and memory that is too small for one
 # batch is too small for all.
 _CARD = threading.Lock()
@@ -70,11 +70,11 @@ def leaving_processors(workers: int) -> Generator[None, None, None]:
 
 
 @cache
-def _light_of_codes(coding: Coding) -> Floats:
+def _luma_table(coding: Coding) -> Floats:
     """Luma in [0, 1] of each code."""
     codes = torch.arange(1 << coding.bit_depth)
-    light = luma_from_codes(codes, range=coding.range, bit_depth=coding.bit_depth)
-    return np.asarray(light.clamp(0, 1).numpy(), np.float32)
+    luma = luma_from_codes(codes, range=coding.range, bit_depth=coding.bit_depth)
+    return np.asarray(luma.clamp(0, 1).numpy(), np.float32)
 
 
 @dataclass
@@ -104,7 +104,7 @@ class Painter:
     Attributes:
         network: as `for_inference` makes it for the device.
         device: where it computes.
-        pixel_aspect_ratio: width of a pixel over its height; `film` sees the picture undistorted,
+        sample_aspect_ratio: width of a pixel over its height; `film` sees the picture undistorted,
             `classic` a square.
         coding: of luma and chroma.
         area: the picture inside its bars; they stay neutral, and the network does not see them.
@@ -114,7 +114,7 @@ class Painter:
 
     network: Network
     device: torch.device
-    pixel_aspect_ratio: float = 1.0
+    sample_aspect_ratio: float = 1.0
     coding: Coding = PLAIN
     area: PixelArea | None = None
     vividness: float = 1.0
@@ -142,49 +142,51 @@ class Painter:
         Yields:
             The same luma plane, and chroma (2, ceil(H/2), ceil(W/2)).
         """
-        most_frames = BATCH_SIZE if propagator is None else CHUNK_FRAMES
+        max_frames = BATCH_SIZE if propagator is None else CHUNK_FRAMES
         upsampler: Upsampler | None = None
         borders = {*edits.cuts, *(chain.from_iterable(edits.dissolves) if propagator else ())}
-        for number, chunk in _chunks(lumas, borders, most_frames, first_frame):
+        for number, chunk in _chunks(lumas, borders, max_frames, first_frame):
             height, width = chunk[0].shape
             shown = self.area or PixelArea(0, 0, width, height)
             views = [_View(shown.of(luma), self.coding) for luma in chunk]
             upsampler = upsampler or Upsampler(*views[0].half.shape)
-            aspect_ratio = self.pixel_aspect_ratio * shown.width / shown.height
+            aspect_ratio = self.sample_aspect_ratio * shown.width / shown.height
             if propagator is None:
-                found: Iterable[Floats] = self._see(views, aspect_ratio)
+                found: Iterable[Floats] = self._predict(views, aspect_ratio)
             else:
                 if number in edits.cuts:
                     propagator.begin_shot(number, edits)
                 is_dissolve = any(begin <= number < end for begin, end in edits.dissolves)
-                found = self._carry(propagator, views, aspect_ratio, is_dissolve)
+                found = self._propagate(propagator, views, aspect_ratio, is_dissolve)
             neutral = 1 << (self.coding.bit_depth - 1)
             for luma, view, chroma in zip(chunk, views, found, strict=True):
                 painted = view.paint(chroma, self.vividness, upsampler)
                 yield luma, shown.framed(painted, luma.shape, neutral)
 
-    def _carry(
+    def _propagate(
         self, propagator: Propagator, views: Sequence[_View], aspect_ratio: float, dissolves: bool
     ) -> Iterator[Floats]:
         """Yield chroma (2, h, w) of each of some consecutive frames, carried along the motion."""
-        size = max(min(MOTION_SIZE, *views[0].luma.shape), LEAST_MOTION_SIZE)
+        size = max(min(MOTION_SIZE, *views[0].luma.shape), MIN_MOTION_SIZE)
         shape = FilmConfig(size=size).working_size(aspect_ratio)
         height, width = (-(-side // 2) for side in shape)
 
-        lumas = [_to_bytes(view.light(height, width)) for view in views]
+        lumas = [_to_bytes(view.luma_at(height, width)) for view in views]
         veils = passing_veils(lumas)
 
         def predict(numbers: list[int]) -> list[Floats]:
             chosen = [views[number] for number in numbers]
-            seen = self._see(chosen, aspect_ratio, [veils[number] for number in numbers])
-            planes = (resize(torch.from_numpy(chroma)[None], height, width)[0] for chroma in seen)
+            predicted = self._predict(chosen, aspect_ratio, [veils[number] for number in numbers])
+            planes = (
+                resize(torch.from_numpy(chroma)[None], height, width)[0] for chroma in predicted
+            )
             return [chroma.permute(1, 2, 0).contiguous().numpy() for chroma in planes]
 
-        for chroma in propagator.carry(lumas, predict, dissolves=dissolves):
+        for chroma in propagator.propagate(lumas, predict, dissolves=dissolves):
             yield np.ascontiguousarray(chroma.transpose(2, 0, 1))
 
     @torch.inference_mode()
-    def _see(
+    def _predict(
         self, views: Sequence[_View], aspect_ratio: float, veils: Sequence[float] = ()
     ) -> list[Floats]:
         """Chroma (2, h/2, w/2) in [-0.5, 0.5] of each, at the size (h, w) that it works in.
@@ -192,7 +194,7 @@ class Painter:
         Args:
             veils: how white a veil each fades by, which is not looked at; none without.
         """
-        clear = [min(veil, MOST_VEIL) for veil in veils or [0.0] * len(views)]
+        clear = [min(veil, MAX_VEIL) for veil in veils or [0.0] * len(views)]
         size = self.network.config.working_size(aspect_ratio)
         chroma: list[Floats] = []
         is_cpu = self.device.type == "cpu"
@@ -200,20 +202,18 @@ class Painter:
         with nullcontext() if is_cpu else _CARD:
             while len(chroma) < len(views):
                 some = slice(len(chroma), len(chroma) + min(self.batch_size.frames, most))
-                lights = [view.light(*size) for view in views[some]]
+                lumas = [view.luma_at(*size) for view in views[some]]
                 unveiled = [
-                    np.maximum(light - np.float32(veil), 0) / np.float32(1 - veil)
-                    if veil
-                    else light
-                    for light, veil in zip(lights, clear[some], strict=True)
+                    np.maximum(luma - np.float32(veil), 0) / np.float32(1 - veil) if veil else luma
+                    for luma, veil in zip(lumas, clear[some], strict=True)
                 ]
                 pictures, shown = zip(*map(without_iris, unveiled), strict=True)
                 luma = torch.from_numpy(np.stack(pictures)[:, None])
                 try:
                     with autocast(self.device):
                         luma = luma.to(self.device, memory_format=torch.channels_last)
-                        seen = self.network.predict_chroma(luma).cpu().numpy()
-                    chroma.extend(map(_inside, seen, shown, clear[some]))
+                        predicted = self.network.predict_chroma(luma).cpu().numpy()
+                    chroma.extend(map(_inside, predicted, shown, clear[some]))
                 except RuntimeError as error:
                     if not _is_lack_of_memory(error) or self.batch_size.frames == 1:
                         raise
@@ -239,12 +239,12 @@ def _inside(chroma: Floats, shown: Floats | None, veil: float) -> Floats:
 
 
 def _chunks(
-    lumas: Iterable[DeepPlane], borders: Collection[int], most_frames: int, number: int
+    lumas: Iterable[DeepPlane], borders: Collection[int], max_frames: int, number: int
 ) -> Iterator[tuple[int, list[DeepPlane]]]:
     """Yield some consecutive frames that no border divides, and the number of the first one."""
     frames = iter(lumas)
     while (first := next(frames, None)) is not None:
-        step = most_frames
+        step = max_frames
         while step * first.nbytes > CHUNK_BYTES and step % 2 == 0:
             step //= 2
         end = min(
@@ -277,28 +277,26 @@ class _View:
             legal = np.pad(legal, ((0, height % 2), (0, width % 2)), mode="edge")
         size = legal.shape[1] // 2, legal.shape[0] // 2
         self.half = _resized(legal, size, cv2.INTER_AREA)
-        self._lights: dict[tuple[int, int], Floats] = {}
+        self._lumas: dict[tuple[int, int], Floats] = {}
 
-    def light(self, height: int, width: int) -> Floats:
+    def luma_at(self, height: int, width: int) -> Floats:
         """The luma (height, width) in [0, 1]; it is made once, and not to be changed."""
-        if (height, width) not in self._lights:
+        if (height, width) not in self._lumas:
             is_enough = self.half.shape[0] >= height and self.half.shape[1] >= width
             codes = self.half if is_enough else self.luma
             shrinks = codes.shape[0] >= height and codes.shape[1] >= width
             by = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-            self._lights[height, width] = _to_light(
-                _resized(codes, (width, height), by), self.coding
-            )
-        return self._lights[height, width]
+            self._lumas[height, width] = _to_luma(_resized(codes, (width, height), by), self.coding)
+        return self._lumas[height, width]
 
     def paint(self, chroma: Floats, vividness: float, upsampler: Upsampler) -> DeepPlane:
         """Chroma codes, at half the size of the luma, for chroma (2, h, w)."""
         coding = self.coding
         vivid = torch.from_numpy(chroma) * vividness
         planes = change_matrix(vivid, WORKING_MATRIX, coding.matrix).numpy()
-        light, small = _to_light(self.half, coding), self.light(*chroma.shape[1:])
+        luma, small = _to_luma(self.half, coding), self.luma_at(*chroma.shape[1:])
         return upsampler.codes(
-            light,
+            luma,
             planes,
             small,
             range=coding.range,
@@ -313,13 +311,13 @@ def _resized(codes: DeepPlane, size: tuple[int, int], interpolation: int) -> Dee
     return np.asarray(resized, codes.dtype)
 
 
-def _to_light(codes: DeepPlane, coding: Coding) -> Floats:
+def _to_luma(codes: DeepPlane, coding: Coding) -> Floats:
     """Luma in [0, 1] of luma codes."""
-    light = _light_of_codes(coding)
+    table = _luma_table(coding)
     if codes.dtype == np.uint8:  # three times as fast
-        return np.asarray(cv2.LUT(codes, light), np.float32)
-    return np.take(light, codes, mode="clip")  # raw films may hold more than their bits
+        return np.asarray(cv2.LUT(codes, table), np.float32)
+    return np.take(table, codes, mode="clip")  # raw films may hold more than their bits
 
 
-def _to_bytes(light: Floats) -> Plane:
-    return np.asarray(cv2.convertScaleAbs(light, alpha=255), np.uint8)
+def _to_bytes(luma: Floats) -> Plane:
+    return np.asarray(cv2.convertScaleAbs(luma, alpha=255), np.uint8)

@@ -29,9 +29,9 @@ SQUARE_SIZE = 64  # pixels; stills of this size are squares, as in 2020
 SHAPE_TOLERANCE = 0.03  # by which a hand-painted still's aspect ratio may be off
 # Of stills that show the same, by hand or not: how alike they are, at this size, where there is
 # anything to see.
-LEAST_LIKENESS, LEAST_CONTRAST, SMALL = 0.6, 4.0, (32, 24)
+MIN_SIMILARITY, MIN_CONTRAST, SMALL = 0.6, 4.0, (32, 24)
 OPAQUE = 255  # alpha of a colour that is known
-MOST_TRANSLUCENT = 0.04  # of a still, that edges of what is erased may be
+MAX_TRANSLUCENT = 0.04  # of a still, that edges of what is erased may be
 # Codes of luma by which stills differ for rounding alone, and the share of a still, of what the
 # gamut has not clipped, that differs by more where the coloured film is another one. What of less
 # differs is painted by hand.
@@ -310,7 +310,7 @@ def doubtful_stills(pairs: Pairs) -> list[tuple[Path, str]]:
             doubt = "does not show what its grey still does; mend it, or delete the pair"
         elif is_sure and (np.ptp(rgb, axis=2) <= ROUNDING_CODES).all():
             doubt = "has no colours; save it with them, unless it is grey in truth"
-        elif is_sure and ((alpha > 0) & (alpha < OPAQUE)).mean() > MOST_TRANSLUCENT:
+        elif is_sure and ((alpha > 0) & (alpha < OPAQUE)).mean() > MAX_TRANSLUCENT:
             doubt = "is half transparent in part, and not learnt there; paint at full opacity"
         elif _is_of_unknown_colors(still):
             doubt = "has a colour profile that cannot be used, and is taken for sRGB; save it so"
@@ -360,10 +360,10 @@ def _has_colors(still: Path) -> bool:
 def _show_the_same(grey: Plane, rgb: Plane) -> bool:
     """Whether there is the same in a grey still (H, W) and a colour one (H, W, 3), if anything."""
     small = [cv2.resize(s, SMALL, interpolation=cv2.INTER_AREA) for s in (grey, rgb.mean(2))]
-    if small[0].std() <= LEAST_CONTRAST:
+    if small[0].std() <= MIN_CONTRAST:
         return True
     own, other = (plane - plane.mean() for plane in small)
-    return float((own * other).mean()) >= LEAST_LIKENESS * own.std() * other.std() + 1e-6
+    return float((own * other).mean()) >= MIN_SIMILARITY * own.std() * other.std() + 1e-6
 
 
 def _stills_in(folder: Path) -> list[Path]:

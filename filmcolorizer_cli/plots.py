@@ -26,10 +26,10 @@ from filmcolorizer_cli.wording import counted
 # Of drawings on pages, which are light or dark.
 INK_OF_PAGE = "#010203"  # stands for the colour of the page's text
 SERIES_COLORS = ("#d95f1a", "#3f87c9", "#8a8a8a", "#5a9e4b")
-MOST_POINTS = 600  # of a line
+MAX_POINTS = 600  # of a line
 FEW_POINTS = 60  # up to which each is marked
 TIME_STEPS_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
-MOST_TICKS = 7  # on the axis of time
+MAX_TICKS = 7  # on the axis of time
 
 
 def save_loss_figure(history: Sequence[Epoch], path: Path) -> None:
@@ -84,7 +84,7 @@ def plot_over_time(
         from_zero: whether the vertical axis begins there.
     """
     figure, axes = _drawing()
-    ends = np.linspace(0, len(seconds), min(len(seconds), MOST_POINTS) + 1).astype(int)
+    ends = np.linspace(0, len(seconds), min(len(seconds), MAX_POINTS) + 1).astype(int)
     spans = [slice(begin, end) for begin, end in pairwise(ends)]
     times = [float(np.mean(seconds[span])) for span in spans]
     for (name, values), color in zip(series.items(), SERIES_COLORS, strict=False):
@@ -194,7 +194,7 @@ def _finish(figure: Figure, axes: Axes, *, has_times: bool = False) -> str:
         axes.set_xlabel("time in the film")
         axes.xaxis.set_major_formatter(lambda seconds, _: _minutes(seconds))
         begin, end = axes.get_xlim()
-        steps = (step for step in TIME_STEPS_SECONDS if end - begin <= MOST_TICKS * step)
+        steps = (step for step in TIME_STEPS_SECONDS if end - begin <= MAX_TICKS * step)
         axes.xaxis.set_major_locator(MultipleLocator(next(steps, TIME_STEPS_SECONDS[-1])))
     figure.legend(loc="outside upper right", ncols=4, frameon=False, labelcolor=INK_OF_PAGE)
     buffer = io.StringIO()

@@ -14,6 +14,7 @@ from PIL import Image
 
 from filmcolorizer_cli.areas import PixelArea
 from filmcolorizer_cli.cadence import Cadence
+from filmcolorizer_cli.color_detection import has_color
 from filmcolorizer_cli.colorizing import ColorizeOptions, in_color_already, no_picture
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import LOOK_SIZE, Sampling, check_part, read_pictures
@@ -24,7 +25,6 @@ from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.planes import NEUTRAL, Coding, DeepPlane, Plane
 from filmcolorizer_cli.progress import Note, no_note
 from filmcolorizer_cli.survey import FRAMES_A_SECOND, Glance, glance
-from filmcolorizer_cli.tinge import has_color
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film
 
 GREY = "grey"
@@ -98,7 +98,7 @@ def preview(
         name: Painter(
             for_inference(network, device, is_faded=found.is_faded),
             device,
-            pixel_aspect_ratio=float(film.sample_aspect_ratio),
+            sample_aspect_ratio=float(film.sample_aspect_ratio),
             coding=_plain_coding(film),
             area=found.area,
             vividness=options.vividness,

@@ -8,18 +8,18 @@ from itertools import pairwise
 
 import numpy as np
 
-from filmcolorizer_cli.likeness import (
+from filmcolorizer_cli.offsets import JUMP_COST, NEAR_SECONDS, Offsets
+from filmcolorizer_cli.signatures import Seconds
+from filmcolorizer_cli.similarity import (
     WINDOW_SECONDS,
     WINDOW_STEP_SECONDS,
     Films,
     Indices,
     Window,
     find_windows,
-    mean_unlikeness,
-    usual_unlikeness,
+    mean_dissimilarity,
+    usual_dissimilarity,
 )
-from filmcolorizer_cli.offsets import JUMP_COST, NEAR_SECONDS, Offsets
-from filmcolorizer_cli.signatures import Seconds
 
 # Seconds of the coloured film in a second of the other, from the likeliest: the same speed, 23.976
 # for 24 frames a second, PAL's 25, and both; then silent film at other speeds.
@@ -76,12 +76,12 @@ def rate_of_pictures(films: Films, runs: list[Seconds], chain_rate: float) -> fl
     chosen = np.linspace(0, len(parts) - 1, min(len(parts), RATE_WINDOWS)).round().astype(int)
     parts = [parts[n] for n in chosen]
 
-    def unlikeness(rate: float) -> float:
-        return mean_unlikeness(find_windows(films, parts, rate))
+    def dissimilarity(rate: float) -> float:
+        return mean_dissimilarity(find_windows(films, parts, rate))
 
-    unlike = {rate: unlikeness(rate) for rate in map(float, RATES)}
+    unlike = {rate: dissimilarity(rate) for rate in map(float, RATES)}
     best = min(unlike, key=unlike.__getitem__)
-    return chain_rate if unlikeness(chain_rate) <= LIKELIER * unlike[best] else _known_near(best)
+    return chain_rate if dissimilarity(chain_rate) <= LIKELIER * unlike[best] else _known_near(best)
 
 
 def _known_near(rate: float) -> float:
@@ -102,7 +102,7 @@ def first_windows(
             break
         others = find_windows(films, runs, likelier)
         unlike, unlike_others = (
-            sum(1 - window.likeness for window in part) for part in (windows, others)
+            sum(1 - window.similarity for window in part) for part in (windows, others)
         )
         if unlike_others < (LIKELIER + 1 / len(windows)) * unlike:  # few of them tell little
             return likelier, others
@@ -123,8 +123,8 @@ def likeliest_rate(
     likely = _likely_rates(films, expected_rate)
     rates = dict.fromkeys((*likely, *map(float, KNOWN_RATES), *sorted(found)))
     ways = {rate: find_windows(films, runs, rate) for rate in rates}  # from the likeliest
-    unlike = {rate: mean_unlikeness(windows) for rate, windows in ways.items()}
-    usual = min(usual_unlikeness([w.likeness for w in windows]) for windows in ways.values())
+    unlike = {rate: mean_dissimilarity(windows) for rate, windows in ways.items()}
+    usual = min(usual_dissimilarity([w.similarity for w in windows]) for windows in ways.values())
     scores = {
         rate: Offsets(films, windows, rate, usual).find()[1]
         for rate, windows in ways.items()

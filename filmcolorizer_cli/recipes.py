@@ -19,8 +19,8 @@ PAINTED_PICTURES = 6_000
 # one minute with all of it another scene came out 1.22 times as wrong as before, with this 1.03
 # times; the painted shots had 0.05 and 0.17 of their error, others of that minute 0.86 and 0.75.
 PAINTED_SHARE = 0.75
-FEWEST_EPOCHS = 2  # however many pairs there are
-FEWEST_EPOCHS_BY_HEART = 4
+MIN_EPOCHS = 2  # however many pairs there are
+MIN_EPOCHS_BY_HEART = 4
 PICTURES_PER_EPOCH = 512  # or more, so that the batch norms of a few pairs see many of their parts
 FROZEN_STAGES = 2  # of the encoder: edges and textures are the same in any film
 # The share that is made up for of what colours lack of colourfulness, since small coloured things
@@ -34,42 +34,42 @@ class Augmentation:
 
     Attributes:
         squares: whether they are squares; else they have the shape of the film's picture.
-        least_crop: the smallest part, as a share of the largest of its shape.
+        min_crop: the smallest part, as a share of the largest of its shape.
         early_scale, scale: what parts are scaled to, as shares of the network's size: small and
             cheap ones at first, larger ones once the learning rate cools down.
         tone_share: of the parts, seen in another tone.
         mirrors: whether half of the parts are mirrored.
         stretch: by how much they differ in shape; see `augmentation.random_part`.
         patched_share: of the parts, that show another one in a rectangle.
-        largest_patch: of these rectangles, as a share of the part's area.
+        max_patch: of these rectangles, as a share of the part's area.
     """
 
     squares: bool
-    least_crop: float
+    min_crop: float
     early_scale: float
     scale: float
     tone_share: float
     mirrors: bool
     stretch: float = 0.0
     patched_share: float = 0.0
-    largest_patch: float = 0.0
+    max_patch: float = 0.0
 
 
 # For shots that are foreign to the network, and for those that it is to learn by heart: as they are
 # looked at later, since what is learnt so is known in this size and place alone.
 TO_GENERALIZE = Augmentation(
     squares=True,
-    least_crop=0.35,
+    min_crop=0.35,
     early_scale=5 / 6,
     scale=5 / 6,
     tone_share=0.5,
     mirrors=True,
     stretch=0.15,
     patched_share=0.4,
-    largest_patch=0.3,
+    max_patch=0.3,
 )
 BY_HEART = Augmentation(
-    squares=False, least_crop=0.9, early_scale=0.6, scale=1.0, tone_share=0.0, mirrors=False
+    squares=False, min_crop=0.9, early_scale=0.6, scale=1.0, tone_share=0.0, mirrors=False
 )
 BY_HEART_SIZE = 5 / 6  # of the stills' size; more takes longer than it is worth
 
@@ -147,7 +147,7 @@ def default_options(
         pictures = WHOLE_FILM_PICTURES
     else:
         pictures = FILM_PICTURES if is_pretrained else SCRATCH_PICTURES
-    fewest = FEWEST_EPOCHS_BY_HEART if shows_all else FEWEST_EPOCHS
+    fewest = MIN_EPOCHS_BY_HEART if shows_all else MIN_EPOCHS
     options = TrainingOptions(
         epochs=max(fewest, round(pictures / (pairs * _passes(pairs)))),
         batch_size=16,

@@ -24,25 +24,25 @@ BAR_LUMA = 30  # codes; what is rarely brighter is a bar, not a picture
 BAR_PERCENTILE = 80  # of frames, up to which pixels of a bar are dark; a reel may have none
 BAR_MARGIN = 0.25  # pixels of a signature that are left out beside a bar
 FAINT_DEVIATION = 40.0  # codes, as the norm of a picture: five times what rounding to codes makes
-LEAST_SIDE = 0.2  # of a picture, which both films must show
-LEAST_SHARED = 0.3  # of the coloured picture, which both films must show
+MIN_SIDE = 0.2  # of a picture, which both films must show
+MIN_SHARED = 0.3  # of the coloured picture, which both films must show
 
 # The grid of the search: what part of the one film's side the other shows, and how much wider or
 # higher than the other way it may be; shifted by steps of a coarse pixel.
 ZOOMS = (0.7, 0.8, 0.9, 1.0, 1.11, 1.25, 1.43)
-LARGEST_STRETCH = 1.36
+MAX_STRETCH = 1.36
 SHIFT_STEP = 0.066
 KEY_FRAMES = 32  # that the search looks at
 SEARCHED_FRAMES = 2000  # of the coloured film, at most
-LEAST_SCORE = 0.1  # mean correlation of what was found best, below which nothing was
+MIN_SCORE = 0.1  # mean correlation of what was found best, below which nothing was
 TRIED_PLACEMENTS = 3  # the best of the grid, which are then refined
 
-LARGEST_STEPS = 15  # of refinement
+MAX_STEPS = 15  # of refinement
 SETTLED = 2e-4  # parts of the picture, below which a step ends the refinement
 REFINING_FRAMES = 200  # on which a placement is refined
-FEWEST_PAIRS = 8  # of which a part with a placement of its own consists
+MIN_PAIRS = 8  # of which a part with a placement of its own consists
 WORSE = 1.3  # times as unlike are its pictures at a placement for it and the part before
-LEAST_MOVE = 0.006  # parts of the picture, by which a corner lies elsewhere in another part
+MIN_MOVE = 0.006  # parts of the picture, by which a corner lies elsewhere in another part
 PIXELS = WIDTH * HEIGHT
 
 
@@ -75,7 +75,7 @@ class Placement:
     def is_visible(self) -> bool:
         """Whether both show more than an edge of the other."""
         area = self.area()
-        return min(area.width, area.height) > LEAST_SIDE
+        return min(area.width, area.height) > MIN_SIDE
 
     def area(self) -> Area:
         """The largest upright part of the black-and-white picture that both show, without bars."""
@@ -244,16 +244,16 @@ def find_placement(bw: Signatures, color: Signatures) -> Placement | None:
     best = [placement for _, placement in scored[:TRIED_PLACEMENTS]]
     refined = [_refine_keys(keys, searched, placement) for placement in best]
     score, placement = max(refined, key=lambda pair: pair[0])
-    return placement if score > LEAST_SCORE else None
+    return placement if score > MIN_SCORE else None
 
 
 def place(bw_frames: Frames, color_frames: Frames) -> Placement:
     """Find how frames (N, 768) that are said to show the same moments lie upon each other best."""
     contents = find_content(bw_frames), find_content(color_frames)
     placements = [Placement(affine, *contents) for affine in _grid(*contents)]
-    placements.sort(key=lambda placement: unlikeness(bw_frames, color_frames, placement, COARSE))
+    placements.sort(key=lambda placement: dissimilarity(bw_frames, color_frames, placement, COARSE))
     refined = [refine(bw_frames, color_frames, p) for p in placements[:TRIED_PLACEMENTS]]
-    return min(refined, key=lambda placement: unlikeness(bw_frames, color_frames, placement))
+    return min(refined, key=lambda placement: dissimilarity(bw_frames, color_frames, placement))
 
 
 def _key_frames(bw: Signatures) -> Frames:
@@ -279,7 +279,7 @@ def _grid(bw_content: Area, color_content: Area) -> list[Affine]:
     affines = []
     for across, left in sides:
         for down, top in sides:
-            if 1 / LARGEST_STRETCH < across / down < LARGEST_STRETCH:
+            if 1 / MAX_STRETCH < across / down < MAX_STRETCH:
                 x = _axis(
                     left,
                     across,
@@ -308,7 +308,7 @@ def _axis(
 def _found(keys: Frames, pictures: Floats, squares: Floats, placement: Placement) -> float:
     """How well the better half of the key frames is found among coarse coloured pictures."""
     comparison = Comparison(placement, COARSE)
-    if comparison.shared < LEAST_SHARED:
+    if comparison.shared < MIN_SHARED:
         return 0.0
     sought = comparison.bw(keys)
     # the coloured pictures are whole here, so only what both show of them is to count
@@ -325,12 +325,12 @@ def _refine_keys(keys: Frames, searched: Frames, placement: Placement) -> tuple[
     score = 0.0
     for _ in range(2):
         comparison = Comparison(placement, COARSE)
-        likeness = comparison.bw(keys) @ comparison.color(searched).T
-        found = likeness.argmax(axis=1)
-        good = np.argsort(likeness.max(axis=1))[len(keys) // 2 :]
+        similarity = comparison.bw(keys) @ comparison.color(searched).T
+        found = similarity.argmax(axis=1)
+        good = np.argsort(similarity.max(axis=1))[len(keys) // 2 :]
         placement = refine(keys[good], searched[found[good]], placement)
         fine = Comparison(placement)
-        if fine.shared < LEAST_SHARED:
+        if fine.shared < MIN_SHARED:
             return 0.0, placement
         vectors = fine.bw(keys[good]), fine.color(searched[found[good]])
         score = float((vectors[0] * vectors[1]).sum(axis=1).mean())
@@ -339,7 +339,7 @@ def _refine_keys(keys: Frames, searched: Frames, placement: Placement) -> tuple[
 
 def refine(bw_frames: Frames, color_frames: Frames, placement: Placement) -> Placement:
     """Move a placement to where frames (N, 768) that show the same moments agree best."""
-    for _ in range(LARGEST_STEPS):
+    for _ in range(MAX_STEPS):
         equations = normal_equations(bw_frames, color_frames, placement)
         step = solve_step(*(part.sum(axis=0) for part in equations))
         placement = placement.moved(placement.affine + step)
@@ -376,7 +376,7 @@ def split_by_picture(
             together = fit(parts[-1][0], end)
             pairs = bw_frames[begin:end], color_frames[begin:end]
             is_new = is_moved(parts[-1][1], own) and (
-                unlikeness(*pairs, together) > WORSE * unlikeness(*pairs, own)
+                dissimilarity(*pairs, together) > WORSE * dissimilarity(*pairs, own)
             )
             if not is_new:
                 parts[-1] = (parts[-1][0], together)
@@ -385,18 +385,18 @@ def split_by_picture(
     return parts
 
 
-def unlikeness(
+def dissimilarity(
     bw_frames: Frames, color_frames: Frames, placement: Placement, grid: Grid = FINE
 ) -> float:
     """How far from alike frames (N, 768) of the same moments are, mostly; from 0 to 2."""
     comparison = Comparison(placement, grid)
-    likeness = (comparison.bw(bw_frames) * comparison.color(color_frames)).sum(axis=1)
-    return 1 - float(np.median(likeness))
+    similarity = (comparison.bw(bw_frames) * comparison.color(color_frames)).sum(axis=1)
+    return 1 - float(np.median(similarity))
 
 
 def is_moved(before: Placement, after: Placement) -> bool:
     """Whether a corner of the picture lies elsewhere by more than a little."""
-    return farthest_move(after.affine - before.affine) > LEAST_MOVE
+    return farthest_move(after.affine - before.affine) > MIN_MOVE
 
 
 def _split(
@@ -411,11 +411,11 @@ def _split(
         found = solve_step(square, right)
         return found, float(right @ found.ravel())
 
-    candidates = range(begin + FEWEST_PAIRS, end - FEWEST_PAIRS + 1)
+    candidates = range(begin + MIN_PAIRS, end - MIN_PAIRS + 1)
     if not candidates:
         return [begin]
     split = max(candidates, key=lambda n: step(begin, n)[1] + step(n, end)[1])
-    if farthest_move(step(begin, split)[0] - step(split, end)[0]) <= LEAST_MOVE:
+    if farthest_move(step(begin, split)[0] - step(split, end)[0]) <= MIN_MOVE:
         return [begin]
     return _split(sums, begin, split) + _split(sums, split, end)
 
@@ -438,9 +438,9 @@ def normal_equations(
     """
     comparison = Comparison(placement)
     bw, color = comparison.bw(bw_frames), comparison.color(color_frames)
-    likeness = (bw * color).sum(axis=1)
-    counts = likeness > max(0.3, float(np.median(likeness)) - 0.2)
-    difference = (color - likeness[:, None] * bw) * counts[:, None]
+    similarity = (bw * color).sum(axis=1)
+    counts = similarity > max(0.3, float(np.median(similarity)) - 0.2)
+    difference = (color - similarity[:, None] * bw) * counts[:, None]
     jacobian = comparison.bw_slopes(bw_frames) * counts[:, None, None]
     square = jacobian @ jacobian.transpose(0, 2, 1)
     right = jacobian @ difference[:, :, None]

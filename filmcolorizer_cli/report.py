@@ -41,7 +41,7 @@ SAMPLE_HEIGHT = 128  # pixels of a still in the samples picture
 GAP = 4  # pixels between pictures
 PREVIEW_MOMENTS = 8  # of two films that line up
 PREVIEW_HEIGHT = 132  # pixels of a picture of theirs
-LEAST_PLOT_WIDTH = 480  # pixels, in which its words have room
+MIN_PLOT_WIDTH = 480  # pixels, in which its words have room
 CHECKS = 6  # squares across and down in a checkerboard of both
 LABEL_HEIGHT = 22  # pixels
 LETTERS = 13  # pixels
@@ -156,7 +156,7 @@ def save_sync_preview(bw: Film, color: Film, sync_map: SyncMap, path: Path) -> N
     if not triples:
         raise nothing_shared(bw, color)
     rows = [np.hstack(triples[n : n + 2]) for n in range(0, len(triples), 2)]
-    width = max(LEAST_PLOT_WIDTH, *(row.shape[1] for row in rows))
+    width = max(MIN_PLOT_WIDTH, *(row.shape[1] for row in rows))
     pictures = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0))) for row in rows]
     plot = draw_map(sync_map, bw.duration_seconds, color.duration_seconds, width)
     save_image(Image.fromarray(np.vstack((*pictures, plot))), path)

@@ -17,9 +17,9 @@ from filmcolorizer_cli.video import BARE_STREAMS, MPEG_STREAMS, Film, opened
 LOOK_SECONDS, MAX_LOOKS = 20.0, 250
 # Before a time, from which a key frame is looked for in what is sought by place and not by time.
 MPEG_MARGIN_SECONDS = 2.0
-MOST_SECONDS_AHEAD = 20.0  # up to which a key frame is looked for behind a time
+MAX_SECONDS_AHEAD = 20.0  # up to which a key frame is looked for behind a time
 # By which the begin of another size or shape is known, and in how many steps it is looked for.
-NEAR_SECONDS, MOST_HALVINGS = 0.5, 20
+NEAR_SECONDS, MAX_HALVINGS = 0.5, 20
 
 
 class Shape(NamedTuple):
@@ -27,11 +27,11 @@ class Shape(NamedTuple):
 
     width: int
     height: int
-    pixel_aspect_ratio: Fraction
+    sample_aspect_ratio: Fraction
 
     def __str__(self) -> str:
         size = f"{self.width}x{self.height}"
-        ratio = self.pixel_aspect_ratio
+        ratio = self.sample_aspect_ratio
         if ratio == 1:
             return f"{size} with square pixels"
         return f"{size} with pixels of {ratio.numerator}:{ratio.denominator}"
@@ -71,8 +71,8 @@ def find_reshaped(film: Film, begin_seconds: float, end_seconds: float) -> Resha
 
         def look(seconds: float) -> tuple[float, Shape] | None:
             with suppress(av.FFmpegError):  # beyond damage nothing is told
-                tick = film.first_tick + math.floor((seconds - margin) / film.time_base)
-                container.seek(tick, stream=stream)
+                pts = film.first_pts + math.floor((seconds - margin) / film.time_base)
+                container.seek(pts, stream=stream)
                 return _shape_at(seconds, film, container, stream, reads_on=is_mpeg)
             return None
 
@@ -80,7 +80,7 @@ def find_reshaped(film: Film, begin_seconds: float, end_seconds: float) -> Resha
         if first is None:
             return None
         before = first[1]
-        tells_shapes = before.pixel_aspect_ratio == _stored_aspect_ratio(film)
+        tells_shapes = before.sample_aspect_ratio == _stored_aspect_ratio(film)
 
         def is_other(shape: Shape) -> bool:
             return shape != before if tells_shapes else shape[:2] != before[:2]
@@ -101,7 +101,7 @@ def _narrowed(
     look: Look, is_other: Callable[[Shape], bool], low: float, high: float, after: Shape
 ) -> tuple[float, Shape]:
     """When another shape begins between two times, and what it is, by bisection."""
-    for _ in range(MOST_HALVINGS):
+    for _ in range(MAX_HALVINGS):
         if high - low < NEAR_SECONDS:
             break
         middle = (low + high) / 2
@@ -132,7 +132,7 @@ def _shape_at(
         for frame in packet.decode():
             if frame.pts is None:
                 return None
-            shown = float((frame.pts - film.first_tick) * film.time_base)
+            shown = float((frame.pts - film.first_pts) * film.time_base)
             if found is not None and shown > seconds:
                 return found
             ratio = stream.codec_context.sample_aspect_ratio or _stored_aspect_ratio(film)
@@ -140,7 +140,7 @@ def _shape_at(
             if not reads_on:
                 return found
         if packet.pts is not None:
-            ahead = float((packet.pts - film.first_tick) * film.time_base) - seconds
-            if ahead > (0 if found is not None else MOST_SECONDS_AHEAD):
+            ahead = float((packet.pts - film.first_pts) * film.time_base) - seconds
+            if ahead > (0 if found is not None else MAX_SECONDS_AHEAD):
                 return found
     return found

@@ -19,7 +19,7 @@ from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.video import count_pictures
 
 _FORMAT_NAME = "filmcolorizer-parts/"
-_FORMAT = f"{_FORMAT_NAME}10"
+_FORMAT = f"{_FORMAT_NAME}11"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
 # What reading a manifest raises that is none.
@@ -37,7 +37,7 @@ class Segment:
         planned_frames: how many it is to have; None for the last one, which goes to the end.
         goes_on: whether it needs what the segment before left in its `Parts.colors_file`.
         frames: how many it has, once it is done; 0 where the film ended before it.
-        ticks: when each of them is shown, where they are not evenly spaced.
+        pts: when each of them is shown, where they are not evenly spaced.
     """
 
     number: int
@@ -45,7 +45,7 @@ class Segment:
     planned_frames: int | None
     goes_on: bool = False
     frames: int | None = None
-    ticks: list[int] | None = None
+    pts: list[int] | None = None
 
     @property
     def planned_end(self) -> int | None:
@@ -170,10 +170,10 @@ class Parts:
         return next((self.file_of(segment) for segment in self.segments if segment.frames), None)
 
     @property
-    def ticks(self) -> list[int] | None:
+    def pts(self) -> list[int] | None:
         """When the frames that are done are shown; None where they are evenly spaced."""
-        ticks = [tick for segment in self.segments for tick in segment.ticks or ()]
-        return ticks or None
+        pts = [time for segment in self.segments for time in segment.pts or ()]
+        return pts or None
 
     @property
     def size_bytes(self) -> int:
@@ -210,7 +210,7 @@ class Parts:
         """Whether another segment goes on with this one's colours."""
         return segment is not self.segments[-1] and self.segments[segment.number + 1].goes_on
 
-    def finish(self, segment: Segment, frames: int, ticks: list[int] | None = None) -> None:
+    def finish(self, segment: Segment, frames: int, pts: list[int] | None = None) -> None:
         """Note that a segment is done; its file is whole, unless it has no frames.
 
         What it went on with is deleted, since that of all segments would take more than a gigabyte.
@@ -220,7 +220,7 @@ class Parts:
         Raises:
             FilmColorizerError: it cannot be noted.
         """
-        segment.frames, segment.ticks = frames, ticks
+        segment.frames, segment.pts = frames, pts
         self._write()
         if segment.goes_on:
             with suppress(OSError):  # it goes with the folder then
@@ -340,7 +340,7 @@ class Parts:
 
 def _described(segment: Segment) -> dict[str, Any]:
     """What the manifest tells of a segment, whose place in it is its number."""
-    # `asdict` would copy all ticks.
+    # `asdict` would copy all times.
     return {name: value for name, value in vars(segment).items() if name != "number"}
 
 

@@ -31,7 +31,7 @@ NOISE_CODES = 1.1  # of luma, besides which a contrast is judged
 # Unlikeness, 0 to 2, beyond which frames may be of two shots, and by how much more than that of the
 # frames around it tells so alone. In live action, of full contrast or 0.4 of it, cuts had 0.23 or
 # more, and 0.2 more than around them; other frames up to 0.23, but no more than 0.06 more.
-MIN_UNLIKENESS, MIN_OUTSTANDING = 0.2, 0.18
+MIN_DISSIMILARITY, MIN_OUTSTANDING = 0.2, 0.18
 # Seconds around a frame; slow film changes by a jump every few frames, which are shown repeatedly.
 AROUND_SECONDS = 0.13
 # Of an iris: how much of a frame is inside of it, all but its edge, and outside, at least; and how
@@ -42,16 +42,16 @@ AROUND_SECONDS = 0.13
 MIN_INSIDE, MIN_OUTSIDE, MIN_COMMON = 0.01, 0.02, 0.9
 MAX_INSIDE_CODES, MAX_INSIDE_SHARE = 8.0, 0.2
 MAX_SECONDS = 0.17  # of a moment; what lasts longer is seen as a shot
-LEAST_CHANGE = 12.0  # codes, that luma changes by in the mean
+MIN_CHANGE = 12.0  # codes, that luma changes by in the mean
 # How much the picture behind a flash may differ from that before it: of the change into the flash,
 # and in codes, by which other shots differ more.
 MAX_REST, MAX_REST_CODES = 0.35, 25.0
 # How many shots back a shot may go on with what one ended with, and how unlike that may be. Those
 # of one camera that a glance tells had up to 0.3, other ones 0.37 or more.
-MAX_SHOTS_BACK, MAX_UNLIKENESS = 8, 0.33
+MAX_SHOTS_BACK, MAX_DISSIMILARITY = 8, 0.33
 MIN_LIT = 0.1  # of the picture, that must be lit for it
 MIN_CONTRAST = 4.0  # codes, standard deviation of what is lit
-MOST_BORDERS = 10_000  # that are kept, of 1.5 kB; what has more is noise
+MAX_BORDERS = 10_000  # that are kept, of 1.5 kB; what has more is noise
 
 
 class Shots:
@@ -67,7 +67,7 @@ class Shots:
     def __init__(self, frame_rate: float) -> None:
         self.flashes: list[tuple[int, int]] = []
         self._changes: list[float] = []  # of each frame from the one before it, in codes
-        self._unlikeness: list[float] = []  # the same, without light and contrast
+        self._dissimilarity: list[float] = []  # the same, without light and contrast
         self._irises: set[int] = set()  # frames that show more or less of the one before
         # What may begin a shot, and the frame before it, by the number of the first.
         self._borders: dict[int, tuple[Plane, Plane]] = {}
@@ -81,15 +81,15 @@ class Shots:
         changes = [float(np.abs(frame - small).mean()) for frame in self._frames]
         self._find_flash(changes)
         before = self._frames[0] if self._frames else small
-        change, unlikeness = changes[0] if changes else 0.0, _unlikeness(before, small)
-        may_begin = change > MAX_REST_CODES or unlikeness > MIN_OUTSTANDING
-        if may_begin and len(self._borders) < MOST_BORDERS:
+        change, dissimilarity = changes[0] if changes else 0.0, _dissimilarity(before, small)
+        may_begin = change > MAX_REST_CODES or dissimilarity > MIN_OUTSTANDING
+        if may_begin and len(self._borders) < MAX_BORDERS:
             pair = before.astype(np.uint8), small.astype(np.uint8)
             self._borders[len(self._changes)] = pair
-        if unlikeness > MIN_OUTSTANDING and _is_iris(before, small):
+        if dissimilarity > MIN_OUTSTANDING and _is_iris(before, small):
             self._irises.add(len(self._changes))
         self._changes.append(change)
-        self._unlikeness.append(unlikeness)
+        self._dissimilarity.append(dissimilarity)
         self._frames.appendleft(small)
 
     def _find_flash(self, changes: Sequence[float]) -> None:
@@ -99,7 +99,7 @@ class Shots:
             begin = number - back
             if self.flashes and begin < self.flashes[-1][1]:  # still the same one
                 break
-            if peak > LEAST_CHANGE and change < min(MAX_REST * peak, MAX_REST_CODES):
+            if peak > MIN_CHANGE and change < min(MAX_REST * peak, MAX_REST_CODES):
                 self.flashes.append((begin, number))
                 break
             peak = max(peak, change)
@@ -116,7 +116,7 @@ class Shots:
         found = {
             cut
             for cut in cuts
-            if cut < len(self._changes) and self._unlikeness[cut] > MIN_UNLIKENESS
+            if cut < len(self._changes) and self._dissimilarity[cut] > MIN_DISSIMILARITY
         }
         behind = {cut + 1 for cut in found if self._is_alone(cut)}
         return sorted((found | behind | self._outstanding()) - in_flashes - self._irises)
@@ -138,9 +138,11 @@ class Shots:
             end, first = (frame.astype(np.float32) for frame in self._borders[begin])
             ends[shot] = end
             latest = list(ends)[-MAX_SHOTS_BACK:]
-            unlikeness = {shot: _unlikeness_of_lit(ends[shot], first) for shot in reversed(latest)}
-            best = min(unlikeness, key=lambda shot: unlikeness[shot])
-            if unlikeness[best] < MAX_UNLIKENESS:
+            differences = {
+                shot: _dissimilarity_of_lit(ends[shot], first) for shot in reversed(latest)
+            }
+            best = min(differences, key=lambda shot: differences[shot])
+            if differences[best] < MAX_DISSIMILARITY:
                 returns[begin] = best
         return returns
 
@@ -151,15 +153,15 @@ class Shots:
 
     def _outstanding(self) -> set[int]:
         """The frames that are by far less like the one before than those around them are."""
-        unlikeness = np.array(self._unlikeness)
-        padded = np.pad(unlikeness, self._around)
+        dissimilarity = np.array(self._dissimilarity)
+        padded = np.pad(dissimilarity, self._around)
         windows = np.lib.stride_tricks.sliding_window_view(padded, self._around)
-        before, after = windows[: len(unlikeness)], windows[self._around + 1 :]
+        before, after = windows[: len(dissimilarity)], windows[self._around + 1 :]
         around = np.maximum(before.max(axis=1), after.max(axis=1))
-        return {*np.flatnonzero(unlikeness - around > MIN_OUTSTANDING).tolist()}
+        return {*np.flatnonzero(dissimilarity - around > MIN_OUTSTANDING).tolist()}
 
 
-def _unlikeness(one: Floats, other: Floats) -> float:
+def _dissimilarity(one: Floats, other: Floats) -> float:
     """How unlike two small frames are without their light and contrast, 0 to 2.
 
     But for noise, it is one minus their correlation inside of bars.
@@ -185,7 +187,7 @@ def _is_iris(one: Floats, other: Floats) -> bool:
     return float(change[inside].mean()) < most
 
 
-def _unlikeness_of_lit(one: Floats, other: Floats) -> float:
+def _dissimilarity_of_lit(one: Floats, other: Floats) -> float:
     """The same, of what is lit in either: the black around a vignette is that of all vignettes."""
     lit = np.maximum(one, other) > BLACK_CODE
     if lit.mean() < MIN_LIT or min(one[lit].std(), other[lit].std()) < MIN_CONTRAST:

@@ -29,13 +29,13 @@ from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, UNKNOWN_CODEC, Film
 
 Layout = Literal["side", "split"]
 
-WIDEST_PANEL: dict[Layout, int] = {"side": 960, "split": 1920}  # pixels, of one film's picture
+MAX_PANEL_WIDTH: dict[Layout, int] = {"side": 960, "split": 1920}  # pixels, of one film's picture
 GAP = 4  # pixels between two pictures side by side
 LINE = 2  # pixels, where a picture is split
 BLACK, WHITE = 16, 235  # codes of luma
 LABEL_SHARE = 1 / 22  # of a picture's height, that letters have
-SMALLEST_LETTERS = 11  # pixels
-LARGEST_STILL = 640  # pixels; more than a sheet shows, and 200 of both films take 400 MB
+MIN_LETTERS = 11  # pixels
+MAX_STILL = 640  # pixels; more than a sheet shows, and 200 of both films take 400 MB
 LABEL_OPACITY = 0.6  # of the box behind the letters
 
 Picture = tuple[DeepPlane, DeepPlane]  # luma (H, W) and chroma (2, H / 2, W / 2), uint8
@@ -151,7 +151,7 @@ def _write(
 ) -> Iterator[int]:
     """Write the pictures of both, and gather stills; yields the number of frames so far."""
     rate, total = frame_rate(first, second), frame_count(first, second, options)
-    size = _panel_size(first, WIDEST_PANEL[options.layout])
+    size = _panel_size(first, MAX_PANEL_WIDTH[options.layout])
     starts = options.start_seconds, options.other_start_seconds
     count = min(options.stills, total)
     kept = {(2 * number + 1) * total // (2 * count) for number in range(count)}
@@ -230,7 +230,7 @@ class _Joiner:
         width, self.height = size
         self.width = width if self.is_split else 2 * width + GAP
         self.middle = width // 4 * 2 if self.is_split else width + GAP // 2
-        letters = max(round(self.height * LABEL_SHARE), SMALLEST_LETTERS)
+        letters = max(round(self.height * LABEL_SHARE), MIN_LETTERS)
         self.margin = letters // 4 * 2
         room = self.width // 2 - 2 * self.margin, self.height - 2 * self.margin
         self.labels = [_label(text, letters, room) for text in options.labels]
@@ -288,6 +288,6 @@ def _put(
 
 def _to_rgb(picture: Picture) -> Plane:
     luma, chroma = picture
-    scale = min(LARGEST_STILL / max(luma.shape), 1.0)
+    scale = min(MAX_STILL / max(luma.shape), 1.0)
     height, width = (max(round(side * scale), 1) for side in luma.shape)
     return picture_to_rgb(luma, chroma, PLAIN.matrix, (width, height))

@@ -20,9 +20,9 @@ MIN_CHROMA = 1.0  # code values, of the mean over a still: less is noise of a gr
 DARK_CODE, MAX_COLORLESS = 45, 0.02
 # Of the contrast, in that of the grey still, that most stills of a shot have: less is a fade.
 FADED, USUAL_PERCENTILE = 0.6, 75
-LEAST_CONTRAST = 5.0  # code values, standard deviation; less is flat
+MIN_CONTRAST = 5.0  # code values, standard deviation; less is flat
 MIN_CORRELATION = 0.7  # of what shows the same, and may be dimmer
-MOST_RUNS_TOLD = 5
+MAX_RUNS_TOLD = 5
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def look_over(name: str, still: AlignedPicture) -> TakenStill:
     shown = still.shown_pixels
     grey, color = still.luma[shown].ravel(), still.ycbcr[..., 0][shown].ravel()
     contrast, own = float(grey.std()), float(color.std())
-    is_flat = contrast < LEAST_CONTRAST
-    is_alike = own < LEAST_CONTRAST or (
+    is_flat = contrast < MIN_CONTRAST
+    is_alike = own < MIN_CONTRAST or (
         not is_flat and np.corrcoef(grey, color)[0, 1] > MIN_CORRELATION
     )
     return TakenStill(
@@ -109,7 +109,7 @@ def _describe_runs(taken: Sequence[TakenStill], some: Set[TakenStill]) -> str:
         if chosen
     ]
     told = []
-    for first, *rest in runs[:MOST_RUNS_TOLD]:
+    for first, *rest in runs[:MAX_RUNS_TOLD]:
         last = rest[-1] if rest else None
         names = f"{first.name} to {last.name}" if last else first.name
         times = f"{first.bw_seconds:.1f} to {last.bw_seconds:.1f} s" if last else None

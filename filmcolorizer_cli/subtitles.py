@@ -18,7 +18,7 @@ from filmcolorizer_cli.encoding import cannot_write_film
 from filmcolorizer_cli.ffmpeg import local_file, open_input
 from filmcolorizer_cli.video import Film, Subtitle, open_file, opened
 
-LONGEST_SUBTITLE_SECONDS = 60.0  # that may be shown at the begin of a part, and began before it
+MAX_SUBTITLE_SECONDS = 60.0  # that may be shown at the begin of a part, and began before it
 STRAY_SECONDS = 10.0  # by which what belongs together may lie apart in a file
 _MP4_TEXT = frozenset({"mov_text"})
 _MP4_GAP = b"\0\0"  # how a text of no characters begins, of which mp4 makes its gaps
@@ -78,7 +78,7 @@ def _packets_around(
     All of a long film is not read for a part of it, which tracks of few words would make us do.
     """
     with suppress(av.FFmpegError):  # where nothing can be sought, it is read from its beginning
-        film.seek(round(max(begin - LONGEST_SUBTITLE_SECONDS, 0) * av.time_base))
+        film.seek(round(max(begin - MAX_SUBTITLE_SECONDS, 0) * av.time_base))
     for packet in film.demux([film.streams[index] for index in (pictures, *subtitles)]):
         if packet.stream.index != pictures:
             yield packet

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from filmcolorizer_cli.areas import PixelArea
 from filmcolorizer_cli.bars import MAX_BLACK, Peaks, find_area
 from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence, Run, find_cadence
+from filmcolorizer_cli.color_detection import ColorDetector, has_color
 from filmcolorizer_cli.dissolves import Dissolves
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
@@ -34,15 +35,14 @@ from filmcolorizer_cli.frames import (
     read_field_pictures,
     read_fields,
     read_luma,
+    read_pts,
     read_strips,
-    read_ticks,
     read_ycbcr,
 )
 from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.progress import Track, no_track
 from filmcolorizer_cli.shots import Shots
 from filmcolorizer_cli.timeline import Spans, Timeline
-from filmcolorizer_cli.tinge import Tinge, has_color
 from filmcolorizer_cli.video import (
     BARE_STREAMS,
     FIELDS,
@@ -61,7 +61,7 @@ MIN_RUN_DISTANCE_SECONDS, RUN_DISTANCE_SECONDS, OFF_SECONDS = 0.5, 1.5, 0.03
 RUNS, MAX_RUNS = 40, 250
 RUN_FRAMES = 10  # two of every five frames are combed where film became NTSC video
 
-LONGEST_FRAME_SECONDS = 0.1  # of what moves; slides are held for longer
+MAX_FRAME_SECONDS = 0.1  # of what moves; slides are held for longer
 
 LOOKS = 6  # short parts of a film that `glance` looks through
 LOOK_SECONDS = 1.0
@@ -217,7 +217,7 @@ def _look(
         else:
             faded = is_faded(seen.blacks)
         black = max(film_black(seen.blacks), BLACK) if faded else BLACK
-        found = seen.survey(read_ticks(cuts_file), rows, columns, cadence, black, is_faded=faded)
+        found = seen.survey(read_pts(cuts_file), rows, columns, cadence, black, is_faded=faded)
         return found, _runs(looks, read_field_pictures(bursts), bursts)
 
 
@@ -235,7 +235,7 @@ class _Seen:
         self._every = max(round(frame_rate / FRAMES_A_SECOND), 1)
         rate = float(frame_rate / self._every)
         self._shots = Shots(float(frame_rate))
-        self._tinge, self._dissolves = Tinge(rate), Dissolves(rate)
+        self._tinge, self._dissolves = ColorDetector(rate), Dissolves(rate)
         self.blacks: list[float] = []
 
     def add(self, frame: Plane) -> None:
@@ -267,8 +267,8 @@ class _Seen:
             black: the code that the blacks of these frames reach, and their bars with them, where
                 the film is faded; else ``BLACK``.
         """
-        most_black = black + MAX_BLACK - BLACK
-        area = self.peaks.widened(find_area(rows, columns, most_black), rows, columns, most_black)
+        max_black = black + MAX_BLACK - BLACK
+        area = self.peaks.widened(find_area(rows, columns, max_black), rows, columns, max_black)
 
         def at(number: int) -> float:
             return float(number / self.frame_rate)
@@ -306,7 +306,7 @@ def _cadence(film: Film, runs: Sequence[Run]) -> Cadence:
 
 def _begins_before(looks: Sequence[tuple[float, str]], film: Film) -> bool:
     """Whether the first frame that was looked at is from before the part, and not held into it."""
-    one_frame = min(1 / float(film.credible_rate), LONGEST_FRAME_SECONDS)
+    one_frame = min(1 / float(film.credible_rate), MAX_FRAME_SECONDS)
     return len(looks) > 1 and looks[0][0] < 0 and looks[1][0] < one_frame
 
 

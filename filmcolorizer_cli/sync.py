@@ -15,34 +15,34 @@ from filmcolorizer_cli import alignment
 from filmcolorizer_cli.alignment import Stretch
 from filmcolorizer_cli.areas import Area, farthest_move
 from filmcolorizer_cli.errors import OptionError, SyncError, VideoError
-from filmcolorizer_cli.maps import IDENTITY, LEAST_CONFIDENCE, Matrix, Segment, SyncMap
+from filmcolorizer_cli.maps import IDENTITY, MIN_CONFIDENCE, Matrix, Segment, SyncMap
 from filmcolorizer_cli.packets import check_clock
 from filmcolorizer_cli.progress import Track, no_track
 from filmcolorizer_cli.registration import (
     Comparison,
     Placement,
+    dissimilarity,
     find_content,
     find_placement,
     is_moved,
     place,
     split_by_picture,
-    unlikeness,
 )
 from filmcolorizer_cli.signatures import Signatures, read_moment, read_signatures
 from filmcolorizer_cli.video import Film, film_identity
 
-SHORTEST_FILM_SECONDS = 2.0  # that can be lined up
-SHORTEST_SURE_SECONDS = 2.0  # of all stretches together; less may be chance
-SHORTEST_REEL_SECONDS = 4.0  # that is lined up on its own
-LONGEST_PANNED_SECONDS = 300.0  # that are searched in parts where nothing was found in the whole
+MIN_FILM_SECONDS = 2.0  # that can be lined up
+MIN_SURE_SECONDS = 2.0  # of all stretches together; less may be chance
+MIN_REEL_SECONDS = 4.0  # that is lined up on its own
+MAX_PANNED_SECONDS = 300.0  # that are searched in parts where nothing was found in the whole
 AS_LONG_SECONDS = 0.1  # by which what is left out in both films may differ that both show
 SURE_CONFIDENCE = 0.95  # of a stretch that is not looked at once more
 SURER = 0.05  # of confidence, by which its parts must be surer
-MOST_OF_DOUBTFUL = 0.7  # of it, that they must hold, and their parts of them: the rest are moves
+MIN_OF_DOUBTFUL = 0.7  # of it, that they must hold, and their parts of them: the rest are moves
 SAME_TIME_SECONDS = 0.11  # by which parts of a stretch may be earlier or later than it
-MOST_OF_BEFORE = 0.9  # of what was found, that must be found again at a better placement
-MOST_SEARCHES = 16  # for scenes that were moved
-SHORTEST_MOVED_SECONDS = 10.0  # that is looked for elsewhere than in the order of the film
+MIN_FOUND_AGAIN = 0.9  # of what was found, that must be found again at a better placement
+MAX_SEARCHES = 16  # for scenes that were moved
+MIN_MOVED_SECONDS = 10.0  # that is looked for elsewhere than in the order of the film
 REEL_MARGIN_SECONDS = 2.0  # of the coloured film, by which its reels may begin elsewhere
 SAMPLES_APART_SECONDS = 0.5  # at least, of frames whose pictures are compared for changes
 PICTURE_SAMPLES = 600  # at most
@@ -50,8 +50,8 @@ PICTURE_SAMPLES = 600  # at most
 LARGE_SHARE = 0.3
 FLAT_RANGE = 8  # luma codes; what changes less shows nothing, whatever its noise
 MAX_HELD_CHANGE = 8  # luma codes on average, within which a frame still shows what one before did
-STATED_LOOKS, FEWEST_LOOKS = 16, 4  # at films whose offset is stated
-MOST_UNLIKE = 0.3  # of pictures there that show the same, by `registration.unlikeness`
+STATED_LOOKS, MIN_LOOKS = 16, 4  # at films whose offset is stated
+MAX_DISSIMILARITY = 0.3  # of pictures there that show the same, by `registration.dissimilarity`
 SAME_SIDE = 0.01  # of the picture, by which those of two may differ that are the same part
 NOT_MOVED = 0.0015  # parts of the picture; less is within what is measured, and better left alone
 DIGITS = 6  # of times and places in a map
@@ -90,10 +90,10 @@ def _check_visible(film: Film, signatures: Signatures) -> None:
     """Refuse a film in which nothing tells when it is."""
     how = "state the offset with `filmcolorizer sync --offset FRAMES`"
     seconds = signatures.duration_seconds
-    if seconds < SHORTEST_FILM_SECONDS:
+    if seconds < MIN_FILM_SECONDS:
         raise SyncError(
             f"{film.path} is only {seconds:.1f} s long; lining up takes at least"
-            f" {SHORTEST_FILM_SECONDS:g} s, so {how}"
+            f" {MIN_FILM_SECONDS:g} s, so {how}"
         )
     brightest, darkest = signatures.frames.max(axis=0), signatures.frames.min(axis=0)
     if int(brightest.max()) - int(darkest.min()) < FLAT_RANGE:
@@ -129,7 +129,7 @@ def _check_found(
     ):
         if _seconds_of(_line_up(signatures[0], turned), signatures[0]) > sure:
             raise SyncError(f"{refusal}: {told}")
-    if sure < SHORTEST_SURE_SECONDS:
+    if sure < MIN_SURE_SECONDS:
         raise SyncError(f"{refusal}: no shot that both show was found with certainty; {how}")
 
 
@@ -162,7 +162,7 @@ def _line_up(bw: Signatures, color: Signatures, expected_rate: float = 1.0) -> l
     gaps = _gaps(bw, color, sure)
     for beside, stretch, (bw_gap, color_gap) in zip(besides, (*sure, None), gaps, strict=True):
         parts = bw.part(*bw_gap), color.part(*color_gap)
-        if all(part.duration_seconds >= SHORTEST_REEL_SECONDS for part in parts):
+        if all(part.duration_seconds >= MIN_REEL_SECONDS for part in parts):
             found += alignment.shift(_line_up_between(*parts, beside), bw_gap[0])
         if stretch is not None:
             found.append(stretch)
@@ -182,13 +182,13 @@ def _line_up_between(bw: Signatures, color: Signatures, beside: Stretch) -> list
         return found
     whole = replace(beside, begin=0, end=len(bw))  # of which only the times count
     found = [part for part in found if _is_no_chance(bw, part) or _agree(bw, whole, part)]
-    return found or (_parts_of(bw, color, whole) if seconds < LONGEST_PANNED_SECONDS else [])
+    return found or (_parts_of(bw, color, whole) if seconds < MAX_PANNED_SECONDS else [])
 
 
 def _is_no_chance(bw: Signatures, stretch: Stretch) -> bool:
     """Whether a stretch is sure or long."""
     seconds = (stretch.end - stretch.begin) * bw.frame_seconds
-    return stretch.confidence >= SURE_CONFIDENCE or seconds >= SHORTEST_REEL_SECONDS
+    return stretch.confidence >= SURE_CONFIDENCE or seconds >= MIN_REEL_SECONDS
 
 
 def _in_parts(bw: Signatures, color: Signatures, stretch: Stretch) -> list[Stretch]:
@@ -200,7 +200,7 @@ def _in_parts(bw: Signatures, color: Signatures, stretch: Stretch) -> list[Stret
         return [stretch]
     parts = _parts_of(bw, color, stretch)
     frames = [part.end - part.begin for part in parts]
-    if sum(frames) < MOST_OF_DOUBTFUL * (stretch.end - stretch.begin):
+    if sum(frames) < MIN_OF_DOUBTFUL * (stretch.end - stretch.begin):
         return [stretch]
     confidence = float(np.average([part.confidence for part in parts], weights=frames))
     if confidence < stretch.confidence + SURER:
@@ -210,7 +210,7 @@ def _in_parts(bw: Signatures, color: Signatures, stretch: Stretch) -> list[Stret
 
 def _parts_of(bw: Signatures, color: Signatures, stretch: Stretch) -> list[Stretch]:
     """What is surely the same in the halves of a stretch, or in halves of these, at its times."""
-    if (stretch.end - stretch.begin) * bw.frame_seconds < 2 * SHORTEST_REEL_SECONDS:
+    if (stretch.end - stretch.begin) * bw.frame_seconds < 2 * MIN_REEL_SECONDS:
         return []
     margin = round(REEL_MARGIN_SECONDS / color.frame_seconds)
     middle = (stretch.begin + stretch.end) // 2
@@ -239,7 +239,7 @@ def _line_up_elsewhere(bw: Signatures, color: Signatures, found: list[Stretch]) 
     """
     searched: set[tuple[Gap, Gap]] = set()
     rate = found[0].rate if found else 1.0
-    while found and len(searched) < MOST_SEARCHES:
+    while found and len(searched) < MAX_SEARCHES:
         pair = next((p for p in _pairs_left_out(bw, color, found) if p not in searched), None)
         if pair is None:
             break
@@ -280,7 +280,7 @@ def _left_out(ranges: list[Gap], end: int) -> list[Gap]:
 
 def _long_enough(film: Signatures, gaps: list[Gap]) -> list[Gap]:
     """Those that may hold a scene that was moved."""
-    return [gap for gap in gaps if film.part(*gap).duration_seconds >= SHORTEST_MOVED_SECONDS]
+    return [gap for gap in gaps if film.part(*gap).duration_seconds >= MIN_MOVED_SECONDS]
 
 
 def _align_surely(
@@ -290,7 +290,7 @@ def _align_surely(
     return [
         stretch
         for stretch in stretches
-        if stretch.confidence >= LEAST_CONFIDENCE and stretch.placement.is_visible
+        if stretch.confidence >= MIN_CONFIDENCE and stretch.placement.is_visible
     ]
 
 
@@ -313,7 +313,7 @@ def _line_up_reels(
         before, after = stretches[0].placement, parts[0][1]
         if once_more and is_moved(before, after):
             again = _align_surely(bw, color, after, stretches[0].rate)
-            if _seconds_of(again, bw) > MOST_OF_BEFORE * _seconds_of(stretches, bw):
+            if _seconds_of(again, bw) > MIN_FOUND_AGAIN * _seconds_of(stretches, bw):
                 return _line_up_reels(bw, color, again, once_more=False)
         return [replace(stretch, placement=after) for stretch in stretches]
     reels: list[Stretch] = []
@@ -456,13 +456,13 @@ def laid_upon(bw: Film, color: Film, sync_map: SyncMap) -> SyncMap | None:
             pictures = read_moment(bw, seconds), read_moment(color, segment.color_seconds(seconds))
             if min(picture.std() for picture in pictures) > FLAT_RANGE:
                 seen.append(pictures)
-    if len(seen) < FEWEST_LOOKS:
+    if len(seen) < MIN_LOOKS:
         return sync_map
     bw_frames, color_frames = (np.stack(frames) for frames in zip(*seen, strict=True))
     found = place(bw_frames, color_frames)
     unmoved = found.moved(np.array(IDENTITY))
-    placement = min(unmoved, found, key=lambda p: unlikeness(bw_frames, color_frames, p))
-    if unlikeness(bw_frames, color_frames, placement) > MOST_UNLIKE:
+    placement = min(unmoved, found, key=lambda p: dissimilarity(bw_frames, color_frames, p))
+    if dissimilarity(bw_frames, color_frames, placement) > MAX_DISSIMILARITY:
         return None
     matrix, area = _picture_of(placement)
     if matrix == IDENTITY and _are_alike(found.bw_content, found.color_content):

@@ -21,49 +21,49 @@ class Timeline:
 
     Attributes:
         frame_rate: pictures a second; about, where they are not all shown equally long.
-        time_base: seconds in a tick.
-        ticks: of each picture, ascending; a range where all are shown equally long.
+        time_base: seconds in one unit of ``pts``.
+        pts: of each picture, ascending; a range where all are shown equally long.
         end: of the last one, where that is known.
     """
 
     frame_rate: Fraction
     time_base: Fraction
-    ticks: Sequence[int]
+    pts: Sequence[int]
     end: int | None = None
 
     @classmethod
     def steady(cls, frame_rate: Fraction, frames: int) -> Timeline:
         """Of frames that are all shown equally long."""
         step = frame_rate.denominator
-        ticks = range(0, frames * step, step)
-        return cls(frame_rate, Fraction(1, frame_rate.numerator), ticks)
+        pts = range(0, frames * step, step)
+        return cls(frame_rate, Fraction(1, frame_rate.numerator), pts)
 
     @property
     def is_steady(self) -> bool:
         """Whether all pictures are shown equally long."""
-        return isinstance(self.ticks, range)
+        return isinstance(self.pts, range)
 
-    def tick(self, number: int) -> int:
+    def pts_of(self, number: int) -> int:
         """Of a picture; what lies before the first or after the last goes on at its pace."""
-        if isinstance(self.ticks, range):
-            return self.ticks.start + number * self.ticks.step
-        last = len(self.ticks) - 1
+        if isinstance(self.pts, range):
+            return self.pts.start + number * self.pts.step
+        last = len(self.pts) - 1
         if number < 0:
-            return self.ticks[0] + number * (self.ticks[1] - self.ticks[0] if last else 1)
+            return self.pts[0] + number * (self.pts[1] - self.pts[0] if last else 1)
         if number > last:
-            pace = self.ticks[last] - self.ticks[last - 1] if last else 1
+            pace = self.pts[last] - self.pts[last - 1] if last else 1
             if self.end is not None:
-                pace = max(self.end - self.ticks[last], 1)
-            return self.ticks[last] + (number - last) * pace
-        return self.ticks[number]
+                pace = max(self.end - self.pts[last], 1)
+            return self.pts[last] + (number - last) * pace
+        return self.pts[number]
 
     def seconds(self, number: int) -> float:
         """When a picture is shown."""
-        return float(self.tick(number) * self.time_base)
+        return float(self.pts_of(number) * self.time_base)
 
     def number_at(self, seconds: float) -> int:
         """The number of the first picture that was found then, or later."""
         if self.is_steady:
             return math.ceil(seconds * self.frame_rate - ROUNDING_FRAMES)
         rounded = seconds - float(ROUNDING_FRAMES / self.frame_rate)
-        return bisect_left(self.ticks, rounded / float(self.time_base))
+        return bisect_left(self.pts, rounded / float(self.time_base))

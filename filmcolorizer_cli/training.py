@@ -45,7 +45,7 @@ from filmcolorizer_cli.splits import Split
 ENCODER_LEARNING_RATE_SHARE = 0.25  # the encoder comes pretrained and moves gently
 WARMUP_STEPS = 200
 BLENDS = (0.25, 0.5, 0.75)  # shares of the trained weights that are tried, besides none and most
-LIVELIEST = 1.1  # times that chroma is, at most, for the colourfulness that it lacks
+MAX_CHROMA_GAIN = 1.1  # times that chroma is, at most, for the colourfulness that it lacks
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ class Trainer:
         state, mse = _blended(self.first_state, ends[epoch], kept), found[kept, epoch]
         if kept and self.options.liveliness and isinstance(network, FilmNetwork):
             network.load_state_dict(state)
-            livelier = _livelier(state, self._liveliness(network))
+            livelier = _more_colorful(state, self._chroma_gain(network))
             network.load_state_dict(livelier)
             if (livelier_mse := self._validation_mse(network)) < first_mse:
                 mse, state = livelier_mse, livelier
@@ -327,14 +327,14 @@ class Trainer:
         ]
         return torch.cat(errors).mean().item()
 
-    def _liveliness(self, network: Network) -> float:
+    def _chroma_gain(self, network: Network) -> float:
         """By what chroma is to be multiplied, for some of the colourfulness that it lacks."""
         both = [
             torch.stack([metrics.colorfulness(rgb, known) for rgb in (output, truth)])
             for output, truth, known in self._validation_outputs(network)
         ]
         found, true = torch.cat(both, dim=1).mean(dim=1).clamp(min=COLORFULNESS_FLOOR).tolist()
-        return min(max(1 + self.options.liveliness * (true / found - 1), 1.0), LIVELIEST)
+        return min(max(1 + self.options.liveliness * (true / found - 1), 1.0), MAX_CHROMA_GAIN)
 
     @torch.no_grad()
     def _validation_outputs(self, network: Network) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -475,7 +475,7 @@ def _blended(
     }
 
 
-def _livelier(state: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
+def _more_colorful(state: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
     """Weights of `film` whose chroma is so many times as large."""
     return {k: v * factor if k.startswith("head.") else v for k, v in state.items()}
 

@@ -35,7 +35,7 @@ STRIP_PIXELS = 32_000  # of chroma, that are worked on at once
 GUIDED_RADIUS = 2
 GUIDED_EPSILON = 0.002
 
-LEAST_ROOM = 1e-6  # of luma to black or white, so that nothing is divided by 0
+MIN_ROOM = 1e-6  # of luma to black or white, so that nothing is divided by 0
 
 
 class Upsampler:
@@ -156,8 +156,8 @@ class Upsampler:
         np.minimum(least, green, out=least)
         # How many times as far from luma as the edge of the gamut.
         room = np.subtract(1, luma, out=blue)
-        most /= np.maximum(room, LEAST_ROOM, out=room)
-        np.maximum(luma, LEAST_ROOM, out=room)
+        most /= np.maximum(room, MIN_ROOM, out=room)
+        np.maximum(luma, MIN_ROOM, out=room)
         least /= np.negative(room, out=room)
         np.maximum(most, least, out=most)
         chroma /= np.maximum(most, 1, out=most)

@@ -110,7 +110,7 @@ class Film:
         start_seconds: how long after the container's start the first frame is shown.
         stored_from_seconds: how long after it the pictures begin, which may be earlier: a recording
             that begins amid a group of pictures cannot be decoded until the next one.
-        first_tick: the time of the first frame as it is stored, in ticks of ``time_base``.
+        first_pts: the time of the first frame as it is stored, in units of ``time_base``.
         duration_seconds: of the picture.
         coding: of its pictures; of what RGB pictures are turned to.
         is_matrix_tagged: whether ``coding.matrix`` is known; otherwise it is guessed by the height.
@@ -137,7 +137,7 @@ class Film:
     time_base: Fraction
     start_seconds: float
     stored_from_seconds: float
-    first_tick: int
+    first_pts: int
     duration_seconds: float
     coding: Coding
     is_matrix_tagged: bool
@@ -318,10 +318,10 @@ def _probe_container(path: Path, container: Any) -> Film:
     sar = stream.sample_aspect_ratio or Fraction(1)
     if rotation % 180 == 90:
         height, width, sar = width, height, 1 / sar
-    first_tick = (stream.start_time or 0) if frame.pts is None else frame.pts
-    stored_from = first_tick
+    first_pts = (stream.start_time or 0) if frame.pts is None else frame.pts
+    stored_from = first_pts
     if container.format.name not in UNTIMED and stream.start_time is not None:
-        stored_from = min(stream.start_time, first_tick)
+        stored_from = min(stream.start_time, first_pts)
     return Film(
         path=path,
         container=container.format.name,
@@ -334,13 +334,13 @@ def _probe_container(path: Path, container: Any) -> Film:
         rotation=rotation,
         frame_rate=Fraction(stream.guessed_rate),
         time_base=stream.time_base,
-        start_seconds=_start_seconds(stream, first_tick),
+        start_seconds=_start_seconds(stream, first_pts),
         # ffmpeg counts from the container's start; where that is not told, times stay as they are.
         stored_from_seconds=(
             0.0 if container.start_time is None else _start_seconds(stream, stored_from)
         ),
-        first_tick=first_tick,
-        duration_seconds=_duration_seconds(path, container, stream, first_tick, stored_from),
+        first_pts=first_pts,
+        duration_seconds=_duration_seconds(path, container, stream, first_pts, stored_from),
         coding=_coding(context, frame.format, frame.height),
         is_matrix_tagged=int(context.colorspace) in _MATRIX_BY_TAG,
         sounds=tuple(_sound(stream) for stream in container.streams.audio),
@@ -376,17 +376,17 @@ def _stream_and_first_frame(path: Path, container: Any) -> tuple[Any, Any]:
 
 
 def _duration_seconds(
-    path: Path, container: Any, stream: Any, first_tick: int, stored_from: int
+    path: Path, container: Any, stream: Any, first_pts: int, stored_from: int
 ) -> float:
     """From the first frame on, by the first of stream, tags, container and packets that tells."""
     if stream.duration:
-        return float((stream.duration - (first_tick - stored_from)) * stream.time_base)
+        return float((stream.duration - (first_pts - stored_from)) * stream.time_base)
     end = _tagged_end(stream.metadata)
     if end is not None:
-        return end - float(first_tick * stream.time_base)
+        return end - float(first_pts * stream.time_base)
     if container.duration:
-        return float(container.duration / av.time_base) - _start_seconds(stream, first_tick)
-    return _measured_duration(path, container, stream, first_tick)
+        return float(container.duration / av.time_base) - _start_seconds(stream, first_pts)
+    return _measured_duration(path, container, stream, first_pts)
 
 
 def _first_frame(container: Any, stream: Any) -> Any:
@@ -502,7 +502,7 @@ def opened(film: Film) -> Iterator[Any]:
         ) from None
 
 
-def _measured_duration(path: Path, container: Any, stream: Any, first_tick: int) -> float:
+def _measured_duration(path: Path, container: Any, stream: Any, first_pts: int) -> float:
     """The duration of a film whose container tells none, such as a live recording, by its packets.
 
     They are read on from the first frame, without being decoded.
@@ -511,7 +511,7 @@ def _measured_duration(path: Path, container: Any, stream: Any, first_tick: int)
     one_frame = 1 / stream.guessed_rate
     if not times:  # as in bare H.264
         return float(count_pictures(path) * one_frame)
-    return float((max(times) - first_tick) * stream.time_base + one_frame)
+    return float((max(times) - first_pts) * stream.time_base + one_frame)
 
 
 def _coding(context: Any, pixel_format: Any, height: int) -> Coding:
@@ -531,10 +531,10 @@ def _coding(context: Any, pixel_format: Any, height: int) -> Coding:
     )
 
 
-def _start_seconds(stream: Any, first_tick: int) -> float:
+def _start_seconds(stream: Any, first_pts: int) -> float:
     """When what has this time in a stream comes, counted from its container's start."""
     container_start = (stream.container.start_time or 0) / av.time_base
-    return max(float(first_tick * stream.time_base) - container_start, 0.0)
+    return max(float(first_pts * stream.time_base) - container_start, 0.0)
 
 
 def _tagged_end(tags: Mapping[str, str]) -> float | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FILM_COLUMNS = ("", "PSNR, dB", "over grey", "colourfulness", "flicker", "CDC")
 
-LONGEST_UNTOLD_SECONDS = 0.3  # of a recording, before its first picture that can be decoded
+MAX_UNTOLD_SECONDS = 0.3  # of a recording, before its first picture that can be decoded
 
 
 def describe_split(split: Split) -> str:
@@ -119,7 +119,7 @@ def describe_more(
     """
     from filmcolorizer_cli.containers import CONTAINERS
     from filmcolorizer_cli.joining import keeps_time_code
-    from filmcolorizer_cli.packets import uneven_ticks
+    from filmcolorizer_cli.packets import uneven_pts
 
     ending = target.suffix.lower()
     lost = f"left out, since {ending[1:]} cannot hold them"
@@ -134,7 +134,7 @@ def describe_more(
         return "kept" if encoder == "copy" else f"to {encoder}"
 
     unseen = film.start_seconds - film.stored_from_seconds
-    if unseen > LONGEST_UNTOLD_SECONDS and not start_seconds:
+    if unseen > MAX_UNTOLD_SECONDS and not start_seconds:
         facts.append(("begin", f"{unseen:.2f} s left out, since they cannot be decoded"))
     if film.subtitles:
         fates = (f"{_describe_track(it)} {fate_of_subtitle(it)}" for it in film.subtitles)
@@ -150,7 +150,7 @@ def describe_more(
         )
         facts.append(("attachments", "; ".join(fates)))
     if film.time_code:
-        if frame_rate is None and not uneven_ticks(film):
+        if frame_rate is None and not uneven_pts(film):
             frame_rate = film.frame_rate
         is_kept = keeps_time_code(film, frame_rate, start_seconds)
         fate = "kept" if is_kept else "left out, since it counts other frames"

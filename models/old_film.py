@@ -30,8 +30,8 @@ GRAIN_SHARE = 0.5
 COMPRESSED_SHARE = 0.2
 TURNED_SHARE = 0.5  # by a few degrees
 
-STRETCH, MOST_STRETCH = 0.12, 0.3  # logarithm of width by height: standard deviation, most
-TURN, MOST_TURN = math.radians(5), math.radians(12)
+STRETCH, MAX_STRETCH = 0.12, 0.3  # logarithm of width by height: standard deviation, most
+TURN, MAX_TURN = math.radians(5), math.radians(12)
 TITLES = 256  # rendered once, shown at random
 BLUR_RADIUS = 4  # pixels, to which Gaussian kernels reach
 # The luminance table of JPEG's quality 50 (ITU-T T.81, table K.1).
@@ -81,11 +81,11 @@ class Album:
         sizes = self.sizes[chosen].float()  # height and width
         chance = torch.rand(len(chosen), 5, generator=generator, device=device)
         bells = torch.randn(len(chosen), 2, generator=generator, device=device)
-        stretch = torch.exp((bells[:, 0] * STRETCH).clamp(-MOST_STRETCH, MOST_STRETCH) / 2)
+        stretch = torch.exp((bells[:, 0] * STRETCH).clamp(-MAX_STRETCH, MAX_STRETCH) / 2)
         part = sizes.amin(dim=1) * (least + (1 - least) * chance[:, 0])
         extent = torch.stack((part / stretch, part * stretch), dim=1).minimum(sizes)
         centre = extent / 2 + (sizes - extent) * chance[:, 1:3]
-        angle = (bells[:, 1] * TURN).clamp(-MOST_TURN, MOST_TURN) * (chance[:, 3] < TURNED_SHARE)
+        angle = (bells[:, 1] * TURN).clamp(-MAX_TURN, MAX_TURN) * (chance[:, 3] < TURNED_SHARE)
         # (B, side, 1) and (B, 1, side): where the pixels of the part lie, from its centre.
         steps = (torch.arange(side, device=device) + 0.5) / side - 0.5
         down = steps[:, None] * extent[:, :1, None]

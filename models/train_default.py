@@ -37,11 +37,11 @@ from filmcolorizer_cli.training import Trainer
 
 HELD_OUT = 500  # photos that training never sees
 CROP = 192  # pixels, the square that training looks at once its rate cools down
-LEAST_CROP = 0.4  # of the short side, that the square shows
+MIN_CROP = 0.4  # of the short side, that the square shows
 EARLY_CROP = 128  # pixels, the square before that, at less than half the cost
 FROZEN_STAGES = 2  # of the encoder: edges and textures are the same in any picture
 PATCHED_SHARE = 0.4  # of pictures, that show another one in a rectangle
-LARGEST_PATCH = 0.5  # of a picture's area
+MAX_PATCH = 0.5  # of a picture's area
 # The photos are few, and learnt by heart soon. So parts are left out at random:
 PATH_DROP_RATE = 0.2  # how often the encoder's last residual is, those before it less
 FEATURE_DROP_RATE = 0.1  # how often each of its coarse features is
@@ -103,8 +103,8 @@ class PhotoSource:
         size = self.options.batch_size
         for step in range(self.steps_per_epoch):
             chosen = order[step * size : (step + 1) * size]
-            rgb = self.album.random_squares(chosen, side, least=LEAST_CROP, generator=generator)
-            rgb = patched(rgb, PATCHED_SHARE, generator, largest=LARGEST_PATCH)
+            rgb = self.album.random_squares(chosen, side, least=MIN_CROP, generator=generator)
+            rgb = patched(rgb, PATCHED_SHARE, generator, largest=MAX_PATCH)
             rgb = wear.stage(rgb)
             luma = wear.film(rgb)
             yield luma, rgb, torch.ones_like(luma)

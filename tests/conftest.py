@@ -54,7 +54,7 @@ def no_waiting_for_the_disk() -> Iterator[None]:
 @pytest.fixture
 def all_lit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks take all pictures for lit ones, so that chroma that is set comes out as it is."""
-    monkeypatch.setattr(networks, "LEAST_LIGHT", 1.0)
+    monkeypatch.setattr(networks, "MIN_BRIGHTNESS", 1.0)
 
 
 @pytest.fixture(scope="session")

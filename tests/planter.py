@@ -38,7 +38,7 @@ BUNNY = "film/big_buck_bunny_360p.mp4"
 
 SMALL = (64, 36)  # pixels, of the pictures by which shots are found
 STILL_CHANGE = 0.6  # luma codes, below which a frame is a near-identical repetition
-LONGEST_DROP_FRAMES = 4
+MAX_DROP_FRAMES = 4
 
 BLACK, WHITE, NEUTRAL = 16, 235, 128  # codes of limited-range Y', Cb and Cr
 
@@ -342,10 +342,10 @@ def _make(recipe: Recipe, version: Version, path: Path) -> tuple[Floats, Indices
     """Write a version's film; when its frames are shown, and which of the film's they are."""
     rng = np.random.default_rng((recipe.seed, int(version is recipe.color)))
     timeline = _timeline(version, version.film or recipe.source, rng)
-    _write(path, version, timeline.ticks, _pictures(version, recipe.source, timeline, rng))
+    _write(path, version, timeline.pts, _pictures(version, recipe.source, timeline, rng))
     seconds = shown_seconds(path)
-    if len(seconds) != len(timeline.ticks):
-        raise RuntimeError(f"{path} holds {len(seconds)} frames of {len(timeline.ticks)}")
+    if len(seconds) != len(timeline.pts):
+        raise RuntimeError(f"{path} holds {len(seconds)} frames of {len(timeline.pts)}")
     return seconds, timeline.film_indices()
 
 
@@ -456,11 +456,11 @@ class _Timeline:
 
     Attributes:
         frames: (what, index) of each frame, as in `Run`.
-        ticks: (frames,) times in frames of the cadence's rate.
+        pts: (frames,) times in frames of the cadence's rate.
     """
 
     frames: list[tuple[str, int]]
-    ticks: Indices
+    pts: Indices
 
     def film_indices(self) -> Indices:
         return np.array([index if what == "film" else -1 for what, index in self.frames])
@@ -482,8 +482,8 @@ def _timeline(version: Version, film: Source, rng: np.random.Generator) -> _Time
         repeats[_repeated(frames, changes(film))] = 0
     repeats[[0, -1]] = 1
     order = np.repeat(np.arange(len(frames)), repeats)
-    ticks = order if 0 in repeats else np.arange(len(order))
-    return _Timeline([frames[n] for n in order], ticks)
+    pts = order if 0 in repeats else np.arange(len(order))
+    return _Timeline([frames[n] for n in order], pts)
 
 
 def _repeated(frames: list[tuple[str, int]], change: Floats) -> Indices:
@@ -493,7 +493,7 @@ def _repeated(frames: list[tuple[str, int]], change: Floats) -> Indices:
     for n, (what, index) in enumerate(frames[1:], 1):
         is_next = frames[n - 1] == (what, index - 1)
         still = (is_next and change[index] < STILL_CHANGE) if what == "film" else False
-        in_a_row = in_a_row + 1 if still and in_a_row < LONGEST_DROP_FRAMES else 0
+        in_a_row = in_a_row + 1 if still and in_a_row < MAX_DROP_FRAMES else 0
         if in_a_row:
             dropped.append(n)
     return np.array(dropped, int)
@@ -762,7 +762,7 @@ def _even(side: float) -> int:
     return 2 * round(side / 2)
 
 
-def _write(path: Path, version: Version, ticks: Indices, pictures: Iterable[Picture]) -> None:
+def _write(path: Path, version: Version, pts: Indices, pictures: Iterable[Picture]) -> None:
     encoding = version.encoding
     with av.open(path, "w") as container:
         stream: Any = container.add_stream("libx264", rate=version.cadence.frame_rate)
@@ -774,10 +774,10 @@ def _write(path: Path, version: Version, ticks: Indices, pictures: Iterable[Pict
         else:
             rate = f"{encoding.bitrate_kbps}k"
             stream.options |= {"b": rate, "maxrate": rate, "bufsize": rate}
-        for tick, (luma, chroma) in zip(ticks, pictures, strict=True):
+        for time, (luma, chroma) in zip(pts, pictures, strict=True):
             planes = np.concatenate((luma, chroma.reshape(-1, luma.shape[1])))
             frame: Any = av.VideoFrame.from_ndarray(planes, format="yuv420p")
             frame.time_base = 1 / version.cadence.frame_rate
-            frame.pts = int(tick)
+            frame.pts = int(time)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())

@@ -29,8 +29,8 @@ from filmcolorizer_cli.frames import (
     Sampling,
     ShotFiles,
     read_luma,
+    read_pts,
     read_small_frames,
-    read_ticks,
     read_ycbcr,
 )
 from filmcolorizer_cli.maps import Segment, SyncMap
@@ -356,7 +356,7 @@ def test_read_aligned_writes_cuts_from_the_first_moment_on(
     sync_map = map_of(segment(12, 72, 12), segment(72, 144, 72))
     pictures = list(read_aligned(film, film, sync_map, Moments(6), (48, 36), shot_files=files))
     assert pictures[0].bw_seconds == 0.5
-    assert read_ticks(files.cuts_file) == [36, 84]  # from the first moment on
+    assert read_pts(files.cuts_file) == [36, 84]  # from the first moment on
     assert files.frames_file is not None
     assert len(read_small_frames(files.frames_file)) == 132
 

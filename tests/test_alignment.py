@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.alignment import Stretch, align, bridge, measure_confidence
-from filmcolorizer_cli.likeness import Films
 from filmcolorizer_cli.signatures import Frames, Signatures
+from filmcolorizer_cli.similarity import Films
 from tests.films import SAMPLE_FRAMES
 from tests.versions import CARDS, FRAME, PLACEMENT, Run, Version, foreign, frames_of, title_card
 

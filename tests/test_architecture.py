@@ -45,7 +45,7 @@ LIBRARIES = {
         "painting",
         "pairs",
         "propagation",
-        "trails",
+        "warps",
         "upsampling",
     },
     "jinja2": {"pages"},

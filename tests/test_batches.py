@@ -115,7 +115,7 @@ def telling_pairs(own_pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> Pairs:
 
 def augmented(pairs: Pairs, epoch: int = 1, **changes: Any) -> Batch:
     """All luma, all R'G'B' and where it is known, of an epoch of augmented pictures."""
-    augmentation = replace(SQUARES, largest_patch=0.5, **changes)
+    augmentation = replace(SQUARES, max_patch=0.5, **changes)
     batches = source(pairs, augmentation=augmentation).training_batches(epoch)
     luma, rgb, known = (torch.cat(planes) for planes in zip(*batches, strict=True))
     return luma, rgb, known

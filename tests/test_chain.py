@@ -145,7 +145,7 @@ def test_find_chain_of_long_films_is_of_fewer_cells(
     film: Frames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of half a second each where 18 s are to be no more than 36; else a table fills the memory."""
-    monkeypatch.setattr(chain, "LARGEST_CHAIN", 36)
+    monkeypatch.setattr(chain, "MAX_CELLS", 36)
     whole = Version(film, frames_of((0, 432))).signatures
     found = find_chain(whole, whole, PLACEMENT)
     assert 30 < len(found) <= 36
@@ -188,7 +188,7 @@ def test_runs_of_a_chain_that_is_too_short_are_none(count: int) -> None:
 
 def test_gains_go_by_how_well_the_black_and_white_film_is_found() -> None:
     """In a coloured one of which it is a sixth, so that most of that is found nowhere."""
-    likeness = np.full((10, 60), 0.6, np.float32)
-    likeness[np.arange(10), np.arange(10)] = 0.97
-    gains = chain._gains(likeness.copy())
-    assert ((gains > 0) == (likeness > 0.9)).all()
+    similarity = np.full((10, 60), 0.6, np.float32)
+    similarity[np.arange(10), np.arange(10)] = 0.97
+    gains = chain._gains(similarity.copy())
+    assert ((gains > 0) == (similarity > 0.9)).all()

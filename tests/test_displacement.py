@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from filmcolorizer_cli.displacement import LEAST_SIDE, chroma_delay, displacement
+from filmcolorizer_cli.displacement import MIN_SIDE, chroma_delay, displacement
 from filmcolorizer_cli.planes import Plane
 from tests.films import photographs
 
@@ -43,7 +43,7 @@ def test_displacement_is_none_where_nothing_is_clear() -> None:
     assert displacement(one, others[-1]) is None  # another picture
     assert displacement(one, np.roll(one, 40, axis=1)) is None  # too far
     assert displacement(one, np.full_like(one, 128)) is None
-    small = LEAST_SIDE - 1
+    small = MIN_SIDE - 1
     assert displacement(one[:small], others[0][:small]) is None
 
 

@@ -27,8 +27,8 @@ from filmcolorizer_cli.frames import (
     read_coded_luma,
     read_luma,
     read_pictures,
+    read_pts,
     read_small_frames,
-    read_ticks,
     read_ycbcr,
 )
 from filmcolorizer_cli.survey import cadence_of, glance
@@ -762,8 +762,8 @@ def test_reading_leaves_out_any_number_of_damaged_frames(keeps_times: bool) -> N
     frame = 1 / 24
     damage = tuple((number * frame, (number + 0.5) * frame) for number in damaged)
     damage += tuple((90.0 + number, 90.5 + number) for number in range(200))
-    ticks = (film.first_tick, None) if keeps_times else None
-    found = all_luma(film, damage=damage, ticks=ticks)
+    pts = (film.first_pts, None) if keeps_times else None
+    found = all_luma(film, damage=damage, pts=pts)
     shown = [n for n in range(144) if n not in damaged]
     if not keeps_times:
         shown = [n - (n in damaged) for n in range(144)]
@@ -816,7 +816,7 @@ def test_read_luma_notes_a_hard_cut_and_all_frames_small(
     frames = all_luma(film, shot_files=files, every=2, **part)
     count = round(((2 - start) if duration is None else duration) * 25)
     assert len(frames) == np.ceil(count / 2)
-    assert read_ticks(files.cuts_file) == [round(cut * 25)]
+    assert read_pts(files.cuts_file) == [round(cut * 25)]
     assert files.frames_file is not None
     small = read_small_frames(files.frames_file)
     assert small.shape == (count, 24, 32)
@@ -832,7 +832,7 @@ def test_read_ticks_of_an_older_ffmpeg_is_exact_after_hours(tmp_path: Path) -> N
         "frame:7    pts:296296  pts_time:12345.7\nlavfi.scd.time=12345.7\n"
         "frame:8    pts:296299  pts_time:12345.8\nlavfi.scd.time=12345.8\n"
     )
-    assert read_ticks(cuts_file) == [296296, 296299]
+    assert read_pts(cuts_file) == [296296, 296299]
 
 
 @pytest.mark.parametrize("name", [*ODD_NAMES, " blank first"])
@@ -842,15 +842,15 @@ def test_read_luma_notes_cuts_in_a_file_of_any_name(
     monkeypatch.chdir(tmp_path)
     film = probe(hard_cut(tmp_path / "cut.mp4"))
     all_luma(film, shot_files=ShotFiles(Path(name)))
-    assert read_ticks(Path(name)) == [25]
+    assert read_pts(Path(name)) == [25]
 
 
 def test_read_luma_notes_no_cuts_in_one_shot(plain_clip: Path, tmp_path: Path) -> None:
     cuts_file = tmp_path / "cuts.txt"
     cuts_file.write_text("frame:0 pts:180 pts_time:7.5\n")  # of an earlier run
     all_luma(probe(plain_clip), shot_files=ShotFiles(cuts_file))
-    assert read_ticks(cuts_file) == []
-    assert read_ticks(tmp_path / "missing.txt") == []
+    assert read_pts(cuts_file) == []
+    assert read_pts(tmp_path / "missing.txt") == []
 
 
 def expected_luma(rgb: np.ndarray, red: float, blue: float) -> np.ndarray:

@@ -790,13 +790,13 @@ def test_join_film_holds_the_last_picture_wherever_it_is_stored(
     is_stored_last = stored_order(part)[-1] == count - 1
     assert is_stored_last == (count == 17)
     # The one before it is held as well.
-    ticks, held = [*range(0, 1000 * (count - 1), 1000), 1000 * (count + 5)], 15_000
-    timeline = Timeline(Fraction(24), Fraction(1, 24000), ticks, ticks[-1] + held)
+    pts, held = [*range(0, 1000 * (count - 1), 1000), 1000 * (count + 5)], 15_000
+    timeline = Timeline(Fraction(24), Fraction(1, 24000), pts, pts[-1] + held)
     join_film([part], target, source, timeline, was_free=True)
     with av.open(str(target)) as container:
         stream = container.streams.video[0]
         seconds = present(stream.duration) * present(stream.time_base)
-    assert float(seconds) == pytest.approx((ticks[-1] + held) / 24000, abs=1e-3)
+    assert float(seconds) == pytest.approx((pts[-1] + held) / 24000, abs=1e-3)
 
 
 def test_join_film_of_a_part_leaves_earlier_chapters_out(rich_clip: Path, tmp_path: Path) -> None:

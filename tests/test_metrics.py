@@ -11,7 +11,7 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
 from filmcolorizer_cli.metrics import (
-    HIGHEST_PSNR,
+    MAX_PSNR,
     ColorDistributionConsistency,
     colorfulness,
     flicker,
@@ -81,7 +81,7 @@ def test_psnr_by_hand() -> None:
 
 def test_psnr_of_the_same_picture_is_the_highest() -> None:
     photo = as_batch(photograph("coffee"))
-    assert psnr(photo, photo).item() == HIGHEST_PSNR == 100
+    assert psnr(photo, photo).item() == MAX_PSNR == 100
 
 
 @pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])

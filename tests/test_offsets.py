@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from filmcolorizer_cli.likeness import Films, Window
 from filmcolorizer_cli.offsets import Offsets, _carry, _running_max
 from filmcolorizer_cli.signatures import Frames
+from filmcolorizer_cli.similarity import Films, Window
 from tests.versions import FRAME, PLACEMENT, Version, frames_of
 
 

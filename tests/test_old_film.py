@@ -74,8 +74,8 @@ def test_each_wear_changes_the_luma_and_leaves_the_picture(name: str) -> None:
     luma = rgb_to_ycbcr(some_pictures(64))[:, :1]
     changed = getattr(wear(), name)(luma)
     assert (changed - luma).abs().mean() > 1e-4
-    likeness = torch.corrcoef(torch.stack((changed.flatten(), luma.flatten())))[0, 1]
-    assert 0.5 < likeness < 1
+    similarity = torch.corrcoef(torch.stack((changed.flatten(), luma.flatten())))[0, 1]
+    assert 0.5 < similarity < 1
 
 
 def test_emulsions_see_colours_in_other_lumas() -> None:

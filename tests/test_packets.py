@@ -14,7 +14,7 @@ import pytest
 from filmcolorizer_cli import packets
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.packets import check_clock, find_damage, own_rate, uneven_ticks
+from filmcolorizer_cli.packets import check_clock, find_damage, own_rate, uneven_pts
 from filmcolorizer_cli.timeline import Spans
 from filmcolorizer_cli.video import Film, count_pictures, opened, probe
 from tests.damage import spoil_packets
@@ -313,7 +313,7 @@ def test_uneven_ticks_of_frames_that_refer_to_later_ones(name: str, tmp_path: Pa
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", f"{UNEVEN},scale=96:72", "-t", 2, *how, film)
     with av.open(str(film)) as container:
         shown = [frame.pts for frame in container.decode(video=0)]
-    assert uneven_ticks(probe(film)) == tuple(shown)
+    assert uneven_pts(probe(film)) == tuple(shown)
 
 
 @pytest.mark.parametrize("name", ["film.avi", "film.h264"])
@@ -321,7 +321,7 @@ def test_uneven_ticks_of_packets_that_do_not_tell(name: str, tmp_path: Path) -> 
     film = tmp_path / name
     codec = ("-c:v", "libx264", "-bf", 3)
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-t", 1, *codec, film)
-    assert uneven_ticks(probe(film)) is None
+    assert uneven_pts(probe(film)) is None
 
 
 def test_uneven_ticks_of_what_a_container_rounds(tmp_path: Path) -> None:
@@ -329,8 +329,8 @@ def test_uneven_ticks_of_what_a_container_rounds(tmp_path: Path) -> None:
     film = tmp_path / "film.mkv"
     late = "scale=96:72,trim=start_frame=1:end_frame=49"
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", late, *X264, film)
-    assert probe(film).first_tick == 42
-    assert uneven_ticks(probe(film)) is None
+    assert probe(film).first_pts == 42
+    assert uneven_pts(probe(film)) is None
 
 
 def test_uneven_ticks_of_frames_that_are_never_shown(tmp_path: Path) -> None:
@@ -344,7 +344,7 @@ def test_uneven_ticks_of_frames_that_are_never_shown(tmp_path: Path) -> None:
     with av.open(str(film)) as container:
         shown = [frame.pts for frame in container.decode(video=0)]
     assert count_pictures(film) > len(shown), "else the film shows nothing of this"
-    assert uneven_ticks(probe(film)) == tuple(shown)
+    assert uneven_pts(probe(film)) == tuple(shown)
 
 
 @pytest.mark.parametrize(

@@ -272,7 +272,7 @@ def test_colorize_frames_shows_the_network_the_displayed_shape(
     network = build(config).eval()
     seen: list[tuple[int, ...]] = []
     network.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:])))
-    colorized(random_lumas(30, 40, count=1), network, pixel_aspect_ratio=aspect_ratio * 30 / 40)
+    colorized(random_lumas(30, 40, count=1), network, sample_aspect_ratio=aspect_ratio * 30 / 40)
     assert seen == [size]
 
 

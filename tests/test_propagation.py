@@ -10,20 +10,20 @@ import pytest
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.propagation import (
-    FIRST_AGE,
-    MAX_AGE,
+    FIRST_WEIGHT,
     MAX_GAIN_BETWEEN,
     MAX_GAP,
     MAX_REMEMBERED,
-    Colors,
+    MAX_WEIGHT,
+    KeyFrame,
     Propagator,
     _as_colorful,
     _between,
     _colorfulness,
     _spread,
 )
-from filmcolorizer_cli.trails import Motion, Trail
 from filmcolorizer_cli.video import probe
+from filmcolorizer_cli.warps import Motion, Warp
 from tests.films import PAN_PIXELS_A_FRAME, PAN_SIZE, panned
 
 WIDTH, HEIGHT = PAN_SIZE
@@ -44,7 +44,7 @@ def carried(
         looked_at.extend(numbers)
         return [seen[number] for number in numbers]
 
-    return (propagator or Propagator()).carry(lumas, predict, dissolves=dissolves), looked_at
+    return (propagator or Propagator()).propagate(lumas, predict, dissolves=dissolves), looked_at
 
 
 def test_carry_takes_colours_along_a_pan(picture: tuple[np.ndarray, np.ndarray]) -> None:
@@ -74,7 +74,7 @@ def test_carry_is_steadier_than_what_the_network_sees(
     # No fading and no drift: near the mean of all that was seen, and nearer to that of what was
     # looked at, the first look counting as many.
     np.testing.assert_allclose(found[-1].mean(), np.mean([s.mean() for s in seen]), atol=0.02)
-    weights = [FIRST_AGE, *[1] * (len(looked_at) - 1)]
+    weights = [FIRST_WEIGHT, *[1] * (len(looked_at) - 1)]
     mean = np.average([seen[number].mean() for number in looked_at], weights=weights)
     np.testing.assert_allclose(found[-1].mean(), mean, atol=0.005)
 
@@ -166,17 +166,17 @@ def test_carry_begins_anew_in_a_dissolve(picture: tuple[np.ndarray, np.ndarray])
     luma, chroma = (panned(plane, 0) for plane in picture)
     propagator = Propagator()
     carried([luma] * MAX_GAP, [chroma] * MAX_GAP, propagator)
-    last = propagator.known
+    last = propagator.state
     assert last is not None
     found, looked_at = carried([luma] * MAX_GAP, [-chroma] * MAX_GAP, propagator, dissolves=True)
     assert looked_at == [MAX_GAP - 1]
     shares = (np.arange(MAX_GAP) + 1) / MAX_GAP
     for share, there in zip(shares, found, strict=True):
         np.testing.assert_allclose(there, chroma * (1 - 2 * share), atol=2e-3)
-    assert propagator.known is not None
-    assert propagator.known.colors.age.max() < last.colors.age.max()
+    assert propagator.state is not None
+    assert propagator.state.key_frame.weight.max() < last.key_frame.weight.max()
     carried([luma], [-chroma], propagator)
-    np.testing.assert_allclose(propagator.known.colors.chroma, -chroma, atol=1e-6)
+    np.testing.assert_allclose(propagator.state.key_frame.chroma, -chroma, atol=1e-6)
 
 
 def test_carry_looks_anew_at_what_the_motion_does_not_explain() -> None:
@@ -196,9 +196,9 @@ def test_colors_lose_a_stain_and_keep_what_a_whole_thing_has() -> None:
     thing[:, 110:] = True
     known, seen = np.zeros((2, 96, 170, 2), np.float32)
     known[stain | thing] = -0.1, 0.12
-    colors = Colors.first(luma, known)
+    colors = KeyFrame.first(luma, known)
     for _ in range(4):
-        colors = colors.renewed(Trail.still(luma.shape), luma, seen)
+        colors = colors.renewed(Warp.identity(luma.shape), luma, seen)
     left = np.linalg.norm(colors.chroma, axis=2) / np.linalg.norm((-0.1, 0.12))
     assert left[stain].mean() < 0.3
     assert left[:, 140:].mean() > 0.7
@@ -350,12 +350,14 @@ def test_saturation_does_not_rise_faster_where_key_frames_are_many() -> None:
     luma = np.full((HEIGHT, WIDTH), 90, np.uint8)
     warm = np.zeros((HEIGHT, WIDTH, 2), np.float32)
     warm[..., 1] = 0.1
-    pale = Colors(luma, warm * 0, np.full(luma.shape, MAX_AGE, np.float32), np.ones((), np.float32))
-    slow = pale.renewed(Trail.still(luma.shape), luma, warm, gap=MAX_GAP)
+    pale = KeyFrame(
+        luma, warm * 0, np.full(luma.shape, MAX_WEIGHT, np.float32), np.ones((), np.float32)
+    )
+    slow = pale.renewed(Warp.identity(luma.shape), luma, warm, gap=MAX_GAP)
     fast = pale
     for _ in range(MAX_GAP // 4):
-        paler = Colors(luma, pale.chroma, pale.age, fast.gain)
-        fast = paler.renewed(Trail.still(luma.shape), luma, warm, gap=4)
+        paler = KeyFrame(luma, pale.chroma, pale.weight, fast.gain)
+        fast = paler.renewed(Warp.identity(luma.shape), luma, warm, gap=4)
     np.testing.assert_allclose(fast.gain, slow.gain, rtol=1e-5)
     assert slow.gain > 1.1
 
@@ -377,7 +379,7 @@ def test_propagator_goes_on_from_its_planes(picture: tuple[np.ndarray, np.ndarra
 
 def test_propagator_of_no_planes_begins_a_shot() -> None:
     assert Propagator().planes() == {}
-    assert Propagator.of({}).known is None
+    assert Propagator.of({}).state is None
 
 
 @pytest.mark.parametrize("shape", ["field", "spots"])
@@ -388,10 +390,10 @@ def test_colors_paint_as_vividly_as_the_network_saw(shape: str) -> None:
     if shape == "spots":
         for seen in (warm, cold):
             seen[::2] = 0
-    colors = Colors.first(luma, warm)
+    colors = KeyFrame.first(luma, warm)
     strengths = []
     for seen in (cold, warm, cold, warm):
-        colors = colors.renewed(Trail.still(luma.shape), luma, seen)
+        colors = colors.renewed(Warp.identity(luma.shape), luma, seen)
         strengths.append(
             [np.linalg.norm(c, axis=2).max() for c in (colors.chroma, colors.painted())]
         )
@@ -480,8 +482,8 @@ def test_frames_between_are_as_colourful_as_the_key_frames_beside_them() -> None
     first, last = (np.full((HEIGHT, WIDTH, 2), c, np.float32) for c in ((0.1, 0), (0.08, 0.06)))
     for chroma in (first, last):
         chroma[:, WIDTH // 2 :] *= -1
-    still = Trail.still(luma.shape)
-    [middle] = mixed = _between(first, last, [still], [Motion(luma, luma)])
+    identity = Warp.identity(luma.shape)
+    [middle] = mixed = _between(first, last, [identity], [Motion(luma, luma)])
     [given_back] = _as_colorful(mixed, first, last)
     wanted = (_colorfulness(first) + _colorfulness(last)) / 2
     assert _colorfulness(middle) < 0.97 * wanted

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from filmcolorizer_cli.likeness import Window
 from filmcolorizer_cli.rates import KNOWN_RATES, find_rate, rate_of_chain
+from filmcolorizer_cli.similarity import Window
 from tests.versions import FRAME
 
 

@@ -83,7 +83,7 @@ def test_default_options_of_film_learn_by_heart_what_shows_all() -> None:
     )
     assert some.augmentation is not None
     assert everything.augmentation is not None
-    assert everything.augmentation.least_crop > some.augmentation.least_crop
+    assert everything.augmentation.min_crop > some.augmentation.min_crop
     assert everything.augmentation.tone_share < some.augmentation.tone_share
     assert some.augmentation.mirrors and not everything.augmentation.mirrors
     assert everything.epochs > some.epochs
@@ -111,7 +111,7 @@ def test_default_options_of_film_take_as_long_however_many_pairs(
 ) -> None:
     monkeypatch.setattr(recipes, "FILM_PICTURES", 10_000)
     monkeypatch.setattr(recipes, "PICTURES_PER_EPOCH", 100)
-    monkeypatch.setattr(recipes, "FEWEST_EPOCHS", 3)
+    monkeypatch.setattr(recipes, "MIN_EPOCHS", 3)
     chosen = default_options("film", pairs, is_pretrained=True, shows_all=False)
     assert chosen.epochs == epochs
 

@@ -13,16 +13,16 @@ from filmcolorizer_cli.areas import Area
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.registration import (
     COARSE,
-    LEAST_MOVE,
+    MIN_MOVE,
     Comparison,
     Placement,
+    dissimilarity,
     find_content,
     find_placement,
     normal_equations,
     refine,
     solve_step,
     split_by_picture,
-    unlikeness,
 )
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Frames, Signatures
 from tests.films import SAMPLE_FRAMES, decode_planes, graded_film, signatures_of
@@ -224,9 +224,9 @@ def test_comparison_forgets_brightness_contrast_and_shading(
     x = np.tile(np.linspace(-1, 1, WIDTH), HEIGHT)
     graded = np.clip(frames * 0.7 + 30 + 8 * x, 0, 255).round().astype(np.uint8)
     comparison = Comparison(placed(IDENTITY), *grid)
-    likeness = (comparison.bw(frames) * comparison.color(graded)).sum(axis=1)
-    assert likeness.min() > 0.98
-    assert likeness.max() < 1.0001
+    similarity = (comparison.bw(frames) * comparison.color(graded)).sum(axis=1)
+    assert similarity.min() > 0.98
+    assert similarity.max() < 1.0001
     others = (comparison.bw(frames) * comparison.color(graded[::-1])).sum(axis=1)
     assert np.abs(others).max() < 0.5, "frames of other shots"
 
@@ -382,7 +382,7 @@ def test_split_by_picture_of_one_picture_is_one_part(
 
 
 def test_split_by_picture_overlooks_what_nobody_sees(lumas: NDArray[np.uint8]) -> None:
-    truths = [IDENTITY, turned(0, 1.0, (LEAST_MOVE / 3, 0))]
+    truths = [IDENTITY, turned(0, 1.0, (MIN_MOVE / 3, 0))]
     parts = split_by_picture(small(lumas), reels(lumas, truths, [24]), placed(IDENTITY))
     assert len(parts) == 1
 
@@ -390,12 +390,12 @@ def test_split_by_picture_overlooks_what_nobody_sees(lumas: NDArray[np.uint8]) -
 def test_unlikeness_is_one_less_the_correlation(sample_signatures: Signatures) -> None:
     frames = sample_signatures.frames[[5, 60, 130]]
     placement = placed(IDENTITY)
-    assert unlikeness(frames, frames, placement) == pytest.approx(0, abs=1e-5)
+    assert dissimilarity(frames, frames, placement) == pytest.approx(0, abs=1e-5)
     negative = 251 - frames
-    assert unlikeness(frames, negative, placement) == pytest.approx(2, abs=1e-5)
+    assert dissimilarity(frames, negative, placement) == pytest.approx(2, abs=1e-5)
     one, other = by_hand(frames[0], 4), by_hand(frames[1], 4)
     expected = 1 - float(one @ other)
-    found = unlikeness(frames[:1], frames[1:2], placement)
+    found = dissimilarity(frames[:1], frames[1:2], placement)
     assert found == pytest.approx(expected, abs=1e-4)
 
 

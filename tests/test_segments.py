@@ -321,7 +321,7 @@ def test_chains_end_where_a_segment_is_done(carried: Parts, plain_clip: Path) ->
     carried.finish(second, 50, [9])
     assert carried.chains() == [[first], [third, fourth]]
     carried.finish(first, 50, [0, 7])
-    assert carried.ticks == [0, 7, 9]
+    assert carried.pts == [0, 7, 9]
     carried.close()
 
 

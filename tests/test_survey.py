@@ -15,6 +15,7 @@ import pytest
 
 from filmcolorizer_cli.areas import PixelArea
 from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
+from filmcolorizer_cli.color_detection import ColorDetector
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
@@ -22,7 +23,6 @@ from filmcolorizer_cli.frames import Sampling, read_luma
 from filmcolorizer_cli.packets import find_damage
 from filmcolorizer_cli.survey import Survey, cadence_of, glance, is_in_color, survey
 from filmcolorizer_cli.timeline import Timeline
-from filmcolorizer_cli.tinge import Tinge
 from filmcolorizer_cli.video import FieldOrder, probe
 from tests.damage import spoil_packets
 from tests.films import (
@@ -162,8 +162,8 @@ def test_survey_finds_a_cut_between_frames_that_keep_their_times(
     in_ms = "settb=1/1000,setpts=N*1001/24"
     film = probe(clipped(tmp_path / "film.mkv", in_ms, "-enc_time_base", "1/1000"))
     found = survey(film, start_seconds=start_ms / 1000)
-    ticks = [n * 1001 // 24 - start_ms for n in range(72)]
-    shown = [tick for tick in ticks if tick + 1001 / 48 > 0]
+    pts = [n * 1001 // 24 - start_ms for n in range(72)]
+    shown = [time for time in pts if time + 1001 / 48 > 0]
     times = Timeline(film.frame_rate, Fraction(1, 1000), [0, *shown[1:]])
     assert found.edits(times).cuts == [len(shown) - 48]
 
@@ -310,15 +310,15 @@ def test_survey_joins_neighbouring_shots_in_colour(
     assert surveyed(clip).colored == ((0.0, BUNNY_FRAMES / 24),)
 
 
-def test_tinge_of_a_short_shot_is_not_that_of_the_one_before() -> None:
+def test_color_of_a_short_shot_is_not_that_of_the_one_before() -> None:
     """Whose colours are the opposite of its own."""
     luma = np.add.outer(np.arange(96), np.arange(128)).astype(np.uint8)
     chroma = np.repeat([[140] * 64 + [116] * 64], 96, axis=0)
-    tinge = Tinge(6.0)
+    detector = ColorDetector(6.0)
     for one, other in [(chroma, 256 - chroma)] * 6 + [(256 - chroma, chroma)] * 2:
-        tinge.add(np.dstack((luma, one, other)).astype(np.uint8))
-    assert tinge.is_colored(0.0, 1.0)
-    assert tinge.is_colored(1.0, 8 / 6)
+        detector.add(np.dstack((luma, one, other)).astype(np.uint8))
+    assert detector.is_colored(0.0, 1.0)
+    assert detector.is_colored(1.0, 8 / 6)
 
 
 @pytest.mark.slow

@@ -14,9 +14,9 @@ UNEVEN = Timeline(Fraction(25), MILLISECOND, [0, 45, 80, 500], end=600)
 def test_steady_frames_are_shown_at_their_rate(rate: Fraction) -> None:
     times = Timeline.steady(rate, 10)
     assert times.is_steady
-    assert len(times.ticks) == 10
+    assert len(times.pts) == 10
     for number in (0, 1, 9, 10, -3):
-        assert times.tick(number) * times.time_base == number / rate
+        assert times.pts_of(number) * times.time_base == number / rate
         assert times.seconds(number) == pytest.approx(number / rate)
         assert times.number_at(times.seconds(number)) == number
         assert times.number_at(times.seconds(number) + 0.6 / float(rate)) == number + 1
@@ -26,7 +26,7 @@ def test_uneven_frames_are_shown_at_their_own_times() -> None:
     assert not UNEVEN.is_steady
     assert [UNEVEN.seconds(number) for number in range(4)] == [0, 0.045, 0.08, 0.5]
     assert UNEVEN.seconds(4) == 0.6
-    assert UNEVEN.tick(-1) == -45
+    assert UNEVEN.pts_of(-1) == -45
 
 
 @pytest.mark.parametrize(

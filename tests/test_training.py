@@ -410,7 +410,7 @@ def test_finish_makes_up_for_nothing_that_makes_colours_worse_than_at_first(
     own_pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = trained_to_say(1.9, own_pairs, tmp_path, liveliness=1.0)
-    monkeypatch.setattr(trainer, "_liveliness", lambda network: 1.1)  # 2.09 times the truth
+    monkeypatch.setattr(trainer, "_chroma_gain", lambda network: 1.1)  # 2.09 times the truth
     state, outcome = trainer.finish()
     assert_same_tensors(state, trainer.best_state)
     assert outcome.validation_mse < outcome.first_validation_mse
@@ -464,7 +464,7 @@ def test_finish_validates_where_colours_are_known(
             (
                 trainer._validation_loss(network),
                 trainer._validation_mse(network),
-                trainer._liveliness(network),
+                trainer._chroma_gain(network),
             )
         )
     assert found[1] == pytest.approx(found[0], rel=2e-3)
@@ -591,7 +591,7 @@ THREE_EPOCHS: dict[str, tuple[Config, TrainingOptions]] = {
         options(
             3,
             averaging_share=1 / 3,
-            augmentation=replace(GROWING, stretch=0.2, patched_share=0.5, largest_patch=0.5),
+            augmentation=replace(GROWING, stretch=0.2, patched_share=0.5, max_patch=0.5),
             frozen_stages=2,
             blend=True,
             path_drop_rate=0.2,

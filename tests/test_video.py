@@ -59,7 +59,7 @@ def test_probe_tells_size_rate_and_length(plain_clip: Path) -> None:
         time_base=Fraction(1, 12800),
         start_seconds=0.0,
         stored_from_seconds=0.0,
-        first_tick=0,
+        first_pts=0,
         duration_seconds=2.0,
         coding=Coding(matrix="bt601"),
         is_matrix_tagged=False,

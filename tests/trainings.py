@@ -15,7 +15,7 @@ from filmcolorizer_cli.recipes import Augmentation, TrainingOptions
 from filmcolorizer_cli.splits import Split, split_by_time
 
 SQUARES = Augmentation(
-    squares=True, least_crop=0.6, early_scale=1 / 2, scale=1 / 2, tone_share=0.5, mirrors=True
+    squares=True, min_crop=0.6, early_scale=1 / 2, scale=1 / 2, tone_share=0.5, mirrors=True
 )
 GROWING = replace(SQUARES, scale=1.0)
 # What weights and checkpoints tell of a training as in 2020, besides epochs, batches and rate.

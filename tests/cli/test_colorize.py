@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 
-from filmcolorizer_cli import colorizing, painting, propagation, trails
+from filmcolorizer_cli import colorizing, painting, propagation, warps
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, find_binary
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.video import Film, probe
@@ -444,7 +444,7 @@ def test_colorize_on_a_full_disk_tells_how_much_it_needs_and_goes_on(
         monkeypatch.setattr(module, "CHUNK_FRAMES", 12)
     if when != "keeping":  # so that no file of colours is larger than a segment of noise
         monkeypatch.setattr(propagation, "MAX_REMEMBERED", 2)
-        monkeypatch.setattr(trails, "MOST_SIGHT_FRAMES", 0)
+        monkeypatch.setattr(warps, "MAX_PAST_FRAMES", 0)
     # 2 s of a still picture, then 2 s of noise, which takes more room.
     film = Path("film.mp4")
     still, noisy = "testsrc2=size=128x96:rate=24:duration=2,loop=-1:1,trim=end=2", "nullsrc"

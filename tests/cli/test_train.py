@@ -162,7 +162,7 @@ def test_train_tells_when_nothing_beats_the_first_weights(own_pairs: Pairs) -> N
 def test_train_film_takes_by_default_what_suits_the_pairs(
     pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = {"SCRATCH_PICTURES": 48, "PICTURES_PER_EPOCH": 16, "FEWEST_EPOCHS": 1}
+    changes = {"SCRATCH_PICTURES": 48, "PICTURES_PER_EPOCH": 16, "MIN_EPOCHS": 1}
     for name, value in changes.items():
         monkeypatch.setattr(recipes, name, value)
     succeed("train", pairs.folder, "--init", "none", "--size", 32, "--device", "cpu")

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 
 from filmcolorizer_cli.frames import Sampling, read_luma
-from filmcolorizer_cli.trails import (
-    MOST_SIGHT_FRAMES,
-    SIGHT_DISTANCE,
-    Motion,
-    Sight,
-    Trail,
-    goes_on,
-    has_dissolved,
-    sights_of,
-)
 from filmcolorizer_cli.video import probe
+from filmcolorizer_cli.warps import (
+    MAX_PAST_FRAMES,
+    PAST_DISTANCE,
+    Motion,
+    PastKey,
+    Warp,
+    has_dissolved,
+    past_keys_of,
+    shows_same_scene,
+)
 from tests.films import PAN_PIXELS_A_FRAME, PAN_SIZE, panned
 
 WIDTH, HEIGHT = PAN_SIZE
@@ -26,51 +26,59 @@ WIDTH, HEIGHT = PAN_SIZE
 def test_motion_follows_a_pan_both_ways(picture: tuple[np.ndarray, np.ndarray]) -> None:
     luma, _ = picture
     motion = Motion(panned(luma, 0), panned(luma, 1))
-    still = Trail.still((HEIGHT, WIDTH)).places
+    identity = Warp.identity((HEIGHT, WIDTH)).coordinates
     inner = slice(16, -16)
-    for trail, pixels in ((motion.back, PAN_PIXELS_A_FRAME), (motion.forth, -PAN_PIXELS_A_FRAME)):
-        moved = (trail.places - still)[inner, inner]
+    for warp, pixels in (
+        (motion.backward, PAN_PIXELS_A_FRAME),
+        (motion.forward, -PAN_PIXELS_A_FRAME),
+    ):
+        moved = (warp.coordinates - identity)[inner, inner]
         assert np.median(np.abs(moved[..., 0] - pixels)) < 0.2
         assert np.median(np.abs(moved[..., 1])) < 0.2
-        assert np.median(trail.trust[inner, inner]) > 0.8
+        assert np.median(warp.confidence[inner, inner]) > 0.8
 
 
 def test_motion_trusts_none_between_unrelated_pictures() -> None:
     generator = np.random.default_rng(0)
     pictures = generator.integers(0, 256, (2, HEIGHT, WIDTH), np.uint8)
-    assert np.median(Motion(*pictures).back.trust) < 0.1
+    assert np.median(Motion(*pictures).backward.confidence) < 0.1
 
 
 def test_trails_join_to_the_sum_of_their_ways() -> None:
-    still = Trail.still((20, 30))
-    step = Trail(still.places + np.array([1.5, 0.25], np.float32), still.trust * np.float32(0.5))
-    surer = Trail(step.places, still.trust * np.float32(0.75))
-    both = step.on(surer)
+    identity = Warp.identity((20, 30))
+    step = Warp(
+        identity.coordinates + np.array([1.5, 0.25], np.float32),
+        identity.confidence * np.float32(0.5),
+    )
+    surer = Warp(step.coordinates, identity.confidence * np.float32(0.75))
+    both = step.composed_with(surer)
     inner = (slice(2, 15), slice(2, 20))
     expected = np.broadcast_to([3.0, 0.5], (13, 18, 2))
     # OpenCV looks pictures up at steps of a 32nd of a pixel.
-    np.testing.assert_allclose((both.places - still.places)[inner], expected, atol=1 / 32)
+    np.testing.assert_allclose(
+        (both.coordinates - identity.coordinates)[inner], expected, atol=1 / 32
+    )
     # A chain is as strong as its weakest link.
-    np.testing.assert_allclose(both.trust[inner], 0.5, atol=1e-6)
-    np.testing.assert_allclose(surer.on(step).trust[inner], 0.5, atol=1e-6)
+    np.testing.assert_allclose(both.confidence[inner], 0.5, atol=1e-6)
+    np.testing.assert_allclose(surer.composed_with(step).confidence[inner], 0.5, atol=1e-6)
 
 
 @pytest.mark.parametrize("gap", [1, 3, 7, 24])
 def test_sights_of_keeps_some_key_frames_of_the_last_second(gap: int) -> None:
-    still = Trail.still((HEIGHT, WIDTH))
-    step = Trail(still.places + np.array([0.5, 0], np.float32), still.trust)
-    luma, sights = np.zeros((HEIGHT, WIDTH), np.uint8), list[Sight]()
+    identity = Warp.identity((HEIGHT, WIDTH))
+    step = Warp(identity.coordinates + np.array([0.5, 0], np.float32), identity.confidence)
+    luma, past_keys = np.zeros((HEIGHT, WIDTH), np.uint8), list[PastKey]()
     for _ in range(80 // gap):
-        sights = sights_of(luma, step, gap, sights)
-    frames = [int(sight.frames) for sight in sights]
+        past_keys = past_keys_of(luma, step, gap, past_keys)
+    frames = [int(past_key.frames) for past_key in past_keys]
     assert frames[0] == gap
     assert frames == sorted(frames)
-    assert max(frames) <= MOST_SIGHT_FRAMES
-    assert max(frames) > MOST_SIGHT_FRAMES - gap - SIGHT_DISTANCE
-    assert len(frames) <= 2 + MOST_SIGHT_FRAMES // SIGHT_DISTANCE
-    for sight in sights:
-        way = (sight.places - still.places)[:, : WIDTH // 2, 0]
-        np.testing.assert_allclose(way, 0.5 * sight.frames / gap, atol=0.1)
+    assert max(frames) <= MAX_PAST_FRAMES
+    assert max(frames) > MAX_PAST_FRAMES - gap - PAST_DISTANCE
+    assert len(frames) <= 2 + MAX_PAST_FRAMES // PAST_DISTANCE
+    for past_key in past_keys:
+        way = (past_key.coordinates - identity.coordinates)[:, : WIDTH // 2, 0]
+        np.testing.assert_allclose(way, 0.5 * past_key.frames / gap, atol=0.1)
 
 
 @pytest.mark.parametrize(
@@ -83,13 +91,13 @@ def test_no_movement_of_live_action_is_taken_for_a_dissolve(
     film = probe(shared_data / "davis" / f"{name}.mp4")
     lumas = list(read_luma(film, Sampling(170, 96)))[::speed]
     for gap in (2, 5, 12):
-        sights = list[Sight]()
+        past_keys = list[PastKey]()
         for first in range(0, len(lumas) - gap, gap):
-            trail = Motion(lumas[first], lumas[first + 1]).back
+            warp = Motion(lumas[first], lumas[first + 1]).backward
             for number in range(first + 1, first + gap):
-                trail = Motion(lumas[number], lumas[number + 1]).back.on(trail)
-            sights = sights_of(lumas[first], trail, gap, sights)
-            assert not has_dissolved(sights, lumas[first + gap])
+                warp = Motion(lumas[number], lumas[number + 1]).backward.composed_with(warp)
+            past_keys = past_keys_of(lumas[first], warp, gap, past_keys)
+            assert not has_dissolved(past_keys, lumas[first + gap])
 
 
 @pytest.mark.parametrize("light", [1.0, 0.1])
@@ -103,8 +111,8 @@ def test_goes_on_tells_the_same_picture_from_another_one(
         np.clip(16 + panned(luma, n) * share * light + grain[n // 3], 0, 255).astype(np.uint8)
         for n, share in ((0, 1.0), (3, 0.8))
     )
-    assert goes_on(ended, begun)
-    assert not goes_on(ended, np.ascontiguousarray(begun[::-1, ::-1]))
+    assert shows_same_scene(ended, begun)
+    assert not shows_same_scene(ended, np.ascontiguousarray(begun[::-1, ::-1]))
 
 
 @pytest.mark.parametrize("light", [1.0, 0.25])
@@ -118,8 +126,8 @@ def test_goes_on_tells_vignettes_apart(
     ended, begun = (np.where(is_shown, 6 + panned(luma, n) * light, 6) for n in (0, 2))
     other = np.where(is_shown, 6 + panned(luma, 0)[::-1, ::-1] * light, 6)
     frames = [frame.clip(0, 255).astype(np.uint8) for frame in (ended, begun, other)]
-    assert goes_on(*frames[:2])
-    assert not goes_on(frames[0], frames[2])
+    assert shows_same_scene(*frames[:2])
+    assert not shows_same_scene(frames[0], frames[2])
 
 
 def test_goes_on_with_nothing_where_nothing_is_to_be_seen() -> None:
@@ -128,14 +136,14 @@ def test_goes_on_with_nothing_where_nothing_is_to_be_seen() -> None:
     spots[0, 20:30, 20:30], spots[1, 60:75, 90:100] = 200, 180
     ramp = np.tile(np.linspace(20, 220, WIDTH), (HEIGHT, 1)).astype(np.uint8)
     for ended, begun in ((black, black), (black, black + 235), (black + 90, ramp), spots):
-        assert not goes_on(ended, begun)
+        assert not shows_same_scene(ended, begun)
 
 
 def test_trails_that_are_wrong_from_the_start_tell_of_no_dissolve(shared_data: Path) -> None:
     """As in rolling credits; those of Big Buck Bunny."""
     film = probe(shared_data / "film" / "big_buck_bunny_360p.mp4")
     part = Sampling(170, 96, start_seconds=535.0, duration_seconds=5.0)
-    lumas, sights = list(read_luma(film, part)), list[Sight]()
+    lumas, past_keys = list(read_luma(film, part)), list[PastKey]()
     for before, after in pairwise(lumas):
-        sights = sights_of(before, Motion(before, after).back, 1, sights)
-        assert not has_dissolved(sights, after)
+        past_keys = past_keys_of(before, Motion(before, after).backward, 1, past_keys)
+        assert not has_dissolved(past_keys, after)

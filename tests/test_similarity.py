@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from filmcolorizer_cli.chain import find_chain
-from filmcolorizer_cli.likeness import Films, Vectors, find_windows
 from filmcolorizer_cli.registration import Comparison
 from filmcolorizer_cli.signatures import Frames
+from filmcolorizer_cli.similarity import Films, Vectors, find_windows
 from tests.versions import CARDS, FRAME, PLACEMENT, Version, frames_of, title_card
 
 
@@ -18,7 +18,7 @@ def test_find_windows_are_exact_to_the_frame(film: Frames) -> None:
     assert len(windows) >= 8
     for window in windows:
         assert window.offset_seconds == pytest.approx(31 * FRAME, abs=0.01)
-        assert window.likeness > 0.9
+        assert window.similarity > 0.9
     assert np.median([window.sharpness for window in windows]) > 0.5
 
 

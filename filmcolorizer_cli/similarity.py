@@ -81,7 +81,7 @@ class Films:
         low, high = np.percentile(begin - times, 95), np.percentile(end - times, 5)
         return float(low + high) / 2 if low < high else offset
 
-    def likeness(self, frames: Indices, color_seconds: Seconds) -> Floats:
+    def similarity(self, frames: Indices, color_seconds: Seconds) -> Floats:
         """Correlations (N, K) of N frames with the coloured frames at times (N, K)."""
         found = self.color.at(color_seconds)
         if found.shape[1] == 1:
@@ -97,14 +97,14 @@ class Window:
     """A few seconds of a black-and-white film, and where the coloured one shows them.
 
     Attributes:
-        likeness: mean correlation of the pictures, up to 1.
+        similarity: mean correlation of the pictures, up to 1.
         sharpness: by how much offsets more than two frames away fit worse; about 0 where nothing
             moves.
     """
 
     seconds: float
     offset_seconds: float
-    likeness: float
+    similarity: float
     sharpness: float
 
 
@@ -131,26 +131,26 @@ def find_windows(films: Films, runs: list[Seconds], rate: float) -> list[Window]
 
 def _window(films: Films, frames: Indices, rate: float, offsets: Seconds, middle: float) -> Window:
     times = rate * films.bw.seconds[frames][:, None] + offsets
-    likeness = films.likeness(frames, times).mean(axis=0)
-    best = int(likeness.argmax())
-    elsewhere = likeness[np.abs(offsets - offsets[best]) > 2.5 * films.color.frame_seconds]
-    other = float(elsewhere.max()) if len(elsewhere) else float(likeness[best])
-    sharpness = (likeness[best] - other) / (1.001 - likeness[best])
+    similarity = films.similarity(frames, times).mean(axis=0)
+    best = int(similarity.argmax())
+    elsewhere = similarity[np.abs(offsets - offsets[best]) > 2.5 * films.color.frame_seconds]
+    other = float(elsewhere.max()) if len(elsewhere) else float(similarity[best])
+    sharpness = (similarity[best] - other) / (1.001 - similarity[best])
     offset = films.centre(frames, rate, float(offsets[best]))
-    return Window(middle, offset, float(likeness[best]), float(sharpness))
+    return Window(middle, offset, float(similarity[best]), float(sharpness))
 
 
-def mean_unlikeness(windows: list[Window]) -> float:
+def mean_dissimilarity(windows: list[Window]) -> float:
     """The geometric mean, as windows with cuts in them fit badly at any rate; 1 of none."""
-    unlike = [1.001 - window.likeness for window in windows]
+    unlike = [1.001 - window.similarity for window in windows]
     return statistics.geometric_mean(unlike) if unlike else 1.0
 
 
-def usual_unlikeness(likeness: Floats | list[float]) -> float:
+def usual_dissimilarity(similarity: Floats | list[float]) -> float:
     """How unlike pictures are that show the same, by noise, grading and the like.
 
     Args:
-        likeness: the best ones found, of which the better half shows the same.
+        similarity: the best ones found, of which the better half shows the same.
     """
-    ascending = np.sort(likeness)
+    ascending = np.sort(similarity)
     return max(1 - float(np.median(ascending[len(ascending) // 2 :])), 0.02)

@@ -20,7 +20,7 @@ MIN_CHROMA = 1.6
 MIN_CHROMA_OF_TINT = 0.03
 
 
-class Tinge:
+class ColorDetector:
     """How much colour frames hold, beyond a tint, as two numbers for each.
 
     Tints and casts give pixels of the same luma the same chroma, so each tone's median is taken
@@ -84,12 +84,12 @@ def has_color(frames: Sequence[Plane]) -> bool:
     """Whether frames of one shot hold colour beyond a tint.
 
     Args:
-        frames: two or more, evenly spaced, as `Tinge.add` takes them.
+        frames: two or more, evenly spaced, as `ColorDetector.add` takes them.
     """
-    tinge = Tinge(frame_rate=1)
+    detector = ColorDetector(frame_rate=1)
     for frame in frames:
-        tinge.add(frame)
-    return bool(tinge.is_colored(0, len(frames)))
+        detector.add(frame)
+    return bool(detector.is_colored(0, len(frames)))
 
 
 def _cells(chroma: Floats, shape: tuple[int, ...]) -> Floats:

@@ -26,7 +26,7 @@ RETURN_PIXELS = 2.0
 LUMA_CODES = 14.0
 CHANGED_CODES = 14.0  # the same from one key frame to the next, which counts less colours there
 LEVEL_RADIUS = 10  # pixels around a pixel, whose common change of luma is one of exposure
-LOST_TRUST = 0.3  # under which a pixel counts as not explained
+LOST_CONFIDENCE = 0.3  # under which a pixel counts as not explained
 
 # What a shot that goes on with an earlier one begins with, of what that one ended with, by their
 # motion at a usual contrast, since all of two dark pictures is about the same; of what has detail,
@@ -40,47 +40,53 @@ MIN_SEEN = 0.2  # of the picture, that must have detail
 DETAIL_AT_USUAL_CONTRAST = 12.0  # codes, of a pixel's surroundings
 
 # A dissolve makes of a shot something else, though each step of its trails is trusted.
-LEAST_SIGHT_FRAMES, MOST_SIGHT_FRAMES = 10, 28  # back to the key frames that are compared
-SIGHT_DISTANCE = 4  # frames, at least, between those that are kept
-SIGHT_RADIUS = 7  # pixels around a pixel, that are correlated
-SIGHT_NOISE = 3.0  # codes, that are no detail
+MIN_PAST_FRAMES, MAX_PAST_FRAMES = 10, 28  # back to the key frames that are compared
+PAST_DISTANCE = 4  # frames, at least, between those that are kept
+CORRELATION_RADIUS = 7  # pixels around a pixel, that are correlated
+CORRELATION_NOISE = 3.0  # codes, that are no detail
 MIN_DETAIL, MIN_LESS_DETAIL = 6.0, 3.0  # codes, of a pixel's surroundings in the one, the other
-SOMETHING_ELSE = 0.4  # of correlation, or less
+MAX_CHANGED_CORRELATION = 0.4  # of correlation, or less
 # Of the picture, and of what trails claim of it, what is something else. In live action, also at
 # twice its speed and with grain, 0.12 and more of the picture were up to 0.52 of what was claimed,
 # and 0.05 and more up to 0.69; in 80 dissolves between such shots 0.05 and more were 0.74 or more.
-ENOUGH_ELSE = ((0.15, 0.55), (0.05, 0.72))
+MIN_CHANGED = ((0.15, 0.55), (0.05, 0.72))
 # Trails in crowds, seas and rolling credits are wrong from the start: so few frames before, half of
 # what they claim is something else already, of dissolves at most 0.47.
-NEAR_FRAMES, MAX_ELSE_NEAR = (3, 8), 0.5
+NEAR_FRAMES, MAX_CHANGED_NEAR = (3, 8), 0.5
 
 
 @dataclass(frozen=True)
-class Trail:
+class Warp:
     """Where each pixel of a frame was, or is going to be, in another one.
 
     Attributes:
-        places: (H, W, 2), columns and rows there.
-        trust: (H, W), from 0 to 1.
+        coordinates: (H, W, 2), columns and rows there.
+        confidence: (H, W), from 0 to 1.
     """
 
-    places: Floats
-    trust: Floats
+    coordinates: Floats
+    confidence: Floats
 
     @classmethod
-    def still(cls, shape: tuple[int, ...]) -> Trail:
+    def identity(cls, shape: tuple[int, ...]) -> Warp:
         """That of a frame in itself."""
-        return cls(places_of(shape), np.ones(shape, np.float32))
+        return cls(pixel_coordinates(shape), np.ones(shape, np.float32))
 
-    def on(self, further: Trail) -> Trail:
+    def composed_with(self, further: Warp) -> Warp:
         """This trail, followed by that of the frame that it leads to.
 
         It is trusted as its least trusted step. Were the steps multiplied, nothing would be left
         after a second under grain or of somebody who walks, whose coat would be coloured anew in
         each key frame. The price: small misses of the way add up unseen, to a pixel or so at edges.
         """
-        places = look_up(further.places, self.places)
-        return Trail(places, np.minimum(self.trust, look_up(further.trust, self.places)))
+        return Warp(
+            self.apply(further.coordinates),
+            np.minimum(self.confidence, self.apply(further.confidence)),
+        )
+
+    def apply(self, planes: Floats) -> Floats:
+        """Planes (H, W) or (H, W, C) of the other frame, moved to where they are in this one."""
+        return sample_bilinear(planes, self.coordinates)
 
 
 class Motion:
@@ -90,8 +96,8 @@ class Motion:
         before, after: their lumas (H, W), uint8.
 
     Attributes:
-        back: the `Trail` of the later frame in the earlier one.
-        forth: that of the earlier frame in the later one.
+        backward: the `Warp` of the later frame in the earlier one.
+        forward: that of the earlier frame in the later one.
     """
 
     def __init__(self, before: Plane, after: Plane) -> None:
@@ -99,78 +105,86 @@ class Motion:
         search.setFinestScale(FINEST_SCALE)
         search.setPatchStride(PATCH_STRIDE)
         unknown = np.zeros((*before.shape, 2), np.float32)
-        back = np.asarray(search.calc(after, before, unknown.copy()), np.float32)
-        forth = np.asarray(search.calc(before, after, unknown), np.float32)
-        self.back = _trail(after, before, back, forth)
-        self.forth = _trail(before, after, forth, back)
+        backward = np.asarray(search.calc(after, before, unknown.copy()), np.float32)
+        forward = np.asarray(search.calc(before, after, unknown), np.float32)
+        self.backward = _warp(after, before, backward, forward)
+        self.forward = _warp(before, after, forward, backward)
 
 
 @dataclass(frozen=True)
-class Sight:
+class PastKey:
     """An earlier key frame of a shot, and where the pixels of a later one were in it.
 
     Attributes:
         luma: (H, W), uint8, of the earlier one.
-        places, trust: of the later one's `Trail` in it.
+        coordinates, confidence: of the later one's `Warp` in it.
         frames: (), how many frames earlier it is.
     """
 
     luma: Plane
-    places: Floats
-    trust: Floats
+    coordinates: Floats
+    confidence: Floats
     frames: NDArray[np.int64]
 
-    def carried_on(self, trail: Trail, gap: int) -> Sight:
+    def extended(self, warp: Warp, gap: int) -> PastKey:
         """The same for a frame so many frames later still, by its trail in the later one."""
-        whole = trail.on(Trail(self.places, self.trust))
-        return Sight(self.luma, whole.places, whole.trust, self.frames + gap)
+        whole = warp.composed_with(Warp(self.coordinates, self.confidence))
+        return PastKey(self.luma, whole.coordinates, whole.confidence, self.frames + gap)
 
-    def something_else(self, luma: Plane) -> tuple[float, float]:
+    def changed_shares(self, luma: Plane) -> tuple[float, float]:
         """How much of the later frame, whose luma this is, shows something else than the earlier.
 
         Returns:
             The share of the picture, and of what the trail claims to show the same.
         """
-        moved = look_up(self.luma.astype(np.float32), self.places)
+        moved = sample_bilinear(self.luma.astype(np.float32), self.coordinates)
         correlation, less, more = _correlation(luma.astype(np.float32), moved)
-        claimed = (self.trust > LOST_TRUST) & (less > MIN_LESS_DETAIL) & (more > MIN_DETAIL)
-        others = float((claimed & (correlation < SOMETHING_ELSE)).mean())
+        claimed = (
+            (self.confidence > LOST_CONFIDENCE) & (less > MIN_LESS_DETAIL) & (more > MIN_DETAIL)
+        )
+        others = float((claimed & (correlation < MAX_CHANGED_CORRELATION)).mean())
         return others, others / max(float(claimed.mean()), 1e-6)
 
 
-def sights_of(before: Plane, trail: Trail, gap: int, sights: Sequence[Sight]) -> list[Sight]:
+def past_keys_of(
+    before: Plane, warp: Warp, gap: int, past_keys: Sequence[PastKey]
+) -> list[PastKey]:
     """Of a key frame and those before it, for the next one, the latest first.
 
     Args:
         before: its luma.
-        trail: of the next one in it.
+        warp: of the next one in it.
         gap: how many frames later that is.
-        sights: of those before it, the latest first.
+        past_keys: of those before it, the latest first.
     """
-    kept: list[Sight] = []
-    for sight in reversed(sights):  # the earliest first
-        frames = int(sight.frames) + gap
-        is_apart = not kept or kept[-1].frames - frames >= SIGHT_DISTANCE
-        if frames <= MOST_SIGHT_FRAMES and is_apart:
-            kept.append(sight.carried_on(trail, gap))
-    return [Sight(before, trail.places, trail.trust, np.array(gap)), *reversed(kept)]
+    kept: list[PastKey] = []
+    for past_key in reversed(past_keys):  # the earliest first
+        frames = int(past_key.frames) + gap
+        is_apart = not kept or kept[-1].frames - frames >= PAST_DISTANCE
+        if frames <= MAX_PAST_FRAMES and is_apart:
+            kept.append(past_key.extended(warp, gap))
+    return [PastKey(before, warp.coordinates, warp.confidence, np.array(gap)), *reversed(kept)]
 
 
-def has_dissolved(sights: Sequence[Sight], luma: Plane) -> bool:
+def has_dissolved(past_keys: Sequence[PastKey], luma: Plane) -> bool:
     """Whether a frame, whose luma this is, shows something else than its shot did a while ago."""
-    far = [sight for sight in sights if sight.frames >= LEAST_SIGHT_FRAMES]
-    shares = (sight.something_else(luma) for sight in far[:1] + far[1:][-1:])  # nearest, farthest
+    far = [key for key in past_keys if key.frames >= MIN_PAST_FRAMES]
+    shares = (
+        past_key.changed_shares(luma) for past_key in far[:1] + far[1:][-1:]
+    )  # nearest, farthest
     if not any(
         of_picture > least and of_claimed > least_of_claimed
         for of_picture, of_claimed in shares
-        for least, least_of_claimed in ENOUGH_ELSE
+        for least, least_of_claimed in MIN_CHANGED
     ):
         return False
-    near = [sight for sight in sights if NEAR_FRAMES[0] <= sight.frames <= NEAR_FRAMES[1]]
-    return all(sight.something_else(luma)[1] <= MAX_ELSE_NEAR for sight in near)
+    near = [
+        past_key for past_key in past_keys if NEAR_FRAMES[0] <= past_key.frames <= NEAR_FRAMES[1]
+    ]
+    return all(key.changed_shares(luma)[1] <= MAX_CHANGED_NEAR for key in near)
 
 
-def goes_on(ended: Plane, begun: Plane) -> bool:
+def shows_same_scene(ended: Plane, begun: Plane) -> bool:
     """Whether a frame that a shot begins with shows what another one ended with."""
     lit = np.maximum(ended, begun) > LIT_CODE
     if lit.mean() < MIN_SEEN:
@@ -180,29 +194,29 @@ def goes_on(ended: Plane, begun: Plane) -> bool:
     seen = lit & (more > DETAIL_AT_USUAL_CONTRAST)
     if seen.mean() < MIN_SEEN:
         return False
-    trail = Motion(before, after).back
-    same = trail.trust * likeness(before, after, trail)
+    warp = Motion(before, after).backward
+    same = warp.confidence * similarity(before, after, warp)
     return float(same[seen].mean()) >= MIN_SAME
 
 
-def likeness(luma: Plane, later: Plane, trail: Trail) -> Floats:
+def similarity(luma: Plane, later: Plane, warp: Warp) -> Floats:
     """How much of what a later frame's trail leads to still looks alike, (H, W), from 0 to 1.
 
     A dissolve changes it bit by bit, so that each step of the trail is trusted.
     """
-    moved = look_up(luma.astype(np.float32), trail.places)
+    moved = warp.apply(luma.astype(np.float32))
     return np.exp(-np.square(_change(later, moved) / CHANGED_CODES))
 
 
-def _trail(luma: Plane, other: Plane, flow: Floats, flow_back: Floats) -> Trail:
+def _warp(luma: Plane, other: Plane, flow: Floats, flow_back: Floats) -> Warp:
     """A flow, trusted as far as it leads back, stays inside, and shows the same thing."""
-    places = places_of(luma.shape) + flow
-    miss_x, miss_y = cv2.split(flow + look_up(flow_back, places))
-    change = _change(luma, look_up(other.astype(np.float32), places))
+    coordinates = pixel_coordinates(luma.shape) + flow
+    miss_x, miss_y = cv2.split(flow + sample_bilinear(flow_back, coordinates))
+    change = _change(luma, sample_bilinear(other.astype(np.float32), coordinates))
     error = (miss_x**2 + miss_y**2) / RETURN_PIXELS**2 + (change / LUMA_CODES) ** 2
     right, bottom = luma.shape[1] - 0.5, luma.shape[0] - 0.5
-    is_inside = cv2.inRange(places, (-0.5, -0.5), (right, bottom)) > 0
-    return Trail(places, np.exp(-error) * is_inside)
+    is_inside = cv2.inRange(coordinates, (-0.5, -0.5), (right, bottom)) > 0
+    return Warp(coordinates, np.exp(-error) * is_inside)
 
 
 def _correlation(one: Floats, other: Floats) -> tuple[Floats, Floats, Floats]:
@@ -212,12 +226,12 @@ def _correlation(one: Floats, other: Floats) -> tuple[Floats, Floats, Floats]:
         The correlation (H, W), -1 to 1, lower where details are no more than noise; and the
         standard deviations (H, W) of what has less and of what has more detail.
     """
-    side = (2 * SIGHT_RADIUS + 1,) * 2
+    side = (2 * CORRELATION_RADIUS + 1,) * 2
     products = np.dstack((one, other, one * one, other * other, one * other))
     mean, mean_other, square, square_other, product = cv2.split(cv2.blur(products, side))
     variance = np.maximum(square - mean * mean, 0)
     variance_other = np.maximum(square_other - mean_other * mean_other, 0)
-    norm = np.sqrt((variance + SIGHT_NOISE**2) * (variance_other + SIGHT_NOISE**2))
+    norm = np.sqrt((variance + CORRELATION_NOISE**2) * (variance_other + CORRELATION_NOISE**2))
     correlation = np.asarray((product - mean * mean_other) / norm, np.float32)
     less, more = np.minimum(variance, variance_other), np.maximum(variance, variance_other)
     return correlation, np.sqrt(less), np.sqrt(more)
@@ -238,16 +252,16 @@ def _change(luma: Plane, moved: Floats) -> Floats:
 
 
 @cache
-def places_of(shape: tuple[int, ...]) -> Floats:
+def pixel_coordinates(shape: tuple[int, ...]) -> Floats:
     """Where each pixel is: (H, W, 2), columns and rows; not to be changed."""
     rows, columns = np.indices(shape, np.float32)
-    places = np.stack((columns, rows), axis=2)
-    places.flags.writeable = False
-    return places
+    coordinates = np.stack((columns, rows), axis=2)
+    coordinates.flags.writeable = False
+    return coordinates
 
 
-def look_up(planes: Floats, places: Floats) -> Floats:
+def sample_bilinear(planes: Floats, coordinates: Floats) -> Floats:
     """What planes (H, W) or (H, W, C) show at places (H, W, 2), bilinear; their edge beyond it."""
     remap: Any = cv2.remap  # whose stubs know no maps of one part
-    shown = remap(planes, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    shown = remap(planes, coordinates, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(shown, np.float32)
