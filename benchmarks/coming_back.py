@@ -1,13 +1,13 @@
-"""Measure whether what comes back into sight has the colours that it had.
+"""Measure whether what comes back into view has the same colours as before.
 
     python -m benchmarks.coming_back FILM FOLDER [--start 0] [--seconds 3] [--title-seconds 0]
         [--model default]
 
 A part of the film is played forwards and then backwards, at 360 lines, so that each of its frames
-comes twice; with `--title-seconds` a title stands between, as in silent films. Prints the mean
-absolute difference of their chroma, in codes of 8 bits, beside how far the chroma is from grey.
-`--start` and `--seconds` should take a part of one shot. With each frame looked at alone there
-would be no difference at all, and no steadiness either.
+appears twice; with `--title-seconds`, a title is shown in between, as in silent films. Prints the
+mean absolute difference of their chroma, in 8-bit codes, and the mean distance of chroma from grey.
+`--start` and `--seconds` should select a part of one shot. Colorizing each frame on its own would
+give no difference at all, but no steadiness either.
 """
 
 from __future__ import annotations

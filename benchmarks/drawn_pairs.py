@@ -1,7 +1,7 @@
-"""Draws by a seed which pairs of films the benchmark of `sync` plants, from real ones.
+"""Seeded random pairs of films for the benchmark of `sync`, planted from real films.
 
-`draw_recipe` draws a recipe of two versions of a film, `draw_wrong_recipe` one of two films that do
-not belong together; `planted` and `planted_wrong` plant them.
+`draw_recipe` draws a recipe for two versions of a film, `draw_wrong_recipe` one for two films that
+do not belong together; `planted` and `planted_wrong` plant them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ PAL_RATE = Fraction(25)
 
 BUNNY_FRAMES = 14_315
 STORY_FRAMES = 486 * 24  # credits follow
-# Two halves of the reel, so that what is foreign in one version is never so in the other.
+# Two halves of the reel, one for each version, so that the two never share foreign frames.
 REEL_HALVES = (
     {"davis/blackswan.mp4": 50, "davis/car-shadow.mp4": 40, "davis/parkour.mp4": 100,
      "old/chaplin.mp4": 241},
@@ -49,10 +49,10 @@ REEL_HALVES = (
      "old/a-bomb_blast_effects_part.mp4": 360},
 )  # fmt: skip
 REEL = REEL_HALVES[0] | REEL_HALVES[1]
-REVERSED_PIECE_FRAMES = 96  # are held in memory to be yielded backwards
+REVERSED_PIECE_FRAMES = 96  # frames that are held in memory to be yielded backwards
 
-CUT_CHANGE = 10.0  # luma codes, mean difference of two frames, above which a shot may begin
-CUT_RATIO = 2.5  # times the changes beside it
+CUT_CHANGE = 10.0  # luma codes; mean difference of two frames above which a shot may begin
+CUT_RATIO = 2.5  # ratio to the changes just before and after that a cut must exceed
 MIN_SHOT_FRAMES = 12
 
 WRONG_KINDS = ("other-film", "other-part", "reversed")
@@ -71,8 +71,8 @@ CADENCES = {
 LEVELS = ("easy", "medium", "hard")
 LEVEL_SHARES = (0.2, 0.6, 0.2)
 CHANCE_BY_LEVEL = {"easy": 0.2, "medium": 1.0, "hard": 2.2}
-MIN_KEPT_FRAMES = 20 * 24  # of the film, shown by both versions
-# (size, bit rates in kbit/s to choose from) of coloured versions.
+MIN_KEPT_FRAMES = 20 * 24  # frames of the film that both versions must show
+# Sizes of coloured versions, and the bit rates in kbit/s to choose from.
 COLOR_SIZES = {
     (640, 360): (300, 500, 900),
     (480, 360): (250, 400, 800),
@@ -80,18 +80,18 @@ COLOR_SIZES = {
     (160, 120): (60, 120, 250),
     (1280, 720): (600, 1000, 2000),
 }
-LONG_MINUTES = 2.5  # longer films have up to two cuts a minute, as hard ones do, others one
-SHORT_SEEDS = 24  # so many seeds from 1 on plant one to three minutes
+LONG_MINUTES = 2.5  # longer and hard pairs have up to two cuts per minute, others one
+SHORT_SEEDS = 24  # seeds up to this one plant films of 60 to 150 seconds
 
 
 def draw_recipe(seed: int, data: Path) -> Recipe:
-    """Draw a pair; ``data`` is the folder of films, see its README."""
+    """Draw a pair of two versions; ``data`` is the folder of films, described in its README."""
     dice = _Dice(seed)
     source, foreign = _draw_source(dice, data, seed)
     edits = _Edits(foreign[0]), _Edits(foreign[1])
     _draw_ends(dice, edits, source.length)
     _draw_cuts(dice, edits, source)
-    # All in turn, so that a few pairs have them all.
+    # Cadences take turns, so that a few pairs cover them all.
     cadence = "equal" if dice.level == "easy" else list(CADENCES)[seed % len(CADENCES)]
     dice.kinds.append(cadence)
     size = _draw_color_size(dice)
@@ -155,7 +155,7 @@ def draw_wrong_recipe(kind: str, seed: int, data: Path) -> Recipe:
 
 
 def planted(seed: int, data: Path, cache: Path) -> Planted:
-    """The drawn pair of this seed, planted unless the cache has it."""
+    """Return the drawn pair of this seed; plant it unless the cache has it."""
     folder = cache / f"{seed:04d}"
     if not (folder / "truth.json").is_file():
         return plant(draw_recipe(seed, data), folder)
@@ -168,7 +168,7 @@ def plant_wrong(kind: str, seed: int, folder: Path, data: Path) -> Planted:
 
 
 def planted_wrong(seed: int, data: Path, cache: Path) -> Planted:
-    """The wrong pair of this seed, planted unless the cache has it; kinds take turns."""
+    """Return the wrong pair of this seed; plant it unless the cache has it. Kinds take turns."""
     kind = WRONG_KINDS[seed % len(WRONG_KINDS)]
     folder = cache / f"wrong-{seed:02d}-{kind}"
     if not (folder / "truth.json").is_file():
@@ -177,7 +177,7 @@ def planted_wrong(seed: int, data: Path, cache: Path) -> Planted:
 
 
 class _Dice:
-    """Chance, and the kinds that it brings."""
+    """Random choices for a pair, and the kinds that describe it."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -185,7 +185,7 @@ class _Dice:
         self.kinds = [self.level]
 
     def wants(self, kind: str, chance: float) -> bool:
-        """Whether the pair is of this kind; ``chance`` is that of a medium one."""
+        """Draw whether the pair is of this kind; ``chance`` is that of a pair of medium level."""
         wanted = self.rng.random() < min(chance * CHANCE_BY_LEVEL[self.level], 0.9)
         if wanted and kind not in self.kinds:
             self.kinds.append(kind)
@@ -200,11 +200,11 @@ class _Dice:
 
 @dataclass
 class _Edits:
-    """What one version leaves out of the film and puts in."""
+    """The frames that one version removes from the film, and those it inserts."""
 
     foreign: Source
     removed: list[range] = field(default_factory=list)
-    inserted: dict[int, tuple[str, int]] = field(default_factory=dict)  # index: what, count
+    inserted: dict[int, tuple[str, int]] = field(default_factory=dict)  # kind and count by index
 
     def kept(self, length: int) -> NDArray[np.bool_]:
         kept = np.ones(length, bool)
@@ -213,7 +213,7 @@ class _Edits:
         return kept
 
     def runs(self, length: int, seed: int) -> tuple[Run, ...]:
-        """The version's runs; foreign frames are used once, and title cards when they run out."""
+        """Return the version's runs; each foreign frame is used once, then title cards instead."""
         kept = self.kept(length)
         steps = np.flatnonzero(np.diff(kept)) + 1
         bounds = sorted({0, length, *steps.tolist(), *self.inserted})
@@ -242,7 +242,7 @@ def _bunny(data: Path, first: int, count: int, *, is_reversed: bool = False) -> 
 
 
 def _reel(data: Path, clips: dict[str, int], rng: random.Random) -> Source:
-    """The clips and their mirror images, as shots in random order."""
+    """Return the clips and their mirror images as shots in random order."""
     pieces = [
         Piece(data / name, 0, count, is_mirrored)
         for name, count in clips.items()
@@ -253,7 +253,7 @@ def _reel(data: Path, clips: dict[str, int], rng: random.Random) -> Source:
 
 
 def _draw_source(dice: _Dice, data: Path, seed: int) -> tuple[Source, tuple[Source, Source]]:
-    """The film, and what is foreign in either version."""
+    """Draw the film, and the foreign frames of each version."""
     rng = dice.rng
     if rng.random() < 0.22:
         dice.kinds.append("reel")
@@ -273,7 +273,7 @@ def _draw_source(dice: _Dice, data: Path, seed: int) -> tuple[Source, tuple[Sour
 
 
 def _draw_ends(dice: _Dice, edits: tuple[_Edits, _Edits], length: int) -> None:
-    """Intros, and beginnings and ends that are cut off."""
+    """Draw intros and outros, and beginnings and ends that are cut off."""
     for edit in edits:
         if dice.wants("intro", 0.3):
             what = dice.rng.choice(["foreign", "foreign", "title", "black"])
@@ -293,7 +293,7 @@ def _draw_ends(dice: _Dice, edits: tuple[_Edits, _Edits], length: int) -> None:
 
 
 def _draw_cuts(dice: _Dice, edits: tuple[_Edits, ...], source: Source) -> None:
-    """Edits amid the film, up to 20 in ten minutes of it."""
+    """Draw edits within the film, up to 20 per ten minutes."""
     minutes = float(source.length / FILM_RATE / 60)
     if not dice.wants("cuts", 0.65):
         return
@@ -323,7 +323,7 @@ def _draw_cuts(dice: _Dice, edits: tuple[_Edits, ...], source: Source) -> None:
 
 
 def find_shots(source: Source) -> list[range]:
-    """The shots of a source; pieces count as shots where there are several."""
+    """Find the shots of a source; if it has several pieces, each is a shot."""
     if len(source.pieces) > 1:
         ends = itertools.accumulate(piece.count for piece in source.pieces)
         return [range(end - p.count, end) for end, p in zip(ends, source.pieces, strict=True)]
@@ -341,7 +341,7 @@ def find_shots(source: Source) -> list[range]:
 
 
 def _trim(dice: _Dice, shot: range) -> range:
-    """3 to 40 frames at the start or the end of a shot."""
+    """Draw 3 to 40 frames at the start or the end of a shot."""
     count = min(dice.rng.randint(3, 40), len(shot) - 1)
     if dice.rng.random() < 0.5:
         return range(shot.start, shot.start + count)
@@ -379,7 +379,7 @@ def _draw_bw_framing(dice: _Dice) -> Framing:
 
 
 def _draw_framing(dice: _Dice, size: tuple[int, int]) -> Framing:
-    """A coloured version's framing; a picture of 16:9 comes into one of 4:3 in several ways."""
+    """Draw a coloured version's framing; 16:9 is fitted into 4:3 in several ways."""
     (left, top, right, bottom), area = _draw_fit(dice, size)
     if dice.wants("crop", 0.4):
         most = 0.12 if dice.level == "hard" else 0.08
@@ -396,7 +396,7 @@ def _draw_framing(dice: _Dice, size: tuple[int, int]) -> Framing:
 
 
 def _draw_fit(dice: _Dice, size: tuple[int, int]) -> tuple[Box, Box]:
-    """How the film's shape is brought into that of a picture of this size: crop and area."""
+    """Draw the crop and the area by which the film fits into a picture of this size."""
     narrower = size[0] / size[1] / (SIZE[0] / SIZE[1])
     nothing, whole = (0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 1.0, 1.0)
     if narrower < 0.99:
@@ -412,7 +412,7 @@ def _draw_fit(dice: _Dice, size: tuple[int, int]) -> tuple[Box, Box]:
         return (0.0, bar, 0.0, bar), (0.0, bar, 1.0, 1 - bar)
     if dice.wants("pillarbox", 0.12):
         bar = dice.between(0.03, 0.125)
-        crop = bar if dice.rng.random() < 0.5 else 0.0  # else it is squeezed
+        crop = bar if dice.rng.random() < 0.5 else 0.0  # without a crop, it is squeezed
         return (crop, 0.0, crop, 0.0), (bar, 0.0, 1 - bar, 1.0)
     return nothing, whole
 

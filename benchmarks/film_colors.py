@@ -1,15 +1,15 @@
-"""Print how well networks learn the colours of one film, beside the naive baseline.
+"""Print how well networks learn the colours of one film, compared with the naive baseline.
 
     python -m benchmarks.film_colors FILM FOLDER [--way WAY]... [--network NETWORK]...
 
-FILM is a colour film; everything is kept in FOLDER, and what is there already is not made again, so
-that a run may be stopped and taken up. Another film, another part of it or other shipped weights
-take another folder. The ways to measure:
+FILM is a colour film. Everything is kept in FOLDER, and existing results are not made again, so a
+run can be stopped and resumed. Use another folder for another film, another part of it or other
+shipped weights. The ways to measure:
 
 - story: split by time, 70/15/15, as in 2020; the later parts show other places.
-- itself: every other still is trained on, the stills half-way between are tested.
-- planted: as `itself`, trained on a cropped, re-graded, noisy, compressed copy that sync lined up
-  with the film in grey, and tested on clean colours of the same grade.
+- itself: training on every other still, testing on the stills half-way between.
+- planted: like `itself`, but training on a cropped, re-graded, noisy, compressed copy that sync
+  lined up with the film in grey, and testing on clean colours of the same grade.
 
 All numbers are mean squared errors on R'G'B' in [-1, 1] at 64x64, as in 2020.
 """
@@ -30,7 +30,7 @@ from rich.console import Console
 from benchmarks.programs import FILMCOLORIZER
 
 GREY = "format=gray,format=yuv420p"
-# The grade that the copy's colours have, and what else the years did to it.
+# The grade of the copy's colours, and its other changes, such as from wear.
 GRADE = "eq=saturation=0.85"
 WEAR = "eq=gamma=1.15:contrast=0.95,crop=iw*0.94:ih*0.92,scale=320:180,noise=alls=10:allf=t"
 COPY_BITRATE = "400k"
@@ -38,7 +38,7 @@ NEAR_LOSSLESS = ("-crf", "12", "-preset", "fast")
 
 
 class Way(StrEnum):
-    """How pairs are taken and parted."""
+    """A way to sample and split pairs."""
 
     story = "story"
     itself = "itself"
@@ -46,7 +46,7 @@ class Way(StrEnum):
 
 
 class Candidate(StrEnum):
-    """A network, and how it is trained."""
+    """A network and its training."""
 
     classic_10 = "classic-10"
     classic_100 = "classic-100"
@@ -55,13 +55,13 @@ class Candidate(StrEnum):
     default = "default"
 
 
-# Stills of every so many frames, and which of them train.
+# Frames from one still to the next, and the split of the stills.
 SAMPLINGS = {
     Way.story: ("6", "70,15,15"),
     Way.itself: ("12", "interleaved"),
     Way.planted: ("12", "interleaved"),
 }
-# What the table calls them, the size of their stills, and how they are trained, if they are.
+# Name in the table, size of the stills, and training options, or None without training.
 NETWORKS: dict[Candidate, tuple[str, str, list[str] | None]] = {
     Candidate.classic_10: ("`classic`, 10 epochs", "64", ["--arch", "classic", "--epochs", "10"]),
     Candidate.classic_100: (
@@ -76,14 +76,14 @@ NETWORKS: dict[Candidate, tuple[str, str, list[str] | None]] = {
 
 
 def run(*arguments: object) -> Any:
-    """What a filmcolorizer command says as JSON."""
+    """Run a filmcolorizer command and return its JSON output."""
     command = [*FILMCOLORIZER, *map(str, arguments), "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
 
 
 def encode(film: Path, target: Path, duration: float, filters: str, *settings: str) -> Path:
-    """A copy of the film's first part, without sound."""
+    """Encode the first part of a film without sound, unless the target exists."""
     if not target.exists():
         part = target.with_suffix(".part.mp4")
         command = [get_ffmpeg_exe(), "-y", "-v", "error", "-i", film, "-t", str(duration)]
@@ -93,7 +93,7 @@ def encode(film: Path, target: Path, duration: float, filters: str, *settings: s
 
 
 def extract(folder: Path, films: list[Path], every: str, size: str, duration: float) -> Path:
-    """A folder of pairs."""
+    """Extract a folder of pairs, unless it exists."""
     if not folder.exists():
         sampling = ("--every", every, "--size", size, "--duration", duration)
         run("extract", *films, *sampling, "-o", folder)
@@ -101,7 +101,7 @@ def extract(folder: Path, films: list[Path], every: str, size: str, duration: fl
 
 
 def train(pairs: Path, weights: Path, split: str, options: list[str]) -> float:
-    """Minutes that all epochs took."""
+    """Train unless the weights exist; return the minutes that all epochs took."""
     if not weights.exists():
         checkpoint = weights.with_name(f"{weights.stem}.checkpoint.safetensors")
         resume = ["--resume"] if checkpoint.exists() else []
@@ -111,7 +111,7 @@ def train(pairs: Path, weights: Path, split: str, options: list[str]) -> float:
 
 
 def show(console: Console, name: str, scores: dict[str, Any], minutes: float | None = None) -> None:
-    """One row of a table."""
+    """Print one row of a table."""
     cells = [
         f"{score['mse']:.4f} ({score['mse_ratio']:.2f})"
         for score in (scores[part] for part in ("train", "validation", "test"))

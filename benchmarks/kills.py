@@ -1,10 +1,10 @@
-"""Kill a rendering at random moments, take it up again, and compare with an uninterrupted one.
+"""Kill a rendering at random moments, resume it, and compare it with an uninterrupted one.
 
     python -m benchmarks.kills FILM FOLDER [--kills 30] [--seed 0]
 
-FILM is rendered once in peace, then as often as it takes for so many kills (SIGKILL, each at a
-random moment), and every result is compared with the first, frame by decoded frame. Prints how many
-differ, how many files were left behind, and the time that the interrupted renderings took, as a
+FILM is rendered once without interruption, then repeatedly until there were so many kills (SIGKILL,
+each at a random moment). Every result is compared with the first by its decoded frames. Prints how
+many differ, how many files were left behind, and the mean time of the interrupted renderings, as a
 ratio to that of the uninterrupted one.
 """
 
@@ -25,13 +25,13 @@ from benchmarks.programs import FILMCOLORIZER
 
 
 def command(film: Path, target: Path) -> list[str]:
-    """Rendering by the shipped model, as a user would."""
+    """Return the command that renders with the shipped model, as a user would."""
     program = [*FILMCOLORIZER, "colorize", str(film), "-o", str(target)]
     return [*program, "--model", "default", "--preset", "ultrafast", "--recolor"]
 
 
 def frames_of(film: Path) -> str:
-    """A checksum of all decoded frames, with their times."""
+    """Return a checksum of all decoded frames and their times."""
     decode = [
         get_ffmpeg_exe(),
         "-v",

@@ -14,11 +14,11 @@ import typer
 from benchmarks.programs import FILMCOLORIZER, run_watched
 
 MINUTES = (1, 10)
-GOAL = 1.1  # times the peak of the shorter one
+GOAL = 1.1  # maximum ratio of the longer part's peak to the shorter one's
 
 
 def colorize_peak(film: Path, minutes: int, folder: Path) -> int:
-    """The peak of colorize on the first minutes of a film."""
+    """Return the peak memory, in bytes, of colorize on the first minutes of a film."""
     target = str(folder / f"{minutes}.mp4")
     program = [*FILMCOLORIZER, "colorize", str(film), "-o", target]
     usual = ["--model", "default", "--recolor", "--workers", "1", "--preset", "ultrafast"]

@@ -1,4 +1,4 @@
-"""The program that is measured, and programs watched while they run."""
+"""The command of the measured program, and functions that watch programs while they run."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ SAMPLING_SECONDS = 0.5
 
 
 def high_water_bytes(process: int) -> int:
-    """The most resident memory that a process has had, as the kernel kept it."""
+    """Return the peak resident memory of a process, as recorded by the kernel."""
     status = Path(f"/proc/{process}/status").read_text()
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
 def peak_of(process: psutil.Popen, ended: threading.Event) -> int:
-    """The most that a process and its children have had together until it ended, in bytes.
+    """Return the peak memory, in bytes, of a process and its children together until it ends.
 
-    At each look the sum of the high-water marks of those that live, so it may be a little high;
-    an encoder that has ended gave back what the next one takes. A child that has yet to become
-    ffmpeg is left out: until then its memory is that of the process that started it.
+    Each sample adds up the high-water marks of the live processes, so the peak may be slightly too
+    high. An encoder that has ended does not count, since the next one reuses its memory. Nor does a
+    child that has yet to become ffmpeg: until then it shares the memory of its parent.
     """
     peak = 0
     while not ended.wait(SAMPLING_SECONDS):
         marks = [0]
         with suppress(psutil.NoSuchProcess):
             for member in [process, *process.children(recursive=True)]:
-                # One may end between being listed and being looked at.
+                # A process may end after it was listed.
                 with suppress(psutil.Error, OSError, IndexError):
                     if member is process or member.exe() != process.exe():
                         marks.append(high_water_bytes(member.pid))
@@ -43,7 +43,7 @@ def peak_of(process: psutil.Popen, ended: threading.Event) -> int:
 
 
 def run_watched(command: list[str]) -> tuple[float, int]:
-    """Seconds that a command takes, and its peak memory in bytes."""
+    """Run a command; return the seconds it takes and its peak memory in bytes."""
     ended = threading.Event()
     started = time.monotonic()
     process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -1,10 +1,10 @@
-"""Time colorize against ffmpeg alone: decoding, making grey and encoding the same film alike.
+"""Time colorize against ffmpeg alone, which decodes, greys and encodes the same film alike.
 
     python -m benchmarks.speed FILM FOLDER [--heights 360,720,1080] [--seconds 60] [--rounds 3]
 
-A part of FILM is scaled to each height and made grey once. Then ffmpeg alone and colorize run in
-turn. Prints the median ratio of their times (and of their processor times), frames a second, the
-peak memory of all processes together, and how long the frames wait for each stage.
+A part of FILM is scaled to each height and made grey once. Then colorize and ffmpeg alone run in
+turn. Prints the median ratio of their times (and of their processor times), frames per second, the
+peak memory of all processes together, and the time per frame that each stage takes.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from filmcolorizer_cli.encoding import CODECS, DEFAULT_PRESET, Encoding, Picture
 from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.video import probe
 
-GOALS = {360: 1.5, 720: 1.25, 1080: 1.25}  # times the time of ffmpeg alone
+GOALS = {360: 1.5, 720: 1.25, 1080: 1.25}  # by height: maximum ratio to the time of ffmpeg alone
 
 
 def make_clip(film: Path, height: int, start: float, seconds: float, target: Path) -> None:
-    """A grey part of a film, scaled, in good quality."""
+    """Encode a part of a film in grey, scaled, in good quality."""
     scaled = f"scale=-2:{height}:flags=bicubic,format=gray,format=yuv420p"
     quality = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "16")
     part = ("-ss", str(start), "-t", str(seconds))
@@ -39,7 +39,7 @@ def make_clip(film: Path, height: int, start: float, seconds: float, target: Pat
 
 
 def floor_command(clip: Path, target: Path) -> list[str]:
-    """What ffmpeg alone does: the same codec, preset and quality as colorize takes by itself."""
+    """Return the command of ffmpeg alone, with colorize's default codec, preset and quality."""
     crf = CODECS[Encoding().codec].crf
     made_grey = ("-i", str(clip), "-vf", "format=gray,format=yuv420p")
     quality = ("-c:v", "libx264", "-preset", DEFAULT_PRESET, "-crf", str(crf))
@@ -47,15 +47,15 @@ def floor_command(clip: Path, target: Path) -> list[str]:
 
 
 def colorize_command(clip: Path, target: Path, model: str) -> list[str]:
-    """The command as a user gives it, at the clip's own rate and by one worker."""
+    """Return the colorize command of a user, at the clip's own rate and with one worker."""
     program = [*FILMCOLORIZER, "colorize", str(clip), "-o", str(target)]
     return [*program, "--overwrite", "--fps", "source", "--model", model, "--workers", "1"]
 
 
 def _run(command: list[str]) -> tuple[float, float, int]:
-    """Seconds that a command takes, processor seconds of it and its children, and its peak memory.
+    """Run a command; return its seconds, processor seconds with children, and peak memory.
 
-    The watching of the memory takes a hundredth of a processor.
+    Watching the memory takes a hundredth of a processor.
     """
     before = psutil.Process().cpu_times()
     seconds, peak = run_watched(command)
@@ -66,9 +66,9 @@ def _run(command: list[str]) -> tuple[float, float, int]:
 
 
 def watch_stages() -> defaultdict[str, float]:
-    """Have the stages of colorize note how long they take, in seconds of the main thread.
+    """Make the stages of colorize record how long they take, in seconds of the main thread.
 
-    Decode and encode are its waits for ffmpeg.
+    Decode and encode are the times for which it waits for ffmpeg.
     """
     spent: defaultdict[str, float] = defaultdict(float)
 
@@ -78,7 +78,7 @@ def watch_stages() -> defaultdict[str, float]:
             try:
                 return call(*arguments, **more)
             finally:
-                # What a stage inside of this one takes is that one's.
+                # Time in a nested stage counts for that stage only.
                 spent[name] += time.perf_counter() - started - (sum(spent.values()) - inner)
 
         return wrapped
@@ -109,7 +109,7 @@ def watch_stages() -> defaultdict[str, float]:
 def stages(
     clip: Path, target: Path, model: str, spent: defaultdict[str, float]
 ) -> dict[str, float]:
-    """Seconds by stage."""
+    """Colorize a clip; return the seconds by stage."""
     spent.clear()
     film = probe(clip)
     options = colorizing.ColorizeOptions(Encoding(frame_rate=film.frame_rate))

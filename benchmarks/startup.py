@@ -1,4 +1,4 @@
-"""Print how long help and completion take, as ratios to importing Typer and rich alone.
+"""Print the times of help and completion as ratios to that of importing only Typer and rich.
 
 python -m benchmarks.startup
 """
@@ -14,7 +14,7 @@ import time
 from benchmarks.programs import FILMCOLORIZER
 
 ROUNDS = 11
-GOAL = 3.0  # times the bare imports
+GOAL = 3.0  # maximum ratio to the time of the bare imports
 BARE = [sys.executable, "-c", "import typer, rich.console"]
 COMPLETION = {
     "_FILMCOLORIZER_COMPLETE": "complete_bash",
@@ -24,14 +24,14 @@ COMPLETION = {
 
 
 def seconds(command: list[str], environment: dict[str, str]) -> float:
-    """Wall time of one run."""
+    """Return the wall time of one run."""
     started = time.perf_counter()
     subprocess.run(command, env=os.environ | environment, capture_output=True, check=True)
     return time.perf_counter() - started
 
 
 def main() -> None:
-    """Run all in turn, so that a drifting machine hits them alike."""
+    """Time all in turn, so that drift in the machine's speed affects them alike."""
     cases = {"--help": ([*FILMCOLORIZER, "--help"], {}), "completion": (FILMCOLORIZER, COMPLETION)}
     ratios: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(ROUNDS):

@@ -2,9 +2,9 @@
 
 OMP_NUM_THREADS=1 python -m benchmarks.sync_accuracy [--seeds 1:60] [--wrong 8] [--cache FOLDER]
 
-Pairs are drawn (drawn_pairs.py) and planted (tests/planter.py) from the films in the data folder,
-with a cache only once.
-A frame is rightly claimable when the coloured film shows it or a neighbour of it.
+Pairs are drawn (drawn_pairs.py) and planted (tests/planter.py) from the films in the data folder;
+with a cache, each pair is planted only once.
+A frame is rightly claimable if the coloured film shows it or a neighbour of it.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from tests.planter import Indices, Planted
 DEFAULT_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 TOLERANCE_FRAMES = 1
 NEIGHBOURS = np.arange(-TOLERANCE_FRAMES, TOLERANCE_FRAMES + 1)
-TOLERANCE_SECONDS = 1e-6  # at the ends of segments
-GOOD_CORNER_ERROR = 0.01  # of the coloured picture's width
-FAR = 10**6  # frames; the error of a frame that is lined up with none of the film
-WORST_PAIRS = 5  # listed for each figure
+TOLERANCE_SECONDS = 1e-6  # tolerance at the ends of segments
+GOOD_CORNER_ERROR = 0.01  # share of the coloured picture's width below which corners are good
+FAR = 10**6  # error, in frames, of a frame that is lined up with no frame of the film
+WORST_PAIRS = 5  # number of pairs listed for each figure
 
 Flags = NDArray[np.bool_]
 
@@ -51,15 +51,15 @@ class Score:
 
     Attributes:
         claimed: frames that lie in a segment.
-        claimable: claimed frames that could be claimed rightly.
-        near: those of ``claimable`` that were lined up within one frame of the truth.
-        wrong: claimed frames that show nothing of the film, or nothing that the other shows, or
-            were lined up with a frame that is not of the film.
-        shared: frames whose very frame of the film is in the coloured version.
-        found: those of ``shared`` that were claimed and lined up within one frame.
-        median_error: of ``claimable``, in frames; NaN for none.
-        corner_error: of the picture's corners, in parts of the coloured picture's width, mean over
-            claimed frames; NaN for none.
+        claimable: claimed frames that can rightly be claimed.
+        near: frames of ``claimable`` that were lined up within one frame of the truth.
+        wrong: claimed frames that show nothing of the film, or nothing that the other version
+            shows, or that were lined up with a frame that is not of the film.
+        shared: frames whose exact frame of the film is in the coloured version.
+        found: frames of ``shared`` that were claimed and lined up within one frame.
+        median_error: median error of ``claimable``, in frames; NaN if there are none.
+        corner_error: error of the picture's corners, as a share of the coloured picture's width,
+            mean over claimed frames; NaN if there are none.
     """
 
     seed: int
@@ -92,7 +92,7 @@ class Score:
 
 @dataclass(frozen=True)
 class Refusal:
-    """What became of two films that do not belong together."""
+    """The outcome for two films that do not belong together."""
 
     seed: int
     kinds: tuple[str, ...]
@@ -106,7 +106,7 @@ def _share(part: int, whole: int) -> float:
 
 
 def align(pair: Planted) -> tuple[SyncMap | None, str, float]:
-    """The map that sync makes, or why it refuses, and how many seconds it took."""
+    """Line a pair up; return sync's map or its reason for a refusal, and the seconds it took."""
     bw, color = probe(pair.bw_path), probe(pair.color_path)
     started = time.perf_counter()
     sync_map, refusal = None, ""
@@ -118,7 +118,7 @@ def align(pair: Planted) -> tuple[SyncMap | None, str, float]:
 
 
 def score(seed: int, pair: Planted) -> Score:
-    """Line a pair up and compare with its truth."""
+    """Line a pair up and compare the result with its truth."""
     sync_map, refusal, seconds = align(pair)
     segments = () if sync_map is None else sync_map.segments
     owner = segment_of(pair, segments)
@@ -152,7 +152,7 @@ def score(seed: int, pair: Planted) -> Score:
 
 
 def segment_of(pair: Planted, segments: Sequence[Segment]) -> Indices:
-    """(bw frames,): the segment that claims each frame; -1 for none."""
+    """Return the segment that claims each frame, (bw frames,); -1 for none."""
     owner = np.full(len(pair.bw_seconds), -1)
     for number, segment in enumerate(segments):
         begun = pair.bw_seconds >= segment.bw_start_seconds - TOLERANCE_SECONDS
@@ -161,7 +161,7 @@ def segment_of(pair: Planted, segments: Sequence[Segment]) -> Indices:
 
 
 def in_stretches(pair: Planted) -> Flags:
-    """(bw frames,): whether each lies amid what both versions show without a cut."""
+    """Return whether each frame lies in a stretch that both versions show uncut, (bw frames,)."""
     inside = np.zeros(len(pair.bw_source), bool)
     for first, end in pair.stretches:
         inside |= (pair.bw_source >= first) & (pair.bw_source < end)
@@ -169,9 +169,9 @@ def in_stretches(pair: Planted) -> Flags:
 
 
 def predictions(pair: Planted, segments: Sequence[Segment], owner: Indices) -> Indices:
-    """(bw frames,): the coloured frame shown when each is lined up; -1 for unclaimed.
+    """Return the coloured frame that each frame is lined up with, (bw frames,); -1 for unclaimed.
 
-    That is the last one that has begun by then, to half a frame, as players and `extract` take it.
+    It is the last one that has begun by then, to half a frame, as in players and `extract`.
     """
     begins = pair.color_seconds - np.median(np.diff(pair.color_seconds)) / 2
     predicted = np.full(len(owner), -1)
@@ -182,10 +182,11 @@ def predictions(pair: Planted, segments: Sequence[Segment], owner: Indices) -> I
 
 
 def frame_errors(pair: Planted, predicted: Indices) -> Indices:
-    """(bw frames,): how far the predicted frames are from the true ones, in frames of the film.
+    """Return the distance of predicted from true frames, (bw frames,), in frames of the film.
 
-    A predicted frame that is not of the film is as far off as the true one is from it. Where a
-    variable frame rate leaves frames out, the one before them is held, and true as well.
+    For a predicted frame that is not of the film, it is the distance to the true frame in the
+    coloured version. Where a variable frame rate drops frames, the held frame before them is also
+    true.
     """
     shown = pair.color_source[predicted]
     errors = np.minimum(np.abs(shown - pair.bw_source), np.abs(shown - held(pair)))
@@ -197,7 +198,10 @@ def frame_errors(pair: Planted, predicted: Indices) -> Indices:
 
 
 def held(pair: Planted) -> Indices:
-    """(bw frames,): the last frame of the film that is shown by then, within its stretch."""
+    """Return the film frame that the coloured version holds at each frame, (bw frames,).
+
+    It is the last kept one up to that frame, within its stretch.
+    """
     frames = pair.bw_source.copy()
     kept = np.unique(pair.color_source[pair.color_source >= 0])
     for first, end in pair.stretches:
@@ -208,10 +212,10 @@ def held(pair: Planted) -> Indices:
 
 
 def corner_error(pair: Planted, segments: Sequence[Segment], owner: Indices) -> float:
-    """How far off the corners of what both versions show are, at most, in the coloured picture.
+    """Return the largest error of the corners of what both versions show, in the coloured picture.
 
-    In parts of its width; the mean over claimed frames, each by its segment's and its reel's
-    matrix.
+    It is a share of the picture's width, and the mean over claimed frames; each frame's error
+    compares the matrices of its segment and its reel.
     """
     aspect = probe(pair.color_path).aspect_ratio
     distances, weights = [], []
@@ -226,7 +230,7 @@ def corner_error(pair: Planted, segments: Sequence[Segment], owner: Indices) -> 
 
 
 def check_wrong(seed: int, pair: Planted) -> Refusal:
-    """See whether two films that do not belong together are refused."""
+    """Check whether two films that do not belong together are refused."""
     sync_map, refusal, seconds = align(pair)
     segments = () if sync_map is None else sync_map.segments
     claimed = sum(segment.bw_end_seconds - segment.bw_start_seconds for segment in segments)
@@ -238,7 +242,7 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def line(score: Score) -> str:
-    """A pair's figures in one line."""
+    """Format a pair's figures in one line."""
     if score.refusal:
         return f"{score.seed:4d}  REFUSED: {score.refusal}  ({' '.join(score.kinds)})"
     return (
@@ -251,7 +255,7 @@ def line(score: Score) -> str:
 
 
 def pooled(scores: Sequence[Score]) -> list[str]:
-    """Pairs, refused ones, and the figures over all frames of these pairs."""
+    """Return the cells of a table row: pairs, refused ones, and figures over all their frames."""
 
     def over(part: str, whole: str) -> str:
         sums = [sum(getattr(score, name) for score in scores) for name in (part, whole)]
@@ -272,7 +276,7 @@ def pooled(scores: Sequence[Score]) -> list[str]:
 
 
 def print_table(scores: Sequence[Score]) -> None:
-    """The figures by kind and over all pairs, pooled over frames."""
+    """Print the figures by kind and over all pairs, pooled over frames."""
     table = Table("kind", title="Pooled over frames", title_justify="left")
     heads = ("pairs", "refused", "near", "wrong", "found", "corners<1%", "corners", "seconds")
     for head in heads:
@@ -285,7 +289,7 @@ def print_table(scores: Sequence[Score]) -> None:
 
 
 def print_worst(scores: Sequence[Score]) -> None:
-    """The pairs that each figure is worst of."""
+    """Print the pairs with the worst values of each figure."""
     figures: tuple[tuple[str, Callable[[Score], float], bool], ...] = (
         ("near", lambda score: score.near_share, False),
         ("wrong", lambda score: score.wrong_share, True),
@@ -300,7 +304,7 @@ def print_worst(scores: Sequence[Score]) -> None:
 
 
 def save(path: Path | None, scores: Iterable[Score], refusals: Iterable[Refusal]) -> None:
-    """Write all figures as JSON, so far; NaN stands as null."""
+    """Write all figures so far as JSON, with NaN as null."""
     if path is None:
         return
     rows = {"pairs": map(asdict, scores), "wrong": map(asdict, refusals)}

@@ -1,9 +1,9 @@
-"""Print what sync costs: its time against that of decoding both films, and its peak memory.
+"""Print the cost of sync: its time relative to decoding both films, and its peak memory.
 
 python -m benchmarks.sync_cost FILM   (a whole colour film, such as Big Buck Bunny; Linux only)
 
-The coloured version is made of the film: without some shots, cropped, re-graded, with grain, at
-320x180 and 300 kbit/s.
+The coloured version is made from the film: with some frames removed, cropped, re-graded, with
+grain, at 320x180 and 300 kbit/s.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def make_copy(film: Path, target: Path) -> None:
 
 
 def run(*command: str) -> float:
-    """Run a command, and tell how many seconds it took."""
+    """Run a command and return how many seconds it took."""
     begin = time.monotonic()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.monotonic() - begin
 
 
 def decode(film: Path) -> float:
-    """How many seconds ffmpeg takes to decode the pictures of a film and throw them away."""
+    """Return how many seconds ffmpeg takes to decode and discard the pictures of a film."""
     pictures = ("-map", "0:v:0", "-f", "null", "-")
     return run(find_binary(), "-loglevel", "error", "-i", str(film), *pictures)
 

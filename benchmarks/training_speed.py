@@ -1,10 +1,10 @@
-"""Time `train --arch classic` against plain float32 PyTorch code, epoch by epoch in turn.
+"""Time `train --arch classic` against plain float32 PyTorch code, taking turns by epoch.
 
     python -m benchmarks.training_speed PAIRS [--epochs 5] [--rounds 3]
 
-PAIRS is a folder of pairs, of a coloured film that is not cropped. Both train the network of 2020
-at 64x64 from the same first weights, on the same pictures in the same order, 64 at a time. Prints
-the median ratio of pictures a second, and the losses after the last epoch.
+PAIRS is a folder of pairs from a coloured film that is not cropped. Both train the network of 2020
+at 64x64 from the same initial weights, on the same pictures in the same order, with a batch size of
+64. Prints the median ratio of pictures per second, and the losses after the last epoch.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from filmcolorizer_cli.splits import split_by_time
 from filmcolorizer_cli.training import Trainer
 
 BATCH_SIZE = 64
-GOAL = 2.5  # times the pictures a second of the plain code
-LOSS_GOAL = 0.03  # by which the loss may differ
+GOAL = 2.5  # minimum ratio to the pictures per second of the plain code
+LOSS_GOAL = 0.03  # relative difference of the losses, at most
 
 
 class PlainNetwork(nn.Module):
-    """The same network as a student would write it: enlarged first, then three channels made."""
+    """The same network as a student would write it: it enlarges, then makes three channels."""
 
     def __init__(self, parts: ClassicNetwork) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class PlainNetwork(nn.Module):
         self.enlarge = nn.Upsample(scale_factor=2, mode="bilinear")
 
     def forward(self, grey: Tensor) -> Tensor:
-        """R'G'B' (B, 3, H, W) in [-1, 1] for grey pictures of the same shape and range."""
+        """Return R'G'B' (B, 3, H, W) in [-1, 1] for grey pictures of the same shape and range."""
         first = self.encoder[0](grey)
         second = self.encoder[1](first)
         x = self.encoder[2](second)
@@ -55,7 +55,7 @@ class PlainNetwork(nn.Module):
 def plain_training(
     network: PlainNetwork, source: PairSource, options: TrainingOptions
 ) -> Iterator[tuple[float, float]]:
-    """Train epoch by epoch; yields the mean training loss of the batches, and validation loss."""
+    """Train epoch by epoch; yield each mean training loss of the batches and validation loss."""
     optimizer = torch.optim.Adam(network.parameters(), options.learning_rate)
 
     def loss_of(luma: Tensor, rgb: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ def plain_training(
 def our_training(
     network: ClassicNetwork, source: PairSource, options: TrainingOptions, folder: Path
 ) -> Iterator[tuple[float, float]]:
-    """The same by what `train` runs, which also writes a checkpoint after each epoch."""
+    """Do the same with the trainer of `train`, which also writes a checkpoint after each epoch."""
     checkpoint = folder / "benchmark.checkpoint.safetensors"
     trainer = Trainer(network, source, options, checkpoint=checkpoint, device=torch.device("cpu"))
     for step in trainer.run():

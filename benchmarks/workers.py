@@ -1,4 +1,4 @@
-"""Time rendering by several workers against one, in turn, and compare what comes out.
+"""Time rendering by several workers and by one, in turn, and compare the results.
 
     python -m benchmarks.workers FILM FOLDER [--workers 2] [--rounds 3]
 
@@ -18,7 +18,7 @@ from benchmarks.kills import command, frames_of
 
 
 def seconds(film: Path, target: Path, workers: int) -> float:
-    """How long a rendering takes."""
+    """Return how many seconds a rendering takes."""
     target.unlink(missing_ok=True)
     started = time.monotonic()
     rendering = [*command(film, target), "--workers", str(workers)]

@@ -2,15 +2,15 @@
 
     python -m benchmarks.worn_film FOLDER FILM... [--model default]
 
-Each colour film is made grey at 360 lines, worn in each way, and colorized by the command, without
-loss. Prints, as means over the films (and of the worst one):
+Each colour film is made grey at 360 lines, worn in each way, and colorized losslessly by the
+command. Prints means over the films (and the value of the worst film):
 
-- flicker: the mean absolute change of chroma along the motion of the film that is not worn, by that
-  of the true chroma; as `eval` has it.
-- off: how the chroma differs from what the film that is not worn gets, in codes of 8 bits.
-- colour: the mean distance of chroma from grey, by that of the film that is not worn.
+- flicker: mean absolute change of chroma along the motion of the unworn film, relative to that of
+  the true chroma, as in `eval`.
+- off: mean difference of chroma from that of the unworn film when colorized, in 8-bit codes.
+- colour: mean distance of chroma from grey, relative to that of the unworn film.
 
-Films should be short parts of one shot, for all their frames are held in memory.
+Films should be short parts of one shot, since all their frames are held in memory.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from filmcolorizer_cli.video import Film, probe
 LINES = 360
 BLACK, WHITE = 16, 235
 
-GRAIN_CODES, GRAIN_PIXELS = 9.0, 0.8  # standard deviation, and radius of a grain
-# By which frames are dimmer, as a standard deviation. Brighter ones would have highlights without
-# room for any colour, which no program can keep steady.
+GRAIN_CODES, GRAIN_PIXELS = 9.0, 0.8  # standard deviation of luma, and radius of a grain
+# Standard deviation of the exposure, as a share; frames only get dimmer. Brighter ones would have
+# highlights without room for any colour, which no program can keep steady.
 EXPOSURE = 0.12
-WEAVE_PIXELS = 1.2  # standard deviation of a frame's place
-SPECKS, SPECK_PIXELS = 12.0, 7  # mean number in a frame, and most of their radii
+WEAVE_PIXELS = 1.2  # standard deviation of a frame's position in each direction
+SPECKS, SPECK_PIXELS = 12.0, 7  # mean number per frame, and limit (exclusive) of their radii
 BLOTCH_SHARE, BLOTCH_PIXELS, BLOTCH_STRENGTH = 0.25, (20, 90), 0.7
-SPLICE_FRAMES, SPLICE_EVERY = 6, 20  # that are lost, and from one splice to the next
+SPLICE_FRAMES, SPLICE_EVERY = 6, 20  # frames lost at a splice, and from one splice to the next
 
-Worn = Iterator[tuple[int, Floats]]  # numbers of frames that are left, and their luma (H, W)
+Worn = Iterator[tuple[int, Floats]]  # numbers of the remaining frames, and their luma (H, W)
 
 
 def _unworn(lumas: Sequence[Plane]) -> Worn:
@@ -76,7 +76,7 @@ def _weaving(frames: Worn, rng: Generator) -> Worn:
 
 
 def _dirty(frames: Worn, rng: Generator) -> Worn:
-    """Specks of a frame each, blotches now and then, and a scratch that stays."""
+    """Add specks for one frame each, occasional blotches, and a lasting scratch."""
     scratch: float | None = None
     for number, luma in frames:
         height, width = luma.shape
@@ -94,7 +94,7 @@ def _dirty(frames: Worn, rng: Generator) -> Worn:
 
 
 def _spot(plane: Floats, rng: Generator, radii: tuple[int, int], tone: float) -> None:
-    """Paint an ellipse somewhere into a plane (H, W)."""
+    """Paint an ellipse at a random place into a plane (H, W)."""
     column, row = (int(rng.integers(side)) for side in plane.shape[::-1])
     axes = [int(radius) for radius in rng.integers(*radii, 2)]
     cv2.ellipse(plane, (column, row), axes, rng.uniform(0, 180), 0, 360, tone, cv2.FILLED)
@@ -148,7 +148,7 @@ def main(
 
 
 def _pictures(film: Film) -> list[tuple[Plane, Plane]]:
-    """Luma (H, W) and chroma (2, H / 2, W / 2) of all frames, uint8."""
+    """Return luma (H, W) and chroma (2, H / 2, W / 2) of all frames, uint8."""
     width = round(film.width * LINES / film.height / 2) * 2
     sampling = Sampling(width, LINES, frame_rate=film.frame_rate)
     pictures = read_pictures(film, sampling, Coding(matrix=film.coding.matrix))
@@ -156,7 +156,7 @@ def _pictures(film: Film) -> list[tuple[Plane, Plane]]:
 
 
 def _colorize(film: Film, lumas: Sequence[Floats], colored: Path, model: str) -> None:
-    """Write lumas (H, W) as a grey film, and colorize that."""
+    """Write lumas (H, W) as a grey film and colorize it."""
     height, width = lumas[0].shape
     grey = colored.with_name(f"{colored.stem}-grey.mkv")
     kind = ("-f", "rawvideo", "-pix_fmt", "yuv420p", "-s", f"{width}x{height}")
@@ -172,7 +172,7 @@ def _colorize(film: Film, lumas: Sequence[Floats], colored: Path, model: str) ->
 
 
 def _motion(luma: Plane, other: Plane) -> tuple[Tensor, Tensor]:
-    """The flow (1, 2, H / 2, W / 2) from one frame to another, and where it is reliable."""
+    """Return the flow (1, 2, H / 2, W / 2) from one frame to another, and where it is reliable."""
     half, other_half = _halved(luma), _halved(other)
     flow, flow_back = optical_flow(half, other_half), optical_flow(other_half, half)
     light, other_light = (torch.from_numpy(p)[None, None] / 255 for p in (half, other_half))
@@ -189,7 +189,7 @@ def _measure(
     true_chroma: Sequence[Plane],
     motion: Sequence[tuple[Tensor, Tensor]],
 ) -> tuple[float, float, float]:
-    """Flicker as a ratio, codes of chroma that are off, and colour as a ratio."""
+    """Return flicker (a ratio), the chroma's error in codes, and colour (a ratio)."""
     frames = {number: _centred(planes) for number, planes in chroma.items()}
     before = [_centred(unworn[number]) for number in frames]
     off = fmean(_distance(planes - b) for planes, b in zip(frames.values(), before, strict=True))
@@ -208,12 +208,12 @@ def _centred(chroma: Plane) -> Floats:
 
 
 def _distance(chroma: Floats) -> float:
-    """From grey, the mean over a picture, in codes."""
+    """Return the mean distance from grey over a picture, in codes."""
     return float(np.abs(chroma).mean())
 
 
 def _change(one: Floats, other: Floats, flow: Tensor, reliable: Tensor) -> float:
-    """The sum of the absolute changes of chroma (2, H, W) along a flow, where it is reliable."""
+    """Return the sum of absolute changes of chroma (2, H, W) along a flow, where it is reliable."""
     moved = warp(torch.from_numpy(other)[None], flow)[0]
     return float((moved - torch.from_numpy(one)).abs().mean(dim=0)[reliable].sum())
 

@@ -1,7 +1,7 @@
-"""Makes a worn coloured copy of the sample film, as an old television transfer would be.
+"""Make a worn coloured copy of the sample film, like an old television transfer.
 
-The sample film is made of colour photographs. The copy shows them as they are, but lacks the first
-half second, runs at PAL's 25 frames a second, and is cropped, re-graded, noisy and small::
+The sample film is made of colour photographs. The copy shows them in colour, but lacks the first
+half second, runs at PAL's 25 frames per second, and is cropped, re-graded, noisy and small::
 
     python docs/make_copy.py copy.mp4
 """
@@ -19,11 +19,11 @@ from paint_stills import view_at
 
 from filmcolorizer_cli.ffmpeg import Process, local_file
 
-MISSING_FRAMES = 12  # at the beginning
+MISSING_FRAMES = 12  # frames that the copy lacks at the beginning
 
 
 def main(target: Annotated[Path, typer.Argument(help="The film to write.")]) -> None:
-    """Make the coloured copy."""
+    """Make a worn coloured copy of the sample film."""
     size = (WIDTH, HEIGHT)
     film = ffmpeg.input("pipe:", format="rawvideo", pix_fmt="rgb24", video_size=size, framerate=25)
     film = film.filter("crop", 430, 330, 28, 12).filter("scale", 320, 240)

@@ -1,6 +1,6 @@
-"""Write ``docs/reference.md``, every command and option, as the program tells them::
+"""Write ``docs/reference.md``, all commands and options, from the program's own help.
 
-python docs/make_reference.py
+Usage: ``python docs/make_reference.py``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ that. Every command takes `--help`.
 
 
 def reference() -> str:
-    """The whole page."""
+    """Return the text of the page."""
     program: Any = typer.main.get_command(app)
     context = typer.Context(program, info_name="filmcolorizer")
     parts = [HEAD, describe(program, context)]
@@ -33,7 +33,7 @@ def reference() -> str:
 
 
 def describe(command: Any, context: Any) -> str:
-    """A command's heading, words, usage and table."""
+    """Return the section of a command: heading, description, usage and table of parameters."""
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     paragraphs = (" ".join(paragraph.split()) for paragraph in command.help.split("\n\n"))
     lines = [f"## {context.command_path}", "", *paragraphs, "", f"    {usage}", ""]
@@ -44,14 +44,14 @@ def describe(command: Any, context: Any) -> str:
 
 
 def row(names: str, text: str) -> str:
-    """A line of a table: what to write on the command line, what it does, and what it is else."""
+    """Return a table row: a parameter's names, its description, and notes such as its default."""
     words, _, more = text.partition("  [")
     more = re.sub(r"default: \((.*?)\)(?=;|$)", r"default: \1", more.removesuffix("]"))
     return f"| `{escaped(names)}` | {escaped(words)} | {escaped(more)} |"
 
 
 def escaped(text: str) -> str:
-    """Text for a cell of a Markdown table."""
+    """Escape text for a cell of a Markdown table."""
     return text.replace("|", "\\|")
 
 

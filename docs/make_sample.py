@@ -1,10 +1,10 @@
-"""Makes the short black-and-white film that ships as ``filmcolorizer_cli/sample.mp4``.
+"""Make the short black-and-white film that ships as ``filmcolorizer_cli/sample.mp4``.
 
-It is what ``filmcolorizer demo`` colorizes: six seconds in three shots, camera moves over
-photographs, put through what an old print shows: gate weave, flicker, grain, dust, a scratch and
-faded blacks. The sound is a projector's, made of filtered noise.
+``filmcolorizer demo`` colorizes it: six seconds in three shots, camera moves over photographs, with
+the wear of an old print: gate weave, flicker, grain, dust, a scratch and faded blacks. The sound is
+that of a projector, made of filtered noise and a sine.
 
-Sources, all of them files inside scikit-image's wheel, none downloaded:
+The sources are files in scikit-image's wheel, so that nothing is downloaded:
 
 - ``skimage.data.astronaut()``: Eileen Collins, photographed by NASA; public domain, no known
   copyright restrictions (https://flic.kr/p/r9qvLn).
@@ -12,8 +12,8 @@ Sources, all of them files inside scikit-image's wheel, none downloaded:
 - ``skimage.data.coffee()``: a cup of coffee, photographed by Rachel Michetti, courtesy of Pikolo
   Espresso Bar; CC0.
 
-Nothing of anyone else's is added, so the film may be used as freely as they may. To make it again,
-with the package and its dev extra installed::
+No other material is used, so the film may be used as freely as these. To make it again, with the
+package and its dev extra installed::
 
     python docs/make_sample.py
 """
@@ -38,42 +38,42 @@ from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.ffmpeg import Process, local_file
 
 SAMPLE = Path(__file__).resolve().parents[1] / "filmcolorizer_cli" / "sample.mp4"
-MAX_BYTES = 500_000  # of the file, as every installation carries it
+MAX_BYTES = 500_000  # size limit of the file, since it is part of every installation
 SEED = 1927
 
 WIDTH, HEIGHT = 480, 360  # pixels
-FRAME_RATE = Fraction(24)  # frames a second
+FRAME_RATE = Fraction(24)  # frames per second
 SHOT_FRAMES = 48
 
-LUMA_WEIGHTS = (0.2126, 0.7152, 0.0722)  # of BT.709's R', G' and B'
-LEVELS_PERCENTILES = (0.5, 99.5)  # of a photograph, which become black and white
-FADED_BLACK, FADED_WHITE = 0.055, 0.93  # where a faded print's black and white are; 0 to 1
-LENS_BLUR = 0.65  # pixels, standard deviation
-HALATION = 0.07  # share of the light that comes back from the film's base
-HALATION_BLUR = 9.0  # pixels, standard deviation
-VIGNETTE = 0.22  # share of the light that the corners lose
+LUMA_WEIGHTS = (0.2126, 0.7152, 0.0722)  # BT.709's for R', G' and B'
+LEVELS_PERCENTILES = (0.5, 99.5)  # percentiles of a photograph's luma made black and white
+FADED_BLACK, FADED_WHITE = 0.055, 0.93  # luma of the faded print's black and white, 0 to 1
+LENS_BLUR = 0.65  # standard deviation, in pixels
+HALATION = 0.07  # share of the light reflected by the film base
+HALATION_BLUR = 9.0  # standard deviation, in pixels
+VIGNETTE = 0.22  # share of the light lost in the corners
 
-WEAVE = (0.35, 0.55)  # pixels across and down, standard deviation
-WEAVE_FRAMES = 1.6  # standard deviation of the smoothing in time
-FLICKER = 0.02  # of the exposure, standard deviation
-FLICKER_FRAMES = 0.8
-GRAIN = 0.018  # of the range, standard deviation in the midtones
-GRAIN_BLUR = 0.75  # pixels, standard deviation
+WEAVE = (0.35, 0.55)  # standard deviations across and down, in pixels
+WEAVE_FRAMES = 1.6  # standard deviation of its smoothing in time, in frames
+FLICKER = 0.02  # standard deviation of the relative exposure
+FLICKER_FRAMES = 0.8  # standard deviation of its smoothing in time, in frames
+GRAIN = 0.018  # standard deviation in the midtones, as a share of the luma range
+GRAIN_BLUR = 0.75  # standard deviation, in pixels
 
 SPECKS_PER_FRAME = 0.7
-SPECK_RADIUS = (0.8, 3.0)  # pixels
+SPECK_RADIUS = (0.8, 3.0)  # range, in pixels
 SPECK_CORNERS = 9
 HAIRS_PER_FRAME = 0.035
-HAIR_LENGTH = 34  # pixels, also the number of points along it
+HAIR_LENGTH = 34  # pixels, with one point of the line for each
 DIRT_OVERSAMPLING = 4
 SCRATCH_FRAMES = range(58, 112)
-SCRATCH_COLUMN = 331.0  # pixels
-SCRATCH_STRENGTH = 0.26  # of the range
+SCRATCH_COLUMN = 331.0  # pixels from the left
+SCRATCH_STRENGTH = 0.26  # share of the difference to white
 
 CRF = 24
 SOUND_RATE = 44_100  # Hz
 SOUND_BITRATE = "32k"
-SOUND_FADE = 0.25  # seconds, at both ends
+SOUND_FADE = 0.25  # seconds, at either end
 RATTLE_BAND = (500, 3500)  # Hz
 HUM = 100  # Hz
 COLOR_TAGS = {
@@ -88,23 +88,23 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class View:
-    """The part of a photograph that fills the frame, in the photograph's pixels."""
+    """Centre and width of the part of a photograph that fills the frame, in its pixels."""
 
     x: float
     y: float
     width: float
 
     def towards(self, other: View, share: float) -> View:
-        """The view at a share, 0 to 1, of the way to another."""
+        """Return the view at a share, 0 to 1, of the way to another."""
         return View(
             self.x + share * (other.x - self.x),
             self.y + share * (other.y - self.y),
-            # A zoom looks even when each frame enlarges by the same factor.
+            # A zoom looks uniform when each frame enlarges by the same factor.
             self.width * (other.width / self.width) ** share,
         )
 
     def box(self, shift: Floats) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom, with a shift in the frame's pixels."""
+        """Return left, top, right and bottom, shifted by (x, y) in pixels of the frame."""
         scale = self.width / WIDTH
         x, y = self.x + scale * shift[0], self.y + scale * shift[1]
         half_width, half_height = self.width / 2, scale * HEIGHT / 2
@@ -139,7 +139,7 @@ def main(
 
 
 def frames(rng: np.random.Generator) -> Iterator[Floats]:
-    """Yield the film's pictures (HEIGHT, WIDTH), 0 to 1."""
+    """Yield the film's frames as luma (HEIGHT, WIDTH) in [0, 1]."""
     count = len(SHOTS) * SHOT_FRAMES
     weave = np.stack([size * wander(rng, count, WEAVE_FRAMES) for size in WEAVE], axis=1)
     exposures = 1 + FLICKER * wander(rng, count, FLICKER_FRAMES)
@@ -160,36 +160,36 @@ def frames(rng: np.random.Generator) -> Iterator[Floats]:
 
 
 def wander(rng: np.random.Generator, count: int, smoothing: float) -> Floats:
-    """Random values that change smoothly, of mean 0 and standard deviation 1."""
+    """Return smoothly changing random values of mean 0 and standard deviation 1."""
     values = blur(rng.standard_normal(count), smoothing)
     return (values - values.mean()) / values.std()
 
 
 def ease(share: float) -> float:
-    """A camera move that starts and ends softly, though never at rest."""
+    """Ease a share of a camera move in and out, without stopping at either end."""
     return 0.5 * share + 0.5 * share * share * (3 - 2 * share)
 
 
 def blur(values: Floats, deviation: float) -> Floats:
-    """Values blurred by a Gaussian of this standard deviation."""
+    """Blur values by a Gaussian of this standard deviation."""
     blurred: Floats = gaussian(values, deviation)
     return blurred
 
 
 def expose(photograph: NDArray[np.uint8]) -> Image.Image:
-    """A photograph's luma, from black to white."""
+    """Return a photograph's luma, stretched to the range from black to white."""
     luma = photograph / 255 @ np.array(LUMA_WEIGHTS)
     black, white = np.percentile(luma, LEVELS_PERCENTILES)
     return Image.fromarray(((luma - black) / (white - black)).clip(0, 1).astype(np.float32))
 
 
 def crop(picture: Image.Image, box: tuple[float, float, float, float]) -> Floats:
-    """What lies in a box, at the frame's size; boxes may end between pixels."""
+    """Crop a box, which may end between pixels, and scale it to the frame's size."""
     return np.asarray(picture.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC, box))
 
 
 def through_lens(luma: Floats) -> Floats:
-    """Softness, the glow around bright things, and darker corners."""
+    """Add blur, halation around bright areas, and vignetting."""
     glow = blur(luma**2, HALATION_BLUR)
     luma = blur(luma, LENS_BLUR) * (1 - HALATION) + HALATION * glow
     y, x = np.ogrid[-1 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j]
@@ -197,14 +197,14 @@ def through_lens(luma: Floats) -> Floats:
 
 
 def with_grain(luma: Floats, rng: np.random.Generator) -> Floats:
-    """Grain, which shows most in the midtones."""
+    """Add grain, which is strongest in the midtones."""
     grain = blur(rng.standard_normal(luma.shape, np.float32), GRAIN_BLUR)
     midtones = 0.4 + 2.4 * luma * (1 - luma)
     return luma + GRAIN / grain.std() * grain * midtones.clip(0)
 
 
 def with_dirt(luma: Floats, rng: np.random.Generator) -> Floats:
-    """Specks and hairs: dark where the print is dirty, white where its negative was."""
+    """Add specks and hairs, dark for dirt on the print and white for dirt on the negative."""
     for tone, share in ((0.04, 0.65), (0.97, 0.35)):
         mask = dirt(rng, share)
         luma = luma + (tone - luma) * mask
@@ -212,7 +212,7 @@ def with_dirt(luma: Floats, rng: np.random.Generator) -> Floats:
 
 
 def dirt(rng: np.random.Generator, share: float) -> Floats:
-    """How much of each pixel is covered in one frame, 0 to 1, with a share of the usual dirt."""
+    """Return how far dirt covers each pixel of a frame, 0 to 1; ``share`` scales its amount."""
     image = Image.new("L", (WIDTH * DIRT_OVERSAMPLING, HEIGHT * DIRT_OVERSAMPLING))
     draw = ImageDraw.Draw(image)
     for _ in range(rng.poisson(share * SPECKS_PER_FRAME)):
@@ -226,37 +226,37 @@ def dirt(rng: np.random.Generator, share: float) -> Floats:
 def points(
     outline: Floats, rng: np.random.Generator, size: tuple[int, int]
 ) -> list[tuple[float, float]]:
-    """An outline at a random place in the oversampled frame, as Pillow takes it."""
+    """Move an outline to a random place in the oversampled frame, as points for Pillow."""
     return [(x, y) for x, y in rng.uniform(0, size) + outline * DIRT_OVERSAMPLING]
 
 
 def speck(rng: np.random.Generator) -> Floats:
-    """The corners of a ragged blot, in pixels from its middle."""
+    """Return the corners (count, 2) of a ragged speck, in pixels from its centre."""
     angles = np.sort(rng.uniform(0, 2 * np.pi, SPECK_CORNERS))
     radii = rng.uniform(*SPECK_RADIUS) * rng.uniform(0.4, 1.1, (SPECK_CORNERS, 1))
     return radii * directions(angles)
 
 
 def hair(rng: np.random.Generator) -> Floats:
-    """Points along a curl, in pixels from its root."""
+    """Return points (count, 2) along a curled hair, in pixels from its start."""
     bends = rng.normal(rng.normal(0, 0.1), 0.14, HAIR_LENGTH)
     return np.cumsum(directions(rng.uniform(0, 2 * np.pi) + np.cumsum(bends)), axis=0)
 
 
 def directions(angles: Floats) -> Floats:
-    """Unit vectors (count, 2) at angles in radians."""
+    """Return unit vectors (count, 2) at angles in radians."""
     return np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 
 def with_scratch(luma: Floats, column: float, rng: np.random.Generator) -> Floats:
-    """A light line down the film, fainter here and there."""
+    """Add a light vertical scratch of varying strength."""
     profile = np.exp(-(((np.arange(WIDTH) - column) / 0.7) ** 2))
     strength = SCRATCH_STRENGTH * (0.75 + 0.3 * wander(rng, HEIGHT, 40.0)).clip(0.1)
     return luma + strength[:, None] * profile * (1 - luma)
 
 
 def projector_sound(seconds: float) -> Any:
-    """A projector at some distance: a rattle at the frame rate over a hum."""
+    """Return the sound of a distant projector: a rattle at the frame rate and a hum."""
     length = {"sample_rate": SOUND_RATE, "duration": seconds}
     rattle = (
         lavfi("anoisesrc", color="pink", amplitude=0.2, seed=SEED, **length)
@@ -271,7 +271,7 @@ def projector_sound(seconds: float) -> Any:
 
 
 def lavfi(source: str, **options: Any) -> Any:
-    """A source of ffmpeg's own making."""
+    """Return a synthetic ffmpeg source, such as a tone."""
     settings = ":".join(f"{name}={value}" for name, value in options.items())
     return ffmpeg.input(f"{source}={settings}", format="lavfi")
 
@@ -297,7 +297,7 @@ def write(target: Path, pictures: Iterator[Floats]) -> None:
         preset="veryslow",
         tune="film",
         crf=CRF,
-        # x264's choices depend on the number of threads; with one they are everywhere the same.
+        # x264's output depends on the number of threads; one gives the same everywhere.
         threads=1,
         **{"c:v": "libx264", "c:a": "aac", "b:a": SOUND_BITRATE, **COLOR_TAGS},
     ).overwrite_output()
@@ -306,7 +306,7 @@ def write(target: Path, pictures: Iterator[Floats]) -> None:
         for luma in pictures:
             codes = (16 + 219 * luma).round().astype(np.uint8)
             if not process.feed(codes.tobytes() + chroma.tobytes()):
-                break  # ffmpeg is gone already; its last words tell why
+                break  # ffmpeg has exited; its last words give the reason
         if not process.wait():
             raise VideoError(f"{target} could not be written (ffmpeg: {process.last_words()})")
 

@@ -1,7 +1,7 @@
-"""Makes ``docs/sync.png``: the sample film lined up with a worn copy of its coloured version.
+"""Make ``docs/sync.png``: the sample film aligned with a worn copy of its coloured version.
 
-The copy lacks the first half second and a second in the middle, runs at PAL's 25 frames a second,
-and is cropped, turned by half a degree, re-graded, grainy and small. To make it again::
+The copy lacks the first half second and a second in the middle, runs at PAL's 25 frames per second,
+and is cropped, rotated by half a degree, re-graded, noisy and small. To make it again::
 
     python docs/make_sync.py
 """
@@ -39,7 +39,7 @@ def wear(film: Path, copy: Path) -> None:
 
 
 def main() -> None:
-    """Colorize the sample, wear the result, line both up and draw it."""
+    """Colorize the sample, make a worn copy, align both and draw the result."""
     with tempfile.TemporaryDirectory() as folder:
         color, copy = Path(folder) / "color.mp4", Path(folder) / "copy.mp4"
         bw = probe(SAMPLE_FILM)

@@ -1,10 +1,10 @@
-"""Runs the commands of the ways through, and puts what they print and draw into these pages::
+"""Run the commands in the tutorial pages, and update the output and pictures shown there::
 
     python docs/make_ways.py [PAGE...]
 
 Each page's console blocks are run from top to bottom in a new folder, with the program's own ffmpeg
 on the path and this folder as ``docs``. A picture that a page shows as ``ways/PAGE/NAME.jpg`` is
-made of the file ``NAME.png`` that its commands wrote.
+made from the file ``NAME.png`` that its commands wrote.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from filmcolorizer_cli.ffmpeg import find_binary
 
 DOCS = Path(__file__).resolve().parent
 WAYS = ("old-film", "coloured-copy", "painted-stills")
-MAX_WIDTH = 1200  # pixels of a picture
+MAX_WIDTH = 1200  # of pictures, in pixels
 JPEG_QUALITY = 82
 BLOCK = re.compile(r"(```console\n)(.*?)(```)", re.DOTALL)
 
 
 def main(names: list[str]) -> None:
-    """Make these pages anew, or all of them."""
+    """Update these pages, or all if none are named."""
     for name in names or WAYS:
         page = DOCS / f"{name}.md"
         with tempfile.TemporaryDirectory() as folder:
@@ -37,7 +37,7 @@ def main(names: list[str]) -> None:
 
 
 def make(page: Path, folder: Path) -> None:
-    """Run a page's commands in a folder, and write their output and pictures."""
+    """Run a page's commands in a folder, and update the page's output and pictures."""
     text = page.read_text()
 
     def run_block(block: re.Match[str]) -> str:
@@ -55,21 +55,21 @@ def make(page: Path, folder: Path) -> None:
 
 
 def steps_of(text: str) -> Iterator[tuple[str, str]]:
-    """The commands of console blocks, each with the output that is shown."""
+    """Yield the commands of a console block, each with its output."""
     for step in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
         command, _, output = step.partition("\n")
         yield command, output
 
 
 def prepare(folder: Path) -> None:
-    """Lay what the commands need into a folder."""
+    """Put ``docs`` and the ffmpeg program into a folder, for the commands."""
     (folder / "docs").symlink_to(DOCS)
     (folder / ".bin").mkdir()
     (folder / ".bin" / "ffmpeg").symlink_to(find_binary())
 
 
 def run(command: str, folder: Path) -> str:
-    """What a command prints at a terminal of 80 columns."""
+    """Run a command, and return what it prints for a terminal of 80 columns."""
     programs = (folder / ".bin", Path(sys.executable).parent, os.environ["PATH"])
     path = os.pathsep.join(map(str, programs))
     environment = os.environ | {"PATH": path, "COLUMNS": "80"}

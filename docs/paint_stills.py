@@ -1,7 +1,7 @@
-"""Stands in for a painter: gives stills of the sample film the colours of its photographs.
+"""Stand in for a painter: give stills of the sample film the colours of its photographs.
 
-The sample film is made of colour photographs, so that what a painter would have to imagine is
-known. Of a folder of pairs taken from it, every colour still is painted anew, on its own luma::
+The sample film is made of colour photographs, so the true colours that a painter would imagine are
+known. Every colour still in a folder of pairs is overwritten with them, on the grey still's luma::
 
     python docs/paint_stills.py pairs
 """
@@ -24,7 +24,7 @@ from filmcolorizer_cli.video import TIMELINE_FRAME_RATE
 
 
 def main(folder: Annotated[Path, typer.Argument(help="The folder of pairs.")]) -> None:
-    """Paint the colour stills of pairs of the sample film."""
+    """Overwrite the colour stills of pairs of the sample film with their true colours."""
     pairs = read_pairs(folder)
     for pair in pairs.pairs:
         grey, _, _ = pairs.read(pair)
@@ -39,7 +39,7 @@ def main(folder: Annotated[Path, typer.Argument(help="The folder of pairs.")]) -
 
 
 def view_at(frame: int) -> Image.Image:
-    """What the camera of the sample film sees of the photograph, in colour."""
+    """Return the sample film's frame of this number in colour, without wear."""
     shot = SHOTS[min(frame // SHOT_FRAMES, len(SHOTS) - 1)]
     share = ease(frame % SHOT_FRAMES / (SHOT_FRAMES - 1))
     box = shot.first.towards(shot.last, share).box(np.zeros(2))

@@ -1,4 +1,4 @@
-"""Pictures of two versions of a film at the same moments, upon each other."""
+"""Pictures of two versions of a film at the same moments, in register."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from filmcolorizer_cli.planes import NEUTRAL, Plane
 from filmcolorizer_cli.survey import cadence_of
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film
 
-OVERSAMPLING = 2  # pixels that are read a side for one that comes out, where pictures are moved
-ROUNDING = 0.05  # frames, by which times may be off
+OVERSAMPLING = 2  # pixels read per output pixel, along each side, where pictures are resampled
+ROUNDING = 0.05  # frames, the tolerance for rounded times
 BLACK = (16, NEUTRAL, NEUTRAL)  # Y', Cb and Cr, limited range
 _UNMOVED = np.eye(2, 3)
 
@@ -35,10 +35,10 @@ class AlignedPicture:
     """One moment of both films.
 
     Attributes:
-        bw_seconds, color_seconds: the moment, from the first frame of each film.
+        bw_seconds, color_seconds: the moment, counted from the first frame of each film.
         luma: (H, W) of the black-and-white film, uint8, limited range.
-        ycbcr: (H, W, 3) of the coloured film, uint8, limited range; means nothing beyond ``shown``.
-        shown: the part of the picture that the coloured film shows.
+        ycbcr: (H, W, 3) of the coloured film, uint8, limited range; undefined outside ``shown``.
+        shown: the part of the picture that the coloured film covers.
     """
 
     bw_seconds: float
@@ -49,20 +49,21 @@ class AlignedPicture:
 
     @property
     def shown_pixels(self) -> tuple[slice, slice]:
-        """The rows and columns that show nothing from beyond what the coloured film shows."""
+        """The rows and columns that lie entirely within ``shown``."""
         return self.shown.inner_pixels(self.luma.shape)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How two films are read, and what is made good of the coloured one.
+    """How to read two films, and which defects of the coloured one to correct.
 
     Attributes:
-        bw_cadence, color_cadence, quiets_chroma: see `Sampling`; the latter of the coloured film.
-        delay: how far its chroma lies to the right of and below its luma, in parts of its width and
-            height; it is put back.
-        follows_weave: lay each picture for itself upon the other where they lie beside each other,
-            as one does from a film that wove in the gate, or that is panned just then.
+        bw_cadence, color_cadence: see `Sampling`.
+        quiets_chroma: see `Sampling`; applies to the coloured film.
+        delay: the shift of the coloured film's chroma to the right of and below its luma, as
+            fractions of its width and height; it is undone.
+        follows_weave: whether to align each picture on its own where it is displaced, as with gate
+            weave, or while a film is being panned.
     """
 
     bw_cadence: Cadence = ONE_TO_ONE
@@ -80,7 +81,7 @@ class Moments:
     """Which moments of a film's 24 fps timeline to read.
 
     Attributes:
-        every: one moment of so many frames.
+        every: frames from one moment to the next.
         start_seconds, duration_seconds: the part of the black-and-white film.
     """
 
@@ -93,32 +94,32 @@ class Moments:
         return float(self.every / TIMELINE_FRAME_RATE)
 
     def numbers(self, segment: Segment) -> range:
-        """The moments within a segment, counted in steps from the film's first frame."""
+        """Return the moments within a segment, counted in steps from the film's first frame."""
         begin = max(segment.bw_start_seconds, self.start_seconds)
         end = segment.bw_end_seconds
         if self.duration_seconds is not None:
             end = min(end, self.start_seconds + self.duration_seconds)
-        # Maps hold rounded times, and mkv files thousandths of a second.
+        # Maps hold rounded times, and mkv files store times in milliseconds.
         frames = (float(seconds * TIMELINE_FRAME_RATE) - ROUNDING for seconds in (begin, end))
         return range(*(math.ceil(frame / self.every) for frame in frames))
 
     def first_seconds(self, sync_map: SyncMap) -> float:
-        """The time of the first one in any segment; there must be one."""
+        """Return the time of the first moment in any segment; there must be one."""
         numbers = map(self.numbers, sync_map.segments)
         return min(part.start for part in numbers if part) * self.step_seconds
 
     def count(self, sync_map: SyncMap) -> int:
-        """How many there are in all segments."""
+        """Return the number of moments in all segments."""
         return sum(len(self.numbers(segment)) for segment in sync_map.segments)
 
 
 def shared_aspect_ratio(sync_map: SyncMap, bw: Film) -> float:
-    """Width over height, as displayed, of the part of the picture that both films show."""
+    """Return the display aspect ratio of the part of the picture that both films show."""
     return area_aspect_ratio(bw, sync_map.longest.area)
 
 
 def area_aspect_ratio(film: Film, area: Area) -> float:
-    """Width over height, as displayed, of a part of a film's picture."""
+    """Return the display aspect ratio (width over height) of a part of a film's picture."""
     return film.aspect_ratio * area.width / area.height
 
 
@@ -136,18 +137,20 @@ def read_aligned(
 ) -> Generator[AlignedPicture, None, None]:
     """Yield both films' pictures of each moment that lies in a segment, in order.
 
-    The black-and-white film is read in one go, the coloured one segment by segment.
+    The black-and-white film is read in one pass, the coloured one segment by segment.
 
     Args:
         size: width and height of the pictures.
         picture: the part of the black-and-white film's frames to show. Without it, pictures show
-            what both films do, trimmed to the shape of that in the longest segment.
-        matrix: of Cb and Cr, a key of ``color.MATRICES``; the coloured film's own if not given.
-        shot_files: notes of the black-and-white film, from the first moment on.
+            the area that both films share, trimmed to its aspect ratio in the longest segment.
+        matrix: the Y'CbCr matrix of the coloured pictures, a key of ``color.MATRICES``; by default
+            the coloured film's own.
+        shot_files: files to write shot notes of the black-and-white film to, from the first moment
+            on.
 
     Raises:
         VideoError: a film cannot be read.
-        FfmpegError: ffmpeg itself failed, or was ended from outside.
+        FfmpegError: ffmpeg itself failed, or was killed.
     """
     numbers = [moments.numbers(segment) for segment in sync_map.segments]
     chosen = [n for part in numbers for n in (part[:1], part[-1:]) if n]
@@ -194,7 +197,7 @@ def read_aligned(
                     yield AlignedPicture(
                         seconds, segment.color_seconds(seconds), picture_of_bw, laid, shown
                     )
-        for _ in lumas:  # to its end, so that ffmpeg has written all notes
+        for _ in lumas:  # read to the end, so that ffmpeg writes all shot notes
             pass
 
 
@@ -207,7 +210,7 @@ def _color_sampling(
     size: tuple[int, int],
     reading: Reading,
 ) -> Sampling:
-    """The pictures of the coloured film at the moments of a segment of these numbers."""
+    """Return how to read the coloured film at the moments of a segment, numbered by ``part``."""
     begin = segment.color_seconds(part.start * moments.step_seconds)
     begin += _half_frames_apart(color, reading.color_cadence, segment.rate)
     begin += _fields_apart(color, reading.color_cadence)
@@ -224,13 +227,13 @@ def _color_sampling(
 
 
 def cadence_of_bw(bw: Film, sync_map: SyncMap) -> Cadence:
-    """How pictures became the black-and-white film's fields, where both films show the same."""
+    """Return the field cadence of the black-and-white film over the span that both films share."""
     begin, end = sync_map.segments[0].bw_start_seconds, sync_map.segments[-1].bw_end_seconds
     return cadence_of(bw, begin, end - begin).in_fields
 
 
 def cadence_of_color(color: Film, sync_map: SyncMap) -> Cadence:
-    """As `cadence_of_bw`, of the coloured film."""
+    """Return the field cadence of the coloured film over the span that both films share."""
     times = [
         segment.color_seconds(seconds)
         for segment in sync_map.segments
@@ -243,18 +246,18 @@ def cadence_of_color(color: Film, sync_map: SyncMap) -> Cadence:
 def render(
     bw: Film, color: Film, sync_map: SyncMap, bw_target: Path, color_target: Path
 ) -> Generator[int, None, None]:
-    """Write both films anew: only what both show, 24 frames a second, the same part of the picture.
+    """Re-encode both films, cut to the shared moments and picture area, at 24 frames a second.
 
-    Both have the resolution of the black-and-white film, as many frames, and no sound.
+    Both have the resolution of the black-and-white film, the same number of frames, and no sound.
 
     Yields:
-        The number of frames written so far, after each.
+        The number of frames written so far, after each frame.
 
     Raises:
         FilmColorizerError: a target cannot be written.
-        SyncError: there is no moment that both show.
+        SyncError: the films share no moment.
         VideoError: a film cannot be read.
-        FfmpegError: ffmpeg itself failed, or was ended from outside.
+        FfmpegError: ffmpeg itself failed, or was killed.
     """
     area = sync_map.longest.area
     size = even(area.width * bw.width), even(area.height * bw.height)
@@ -283,7 +286,7 @@ def render(
             yield number
         if not number:
             raise nothing_shared(bw, color)
-        for writer in (bw_writer, color_writer):  # neither comes to its place without the other
+        for writer in (bw_writer, color_writer):  # both, before either is put in place
             writer.finish()
 
 
@@ -295,20 +298,20 @@ def lay_upon(
     delay: tuple[float, float],
     size: tuple[int, int],
 ) -> tuple[Plane, Area]:
-    """Cut a coloured picture out so that it lies upon a grey one.
+    """Resample a coloured picture so that it is in register with a grey one.
 
     Args:
-        luma: (height, width), which it is moved to lie upon, where they lie beside each other; None
-            where it lies as it is to.
+        luma: (height, width), the grey picture, to correct a remaining displacement; None where
+            ``affine`` is exact.
         ycbcr: (H, W, 3).
-        affine: takes a point (x, y, 1) of what comes out to the coloured picture, both in [0, 1].
-        shown: the part of what comes out that the coloured picture shows.
+        affine: maps a point (x, y, 1) of the output to the coloured picture, both in [0, 1].
+        shown: the part of the output that the coloured picture covers.
         delay: as in a `Reading`.
-        size: width and height of what comes out.
+        size: width and height of the output.
 
     Returns:
-        (height, width, 3), and the part of it to go by: what was moved in from beyond ``shown`` is
-        left out, whatever it shows.
+        The output (height, width, 3), and the part of it that is valid: ``shown`` without what the
+        corrections moved in from outside it.
     """
     laid = cut_out(ycbcr, affine, size)
     if luma is not None:
@@ -322,18 +325,18 @@ def lay_upon(
     if any(delay):
         late = cut_out(ycbcr, composed(translation(*delay), affine), size)
         laid = np.dstack((laid[..., :1], late[..., 1:]))
-        # As far in what comes out, which is turned by next to nothing.
+        # The same delay in coordinates of the output; its rotation is negligible.
         across, down = delay / np.diag(affine)
         shown = shown.kept(-across, -down)
     return laid, shown
 
 
 def cut_out(picture: Plane, affine: Affine, size: tuple[int, int]) -> Plane:
-    """Resample a part of a picture (H, W) or (H, W, 3); what lies outside is black.
+    """Resample a part of a picture (H, W) or (H, W, 3); the area outside the picture is black.
 
     Args:
-        affine: takes a point (x, y, 1) of what comes out to the picture, both in [0, 1].
-        size: width and height of what comes out.
+        affine: maps a point (x, y, 1) of the output to the picture, both in [0, 1].
+        size: width and height of the output.
     """
     height, width = picture.shape[:2]
     if np.array_equal(affine, _UNMOVED) and (width, height) == size:
@@ -342,7 +345,7 @@ def cut_out(picture: Plane, affine: Affine, size: tuple[int, int]) -> Plane:
     finer = OVERSAMPLING if density > 1.5 else 1
     wide, high = size[0] * finer, size[1] * finer
     matrix = np.diag((width, height)) @ affine / (wide, high, 1)  # in pixels
-    # OpenCV counts from the middle of the first pixel.
+    # OpenCV's origin is the centre of the first pixel.
     matrix[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5
     moved = _resampled(picture, matrix, (wide, high), cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
     inside = np.ones((height, width), np.uint8)
@@ -363,18 +366,18 @@ def _resampled(
 
 
 def _half_frames_apart(film: Film, cadence: Cadence, rate: float) -> float:
-    """How much earlier to read a film so that its frames begin half of their own time early.
+    """Return the seconds to add to a read time so that frames begin half their duration early.
 
-    That is when the map takes them to begin, whereas a `Sampling` counts half a frame of its own.
+    Sync maps assume this, whereas a `Sampling` lets frames begin half a timeline frame early.
     """
     picture_seconds = 1 / cadence.picture_rate(film.frame_rate)
     return float((picture_seconds - Fraction(rate) / TIMELINE_FRAME_RATE) / 2)
 
 
 def _fields_apart(film: Film, cadence: Cadence) -> float:
-    """How much earlier than a map takes it, a whole picture made of a frame's fields was taken.
+    """Return by how many seconds a deinterlaced picture precedes the moment a map assumes for it.
 
-    It shows what the first field does, and films are lined up by what both show in the mean.
+    It shows the moment of the first field, whereas films are aligned by the mean of both fields.
     """
     if cadence.field_order == "progressive" or cadence.is_film_in_fields:
         return 0.0
@@ -382,7 +385,7 @@ def _fields_apart(film: Film, cadence: Cadence) -> float:
 
 
 def reading_size(film: Film, size: tuple[int, int], affines: list[Affine]) -> tuple[int, int]:
-    """How large a film's frames are read so that parts of them can come out at this size."""
+    """Return the size to read a film's frames at, to resample parts of them to ``size``."""
     if all(np.array_equal(affine, _UNMOVED) for affine in affines):
         return size
     across = min(float(np.hypot(*affine[:, 0])) for affine in affines)

@@ -1,7 +1,7 @@
-"""Which moments of two versions of a film are the same.
+"""Temporal alignment of two versions of a film.
 
 Three steps, from coarse to fine: a chain of best matches through both films (`chain`); the speed of
-the one film in the other (`rates`); and the likeliest sequence of offsets, frame by frame
+one film relative to the other (`rates`); and the likeliest sequence of offsets, frame by frame
 (`offsets`).
 """
 
@@ -29,22 +29,22 @@ from filmcolorizer_cli.registration import REFINING_FRAMES, Placement, is_moved,
 from filmcolorizer_cli.signatures import Seconds, Signatures
 from filmcolorizer_cli.similarity import Films, Indices, Window, find_windows
 
-MIN_FRAMES = 8  # of a film, or a part of one, that can be aligned
+MIN_FRAMES = 8  # frames in the shortest film, or part of one, that can be aligned
 
-CONFIDENCE_FRAMES = 200  # of a stretch, that its confidence is measured on
-CLEAR_CONTRAST = 3.0  # of a picture that is more than noise
-UNLIKE, ALIKE = 0.3, 0.7  # mean correlations of pictures that cannot and that may well be the same
+CONFIDENCE_FRAMES = 200  # frames to measure confidence on, at least; or all of a shorter stretch
+CLEAR_CONTRAST = 3.0  # above this contrast, a picture is more than noise
+UNLIKE, ALIKE = 0.3, 0.7  # mean correlations of pictures that cannot and that may well match
 
 
 @dataclass(frozen=True)
 class Stretch:
-    """Frames ``begin`` up to ``end`` of a black-and-white film, which a coloured one shows as well.
+    """Frames ``begin`` up to ``end`` of a black-and-white film that a coloured one also shows.
 
-    At t it shows them at ``offset_seconds`` + ``rate`` * t.
+    The frame at time t is at ``offset_seconds`` + ``rate`` * t in the coloured film.
 
     Attributes:
-        placement: how the pictures lie upon each other.
-        confidence: how sure all this is, from 0 to 1; see `measure_confidence`.
+        placement: spatial registration of the two pictures.
+        confidence: confidence in the match, from 0 to 1; see `measure_confidence`.
     """
 
     begin: int
@@ -55,20 +55,20 @@ class Stretch:
     confidence: float = 0.0
 
     def color_seconds(self, bw_seconds: Seconds) -> Seconds:
-        """When the coloured film shows what the black-and-white one shows at these times."""
+        """Return the coloured film's times for these times of the black-and-white film."""
         return self.offset_seconds + self.rate * bw_seconds
 
 
 def align(
     bw: Signatures, color: Signatures, placement: Placement, expected_rate: float = 1.0
 ) -> list[Stretch]:
-    """Find all stretches that two films share, given about how their pictures lie upon each other.
+    """Find all stretches that two films share, given an approximate placement.
 
     Args:
-        expected_rate: what is taken where others do no better.
+        expected_rate: rate to prefer where no other fits better.
 
     Returns:
-        The stretches, in order, with the placement refined on what they show.
+        The stretches, in order, with the placement refined on their frames if that moves it.
     """
     if min(len(bw), len(color)) < MIN_FRAMES:
         return []
@@ -82,7 +82,7 @@ def align(
         return []
     refined = find_rate(windows, rate, expected_rate, color.frame_seconds)
     if bw.duration_seconds < SHORT_FILM_SECONDS:
-        # Pictures that lie badly upon each other tell rates apart badly.
+        # Poorly registered pictures do not distinguish rates well.
         films = Films(bw, color, _refine(films, windows, rate))
         found = {rate, refined, picture_rate}
         rate, windows = likeliest_rate(films, runs, expected_rate, found)
@@ -93,7 +93,7 @@ def align(
         return _align_reels(bw, color, placement, reels)
     refined_placement = _refine(films, windows, rate)
     if is_moved(films.placement, refined_placement):
-        del films  # which is large
+        del films  # frees its vectors before new ones are made
         films = Films(bw, color, refined_placement)
     offsets, _ = Offsets(films, windows, rate).find()
     stretches = bridge(films, _stretches(offsets, rate, films.placement))
@@ -103,7 +103,7 @@ def align(
 def _align_reels(
     bw: Signatures, color: Signatures, placement: Placement, reels: list[Reel]
 ) -> list[Stretch]:
-    """Align parts of a black-and-white film that a coloured one shows at different speeds."""
+    """Align parts of a black-and-white film that the coloured one shows at different rates."""
     stretches: list[Stretch] = []
     borders = [-np.inf, *(reel.begin_seconds for reel in reels[1:]), np.inf]
     for reel, (begin, end) in zip(reels, pairwise(borders), strict=True):
@@ -116,7 +116,7 @@ def _align_reels(
 
 
 def shift(stretches: list[Stretch], frames: int) -> list[Stretch]:
-    """Stretches of a part of a film that begins after so many frames, as those of the film."""
+    """Return the stretches moved ``frames`` frames later in the black-and-white film."""
     return [
         replace(stretch, begin=stretch.begin + frames, end=stretch.end + frames)
         for stretch in stretches
@@ -124,7 +124,7 @@ def shift(stretches: list[Stretch], frames: int) -> list[Stretch]:
 
 
 def _refine(films: Films, windows: list[Window], rate: float) -> Placement:
-    """Refine a placement on frames of windows in which time is sure."""
+    """Refine a placement on frames of the windows that match best."""
     good = sorted(windows, key=lambda window: -window.similarity)[: len(windows) // 2 + 1]
     chosen = [
         good[n]
@@ -138,7 +138,7 @@ def _refine(films: Films, windows: list[Window], rate: float) -> Placement:
 
 
 def _finish(films: Films, stretch: Stretch) -> Stretch:
-    """Settle a stretch's offset between frames, and measure how sure it is."""
+    """Refine a stretch's offset to a part of a frame, and measure its confidence."""
     frames = np.arange(stretch.begin, stretch.end)
     offset = films.centre(frames, stretch.rate, stretch.offset_seconds)
     if films.step_seconds(stretch.rate) < films.color.frame_seconds:
@@ -148,7 +148,7 @@ def _finish(films: Films, stretch: Stretch) -> Stretch:
 
 
 def _best_between(films: Films, frames: Indices, rate: float, offset: float) -> float:
-    """The middle of the offsets, by eighths of a frame, that suit most of repeated frames best."""
+    """Return the middle of the best offsets for repeated frames, in eighths of a frame."""
     shifts = np.arange(-6, 7) / 8 * films.color.frame_seconds
     times = rate * films.bw.seconds[frames][:, None] + offset
     means = np.array([films.similarity(frames, times + shift).mean() for shift in shifts])
@@ -160,7 +160,7 @@ def _best_between(films: Films, frames: Indices, rate: float, offset: float) -> 
 
 
 def _stretches(offsets: Seconds, rate: float, placement: Placement) -> list[Stretch]:
-    """Runs of frames with one offset."""
+    """Return the runs of frames with one offset."""
     stretches = []
     marks = np.where(np.isnan(offsets), -1e9, offsets)
     borders = np.flatnonzero(np.abs(np.diff(marks)) > 1e-6) + 1
@@ -172,7 +172,7 @@ def _stretches(offsets: Seconds, rate: float, placement: Placement) -> list[Stre
 
 
 def bridge(films: Films, stretches: list[Stretch]) -> list[Stretch]:
-    """Close gaps that both films pass at the same speed, unless what lies there contradicts it."""
+    """Close gaps across which the offset stays the same, unless their frames do not match."""
     closed: list[Stretch] = []
     for stretch in stretches:
         last = closed[-1] if closed else None
@@ -191,7 +191,7 @@ def bridge(films: Films, stretches: list[Stretch]) -> list[Stretch]:
 
 
 def _may_match(films: Films, frames: Indices, color_seconds: Seconds) -> bool:
-    """Whether most frames resemble those at these times a little, or have little contrast."""
+    """Whether most frames at least vaguely match those at these times, or have low contrast."""
     if not len(frames):
         return True
     found = films.color.at(color_seconds)
@@ -201,18 +201,18 @@ def _may_match(films: Films, frames: Indices, color_seconds: Seconds) -> bool:
 
 
 def _similarity(films: Films, frames: Indices, color_seconds: Seconds) -> tuple[Floats, Floats]:
-    """How much frames resemble those at these times, and how much there is to see, both (N,)."""
+    """Return correlations of frames with those at these times, and their strengths, both (N,)."""
     found = films.color.at(color_seconds)
     strength = np.maximum(films.bw_vectors.lengths[frames], films.color_vectors.lengths[found])
     return films.similarity(frames, color_seconds[:, None])[:, 0], strength
 
 
 def measure_confidence(films: Films, stretch: Stretch) -> float:
-    """How sure a stretch is, from 0 to 1.
+    """Measure the confidence in a stretch, from 0 to 1.
 
-    The product of how much its pictures resemble each other, and how much better they do than at
-    wrong times: with time mirrored, half a second and a second early and late. A stretch in which
-    nothing moves, and no shot changes, does not tell when it is.
+    It is the product of how well the pictures correlate, and how much better they do so than at
+    wrong times: with time mirrored, and half a second and a second early and late. The time of a
+    stretch without motion or cuts cannot be determined.
     """
     step = max((stretch.end - stretch.begin) // CONFIDENCE_FRAMES, 1)
     frames = np.arange(stretch.begin, stretch.end, step)

@@ -1,4 +1,4 @@
-"""Parts of a picture, in pixels and in [0, 1] of its sides, and maps from one to another."""
+"""Areas of a picture, in pixels or as shares of its sides, and affine maps between pictures."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from numpy.typing import NDArray
 
 from filmcolorizer_cli.planes import DeepPlane
 
-Affine = NDArray[np.float64]  # (2, 3), takes a point (x, y, 1) to another one
+Affine = NDArray[np.float64]  # (2, 3), maps a point (x, y, 1) to another point
 
-RIM = 1  # pixel, at the edge of a part of a picture, that its surroundings show through
-_CORNERS = np.array(((0, 1, 0, 1), (0, 0, 1, 1), (1, 1, 1, 1)))  # of a picture, as columns
+RIM = 1  # pixels at an area's edge that may be mixed with its surroundings
+_CORNERS = np.array(((0, 1, 0, 1), (0, 0, 1, 1), (1, 1, 1, 1)))  # a picture's corners, as columns
 
 
 def composed(after: Affine, before: Affine) -> Affine:
-    """The affine map that applies ``before``, then ``after``."""
+    """Return the affine map that applies ``before``, then ``after``."""
     return np.asarray(after @ np.vstack((before, (0, 0, 1))))
 
 
 def inverse(affine: Affine) -> Affine:
-    """The affine map the other way."""
+    """Return the inverse of an affine map."""
     return np.asarray(np.linalg.inv(np.vstack((affine, (0, 0, 1))))[:2])
 
 
 def translation(across: float, down: float) -> Affine:
-    """The affine map that moves by so much, in [0, 1] of the sides."""
+    """Return the affine map that moves points by these shares of a picture's sides."""
     return np.array(((1, 0, across), (0, 1, down)))
 
 
 def farthest_move(difference: Affine) -> float:
-    """How far apart two affine maps take a corner of a picture, in x or in y, at most."""
+    """Return how far apart, in x or y, two maps with this difference move a corner at most."""
     return float(np.abs(difference @ _CORNERS).max())
 
 
 class Area(NamedTuple):
-    """A part of a picture in [0, 1] of its sides, from the top left; all of it by default."""
+    """An area as shares of a picture's sides, from the top left; by default the whole picture."""
 
     left: float = 0.0
     top: float = 0.0
@@ -54,13 +54,13 @@ class Area(NamedTuple):
         return self.bottom - self.top
 
     def trimmed(self, shape: float) -> Area:
-        """The middle of it that is ``shape`` times as wide as high."""
+        """Return the largest centred part of the area that is ``shape`` times as wide as high."""
         across = max(self.width - self.height * shape, 0) / 2
         down = max(self.height - self.width / shape, 0) / 2
         return Area(self.left + across, self.top + down, self.right - across, self.bottom - down)
 
     def within(self, outer: Area) -> Area:
-        """Where it lies in another one, in [0, 1] of that; what is beyond is left out."""
+        """Return this area in shares of another area's sides, clipped to that area."""
         across = ((edge - outer.left) / outer.width for edge in (self.left, self.right))
         down = ((edge - outer.top) / outer.height for edge in (self.top, self.bottom))
         (left, right), (top, bottom) = (
@@ -69,7 +69,7 @@ class Area(NamedTuple):
         return Area(left, top, right, bottom)
 
     def kept(self, across: float, down: float) -> Area:
-        """What is still in it when it moves so far to the right and down."""
+        """Return the overlap of the area with itself moved this far to the right and down."""
         return Area(
             self.left + max(across, 0),
             self.top + max(down, 0),
@@ -78,11 +78,11 @@ class Area(NamedTuple):
         )
 
     def inner_pixels(self, shape: tuple[int, ...]) -> tuple[slice, slice]:
-        """The rows and columns of a picture (H, W) that show nothing from beyond it."""
+        """Return the rows and columns of a picture (H, W) that show nothing outside the area."""
         return _inner(self.top, self.bottom, shape[0]), _inner(self.left, self.right, shape[1])
 
     def affine(self) -> Affine:
-        """What takes points of it, in [0, 1] of its own, to the whole picture."""
+        """Return the affine map from shares of the area's sides to shares of the picture's."""
         return np.array(((self.width, 0, self.left), (0, self.height, self.top)))
 
 
@@ -99,8 +99,8 @@ def _inner(begin: float, end: float, side: int) -> slice:
 class PixelArea:
     """The picture inside its bars, in pixels of the upright frame.
 
-    All edges are even, so that chroma planes of half the size can be cut as well, but for an edge
-    of the frame itself where that is odd.
+    All edges are even, so that chroma planes of half the size can be cut as well. Only an edge that
+    coincides with an odd edge of the frame is odd.
     """
 
     left: int
@@ -109,22 +109,22 @@ class PixelArea:
     height: int
 
     def of(self, luma: DeepPlane) -> DeepPlane:
-        """The part of a luma plane (H, W) that is in it."""
+        """Return the part of a luma plane (H, W) inside the area."""
         return luma[self.top : self.top + self.height, self.left : self.left + self.width]
 
     def of_chroma(self, chroma: DeepPlane) -> DeepPlane:
-        """The part of chroma planes (2, ceil(H / 2), ceil(W / 2)) that is in it."""
+        """Return the part of chroma planes (2, ceil(H / 2), ceil(W / 2)) inside the area."""
         top, left = self.top // 2, self.left // 2
         bottom, right = top - -self.height // 2, left - -self.width // 2
         return chroma[:, top:bottom, left:right]
 
     def within(self, width: int, height: int) -> Area:
-        """In [0, 1] of the sides of a frame of this size."""
+        """Return the area in shares of the sides of a frame of this size."""
         right, bottom = self.left + self.width, self.top + self.height
         return Area(self.left / width, self.top / height, right / width, bottom / height)
 
     def scaled(self, before: tuple[int, int], after: tuple[int, int]) -> PixelArea:
-        """The same part of a frame that was resized, from and to these widths and heights."""
+        """Return the area of a frame resized from and to these sizes (width, height)."""
         left, right = (
             _scaled_edge(edge, before[0], after[0]) for edge in (self.left, self.left + self.width)
         )
@@ -134,11 +134,11 @@ class PixelArea:
         return PixelArea(left, top, right - left, bottom - top)
 
     def framed(self, chroma: DeepPlane, shape: tuple[int, ...], neutral: int) -> DeepPlane:
-        """Chroma of the area (2, ceil(height / 2), ceil(width / 2)), with neutral bars around it.
+        """Pad the area's chroma (2, ceil(height / 2), ceil(width / 2)) with neutral bars.
 
         Args:
-            shape: of the frame's luma.
-            neutral: the code of no colour.
+            shape: shape of the frame's luma.
+            neutral: the chroma code of no colour.
         """
         if shape == (self.height, self.width):
             return chroma
@@ -149,5 +149,5 @@ class PixelArea:
 
 
 def _scaled_edge(edge: int, before: int, after: int) -> int:
-    """The even place of an edge when a side becomes so long; its end stays its end."""
+    """Return an edge's place on a resized side, rounded to even; the side's end stays its end."""
     return after if edge == before else round(edge * after / before / 2) * 2

@@ -1,4 +1,4 @@
-"""Random changes to pictures, so that training sees more than there is."""
+"""Random changes to pictures, which increase the variety of the training data."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from filmcolorizer_cli.color import resize
 Size = tuple[int, int]  # height and width, in pixels
 
 
-MAX_STRETCH = 0.4  # of the logarithm of width by height
-MIN_PATCH = 0.1  # of the area of a picture
+MAX_STRETCH = 0.4  # largest change to the logarithm of the aspect ratio
+MIN_PATCH = 0.1  # smallest area of a patch, as a share of the picture's
 
 
 def random_part(
@@ -26,16 +26,15 @@ def random_part(
     mirrors: bool,
     stretch: float = 0.0,
 ) -> Tensor:
-    """A part of a picture, of about the shape that it is scaled to.
+    """Crop a random part with about the aspect ratio of ``size``, and scale it to ``size``.
 
     Args:
         picture: (C, H, W), uint8.
-        size: to which the part is scaled.
-        least: the part's smallest size, as a share of the largest part of this shape.
+        size: the size of the result.
+        least: the part's smallest scale, as a share of the largest part of this shape.
         mirrors: whether half of the parts are mirrored.
-        stretch: by how much the part's shape is another one: the standard deviation of the
-            logarithm of how much its width by height differs, before what exceeds the picture is
-            cut.
+        stretch: standard deviation of the random change to the logarithm of the part's aspect
+            ratio, before the part is limited to the picture.
 
     Returns:
         (C, *size), in [0, 1].
@@ -54,13 +53,13 @@ def random_part(
 
 
 def scaled_part(picture: Tensor, top: int, left: int, part: Size, size: Size) -> Tensor:
-    """One part of a picture (C, H, W), uint8, scaled to (C, *size) in [0, 1]."""
+    """Crop this part of a picture (C, H, W), uint8, and scale it to (C, *size) in [0, 1]."""
     pixels = picture[None, :, top : top + part[0], left : left + part[1]].float() / 255
     return resize(pixels, *size)[0].clamp(0, 1)
 
 
 def vary_tone(luma: Tensor, rng: random.Random) -> Tensor:
-    """Luma in [0, 1] as another copy shows it: with another gamma, crushed, faded or blown out.
+    """Change the tone of luma in [0, 1] as another copy might: gamma, crushed, faded or blown out.
 
     The result is not clipped.
     """
@@ -71,14 +70,14 @@ def vary_tone(luma: Tensor, rng: random.Random) -> Tensor:
 def patched(
     pictures: Tensor, share: float, generator: torch.Generator, *, largest: float
 ) -> Tensor:
-    """Pictures, a share of which show the one before them in a rectangle.
+    """Paste a rectangle of the previous picture of the batch into a share of the pictures.
 
-    So none is known by its whole. Source: Yun et al. 2019, "CutMix".
+    This keeps the network from recognizing whole pictures. Source: Yun et al. 2019, "CutMix".
 
     Args:
         pictures: (B, C, H, W).
-        generator: on their device.
-        largest: of the rectangles, as a share of the picture's area.
+        generator: on the pictures' device.
+        largest: area of the largest rectangles, as a share of the picture's.
     """
     count, _, height, width = pictures.shape
     device = pictures.device

@@ -1,4 +1,4 @@
-"""Where the picture is inside the black bars around it."""
+"""Detection of the picture area inside black bars."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from filmcolorizer_cli.areas import PixelArea
 from filmcolorizer_cli.planes import Plane
 
 MAX_BLACK = 40  # luma code up to which a bar may be lifted, with its noise
-PICTURE_LIFT = 10  # luma codes above the bar, which the picture must reach somewhere in the film
-MIN_LIT = 0.6  # of the length of a bar's inner edge, where picture must begin
-MIN_LIT_INSIDE = 0.9  # of the rows (columns) between bars: what is less is a title on black
-EDGE_TOLERANCE = 0.02  # of the side, by which an edge may be slanted, bent or blurred
-EDGE_TOLERANCE_PIXELS = 4
-# Of a side. The dark part of a scene may look like one bar, but seldom like two alike.
-MAX_BAR = 0.3
-MAX_LONE_BAR = 0.04
-MIN_BAR_OF_OTHER = 0.5
+PICTURE_LIFT = 10  # luma codes by which the picture must exceed the bar somewhere in the film
+MIN_LIT = 0.6  # share of a bar's inner edge along which the picture must start
+MIN_LIT_INSIDE = 0.9  # share of the rows (columns) between bars that must be lit; titles light less
+EDGE_TOLERANCE = 0.02  # share of the side by which an edge may be slanted, bent or blurred
+EDGE_TOLERANCE_PIXELS = 4  # minimum of that tolerance, in pixels
+# Widths of bars. The dark part of a scene may look like one bar, but seldom like two similar ones.
+MAX_BAR = 0.3  # share of the side
+MAX_LONE_BAR = 0.04  # share of the side, for a bar without a counterpart at the other end
+MIN_BAR_OF_OTHER = 0.5  # share of the other bar's width from which a bar is its counterpart
 
-PEAK_FRAMES = 3  # that something is lit for, at least, to be picture
-EDGE_CELLS = 4  # pixels of small frames, of both edges, by which these are blurred
+PEAK_FRAMES = 3  # consecutive frames in which a pixel must be lit to count as picture
+EDGE_CELLS = 4  # blur of two opposite edges together, in pixels of small frames
 
 
 class Peaks:
-    """How bright the picture gets in each place of small frames, wherever in the film.
+    """Highest brightness of each pixel of small frames, over all frames.
 
-    Runs are seconds apart, in long films half a minute: what is shown wider only between them would
-    count as bars. Specks do not count, nor what is no wider than the blur of an edge.
+    Runs of full-size frames are seconds apart, in long films half a minute. A wider picture that is
+    shown only between them would be taken for bars. Specks are ignored, and so is any widening
+    within the blur of the edges.
 
     Args:
         height, width: H and W of the small frames.
@@ -39,7 +40,7 @@ class Peaks:
         self._peaks = np.zeros((height, width), np.uint8)
 
     def add(self, luma: Plane) -> None:
-        """Look at the next frame (H, W), limited range."""
+        """Add the next frame (H, W), limited range."""
         self._recent.append(luma)
         if len(self._recent) == PEAK_FRAMES:
             np.maximum(self._peaks, np.minimum.reduce(list(self._recent)), out=self._peaks)
@@ -47,10 +48,10 @@ class Peaks:
     def widened(
         self, area: PixelArea, rows: Plane, columns: Plane, max_black: float = MAX_BLACK
     ) -> PixelArea:
-        """The area of runs, or a wider one where there was picture outside of it.
+        """Return the area found in runs, or a wider one if there is picture outside it.
 
         Args:
-            rows, columns, max_black: of the runs, as `find_area` takes them.
+            rows, columns, max_black: those of the runs, as `find_area` takes them.
         """
         if not len(rows) or not len(columns):
             return area
@@ -68,24 +69,24 @@ class Peaks:
 
 
 def _stretched(plane: Plane, height: int, width: int) -> Plane:
-    """A plane in another size, each place as the nearest one was."""
+    """Resize a plane by nearest neighbour."""
     row = np.arange(height) * plane.shape[0] // height
     column = np.arange(width) * plane.shape[1] // width
     return plane[row][:, column]
 
 
 def find_area(rows: Plane, columns: Plane, max_black: float = MAX_BLACK) -> PixelArea:
-    """Where the picture is that frames show inside black bars.
+    """Find the picture inside black bars.
 
     Args:
-        rows: (N, height, parts) mean luma of parts of rows of N frames, uint8, limited range.
-        columns: (N, parts, width) of parts of columns.
+        rows: (N, height, parts), mean luma of parts of the rows of N frames, uint8, limited range.
+        columns: (N, parts, width), the same for parts of the columns.
         max_black: the code up to which a bar may be lifted.
     """
     height, width = rows.shape[1], columns.shape[2]
     if not len(rows) or not len(columns):
         return PixelArea(0, 0, width, height)
-    # What is picture in one frame is picture in all of them.
+    # What is picture in one frame counts as picture in all of them.
     row_peaks, column_peaks = rows.max(axis=0), columns.max(axis=0).T
     top, bottom = _bars(row_peaks, max_black)
     left, right = _bars(_inside(column_peaks, top, bottom, height), max_black)
@@ -98,13 +99,13 @@ def find_area(rows: Plane, columns: Plane, max_black: float = MAX_BLACK) -> Pixe
 
 
 def _inside(peaks: Plane, before: int, after: int, side: int) -> Plane:
-    """The parts (lines, parts) that lie wholly between bars on the side they divide."""
+    """Select the parts of peaks (lines, parts) that lie wholly between the bars across them."""
     edges = np.linspace(0, side, peaks.shape[1] + 1)
     return peaks[:, (edges[:-1] >= before) & (edges[1:] <= side - after)]
 
 
 def _bars(peaks: Plane, max_black: float) -> tuple[int, int]:
-    """How many lines at the begin and at the end of lines (lines, parts) of peak luma are bars."""
+    """Return how many of the first and of the last lines of peak luma (lines, parts) are bars."""
     side = len(peaks)
     bars = [_bar(peaks, max_black), _bar(peaks[::-1], max_black)]
     for number, other in ((0, bars[1]), (1, bars[0])):
@@ -114,7 +115,7 @@ def _bars(peaks: Plane, max_black: float) -> tuple[int, int]:
 
 
 def _bar(peaks: Plane, max_black: float) -> int:
-    """How many of the first lines (lines, parts) of peak luma are a bar for certain."""
+    """Return how many of the first lines of peak luma (lines, parts) are certainly a bar."""
     side = len(peaks)
     black = float(np.median(peaks[0]))
     if black > max_black:

@@ -1,4 +1,4 @@
-"""The pictures that training learns from: stills of a film, whole or in random parts."""
+"""Batches for training: stills of a film, whole or in random parts."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from filmcolorizer_cli.recipes import (
 )
 from filmcolorizer_cli.splits import Split, Undivided
 
-# Luma (B, 1, H, W), R'G'B' (B, 3, H, W), and where that is known (B, 1, H, W); all in [0, 1].
+# Luma (B, 1, H, W), R'G'B' (B, 3, H, W), and how far colours are known (B, 1, H, W); in [0, 1].
 Batch = tuple[Tensor, Tensor, Tensor]
 
 
 class BatchSource(Protocol):
-    """Where training takes its pictures from; what it yields depends on the epoch alone.
+    """A source of training and validation batches, determined by the number of the epoch.
 
     Attributes:
-        identity: plain values that tell one source from another, by what a user would call them.
-        matrix: by which the pictures' luma is that of colours, a key of ``color.MATRICES``.
+        identity: plain values that identify the source, under names that users understand.
+        matrix: the Y'CbCr matrix of the pictures, a key of ``color.MATRICES``.
     """
 
     steps_per_epoch: int
@@ -50,8 +50,8 @@ class PairSource:
     """The training and validation parts of a folder of pairs, kept decoded as uint8 in memory.
 
     Args:
-        height, width: the size that the network works in.
-        paints_luma: whether it learns the luma of the colour stills as well, as `classic` does.
+        height, width: the network's input size.
+        paints_luma: whether the network learns the colour stills' luma as well, as `classic` does.
 
     Raises:
         PairsError: a still cannot be read, or a part is empty.
@@ -71,7 +71,8 @@ class PairSource:
         self.options = options
         self.size = height, width
         self.matrix = pairs.matrix
-        # Parts are scaled once, but for those of squares, which would be of squeezed pictures.
+        # Stills to take parts from keep their size, so that parts are scaled only once. Square
+        # stills are the exception: they hold squeezed pictures, so they are stretched first.
         size = pairs.undistorted_size[::-1] if options.augmentation else self.size
         chosen = pairs.part("train", split)
         if len(chosen) < 2:
@@ -104,7 +105,7 @@ class PairSource:
                 yield self._parts(chosen, self.options.augmentation, epoch, rng, generator)
 
     def _order(self, generator: torch.Generator) -> Tensor:
-        """The numbers of the stills that an epoch shows."""
+        """Return the indices of the stills that an epoch shows, in order."""
         count = len(self.training[0])
         pictures = pictures_per_epoch(count, self.options)
         if self.options.shot_balance:
@@ -155,13 +156,13 @@ class PairSource:
 
 
 def _shot_weights(chosen: list[Pair], balance: float) -> Tensor:
-    """How often each pair is shown, (N,), to be compared with each other only."""
+    """Return unnormalized sampling weights of the pairs, (N,)."""
     lengths = Counter(pair.shot for pair in chosen)
     return torch.tensor([lengths[pair.shot] ** -balance for pair in chosen])
 
 
 def _single_pair(pairs: Pairs, split: Split) -> TrainingError:
-    """The sentence for a train part of one still."""
+    """Return the error for a train part with a single pair."""
     part, mend = f"the train part of the pairs in {pairs.folder}", "or give another --split"
     if isinstance(split, Undivided):
         part, mend = str(pairs.folder), "and paint another"
@@ -172,7 +173,7 @@ def _single_pair(pairs: Pairs, split: Split) -> TrainingError:
 
 
 def _load_stills(pairs: Pairs, chosen: list[Pair], height: int, width: int) -> Batch:
-    """A `Batch` of all, of uint8."""
+    """Load all chosen pairs as one `Batch`, but uint8."""
     luma, rgb, known = (
         torch.empty(len(chosen), planes, height, width, dtype=torch.uint8) for planes in (1, 3, 1)
     )
@@ -187,7 +188,7 @@ def _load_stills(pairs: Pairs, chosen: list[Pair], height: int, width: int) -> B
 
 
 def _true_colors(luma: Tensor, rgb: Tensor, known: Tensor, matrix: str) -> Tensor:
-    """As `pairs.true_colors`, of uint8."""
+    """Compute `pairs.true_colors` of uint8 stills."""
     colors = torch.empty_like(rgb)
     stills = zip(luma.split(1), rgb.split(1), known.split(1), strict=True)  # one by one, for memory
     for color, still in zip(colors.split(1), stills, strict=True):

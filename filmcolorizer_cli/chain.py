@@ -1,7 +1,7 @@
-"""A chain of best matches through two films, at a few pictures a second, with gaps on either side.
+"""Chain of best matches through two films, at a few frames a second, with gaps in either film.
 
 After T. F. Smith and M. S. Waterman, "Identification of Common Molecular Subsequences", 1981, with
-gaps that cost the same however long.
+a gap cost that does not depend on the gap's length.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from filmcolorizer_cli.signatures import Seconds, Signatures
 from filmcolorizer_cli.similarity import usual_dissimilarity
 
 CELLS_PER_SECOND = 4.0
-MAX_CELLS = 4096  # cells a side; longer films are looked at in larger cells
-LOOKS_PER_SECOND = 12.0  # at the coloured film within its cells
-GAP_COST = 8.0  # a match gains up to MAX_GAIN a cell
-SLIP_COST = 0.7  # for a cell that is passed over or shown twice
+MAX_CELLS = 4096  # cells per side, at most; longer films get larger cells
+LOOKS_PER_SECOND = 12.0  # frames of the coloured film to compare in its cells
+GAP_COST = 8.0  # cost of a gap; a matching cell gains up to MAX_GAIN
+SLIP_COST = 0.7  # cost of a cell that is skipped or repeated
 MAX_GAIN, MAX_LOSS = 2.5, 2.0
 
-# Ways into a cell: after a gap, from the cell before of both films, from the same coloured one, and
-# over a coloured one; and by how many columns each goes on.
+# Transitions into a cell: after a gap, from the previous cell of both films, from the same cell of
+# the coloured film, and skipping one of its cells; and the number of columns each advances.
 _ANEW, _NEXT, _AGAIN, _OVER = range(4)
 _COLUMNS = {_ANEW: 1, _NEXT: 1, _AGAIN: 0, _OVER: 2}
-_LEFT, _UP, _HERE = range(3)  # where the best chain ends that has ended up to a cell
+_LEFT, _UP, _HERE = range(3)  # direction from a cell to the end of the best chain up to it
 
 
 def find_chain(bw: Signatures, color: Signatures, placement: Placement) -> Seconds:
-    """The best chain of matches through both films.
+    """Find the best chain of matches through both films.
 
     Returns:
         (N, 2): times in the black-and-white film and in the coloured one, both ascending.
@@ -42,7 +42,7 @@ def find_chain(bw: Signatures, color: Signatures, placement: Placement) -> Secon
 
 
 def runs_of(chain: Seconds) -> list[Seconds]:
-    """The chain (N, 2) in parts without gaps."""
+    """Split a chain (N, 2) at its gaps."""
     if len(chain) < 2:
         return []
     steps = np.diff(chain, axis=0)
@@ -54,7 +54,7 @@ def runs_of(chain: Seconds) -> list[Seconds]:
 def _coarse_similarity(
     bw: Signatures, color: Signatures, placement: Placement, cell: float
 ) -> Floats:
-    """(N, M): how much a frame at each cell of the one film resembles any in each of the other."""
+    """Return the best correlation (N, M) of a frame per row with the frames of each column."""
     comparison = Comparison(placement, COARSE)
     rows = np.arange(bw.seconds[0], bw.end_seconds, cell)
     columns = np.arange(color.seconds[0], color.end_seconds, cell)
@@ -71,7 +71,7 @@ def _coarse_similarity(
 
 
 def _gains(similarity: Floats) -> Floats:
-    """What a match is worth: nothing at a similarity that good matches stay clear of."""
+    """Return the gain of each match: 0 at a similarity well below that of good matches."""
     dissimilarity = usual_dissimilarity(similarity.max(axis=1))
     border = 1 - min(max(4 * dissimilarity, 0.15), 0.5)
     gains = (similarity - border) * np.float32(3 / (1 - border))
@@ -79,10 +79,10 @@ def _gains(similarity: Floats) -> Floats:
 
 
 def best_chain(gains: Floats) -> NDArray[np.int64]:
-    """The chain of cells with the largest sum of gains g (N, M), less the cost of its gaps.
+    """Find the chain of cells with the largest sum of gains g (N, M), less the cost of its gaps.
 
-    With H(i, j) the best sum of a chain that ends in a cell, and E(i, j) that of one that has ended
-    in a row above it and a column to its left, or 0::
+    H(i, j) is the best sum of a chain that ends in the cell, and E(i, j) that of one that ends in
+    a row above it and a column to its left, or 0::
 
         H(i, j) = g(i, j) + max(E(i, j), H(i-1, j-1), H(i-1, j) - SLIP_COST - max(g(i, j), 0),
                                 H(i-1, j-2) - SLIP_COST)

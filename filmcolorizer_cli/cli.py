@@ -1,7 +1,7 @@
-"""The Typer commands: options to arguments, results to text, exit codes.
+"""The Typer commands: they turn options into arguments, results into text, errors into exit codes.
 
-torch and everything that needs it is imported inside the commands, so that help, completion and
-wrong options answer at once.
+torch and all modules that need it are imported inside the commands, so that help, completion and
+usage errors respond at once.
 """
 
 from __future__ import annotations
@@ -104,19 +104,19 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.video import Film
     from filmcolorizer_cli.watching import Watcher
 
-MAX_STILL_HEIGHT = 8640  # of stills
-NEARLY_GREY_MSE = 0.001  # of a validation part without colours, but for noise
-MIN_OF_SPLIT = 0.45  # of the pairs that a part was to have; with less it is told
+MAX_STILL_HEIGHT = 8640  # pixels, the largest --size of stills
+NEARLY_GREY_MSE = 0.001  # validation MSE of leaving all grey; less means stills without colours
+MIN_OF_SPLIT = 0.45  # share of a part's requested pairs below which a note is printed
 LACK_OF_MEMORY = re.compile(
     r"out of memory|not enough memory|insufficient memory|can't allocate memory", re.I
 )
-NOT_LOADED = {126, 127, 1114}  # errors of Windows for a library that lacks another one
+NOT_LOADED = {126, 127, 1114}  # Windows error codes for a library that lacks another one
 STOPPED = "stopped; no unfinished file was left behind"
-DEMO_MOMENTS_SECONDS = (1.0, 3.0, 5.0)  # of the sample film, one of each shot
+DEMO_MOMENTS_SECONDS = (1.0, 3.0, 5.0)  # times in the sample film, one in each shot
 
 
 def _sentence_for(error: ImportError | OSError) -> str:
-    """For a folder out of reach, a file that vanished, or a library that cannot be loaded."""
+    """Describe an inaccessible folder, a vanished file, or a library that cannot be loaded."""
     if isinstance(error, ImportError) or getattr(error, "winerror", None) in NOT_LOADED:
         return (
             f"a library cannot be loaded ({error}); install filmcolorizer and what it needs anew,"
@@ -132,7 +132,7 @@ def _sentence_for(error: ImportError | OSError) -> str:
 
 
 class Commands(TyperGroup):
-    """Ends a command with one sentence where the library raised."""
+    """A command group that turns errors of the library into a one-sentence message."""
 
     def invoke(self, ctx: Any) -> Any:
         console.notes.clear()
@@ -143,13 +143,13 @@ class Commands(TyperGroup):
         except FilmColorizerError as error:
             console.fail(str(error))
             raise typer.Exit(2 if isinstance(error, OptionError) else 1) from None
-        except BrokenPipeError:  # whoever read what we print has gone; Typer ends quietly then
+        except BrokenPipeError:  # the reader of our output has gone; Typer exits quietly
             raise
         except (ImportError, OSError) as error:
             console.fail(_sentence_for(error))
             raise typer.Exit(1) from None
-        except Exception as error:  # torch and OpenCV have errors of their own for this
-            is_typers = hasattr(error, "exit_code")  # which may quote anything
+        except Exception as error:  # torch and OpenCV raise their own types for lack of memory
+            is_typers = hasattr(error, "exit_code")  # its message may quote anything
             is_lack = isinstance(error, MemoryError) or LACK_OF_MEMORY.search(str(error))
             if is_typers or not is_lack:
                 raise
@@ -177,7 +177,7 @@ app = typer.Typer(
 
 
 def _choose_split(folder: Pairs, wanted: tuple[float, ...] | str) -> Split:
-    """The split that `parse_split` understood."""
+    """Return the split that `parse_split` parsed, for these pairs."""
     from filmcolorizer_cli.splits import InterleavedSplit, Undivided, split_by_time
 
     if isinstance(wanted, tuple):
@@ -186,9 +186,9 @@ def _choose_split(folder: Pairs, wanted: tuple[float, ...] | str) -> Split:
 
 
 def _falls_short(sizes: tuple[float, ...], found: list[int]) -> bool:
-    """Whether a part has far fewer pairs than it was to have, by shares or by counts."""
+    """Whether a part has far fewer pairs than requested, by shares or by counts."""
     unit = sum(found) if len(sizes) == 3 else 1
-    pairs = zip(sizes, found, strict=False)  # how many are to test follows from two counts
+    pairs = zip(sizes, found, strict=False)  # two counts leave the size of the test part open
     return any(count < MIN_OF_SPLIT * size * unit for size, count in pairs)
 
 
@@ -218,7 +218,7 @@ def info(film: FilmOrPicturesArgument, input_fps: InputFps = None, as_json: Json
     source = _probe_source(film, input_fps)
     try:
         model, plan = _choose_model(None, source).name, ""
-    except WeightsError as error:  # what the film is can be told all the same
+    except WeightsError as error:  # the film can still be described
         model, plan = None, f"not with the weights there are: {error}"
     target = default_target(film)
     frames = source.frame_count(TIMELINE_FRAME_RATE)
@@ -315,7 +315,7 @@ def sync(
         _note_wrong_order(bw_film, color_film)
         sync_map = syncing.align(bw_film, color_film, track=console.track)
     if writes:
-        check_target(target, [bw, color], overwrite)  # to which something may have come meanwhile
+        check_target(target, [bw, color], overwrite)  # a file may have appeared meanwhile
         maps.write_map(sync_map, target)
     _write_pictures(bw_film, color_film, sync_map, preview, render)
     rate = bw_film.frame_rate
@@ -340,14 +340,14 @@ def sync(
     )
     if len(sync_map.segments) > 1:
         _print_segments(sync_map, rate)
-    # The end of a last frame is an estimate where frames are not evenly spaced.
+    # Where frames are not evenly spaced, the end of the last one is an estimate.
     share = min(sync_map.shared_seconds / bw_film.duration_seconds, 1)
     shared = f"{sync_map.shared_seconds:.1f} s that both films show, {share:.0%} of {bw}"
     console.say(f"wrote {target}: {shared}" if writes else shared)
 
 
 def _note_wrong_order(bw: Film, color: Film) -> None:
-    """Tell of films given the wrong way round before minutes are spent on them."""
+    """Note films given in the wrong order before minutes are spent on aligning them."""
     from filmcolorizer_cli.survey import is_in_color
 
     if not is_in_color(color) and is_in_color(bw):
@@ -359,7 +359,7 @@ def _note_wrong_order(bw: Film, color: Film) -> None:
 def _write_pictures(
     bw: Film, color: Film, sync_map: SyncMap, preview: Path | None, render: Path | None
 ) -> None:
-    """What --preview and --render ask for."""
+    """Write what --preview and --render ask for."""
     if preview is not None:
         from filmcolorizer_cli import report
 
@@ -607,7 +607,7 @@ def train(
     watcher = Watcher(folder, parts, output, history, device=where, board=tensorboard)
     written = [output, history_file(output), watcher.loss_figure, watcher.samples]
     check_training_targets(written, checkpoint, resume, overwrite)
-    # Raises where one is empty, before any work is done.
+    # This raises if a part is empty, before any work is done.
     counts = [len(folder.part(part, parts)) for part in PARTS]
     shows_all = wanted in NAMED_SPLITS
     short_side = size or recipes.default_size(arch, folder, shows_all=shows_all)
@@ -753,7 +753,7 @@ def evaluate(
     compared = _evaluate_films(
         films, model, options, where, report, with_baseline=baseline, as_json=as_json
     )
-    if compared < len(films):  # what kept the others out was told
+    if compared < len(films):  # the errors of the others have been printed
         raise typer.Exit(1)
 
 
@@ -872,7 +872,7 @@ def colorize(
     chosen = _choose_model(model, source)
     source = with_damaged_sound(source)
 
-    # What is wrong with the files is said before torch is loaded, which takes seconds.
+    # Errors in the files are reported above, before torch is loaded, which takes seconds.
     from filmcolorizer_cli import weights
     from filmcolorizer_cli.colorizing import ColorizeOptions, encoder_on_card, usual_workers
     from filmcolorizer_cli.networks import pick_device
@@ -885,7 +885,7 @@ def colorize(
         coding=CODECS[codec].coding_of(source),
     )
     decoder = None
-    if hwaccel == "auto" and not skip_damaged:  # cards may hide damage
+    if hwaccel == "auto" and not skip_damaged:  # hardware decoders may hide damage
         decoder = find_hardware_decoder(source)
     if hwaccel == "auto" and encoder is None:
         encoding = encoding.by(encoder_on_card(encoding, target))
@@ -1175,7 +1175,7 @@ def demo(
     where = pick_device(device)
     film = output / "filmcolorizer-sample.mp4"
     target, picture = default_target(film), film.with_suffix(".png")
-    # An interrupted demo has left the film, and goes on.
+    # The sample film that an interrupted demo left behind is reused.
     is_there = film.is_file() and filecmp.cmp(film, SAMPLE_FILM, shallow=False)
     for path in (target, picture) if is_there else (film, target, picture):
         check_target(path, [SAMPLE_FILM], overwrite, what="folder")
@@ -1193,7 +1193,7 @@ def demo(
 
 
 def _facts(written: Film) -> dict[str, object]:
-    """What a script may want to know of a film that was written, named as `info` does."""
+    """Return facts about a written film for scripts, with the keys that `info` uses."""
     return {
         "duration_seconds": written.duration_seconds,
         "frame_rate": str(written.frame_rate),
@@ -1222,7 +1222,7 @@ def _colorize(
     )  # fmt: skip
     total = options.sampling().frame_count(film)
     try:
-        with closing(frames):  # whatever is being done when a signal comes
+        with closing(frames):  # also when a signal interrupts it
             return max(console.track(frames, total, "colorizing"))
     except (KeyboardInterrupt, SystemExit):
         if parts_folder(target).exists():
@@ -1233,7 +1233,7 @@ def _colorize(
 def _fates(
     film: Film, target: Path, options: ColorizeOptions, *, with_card: bool
 ) -> list[tuple[str, str]]:
-    """What becomes of all that a film holds, and what a graphics card does of the work."""
+    """Describe what becomes of a film's contents, and what work a graphics card does."""
     encoding = options.encoding
     frame_rate = None if options.keeps_times else encoding.frame_rate
     part = options.start_seconds, options.duration_seconds
@@ -1247,8 +1247,8 @@ def _fates(
 def _colorize_command(
     film: Path, options: ColorizeOptions, model: str | None, input_fps: Fraction | None
 ) -> str:
-    """What to type for twenty seconds of a film, from a time T on, as these options show it."""
-    name = f"./{film}" if str(film).startswith("-") else str(film)  # no option
+    """Return the command line that colorizes 20 s of a film from a time T with these options."""
+    name = f"./{film}" if str(film).startswith("-") else str(film)  # not an option
     command = ["filmcolorizer", "colorize", name, "--start", "T", "--duration", "20"]
     if input_fps is not None:
         command += ["--input-fps", str(input_fps)]
@@ -1274,7 +1274,7 @@ def _evaluate_pairs(
     with_baseline: bool,
     as_json: bool,
 ) -> None:
-    """Compare what a model makes of pairs with their truth, tell, and write a report's page."""
+    """Measure a model on pairs, print the scores, and write the page of a report."""
     from filmcolorizer_cli import pair_evaluation, weights
     from filmcolorizer_cli.pairs import read_pairs
 
@@ -1307,12 +1307,12 @@ def _evaluate_films(
     with_baseline: bool,
     as_json: bool,
 ) -> int:
-    """Compare what a model makes of grey films with the films; else as `_evaluate_pairs`.
+    """Measure a model on colour films made grey, print the scores, and write the page of a report.
 
-    One of several that cannot be compared is told of and left out.
+    If one of several films cannot be compared, print its error and leave it out.
 
     Returns:
-        How many were compared.
+        The number of films compared.
     """
     from filmcolorizer_cli import film_evaluation, weights
     from filmcolorizer_cli.frames import check_part
@@ -1320,7 +1320,7 @@ def _evaluate_films(
 
     model = _model_to_measure(name, report)
     network = weights.load(model)
-    for film in films:  # before hours are spent on those before it
+    for film in films:  # check all of them before spending hours on the first
         check_part(film, options.sampling(film))
         if _may_know(model, film_identity(film)):
             console.note(
@@ -1351,27 +1351,28 @@ def _evaluate_films(
 
 
 def _model_to_measure(name: str | None, report: Path | None) -> Model:
-    """The model of a name, of whose training a report, if there is to be one, can tell."""
+    """Find a model by name; if there is to be a report, check that its history can be read."""
     from filmcolorizer_cli.history import read_history
     from filmcolorizer_cli.models import find_model
 
     model = find_model(name)
     if report is not None:
-        read_history(model.path)  # raises where it is damaged, before anything is measured
+        read_history(model.path)  # raises if it is damaged, before anything is measured
     return model
 
 
 def _with_given(defaults: TrainingOptions, **given: Any) -> TrainingOptions:
-    """The options that were given, by name, in place of their defaults; those that are None not."""
+    """Return the default options with those replaced that were given, that is, are not None."""
     return replace(defaults, **{name: value for name, value in given.items() if value is not None})
 
 
 def _note_pairs(folder: Pairs, split: str, parts: Split, counts: list[int]) -> None:
-    """Say which pairs or parts are unfit to learn from, and how many there are.
+    """Note doubtful stills, parts that came out too small, and how many pairs each part has.
 
     Args:
-        split, parts: as they were wanted, and as they are.
-        counts: of the pairs in each part.
+        split: the split as requested.
+        parts: the split as made.
+        counts: the numbers of pairs for training, validation and test.
     """
     from filmcolorizer_cli.pairs import count_by_hand, doubtful_stills
 
@@ -1393,7 +1394,7 @@ def _note_pairs(folder: Pairs, split: str, parts: Split, counts: list[int]) -> N
 
 
 def _note_what_was_learnt(model: Model, folder: Pairs, parts: Split) -> None:
-    """Say where weights may have learnt what the parts are to hold back."""
+    """Note if a model may have been trained on pairs that the split holds back."""
     from filmcolorizer_cli.splits import Undivided
 
     if not isinstance(parts, Undivided) and _may_know(model, folder.film, parts.describe()):
@@ -1410,7 +1411,12 @@ def _follow_training(
     pairs: int,
     epochs_done: int,
 ) -> Outcome:
-    """Show how the training on so many pairs goes on, and give what came of it."""
+    """Run a training with a progress bar, and return its outcome.
+
+    Args:
+        pairs: the number of training pairs.
+        epochs_done: the epochs that the training resumes after.
+    """
     from filmcolorizer_cli import recipes
 
     def status(step: Step) -> console.Status:
@@ -1426,7 +1432,7 @@ def _follow_training(
 
 
 def _note_whether_grey_is_better(outcome: Outcome) -> None:
-    """Say where what was learnt is no nearer to the truth than no colours at all."""
+    """Note if the trained network is no closer to the truth than the grey film."""
     if outcome.validation_mse < outcome.grey_validation_mse:
         return
     mend = "train for more --epochs, or from weights that know colours (--init)"
@@ -1439,7 +1445,7 @@ def _note_whether_grey_is_better(outcome: Outcome) -> None:
 
 
 def _choose_model(name: str | None, film: Film) -> Model:
-    """The model of a name, or the one that is taken without; told, if that was of another film."""
+    """Find a model by name, or the default; note if that was trained on another film."""
     from filmcolorizer_cli.models import DEFAULT_MODEL, find_model
     from filmcolorizer_cli.video import film_identity
 
@@ -1456,11 +1462,11 @@ def _choose_model(name: str | None, film: Film) -> Model:
 
 
 def _may_know(model: Model, film: dict[str, Any], split: dict[str, Any] | None = None) -> bool:
-    """Whether a model, or what it began with, may have been trained on this film.
+    """Whether a model, or one it was fine-tuned from, may have been trained on this film.
 
     Args:
-        film: as `video.film_identity` tells of it.
-        split: by another one than this, where it is given.
+        film: the identity of the film, from `video.film_identity`.
+        split: if given, ignore trainings with this same split.
     """
     from filmcolorizer_cli.video import may_be_same_film
 
@@ -1477,7 +1483,7 @@ def _probe_source(film: Path, input_fps: Fraction | None = None) -> Film:
     from filmcolorizer_cli.video import is_sequence, probe
 
     if not is_bundled():
-        version()  # another program would be taken for one that finds all films damaged
+        version()  # raises for another program, with which all films would seem damaged
     if input_fps is None:
         return probe(film)
     if not is_sequence(film):
@@ -1489,7 +1495,7 @@ def _probe_source(film: Path, input_fps: Fraction | None = None) -> Film:
 
 
 def _probe_films(films: list[Path], input_fps: Fraction | None) -> list[Film]:
-    """Films of which some may be numbered pictures; the rate must be of one of them at least."""
+    """Probe films; a rate applies to numbered pictures, and is an error if there are none."""
     from filmcolorizer_cli.video import is_sequence
 
     sequences = [film for film in films if is_sequence(film)]
@@ -1500,7 +1506,7 @@ def _probe_films(films: list[Path], input_fps: Fraction | None) -> list[Film]:
 
 @contextmanager
 def _report_page(folder: Path) -> Iterator[Path]:
-    """The page to write into a folder, which is not there without it."""
+    """Yield the page to write into a folder, and remove a new folder if nothing is written."""
     page = folder / "index.html"
     with filling(folder):
         yield page
@@ -1508,7 +1514,7 @@ def _report_page(folder: Path) -> Iterator[Path]:
 
 
 def _is_pairs(paths: list[Path]) -> bool:
-    """Whether a folder of pairs is meant; a missing one has no ending, as films have."""
+    """Whether a folder of pairs is meant; a missing path is one if it has no extension."""
     if len(paths) > 1 or paths[0].is_file():
         return False
     return paths[0].is_dir() or not paths[0].suffix
@@ -1526,7 +1532,7 @@ def _show_evaluation(
         return
     sections = [
         [
-            # What stands in the line above needs no room.
+            # Names that repeat the row above are left out to save width.
             ("" if number else way, measure.removeprefix("MSE "), *numbers)
             for number, (way, measure, *numbers) in enumerate(rows)
         ]

@@ -1,8 +1,8 @@
 """Y'CbCr and RGB: matrices, ranges, bit depths.
 
-Everything computed on is a float32 tensor: luma Y' and R'G'B' in [0, 1], chroma Cb and Cr in
-[-0.5, 0.5]. What integer codes stand for is told here alone; they are scaled here as well, but for
-those of whole frames, which `painting` and `upsampling` scale as numpy planes by what this tells.
+Computations use float32 tensors: luma Y' and R'G'B' in [0, 1], chroma Cb and Cr in [-0.5, 0.5].
+Only this module defines what integer codes stand for. It also scales them, except those of whole
+frames, which `painting` and `upsampling` scale as numpy planes with the values defined here.
 
 Sources: ITU-R BT.601-7 section 2.5, ITU-R BT.709-6 sections 3 and 4, ITU-R BT.2020-2 tables 4 and 5
 (non-constant luminance); full range as in JFIF 1.02 and ITU-T H.273 (VideoFullRangeFlag).
@@ -22,7 +22,7 @@ Range = Literal["limited", "full"]
 
 @dataclass(frozen=True)
 class Matrix:
-    """The luma coefficients that define a Y'CbCr matrix; ``kg`` is what remains of 1."""
+    """The luma coefficients of a Y'CbCr matrix; the three sum to 1."""
 
     kr: float
     kb: float
@@ -38,14 +38,14 @@ MATRICES: dict[str, Matrix] = {
     "bt2020": Matrix(kr=0.2627, kb=0.0593),
 }
 
-# The one matrix that networks see.
+# The matrix of all input and output of networks.
 WORKING_MATRIX = "bt709"
 
-MIN_KNOWN = 0.05  # of a pixel, below which its colour drowns in rounding errors
+MIN_KNOWN = 0.05  # share of a pixel's colour that must be known, else rounding errors dominate
 
 
 def rgb_to_ycbcr(rgb: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
-    """Turn R'G'B' into Y'CbCr.
+    """Convert R'G'B' to Y'CbCr.
 
     Args:
         rgb: (..., 3, H, W), in [0, 1].
@@ -63,7 +63,7 @@ def rgb_to_ycbcr(rgb: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
 
 
 def ycbcr_to_rgb(ycbcr: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
-    """Turn Y'CbCr into R'G'B', the exact inverse of `rgb_to_ycbcr`; the result is not clipped.
+    """Convert Y'CbCr to R'G'B', the exact inverse of `rgb_to_ycbcr`; the result is not clipped.
 
     Args:
         ycbcr: (..., 3, H, W): Y' in [0, 1], Cb and Cr in [-0.5, 0.5].
@@ -81,10 +81,10 @@ def ycbcr_to_rgb(ycbcr: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
 
 
 def change_matrix(chroma: Tensor, before: str, after: str) -> Tensor:
-    """The chroma (..., 2, H, W) by which the same colours are coded in another matrix.
+    """Convert chroma (..., 2, H, W) of one matrix to that of the same colours in another matrix.
 
-    Luma, which would change as well, is not asked for: with it left as it is, the colours keep how
-    much red, green and blue differ.
+    Luma is not needed: it would change too, but with luma left as it is, the differences between
+    red, green and blue stay the same.
     """
     if before == after:
         return chroma
@@ -94,15 +94,15 @@ def change_matrix(chroma: Tensor, before: str, after: str) -> Tensor:
 
 
 def unpremultiplied(rgb: Tensor, known: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
-    """The colours of what is known of each pixel, where resizing has mixed it with what is grey.
+    """Restore the colours of pixels that resizing has mixed with grey ones of unknown colour.
 
-    Luma stays as it is.
+    Luma is kept, unless the result is clipped to [0, 1].
 
     Args:
         rgb: (B, 3, H, W) in [0, 1].
-        known: (B, 1, H, W), the share of each pixel that is not grey for want of knowledge; where
-            it is below ``MIN_KNOWN``, colours stay paler than they are.
-        matrix: by which luma is that of colours, a key of ``MATRICES``.
+        known: (B, 1, H, W), the share of each pixel whose colour is known; the rest is grey. Where
+            it is below ``MIN_KNOWN``, the colours stay too pale.
+        matrix: the matrix that defines luma, a key of ``MATRICES``.
     """
     if bool((known == 1).all()):
         return rgb
@@ -113,29 +113,29 @@ def unpremultiplied(rgb: Tensor, known: Tensor, matrix: str = WORKING_MATRIX) ->
 
 
 def on_luma(rgb: Tensor, luma: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
-    """The same colours on another luma: chroma as it is, but paler where the gamut ends.
+    """Give colours another luma, with the same chroma, or paler where it leaves the gamut.
 
     Args:
         rgb: (..., 3, H, W) in [0, 1].
         luma: (..., 1, H, W) in [0, 1].
-        matrix: by which luma is that of colours, a key of ``MATRICES``.
+        matrix: the matrix that defines luma, a key of ``MATRICES``.
 
     Returns:
         (..., 3, H, W) in [0, 1].
     """
-    color = rgb - rgb_to_ycbcr(rgb, matrix)[..., :1, :, :]  # what chroma adds to luma
+    color = rgb - rgb_to_ycbcr(rgb, matrix)[..., :1, :, :]  # contribution of chroma to R'G'B'
     most, least = (bound.clamp_min(1e-6) for bound in (color.amax(-3), -color.amin(-3)))
     room = torch.minimum((1 - luma) / most.unsqueeze(-3), luma / least.unsqueeze(-3))
     return (luma + color * room.clamp_max(1)).clamp(0, 1)
 
 
 def half_size(planes: Tensor) -> Tensor:
-    """Average 2x2 blocks, (B, C, H, W) to (B, C, ceil(H/2), ceil(W/2)), as 4:2:0 chroma is made."""
+    """Average 2x2 blocks, (B, C, H, W) to (B, C, ceil(H/2), ceil(W/2)), as for 4:2:0 chroma."""
     return F.avg_pool2d(planes, 2, ceil_mode=True, count_include_pad=False)
 
 
 def resize(planes: Tensor, height: int, width: int) -> Tensor:
-    """Resize (B, C, H, W) to (B, C, height, width), bilinear and without aliasing."""
+    """Resize (B, C, H, W) to (B, C, height, width), bilinearly and without aliasing."""
     if planes.shape[-2:] == (height, width):
         return planes
     shrinks = height < planes.shape[-2] or width < planes.shape[-1]
@@ -145,12 +145,12 @@ def resize(planes: Tensor, height: int, width: int) -> Tensor:
 
 
 def colored(luma: Tensor, chroma: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
-    """R'G'B' (B, 3, H, W) in [0, 1] of luma and chroma, paler where the gamut ends.
+    """Combine luma and chroma into R'G'B' (B, 3, H, W) in [0, 1], paler where outside the gamut.
 
     Args:
         luma: (B, 1, H, W), in [0, 1].
         chroma: (B, 2, h, w), in [-0.5, 0.5], of any size.
-        matrix: what both are in, a key of ``MATRICES``.
+        matrix: the matrix of both, a key of ``MATRICES``.
     """
     full = resize(chroma, *luma.shape[-2:])
     return on_luma(ycbcr_to_rgb(torch.cat((luma, full), dim=1), matrix), luma, matrix)
@@ -158,7 +158,7 @@ def colored(luma: Tensor, chroma: Tensor, matrix: str = WORKING_MATRIX) -> Tenso
 
 @dataclass(frozen=True)
 class CodeScale:
-    """How values are coded: ``value * span + offset``, rounded, from ``lowest`` to ``highest``."""
+    """Coding of values: ``value * span + offset``, rounded, clipped to ``lowest``..``highest``."""
 
     offset: float
     span: float
@@ -167,7 +167,7 @@ class CodeScale:
 
 
 def luma_code_scale(range: Range, bit_depth: int) -> CodeScale:
-    """That of luma in [0, 1]."""
+    """Return the scale of luma in [0, 1]."""
     if range == "full":
         return CodeScale(0.0, 2.0**bit_depth - 1, 0.0, 2.0**bit_depth - 1)
     unit = 2.0 ** (bit_depth - 8)
@@ -175,7 +175,7 @@ def luma_code_scale(range: Range, bit_depth: int) -> CodeScale:
 
 
 def chroma_code_scale(range: Range, bit_depth: int) -> CodeScale:
-    """That of chroma in [-0.5, 0.5]."""
+    """Return the scale of chroma in [-0.5, 0.5]."""
     neutral = 2.0 ** (bit_depth - 1)
     if range == "full":
         return CodeScale(neutral, 2.0**bit_depth - 1, 0.0, 2.0**bit_depth - 1)
@@ -184,7 +184,7 @@ def chroma_code_scale(range: Range, bit_depth: int) -> CodeScale:
 
 
 def luma_from_codes(codes: Tensor, *, range: Range, bit_depth: int = 8) -> Tensor:
-    """Scale integer luma codes to float32, black at 0 and white at 1 (codes beyond stay beyond)."""
+    """Scale integer luma codes to float32, black at 0 and white at 1, without clipping."""
     return _from_codes(codes, luma_code_scale(range, bit_depth))
 
 
@@ -194,12 +194,12 @@ def chroma_from_codes(codes: Tensor, *, range: Range, bit_depth: int = 8) -> Ten
 
 
 def luma_to_codes(luma: Tensor, *, range: Range, bit_depth: int = 8) -> Tensor:
-    """Round luma in [0, 1] to integer codes, uint8 (int32 above 8 bits), clipped to legal ones."""
+    """Round luma in [0, 1] to integer codes, uint8 (int32 above 8 bits), clipped to the range."""
     return _to_codes(luma, luma_code_scale(range, bit_depth), bit_depth)
 
 
 def chroma_to_codes(chroma: Tensor, *, range: Range, bit_depth: int = 8) -> Tensor:
-    """Round chroma in [-0.5, 0.5] to integer codes, uint8 (int32 above 8 bits), clipped."""
+    """Round chroma in [-0.5, 0.5] to codes, uint8 (int32 above 8 bits), clipped to the range."""
     return _to_codes(chroma, chroma_code_scale(range, bit_depth), bit_depth)
 
 

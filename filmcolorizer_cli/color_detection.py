@@ -1,4 +1,4 @@
-"""Which shots of a film are in colour already: not those that are tinted, dirty or noisy."""
+"""Detection of shots that are already in colour, rather than tinted, dirty or noisy."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import numpy as np
 from filmcolorizer_cli.planes import NEUTRAL, Floats, Plane
 from filmcolorizer_cli.timeline import Spans
 
-CELL = 8  # pixels, in width and height, of which chroma is the mean
-TONES = 64  # of equally many pixels each, whose median chroma is taken for tint
-# Chroma beyond the tint, in code values, above which a shot is in colour: of untinted film (dirt
-# and noise of copies reach 1.4, colour films fall to 2.7), and how much more by each code value of
-# tint, which strong compression leaves its traces of.
+CELL = 8  # width and height, in pixels, of the cells over which chroma is averaged
+TONES = 64  # groups of equally many pixels by luma; the median chroma of each is taken for tint
+# Chroma beyond the tint, in code values, above which a shot is in colour: in untinted film (dirt
+# and noise of copies reach 1.4, colour films fall to 2.7), and how much more for each code value of
+# tint, since strong compression leaves traces of the tint.
 MIN_CHROMA = 1.6
 MIN_CHROMA_OF_TINT = 0.03
 
 
 class ColorDetector:
-    """How much colour frames hold, beyond a tint, as two numbers for each.
+    """Measurement of the colour beyond a tint, as two numbers per frame.
 
-    Tints and casts give pixels of the same luma the same chroma, so each tone's median is taken
-    off. Of what is left, noise differs from frame to frame, so that only what a frame has in common
+    Tints and casts give pixels of the same luma the same chroma, so the median of each tone is
+    subtracted. In the rest, noise differs from frame to frame, so only what a frame has in common
     with the one before counts.
 
     Args:
-        frame_rate: frames a second that are added.
+        frame_rate: frames that are added per second of film.
     """
 
     def __init__(self, frame_rate: float) -> None:
         self.frame_rate = frame_rate
-        self.common: list[float] = []  # mean over cells of the product of two frames' left chroma
-        self.whole: list[float] = []  # mean over cells of the square of all chroma
+        self.common: list[float] = []  # product of chroma beyond tint with the frame before's, mean
+        self.whole: list[float] = []  # square of the whole chroma, mean over cells
         self._before: Floats | None = None
 
     def add(self, frame: Plane) -> None:
-        """Look at the next frame (H, W, 3), Y', Cb and Cr; both sides hold whole cells."""
+        """Analyse the next frame, Y'CbCr (H, W, 3); H and W are multiples of ``CELL``."""
         shape = frame.shape[:2]
         luma, *planes = frame.transpose(2, 0, 1)
         chroma = np.stack(planes).reshape(2, -1).astype(np.float32) - NEUTRAL
@@ -54,22 +54,19 @@ class ColorDetector:
         self._before = cells
 
     def is_colored(self, begin_seconds: float, end_seconds: float) -> bool | None:
-        """Whether a shot that begins and ends at these times holds colour beyond a tint.
-
-        None where it is too short to tell.
-        """
+        """Whether the shot between these times has colour beyond a tint; None if too short."""
         begin, end = (math.ceil(s * self.frame_rate - 1e-3) for s in (begin_seconds, end_seconds))
         if end - begin < 2:
             return None
-        # The first frame of a shot has nothing in common with the one before.
+        # The first frame of a shot has nothing in common with the frame before it.
         common = max(float(np.median(self.common[begin + 1 : end])), 0.0)
         whole = float(np.median(self.whole[begin:end]))
         return math.sqrt(common) > MIN_CHROMA + MIN_CHROMA_OF_TINT * math.sqrt(whole)
 
     def colored(self, bounds: Sequence[float]) -> Spans:
-        """The spans of shots in colour, between these times, joined where they touch.
+        """Return the spans of shots in colour, merged where they touch, given the bounds of all.
 
-        A shot that is too short to tell is taken for what the one before it is.
+        A shot that is too short to measure is treated like the one before it.
         """
         spans: list[tuple[float, float]] = []
         for begin, end in pairwise(bounds):
@@ -81,7 +78,7 @@ class ColorDetector:
 
 
 def has_color(frames: Sequence[Plane]) -> bool:
-    """Whether frames of one shot hold colour beyond a tint.
+    """Whether frames of one shot have colour beyond a tint.
 
     Args:
         frames: two or more, evenly spaced, as `ColorDetector.add` takes them.
@@ -93,7 +90,7 @@ def has_color(frames: Sequence[Plane]) -> bool:
 
 
 def _cells(chroma: Floats, shape: tuple[int, ...]) -> Floats:
-    """The mean of square cells of chroma (2, H * W) of this shape (H, W)."""
+    """Return the means of the square cells of chroma (2, H * W) of this shape (H, W)."""
     height, width = (side // CELL for side in shape)
     parts = chroma.reshape(2, height, CELL, width, CELL)
     means: Floats = parts.mean(axis=4).mean(axis=2)

@@ -1,4 +1,4 @@
-"""A film in, a film in colour out: what is rendered when, and going on after a stop."""
+"""Colorization of a film: survey, rendering in segments, and resuming after an interruption."""
 
 from __future__ import annotations
 
@@ -64,29 +64,29 @@ from filmcolorizer_cli.timeline import ROUNDING_FRAMES, Spans, Timeline
 from filmcolorizer_cli.video import FIELDS, FieldOrder, Film
 from filmcolorizer_cli.weights import checksum, read_tensors, write_tensors
 
-SEGMENT_SECONDS = 10  # of film, more or less, that a crash costs
-LONG_LOOK_SECONDS = 60.0  # that a look through a film took, so that it is worth keeping
-MAX_GREY_OF_COLOR_FILM = 0.01  # its titles on black and the like
+SEGMENT_SECONDS = 10  # seconds of film per segment, about; a crash costs one segment
+LONG_LOOK_SECONDS = 60.0  # seconds; a longer survey is kept even without any segment
+MAX_GREY_OF_COLOR_FILM = 0.01  # share of a colour film that may be grey, such as titles on black
 MAX_SPANS_TOLD = 5
-PROCESSORS_OF_WORKER = 4  # that a segment's thread and its encoder keep busy, or nearly so
-PIXELS_AT_ONCE = 4 * 1920 * 1080  # of one frame of each worker; more would take gigabytes
-MAX_UNTOLD_SECONDS = 1.0  # by which pictures may end before what the file says, or before its sound
+PROCESSORS_OF_WORKER = 4  # processors that a segment's thread and its encoder about keep busy
+PIXELS_AT_ONCE = 4 * 1920 * 1080  # pixels of one frame per worker, added up; more takes gigabytes
+MAX_UNTOLD_SECONDS = 1.0  # seconds that pictures may end before file or sound, unreported
 
 
 @dataclass(frozen=True)
 class ColorizeOptions:
-    """What of a film is colorized, and how it is written.
+    """What of a film to colorize, and how to write it.
 
     Attributes:
         start_seconds, duration_seconds: the part, in time from the first frame.
-        vividness: what the saturation is multiplied by.
-        keeps_times: write each frame that is stored, at its own time, where they are not evenly
-            spaced, instead of the encoding's frame rate.
+        vividness: factor on the saturation.
+        keeps_times: where frames are unevenly spaced, write each stored frame at its own time,
+            instead of at the encoding's frame rate.
         deinterlace: make whole pictures of fields; ``auto`` where the survey finds them.
-        recolor: colorize shots as well that are in colour already.
-        skips_damage: let the picture stand still where the film cannot be decoded.
-        temporal: carry colours along the motion; else each frame is looked at alone.
-        hardware: what decodes on a graphics card, as `find_hardware_decoder` names it, if anything.
+        recolor: also colorize shots that are in colour already.
+        skips_damage: hold the last picture where the film cannot be decoded.
+        temporal: carry colours along the motion; otherwise, predict each frame on its own.
+        hardware: the hardware decoder, as `find_hardware_decoder` names it, if any.
     """
 
     encoding: Encoding = field(default_factory=Encoding)
@@ -101,10 +101,10 @@ class ColorizeOptions:
     hardware: str | None = None
 
     def cadence_to_be(self, found: Cadence) -> Cadence:
-        """By which the film is read, by what was found in it.
+        """Return the cadence to read the film with, given the one found in it.
 
-        Fields that are left woven, or of which each frame is made a picture of its own, tell
-        nothing of what repeats; and frames that keep their times are not evened.
+        Repeats cannot be found in fields that are left woven, or turned into one picture per frame;
+        and frames that keep their times are not evened.
         """
         if self.keeps_times:
             found = replace(found, is_soft_pulldown=False)
@@ -115,7 +115,7 @@ class ColorizeOptions:
         return found
 
     def sampling(self) -> Sampling:
-        """The frames that are read: of the film's own size, at the rate that is written."""
+        """Return the sampling of frames to read: at the film's size and the output's rate."""
         return Sampling(
             frame_rate=self.encoding.frame_rate,
             start_seconds=self.start_seconds,
@@ -136,30 +136,30 @@ def colorize(
     note: Note = no_note,
     track: Track = no_track,
 ) -> Generator[int, None, None]:
-    """Write a film's colour version: its own luma, the network's chroma, its sound.
+    """Write a colour version of a film: its own luma, the network's chroma, its sound.
 
-    The film is looked through first. It is rendered in segments, which gather in
-    ``<target>.parts`` and are joined at last. Stopped in whatever way and called again, it goes on
-    after the segments that are done.
+    The film is surveyed first. It is rendered in segments, which are collected in
+    ``<target>.parts`` and joined at the end. After any interruption, another call resumes after
+    the finished segments.
 
     Args:
-        workers: how many segments are rendered at once. The result is the same, but for a code of
-            chroma here and there where the network gets another number of threads by it.
-        overwrite: start anew where an interrupted rendering was begun with other options, and
-            replace what has come to the target meanwhile.
-        note: is told what was found in the film, and when an interrupted rendering is taken up or
-            gives way.
-        track: wraps the frames that are looked through, given their number and a label.
+        workers: number of segments rendered at once. The result is the same, except for single
+            codes of chroma where this changes the network's number of threads.
+        overwrite: start over where an interrupted rendering has other options, and replace a target
+            that has appeared in the meantime.
+        note: called with what was found in the film, and when an interrupted rendering is resumed
+            or discarded.
+        track: wraps the frames that are surveyed, given their number and a label.
 
     Yields:
-        The number of frames written so far: first those that an interrupted rendering left, if it
-        left any, then after each frame.
+        The number of frames written so far: first those of an interrupted rendering, if there are
+        any, then after each frame.
 
     Raises:
         OptionError: the film ends before ``start_seconds``, not a single frame is wanted, all of
             the film is in colour already, or the encoder cannot be used.
-        FilmColorizerError: the target or its parts cannot be written, or the parts are of another
-            rendering.
+        FilmColorizerError: the target or its parts cannot be written, or the parts belong to
+            another rendering.
         VideoError: the film cannot be read, or the target cannot be written; no target is left.
         FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
@@ -185,7 +185,7 @@ def colorize(
         parts.remove()
     except FilmColorizerError as error:
         if isinstance(error, VideoError) and not error.lack_of_room:
-            source.check()  # which explains more than what ffmpeg says
+            source.check()  # explains more than ffmpeg's message
         if error.lack_of_room and parts.frames_done:
             frames = max(parts.frames_done, sampling.frame_count(film))
             raise _no_room(target, parts, frames, error.lack_of_room) from None
@@ -195,7 +195,7 @@ def colorize(
 
 
 def _check_possible(film: Film, target: Path, options: ColorizeOptions) -> None:
-    """Refuse what cannot be rendered, before the film is looked through."""
+    """Reject what cannot be rendered, before the film is surveyed."""
     check_part(film, options.sampling())
     if options.skips_damage:
         check_clock(film)
@@ -217,7 +217,7 @@ def _open_parts(
     overwrite: bool,
     note: Note,
 ) -> Parts:
-    """Those of an interrupted rendering, or new ones."""
+    """Open the parts of an interrupted rendering, or new ones."""
     begun_with = _begun_with(source, network, options)
     ending = CODECS[options.encoding.codec].endings[0]
     parts = Parts(target, begun_with, ending, overwrite=overwrite)
@@ -239,7 +239,7 @@ def _begin(
     note: Note,
     track: Track,
 ) -> _Job:
-    """Look through the film, unless that was done, and plan what is rendered when."""
+    """Survey the film, unless that is done already, and plan its segments."""
     film, begun = source.film, time.monotonic()
     found, damage = _known(parts) or _look_through(film, options, note, track)
     pts = _stored_pts(film, options, damage) if options.keeps_times else None
@@ -266,7 +266,7 @@ def _begin(
 
 
 def encoder_on_card(encoding: Encoding, target: Path) -> str | None:
-    """The encoder to take; the one that an interrupted rendering goes on with, on a card or not."""
+    """Return the encoder to use: an interrupted rendering's, else a graphics card's, if any."""
     codec = encoding.codec
     begun_with = encoder_of_parts(target)
     if begun_with in {CODECS[codec].encoder, *(f"{codec}_{kind}" for kind in HARDWARE)}:
@@ -275,10 +275,10 @@ def encoder_on_card(encoding: Encoding, target: Path) -> str | None:
 
 
 def usual_workers(film: Film, encoding: Encoding) -> int:
-    """How many segments are rendered at once, unless someone says so.
+    """Return the default number of segments to render at once.
 
-    What a segment's thread does to each frame keeps few processors busy. Encoders other than x264
-    are slower than that thread, and graphics cards encode few films at a time.
+    A segment's thread keeps few processors busy. Encoders other than x264 are slower than that
+    thread, and graphics cards encode few films at a time.
     """
     if encoding.options["c:v"] != "libx264":
         return 1
@@ -287,7 +287,7 @@ def usual_workers(film: Film, encoding: Encoding) -> int:
 
 
 def _known(parts: Parts) -> tuple[Survey, Spans | None] | None:
-    """What was found when an interrupted rendering was begun, if there is one."""
+    """Return the findings of an interrupted rendering, if there is one."""
     if not parts.segments:
         return None
     return Survey.of(parts.known["survey"]), parts.known["damage"]
@@ -296,7 +296,7 @@ def _known(parts: Parts) -> tuple[Survey, Spans | None] | None:
 def _look_through(
     film: Film, options: ColorizeOptions, note: Note, track: Track
 ) -> tuple[Survey, Spans | None]:
-    """Find out what is to be known of a film, damage among it, and say so."""
+    """Survey a film, including its damage if that is skipped, and report the findings."""
     _tell_of_shapes(film, options, note)
     damage = _find_damage(film, options, track, note) if options.skips_damage else None
     found = survey(
@@ -313,7 +313,7 @@ def _look_through(
 
 
 def _tell_of_shapes(film: Film, options: ColorizeOptions, note: Note) -> None:
-    """Say where pictures get another size or shape, which one film cannot have."""
+    """Report where pictures change size or shape, which a single film cannot contain."""
     begin, end = options.start_seconds, film.duration_seconds
     if options.duration_seconds is not None:
         end = min(end, begin + options.duration_seconds)
@@ -327,7 +327,7 @@ def _tell_of_shapes(film: Film, options: ColorizeOptions, note: Note) -> None:
 
 
 def no_picture(film: Film, start_seconds: float) -> FilmColorizerError:
-    """The sentence for a film that shows nothing from the start on."""
+    """Return the error for a film without any picture from the start on."""
     if start_seconds:
         return OptionError(
             f"no frame of {film.path} begins at {start_seconds:g} s or later; give a smaller"
@@ -337,7 +337,7 @@ def no_picture(film: Film, start_seconds: float) -> FilmColorizerError:
 
 
 def in_color_already(film: Film) -> OptionError:
-    """The sentence for a film that has no shot to colorize."""
+    """Return the error for a film that has no shot to colorize."""
     return OptionError(
         f"{film.path} is in colour already; give --recolor to colorize it all the same, as where"
         " only a logo, subtitles or stains are coloured"
@@ -355,7 +355,7 @@ def _no_room(target: Path, parts: Parts, frames: int, reason: str) -> FilmColori
 
 
 def _stored_pts(film: Film, options: ColorizeOptions, damage: Spans | None) -> list[int] | None:
-    """The times of the frames that are wanted, from the one on that is shown at the start.
+    """Return the pts of the wanted frames, beginning with the one that is shown at the start.
 
     None where frames are evenly spaced.
     """
@@ -381,18 +381,18 @@ def _stored_pts(film: Film, options: ColorizeOptions, damage: Spans | None) -> l
 def _timeline(
     film: Film, options: ColorizeOptions, frames: int, pts: Sequence[int] | None
 ) -> Timeline:
-    """When the frames are shown that are written.
+    """Return when the written frames are shown.
 
     Args:
-        frames: how many there are, where they are evenly spaced.
-        pts: their times as they are stored, where they are not.
+        frames: their number, where they are evenly spaced.
+        pts: their stored pts, where they are not.
     """
     rate = options.encoding.frame_rate
     if pts is None:
         return Timeline.steady(rate, frames)
     base = film.time_base
     start = film.first_pts + round(Fraction(options.start_seconds) / base)
-    # Where damage comes first, the first picture after it is shown from the start on.
+    # If the part begins with damage, the first picture after it is shown from the start.
     written = [0, *(time - start for time in pts[1:])]
     end = film.duration_seconds
     if options.duration_seconds is not None:
@@ -401,7 +401,7 @@ def _timeline(
 
 
 def _tell(found: Survey, film: Film, options: ColorizeOptions, note: Note) -> None:
-    """Say what was found that a person might not expect.
+    """Report findings that a person might not expect.
 
     Raises:
         OptionError: all of the film is in colour already.
@@ -436,7 +436,7 @@ def _tell(found: Survey, film: Film, options: ColorizeOptions, note: Note) -> No
 
 
 def _describe_fields(cadence: Cadence) -> str:
-    """The sentence about fields of which whole pictures are made."""
+    """Describe the fields that whole pictures are made of."""
     first = f"{cadence.field_order} field first"
     if not cadence.fields_match:
         return (
@@ -450,7 +450,7 @@ def _describe_fields(cadence: Cadence) -> str:
 
 
 def _describe_spans(spans: Spans, start_seconds: float) -> str:
-    """Spans of a part of a film, in its own time; the first ones of many."""
+    """List spans of a part of a film, in the film's own time; only the first ones of many."""
     told = [
         f"{start_seconds + begin:.1f} to {start_seconds + end:.1f} s"
         for begin, end in spans[:MAX_SPANS_TOLD]
@@ -460,7 +460,7 @@ def _describe_spans(spans: Spans, start_seconds: float) -> str:
 
 
 def _find_damage(film: Film, options: ColorizeOptions, track: Track, note: Note) -> Spans:
-    """Find what of a film is left out, up to the end of the part that is wanted, and say so."""
+    """Find and report what of a film is left out, up to the end of the wanted part."""
     until = film.duration_seconds
     if options.duration_seconds is not None:
         until = min(until, options.start_seconds + options.duration_seconds)
@@ -477,10 +477,10 @@ def _find_damage(film: Film, options: ColorizeOptions, track: Track, note: Note)
 
 
 def _plan(found: Survey, times: Timeline, options: ColorizeOptions) -> list[Segment]:
-    """The segments of a film."""
+    """Plan the segments of a film."""
     frames = len(times.pts)
     rate = max(frames, 1) / times.seconds(max(frames, 1))
-    # What is carried from one segment to the next is the same as without a border between them.
+    # At borders between chunks, colours are carried on as they are within a segment.
     step = CHUNK_FRAMES if options.temporal else None
     usual_frames = max(round(SEGMENT_SECONDS * rate), 1)
     return plan_segments(frames, usual_frames, found.edits(times), step=step)
@@ -488,12 +488,12 @@ def _plan(found: Survey, times: Timeline, options: ColorizeOptions) -> list[Segm
 
 @dataclass(frozen=True)
 class _Job:
-    """What the rendering of each segment needs to know.
+    """What rendering a segment requires.
 
     Attributes:
-        damage: what of the film is left out; None to fail there.
-        pts: the times of the frames that are written, as they are stored, where they are not
-            evenly spaced and keep them.
+        damage: spans that are left out; None to fail there.
+        pts: the stored pts of the frames to write, where they are unevenly spaced and keep their
+            times.
         times: when these frames are shown in the film that is written.
     """
 
@@ -507,17 +507,17 @@ class _Job:
 
     @property
     def film(self) -> Film:
-        """What is rendered."""
+        """The film to render."""
         return self.source.film
 
     @cached_property
     def edits(self) -> Edits:
-        """As `Survey.edits` gives them."""
+        """The edits, as `Survey.edits` returns them."""
         return self.survey.edits(self.times)
 
     @property
     def fields_left(self) -> FieldOrder:
-        """Of the fields that are left woven in the pictures that are written."""
+        """The order of fields that are left woven in the written pictures."""
         found = self.survey.cadence.field_order
         return found if self.options.deinterlace == "off" else "progressive"
 
@@ -530,7 +530,7 @@ class _Job:
         return any(begin <= seconds < end for begin, end in self.survey.colored)
 
     def has_color(self, segment: Segment) -> bool:
-        """Whether a segment may have frames with colours of their own."""
+        """Whether a segment may contain frames that keep colours of their own."""
         if self.options.recolor or not self.survey.colored:
             return False
         begin = self.times.seconds(segment.first_frame)
@@ -538,7 +538,7 @@ class _Job:
         return any(first < end and begin < last for first, last in self.survey.colored)
 
     def sampling(self, segment: Segment, pts_file: Path) -> Sampling:
-        """The frames of a segment."""
+        """Return the sampling of a segment's frames."""
         cadence = self.options.cadence_to_be(self.survey.cadence)
         sampling = replace(self.options.sampling(), cadence=cadence, damage=self.damage)
         if self.pts is not None:
@@ -554,7 +554,7 @@ class _Job:
                 pts_file=pts_file,
             )
         frames, rate = segment.planned_frames, sampling.frame_rate
-        if frames is None and sampling.duration_seconds is not None:  # the last one
+        if frames is None and sampling.duration_seconds is not None:  # the last segment
             frames = sampling.frames_in(sampling.duration_seconds) - segment.first_frame
         return replace(
             sampling,
@@ -564,7 +564,7 @@ class _Job:
 
 
 def _render(parts: Parts, job: _Job, workers: int) -> Iterator[int]:
-    """Write the segments that are missing; yields as `colorize` does."""
+    """Write the missing segments; yield as `colorize` does."""
     written = parts.frames_done
     if written:
         yield written
@@ -582,9 +582,10 @@ def _render(parts: Parts, job: _Job, workers: int) -> Iterator[int]:
 def _render_in_turn(
     parts: Parts, chains: list[list[Segment]], job: _Job
 ) -> Generator[None, None, None]:
-    """While an encoder ends a segment, which takes a second or two, the next one is begun.
+    """Write one segment after the other, starting each while the encoder of the last one finishes.
 
-    But for its encoder: at the size of a film two of them take more memory than all the rest.
+    That takes a second or two. Only the next encoder waits for it: at the size of a film, two
+    encoders take more memory than all the rest.
     """
     ending: tuple[Segment, int, Future[None]] | None = None
 
@@ -606,7 +607,7 @@ def _render_in_turn(
 def _finish_ended(
     parts: Parts, ending: tuple[Segment, int, Future[None]] | None, job: _Job
 ) -> None:
-    """Note that a segment is done, once its encoder has ended."""
+    """Wait for a segment's encoder to end, and mark the segment as done."""
     if ending is not None:
         segment, frames, encoder = ending
         encoder.result()
@@ -616,7 +617,7 @@ def _finish_ended(
 def _counted(
     frames: Generator[None, None, Callable[[], None]],
 ) -> Generator[None, None, tuple[int, Callable[[], None]]]:
-    """Pass on what a segment yields; returns how often it did, and what it returns itself."""
+    """Pass on what a segment yields; return how many items these were, and its own return value."""
     count, segment = 0, Returning(frames)
     with closing(frames):
         for _ in segment:
@@ -628,7 +629,7 @@ def _counted(
 def _render_at_once(
     parts: Parts, chains: list[list[Segment]], job: _Job, workers: int
 ) -> Generator[None, None, None]:
-    """Threads do it: the work is ffmpeg's and torch's, outside of Python's lock.
+    """Write segments in threads: the work is ffmpeg's and torch's, outside Python's lock.
 
     With processes, a kill would leave some behind.
     """
@@ -669,16 +670,17 @@ def _render_at_once(
             pool.shutdown(cancel_futures=True)
             while not events.empty():
                 if isinstance(event := events.get(), tuple):
-                    with suppress(FilmColorizerError):  # what stopped the others is told
+                    with suppress(FilmColorizerError):  # the first error is raised
                         _finish(parts, *event, job)
 
 
 def _finish(parts: Parts, segment: Segment, frames: int, job: _Job) -> None:
-    """Note that a segment is done, and when its frames are shown, if it told.
+    """Mark a segment as done, with the pts of its frames if it wrote them.
 
     Raises:
-        FilmColorizerError: it is coded otherwise than those before, and cannot be joined with them.
-        VideoError: frames are missing that were there when the film was looked through.
+        FilmColorizerError: it is coded differently from those before, and cannot be joined with
+            them.
+        VideoError: frames are missing that were present when the film was surveyed.
     """
     if job.pts is None and frames < (segment.planned_frames or 0):
         begin = job.options.start_seconds + job.times.seconds(segment.first_frame)
@@ -711,10 +713,10 @@ def _write_segment(
     """Write one segment; no file where the film has ended before it.
 
     Args:
-        wait: is called before the encoder is started.
+        wait: called before the encoder is started.
 
     Returns:
-        What waits for the encoder to end, and puts the file in its place.
+        A function that waits for the encoder to end, and moves the file to its place.
     """
     target = parts.file_of(segment)
     sampling, coding = job.sampling(segment, _pts_file(target)), job.options.encoding.coding
@@ -741,7 +743,7 @@ def _write_segment(
         job.source.check_between(begin, math.inf if seconds is None else begin + seconds)
         if propagator is not None and parts.leaves_colors(segment):
             planes = {k: torch.from_numpy(v) for k, v in propagator.planes().items()}
-            known = {"first_frame": str(segment.first_frame)}  # a file of nothing is not read
+            known = {"first_frame": str(segment.first_frame)}  # an empty file is not read
             write_tensors(parts.colors_file(segment), planes, known)
         return stack.pop_all().close
 
@@ -752,7 +754,7 @@ def _keep_or_paint(
     job: _Job,
     propagator: Propagator | None,
 ) -> Iterator[tuple[DeepPlane, DeepPlane]]:
-    """Give those frames their chroma that have no colours of their own."""
+    """Yield pictures, with chroma predicted for those that have no colours of their own."""
     numbered = enumerate(pictures, first_frame)
     for keeps, run in groupby(numbered, key=lambda frame: job.is_colored(frame[0])):
         if keeps:
@@ -764,7 +766,7 @@ def _keep_or_paint(
 
 
 def _begun_with(source: Source, network: Network, options: ColorizeOptions) -> dict[str, Any]:
-    """What decides how the segments look, by name."""
+    """Return what determines how the segments look, by name."""
     return {
         **source.identity,
         "frame rate": str(options.encoding.frame_rate),
@@ -776,7 +778,7 @@ def _begun_with(source: Source, network: Network, options: ColorizeOptions) -> d
         "--deinterlace": options.deinterlace,
         "--recolor": _as_word(options.recolor),
         "--skip-damaged": _as_word(options.skips_damage),
-        # What is damaged of a film may be whole in another copy of it.
+        # Another copy of a film may be whole where this one is damaged.
         **({"source's time of change": source.changed_ns} if options.skips_damage else {}),
         "--no-temporal": _as_word(not options.temporal),
         "--model whose weights have the checksum": checksum(network),

@@ -1,4 +1,4 @@
-"""What makes one network differ from another, in plain values; known without loading torch."""
+"""Configurations of the networks as plain values, usable without loading torch."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from filmcolorizer_cli.errors import WeightsError
 
-# By what the encoders multiply the channels and the repeats of EfficientNet-Lite0's stages.
+# Factors of each encoder for the channels and the repeats of EfficientNet-Lite0's stages.
 EFFICIENTNET_LITE = {"lite0": (1.0, 1.0), "lite2": (1.1, 1.2)}
-MAX_STRETCHED = 16  # times as long as wide, that pictures are looked at
+MAX_STRETCHED = 16  # ratio of long to short side; pictures beyond it are squeezed to it
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,11 @@ class FilmConfig:
     """The product's own network: luma in, chroma at half size out.
 
     Attributes:
-        size: short side, in pixels, of the picture that the network looks at.
+        size: short side of the network's input, in pixels.
         decoder_widths: channels of the decoder at 1/32, 1/16, 1/8, 1/4 and 1/2.
         encoder: which EfficientNet, a key of ``EFFICIENTNET_LITE``.
-        clears_veil: whether pictures of a film that has lost its blacks, as a faded print has, are
-            looked at as if they had some. So it is trained then, too.
+        clears_veil: whether the input's blacks are restored if the film has lost them, as in a
+            faded print; applies to training as well.
     """
 
     arch: ClassVar[str] = "film"
@@ -38,7 +38,7 @@ class FilmConfig:
             raise ValueError(f"the decoder has 5 widths, not {len(self.decoder_widths)}")
 
     def working_size(self, aspect_ratio: float) -> tuple[int, int]:
-        """Height and width that a picture of this display aspect ratio is looked at in."""
+        """Return the input height and width for a picture of this display aspect ratio."""
         return size_to_look_at(self.size, aspect_ratio)
 
 
@@ -53,7 +53,7 @@ class ClassicConfig:
         _check_sizes((self.size,))
 
     def working_size(self, aspect_ratio: float) -> tuple[int, int]:
-        """Height and width that a picture is looked at in: a square, as in 2020."""
+        """Return the input height and width: a square whatever the aspect ratio, as in 2020."""
         return self.size, self.size
 
 
@@ -62,9 +62,9 @@ CONFIGS: dict[str, type[Config]] = {kind.arch: kind for kind in (FilmConfig, Cla
 
 
 def size_to_look_at(short_side: int, aspect_ratio: float) -> tuple[int, int]:
-    """Height and width of a picture of this display aspect ratio, in square pixels.
+    """Return height and width of a picture of this display aspect ratio, in square pixels.
 
-    Beyond ``MAX_STRETCHED`` it is squeezed, since it would take minutes a frame.
+    Pictures beyond ``MAX_STRETCHED`` are squeezed, since they would take minutes per frame.
     """
     if aspect_ratio >= 1:
         return short_side, round(short_side * min(aspect_ratio, MAX_STRETCHED))
@@ -72,15 +72,15 @@ def size_to_look_at(short_side: int, aspect_ratio: float) -> tuple[int, int]:
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:
-    """The config as plain values, with the architecture's name under ``arch``."""
+    """Return the config as plain values, with the architecture's name under ``arch``."""
     return {"arch": config.arch, **asdict(config)}
 
 
 def config_from_dict(values: dict[str, Any]) -> Config:
-    """The inverse of `config_to_dict`.
+    """Return the config for these values, the inverse of `config_to_dict`.
 
     Raises:
-        WeightsError: an unknown architecture or unknown fields.
+        WeightsError: the architecture or a field is unknown, or a value is invalid.
     """
     fields: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k != "arch"

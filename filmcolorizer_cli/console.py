@@ -1,4 +1,4 @@
-"""The rich console, progress bars and tables, shared by the commands."""
+"""The rich consoles, progress bars and tables that commands share."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from rich.text import Text
 from filmcolorizer_cli.generators import Result, Returning
 from filmcolorizer_cli.stopping import check_signals
 
-QUIET_SECONDS = 1.5  # work that takes no longer shows no bar
+QUIET_SECONDS = 1.5  # work that takes no longer shows no progress bar
 
-# Control characters, such as a file's name may hold, would recolour or rewrite a terminal's lines.
+# Control characters, which file names may contain, could recolour or overwrite terminal lines.
 HARMLESS = {
     code: "\N{REPLACEMENT CHARACTER}"
     for code in (*range(32), *range(127, 160))
@@ -35,11 +35,11 @@ T = TypeVar("T")
 
 
 class Status(NamedTuple):
-    """What a bar shows after an item.
+    """What a progress bar shows after an item.
 
     Attributes:
-        done: how much more has been done since the item before.
-        label, note: what stands before and after the bar.
+        done: the units of work done since the previous item.
+        label, note: the texts before and after the bar.
     """
 
     done: int
@@ -47,14 +47,14 @@ class Status(NamedTuple):
     note: str
 
 
-# Without emoji: a film may be called ":smile:.mp4".
+# Emoji codes are off, since a film may be called ":smile:.mp4".
 out = Console(highlight=False, soft_wrap=True, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
-notes: list[str] = []  # that the command which runs has printed, for its result as JSON
+notes: list[str] = []  # the notes printed by the running command, for its JSON result
 
 
 class _RateColumn(ProgressColumn):
-    """How many units a second."""
+    """A progress column with the speed in units a second."""
 
     def __init__(self, unit: str) -> None:
         super().__init__(Column(no_wrap=True))
@@ -73,12 +73,12 @@ def track(
     unit: str = "frames",
     status: Callable[[T], Status] | None = None,
 ) -> Generator[T, None, None]:
-    """Pass items on, with a bar on stderr once they have taken more than a moment.
+    """Pass items on, and show a progress bar on stderr once they take over `QUIET_SECONDS`.
 
-    Items that are whole numbers tell how far it has come, others count as one each.
+    Integer items give the total progress so far; other items count as one unit each.
 
     Args:
-        status: tells of each item what the bar shows, instead.
+        status: returns what the bar shows after an item, instead.
     """
     progress = Progress(
         TextColumn("{task.description}", markup=False),
@@ -118,7 +118,7 @@ def finish(
     unit: str = "frames",
     status: Callable[[T], Status] | None = None,
 ) -> Result:
-    """Run a generator to its end, with a bar as `track` shows it; gives what it returns."""
+    """Run a generator to its end with a progress bar, as `track` does, and return its value."""
     returning = Returning(generator)
     for _ in track(returning, total, label, unit=unit, status=status):
         pass
@@ -126,12 +126,12 @@ def finish(
 
 
 def _plain(text: str, style: str = "") -> Text:
-    """Text that is printed as it stands, whatever a film is called."""
+    """Return text to print literally, with control characters replaced."""
     return Text(text.translate(HARMLESS), style)
 
 
 def _draws_bars() -> bool:
-    """Whether there is a terminal in which lines can be drawn anew."""
+    """Whether stderr is a terminal that can redraw lines."""
     return err.is_terminal and not err.is_dumb_terminal
 
 
@@ -142,7 +142,7 @@ def table(
     *,
     left: int = 1,
 ) -> None:
-    """Print a table whose sections are ruled off; the first ``left`` columns are left-aligned."""
+    """Print a table with rules between its sections and its first ``left`` columns left-aligned."""
     grid = Table(title=_plain(title, style="bold"), title_justify="left")
     for number, column in enumerate(columns):
         grid.add_column(column, justify="left" if number < left else "right", overflow="fold")
@@ -154,12 +154,12 @@ def table(
 
 
 def json(content: object) -> None:
-    """Print a result for scripts."""
-    out.print_json(data=content, ensure_ascii=True)  # for names that no encoding holds
+    """Print a result as JSON, for scripts."""
+    out.print_json(data=content, ensure_ascii=True)  # file names may not be encodable
 
 
 def facts(rows: Iterable[tuple[str, str]]) -> None:
-    """Print names and values, one a line."""
+    """Print names and values, one pair per line."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
@@ -169,22 +169,22 @@ def facts(rows: Iterable[tuple[str, str]]) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line of result."""
+    """Print a line of the result to stdout."""
     out.print(_plain(text))
 
 
 def note(text: str) -> None:
-    """Print a line for the person at the terminal, beside the result."""
+    """Print a line to stderr that informs the user, and keep it for a JSON result."""
     notes.append(text)
     err.print(_plain(text))
 
 
 def log(text: str) -> None:
-    """Print a line of what a bar shows, where there is no terminal that could show one."""
+    """Print a line of progress to stderr, unless a terminal there shows progress bars."""
     if not _draws_bars():
         err.print(_plain(text))
 
 
 def fail(text: str) -> None:
-    """Print the one sentence that ends a command."""
+    """Print a one-sentence error to stderr."""
     err.print(_plain(f"filmcolorizer: {text}"))

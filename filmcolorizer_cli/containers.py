@@ -1,4 +1,4 @@
-"""The kinds of film files that are written, and what they hold."""
+"""Containers of the films that are written, and the codecs that each can hold."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from filmcolorizer_cli.video import UNKNOWN_CODEC, Attachment, Sound, Subtitle
 
 PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "xsub"})
 MAX_AAC_CHANNELS = 8
-LEAST_MP3_RATE_HZ = 16_000  # in MP4; slower MP3 is of no standard but its own (MPEG-2.5)
+LEAST_MP3_RATE_HZ = 16_000  # lowest in MP4; lower rates are MPEG-2.5, which is no official standard
 
 
 @dataclass(frozen=True)
 class Container:
-    """A kind of film file that is written, and what it holds.
+    """A container format, and what it can hold.
 
     Attributes:
-        muxer: ffmpeg's name for it.
-        sound_codecs: of the sound that it holds as it is.
-        text_codecs: of the subtitles of text that it holds as they are; others become the first.
-        picture_codecs: of the subtitles of pictures that it holds, such as those of DVDs.
-        options: ffmpeg's, with which it is written.
+        muxer: ffmpeg's name of the container.
+        sound_codecs: codecs of sound that can be copied into it.
+        text_codecs: codecs of text subtitles that can be copied into it; other text subtitles are
+            converted to the first.
+        picture_codecs: codecs of picture subtitles, such as those of DVDs, that can be copied.
+        options: ffmpeg options for writing the container.
     """
 
     muxer: str
@@ -31,9 +32,9 @@ class Container:
     options: dict[str, str]
 
     def sound_encoder(self, sound: Sound) -> str | None:
-        """What a sound track goes along by: ``copy`` where that can be; None if it cannot at all.
+        """Return the encoder for a sound track: ``copy`` if possible, None if there is none.
 
-        Sound that is not compressed becomes PCM that the container holds, where there is some.
+        Uncompressed sound is converted to lossless PCM if the container holds that.
         """
         if sound.codec == UNKNOWN_CODEC:
             return None
@@ -45,13 +46,13 @@ class Container:
         return "aac" if sound.channels <= MAX_AAC_CHANNELS else None
 
     def _is_beyond(self, sound: Sound) -> bool:
-        """Whether a codec that it holds goes beyond its standard, so that ffmpeg refuses it."""
+        """Whether ffmpeg refuses to copy a sound track although the container holds its codec."""
         return (
             self.muxer == "mp4" and sound.codec == "mp3" and sound.sample_rate < LEAST_MP3_RATE_HZ
         )
 
     def subtitle_encoder(self, subtitle: Subtitle) -> str | None:
-        """What subtitles go along by: ``copy`` where that can be; None if they cannot at all."""
+        """Return the encoder for a subtitle track: ``copy`` if possible, None if there is none."""
         if subtitle.codec in {*self.text_codecs, *self.picture_codecs}:
             return "copy"
         if subtitle.codec in PICTURE_SUBTITLES | {UNKNOWN_CODEC}:
@@ -59,23 +60,23 @@ class Container:
         return self.text_codecs[0]
 
     def attaches(self, attachment: Attachment) -> bool:
-        """Whether a cover or another attached file goes along."""
+        """Whether the container can hold this cover or other attached file."""
         if self.muxer == "matroska":
             return bool(attachment.mime_type or attachment.codec in COVER_FILES)
         return self.muxer == "mp4" and attachment.codec in _MP4_COVERS
 
 
 def is_pcm(codec: str) -> bool:
-    """Whether a codec does not compress."""
+    """Whether a sound codec is uncompressed."""
     return codec.startswith("pcm_") or codec == "s302m"
 
 
 def _pcm_like(codec: str) -> str | None:
-    """The little-endian PCM that loses nothing of a codec which does not compress; else None."""
+    """Return the little-endian PCM codec that holds an uncompressed one losslessly, else None."""
     if not is_pcm(codec):
         return None
     form = re.match(r"pcm_([fsu])(\d+)", codec)
-    if form is None:  # of DVDs, of Blu-rays and the like
+    if form is None:  # PCM of DVDs, Blu-rays and the like
         return "pcm_s24le"
     bits = int(form[2])
     if form[1] == "f":
@@ -84,30 +85,30 @@ def _pcm_like(codec: str) -> str | None:
 
 
 _MP4_COVERS = frozenset({"bmp", "mjpeg", "png"})
-# How Matroska's covers are called and what they are, by the codec of their picture.
+# File name and MIME type of a Matroska cover, by the codec of its picture.
 COVER_FILES = {
     "bmp": ("cover.bmp", "image/bmp"),
     "gif": ("cover.gif", "image/gif"),
     "mjpeg": ("cover.jpg", "image/jpeg"),
     "png": ("cover.png", "image/png"),
 }
-# By which of the codes of ISO 639-2 ffmpeg finds a language among QuickTime's own numbers: mostly
-# the bibliographic one, of some the terminologic one, or another (measured).
+# The code under which ffmpeg finds QuickTime's number of a language, by ISO 639-2 code: mostly the
+# bibliographic code, for some languages the terminologic one, or another (measured).
 QUICKTIME_LANGUAGES = {
     "bod": "tib", "cym": "wel", "cze": "ces", "deu": "ger", "ell": "gre", "eus": "baq",
     "fas": "per", "fil": "tgl", "fre": "fra", "gle": "iri", "hye": "arm", "isl": "ice",
     "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "nob": "nor",
     "rum": "ron", "slo": "slk", "sqi": "alb", "swe": "sve", "zho": "chi",
 }  # fmt: skip
-# In a second of mp4. ffmpeg counts the lengths of chapters in it, in 32 bits. By itself it takes
-# one in which the times of all tracks are whole, so large that chapters of more than some seconds
-# do not fit, and are dropped without a word.
+# Time units per second of an mp4 file. ffmpeg stores the durations of chapters in this unit, in 32
+# bits. By default it picks a time scale in which the times of all tracks are whole numbers. That is
+# so fine that chapters longer than a few seconds overflow, and are dropped silently.
 MOVIE_TIMESCALE = "90000"
 _MP4_OPTIONS = {"movflags": "+faststart", "movie_timescale": MOVIE_TIMESCALE}
 _MP4_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "opus"})
 _MOV_SOUND = frozenset({"aac", "ac3", "alac", "eac3", "mp2", "mp3", "pcm_s16be", "pcm_s16le",
                         "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le"})  # fmt: skip
-# What ffmpeg knows a tag for, Matroska's own or one of Windows.
+# Codecs that ffmpeg has a tag for: one of Matroska's own or one of Windows.
 _MKV_SOUND = frozenset({
     "aac", "ac3", "adpcm_g722", "adpcm_g726", "adpcm_ima_wav", "adpcm_ms",
     "adpcm_yamaha", "alac", "amr_nb", "atrac3", "cook", "dts", "eac3", "flac", "g723_1", "mlp",

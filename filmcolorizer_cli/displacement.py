@@ -1,4 +1,4 @@
-"""How far one picture of a thing lies beside another one of it, to a part of a pixel."""
+"""Displacement between two pictures of the same thing, to a fraction of a pixel."""
 
 from __future__ import annotations
 
@@ -11,26 +11,28 @@ import numpy as np
 
 from filmcolorizer_cli.planes import Floats, Plane
 
-BLUR_PIXELS = 1.0  # standard deviation, against noise
-# How clear the one best displacement is, 0 to 1: of the same frame in worn copies it was 0.44 or
-# more, of other frames seldom above 0.2, and 0.34 of the same shot.
+BLUR_PIXELS = 1.0  # standard deviation of the blur that suppresses noise
+# Response of the phase correlation, 0 to 1. Measured: at least 0.44 for the same frame in worn
+# copies, seldom above 0.2 for different frames, and 0.34 for frames of the same shot.
 MIN_RESPONSE = 0.3
-MIN_PIXELS, MAX_OF_SIDE = 0.3, 0.08  # less is within what is measured, more would be chance
-MIN_SIDE = 96  # pixels; in smaller pictures other frames look alike as well
+# Smallest displacement, in pixels, that exceeds the measurement error, and the largest, as a share
+# of the side, that is not chance.
+MIN_PIXELS, MAX_OF_SIDE = 0.3, 0.08
+MIN_SIDE = 96  # pixels; in smaller pictures, different frames look alike as well
 
-# Chroma has less detail than luma, and other edges beside those of luma. Of one picture in fourteen
-# they lie beside each other by chance, so that many tell, which show different things.
+# Chroma has less detail than luma, and edges that luma lacks. In one picture in fourteen the two
+# are displaced by chance, so the measurement takes many pictures that show different things.
 MIN_CHROMA_RESPONSE = 0.05
 MIN_CHROMA_PIXELS = 1.0
 MIN_PICTURES, MIN_AGREEING = 6, 0.5
-MAX_CORRELATION = 0.8  # correlation of luma, in small, of pictures that show different things
-SMALL = 32, 18  # width and height
+MAX_CORRELATION = 0.8  # largest luma correlation, at size SMALL, of pictures held to be different
+SMALL = 32, 18  # width and height, in pixels
 
 
 def displacement(picture: Plane, other: Plane) -> tuple[float, float] | None:
-    """How far the other picture's things lie to the right of and below those of the first one.
+    """Measure how far the other picture's content lies to the right of and below the first one's.
 
-    By phase correlation of their edges, which is the same whatever their contrast and light.
+    Phase correlation of the edges, which does not depend on contrast and brightness.
 
     Source: Kuglin and Hines, "The phase correlation image alignment method", 1975, in OpenCV's
     implementation.
@@ -39,7 +41,7 @@ def displacement(picture: Plane, other: Plane) -> tuple[float, float] | None:
         picture, other: (H, W) each, uint8.
 
     Returns:
-        Pixels; None where no displacement is clear, or the two lie upon each other.
+        Pixels to the right and down; None if no displacement is clear, or it is negligible.
     """
     if min(picture.shape) < MIN_SIDE:
         return None
@@ -51,14 +53,14 @@ def displacement(picture: Plane, other: Plane) -> tuple[float, float] | None:
 
 
 def chroma_delay(pictures: Iterable[Plane]) -> tuple[float, float]:
-    """How far chroma lies to the right of and below its luma, as it does on tapes.
+    """Measure how far chroma lies to the right of and below its luma, as on tapes.
 
     Args:
-        pictures: (H, W, 3) each, Y', Cb and Cr, uint8, of all over a film.
+        pictures: (H, W, 3) each, Y', Cb and Cr, uint8, spread over a film.
 
     Returns:
-        In parts of the width and of the height, negative to the left and above; 0 where most
-        pictures do not agree, or too few show different things.
+        Shares of the width and the height, negative to the left and above; 0 where most pictures
+        disagree, or too few show different things.
     """
     found, shape, details = [], (1, 1), list[Floats]()
     for picture in pictures:
@@ -85,21 +87,21 @@ def chroma_delay(pictures: Iterable[Plane]) -> tuple[float, float]:
 
 
 def _details(luma: Plane) -> Floats:
-    """What a picture shows in small, of mean 0 and length 1."""
+    """Return a picture at size `SMALL` as a vector of mean 0 and length 1."""
     small = cv2.resize(luma, SMALL, interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
     small -= small.mean()
     return np.asarray(small / max(float(np.linalg.norm(small)), 1.0), np.float32)
 
 
 def _edges(plane: Plane) -> Floats:
-    """How steep a plane (H, W) is."""
+    """Return the gradient magnitude of a blurred plane (H, W)."""
     smooth = cv2.GaussianBlur(plane.astype(np.float32), (0, 0), BLUR_PIXELS)
     steep = cv2.magnitude(cv2.Sobel(smooth, -1, 1, 0), cv2.Sobel(smooth, -1, 0, 1))
     return np.asarray(steep, np.float32)
 
 
 def _correlate(one: Any, other: Any) -> tuple[float, float, float]:
-    """How far the other's edges lie to the right and below, in pixels, and how clear that is."""
+    """Return how far the other's edges lie to the right and down, in pixels, and the response."""
     (across, down), response = cv2.phaseCorrelate(one, other, _window(one.shape))
     return across, down, response
 

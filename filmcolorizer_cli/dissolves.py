@@ -1,8 +1,9 @@
-"""Where one shot dissolves into the next.
+"""Detection of dissolves from one shot to the next.
 
-All the while a dissolve lasts, a frame is a mixture of those at its two ends, in shares that go
-evenly from the one to the other, and these two show different things. Whatever moves through a shot
-passes by places where neither of its ends shows it; what is lit up or down stays the same thing.
+Throughout a dissolve, each frame is a mixture of the frames at its two ends, in shares that change
+evenly from one to the other, and the two ends show different things. Motion within a shot, in
+contrast, passes through places where neither end shows it, and a change of light leaves the content
+the same.
 """
 
 from __future__ import annotations
@@ -17,42 +18,42 @@ from numpy.typing import NDArray
 from filmcolorizer_cli.planes import Floats, Plane
 from filmcolorizer_cli.timeline import Spans
 
-SIZE = 32, 24  # width and height that frames are looked at in, so that small movements do not count
-LENGTHS = (5, 7, 9, 11, 13, 17, 21, 25)  # of the windows that a dissolve may fill, in frames
-SURROUNDINGS = (9, 9)  # pixels that details differ from, in width and height
-MIN_CONTRAST = 2.0  # codes, so that grain is no detail
-# Luma code that the picture reaches at each place sooner or later, and bars do not, which both ends
-# of a dissolve have in common. Only the picture, but for its edges, is looked at.
+SIZE = 32, 24  # width and height that frames are scaled to, so that small movements do not count
+LENGTHS = (5, 7, 9, 11, 13, 17, 21, 25)  # lengths of the windows tried for a dissolve, in frames
+SURROUNDINGS = (9, 9)  # width and height, in pixels, of the local mean subtracted to get details
+MIN_CONTRAST = 2.0  # codes added in quadrature to local contrast, so that grain is no detail
+# Luma code that each pixel of the picture exceeds sooner or later, and those of bars do not. Bars
+# are common to both ends of a dissolve, so only the picture, without its edges, is compared.
 LIT = 40
 EDGE = np.ones((3, 3), np.uint8)
 
-MAX_RESIDUAL = 0.28  # of the difference of the ends, which is no mixture of them
-MAX_SIMILARITY = 0.25  # of the details at the ends, as a correlation
-MIN_DETAIL = 4.0  # codes, at either end: black and blank frames fade, and do not dissolve
-MAX_STEP = 2.5  # from frame to frame, times an even one: a cut is steep
-# Of either end, in frames that certainly belong to the dissolve. Behind the last of them it goes on
-# as evenly, to where nothing is left of what was there before.
+MAX_RESIDUAL = 0.28  # rms residual of mixtures of the ends, relative to the ends' difference
+MAX_SIMILARITY = 0.25  # correlation of the details at the two ends
+MIN_DETAIL = 4.0  # contrast of details at either end, in codes: black and blank frames only fade
+MAX_STEP = 2.5  # largest step of the share, relative to an even one; a cut is steeper
+# Share of either end in the frames that certainly belong to the dissolve. From the last of them,
+# its end is extrapolated at the same pace, to where nothing of the first end is left.
 MIN_SHARE = 0.1
-MIN_WINDOWS = 2  # that touch each other
+MIN_WINDOWS = 2  # overlapping or adjacent windows that must contain a dissolve
 
 
 class Dissolves:
-    """Looks for dissolves in frames that are added one by one.
+    """Detector of dissolves in frames that are added one by one.
 
     Args:
-        frame_rate: frames a second, about 6 of them, so that dissolves of half a second to four are
+        frame_rate: frames per second; with about 6, dissolves of half a second to four seconds are
             found.
     """
 
     def __init__(self, frame_rate: float) -> None:
         self.frame_rate = frame_rate
-        self._windows: list[tuple[int, int]] = []  # first and last frame of what dissolves in each
+        self._windows: list[tuple[int, int]] = []  # start and end of the dissolve found in each
         self._count = 0
-        self._peak = np.zeros(SIZE[::-1], np.float32)  # of luma, at each place
+        self._peak = np.zeros(SIZE[::-1], np.float32)  # highest luma of each pixel
         self._frames: deque[Floats] = deque(maxlen=max(LENGTHS))
 
     def add(self, luma: Plane) -> None:
-        """Look at the next frame (H, W), uint8."""
+        """Analyse the next frame (H, W), uint8."""
         small = cv2.resize(luma, SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
         self._peak = np.maximum(self._peak, small)
         self._frames.append(small)
@@ -79,9 +80,10 @@ class Dissolves:
                 self._windows.append((first + begin, first + end))
 
     def _pictures(self) -> tuple[Floats, Floats, Floats]:
-        """The last frames (H, W, N), of mean 0, their details of equal contrast, and that (N,).
+        """Return the latest frames, their details, and the contrast of the details.
 
-        Frames and details are 0 outside the picture, which is the same for all of them.
+        The frames (H, W, N) have mean 0, the details (H, W, N) equal contrast everywhere. Both are
+        0 outside the picture, which is the same for all frames. The contrasts (N,) are in codes.
         """
         lit = (self._peak > LIT).astype(np.float32)
         picture = np.asarray(cv2.erode(lit, EDGE), np.float32)
@@ -98,10 +100,10 @@ class Dissolves:
         return frames, details, contrasts
 
     def spans(self) -> Spans:
-        """Begins and ends of those found so far, in seconds from the first frame, ascending.
+        """Return the starts and ends of the dissolves found so far, ascending.
 
-        They are known to one frame; an end is that of the first frame with nothing of what was
-        there before.
+        They are in seconds from the first frame, accurate to one frame. An end is the time of the
+        first frame that shows nothing of the earlier shot.
         """
         found: list[tuple[int, int, int]] = []
         for begin, end in sorted(self._windows):
@@ -118,19 +120,19 @@ class Dissolves:
 
 
 def _products(planes: Floats) -> NDArray[np.float64]:
-    """The inner products (N, N) of planes (H, W, N)."""
+    """Return the inner products (N, N) of planes (H, W, N)."""
     columns = planes.reshape(-1, planes.shape[-1])
     return np.asarray(columns.T @ columns, np.float64)
 
 
 def _shares(products: NDArray[np.float64]) -> NDArray[np.float64] | None:
-    """The share (N,) that the last one of some frames has in each; None of what is no dissolve.
+    """Return the share (N,) of the last frame in each frame; None if they are not a dissolve.
 
     Args:
-        products: (N, N), the inner products of these frames.
+        products: (N, N), the inner products of the frames.
     """
     change = products[0, 0] - 2 * products[0, -1] + products[-1, -1]
-    # Each frame's difference from the first one, and the part of it along that of the last one.
+    # Squared length of each frame's difference from the first, and its share of the last frame's.
     lengths = np.diagonal(products) - 2 * products[0] + products[0, 0]
     shares = (products[-1] - products[0] - products[0, -1] + products[0, 0]) / change
     residual = (lengths - np.square(shares) * change)[1:-1].mean() / change

@@ -1,4 +1,4 @@
-"""Looking at what this machine has that the program needs, and at what it lacks."""
+"""Checks for what the program needs on this machine."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ from filmcolorizer_cli.processors import count_processors
 if TYPE_CHECKING:
     import torch
 
-MIN_FREE_MEMORY_BYTES = 1.5e9  # a rendering of 1080p takes about that
-# A two-hour film of 1080p at the default quality, and twice as much while its parts are joined.
+MIN_FREE_MEMORY_BYTES = 1.5e9  # rendering 1080p takes about this much
+# Enough for a two-hour 1080p film at the default quality, which takes twice its size while its
+# parts are joined.
 MIN_FREE_DISK_BYTES = 15e9
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
         name: a word or two, as a key for scripts.
-        found: what is there.
+        found: a description of what is present.
         hint: what to do, where something is missing.
-        is_fatal: whether no film can be colorized without what is missing.
+        is_fatal: whether something is missing without which no film can be colorized.
     """
 
     name: str
@@ -48,10 +49,10 @@ class Finding:
 
 
 def examine(folder: Path) -> Iterator[Finding]:
-    """Look at everything that the program stands on, one thing after the other.
+    """Run all checks, one after the other, and yield their results.
 
     Args:
-        folder: where films would be written.
+        folder: the folder that films would be written to.
     """
     yield Finding("filmcolorizer", __version__)
     yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
@@ -64,7 +65,7 @@ def examine(folder: Path) -> Iterator[Finding]:
 
 
 def _ffmpeg() -> Iterator[Finding]:
-    """ffmpeg and its encoders."""
+    """Check ffmpeg and its encoders."""
     try:
         yield Finding("ffmpeg", f"{version()}, {find_binary()}")
         names = encoder_names()
@@ -83,7 +84,7 @@ def _ffmpeg() -> Iterator[Finding]:
 
 
 def _runs_on_card(encoder: str) -> bool:
-    """Whether an encoder is one of a graphics card that this machine has."""
+    """Whether this is a hardware encoder that works on this machine's graphics card."""
     codec = encoder.partition("_")[0]
     if codec not in CODECS or not encoder.endswith(HARDWARE):
         return False
@@ -95,10 +96,10 @@ def _runs_on_card(encoder: str) -> bool:
 
 
 def _torch() -> Iterator[Finding]:
-    """torch, and each device with what it computes in."""
+    """Check torch, and list each device with the precisions it computes in."""
     try:
         import torch
-    except (ImportError, OSError) as error:  # OSError of a library that does not load
+    except (ImportError, OSError) as error:  # OSError: a shared library does not load
         hint = "install it anew: pip install --force-reinstall torch"
         yield Finding("torch", f"cannot be loaded ({error})", hint, is_fatal=True)
         return
@@ -153,7 +154,7 @@ def _disk(folder: Path) -> Finding:
 
 
 def _weights() -> Iterator[Finding]:
-    """Each shipped file of weights, held against the checksums that were shipped with them."""
+    """Check each shipped weights file against the shipped checksums."""
     folder = models_folder()
     try:
         told = (folder / CHECKSUMS_FILE).read_text(errors="replace")
@@ -171,7 +172,7 @@ def _weights() -> Iterator[Finding]:
 
 
 def _compare(weights: Path, checksum: str | None) -> tuple[str, bool]:
-    """What there is to say of a file of weights, and whether it is as it was shipped."""
+    """Describe a weights file, and return whether it has the shipped checksum."""
     if checksum is None:
         return f"{weights}: not among the checksums in {CHECKSUMS_FILE}", False
     try:

@@ -1,4 +1,4 @@
-"""Where a film goes from one shot to another."""
+"""The edits of a film: where one shot gives way to another."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Edits:
-    """The edits of a film, or of a part of one, in numbers of frames.
+    """The edits of a film, or of a part of one, in frame numbers.
 
     Attributes:
-        cuts: of the frames that shots begin with, ascending; 0 is not among them.
-        dissolves: of the first frames in dissolves, and of those behind them, ascending.
-        returns: of the first frames of shots that may go on with what an earlier one ended with, to
-            that of the earlier one.
+        cuts: the first frame of each shot, ascending; 0 is not among them.
+        dissolves: the first frame of each dissolve and the first one after it, ascending.
+        returns: for the first frame of each shot that may continue what an earlier shot ended with,
+            the first frame of that earlier shot.
     """
 
     cuts: Sequence[int] = ()
@@ -22,7 +22,7 @@ class Edits:
     returns: Mapping[int, int] = field(default_factory=dict)
 
     def is_carried_into(self, cut: int) -> bool:
-        """Whether a shot that begins there or later may go on with one that ended before."""
+        """Whether a shot that begins at this cut or later may continue one that ended before it."""
         return any(earlier < cut <= begin for begin, earlier in self.returns.items())
 
 

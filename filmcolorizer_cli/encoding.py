@@ -1,4 +1,4 @@
-"""How pictures are encoded: codecs, their quality, and the writer of a file of pictures alone."""
+"""Video encoding: codecs, their quality settings, and the writer of video-only files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from filmcolorizer_cli.planes import PLAIN, Coding, DeepPlane
 from filmcolorizer_cli.video import FIELDS, MATRIX_TAGS, TIMELINE_FRAME_RATE, FieldOrder, Film
 
 FIELD_ENCODERS = frozenset({"libx264", "prores_ks", "ffv1"})
-# x264's presets, which x265 has as well, and those of SVT-AV1 that come nearest.
+# The presets of x264 and x265, and the nearest ones of SVT-AV1.
 PRESETS = {
     "ultrafast": 12,
     "superfast": 11,
@@ -40,27 +40,27 @@ PRESETS = {
 }
 DEFAULT_PRESET = "medium"
 WITH_PRESETS = ("libx264", "libx265", "libsvtav1")
-# What ffmpeg's names of the encoders on graphics cards end in, those of NVIDIA, Intel, AMD, Apple.
+# Suffixes of ffmpeg's names of hardware encoders: NVIDIA's, Intel's, AMD's and Apple's.
 HARDWARE = ("nvenc", "qsv", "amf", "videotoolbox")
-TRIAL_SIDE = 256  # pixels of the picture that an encoder is tried with
+TRIAL_SIDE = 256  # width and height, in pixels, of the frames that an encoder is tried with
 _RANGE_TAGS = {"limited": "tv", "full": "pc"}
 
 
 @dataclass(frozen=True)
 class Codec:
-    """A kind of encoding.
+    """A video codec, and how it is used.
 
     Attributes:
-        name: as people call it.
-        encoder: ffmpeg's, unless another is named.
-        layout: of its pixels, without the depth; luma is whole in all of them.
-        bit_depths: of luma that it writes, ascending.
-        endings: of the films that may hold it; the first one is what it is written to by default.
-        crf: its quality where none is given; None for a codec that has a quality of its own.
-        highest_crf: the worst.
-        holds_full_range: whether players are told that luma has the full range.
+        name: its common name, for messages.
+        encoder: ffmpeg's name of the default encoder.
+        layout: pixel format without the bit depth; all have luma at full resolution.
+        bit_depths: bit depths that it can write, ascending.
+        endings: file name endings of the films that may hold it; the first is the default.
+        crf: default constant rate factor; None for a codec without that setting.
+        highest_crf: the constant rate factor of the worst quality.
+        holds_full_range: whether the file can signal full-range luma to players.
         holds_odd_sizes: whether a width or height may be odd.
-        options: more of ffmpeg's.
+        options: further ffmpeg options, for the default encoder.
     """
 
     name: str
@@ -76,13 +76,13 @@ class Codec:
 
     @property
     def segment_muxer(self) -> str:
-        """Of the files in which its pictures wait to be joined."""
+        """ffmpeg's muxer for the segment files, which are joined later."""
         return CONTAINERS[self.endings[0]].muxer
 
     def coding_of(self, film: Film) -> Coding:
-        """How a film's pictures are coded when they are written in this codec.
+        """Return the coding in which a film's pictures are written in this codec.
 
-        As they were, as far as the codec has so many bits and tells the range.
+        It is the film's own, except that bit depth and range are limited to what the codec has.
         """
         wanted = film.coding.bit_depth
         deep_enough = (depth for depth in self.bit_depths if depth >= wanted)
@@ -109,25 +109,26 @@ CODECS = {
     ),
     "ffv1": Codec(
         "FFV1", "ffv1", "yuv420p", (8, 10, 12, 16), (".mkv",), holds_odd_sizes=True,
-        options={"level": "3", "g": "1", "slicecrc": "1"},  # as archives keep it
+        options={"level": "3", "g": "1", "slicecrc": "1"},  # the settings that archives use
     ),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a film is written.
+    """How a film is encoded.
 
     Attributes:
         codec: a key of ``CODECS``.
         encoder: ffmpeg's name of another encoder of that codec, such as a graphics card's.
-        crf: the constant rate factor, 0 to the codec's ``highest_crf``; lower is better and larger.
-        preset: how much time may be spent on making the file smaller, a key of ``PRESETS``;
-            ``DEFAULT_PRESET`` where none is given.
-        coding: of the pictures that are written.
+        crf: the constant rate factor, 0 to the codec's ``highest_crf``; lower values give better
+            quality and larger files.
+        preset: how much time to spend on a smaller file, a key of ``PRESETS``; None stands for
+            ``DEFAULT_PRESET``.
+        coding: the coding of the pictures that are written.
 
     Raises:
-        OptionError: the codec, or the encoder, has no such quality, or no presets.
+        OptionError: the codec or encoder has no such quality, or no presets.
     """
 
     frame_rate: Fraction = TIMELINE_FRAME_RATE
@@ -154,7 +155,7 @@ class Encoding:
             )
 
     def _check_encoder_options(self, encoder: str) -> None:
-        """Refuse what ffmpeg would leave out without a word; cards have presets of their own."""
+        """Refuse options that ffmpeg would ignore silently; graphics cards have other presets."""
         has_quality = bool(_quality(encoder, 0, DEFAULT_PRESET))
         for option, value, is_known in (
             ("--crf", self.crf, has_quality),
@@ -166,13 +167,13 @@ class Encoding:
                 )
 
     def by(self, encoder: str | None) -> Encoding:
-        """The same by an encoder that was not asked for; those on cards leave the preset out."""
+        """Return a copy for an encoder that the user did not name; hardware ones get no preset."""
         preset = None if str(encoder).endswith(HARDWARE) else self.preset
         return replace(self, encoder=encoder, preset=preset)
 
     @property
     def options(self) -> dict[str, str]:
-        """ffmpeg's, all but the muxer's."""
+        """All ffmpeg options except those of the muxer."""
         codec = CODECS[self.codec]
         encoder = self.encoder or codec.encoder
         options = {"c:v": encoder, "fps_mode": "passthrough", **_color_tags(self.coding)}
@@ -186,16 +187,16 @@ class Encoding:
 
 
 def _quality(encoder: str, crf: int, preset: str) -> dict[str, str]:
-    """The options that come nearest to a constant rate factor and a preset of x264.
+    """Return the encoder options nearest to a constant rate factor and preset of x264.
 
-    None of an encoder that is not known; it has ffmpeg's own quality then.
+    An unknown encoder gets no options, and thus ffmpeg's default quality.
     """
     if encoder == "libsvtav1":
         return {"crf": str(crf), "preset": str(PRESETS[preset])}
     if encoder in WITH_PRESETS:
         return {"crf": str(crf), "preset": preset}
     if encoder.endswith("_nvenc"):
-        return {"rc": "vbr", "cq": str(max(crf, 1)), "b:v": "0"}  # 0 would leave it to the card
+        return {"rc": "vbr", "cq": str(max(crf, 1)), "b:v": "0"}  # 0 would let the card choose
     if encoder.endswith("_qsv"):
         return {"global_quality": str(crf)}
     if encoder.endswith("_amf"):
@@ -206,7 +207,7 @@ def _quality(encoder: str, crf: int, preset: str) -> dict[str, str]:
 
 
 def _color_tags(coding: Coding) -> dict[str, str]:
-    """ffmpeg's options that say how the pictures that come in, or go out, are coded."""
+    """Return the ffmpeg options that say how pictures, of an input or an output, are coded."""
     return {
         "colorspace": str(MATRIX_TAGS[coding.matrix][0]),
         "color_primaries": str(coding.primaries),
@@ -216,20 +217,20 @@ def _color_tags(coding: Coding) -> dict[str, str]:
 
 
 def even(pixels: float) -> int:
-    """The nearest even number of pixels, which most codecs want a side to have; at least 2."""
+    """Return the nearest even number of pixels, at least 2; most codecs need even sides."""
     return max(round(pixels / 2) * 2, 2)
 
 
 def check_encoder(encoding: Encoding, *, exactly: bool = False) -> None:
-    """Try an encoder, before hours are spent on pictures for it.
+    """Try an encoder on a few frames, before hours are spent on rendering for it.
 
     Args:
-        exactly: whether it must take the pictures as they are coded; else ffmpeg may turn them into
-            what it takes, of fewer bits.
+        exactly: whether the encoder must take the pictures in their own pixel format; otherwise
+            ffmpeg may convert them to one that it takes, with fewer bits.
 
     Raises:
-        OptionError: it is none that ffmpeg has, none of the codec, none that keeps luma, or none
-            that this machine can run.
+        OptionError: ffmpeg does not have the encoder, or it is for another codec, does not keep
+            luma, or cannot run on this machine.
     """
     if str(encoding.encoder).endswith("rgb"):
         raise OptionError(
@@ -255,7 +256,7 @@ def check_encoder(encoding: Encoding, *, exactly: bool = False) -> None:
         **_color_tags(encoding.coding),
     )
     output = ffmpeg.output(pictures.video, "-", format="null", **options)
-    # Whole pictures, whether their chroma is halved in one direction or in both.
+    # A whole number of frames, whether chroma is halved in one direction or in both.
     pixels = np.zeros(TRIAL_SIDE * TRIAL_SIDE * 6, encoding.coding.sample_type)
     with Process(output, reads_stdin=True) as process:
         process.feed(pixels.data)
@@ -270,7 +271,7 @@ def check_encoder(encoding: Encoding, *, exactly: bool = False) -> None:
 
 
 def find_hardware_encoder(encoding: Encoding) -> str | None:
-    """The encoder of its codec on a graphics card, if this machine has one that keeps all bits."""
+    """Return a hardware encoder of the codec that works here and keeps the bit depth, if any."""
     for kind in HARDWARE:
         candidate = encoding.by(f"{encoding.codec}_{kind}")
         with suppress(OptionError):
@@ -280,19 +281,19 @@ def find_hardware_encoder(encoding: Encoding) -> str | None:
 
 
 class PictureWriter:
-    """Writes a film file of pictures alone.
+    """Writer of a film file without sound, as a context manager.
 
-    A context manager. The file grows under a temporary name beside the target and is renamed when
-    the ``with`` block ends well; otherwise nothing stays behind.
+    The file is written under a temporary name beside the target. It is renamed when the ``with``
+    block ends without an error, and deleted otherwise.
 
     Args:
         target: the file to write.
-        source: the film whose shape the pictures have.
-        fields: which comes first, of pictures that are woven of two, for players to know.
+        source: the film whose width, height and sample aspect ratio the pictures have.
+        fields: which field comes first in interlaced pictures; it is signalled to players.
 
     Raises:
         FilmColorizerError: the target's folder cannot be written to.
-        VideoError: ffmpeg cannot write the film; its last words are in the message.
+        VideoError: ffmpeg cannot write the film; the message contains the end of its output.
         FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
 
@@ -307,7 +308,7 @@ class PictureWriter:
         self.target = target
         self._temporary, self._was_free = temporary_beside(target), not target.exists()
         codec = CODECS[encoding.codec]
-        # Most pictures have even sides; an odd one then gets its last row or column twice.
+        # Codecs that need even sides get the last row or column of an odd one twice.
         multiple = 1 if codec.holds_odd_sizes else 2
         self._more_rows = -source.height % multiple
         self._more_columns = -source.width % multiple
@@ -322,7 +323,7 @@ class PictureWriter:
             **_color_tags(encoding.coding),
         )
         shape = source.sample_aspect_ratio
-        # Without a max, ffmpeg rounds to numbers of two digits.
+        # Without a max, ffmpeg rounds the ratio to numbers of two digits.
         most = max(shape.as_integer_ratio())
         shown = pictures.video.filter("setsar", sar=str(shape), max=most)
         options = dict(encoding.options)
@@ -336,7 +337,7 @@ class PictureWriter:
     def __enter__(self) -> PictureWriter:
         try:
             self._process = Process(self._output, reads_stdin=True)
-        except BaseException:  # as by Ctrl-C: ffmpeg may have begun the file
+        except BaseException:  # such as from Ctrl-C: ffmpeg may have created the file already
             self._temporary.unlink(missing_ok=True)
             raise
         return self
@@ -347,7 +348,7 @@ class PictureWriter:
         Args:
             luma: (height, width).
             chroma: (2, ceil(height / 2), ceil(width / 2)), Cb and Cr.
-                Both are coded as the encoding says.
+                Both are coded as the encoding's ``coding`` says.
         """
         if self._more_rows or self._more_columns:
             luma = np.pad(luma, ((0, self._more_rows), (0, self._more_columns)), mode="edge")
@@ -357,10 +358,10 @@ class PictureWriter:
                 raise self._failure()
 
     def finish(self) -> None:
-        """Wait until all is written; what follows is to give the file its name.
+        """Wait until everything is written; the file still has its temporary name then.
 
         Raises:
-            VideoError: it could not be written.
+            VideoError: the film could not be written.
         """
         if not self._process.wait():
             raise self._failure()
@@ -387,16 +388,16 @@ class PictureWriter:
 
 
 def _field_options(encoder: str, fields: FieldOrder, height: int) -> dict[str, str]:
-    """ffmpeg's options by which an encoder, where it can, keeps the two fields apart."""
-    if encoder == "libx264" and height % 4:  # which it refuses to
+    """Return the ffmpeg options that make an encoder, where it can, code fields separately."""
+    if encoder == "libx264" and height % 4:  # x264 refuses these heights
         return {}
     flags = {"flags": "+ilme+ildct"} if encoder in FIELD_ENCODERS else {}
-    # x264 tells the order of the stream as a whole as well.
+    # x264 also signals the field order of the whole stream.
     return flags | ({"x264-params": "bff=1"} if (encoder, fields) == ("libx264", "bottom") else {})
 
 
 def cannot_write_film(target: Path, last_words: str) -> VideoError:
-    """The sentence for a film that ffmpeg could not write."""
+    """Return the error for a film that ffmpeg could not write."""
     room = lack_of_room(last_words)
     mend = "make room there, or choose another place" if room else "choose another place or --codec"
     return VideoError(

@@ -1,15 +1,15 @@
-"""What can go wrong by a user's doing, as exceptions whose text is one sentence for that user."""
+"""Errors that are reported to the user, as exceptions whose text is one sentence."""
 
 from __future__ import annotations
 
 
 class FilmColorizerError(Exception):
-    """Base of all errors that a command prints as one sentence, ending with exit code 1.
+    """Base class of the errors that a command prints as one sentence, with exit code 1.
 
     The message says what is wrong, with which value, and what to do about it.
 
     Attributes:
-        lack_of_room: the system's words for it, where a file could not be written for that reason.
+        lack_of_room: the system's message if a file could not be written for lack of room.
     """
 
     def __init__(self, sentence: str = "", *, lack_of_room: str | None = None) -> None:
@@ -18,16 +18,16 @@ class FilmColorizerError(Exception):
 
 
 def reason_of(error: Exception) -> str:
-    """An exception in words, without the number and path that the system's and libav's have."""
+    """Return an exception's message, without the error number and path of the system or libav."""
     return str(getattr(error, "strerror", None) or error)
 
 
 class OptionError(FilmColorizerError):
-    """An option's value does not suit the film or machine at hand; ends with exit code 2."""
+    """An option's value does not suit the film or the machine; the exit code is 2."""
 
 
 class FfmpegError(FilmColorizerError):
-    """ffmpeg cannot be run, was ended from outside, or cannot do its work whatever film it gets."""
+    """ffmpeg cannot run, was ended from outside, or cannot do the work with any film."""
 
 
 class VideoError(FilmColorizerError):
@@ -35,7 +35,7 @@ class VideoError(FilmColorizerError):
 
 
 class SyncError(FilmColorizerError):
-    """Two films cannot be lined up, or a sync map is unusable."""
+    """Two films cannot be synchronized, or a sync map is unusable."""
 
 
 class PairsError(FilmColorizerError):
@@ -47,4 +47,4 @@ class WeightsError(FilmColorizerError):
 
 
 class TrainingError(FilmColorizerError):
-    """A training run cannot start, go on or finish."""
+    """A training run cannot start, continue or finish."""

@@ -1,4 +1,4 @@
-"""The page that tells where a network comes near the true colours, and where it does not."""
+"""The evaluation page: where a network comes close to the true colours, and where it does not."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ from filmcolorizer_cli.wording import (
     pair_score_rows,
 )
 
-STILL_HEIGHT = 360  # pixels, of small stills that are shown larger
-VERSIONS = ("output", "grey", "truth")  # of which sliders are between the first and the last
+STILL_HEIGHT = 360  # pixels; smaller stills are enlarged to this height
+VERSIONS = ("output", "grey", "truth")  # sliders initially compare the first with the last
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What stands behind the numbers of a page.
+    """How the numbers of a page came about.
 
     Attributes:
-        name: of the network.
-        history: of its training; empty where that is not known.
+        name: the name of the network.
+        history: the epochs of its training; empty where they are unknown.
         facts: options and versions, by name.
     """
 
@@ -53,7 +53,7 @@ class Provenance:
 
 
 def provenance_of(model: Model, device: str, options: Mapping[str, object]) -> Provenance:
-    """What stands behind the numbers of a page."""
+    """Return the provenance of a page's numbers."""
     topics = ("description", "epoch", "trained_share", "data", "licence")
     about = {t.replace("_", " "): str(model.about[t]) for t in topics if t in model.about}
     facts = {
@@ -79,7 +79,7 @@ def save_pairs_page(
     path: Path,
     provenance: Provenance,
 ) -> None:
-    """Write a page on how a network does on a folder of pairs.
+    """Write a page on how well a network colours a folder of pairs.
 
     Raises:
         FilmColorizerError: the page cannot be written.
@@ -109,7 +109,7 @@ def save_films_page(
     path: Path,
     provenance: Provenance,
 ) -> None:
-    """Write a page on how a network does on whole colour films.
+    """Write a page on how well a network colours whole colour films.
 
     Raises:
         FilmColorizerError: the page cannot be written.
@@ -176,9 +176,9 @@ def _film_plots(result: FilmEvaluation) -> list[Plot]:
 
 
 def _ranked(scores: Sequence[float]) -> dict[int, str]:
-    """Which of these, the higher the better, is the best, the median and the worst, in this order.
+    """Return the indices of the best (highest), median and worst score, in this order.
 
-    Of two, none is the median; one alone is the best.
+    Of two scores, none is the median; a single one is the best.
     """
     order = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
     ranks = {order[len(order) // 2]: "median", order[-1]: "worst", order[0]: "best"}
@@ -188,7 +188,7 @@ def _ranked(scores: Sequence[float]) -> dict[int, str]:
 def _film_slide(
     film: Film, result: FilmEvaluation, number: int, rank: str, painted: tuple[Plane, Plane, Plane]
 ) -> Slide:
-    """A frame, of which `paint_frame` gave the planes."""
+    """Return a slide of a frame whose planes `paint_frame` returned."""
     luma, chroma, true_chroma = painted
     pixel_shape = film.aspect_ratio * result.height / result.width
     size = round(luma.shape[1] * pixel_shape), luma.shape[0]
@@ -221,7 +221,7 @@ def _losses(history: Sequence[Epoch]) -> Section:
 
 
 def _over_time(result: Evaluation, split: Split) -> Section:
-    """Error and colourfulness, in the order of the film."""
+    """Return plots of error and colourfulness over the film's time."""
     scores = sorted(result.pairs, key=lambda score: score.pair.bw_seconds)
     seconds = [score.pair.bw_seconds for score in scores]
     begins: list[tuple[float, str]] = []
@@ -250,7 +250,7 @@ def _over_time(result: Evaluation, split: Split) -> Section:
 def _stills(
     result: Evaluation, pairs: Pairs, network: Network, device: torch.device
 ) -> list[Section]:
-    """The best, the median and the worst still of each part."""
+    """Return a section for each part, with its best, median and worst still."""
     ready = for_inference(network, device, is_faded=pairs.is_faded)
     sections = []
     for part in result.network:
@@ -278,7 +278,7 @@ def _slide(
 
 
 def _displayed(picture: Tensor, aspect_ratio: float) -> Plane:
-    """R'G'B' (1, 3, H, W) in [0, 1] as (h, w, 3) uint8, in the shape of the film."""
+    """Convert R'G'B' (1, 3, H, W) in [0, 1] to (h, w, 3) uint8, at the display aspect ratio."""
     height = max(picture.shape[-2], STILL_HEIGHT)
     return to_bytes(resize(picture, height, round(height * aspect_ratio))[0])
 

@@ -1,4 +1,4 @@
-"""Extracting pairs of stills from two versions of a film, or from one in colour."""
+"""Extraction of pairs of stills from two versions of a film, or from a colour film alone."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.survey import Glance, glance
 from filmcolorizer_cli.video import BARE_STREAMS, TIMELINE_FRAME_RATE, Film, film_identity
 
-DEFAULT_SIZE = 192  # pixels, the short side that the shipped network looks at
+DEFAULT_SIZE = 192  # pixels, the short side of the shipped network's input
 SAVERS = 2  # threads that write stills, which takes as long as decoding the film
-DELAY_LOOKS = 24  # frames of the coloured film, by which the place of its chroma is told
+DELAY_LOOKS = 24  # about so many frames are read to measure the coloured film's chroma delay
 ONE_FRAME_SECONDS = float(1 / TIMELINE_FRAME_RATE)
 
 
 @dataclass(frozen=True)
 class ExtractOptions:
-    """Which stills are taken, and how large.
+    """Which stills to take, and their size.
 
     Attributes:
-        every: one still of so many frames of the 24 fps timeline.
+        every: frames of the 24 fps timeline from one still to the next.
         size: 64 for squares of 64x64, as in 2020; otherwise the short side, aspect ratio kept.
         start_seconds, duration_seconds: the part of the black-and-white film.
     """
@@ -75,25 +75,25 @@ def extract(
     options: ExtractOptions,
     note: Note = no_note,
 ) -> Generator[int, None, None]:
-    """Write aligned stills of two versions of a film, or of one and its own luma.
+    """Write aligned stills of two versions of a film, or of a colour film and its own luma.
 
-    The stills are gathered in a temporary folder beside ``folder``, which takes its place when all
-    are there.
+    The stills are written to a temporary folder beside ``folder``, which replaces ``folder`` once
+    it is complete.
 
     Args:
         bw: the black-and-white film; None to take the grey stills from the luma of ``color``.
-        folder: replaced where it exists.
-        note: is told of chroma that lay beside its luma, of stills that are left out since the copy
-            alone fades there, and of those without colours.
+        folder: replaced if it exists.
+        note: receives messages about displaced chroma, stills left out because only the coloured
+            film fades there, and stills without colours.
 
     Yields:
-        The number of pairs taken so far, after each; the last ones are still being written.
+        The number of pairs taken so far, after each pair; the last ones are still being written.
 
     Raises:
         OptionError: the part holds no still, or none with colours.
         FilmColorizerError: the folder cannot be written.
         VideoError: a film cannot be read.
-        FfmpegError: ffmpeg itself failed, or was ended from outside.
+        FfmpegError: ffmpeg itself failed, or was killed.
     """
     master = bw or color
     check_folder(followed(folder).parent)
@@ -115,13 +115,13 @@ def extract(
             reading = replace(
                 reading,
                 color_cadence=cadence_of_color(color, sync_map),
-                # Noise of a worn copy would be learnt by heart, as if it were the film's.
+                # The network would memorize the chroma noise of a worn copy.
                 quiets_chroma=True,
                 follows_weave=True,
             )
         read = _read_stills(bw, color, sync_map, options, area, size, reading, shot_files)
         taken, found = list[TakenStill](), _FoundShots(shot_files)
-        with closing(read):  # before the folder goes, into which ffmpeg writes
+        with closing(read):  # ends ffmpeg, which writes into the folder, before that is removed
             for name, picture in _save_stills(read, color.coding.matrix, temporary):
                 taken.append(look_over(name, picture))
                 found.look_on()
@@ -158,7 +158,7 @@ def extract(
 
 
 def _no_stills() -> OptionError:
-    """The sentence for a part that is too short for a single still."""
+    """Return the error for a part that is too short for a single still."""
     return OptionError(
         "there is no still in this part of the films; give another --start, --duration or a"
         " smaller --every"
@@ -166,7 +166,7 @@ def _no_stills() -> OptionError:
 
 
 def count_stills(sync_map: SyncMap, options: ExtractOptions) -> int:
-    """How many pairs `extract` will take, unless a film ends early."""
+    """Return how many pairs `extract` will take, unless a film ends early."""
     return options.moments.count(sync_map)
 
 
@@ -207,7 +207,7 @@ def _read_stills(
     if not numbers:
         return
     with closing(read_ycbcr(color, sampling, shot_files=shot_files)) as pictures:
-        # They come first in zip, so that ffmpeg is read to its end and has written all notes.
+        # Pictures come first in zip, so that ffmpeg is read to its end and writes all shot notes.
         for ycbcr, number in zip(pictures, numbers, strict=False):
             seconds = number * moments.step_seconds
             still, shown = lay_upon(None, ycbcr, onto_frame, WHOLE, reading.delay, size)
@@ -215,9 +215,9 @@ def _read_stills(
 
 
 class _FoundShots:
-    """The shots that begin in frames which ffmpeg is still noting, as `colorize` finds them.
+    """Shot detection, as in `colorize`, on frames that ffmpeg is still writing.
 
-    They are looked at as they come, so that little is left to do behind the last still.
+    Frames are processed as they arrive, so that little is left to do after the last still.
     """
 
     def __init__(self, files: ShotFiles) -> None:
@@ -226,7 +226,7 @@ class _FoundShots:
         self._count = 0
 
     def look_on(self) -> None:
-        """Look at what has come since."""
+        """Process the frames written since the last call."""
         assert self._files.frames_file is not None
         frames = read_small_frames(self._files.frames_file, self._count)
         for luma in frames:
@@ -234,9 +234,9 @@ class _FoundShots:
         self._count += len(frames)
 
     def cuts(self) -> list[float]:
-        """When they begin, in seconds from the first still, once all is noted.
+        """Return the starts of shots, in seconds from the first still, and delete the files.
 
-        The files are deleted.
+        Call it once ffmpeg has written all notes.
         """
         self.look_on()
         cuts = self._shots.begins(read_pts(self._files.cuts_file))
@@ -246,11 +246,11 @@ class _FoundShots:
 
 
 def _look_at(master: Film, sync_map: SyncMap, options: ExtractOptions) -> Glance:
-    """What `colorize` would find of bars, cadence and fading."""
+    """Return what `colorize` would find of bars, cadence and fading."""
     begin, end = sync_map.segments[0].bw_start_seconds, sync_map.segments[-1].bw_end_seconds
     try:
         return glance(master, begin, end - begin)
-    except VideoError:  # damaged elsewhere, perhaps; less of it tells bars from dark sets less well
+    except VideoError:  # perhaps damaged outside the part; a part alone shows bars less reliably
         first = max(begin, options.start_seconds)
         if options.duration_seconds is not None:
             end = min(end, options.start_seconds + options.duration_seconds)
@@ -260,9 +260,9 @@ def _look_at(master: Film, sync_map: SyncMap, options: ExtractOptions) -> Glance
 def _chroma_delay(
     color: Film, sync_map: SyncMap, options: ExtractOptions, note: Note
 ) -> tuple[float, float]:
-    """How far the coloured film's chroma lies beside its luma, of which a person is told.
+    """Measure the coloured film's chroma delay, as in a `Reading`, and note it if there is any.
 
-    Where it is damaged it is not looked at.
+    Damaged places are skipped.
     """
     every = max(options.moments.count(sync_map) // DELAY_LOOKS, 1)
     seconds = [
@@ -292,9 +292,9 @@ def _chroma_delay(
 
 
 def _looks(color: Film, seconds: list[float]) -> Iterator[Sampling]:
-    """How to read about the frames of these times, ascending: each for itself, where that is quick.
+    """Yield samplings that read frames at about these times, which must be ascending.
 
-    In bare streams nothing can be sought.
+    Each frame is read on its own, except from bare streams, which do not allow seeking.
     """
     look = Sampling(*still_size(DEFAULT_SIZE, color.aspect_ratio))
     if color.container not in BARE_STREAMS:
@@ -310,7 +310,7 @@ def _looks(color: Film, seconds: list[float]) -> Iterator[Sampling]:
 def _save_stills(
     stills: Iterable[AlignedPicture], matrix: str, folder: Path
 ) -> Iterator[tuple[str, AlignedPicture]]:
-    """Write stills beside their reading; yields each with its name, soon to be written."""
+    """Write stills in background threads; yield each with its name, perhaps not written yet."""
     saving: deque[Future[None]] = deque()
     savers = ThreadPoolExecutor(SAVERS)
     try:
@@ -323,7 +323,7 @@ def _save_stills(
         for saved in saving:
             saved.result()
     finally:
-        with held_signals():  # so that nothing is written any more when the folder is removed
+        with held_signals():  # so that all writing has ended when the folder is removed
             savers.shutdown(cancel_futures=True)
 
 
@@ -339,9 +339,9 @@ def _save_pair(still: AlignedPicture, matrix: str, folder: Path, name: str) -> N
 
 
 def _save_still(pixels: Plane, path: Path) -> None:
-    if pixels.ndim == 3:  # OpenCV's order of channels
+    if pixels.ndim == 3:  # to OpenCV's channel order
         pixels = pixels[..., [2, 1, 0, *range(3, pixels.shape[2])]]
-    # In less than half of the time that Pillow takes for files of this size.
+    # OpenCV takes less than half the time that Pillow takes for files of this size.
     _, png = cv2.imencode(".png", pixels)
     path.write_bytes(png.data)
 

@@ -1,4 +1,4 @@
-"""What has lost its blacks: a faded film as a whole, and pictures that fade from and to white."""
+"""Detection of lost blacks: in a faded film as a whole, and in fades from and to white."""
 
 from __future__ import annotations
 
@@ -10,34 +10,36 @@ from numpy.typing import NDArray
 from filmcolorizer_cli.bars import MAX_BLACK
 from filmcolorizer_cli.planes import Plane, quantile
 
-# The code of a luma of 0.2, which blacks stay below in a film that has any. A bright shot alone may
-# lack them.
+# The code of luma 0.2. Blacks stay below it in a film that has any; a bright shot may lack them.
 VEILED_CODE = 60
-BLACK_SHARE = 0.02  # of a picture, that is its blacks
-BLACK_PICTURES = 0.2  # of a faded film, that may have blacks: titles made anew, black leader
+BLACK_SHARE = 0.02  # share of a picture's pixels, the darkest ones, that are its blacks
+BLACK_PICTURES = 0.2  # share of a faded film that may have blacks: new titles, black leader
 
-# Of pictures that follow each other, in luma from 0 to 255. What fades keeps its shapes from one to
-# the next, and loses contrast by as much as its blacks rise; what brings something dark does not.
-MIN_FADE = 20.0  # by which blacks rise or fall
-MIN_SIMILARITY = 0.7  # correlation of neighbours
-MAX_CONTRAST_ERROR = 0.3  # of the contrast that is to be left; things move meanwhile
-MAX_VEIL_ERROR = 0.15  # between the veil that blacks tell and the one that the mean does
-MIN_CONTRAST = 1.0  # below which there is nothing but the veil
-# From a veil of so much on it is a fade from or to white that goes on beyond these pictures: what
-# is left in the clearest of them is a veil as well, but for blacks as they mostly are.
+# Thresholds for consecutive pictures, luma 0 to 255. A fading picture keeps its shapes, and loses
+# contrast in proportion as its blacks rise; one into which something dark moves does not.
+MIN_FADE = 20.0  # codes by which blacks must rise or fall
+MIN_SIMILARITY = 0.7  # correlation of neighbouring pictures
+MAX_CONTRAST_ERROR = 0.3  # relative deviation from the expected contrast; motion changes it too
+MAX_VEIL_ERROR = 0.15  # difference of the veils computed from the blacks and from the mean
+MIN_CONTRAST = 1.0  # standard deviation in codes below which only the veil is visible
+# From a veil of SURE_FADE on, the pictures certainly fade from or to white. If the fade continues
+# beyond them, the clearest picture is veiled too: by what its blacks exceed USUAL_BLACK (codes).
 SURE_FADE, USUAL_BLACK = 0.5, 15.0
-STILL_BLACK = 1.0  # by which blacks differ where nothing fades
+STILL_BLACK = 1.0  # codes by which blacks may differ without a fade
 
 
 def black_of(luma: Plane) -> float:
-    """The code that the blacks of a small picture (H, W) reach, in limited range, bars aside."""
+    """Return the code that the blacks of a small picture (H, W) reach inside any bars.
+
+    Both the picture and the code are in limited range.
+    """
     rows, columns = (_without_bars(luma.max(axis=axis) > MAX_BLACK) for axis in (1, 0))
     picture = luma[rows, columns]
     return quantile(picture, BLACK_SHARE) if picture.size else 0.0
 
 
 def _without_bars(is_lit: NDArray[np.bool_]) -> slice:
-    """From the first lit line to the last one, without the blurred edges of bars beside them."""
+    """Return the span from the first to the last lit line, without the blurred edges of bars."""
     lit = np.flatnonzero(is_lit)
     if not len(lit):
         return slice(0)
@@ -46,7 +48,7 @@ def _without_bars(is_lit: NDArray[np.bool_]) -> slice:
 
 
 def film_black(blacks: Sequence[float]) -> float:
-    """The code that a film's blacks reach, by those of its pictures as `black_of` tells them."""
+    """Return the code that a film's blacks reach, given `black_of` for each of its pictures."""
     return float(np.quantile(blacks, BLACK_PICTURES)) if len(blacks) else 0.0
 
 
@@ -56,12 +58,12 @@ def is_faded(blacks: Sequence[float]) -> bool:
 
 
 def may_be_faded(blacks: Sequence[float]) -> bool:
-    """Whether so many pictures of a part of a film lack blacks that the film may have lost them."""
+    """Whether so many pictures of a part of a film lack blacks that the film may be faded."""
     return bool(len(blacks)) and float(np.quantile(blacks, 1 - BLACK_PICTURES)) > VEILED_CODE
 
 
 def passing_veils(lumas: Sequence[Plane]) -> list[float]:
-    """How white is the veil that comes or goes over pictures that follow each other.
+    """Measure the white veil that appears or disappears over consecutive pictures.
 
     A picture that fades from or to white is ``veil + (1 - veil) * picture``.
 
@@ -69,7 +71,7 @@ def passing_veils(lumas: Sequence[Plane]) -> list[float]:
         lumas: (H, W) each, from 0 to 255.
 
     Returns:
-        Of each picture from 0 to 1; 0 where blacks do not rise or fall, or do as what moves does.
+        The veil of each picture, 0 to 1; 0 where blacks do not change, or only because of motion.
     """
     blacks = [quantile(luma, BLACK_SHARE) for luma in lumas]
     veils = [0.0] * len(lumas)

@@ -1,6 +1,6 @@
-"""Finds the ffmpeg binary, runs it, keeps the tail of what it said.
+"""Find the ffmpeg binary, run it, and keep its last messages.
 
-The only module that starts processes.
+No other module starts processes.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from filmcolorizer_cli.errors import FfmpegError
 from filmcolorizer_cli.stopping import held_signals
 
 BINARY_VARIABLE = "FILMCOLORIZER_FFMPEG"
-OLDEST_VERSION = 5, 1  # the first that knows -fps_mode
-OLDEST_LIBAVFORMAT = 59, 27  # that version's
+OLDEST_VERSION = 5, 1  # the first with -fps_mode
+OLDEST_LIBAVFORMAT = 59, 27  # libavformat of OLDEST_VERSION
 _CRASHES = {
     getattr(signal, name)
     for name in ("SIGILL", "SIGABRT", "SIGFPE", "SIGSEGV", "SIGBUS", "SIGSYS", "SIGTRAP")
     if hasattr(signal, name)
 }
-_HEEDED = 255  # ffmpeg's exit code when it was asked to end, by SIGTERM for one
-WINDOWS_CRASH = 0xC0000000  # exit codes from there on are of errors that ended a program
-# What ffmpeg says of a task that it was built without, or is too old for.
+_HEEDED = 255  # ffmpeg's exit code when asked to end, for example by SIGTERM
+WINDOWS_CRASH = 0xC0000000  # exit codes from here on mean that a program crashed
+# Messages of an ffmpeg that is too old for a task or was built without what it takes.
 _UNFIT = re.compile(
     "Unrecognized option|Option not found|No such filter|Unknown decoder|[Dd]ecoder .*not found"
-    "|Decoding requested, but no decoder found for: (?!none)"  # which a damaged file is of
+    "|Decoding requested, but no decoder found for: (?!none)"  # "none" is a damaged file's codec
 )
-PIPE_BYTES = 1 << 20  # the most that Linux gives to anyone
-LAST_WORDS_LINES = 4  # of ffmpeg's messages, kept for errors
-MAX_LINE = 400  # characters of each; some repeat what ffmpeg was told, which may be kilobytes
-QUIT_SECONDS = 0.5  # that an ffmpeg may take to end; x264 would encode all that it looks ahead at
+PIPE_BYTES = 1 << 20  # the largest pipe that Linux grants to any user
+LAST_WORDS_LINES = 4  # lines of ffmpeg's messages kept for errors
+MAX_LINE = 400  # characters kept of a line; some quote ffmpeg's arguments, which may be kilobytes
+QUIT_SECONDS = 0.5  # time for ffmpeg to end; x264 would first encode all of its lookahead
 
 
 def find_binary() -> str:
-    """The ffmpeg to run: named by FILMCOLORIZER_FFMPEG, the imageio-ffmpeg wheel's, or PATH's.
+    """Return the ffmpeg to run: FILMCOLORIZER_FFMPEG, or imageio-ffmpeg's, or that on the PATH.
 
     Raises:
         FfmpegError: there is none, or the named one cannot be run.
@@ -77,7 +77,7 @@ def find_binary() -> str:
 
 
 def is_bundled() -> bool:
-    """Whether the ffmpeg to run is the one of the imageio-ffmpeg wheel.
+    """Whether the ffmpeg to run is that of the imageio-ffmpeg wheel.
 
     Raises:
         FfmpegError: there is none, or the named one cannot be run.
@@ -86,7 +86,7 @@ def is_bundled() -> bool:
 
 
 def version() -> str:
-    """The version that ffmpeg says it is.
+    """Return the version that ffmpeg reports.
 
     Raises:
         FfmpegError: there is none, it does not run, it is another program, or older than
@@ -99,7 +99,7 @@ def version() -> str:
         raise _cannot_run(
             find_binary(), f"it is no ffmpeg: asked for its version, it says {first_line!r}"
         )
-    # Builds of a day, between versions, call themselves by numbers of other kinds.
+    # Daily builds between versions have version strings of other forms.
     numbers = re.match(r"n?(\d{1,2})\.(\d+)", found[1])
     if numbers:
         is_old = tuple(map(int, numbers.groups())) < OLDEST_VERSION
@@ -114,30 +114,30 @@ def version() -> str:
 
 
 def whole_picture() -> dict[str, str]:
-    """The option of an input by which its pictures are cropped as their stream says, to the pixel.
+    """Return the input option that crops pictures exactly as their stream states.
 
-    From 7.1 on (libavformat 61.7) ffmpeg else leaves out what the container says is not to be
-    shown, such as the edges of PAL in QuickTime, and players decide about. Before, it else rounds
-    what streams say of cropping at the left.
+    By default, ffmpeg from 7.1 on (libavformat 61.7) also crops what the container marks as hidden,
+    such as the edges of PAL in QuickTime, where players differ. Earlier versions by default round
+    the stream's left cropping.
     """
     return {"apply_cropping": "codec"} if _crops(find_binary()) else {"flags": "unaligned"}
 
 
 @cache
 def _crops(binary: str) -> bool:
-    """Whether this ffmpeg, the one to run, heeds what containers say of cropping."""
+    """Whether the ffmpeg to run, which is ``binary``, applies the container's cropping."""
     libavformat = _libavformat(_ask("-version"))
     return libavformat is not None and libavformat >= (61, 7)
 
 
 def _libavformat(said: str) -> tuple[int, ...] | None:
-    """The version of libavformat that an ffmpeg tells of, if it does."""
+    """Return the libavformat version in ffmpeg's output, if it is there."""
     found = re.search(r"^libavformat +(\d+)\. *(\d+)", said, re.MULTILINE)
     return tuple(map(int, found.groups())) if found else None
 
 
 def encoder_names() -> set[str]:
-    """The encoders of pictures and sound that ffmpeg was built with; not all may run here.
+    """Return the names of all encoders that ffmpeg was built with; not all may run here.
 
     Raises:
         FfmpegError: there is no ffmpeg, or it does not run.
@@ -146,7 +146,7 @@ def encoder_names() -> set[str]:
 
 
 def encoders_of(codec: str) -> set[str]:
-    """The encoders, of those that ffmpeg was built with, that make this codec.
+    """Return the encoders for this codec that ffmpeg was built with.
 
     Raises:
         FfmpegError: there is no ffmpeg, or it does not run.
@@ -156,7 +156,7 @@ def encoders_of(codec: str) -> set[str]:
 
 
 def _ask(*arguments: str) -> str:
-    """What ffmpeg prints of itself."""
+    """Return what ffmpeg prints for informational options such as ``-version``."""
     binary = find_binary()
     try:
         done = subprocess.run(
@@ -180,28 +180,28 @@ def _cannot_run(binary: str, reason: str) -> FfmpegError:
     return FfmpegError(f"cannot run {binary} ({reason}); name an ffmpeg with --ffmpeg")
 
 
-# Kinds of files that hold their pictures, or at least their sound, themselves. A playlist, a concat
-# script or a drawing could name other files and hosts, and is read as one whatever its own name.
+# Containers that hold their pictures, or at least their sound, themselves. Playlists, concat
+# scripts and drawings may refer to other files and hosts, and are recognised whatever their name.
 _FORMATS = (
     "amv,apng,asf,avi,av1,bink,cavsvideo,cine,dirac,dnxhd,dv,dxa,ea,film_cpk,flic,flv,gif,gxf,h261,"
     "h263,h264,hevc,ipmovie,ivf,live_flv,lvf,m4v,matroska,mjpeg,mov,mpeg,mpegts,mpegvideo,mtv,mv,"
     "mvi,mxf,nsv,nut,nuv,obu,ogg,pmp,psxstr,pva,r3d,rm,roq,rpl,sdr2,ser,smk,smush,swf,thp,txd,vc1,"
     "vc1test,vivo,vmd,vvc,wtv,xmv,yop,yuv4mpegpipe,aac,ac3,aiff,flac,mp3,wav"
 )
-# With these ffmpeg opens the named local file and nothing else.
+# Input options with which ffmpeg opens the named local file and nothing else.
 ONLY_THE_FILE = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 
 
 def local_file(path: Path) -> Path:
-    """A path as ffmpeg's file protocol takes it, whatever characters are in its name.
+    """Return a path in the form of ffmpeg's file protocol, safe for any characters in its name.
 
-    No text: of that ffmpeg-python makes UTF-8, which not every name is.
+    It is no ``str``, which ffmpeg-python would encode as UTF-8; not every file name is UTF-8.
     """
     return Path(f"file:{path.absolute()}")
 
 
 def sequence_options(first_number: int, frame_rate: Fraction) -> dict[str, str]:
-    """With these ffmpeg opens the numbered pictures of a printf pattern and nothing else."""
+    """Return options with which ffmpeg opens a printf pattern's pictures and nothing else."""
     return {
         "protocol_whitelist": "file",
         "format_whitelist": "image2",
@@ -213,32 +213,32 @@ def sequence_options(first_number: int, frame_rate: Fraction) -> dict[str, str]:
 
 
 def local_sequence(pattern: Path) -> Path:
-    """A printf pattern as ffmpeg takes it: only the name's own percent signs count."""
+    """Return a printf pattern for ffmpeg, with the percent signs of its folder escaped."""
     pattern = pattern.absolute()
     folder = str(pattern.parent).replace("%", "%%")
     return Path(f"file:{folder}", pattern.name)
 
 
 def open_sequence(pattern: Path, first_number: int, frame_rate: Fraction, **options: Any) -> Any:
-    """An ffmpeg-python input that reads these numbered pictures and nothing else."""
+    """Return an ffmpeg-python input that reads these numbered pictures and nothing else."""
     only = sequence_options(first_number, frame_rate)
     return ffmpeg.input(local_sequence(pattern), format="image2", **only, **options)
 
 
 def open_input(path: Path, **options: Any) -> Any:
-    """An ffmpeg-python input that reads this local file and nothing else."""
+    """Return an ffmpeg-python input that reads this local file and nothing else."""
     return ffmpeg.input(local_file(path), **ONLY_THE_FILE, **options)
 
 
-# What ffmpeg says of each of its threads after it has said what went wrong.
+# Messages that ffmpeg adds for each of its threads after the one that names the error.
 _CONSEQUENCE = re.compile(
     r"Task finished with error|Terminating thread with|Nothing was written into output"
 )
 
 
 def _widen(pipe: IO[bytes]) -> None:
-    """Let a pipe hold about a frame, where that can be asked for, so that neither side waits."""
-    with suppress(ImportError, AttributeError, OSError):  # of Linux alone, and not without limit
+    """Let a pipe hold about a frame, where the system allows it, so that neither side waits."""
+    with suppress(ImportError, AttributeError, OSError):  # Linux only, and limited there
         import fcntl
 
         fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
@@ -248,7 +248,6 @@ class Process:
     """A running ffmpeg, as a context manager that always ends it.
 
     Attributes:
-        stdin: what ffmpeg reads as ``pipe:``, if it does.
         stdout: what ffmpeg writes to ``pipe:``, if it does.
     """
 
@@ -257,7 +256,7 @@ class Process:
         command = stream.global_args("-hide_banner", "-nostats", "-loglevel", "error").compile(
             cmd=binary
         )
-        with ExitStack() as stack:  # what a signal raises here ends ffmpeg before anything else
+        with ExitStack() as stack:  # an exception raised here by a signal ends ffmpeg first
             with held_signals():
                 try:
                     self._popen = subprocess.Popen(
@@ -265,15 +264,15 @@ class Process:
                         stdin=subprocess.PIPE if reads_stdin else subprocess.DEVNULL,
                         stdout=subprocess.PIPE if writes_stdout else subprocess.DEVNULL,
                         stderr=subprocess.PIPE,
-                        # Signals that Python ignores stay ignored, so that a full quota reaches
-                        # ffmpeg as an error it can name; its own group, so that Ctrl-C reaches only
-                        # us and we end it.
+                        # Signals that Python ignores stay ignored, so that ffmpeg reports a full
+                        # quota as an error. In a session of its own ffmpeg gets no Ctrl-C; this
+                        # process gets it and ends ffmpeg.
                         restore_signals=False,
                         start_new_session=True,
                     )
                 except OSError as error:
                     raise _cannot_run(binary, str(error)) from None
-                # Also when it comes between here and the block that would end it.
+                # Ends ffmpeg even if a signal arrives before the caller's `with` block.
                 self._ending = weakref.finalize(self, _end, self._popen)
                 stack.callback(self._ending)
             for pipe in (self._popen.stdin, self._popen.stdout):
@@ -287,7 +286,7 @@ class Process:
             stack.pop_all()
 
     def feed(self, data: memoryview | bytes) -> bool:
-        """Write to ffmpeg's stdin, and tell whether it is still there to read it."""
+        """Write to ffmpeg's stdin, and return whether ffmpeg still reads it."""
         assert self._popen.stdin is not None
         with _broken_pipe():
             self._popen.stdin.write(data)
@@ -300,23 +299,23 @@ class Process:
         return self._popen.stdout
 
     def wait(self) -> bool:
-        """Close ffmpeg's stdin, wait for its end, and tell whether it succeeded."""
+        """Close ffmpeg's stdin, wait for it to exit, and return whether it succeeded."""
         if self._popen.stdin is not None:
-            with _broken_pipe():  # ffmpeg is gone already; its exit code tells why
+            with _broken_pipe():  # ffmpeg has exited already; its exit code says why
                 self._popen.stdin.close()
         code = self._popen.wait()
         self._listener.join()
         return code == 0
 
     def check_itself(self, work: str, or_else: str = "") -> None:
-        """Make sure that it was not ffmpeg itself that failed, whatever it was given.
+        """Check that a failure is not due to ffmpeg itself, rather than to its input.
 
         Args:
-            work: what it did, as in "reading film.mp4".
-            or_else: what else can be done about it.
+            work: what ffmpeg did, as in "reading film.mp4".
+            or_else: another remedy to suggest.
 
         Raises:
-            FfmpegError: it crashed, was ended from outside, or cannot do what it was asked to.
+            FfmpegError: it crashed, was ended from outside, or lacks what the task takes.
         """
         code = self._popen.poll() or 0
         self._listener.join()
@@ -339,7 +338,7 @@ class Process:
             )
 
     def last_words(self) -> str:
-        """The end of what ffmpeg said, as one line; complete once it has ended."""
+        """Return ffmpeg's last messages as one line; complete once it has ended."""
         if self._popen.poll() is not None:
             self._listener.join()
         return "; ".join(self._said) or f"nothing, exit code {self._popen.poll()}"
@@ -353,19 +352,19 @@ class Process:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        with held_signals():  # the finalizer does its work once, and would leave it half done
+        with held_signals():  # the finalizer runs only once, so it must not be interrupted
             self._ending()
         self._listener.join()
 
 
 def _end(popen: subprocess.Popen[bytes]) -> None:
-    """End an ffmpeg, if it still runs, and close what we wrote to and read from."""
+    """End an ffmpeg, if it still runs, and close the pipes to and from it."""
     pipes = [pipe for pipe in (popen.stdin, popen.stdout) if pipe is not None]
-    # As a finalizer it has nobody to raise to: what a signal raises, `check_signals` raises again.
+    # Exceptions raised in a finalizer are lost; `check_signals` raises those of signals again.
     with suppress(KeyboardInterrupt, SystemExit), held_signals():
         if popen.poll() is None:
-            # An ffmpeg that waits at a pipe heeds no signal. Only the raw end is closed: flushing
-            # what is buffered could wait as well.
+            # An ffmpeg blocked on a pipe ignores signals. Only the raw end is closed, because
+            # flushing the buffer could block as well.
             for pipe in pipes:
                 pipe.raw.close()  # type: ignore[attr-defined]
             popen.terminate()
@@ -373,26 +372,26 @@ def _end(popen: subprocess.Popen[bytes]) -> None:
                 popen.wait(QUIT_SECONDS)
             except subprocess.TimeoutExpired:
                 popen.kill()
-                with suppress(subprocess.TimeoutExpired):  # as where a disk hangs
+                with suppress(subprocess.TimeoutExpired):  # for example, if a disk hangs
                     popen.wait(QUIT_SECONDS)
         for pipe in pipes:
-            with _broken_pipe():  # what was still buffered has nowhere to go
+            with _broken_pipe():  # buffered data can no longer be written
                 pipe.close()
 
 
 @contextmanager
 def _broken_pipe() -> Iterator[None]:
-    """Go on where nobody reads any more what is written to a pipe."""
+    """Ignore the error of writing to a pipe that nobody reads any more."""
     try:
         yield
     except OSError as error:
-        # Windows calls it an invalid argument.
+        # Windows reports it as an invalid argument.
         if not isinstance(error, BrokenPipeError) and (os.name, error.errno) != ("nt", EINVAL):
             raise
 
 
 def _listen(stderr: IO[bytes], said: deque[str]) -> None:
-    """Gather what an ffmpeg says, until it ends."""
+    """Collect an ffmpeg's messages until it ends."""
     with stderr:
         for line in stderr:
             text = line.decode(errors="replace").strip()

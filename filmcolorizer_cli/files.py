@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and where the shipped ones lie."""
+"""Writing files completely or not at all, and locating shipped files."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from filmcolorizer_cli.errors import FilmColorizerError, reason_of
 from filmcolorizer_cli.stopping import held_signals
 
 SAMPLE_FILM = Path(__file__).parent / "sample.mp4"  # made by docs/make_sample.py
-_PROCESS = re.compile("[0-9]{1,9}")  # a number; psutil fails at longer ones, which none has
-CHECKSUMS_FILE = "SHA256SUMS"  # of the shipped weights, beside them, as sha256sum writes it
+_PROCESS = re.compile("[0-9]{1,9}")  # a process id; psutil fails for longer numbers
+CHECKSUMS_FILE = "SHA256SUMS"  # checksums beside the shipped weights, in sha256sum's format
 
 
 def models_folder() -> Path:
-    """Where the shipped weights lie: in the installed package, or in a checkout's ``models/``."""
+    """Return the folder of the shipped weights, in the installed package or a checkout."""
     installed = Path(__file__).parent / "models"
     return installed if installed.is_dir() else Path(__file__).parents[1] / "models"
 
 
 def followed(path: Path) -> Path:
-    """Where a link leads, so that it stays one when that is written.
+    """Resolve a symbolic link, so that writing to its target leaves the link in place.
 
     Raises:
-        FilmColorizerError: it leads to itself.
+        FilmColorizerError: the link leads to itself.
     """
     if not path.is_symlink():
         return path
@@ -44,9 +44,9 @@ def followed(path: Path) -> Path:
 
 
 def temporary_beside(path: Path) -> Path:
-    """A hidden name in the same folder, for what will be renamed to ``path`` once it is whole.
+    """Return a hidden name in the same folder, to be renamed to ``path`` once it is complete.
 
-    What a program that was killed has left there is removed.
+    Leftovers of killed programs under such names are deleted.
     """
     path = followed(path)
     for left in _left_beside(path, "part"):
@@ -58,28 +58,28 @@ def temporary_beside(path: Path) -> Path:
 
 
 def _left_beside(path: Path, ending: str) -> list[Path]:
-    """What programs that were killed have left there under hidden names, made as below.
+    """Return what killed programs have left beside ``path``, under hidden names with this ending.
 
-    Our own number may have been that of one before, as in a container.
+    A name with our own process id counts too: ids repeat, for example in containers.
     """
     left = []
     for hidden in sorted(path.parent.glob(f".{glob.escape(path.name)}.*.{ending}")):
         process = hidden.name.removeprefix(f".{path.name}.").removesuffix(f".{ending}")
-        if _PROCESS.fullmatch(process):  # and not what belongs to another name that begins alike
+        if _PROCESS.fullmatch(process):  # and not a file of a longer name with the same beginning
             is_dead = int(process) == os.getpid() or not psutil.pid_exists(int(process))
             left += [hidden] if is_dead else []
     return left
 
 
 def put_in_place(temporary: Path, path: Path, *, was_free: bool) -> None:
-    """Rename a file that is whole, once the disk has it, so that no power cut leaves it empty.
+    """Flush a complete file to disk and rename it, so that no power cut leaves it empty.
 
     Args:
-        was_free: whether nothing was there when it was begun, so that nobody has said that what is
-            there by now may go.
+        was_free: whether ``path`` did not exist when the file was begun; then nobody has allowed
+            replacing what may be there since.
 
     Raises:
-        FilmColorizerError: something has come there since.
+        FilmColorizerError: ``path`` was free, and exists.
     """
     _store(temporary)
     check_free(path, was_free=was_free)
@@ -87,10 +87,10 @@ def put_in_place(temporary: Path, path: Path, *, was_free: bool) -> None:
 
 
 def check_free(path: Path, *, was_free: bool) -> None:
-    """Make sure that nothing came to a place that was free.
+    """Make sure that a path that was free still is.
 
     Raises:
-        FilmColorizerError: something has.
+        FilmColorizerError: something has been written there.
     """
     if was_free and not _is_free(path):
         raise FilmColorizerError(
@@ -100,22 +100,22 @@ def check_free(path: Path, *, was_free: bool) -> None:
 
 
 def _is_free(path: Path) -> bool:
-    """Whether nothing is there, or an empty folder."""
+    """Whether the path does not exist, or is an empty folder."""
     return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
 def _store(file: Path) -> None:
-    """Wait until the disk has a file."""
+    """Flush a file to disk."""
     with file.open("rb+") as content:
         os.fsync(content.fileno())
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary file to write, which becomes ``path`` when the block ends well.
+    """Yield the path of a temporary file, which becomes ``path`` if the block ends normally.
 
     Raises:
-        FilmColorizerError: the file cannot be written; ``path`` is as it was before.
+        FilmColorizerError: the file cannot be written; ``path`` is unchanged.
     """
     temporary, was_free = temporary_beside(path), not path.exists()
     try:
@@ -129,12 +129,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder to fill, which becomes ``path`` when the block ends well.
+    """Yield a temporary folder to fill, which becomes ``path`` if the block ends normally.
 
-    A folder that is there already makes way only then.
+    A folder that exists at ``path`` is replaced only then.
 
     Raises:
-        FilmColorizerError: the folder cannot be written; ``path`` is as it was before.
+        FilmColorizerError: the folder cannot be written; ``path`` is unchanged.
     """
     path = followed(path)
     put_back(path)
@@ -147,7 +147,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             if file.is_file():
                 _store(file)
         check_free(path, was_free=was_free)
-        with held_signals():  # between the two there would be neither the older nor the new one
+        with held_signals():  # between the two renames, there is no folder at ``path``
             if path.exists():
                 path.replace(older)
             try:
@@ -162,7 +162,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def put_back(path: Path) -> None:
-    """Put an older folder back in its place, whose replacement was killed half-way."""
+    """Restore an old folder whose replacement was interrupted; delete it if ``path`` exists."""
     path = followed(path)
     for older in _left_beside(path, "old"):
         if path.exists():
@@ -173,7 +173,7 @@ def put_back(path: Path) -> None:
 
 @contextmanager
 def filling(folder: Path) -> Iterator[None]:
-    """Make a folder for what the block writes into it; a new one goes again if that is nothing."""
+    """Create a folder for the block to write into; delete a new one that is still empty after."""
     is_new = not folder.exists()
     folder.mkdir(exist_ok=True)
     try:
@@ -184,7 +184,7 @@ def filling(folder: Path) -> Iterator[None]:
 
 
 def cannot_write(path: Path, error: OSError) -> FilmColorizerError:
-    """The sentence for a file or folder that could not be written."""
+    """Return the error for a file or folder that could not be written."""
     reason = reason_of(error)
     mend = "choose another place"
     if error.errno is None or lack_of_room(reason):
@@ -193,7 +193,7 @@ def cannot_write(path: Path, error: OSError) -> FilmColorizerError:
         mend = "check that its folder is still there, or choose another place"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         mend = "check its permissions, or choose another place"
-    if error.errno == errno.ENAMETOOLONG:  # with what is added to it while it is written
+    if error.errno == errno.ENAMETOOLONG:  # the temporary name is longer than the name
         mend = "choose a shorter name"
     return FilmColorizerError(
         f"cannot write {path} ({reason}); {mend}",
@@ -202,16 +202,16 @@ def cannot_write(path: Path, error: OSError) -> FilmColorizerError:
 
 
 def lack_of_room(reason: str) -> str | None:
-    """The part of a reason that tells of a full disk, a full quota or too large a file, if any."""
+    """Return the part of a reason that names a full disk or quota or too large a file, or None."""
     codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return next((os.strerror(code) for code in codes if os.strerror(code) in reason), None)
 
 
 def check_folder(folder: Path, option: str = "-o") -> None:
-    """Make sure that files can be made in a folder, before hours are spent on one.
+    """Make sure that a folder can be written to, before hours are spent on a file for it.
 
     Args:
-        option: that names the folder, or what is in it.
+        option: the option that names the folder, or a file in it.
 
     Raises:
         FilmColorizerError: the folder is missing or may not be written to.

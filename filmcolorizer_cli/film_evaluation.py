@@ -1,4 +1,4 @@
-"""A colour film's own colours beside those that a network gives its grey version."""
+"""Comparison of a colour film's own colours with those that a network predicts from its luma."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from filmcolorizer_cli.survey import Survey, survey
 from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import Film
 
-SIZE = 360  # lines that films are compared at unless told otherwise; motion is slow to find in more
-MIN_SIDE = 16  # pixels, for motion to be found in
-MIN_SECONDS = 0.25  # of a film, in which it can be told whether it is in colour
-LEAD_SECONDS = 1.0  # of a shot, that are coloured before a frame that is shown
-WAYS = ("network", "baseline", "truth")  # of colouring, in the order of all that is measured
+SIZE = 360  # default number of lines to compare at; optical flow is slow on more
+MIN_SIDE = 16  # pixels; optical flow needs at least these
+MIN_SECONDS = 0.25  # seconds of film needed to find out whether it is in colour
+LEAD_SECONDS = 1.0  # seconds of a shot coloured before a single frame that is shown
+WAYS = ("network", "baseline", "truth")  # ways of colouring, in the order of all measurements
 NETWORK, BASELINE, TRUTH = range(len(WAYS))
 
 Picture = tuple[Plane, Plane]  # luma (H, W) and chroma (2, ceil(H/2), ceil(W/2)), uint8
@@ -42,18 +42,18 @@ Picture = tuple[Plane, Plane]  # luma (H, W) and chroma (2, ceil(H/2), ceil(W/2)
 
 @dataclass(frozen=True)
 class FilmScore:
-    """How one way of colouring does on a film or a shot: a network, the grey frame, or the truth.
+    """Scores of one way of colouring a film or a shot: the network, the grey frame, or the truth.
 
     Attributes:
-        psnr: mean of the PSNR of the frames, in dB; None of the truth.
+        psnr: mean PSNR of the frames, in dB; None for the truth.
         pooled_psnr: PSNR of the mean squared error of all frames, in dB, which single black frames
-            do not lift; None of the truth.
-        colorfulness: mean of that of the frames.
+            do not raise; None for the truth.
+        colorfulness: mean colourfulness of the frames.
         flicker: mean absolute change of chroma, in [-0.5, 0.5], along the true motion; None where
             no motion is reliable.
-        flicker_ratio: to that of the truth; None where the truth does not flicker at all.
-        cdc: colour distribution consistency, in nats; of a film the mean of that of its shots,
-            weighted by their frames; None of shots that are too short for it.
+        flicker_ratio: flicker over that of the truth; None where the truth does not flicker at all.
+        cdc: colour distribution consistency, in nats; for a film, the mean over its shots, weighted
+            by their frames; None for shots that are too short for it.
     """
 
     psnr: float | None
@@ -78,7 +78,7 @@ class ShotEvaluation:
 
 @dataclass(frozen=True)
 class FrameSeries:
-    """What is measured of each frame, in order; ``seconds`` count from the film's first one."""
+    """Measurements of each frame, in order; ``seconds`` count from the film's first frame."""
 
     seconds: tuple[float, ...]
     psnr: tuple[float, ...]
@@ -89,12 +89,12 @@ class FrameSeries:
 
 @dataclass(frozen=True)
 class FilmEvaluation:
-    """Scores on a film, or a part of one, of the network, of the grey frame, and of the truth.
+    """Scores of the network, the grey frame and the truth on a film, or on a part of one.
 
     Attributes:
-        width, height: that it was compared at, in pixels, bars included.
-        frame_rate: frames a second that were compared.
-        found: what was found in the film, or the part, before it was compared.
+        width, height: size that was compared, in pixels, bars included.
+        frame_rate: frames compared per second.
+        found: the survey of the film, or of the part, before it was compared.
     """
 
     width: int
@@ -111,12 +111,12 @@ class FilmEvaluation:
 
 @dataclass(frozen=True)
 class FilmOptions:
-    """What of a film is compared.
+    """What of a film to compare.
 
     Attributes:
-        size: lines that it is compared at; films with fewer are compared as they are.
+        size: lines to compare at; films with fewer are compared as they are.
         start_seconds, duration_seconds: the part, in time from the first frame.
-        temporal: carry colours along the motion; else each frame is looked at alone.
+        temporal: carry colours along the motion; otherwise, predict each frame on its own.
     """
 
     size: int = SIZE
@@ -125,7 +125,7 @@ class FilmOptions:
     temporal: bool = True
 
     def sampling(self, film: Film) -> Sampling:
-        """The frames that are compared, at the film's own rate."""
+        """Return the sampling of the frames to compare, at the film's own rate."""
         width, height = film.width, film.height
         if height > self.size:
             width, height = max(round(width * self.size / height / 2), 1) * 2, self.size
@@ -148,18 +148,18 @@ def evaluate_film(
 ) -> Generator[int, None, FilmEvaluation]:
     """Colorize a colour film's own luma as `colorize` does, and compare the colours with its own.
 
-    The picture inside the film's bars is compared, shot by shot. Both versions have chroma of half
-    the size of their luma. Of the frames only the last one is kept, besides those that the
-    colorizer looks at together or remembers.
+    The picture inside the film's bars is compared, shot by shot. The chroma of both versions is
+    half the size of their luma. Only the last frame is kept, besides those that the colorizer
+    processes together or remembers.
 
     Args:
-        track: wraps the frames that are looked through at first, given their number and a label.
+        track: wraps the frames that are surveyed at first, given their number and a label.
 
     Yields:
         The number of frames compared so far.
 
     Raises:
-        OptionError: there is no frame in the part that is wanted.
+        OptionError: the wanted part has no frame.
         VideoError: the film is black and white, too short or too small, or cannot be read.
     """
     sampling = options.sampling(film)
@@ -204,13 +204,13 @@ def paint_frame(
     device: torch.device,
     number: int,
 ) -> tuple[Plane, Plane, Plane]:
-    """A frame as it was compared, as far as it follows from the second of its shot before it.
+    """Colorize a compared frame again, with up to a second of its shot before it.
 
     Args:
-        number: of the frame, among those of ``result.series``.
+        number: of the frame, an index into ``result.series``.
 
     Returns:
-        Its luma (H, W), the chroma (2, ceil(H/2), ceil(W/2)) that it is given, and the true one.
+        Its luma (H, W), the predicted chroma (2, ceil(H/2), ceil(W/2)), and the true chroma.
 
     Raises:
         VideoError: the film cannot be read.
@@ -235,7 +235,7 @@ def paint_frame(
 
 
 def mean_score(scores: Sequence[FilmScore]) -> FilmScore:
-    """The mean over films, each of the same weight; of a number over the films that have it."""
+    """Return the mean over films of equal weight; each number over the films that have it."""
     return FilmScore(
         psnr=_mean(score.psnr for score in scores),
         pooled_psnr=_mean(score.pooled_psnr for score in scores),
@@ -252,19 +252,19 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _size(sampling: Sampling) -> tuple[int, int]:
-    """The width and height that `FilmOptions` chose."""
+    """Return the width and height that `FilmOptions` chose."""
     assert sampling.width is not None
     assert sampling.height is not None
     return sampling.width, sampling.height
 
 
 def _area(film: Film, found: Survey, sampling: Sampling) -> PixelArea:
-    """The picture inside its bars, at the size that is compared."""
+    """Return the area of the picture inside its bars, at the size that is compared."""
     return found.area.scaled((film.width, film.height), _size(sampling))
 
 
 def _check_fitness(film: Film, found: Survey, sampling: Sampling) -> None:
-    """Refuse a film whose colours cannot be compared.
+    """Reject a film whose colours cannot be compared.
 
     Raises:
         VideoError: it is black and white, too short or too small.
@@ -301,26 +301,26 @@ def _as_bytes(codes: DeepPlane) -> Plane:
 
 
 def _edits(found: Survey, sampling: Sampling) -> Edits:
-    """In numbers of the frames that are compared."""
+    """Return the edits in numbers of the compared frames."""
     return found.edits(Timeline.steady(sampling.frame_rate, 0))
 
 
 def _split(pictures: Iterator[Picture], edits: Edits) -> Iterator[Iterator[Picture]]:
-    """Yield the pictures of each shot; each is to be read to its end before the next."""
+    """Yield the pictures of each shot; each must be read to its end before the next."""
     for begin, end in pairwise([0, *edits.cuts]):
         yield islice(pictures, end - begin)
     yield pictures
 
 
 def _seconds(sampling: Sampling, number: int) -> float:
-    """When a frame begins, from the film's first one on."""
+    """Return when a frame begins, in seconds from the film's first frame."""
     return sampling.start_seconds + number / float(sampling.frame_rate)
 
 
 def _painter(
     film: Film, found: Survey, sampling: Sampling, network: Network, device: torch.device
 ) -> Painter:
-    """What gives the pictures of a film, inside their bars, a network's colours."""
+    """Return a painter with a network's colours for a film's pictures inside their bars."""
     width, height = _size(sampling)
     return Painter(
         for_inference(network, device, is_faded=found.is_faded),
@@ -337,12 +337,12 @@ def _colorize(
     edits: Edits,
     first_frame: int,
 ) -> Iterator[tuple[Plane, Plane, Plane]]:
-    """Yield the luma of each picture of a shot, the chroma that it is given, and the true one.
+    """Yield the luma, the predicted chroma and the true chroma of each picture of a shot.
 
     Args:
-        first_frame: the first picture's number in what the survey looked through.
+        first_frame: number of the first picture among the surveyed frames.
     """
-    true_chroma: deque[Plane] = deque()  # of the frames that the colorizer has ahead
+    true_chroma: deque[Plane] = deque()  # of frames that the painter has read ahead
 
     def lumas() -> Iterator[Plane]:
         for luma, chroma in shot:
@@ -359,12 +359,12 @@ def _zeros() -> Tensor:
 
 @dataclass(frozen=True)
 class _Sums:
-    """Sums over frames of what is measured of them in all ways of colouring; tensors are (3,).
+    """Sums over frames of their measurements in all `WAYS` of colouring; tensors are (3,).
 
     Attributes:
         squared_error: mean over pixels and channels, on R'G'B' in [0, 1].
         flicker: sum over the ``pixels`` whose motion is reliable.
-        cdc: times the ``cdc_frames``, those of the shots that have one.
+        cdc: multiplied by ``cdc_frames``, the frames of shots that have one.
     """
 
     frames: int = 0
@@ -381,7 +381,7 @@ class _Sums:
         return _Sums(*(getattr(self, name) + getattr(other, name) for name in names))
 
     def scores(self) -> tuple[FilmScore, FilmScore, FilmScore]:
-        """Of the network, the grey frame and the truth."""
+        """Return the scores of the network, the grey frame and the truth."""
         network, baseline, truth = (self._score(way) for way in range(len(WAYS)))
         return network, baseline, replace(truth, psnr=None, pooled_psnr=None)
 
@@ -398,7 +398,7 @@ class _Sums:
 
 
 class _ShotMeter:
-    """Measures the frames of a shot, in all ways of colouring, one after the other."""
+    """Measurement of a shot's frames, one after the other, in all ways of colouring."""
 
     def __init__(self, matrix: str) -> None:
         self._matrix = matrix
@@ -415,7 +415,7 @@ class _ShotMeter:
             chroma, true_chroma: (2, ceil(H/2), ceil(W/2)).
 
         Returns:
-            What `FrameSeries` holds of it besides the time, by name.
+            Its values for `FrameSeries`, except for the time, by name.
         """
         codes = torch.from_numpy(np.stack((chroma, true_chroma)))
         painted, true = resize(chroma_from_codes(codes, range="limited"), *luma.shape)
@@ -445,7 +445,7 @@ class _ShotMeter:
         }
 
     def sums(self) -> _Sums:
-        """Of all frames so far."""
+        """Return the sums over all frames so far."""
         values = [consistency.value() for consistency in self._consistency]
         known = [value for value in values if value is not None]
         if not known:
@@ -455,7 +455,7 @@ class _ShotMeter:
         return replace(self._sums, cdc=cdc, cdc_frames=frames)
 
     def _flicker(self, luma: Plane, chroma: Tensor) -> tuple[Tensor, int]:
-        """The summed change of chroma (3,) since the frame before, and over how many pixels."""
+        """Return the summed change of chroma (3,) since the frame before, and its pixel count."""
         if self._before is None:
             return _zeros(), 0
         luma_before, chroma_before = self._before
@@ -467,6 +467,6 @@ class _ShotMeter:
 
 
 def _luma_planes(luma: Plane) -> Tensor:
-    """Luma codes (H, W) as (1, 1, H, W) in [0, 1]."""
+    """Convert luma codes (H, W) to luma (1, 1, H, W) in [0, 1]."""
     codes = torch.from_numpy(np.ascontiguousarray(luma))
     return luma_from_codes(codes, range="limited")[None, None].clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Reading the frames of a film: which of them, how large, and as which planes."""
+"""Reading a film's frames: selection, size, and planes."""
 
 from __future__ import annotations
 
@@ -39,51 +39,52 @@ from filmcolorizer_cli.video import (
     opened,
 )
 
-SEEK_MARGIN_SECONDS = 1.0  # a seek lands so much earlier; the exact frame is then found by its time
-# MPEG streams have no index, so that a seek lands up to a group of pictures late.
+SEEK_MARGIN_SECONDS = 1.0  # seeks go this much too early; the exact frame is then found by time
+# The same for MPEG streams, without an index, where a seek lands up to a group of pictures late.
 MPEG_SEEK_MARGIN_SECONDS = 15.0
-ROUNDING_SECONDS = 5e-4  # by which containers round the times of frames
-SPANS_AT_ONCE = 64  # in an expression; ffmpeg's parser refuses 99
-# ffmpeg's names of the ways to decode on cards of NVIDIA, Intel, Apple, on Windows and on Linux,
-# and of the frames that lie on them then.
+ROUNDING_SECONDS = 5e-4  # error of frame times in containers due to rounding, at most
+SPANS_AT_ONCE = 64  # spans in one expression; ffmpeg's parser refuses 99
+# ffmpeg's names of the decoding methods of NVIDIA, Intel and Apple cards, of Windows and of Linux,
+# and of the pixel formats of their frames on the card.
 HARDWARE_DECODERS = {
     "cuda": "cuda", "qsv": "qsv", "videotoolbox": "videotoolbox_vld", "d3d11va": "d3d11",
     "vaapi": "vaapi",
 }  # fmt: skip
 SCALING = "area+accurate_rnd+full_chroma_int"  # flags of ffmpeg's scaler
-LOOK_SIZE = 128, 96  # width and height of frames that are looked at for cuts and colour
+LOOK_SIZE = 128, 96  # width and height of frames analysed for cuts and colour
 CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot begins
-# ffmpeg's atadenoise, for chroma: a pixel is the mean of those in nine frames, as far to either
-# side as each differs from it by no more than A, and all together by no more than B, of the range.
+# ffmpeg's atadenoise, for chroma: a pixel becomes the mean over nine frames. To either side they
+# count as long as each differs by no more than A, and all together by no more than B, of the range.
 QUIET_CHROMA = {"p": 0b110, "1a": 0.04, "1b": 0.1, "2a": 0.04, "2b": 0.1}
-# Cycles that are read before what is wanted: of the first one it is not known what it repeats, and
-# the second may reach into what is wanted.
+# Cycles read before the wanted part: what repeats in the first one is unknown, and the second may
+# reach into the wanted part.
 CYCLES_BEFORE = 2
-# Frames a second. At more, each picture is shown so often that one of it comes at 24 at any rate.
+# Frames a second. Above, pictures are shown so often that reading 24 frames a second misses none.
 MAX_CADENCE_RATE = 31
-# Pixels of any 16x16 by which ffmpeg's fieldmatch takes frames for combed; at less, fine detail is.
+# Combed pixels in a 16x16 block from which ffmpeg's fieldmatch takes a frame to be combed; a lower
+# value takes fine detail for combing.
 COMBED = 128
-FIELD_WIDTH, FIELD_HEIGHT = 32, 24  # pixels of the fields by which a cadence is found
-# ffmpeg's idet: how much better a field must fit to one neighbour's than to the other's.
+FIELD_WIDTH, FIELD_HEIGHT = 32, 24  # pixels of the downscaled fields used to find a cadence
+# ffmpeg's idet: how much better a field must fit one neighbouring frame than the other.
 FIELD_THRESHOLD = 1.1
-# ffmpeg's names of matrices, as tags of frames.
+# ffmpeg's names of matrices in frame tags.
 MATRIX_NAMES = {"bt709": "bt709", "bt601": "smpte170m", "bt2020": "bt2020nc"}
-STRIP_WIDTH, MIN_STRIPS = 64, 12  # pixels, and how many at least, of parts of rows and columns
+STRIP_WIDTH, MIN_STRIPS = 64, 12  # pixels in a part of a row or column, and least number of parts
 
 
 def _open_film(film: Film, **options: Any) -> Any:
-    """An ffmpeg-python input that reads a film."""
+    """Return an ffmpeg-python input that reads a film."""
     if film.first_number is None:
         return open_input(film.path, **whole_picture(), **options)
     return open_sequence(film.path, film.first_number, film.frame_rate, **options)
 
 
 def _stream(film: Film, **options: Any) -> Any:
-    """A film's pictures as an ffmpeg-python stream, all of the film's size and pixel format.
+    """Return a film's pictures as an ffmpeg-python stream of constant size and pixel format.
 
-    Should they change midway, ffmpeg would begin all filters anew, which lose count of time then.
-    Tags of a matrix that its scaler does not know, such as YCgCo, would be taken for damage; luma
-    is luma all the same.
+    Where these change midway, ffmpeg would restart all filters, which then lose count of time. The
+    matrix is tagged anew, since ffmpeg's scaler fails at tags that it does not know, such as YCgCo,
+    which would be taken for damage; luma is valid under any tag.
     """
     stream = _open_film(film, reinit_filter="0", **options)[str(film.stream_index)]
     stream = stream.filter("setparams", colorspace=MATRIX_NAMES[film.coding.matrix])
@@ -91,10 +92,10 @@ def _stream(film: Film, **options: Any) -> Any:
 
 
 def find_hardware_decoder(film: Film) -> str | None:
-    """ffmpeg's name of what decodes a film's first frame on a graphics card here, if anything does.
+    """Return ffmpeg's name of a method that decodes a film's first frame on a graphics card here.
 
-    Each is tried: ``-hwaccel auto`` ends some builds of ffmpeg where a driver is missing. Frames
-    that the processor decoded after all cannot be fetched from a card.
+    Each method is tried, as ``-hwaccel auto`` ends some builds of ffmpeg where a driver is missing.
+    If ffmpeg falls back to the CPU, downloading the frame from the card fails.
     """
     for method, frames in HARDWARE_DECODERS.items():
         stream = _open_film(film, hwaccel=method, hwaccel_output_format=frames, xerror=None)
@@ -108,33 +109,32 @@ def find_hardware_decoder(film: Film) -> str | None:
 
 @dataclass(frozen=True)
 class Sampling:
-    """Which frames of a film to read, and how large.
+    """Which frames of a film to read, and at which size.
 
     Times count from the film's first frame. The frame at a time is the last one that has begun by
-    then, to half a frame of ``frame_rate``, so frames are repeated or left out by time, never by
-    count.
+    then, within half a frame of ``frame_rate``. Frames are thus repeated or dropped by time, never
+    by count.
 
     Attributes:
-        width, height: of the frames; the film's own when not given.
+        width, height: size of the frames; None for the film's own.
         frame_rate: frames a second.
-        start_seconds: the time of the first frame.
-        duration_seconds: how much of the film; to its end when not given.
-        rate: seconds of the film that pass in a second of ``frame_rate``.
-        every: keep one frame of so many.
-        pts: read the frames that are stored from the first of these times on and before the
-            second, where there is one, in units of the film's time base as `uneven_pts` gives
-            them, whatever the rate and times above.
-        pts_file: a file into which the times of these frames are written; see `read_pts`.
-        cadence: how pictures became the frames of the film. Of fields whole pictures are made:
-            those of film, where they match. Where fewer frames are wanted than are stored, those
-            that repeat others are left out, and the rest are all equally long, as are those that
-            are shown for two and three fields by turns.
-        first_fields: the order of fields, to read of each frame the one that was taken first, and
-            no other.
-        quiets_chroma: whether noise is taken off the chroma, where it is stored as such.
-        damage: what of the film is left out, so that the frame before stands for it, as
-            `find_damage` gives it; None to raise at what cannot be decoded.
-        hardware: what decodes on a graphics card, as `find_hardware_decoder` names it, if anything.
+        start_seconds: time of the first frame.
+        duration_seconds: duration of the part to read; None to read to the film's end.
+        rate: seconds of film per second of output at ``frame_rate``.
+        every: keep one frame out of this many.
+        pts: first pts to read, and the pts to stop before, or None, in units of the film's time
+            base as from `uneven_pts`. All stored frames between are read, whatever the rate and
+            times above.
+        pts_file: file to which the times of these frames are written; see `read_pts`.
+        cadence: how pictures became the film's frames. Fields are turned into whole pictures:
+            the original film pictures if fields match. If fewer frames are wanted than stored,
+            repeated ones are dropped and the others spaced evenly. Frames with soft pulldown are
+            spaced evenly too.
+        first_fields: the field order if only each frame's first field is to be read.
+        quiets_chroma: whether to denoise chroma, where it is stored as such.
+        damage: spans to leave out, as from `find_damage`, in which the frame before is repeated;
+            None to raise where decoding fails.
+        hardware: decoding method on a graphics card, from `find_hardware_decoder`, if any.
     """
 
     width: int | None = None
@@ -153,25 +153,25 @@ class Sampling:
     hardware: str | None = None
 
     def frame_count(self, film: Film) -> int:
-        """About how many frames will come."""
+        """Return about how many frames will be read."""
         rest = max(film.duration_seconds - self.start_seconds, 0.0)
         wanted = rest if self.duration_seconds is None else min(self.duration_seconds, rest)
         return self.frames_in(wanted)
 
     def frames_in(self, seconds: float) -> int:
-        """How many frames are kept of so many seconds of film."""
+        """Return how many frames are kept of this many seconds of film."""
         return math.ceil(round(seconds / self.rate * self.frame_rate) / self.every)
 
 
 def check_part(film: Film, sampling: Sampling, option: str = "--start") -> None:
-    """Refuse a part of a film without a frame.
+    """Refuse a part of a film that contains no frame.
 
     Args:
-        option: what the user gives the part's begin by.
+        option: the command-line option for the part's start.
 
     Raises:
         OptionError: the film ends before the part begins, or the part is shorter than a frame.
-        VideoError: the film is joined of recordings, in which no part can be found.
+        VideoError: the film is joined from recordings, so that it cannot be sought.
     """
     if sampling.start_seconds or sampling.duration_seconds is not None:
         check_clock(film)
@@ -189,17 +189,17 @@ def check_part(film: Film, sampling: Sampling, option: str = "--start") -> None:
 
 @dataclass(frozen=True)
 class Bursts:
-    """Short runs of consecutive frames, all over what is read, that are looked at in full size.
+    """Short runs of consecutive frames, spread over the part read, to analyse at full size.
 
-    Only what ffmpeg finds in them is kept, in files.
+    Only the results of ffmpeg's analysis are kept, in files.
 
     Attributes:
-        every_seconds: from the first frame of a run to that of the next.
-        run_seconds: how long a run is.
+        every_seconds: interval between the first frames of successive runs.
+        run_seconds: duration of a run.
         fields_file: for each frame, which of its two fields is the earlier; see `read_fields`.
-        rows_file, columns_file: of one frame a run, the mean luma of every row in parts of about
-            ``STRIP_WIDTH``, and of every column; see `read_strips`.
-        pictures_file: for each frame, small pictures of its fields; see `read_field_pictures`.
+        rows_file, columns_file: for one frame per run, the mean luma of every row in parts of about
+            ``STRIP_WIDTH``, and of every column likewise; see `read_strips`.
+        pictures_file: for each frame, its downscaled fields; see `read_field_pictures`.
     """
 
     every_seconds: float
@@ -212,16 +212,16 @@ class Bursts:
 
 @dataclass(frozen=True)
 class ShotFiles:
-    """Files into which a reader writes what tells where shots begin, for `shots.Shots`.
+    """Files to which a reader writes the data from which `shots.Shots` finds shots.
 
-    They go by all frames of the wanted times, also by those that ``every`` leaves out; what they
-    hold is whole after the last picture.
+    They cover all frames of the wanted times, including those that ``every`` drops, and are
+    complete after the last picture.
 
     Attributes:
-        cuts_file: the numbers of frames at which ffmpeg's scdet finds that a shot begins, in frames
-            of ``LOOK_SIZE``; see `read_pts`.
-        frames_file: the luma of these frames in ``SMALL_SIZE``; see `read_small_frames`. None where
-            the frames that come are of ``LOOK_SIZE`` themselves, and all of them are wanted.
+        cuts_file: numbers of the frames at which ffmpeg's scdet finds the start of a shot, in
+            frames of ``LOOK_SIZE``; see `read_pts`.
+        frames_file: luma of all these frames in ``SMALL_SIZE``; see `read_small_frames`. None if
+            the frames read have ``LOOK_SIZE`` themselves, and ``every`` is 1.
     """
 
     cuts_file: Path
@@ -233,13 +233,13 @@ def read_luma(
 ) -> Generator[Plane, None, None]:
     """Yield luma planes (height, width), uint8, limited range (black 16, white 235).
 
-    At the film's own size an 8-bit limited-range luma comes bit for bit as it is stored.
+    At the film's own size, stored 8-bit limited-range luma is returned bit for bit.
 
     Args:
-        shot_files: what to note in the same pass.
+        shot_files: files to write in the same pass.
 
     Raises:
-        VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+        VideoError: the film is broken or truncated; the message has ffmpeg's last messages.
         FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     coding = replace(film.coding, bit_depth=8, range="limited")
@@ -251,13 +251,13 @@ def read_coded_luma(
 ) -> Generator[DeepPlane, None, None]:
     """Yield luma planes (height, width) in this depth and range.
 
-    At the film's own size, depth and range they come bit for bit as they are stored.
+    At the film's own size, depth and range, stored luma is returned bit for bit.
 
     Args:
-        shot_files: what to note in the same pass.
+        shot_files: files to write in the same pass.
 
     Raises:
-        VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+        VideoError: the film is broken or truncated; the message has ffmpeg's last messages.
         FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     shape = sampling.height or film.height, sampling.width or film.width
@@ -274,7 +274,7 @@ def read_pictures(
     """Yield luma as `read_coded_luma` does, and chroma (2, ceil(height / 2), ceil(width / 2)).
 
     Raises:
-        VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+        VideoError: the film is broken or truncated; the message has ffmpeg's last messages.
         FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     height, width = sampling.height or film.height, sampling.width or film.width
@@ -293,14 +293,14 @@ def read_pictures(
 def read_every_frame(
     film: Film, width: int, height: int, times_file: Path, cadence: Cadence = ONE_TO_ONE
 ) -> Generator[Plane, None, None]:
-    """Yield the luma (height, width) of each frame that is stored, uint8, full range.
+    """Yield the luma (height, width) of each stored frame, uint8, full range.
 
     Args:
-        times_file: a file into which the frames' times are written; see `read_times`.
-        cadence: how pictures became frames; those that it leaves out do not come.
+        times_file: file to which the frames' times are written; see `read_times`.
+        cadence: how pictures became frames; repeated frames that it drops are not yielded.
 
     Raises:
-        VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+        VideoError: the film is broken or truncated; the message has ffmpeg's last messages.
         FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     sampling = Sampling(frame_rate=cadence.picture_rate(film.frame_rate), cadence=cadence)
@@ -313,14 +313,14 @@ def read_every_frame(
         in_range=film.coding.range,
         out_range="full",
     ).filter("format", "gray")
-    # scdet gives every frame a score, without which metadata would print nothing of it
+    # scdet gives every frame a score; metadata prints nothing for frames without an entry
     stream = stream.filter("scdet").filter("metadata", mode="print", file=local_file(times_file))
     mend = "repair it, or tell `filmcolorizer sync` by --offset how far the films are apart"
     yield from _read_raw(film, sampling, stream, "gray", (height, width), mend=mend)
 
 
 def cannot_note(film: Film, notes: Path, reason: str) -> VideoError:
-    """The sentence for a file of notes, in a temporary folder, that there is no room for."""
+    """Return the error for a full disk on writing a file of notes in a temporary folder."""
     return VideoError(
         f"cannot write in {notes.parents[1]} what is noted of {film.path} ({reason}); make room"
         " there",
@@ -329,9 +329,9 @@ def cannot_note(film: Film, notes: Path, reason: str) -> VideoError:
 
 
 def read_pts(path: Path) -> list[int]:
-    """The times in a file that a reader wrote, ascending, in units of what it counted in.
+    """Return the times in a file written by a reader, ascending, in the units of that file.
 
-    That is the film's time base for the ``pts_file`` of a `Sampling`, and a frame for the
+    These are the film's time base for the ``pts_file`` of `Sampling`, and frames for the
     ``cuts_file`` of `ShotFiles`.
     """
     if not path.is_file():
@@ -340,7 +340,7 @@ def read_pts(path: Path) -> list[int]:
 
 
 def read_times(path: Path) -> list[float]:
-    """The presentation times that `read_every_frame` wrote, in seconds from the first frame."""
+    """Return the times that `read_every_frame` wrote, in seconds from the first frame."""
     times = read_pts(path)
     return [(time - times[0]) / 1e6 for time in times]
 
@@ -356,12 +356,12 @@ def read_ycbcr(
     """Yield pictures (height, width, 3) of Y', Cb and Cr, uint8, limited range.
 
     Args:
-        matrix: a key of ``color.MATRICES`` to convert to; the film's own if not given.
-        bursts: what to look at in the same pass; its files are whole after the last picture.
-        shot_files: what to note in it.
+        matrix: a key of ``color.MATRICES`` to convert to; None for the film's own.
+        bursts: runs to analyse in the same pass; the files are complete after the last picture.
+        shot_files: files to write in the same pass.
 
     Raises:
-        VideoError: the film is broken or cut short; ffmpeg's last words are in the message.
+        VideoError: the film is broken or truncated; the message has ffmpeg's last messages.
         FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     height, width = sampling.height or film.height, sampling.width or film.width
@@ -381,12 +381,12 @@ def read_ycbcr(
 
 
 def read_small_frames(path: Path, first: int = 0) -> Plane:
-    """The luma (N, height, width) of ``SMALL_SIZE`` in a file of `ShotFiles`, which may still grow.
+    """Return luma (N, height, width) of ``SMALL_SIZE`` from a `ShotFiles` file, even if it grows.
 
-    uint8, limited range; N is 0 where there are no frames yet.
+    uint8, limited range; N is 0 if there are no frames yet.
 
     Args:
-        first: the number of the first one to read.
+        first: number of the first frame to read.
     """
     width, height = SMALL_SIZE
     if not path.exists():
@@ -397,10 +397,10 @@ def read_small_frames(path: Path, first: int = 0) -> Plane:
 
 
 def read_fields(path: Path) -> list[tuple[float, str]]:
-    """What `Bursts` found of the fields of each frame: seconds from ``start_seconds``, and a word.
+    """Return each frame's time, in seconds from ``start_seconds``, and field order from `Bursts`.
 
-    The word is ``tff`` or ``bff`` where the top or bottom field is the earlier, else
-    ``progressive`` or ``undetermined``.
+    The order is ``tff`` or ``bff`` if the top or bottom field is the earlier, else ``progressive``
+    or ``undetermined``.
     """
     if not path.is_file():
         return []
@@ -411,23 +411,24 @@ def read_fields(path: Path) -> list[tuple[float, str]]:
 
 
 def may_be_pulled_down(film: Film) -> bool:
-    """Whether a film may have more frames than pictures, or fields that match those of others.
+    """Whether a film may have more frames than pictures, or fields that match other frames'.
 
-    As far as it matters at 24 frames a second; R'G'B' ffmpeg could only compare by changing it.
+    Only cases that matter at 24 frames a second count. R'G'B' is excluded, as ffmpeg could compare
+    it only after conversion.
     """
     is_faster = TIMELINE_FRAME_RATE < film.frame_rate <= MAX_CADENCE_RATE
     return is_faster and not av.VideoFormat(film.pixel_format).is_rgb
 
 
 def can_match_fields(film: Film) -> bool:
-    """Whether ffmpeg's fieldmatch weaves fields of such pixels; of deeper ones it copies half."""
+    """Whether ffmpeg's fieldmatch can weave a film's fields; beyond 8 bits it copies only half."""
     return film.coding.bit_depth == 8 and _stores_chroma(film) and film.height % 2 == 0
 
 
 def read_field_pictures(bursts: Bursts) -> Plane:
-    """The small top and bottom fields (N, FIELD_HEIGHT, 2, FIELD_WIDTH) that `Bursts` found.
+    """Return downscaled fields (N, FIELD_HEIGHT, 2, FIELD_WIDTH) of `Bursts`, top before bottom.
 
-    uint8, limited range; N is 0 where none were wanted.
+    uint8, limited range; N is 0 if none were requested.
     """
     if bursts.pictures_file is None:
         return np.empty((0, FIELD_HEIGHT, 2, FIELD_WIDTH), np.uint8)
@@ -436,9 +437,9 @@ def read_field_pictures(bursts: Bursts) -> Plane:
 
 
 def read_strips(film: Film, bursts: Bursts) -> tuple[Plane, Plane]:
-    """The mean luma of rows (N, height, parts) and columns (N, parts, width) that `Bursts` found.
+    """Return the mean luma of rows (N, height, parts) and columns (N, parts, width) of `Bursts`.
 
-    uint8, limited range (black 16, white 235); N is 0 where there were no frames.
+    uint8, limited range (black 16, white 235); N is 0 if there were no frames.
     """
     shapes = (film.height, _strips(film.width)), (_strips(film.height), film.width)
     files = bursts.rows_file, bursts.columns_file
@@ -450,12 +451,12 @@ def read_strips(film: Film, bursts: Bursts) -> tuple[Plane, Plane]:
 
 
 def _strips(side: int) -> int:
-    """Into how many parts a side of so many pixels is divided for `read_strips`."""
+    """Return the number of parts into which a side in pixels is divided for `read_strips`."""
     return max(-(-side // STRIP_WIDTH), min(side, MIN_STRIPS))
 
 
 def _stores_luma(film: Film, coding: Coding) -> bool:
-    """Whether the stored luma plane is what is wanted, so that ffmpeg need not touch it."""
+    """Whether the stored luma plane is in the wanted coding, so that it needs no conversion."""
     layouts = ("yuv420p", "yuv422p", "yuv444p", "yuv440p", "yuv411p", "yuv410p", "gray")
     stored = {coding.pixel_format(layout) for layout in layouts}
     if coding.bit_depth == 8 and coding.range == "full":
@@ -464,7 +465,7 @@ def _stores_luma(film: Film, coding: Coding) -> bool:
 
 
 def _stores_chroma(film: Film) -> bool:
-    """Whether pixels are stored as Y'CbCr, in whatever order, and not as R'G'B' or as grey."""
+    """Whether pixels are stored as Y'CbCr, in any order, and not as R'G'B' or grey."""
     layout = av.VideoFormat(film.pixel_format)
     return len(layout.components) >= 3 and not layout.is_rgb
 
@@ -472,10 +473,10 @@ def _stores_chroma(film: Film) -> bool:
 def _frames(
     film: Film, sampling: Sampling, coding: Coding, shot_files: ShotFiles | None = None
 ) -> tuple[Any, list[Any]]:
-    """The filter graph up to frames of the wanted times, size, range and matrix.
+    """Build the filter graph for frames of the wanted times, size, range and matrix.
 
     Returns:
-        It, and the outputs by which ffmpeg writes notes beside them.
+        The graph, and the outputs that write ``shot_files``.
     """
     if sampling.pts is not None:
         stream = _as_stored(film, sampling, sampling.pts)
@@ -486,7 +487,7 @@ def _frames(
 def _sampled(
     film: Film, sampling: Sampling, stream: Any, coding: Coding, shot_files: ShotFiles | None
 ) -> tuple[Any, list[Any]]:
-    """As `_frames`, of the frames of `_timed`."""
+    """Build the filter graph as `_frames` does, from the stream of `_timed`."""
     rate = sampling.frame_rate
     if sampling.quiets_chroma and _stores_chroma(film):
         stream = stream.filter("atadenoise", **QUIET_CHROMA)
@@ -511,13 +512,13 @@ def _sampled(
 
 
 def _with_cuts(stream: Any, cuts_file: Path) -> Any:
-    """The same frames; the numbers of those that begin a shot are written."""
+    """Add filters that write the numbers of frames that begin a shot."""
     stream = stream.filter("scdet", threshold=CUT_THRESHOLD)
     return stream.filter("metadata", mode="print", key="lavfi.scd.time", file=local_file(cuts_file))
 
 
 def _max_frames(sampling: Sampling) -> int | None:
-    """How many frames there are, at most, before ``every`` leaves any out."""
+    """Return the maximum number of frames before ``every`` drops any; None if unlimited."""
     if sampling.duration_seconds is None:
         return None
     return replace(sampling, every=1).frames_in(sampling.duration_seconds)
@@ -528,13 +529,13 @@ def _scaled(
 ) -> Any:
     before, after = film.coding.range, coding.range
     if film.pixel_format.startswith("gray") and before == after:
-        before = after = "full"  # which is all that ffmpeg's scaler knows of grey pictures
+        before = after = "full"  # the only range that ffmpeg's scaler knows for grey pictures
     return stream.filter(
         "scale",
         width,
         height,
         flags=SCALING,
-        in_color_matrix=film.coding.matrix,  # ffmpeg has the same names
+        in_color_matrix=film.coding.matrix,  # ffmpeg uses the same names
         out_color_matrix=coding.matrix,
         in_range=before,
         out_range=after,
@@ -543,11 +544,11 @@ def _scaled(
 
 
 def _burst_outputs(film: Film, sampling: Sampling, bursts: Bursts, stream: Any) -> list[Any]:
-    """The outputs by which ffmpeg writes what it finds in bursts."""
+    """Return the outputs that write the analysis of bursts."""
     every, run = f"{bursts.every_seconds:.6f}", f"{bursts.run_seconds:.6f}"
     if sampling.duration_seconds is not None:
         stream = stream.filter("trim", end=f"{sampling.duration_seconds:.6f}")
-    # The first frame always, even one from before the part: an output without one is an error.
+    # Select the first frame always, even one before the part: an output without frames is an error.
     in_runs = f"isnan(prev_selected_t)+gte(t,0)*lt(mod(t,{every}),{run})"
     stream = stream.filter("select", in_runs)
     stream = stream.filter("idet", intl_thres=FIELD_THRESHOLD)
@@ -574,10 +575,10 @@ def _burst_outputs(film: Film, sampling: Sampling, bursts: Bursts, stream: Any) 
 
 
 def _luma_output(stream: Any, file: Path, most: int | None = None) -> Any:
-    """The output by which ffmpeg writes the luma of pictures, one after the other.
+    """Return an output that writes the luma of successive pictures.
 
     Args:
-        most: how many, if not all.
+        most: maximum number of pictures; None for all.
     """
     luma = stream.filter("format", "yuv444p").filter("extractplanes", "y")
     options = {"format": "rawvideo", "pix_fmt": "gray", "fps_mode": "passthrough"}
@@ -587,7 +588,7 @@ def _luma_output(stream: Any, file: Path, most: int | None = None) -> Any:
 
 
 def _timed(film: Film, sampling: Sampling) -> Any:
-    """All frames that are stored, from before the start on; their times count from there."""
+    """Return the stored frames from before the start on, with times counted from the start."""
     start = begin = film.start_seconds + sampling.start_seconds
     cycle = sampling.cadence.cycle(film.frame_rate, sampling.frame_rate)
     if cycle:
@@ -607,16 +608,16 @@ def _timed(film: Film, sampling: Sampling) -> Any:
         stream = _exact(stream, film.start_seconds - origin, step)
     if sampling.cadence.is_soft_pulldown:
         stream = _evened(stream)
-    # At half of a film's rate every second frame begins half-way between two times that are wanted.
-    # A bit later it belongs to the second one, however its own time is rounded. A bit is less than
-    # half a frame, also of hundreds a second.
+    # At half the film's rate, every second frame begins half-way between two wanted times. Shifted
+    # slightly later, it belongs to the second one, however its time is rounded. The shift is less
+    # than half a frame, even at hundreds of frames a second.
     later = min(CONTAINER_ROUNDING_SECONDS, 0.4 / float(film.frame_rate))
     zero = start - origin - later
     return stream.filter("setpts", f"(PTS-{zero:.6f}/TB)/{sampling.rate!r}")
 
 
 def _as_stored(film: Film, sampling: Sampling, pts: tuple[int, int | None]) -> Any:
-    """The film's pictures as they are stored, at their own times."""
+    """Return the film's pictures as stored, at their own times."""
     begin, end = pts
     seconds = float((begin - film.first_pts) * film.time_base) + film.start_seconds
     stream, _ = _from(film, seconds, sampling, copyts=None)
@@ -631,10 +632,10 @@ def _as_stored(film: Film, sampling: Sampling, pts: tuple[int, int | None]) -> A
 
 
 def _undamaged(stream: Any, damage: Spans | None, first_seconds: float) -> Any:
-    """Leave out the frames in damaged spans, which count from the film's first frame on.
+    """Drop the frames in damaged spans, whose times count from the film's first frame.
 
     Args:
-        first_seconds: the time in the stream of that frame.
+        first_seconds: stream time of the film's first frame.
     """
     offset = first_seconds - ROUNDING_SECONDS
     spans = [(offset + begin, offset + end) for begin, end in damage or ()]
@@ -646,28 +647,28 @@ def _undamaged(stream: Any, damage: Spans | None, first_seconds: float) -> Any:
 
 
 def is_left_out(seconds: float, damage: Spans | None) -> bool:
-    """Whether a frame that begins then, from the film's first one on, is in one of these spans."""
+    """Whether a frame that begins at this time, from the film's first frame, is in a span."""
     rounded = seconds + ROUNDING_SECONDS
     return any(begin <= rounded < end for begin, end in damage or ())
 
 
 def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tuple[Any, float]:
-    """Open a film at a place before ``start`` from which it can be decoded.
+    """Open a film at a position before ``start`` from which it can be decoded.
 
     Returns:
-        Its whole pictures, and what their time counts from; as ``start``, that is in seconds from
-        the container's start.
+        Its pictures, and the origin of their times, like ``start`` in seconds from the container's
+        start.
     """
     start = film.start_seconds + _shown_since(film, start - film.start_seconds, sampling.damage)
     is_mpeg = film.container in MPEG_STREAMS
     seek = start - (MPEG_SEEK_MARGIN_SECONDS if is_mpeg else SEEK_MARGIN_SECONDS)
-    # ffmpeg seeks a bit before what it is told, and where an AVI with B-frames stores nothing so
-    # early, lands at a key frame behind it.
+    # ffmpeg seeks slightly before the given time. If an AVI with B-frames stores nothing that
+    # early, the seek lands at a later key frame.
     if film.container in BARE_STREAMS or seek < SEEK_MARGIN_SECONDS:
         seek = 0.0
     origin = max(seek, film.stored_from_seconds) if is_mpeg else seek
     seeking = {"ss": f"{seek:.6f}"} if seek else {}
-    # A damaged packet or frame ends the reading, or is left out, and does not become grey mush.
+    # A damaged packet or frame ends the reading, or is dropped; it is not shown as grey smear.
     on_damage = {"xerror": None} if sampling.damage is None else {"max_error_rate": "1"}
     on_card = {"hwaccel": sampling.hardware} if sampling.hardware else {}
     stream = _stream(film, **on_damage, **on_card, **seeking, **options)
@@ -675,26 +676,26 @@ def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tupl
 
 
 def _whole(film: Film, stream: Any, cadence: Cadence) -> Any:
-    """Frames as whole pictures, as many as they were."""
+    """Turn frames of fields into the same number of whole pictures."""
     if cadence.field_order == "progressive":
         return stream
     which = "all"
     if cadence.fields_match:
-        # It passes on what it is given, which would be what it compares were its format not told.
-        # The last frame it would keep, were that the last to compare as well.
+        # fieldmatch compares its first input and outputs its second one, which would get the format
+        # of the first were its own not set. Without the cloned frame, the last one is held back.
         branches = stream.filter("format", film.pixel_format).split()
         copies = branches[0].filter("tpad", stop=1, stop_mode="clone").filter("format", "yuv420p")
         options = {"order": cadence.parity, "mchroma": 0, "combmatch": "full", "combpel": COMBED}
         stream = ffmpeg.filter([copies, branches[1]], "fieldmatch", ppsrc=1, **options)
-        which = "interlaced"  # frames whose fields have no match, as of video between film
+        which = "interlaced"  # frames whose fields have no match, as in video between film
     return stream.filter("bwdif", mode="send_frame", parity=cadence.parity, deint=which)
 
 
 def _exact(stream: Any, first_seconds: float, step_seconds: float) -> Any:
-    """Frames at the times that their container rounded, where these are whole steps.
+    """Restore exact frame times, which containers round, where they are near whole steps.
 
-    Where 23.976 frames a second come to begin half-way between two at 24, thousandths of a second
-    would leave out and repeat some by turns.
+    Where frames at 23.976 a second begin half-way between frames at 24 a second, times rounded to
+    milliseconds would alternately drop and repeat frames.
     """
     steps = f"(T-({first_seconds:.6f}))/{step_seconds:.9f}"
     is_near = f"lt(abs({steps}-round({steps}))*{step_seconds:.9f},{CONTAINER_ROUNDING_SECONDS})"
@@ -703,9 +704,9 @@ def _exact(stream: Any, first_seconds: float, step_seconds: float) -> Any:
 
 
 def _evened(stream: Any) -> Any:
-    """Frames that are shown for two and for three fields by turns, all equally long.
+    """Space frames evenly that alternately last two and three fields.
 
-    Each is moved half-way to where it would be, were the one before as long as all.
+    Each frame moves half-way to where it would be if the one before had the mean duration.
     """
     picture = 2.5 * NTSC_FIELD_SECONDS
     off = f"({picture:.9f}-(PTS-PREV_INPTS)*TB)"
@@ -715,14 +716,14 @@ def _evened(stream: Any) -> Any:
 def _without_repeats(
     film: Film, stream: Any, cadence: Cadence, cycle: int, first_seconds: float
 ) -> Any:
-    """Whole pictures, once each, all equally long.
+    """Return whole pictures, each once, evenly spaced.
 
-    One frame of each cycle is left out. Which of them make a cycle must not depend on where the
-    reading began: they are counted from the film's first frame on.
+    One frame of each cycle is dropped. Cycles are counted from the film's first frame, so that they
+    do not depend on where reading starts.
 
     Args:
-        cycle: in frames.
-        first_seconds: the time in the stream of a frame that begins a cycle.
+        cycle: frames per cycle.
+        first_seconds: stream time of a frame that begins a cycle.
     """
     stream = stream.filter("settb", "1/1000000").filter("setpts", f"PTS-{first_seconds:.6f}/TB")
     stream = stream.filter("fps", fps=str(film.frame_rate), start_time=0)
@@ -730,16 +731,16 @@ def _without_repeats(
     stream = stream.filter("decimate", cycle=cycle, dupthresh=100, chroma=0).filter(
         "settb", "1/1000000"
     )
-    # It counts time from the first frame that it passes on, which may be the second of its cycle.
+    # decimate counts time from the first frame that it keeps, which may be the second of its cycle.
     rate = float(film.frame_rate * (cycle - 1) / cycle)
     return stream.filter("setpts", f"({first_seconds:.6f}+N/{rate!r})/TB")
 
 
 def _shown_since(film: Film, seconds: float, damage: Spans | None) -> float:
-    """When the frame begins, or one before it, that is shown at a time of the film.
+    """Return when the frame shown at a time of the film, or a frame before it, begins.
 
-    That may be long before, as of slides and title cards. Where nothing can be looked up it is
-    taken for the time itself.
+    Slides and title cards may begin long before. Where the film cannot be searched, the result is
+    the given time.
     """
     for begin, end in damage or ():
         if begin <= seconds < end:
@@ -750,9 +751,9 @@ def _shown_since(film: Film, seconds: float, damage: Spans | None) -> float:
         return seconds
     pts = film.first_pts + math.floor(seconds / film.time_base)
     begun = []
-    with opened(film) as container, suppress(av.FFmpegError):  # beyond damage nothing is told
+    with opened(film) as container, suppress(av.FFmpegError):  # nothing can be read beyond damage
         stream = container.streams[film.stream_index]
-        container.seek(pts, stream=stream)  # to what can be decoded alone, then or before
+        container.seek(pts, stream=stream)  # to a key frame, then or before
         for packet in container.demux(stream):
             if packet.pts is None or (packet.dts or packet.pts) > pts:
                 break
@@ -775,19 +776,19 @@ def _read_raw(
     mend: str = "repair it, or take another part of it where --start and --duration can be given;"
     " `filmcolorizer colorize --skip-damaged` goes on behind what is damaged",
 ) -> Generator[Any, None, None]:
-    """Yield what a frame is made of, of this shape and of ``coding.sample_type``.
+    """Yield the samples of each frame, in this shape and of ``coding.sample_type``.
 
     Args:
-        outputs: what ffmpeg writes elsewhere meanwhile.
-        shot_files: what of it is noted in a temporary folder.
-        mend: what to do about a film that cannot be read.
+        outputs: further outputs that ffmpeg writes in the same pass.
+        shot_files: the files in a temporary folder that are among these.
+        mend: advice for a film that cannot be read.
     """
     options = {"format": "rawvideo", "pix_fmt": layout, "fps_mode": "passthrough"}
     if sampling.duration_seconds is not None:
         options["frames:v"] = str(sampling.frames_in(sampling.duration_seconds))
     count = 0
     output = ffmpeg.merge_outputs(stream.output("pipe:", **options), *outputs)
-    output = output.overwrite_output()  # else it ends without a word
+    output = output.overwrite_output()  # else ffmpeg ends without a message
     with Process(output, writes_stdout=True) as process:
         while True:
             data = np.empty(shape, coding.sample_type)
@@ -801,7 +802,7 @@ def _read_raw(
             if reason and shot_files:
                 raise cannot_note(film, shot_files.cuts_file, reason)
             process.check_itself(f"reading {film.path}", mend)
-            check_clock(film)  # which explains more than what ffmpeg says
+            check_clock(film)  # its error explains more than ffmpeg's messages
             read = count * sampling.every / float(sampling.frame_rate) * sampling.rate
             begin = sampling.start_seconds
             if sampling.pts is not None:

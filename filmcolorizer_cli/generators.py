@@ -1,4 +1,4 @@
-"""What generators return, besides what they yield."""
+"""Access to the return values of generators."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 
 
 class Returning(Generic[Item, Result]):
-    """What a generator yields, and then, as ``value``, what it returns."""
+    """An iterable over a generator that keeps the generator's return value as ``value``."""
 
     value: Result
 

@@ -1,4 +1,4 @@
-"""What a training has come to, epoch by epoch, and the files that tell of it."""
+"""The history of a training, epoch by epoch, and the files that hold it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Epoch:
     """One line of a training's history; losses are means over the part.
 
     Attributes:
-        seconds: that it took; None in the copy within the weights, so that equal trainings give
-            equal files.
+        seconds: duration of the epoch; None in the copy in the weights file, so that equal
+            trainings give equal files.
     """
 
     epoch: int
@@ -30,25 +30,25 @@ class Epoch:
 
 
 def best_epoch(history: Sequence[Epoch]) -> Epoch:
-    """The epoch with the lowest validation loss, of one or more."""
+    """Return the epoch with the lowest validation loss; needs at least one epoch."""
     return min(history, key=lambda epoch: epoch.validation_loss)
 
 
 def checkpoint_file(output: Path) -> Path:
-    """Where training keeps what it needs to go on."""
+    """Return the path of the checkpoint that training resumes from."""
     return output.with_name(f"{output.stem}.checkpoint.safetensors")
 
 
 def history_file(output: Path) -> Path:
-    """Where training writes a line per epoch."""
+    """Return the path of the CSV file with one line per epoch."""
     return output.with_suffix(".csv")
 
 
 def read_history(output: Path) -> list[Epoch]:
-    """The epochs that led to these weights, as they tell themselves; none where they do not.
+    """Read the history in the metadata of weights; empty if it holds none.
 
     Raises:
-        WeightsError: they cannot be read, or are damaged.
+        WeightsError: the weights cannot be read, or the history is damaged.
     """
     try:
         return [
@@ -68,10 +68,10 @@ def read_history(output: Path) -> list[Epoch]:
 
 
 def interrupted_history(output: Path) -> list[Epoch]:
-    """The epochs that an interrupted training has finished; none where there is no such training.
+    """Read the finished epochs of an interrupted training; empty if there is no checkpoint.
 
     Raises:
-        TrainingError: what has the name of its checkpoint is none, or is damaged.
+        TrainingError: the file with the checkpoint's name is no checkpoint, or is damaged.
     """
     checkpoint = checkpoint_file(output)
     if not checkpoint.exists():

@@ -1,7 +1,7 @@
-"""What an iris or a vignette shows, made fit for a network to look at.
+"""Removal of the black around an iris or a vignette, before a network colorizes the picture.
 
-Photos, of which networks learn, have no black around a circle: they take it for a sepia portrait,
-and paint what it shows orange.
+Networks learn from photos, which have no black around a circle: they take such a picture for a
+sepia portrait and paint it orange.
 """
 
 from __future__ import annotations
@@ -11,25 +11,24 @@ import numpy as np
 
 from filmcolorizer_cli.planes import Floats
 
-LIT = 0.08  # luma from which on a pixel is lit
-# Of the picture, inside of the hull of what is lit: what is less tells nothing, what is more enough
-# of itself. Letters fill little of theirs.
+LIT = 0.08  # luma from which a pixel is lit
+# Share of the picture that an iris shows. Less is too little to go by; with more, networks cope.
 MIN_SHOWN, MAX_SHOWN = 0.02, 0.6
-MIN_FILLED = 0.75  # of the hull, that is lit
-MAX_STRAY = 0.01  # of what is outside of it, that is lit
-MIN_CORE = 0.99  # of the mask where it is highest; with less the blurs of both edges meet
-EDGE = 1 / 96  # of the short side, that the edge of an iris is blurred by
+MIN_FILLED = 0.75  # share of the convex hull of lit pixels that is lit; letters fill little of it
+MAX_STRAY = 0.01  # share of the pixels outside the hull that may be lit
+MIN_CORE = 0.99  # peak of the mask; below this, the blurs of opposite edges meet
+EDGE = 1 / 96  # blur (sigma) of an iris's edge, as a share of the picture's short side
 
 
 def without_iris(luma: Floats) -> tuple[Floats, Floats | None]:
-    """A picture with grey, as bright as what an iris shows is in the mean, for the black around it.
+    """Replace the black around an iris by grey as bright as the mean of what the iris shows.
 
     Args:
         luma: luma (H, W) in [0, 1].
 
     Returns:
-        The picture, and how much of each pixel is shown, (H, W) in [0, 1]; as it is, and None,
-        where there is no iris.
+        The picture, and how much of each pixel is inside the iris, (H, W) in [0, 1]. Without an
+        iris, the picture as it is, and None.
     """
     shown = _shown(luma)
     if shown is None:
@@ -39,7 +38,7 @@ def without_iris(luma: Floats) -> tuple[Floats, Floats | None]:
 
 
 def _shown(luma: Floats) -> Floats | None:
-    """How much of each pixel is inside of an iris, if there is one."""
+    """Return how much of each pixel is inside an iris; None if there is no iris."""
     lit = cv2.inRange(cv2.blur(luma, (3, 3)), LIT, np.inf)
     lit_pixels = cv2.countNonZero(lit)
     if not MIN_SHOWN < lit_pixels / lit.size < MAX_SHOWN:
@@ -56,5 +55,5 @@ def _shown(luma: Floats) -> Floats | None:
     side = 2 * round(1.5 * blur) + 1
     core = cv2.erode(inside, np.ones((side, side), np.uint8), borderValue=255)
     shown = cv2.GaussianBlur(core.astype(np.float32) / 255, (0, 0), blur)
-    # A line of light, as between doors that shut, would be paled by the blur of its edges.
+    # A strip of light, as between closing doors, would be washed out by the blur of its edges.
     return np.asarray(shown, np.float32) if shown.max() > MIN_CORE else None

@@ -1,4 +1,4 @@
-"""Joining what was encoded into one film, with the sound and all else of its source."""
+"""Joining encoded segments into one film, with the sound and other streams of its source."""
 
 from __future__ import annotations
 
@@ -38,14 +38,15 @@ from filmcolorizer_cli.video import (
     opened,
 )
 
-SOUND_BITRATE_KBPS = 96  # of each channel of what has to be re-encoded to AAC
-# Metadata that tells of the file that it stands in, not of the film.
+SOUND_BITRATE_KBPS = 96  # per channel of sound that has to be re-encoded to AAC
+# Metadata that describes the file, not the film.
 _OF_THE_FILE = frozenset(
     {"compatible_brands", "encoder", "major_brand", "minor_version", "timecode"}
 )
-# Joined in Matroska for Matroska, which then gets chapters of any kind; others would lose by it.
+# Codecs that are joined in Matroska if the target is Matroska, which keeps chapters of any kind.
+# Other codecs would lose something on the way.
 _THROUGH_MATROSKA = frozenset({"h264", "hevc"})
-_CODECS_WITH_SHAPES = frozenset({"h264", "hevc"})  # which tell the shape of pixels themselves
+_CODECS_WITH_SHAPES = frozenset({"h264", "hevc"})  # they store the sample aspect ratio
 _PLAIN_NAME = re.compile(r"\w[\w .()-]{,80}")
 
 
@@ -59,23 +60,23 @@ def join_film(
     duration_seconds: float | None = None,
     was_free: bool,
 ) -> None:
-    """Join files of a `PictureWriter` into one film, without encoding anew.
+    """Join files of a `PictureWriter` into one film, without re-encoding.
 
-    A film's sound, subtitles, chapters, attachments and metadata go along, as far as the container
-    holds them.
+    The source's sound, subtitles, chapters, attachments and metadata are added, as far as the
+    container holds them.
 
     Args:
-        parts: in order, made with the same encoding; what becomes the film lies beside the first
-            until it is whole, so that nobody has to clear up after a crash but whoever keeps them.
-        timeline: of all their pictures.
-        target: appears when it is whole; its ending is a key of ``CONTAINERS``.
-        source: whose sound and all else goes along.
+        parts: files in order, with the same encoding. The film is built beside the first, so that
+            after a crash only the owner of the parts has to clean up.
+        timeline: the times of all their pictures.
+        target: the film, which appears once it is complete; its ending is a key of ``CONTAINERS``.
+        source: the film whose sound and other streams are added.
         start_seconds, duration_seconds: the part of the source that the pictures show.
-        was_free: whether there was no target when the pictures were begun.
+        was_free: whether there was no target when the rendering of the pictures began.
 
     Raises:
-        FilmColorizerError: the target cannot be written, or has come there since.
-        VideoError: ffmpeg cannot write the film; its last words are in the message.
+        FilmColorizerError: the target cannot be written, or was created by something else.
+        VideoError: ffmpeg cannot write the film; the message contains the end of its output.
         FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     check_folder(followed(target).parent)
@@ -83,7 +84,7 @@ def join_film(
     folder = parts[0].with_name("joined")
     joined, whole = (folder / f"{name}{parts[0].suffix}" for name in ("joined", "whole"))
     try:
-        shutil.rmtree(folder, ignore_errors=True)  # what a program that was killed has left
+        shutil.rmtree(folder, ignore_errors=True)  # left by a program that was killed
         folder.mkdir()
         if container.muxer == "matroska" and _codec_of(parts[0]) in _THROUGH_MATROSKA:
             joined = joined.with_suffix(".mkv")
@@ -147,18 +148,19 @@ def _join_pictures(
     metadata: dict[str, str],
     chapters: list[Any],
 ) -> float:
-    """Write one file of all packets, each at the time that the timeline has for its picture.
+    """Write all packets to one file, each with the pts that the timeline has for its picture.
 
     Returns:
-        How many seconds before it is shown the first one is decoded.
+        The time in seconds from decoding the first picture to showing it.
     """
     orders = [_display_order(part) for part in parts]
-    # How far encoders keep pictures back that are shown before those that they are made from.
+    # How many places a picture is coded behind its place in display order, at most: encoders code
+    # it after the later pictures that it is predicted from.
     delay = max(max(coded - shown for coded, shown in enumerate(order)) for order in orders)
     lead = timeline.pts_of(0) - timeline.pts_of(-delay)
     count = sum(map(len, orders))
     muxer = CONTAINERS[target.suffix].muxer
-    # What mp4 has no place for goes into a place of its own, from where ffmpeg takes it again.
+    # Metadata that mp4 has no field for goes into tags of their own, which ffmpeg reads back.
     options = {}
     if muxer != "matroska":
         options = {"movflags": "use_metadata_tags", "movie_timescale": MOVIE_TIMESCALE}
@@ -181,7 +183,7 @@ def _join_pictures(
                     packet.time_base = timeline.time_base
                     packet.pts = timeline.pts_of(number)
                     packet.dts = timeline.pts_of(first + coded - delay)
-                    if first + coded == count - 1:  # by which mp4 tells how long a film is
+                    if first + coded == count - 1:  # mp4 takes a film's duration from it
                         packet.dts = max(packet.dts, packet.pts - lead)
                     packet.duration = timeline.pts_of(number + 1) - packet.pts
                     container.mux(packet)
@@ -190,14 +192,14 @@ def _join_pictures(
 
 
 def _held_to_the_end(timeline: Timeline, delay_seconds: float, lead_seconds: float) -> str:
-    """ffmpeg's bitstream filter by which the last picture is shown until the timeline ends.
+    """Return ffmpeg's bitstream filter that shows the last picture until the timeline ends.
 
-    On the way through a file that is lost, where the picture that is shown last is not the last one
-    in the file, which counts in mp4, or where the codec tells no rate.
+    The joined file loses this duration if the last picture shown is not the last in the file, whose
+    duration counts in mp4, or if the codec stores no frame rate.
 
     Args:
-        delay_seconds: by which all pictures come later than the timeline says.
-        lead_seconds: as `_join_pictures` returns.
+        delay_seconds: how much later than on the timeline all pictures are shown.
+        lead_seconds: return value of `_join_pictures`.
     """
     count = len(timeline.pts)
     last, end = timeline.seconds(count - 1), timeline.seconds(count)
@@ -218,17 +220,17 @@ def _codec_of(part: Path) -> str:
 def _output_options(
     joined: Path, source: Film, container: Container, metadata: dict[str, str]
 ) -> dict[str, str]:
-    """ffmpeg's options of the film as a whole and of its pictures.
+    """Return the ffmpeg options for the film as a whole and for its pictures.
 
     Args:
-        metadata: of the film; ffmpeg takes over by itself all but when it was made.
+        metadata: the film's metadata; ffmpeg copies all of it by itself, except the creation time.
     """
     options = {"format": container.muxer, "c:v": "copy", **container.options}
     options |= _picture_options(joined, source, container)
     if source.title:
         options["metadata:s:v:0"] = f"title={source.title}"
     if source.language:
-        # The same track by its number among all: ffmpeg-python takes an option but once.
+        # The same track by its number among all tracks: ffmpeg-python takes each option only once.
         options["metadata:s:0"] = f"language={_language_code(source.language, container.muxer)}"
     if created := metadata.get("creation_time"):
         options["metadata"] = f"creation_time={created}"
@@ -236,14 +238,14 @@ def _output_options(
 
 
 def _picture_options(joined: Path, source: Film, container: Container) -> dict[str, str]:
-    """What the container is told of the pictures that not all codecs tell themselves."""
+    """Return the options for properties that the container has to store, as the codec does not."""
     with open_file(joined) as encoded:
         context = encoded.streams.video[0].codec_context
         shape = source.sample_aspect_ratio * Fraction(context.width, context.height)
         is_told = context.name in _CODECS_WITH_SHAPES or source.sample_aspect_ratio == 1
         options = {} if is_told else {"aspect:v:0": _ratio(shape)}
         if context.name == "hevc" and container.muxer in ("mp4", "mov"):
-            options["tag:v:0"] = "hvc1"  # without which Apple's players refuse it
+            options["tag:v:0"] = "hvc1"  # Apple's players refuse other tags
         return options
 
 
@@ -252,7 +254,7 @@ def _ratio(ratio: Fraction) -> str:
 
 
 def _display_order(part: Path) -> list[int]:
-    """Which of a file's pictures each of its packets is, in the order that they are shown."""
+    """Return for each packet of a file the number of its picture in display order."""
     with open_file(part) as container:
         times = [packet.pts for packet in container.demux(video=0) if packet.size]
     order = [0] * len(times)
@@ -264,7 +266,7 @@ def _display_order(part: Path) -> list[int]:
 def _part(
     source: Film, start_seconds: float, duration_seconds: float | None
 ) -> tuple[float, float | None]:
-    """Where a part of the pictures begins and how long it is, in the container's time."""
+    """Return where a part begins, in the container's time, and its length, both in seconds."""
     begin = source.start_seconds + start_seconds if start_seconds else 0.0
     if duration_seconds is None:
         return begin, None
@@ -273,7 +275,7 @@ def _part(
 
 
 def _told(source: Film, part: tuple[float, float | None]) -> tuple[dict[str, str], list[Any]]:
-    """The container's metadata, and the chapters that begin or go on in a part of it."""
+    """Return the container's metadata, and the chapters that overlap with a part of it."""
     if source.first_number is not None:
         return {}, []
     begin, duration = part
@@ -293,7 +295,7 @@ def _told(source: Film, part: tuple[float, float | None]) -> tuple[dict[str, str
 
 
 def _entitle(chapters: list[Any]) -> None:
-    """Name chapters without titles by their numbers; mp4 and mov would lose them."""
+    """Give chapters without titles a numbered title; mp4 and mov would lose them otherwise."""
     for number, chapter in enumerate(chapters, 1):
         chapter["metadata"] = {"title": f"Chapter {number}", **chapter["metadata"]}
 
@@ -301,10 +303,10 @@ def _entitle(chapters: list[Any]) -> None:
 def _tracks(
     source: Film, container: Container, part: tuple[float, float | None], subtitles_file: Path
 ) -> tuple[list[Any], dict[str, str]]:
-    """The source's sound and subtitles, and for each whether it is copied or re-encoded.
+    """Return the source's sound and subtitle streams, and the options to copy or re-encode each.
 
     Args:
-        subtitles_file: is made where the part is not all of the film.
+        subtitles_file: the file for cut subtitles, if the part is not the whole film.
     """
     encoders = {sound: container.sound_encoder(sound) for sound in source.sounds}
     sounds = [sound for sound, encoder in encoders.items() if encoder]
@@ -320,7 +322,7 @@ def _tracks(
         options["itsoffset"] = f"{max(first - begin, 0.0):.6f}"
     if duration is not None:
         options["t"] = f"{duration:.6f}"
-    # Without edit lists what was copied from before a part's start would come before its pictures.
+    # Matroska has no edit lists: packets copied from before the start would precede the pictures.
     before = {"copypriorss": "0"} if begin and container.muxer == "matroska" else {}
     stream = open_input(source.path, **options)
     said = [(subtitle, stream[str(subtitle.index)]) for subtitle in subtitles]
@@ -334,16 +336,16 @@ def _tracks(
     }
     for number, sound in enumerate(sounds):
         encoder = str(encoders[sound])
-        if sound.is_damaged:  # what is lost is a gap, not to be closed
+        if sound.is_damaged:  # what is lost stays a gap, filled with silence
             codecs[f"filter:a:{number}"] = "aresample=async=1"
         if container.muxer == "mov" and is_pcm(sound.codec) and "mov" not in source.container:
-            # It has no place for a gap, behind which all would come too early.
+            # QuickTime cannot hold a gap in PCM: sound after one would come too early.
             codecs[f"filter:a:{number}"] = "aresample=async=1"
             encoder = sound.codec if encoder == "copy" else encoder
         codecs[f"c:a:{number}"] = encoder
         if encoder == "aac":
             codecs[f"b:a:{number}"] = f"{SOUND_BITRATE_KBPS * max(sound.channels, 1)}k"
-            if sound.channels == 1:  # which some decoders do not call mono
+            if sound.channels == 1:  # some decoders do not report mono as the layout
                 codecs[f"ac:a:{number}"] = "1"
     for number, subtitle in enumerate(subtitles):
         codecs[f"c:s:{number}"] = str(container.subtitle_encoder(subtitle))
@@ -352,12 +354,12 @@ def _tracks(
 
 
 def _marks(kind: str, tracks: Sequence[Sound | Subtitle], first: int, muxer: str) -> dict[str, str]:
-    """Titles, dispositions, and languages that the container has another code for.
+    """Return options for titles, dispositions, and languages with another code in the container.
 
-    Left to itself, ffmpeg marks one of several tracks as default.
+    By default, ffmpeg marks one of several tracks as default.
 
     Args:
-        first: the number of the first one among all tracks of the film.
+        first: number of the first of these tracks among all tracks of the film.
     """
     marks = {}
     for number, track in enumerate(tracks):
@@ -370,15 +372,15 @@ def _marks(kind: str, tracks: Sequence[Sound | Subtitle], first: int, muxer: str
 
 
 def _language_code(language: str, muxer: str) -> str:
-    """By which ffmpeg writes a language into this kind of container."""
+    """Return the code that ffmpeg needs to write a language into this kind of container."""
     return QUICKTIME_LANGUAGES.get(language, language) if muxer == "mov" else language
 
 
 def _attached(source: Film, container: Container, folder: Path) -> tuple[list[Any], dict[str, Any]]:
-    """The source's covers and other attached files.
+    """Return the source's streams of covers and other attached files, and their options.
 
     Args:
-        folder: made for the covers of Matroska, which ffmpeg takes from files alone.
+        folder: created for covers of Matroska, which ffmpeg takes only from files.
     """
     attachments = [a for a in source.attachments if container.attaches(a)]
     if not attachments:
@@ -394,7 +396,7 @@ def _attached(source: Film, container: Container, folder: Path) -> tuple[list[An
         name, mime_type = COVER_FILES.get(str(cover.codec), (f"cover.{cover.codec}", None))
         if cover.name and _PLAIN_NAME.fullmatch(cover.name):
             name = cover.name
-        path = folder / str(number) / name  # ffmpeg takes its name along
+        path = folder / str(number) / name  # ffmpeg stores the file name
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
         options[f"attach:{number}"] = local_file(path)
@@ -403,7 +405,7 @@ def _attached(source: Film, container: Container, folder: Path) -> tuple[list[An
 
 
 def _content_of(source: Film, cover: Attachment) -> bytes:
-    """A cover's picture; nothing where its file was cut short before that."""
+    """Return the bytes of a cover's picture; empty if the film file is truncated before it."""
     with opened(source) as container:
         packets = container.demux(container.streams[cover.index])
         return bytes(next((packet for packet in packets if packet.size), b""))

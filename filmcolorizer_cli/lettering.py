@@ -1,4 +1,4 @@
-"""Letters in pictures."""
+"""Fonts and fitting for text in pictures."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ import matplotlib
 from matplotlib.ft2font import FT2Font
 from PIL import ImageFont
 
-LAST_RESORT = "LastResort"  # Apple's font, which has a box for each letter
+LAST_RESORT = "LastResort"  # Apple's font that has a placeholder box for every character
 ELLIPSIS, REPLACEMENT = "…", "\N{REPLACEMENT CHARACTER}"
 
 
 def load_font(size: float, text: str = "") -> ImageFont.FreeTypeFont:
-    """A font for a text: DejaVu Sans, which comes with matplotlib, where it has all its letters.
+    """Load a font for a text: DejaVu Sans, which comes with matplotlib, if it has all characters.
 
-    It has those of Latin, Greek, Cyrillic and some others. For Chinese, Japanese and the like the
-    machine's first font is taken that has them; where none has, they come out as boxes.
+    It covers Latin, Greek, Cyrillic and some other scripts. For others, such as Chinese and
+    Japanese, the machine's first font that covers the text is used; if there is none, missing
+    characters appear as boxes.
 
     Args:
-        size: in pixels.
+        size: font size in pixels.
     """
     own = str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf")
     wanted = {ord(letter) for letter in text + ELLIPSIS if letter.isprintable()} - {ord(" ")}
     path = own
     if not wanted <= _letters_of(own):
-        from matplotlib.font_manager import findSystemFonts  # which may take seconds to import
+        from matplotlib.font_manager import findSystemFonts  # may take seconds to import
 
         found = sorted(font for font in findSystemFonts() if LAST_RESORT not in font)
         path = next((font for font in found if wanted <= _letters_of(font)), own)
@@ -36,17 +37,17 @@ def load_font(size: float, text: str = "") -> ImageFont.FreeTypeFont:
 
 @cache
 def _letters_of(font: str) -> frozenset[int]:
-    """The code points that a font file has a picture of; none of a file that is no such font."""
+    """Return the code points that a font file has glyphs for; none if it cannot be read."""
     with suppress(OSError, RuntimeError):
         return frozenset(FT2Font(font).get_charmap())
     return frozenset()
 
 
 def shortened(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
-    """Text that takes no more than so many pixels; what is too much is left out in its middle.
+    """Shorten a text in its middle to at most so many pixels.
 
-    There the names of versions of one film are the same. What cannot be drawn, such as the end of a
-    line in a file's name, is replaced.
+    The middle is where the names of versions of one film are alike. Characters that cannot be
+    drawn, such as a line break in a file name, are replaced.
     """
     text = "".join(letter if letter.isprintable() else REPLACEMENT for letter in text)
     kept = len(text)

@@ -1,4 +1,4 @@
-"""Files by which two programs do not write the same thing at once."""
+"""Lock files that keep two programs from writing the same file at once."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 def lock(path: Path, work: str) -> IO[str] | None:
-    """A file that is locked until it is closed or this process ends.
+    """Return a file that stays locked until it is closed or this process ends.
 
-    None without such locks, as on Windows and on some disks at the other end of a network, where
-    nothing keeps two programs apart.
+    Return None where there are no such locks, as on Windows and some network disks; nothing keeps
+    two programs apart there.
 
     Args:
-        path: is made where there is none.
-        work: what is done alone, as in "rendering in film.mp4.parts".
+        path: the lock file, created if it does not exist.
+        work: what the lock protects, as in "rendering in film.mp4.parts".
 
     Raises:
-        FilmColorizerError: another process has it, or it cannot be made.
+        FilmColorizerError: another process holds the lock, or the file cannot be created.
     """
     try:
         import fcntl
@@ -55,15 +55,15 @@ def lock(path: Path, work: str) -> IO[str] | None:
 
 @contextmanager
 def locked_beside(path: Path, work: str) -> Iterator[None]:
-    """Hold a hidden lock beside a file that is going to be written; it goes when the block ends.
+    """Hold a hidden lock file beside a file to be written; it is deleted when the block ends.
 
     Raises:
-        FilmColorizerError: as `lock`.
+        FilmColorizerError: as for `lock`.
     """
     path = followed(path)
     hidden = path.with_name(f".{path.name}.lock")
     file = lock(hidden, work)
-    while file is not None and not _is_there(hidden, file):  # deleted by the one before
+    while file is not None and not _is_there(hidden, file):  # deleted by its previous holder
         file.close()
         file = lock(hidden, work)
     try:
@@ -75,7 +75,7 @@ def locked_beside(path: Path, work: str) -> Iterator[None]:
 
 
 def _is_there(path: Path, file: IO[str]) -> bool:
-    """Whether an open file still is the one of this name."""
+    """Whether the file at this path is this open file."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:

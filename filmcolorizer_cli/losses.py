@@ -1,4 +1,4 @@
-"""What training makes small: how far the colours of a network are from the true ones."""
+"""Training losses: how far the colours of a network are from the true ones."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from filmcolorizer_cli.color import MIN_KNOWN, half_size, rgb_to_ycbcr, ycbcr_to
 from filmcolorizer_cli.networks import ClassicNetwork, FilmNetwork, Network
 
 CHROMA_LOSS_BETA = 0.05  # chroma error at which the film loss turns from squared to absolute
-SATURATION_WEIGHT = 15.0  # a pixel of chroma c counts 1 + 15 |c| times, since most pixels are dull
-# Up to about this a picture's loss counts in proportion, beyond it by its logarithm, as in PSNR.
+SATURATION_WEIGHT = 15.0  # a pixel of chroma c has weight 1 + 15 |c|, since most pixels are dull
+# Pictures' losses count linearly up to about this one, logarithmically beyond it, as in PSNR.
 GOOD_LOSS = 0.02
-COLORFULNESS_FLOOR = 0.01  # where colourfulness begins to count, squared
+COLORFULNESS_FLOOR = 0.01  # `metrics.colorfulness`'s floor, squared units of colourfulness
 
 
 def film_loss(
@@ -23,12 +23,12 @@ def film_loss(
     known: Tensor,
     colorfulness_weight: float = 0.0,
 ) -> Tensor:
-    """Smooth L1 on chroma at half size, weighted by saturation, as a mean of logarithms.
+    """Return smooth L1 on chroma at half size, weighted by saturation, as a mean of logarithms.
 
-    A pixel counts by the saturation of the truth, a picture by the logarithm of its loss: what can
-    have any colour does not outweigh what can be known. What is left to guess would come out grey,
-    the mean of all guesses; so the colourfulness of each picture may be held to that of the truth.
-    A picture of which less is known counts less.
+    Pixels are weighted by the saturation of the truth. The logarithm of each picture's loss keeps
+    objects that can have any colour from outweighing predictable ones. Unpredictable colours would
+    come out grey, the mean of all guesses; ``colorfulness_weight`` penalizes the difference between
+    each picture's colourfulness and the truth's. Pictures count by their known share.
     """
     share = half_size(known)
     truth = half_size(rgb_to_ycbcr(rgb)[:, 1:] * known) / share.clamp_min(MIN_KNOWN)
@@ -45,13 +45,13 @@ def film_loss(
 
 
 def _colorfulness(chroma: Tensor, known: Tensor) -> Tensor:
-    """Of each picture (B,), which its luma has no part in."""
+    """Return the colourfulness of each picture (B,), which does not depend on its luma."""
     picture = F.pad(chroma, (0, 0, 0, 0, 1, 0))  # luma 0 before both planes of chroma
     return metrics.colorfulness(ycbcr_to_rgb(picture), known, floor=COLORFULNESS_FLOOR)
 
 
 def classic_loss(network: ClassicNetwork, luma: Tensor, rgb: Tensor, known: Tensor) -> Tensor:
-    """Mean squared error on RGB in [-1, 1], as in 2020."""
+    """Return the mean squared error on RGB in [-1, 1], as in 2020."""
     error = (network(luma.expand(-1, 3, -1, -1) * 2 - 1).float() - (rgb * 2 - 1)).square()
     return (error * known).sum() / (known.sum() * 3).clamp_min(1e-6)
 
@@ -63,7 +63,7 @@ def loss_of(
     known: Tensor,
     colorfulness_weight: float = 0.0,
 ) -> Tensor:
-    """The network's own loss; only that of `film` heeds the weight."""
+    """Return the network's own loss; ``colorfulness_weight`` applies to `film` only."""
     if isinstance(network, FilmNetwork):
         return film_loss(network, luma, rgb, known, colorfulness_weight)
     return classic_loss(network, luma, rgb, known)

@@ -1,4 +1,4 @@
-"""Sync maps: how two versions of a film line up, as it is written down and read again."""
+"""Sync maps: the alignment of two versions of a film, and the files that hold it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from filmcolorizer_cli.errors import SyncError, reason_of
 from filmcolorizer_cli.files import replacing
 from filmcolorizer_cli.video import Film, film_identity, may_be_same_film
 
-MIN_CONFIDENCE = 0.5  # below which a stretch is left out rather than guessed
-ROOM_SECONDS = 0.5  # by which a segment may end after its film, whose duration is a rough one
-MIN_SCALE = 0.2  # of times and pictures, that a map may have; and 5 times
-MIN_INSIDE = 0.5  # of what a segment's area becomes, in both directions, that the copy must show
+MIN_CONFIDENCE = 0.5  # below this confidence, a stretch is left out
+ROOM_SECONDS = 0.5  # a segment may end this much after its film, whose duration is approximate
+# Smallest rate and picture scale in a map; the largest is 1 / MIN_SCALE. Also the largest
+# off-diagonal element of a matrix.
+MIN_SCALE = 0.2
+MIN_INSIDE = 0.5  # share of a mapped area's width and height that the coloured picture must exceed
 _FORMAT = "filmcolorizer-sync/2"
 _JSON_WORDS: dict[type, str] = {str: "text", dict: "{...}", list: "[...]"}
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
@@ -34,12 +36,12 @@ class Segment:
     Times count from the first frame of each film.
 
     Attributes:
-        bw_end_seconds: when the last of its frames has been shown.
-        rate: seconds of the coloured film in a second of the black-and-white one.
-        confidence: how sure the match is, from 0 to 1.
-        matrix: takes a point (x, y, 1) of the black-and-white picture to the coloured one, both in
+        bw_end_seconds: end of its last frame's display.
+        rate: seconds of the coloured film per second of the black-and-white one.
+        confidence: confidence in the match, from 0 to 1.
+        matrix: maps a point (x, y, 1) of the black-and-white picture to the coloured one, both in
             [0, 1] coordinates, from the top left.
-        area: the part of the black-and-white picture that both show, without bars.
+        area: the part of the black-and-white picture that both films show, without bars.
     """
 
     bw_start_seconds: float
@@ -52,26 +54,26 @@ class Segment:
 
     @property
     def duration_seconds(self) -> float:
-        """How much of the black-and-white film it is."""
+        """Duration in the black-and-white film."""
         return self.bw_end_seconds - self.bw_start_seconds
 
     @property
     def offset_seconds(self) -> float:
-        """By how much later the coloured film shows what is at its start."""
+        """Start time in the coloured film less that in the black-and-white one."""
         return self.color_start_seconds - self.bw_start_seconds
 
     def color_seconds(self, bw_seconds: float) -> float:
-        """The time in the coloured film that shows this moment of the black-and-white one."""
+        """Return the coloured film's time for this time of the black-and-white film."""
         return self.color_start_seconds + self.rate * (bw_seconds - self.bw_start_seconds)
 
 
 @dataclass(frozen=True)
 class SyncMap:
-    """How a black-and-white film and its coloured version line up.
+    """The alignment of a black-and-white film and its coloured version.
 
     Attributes:
-        bw, color: what identifies the two films (path, frame rate, duration).
-        segments: in order of the black-and-white film; what lies between is on one side only.
+        bw, color: identities of the two films (path, frame rate, duration).
+        segments: in order of the black-and-white film; frames between them have no counterpart.
     """
 
     bw: dict[str, Any]
@@ -80,14 +82,14 @@ class SyncMap:
 
     @property
     def longest(self) -> Segment:
-        """The segment that speaks for the whole where one has to."""
+        """The longest segment, to represent the map where a single one is needed."""
         return max(self.segments, key=lambda segment: segment.duration_seconds)
 
     def sure(self) -> SyncMap:
-        """The map without its doubtful segments.
+        """Return the map without segments below `MIN_CONFIDENCE`.
 
         Raises:
-            SyncError: all are.
+            SyncError: no segment is left.
         """
         segments = tuple(s for s in self.segments if s.confidence >= MIN_CONFIDENCE)
         if not segments:
@@ -99,12 +101,12 @@ class SyncMap:
 
     @property
     def shared_seconds(self) -> float:
-        """How much of the black-and-white film the coloured one shows."""
+        """Total duration of the segments in the black-and-white film."""
         return sum(segment.duration_seconds for segment in self.segments)
 
 
 def nothing_shared(bw: Film, color: Film) -> SyncError:
-    """The sentence for a map by which no moment is in both films."""
+    """Return the error for a map that leaves no moment in both films."""
     return SyncError(
         f"{bw.path} and {color.path} share no moment by this map; make a new one with"
         " `filmcolorizer sync BW COLOR`"
@@ -112,7 +114,7 @@ def nothing_shared(bw: Film, color: Film) -> SyncError:
 
 
 def write_map(sync_map: SyncMap, path: Path) -> None:
-    """Write a map as JSON, whole or not at all.
+    """Write a map as JSON, atomically.
 
     Raises:
         FilmColorizerError: the file cannot be written.
@@ -134,7 +136,7 @@ def read_map(path: Path) -> SyncMap:
         SyncError: the file is missing or holds no map.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))  # editors may write a mark
+        content = json.loads(path.read_text(encoding="utf-8-sig"))  # editors may add a BOM
         _check_named(content, "it", {"format": str})
         if content["format"] != _FORMAT:
             raise ValueError(f"its format is {content['format']!r}, not {_FORMAT!r}")
@@ -151,10 +153,11 @@ def read_map(path: Path) -> SyncMap:
 
 
 def check_films(sync_map: SyncMap, bw: Film, color: Film) -> None:
-    """Make sure that a map was made for these two films; what it does not say is not compared.
+    """Check that a map was made for these two films; properties it lacks are not compared.
 
     Raises:
-        SyncError: a film has another frame rate or duration than the map's, or ends earlier.
+        SyncError: a film's frame rate or duration differs from the map's, or a segment ends after
+            its film.
     """
     for film, mapped in ((bw, sync_map.bw), (color, sync_map.color)):
         identity = film_identity(film)
@@ -176,7 +179,7 @@ def check_films(sync_map: SyncMap, bw: Film, color: Film) -> None:
 
 
 def _check_map(sync_map: SyncMap) -> None:
-    """Refuse, as a ValueError, what no pair of films can be lined up by."""
+    """Raise ValueError for a map by which no two films can be aligned."""
     if not sync_map.segments:
         raise ValueError("it has no segments")
     end = 0.0
@@ -209,7 +212,7 @@ def _check_map(sync_map: SyncMap) -> None:
 
 
 def _check_named(values: Any, what: str, kinds: dict[str, type]) -> None:
-    """Refuse, as a ValueError, what is no JSON object with these names and kinds of values."""
+    """Raise ValueError unless ``values`` is a JSON object with these names and types of values."""
     if not isinstance(values, dict):
         raise ValueError(f"{what} is {values!r:.40}, and no JSON object ({{...}})")
     for name, kind in kinds.items():
@@ -236,10 +239,10 @@ def _segment(values: Any) -> Segment:
 
 
 def _numbers(name: str, values: Any, count: int) -> list[float]:
-    """So many finite numbers.
+    """Convert ``count`` values to finite numbers.
 
     Raises:
-        ValueError: they are others.
+        ValueError: there are fewer or more values, or one is no finite number.
     """
     if not isinstance(values, list | tuple) or len(values) != count:
         raise ValueError(f"{name} has {values!r:.40}, and not {count} numbers")

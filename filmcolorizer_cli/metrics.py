@@ -1,4 +1,4 @@
-"""What is measured, on tensors of R'G'B' (B, 3, H, W) in [0, 1]."""
+"""Metrics of pictures and shots; R'G'B' tensors are (B, 3, H, W) in [0, 1]."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections import deque
 import torch
 from torch import Tensor
 
-MAX_PSNR = 100.0  # dB, for pictures that are the same
-CDC_STEPS = (1, 2, 4)  # frames from one histogram to the one that it is held against
+MAX_PSNR = 100.0  # dB, the value for identical pictures
+CDC_STEPS = (1, 2, 4)  # distances, in frames, between histograms that are compared
 
 
 def mean(values: Tensor, known: Tensor | None = None) -> Tensor:
-    """The mean of each picture (B, C, H, W), over all channels; (B,).
+    """Return the mean of each picture (B, C, H, W) over its pixels and channels; (B,).
 
     Args:
-        known: (B, 1, H, W), by how much each pixel counts; all count alike without it.
+        known: (B, 1, H, W), weight of each pixel; without it, all weigh the same.
     """
     if known is None:
         return values.mean(dim=(1, 2, 3))
@@ -24,7 +24,7 @@ def mean(values: Tensor, known: Tensor | None = None) -> Tensor:
 
 
 def mse(output: Tensor, truth: Tensor, known: Tensor | None = None) -> Tensor:
-    """Mean squared error of each picture on R'G'B' scaled to [-1, 1], as in 2020; (B,).
+    """Return each picture's mean squared error on R'G'B' in [-1, 1], as the 2020 project did; (B,).
 
     Args:
         known: as in `mean`.
@@ -33,7 +33,7 @@ def mse(output: Tensor, truth: Tensor, known: Tensor | None = None) -> Tensor:
 
 
 def psnr(output: Tensor, truth: Tensor, known: Tensor | None = None) -> Tensor:
-    """Peak signal-to-noise ratio of each picture in dB, in float over all channels; (B,).
+    """Return each picture's peak signal-to-noise ratio in dB, in float over all channels; (B,).
 
     Args:
         known: as in `mean`.
@@ -42,12 +42,12 @@ def psnr(output: Tensor, truth: Tensor, known: Tensor | None = None) -> Tensor:
 
 
 def psnr_of_error(error: Tensor) -> Tensor:
-    """PSNR in dB by the mean squared error on R'G'B' in [0, 1]; of any shape."""
+    """Return the PSNR in dB for mean squared errors, of any shape, on R'G'B' in [0, 1]."""
     return (-10 * torch.log10(error.clamp_min(1e-12))).clamp_max(MAX_PSNR)
 
 
 def colorfulness(rgb: Tensor, known: Tensor | None = None, *, floor: float = 0.0) -> Tensor:
-    """Colourfulness of each picture; (B,), 0 for grey, about 33 moderate, above 80 strong.
+    """Return each picture's colourfulness; (B,), 0 for grey, about 33 moderate, above 80 strong.
 
     Source: Hasler and Suesstrunk, "Measuring colourfulness in natural images", SPIE 2003, metric
     M^(3), on R'G'B' scaled to [0, 255], with signed opponent axes.
@@ -65,18 +65,18 @@ def colorfulness(rgb: Tensor, known: Tensor | None = None, *, floor: float = 0.0
 
 
 def flicker(chroma: Tensor, carried: Tensor, reliable: Tensor) -> Tensor:
-    """How much chroma changes from one frame to the next along the motion, per picture; (B,).
+    """Return how much chroma changes along the motion since the frame before, per picture; (B,).
 
     F = sum over x of R(x) (|dCb(x)| + |dCr(x)|) / (2 * sum over x of R(x)), with
     dC(x) = C_t(x) - C_(t-1)(x + w(x)), the flow w from frame t to t - 1 and R = 1 where it is
-    reliable. Divided by the F of the true film along the same flow, 1 is as steady as reality.
+    reliable. Divided by the F of the true film along the same flow, 1 is as steady as that film.
 
     Source: the warping error of Lai et al., "Learning blind video temporal consistency", ECCV 2018,
     here on chroma and without squares.
 
     Args:
         chroma: (B, 2, H, W), C_t in [-0.5, 0.5].
-        carried: (B, 2, H, W), the chroma of the frame before where the flow points to.
+        carried: (B, 2, H, W), the chroma of the frame before, sampled where the flow points to.
         reliable: (B, 1, H, W), R as a bool.
 
     Returns:
@@ -87,7 +87,7 @@ def flicker(chroma: Tensor, carried: Tensor, reliable: Tensor) -> Tensor:
 
 
 def histograms(rgb: Tensor) -> Tensor:
-    """The shares of pixels with each of the 256 codes of each channel; (B, 3, 256), float64."""
+    """Return the share of pixels with each of 256 codes, per channel; (B, 3, 256), float64."""
     codes = (rgb * 255).round().clamp(0, 255).long().flatten(2)  # (B, 3, H * W)
     offsets = 256 * torch.arange(3 * len(rgb)).reshape(-1, 3, 1)
     counts = torch.bincount((codes + offsets).flatten(), minlength=256 * 3 * len(rgb))
@@ -95,7 +95,7 @@ def histograms(rgb: Tensor) -> Tensor:
 
 
 def jensen_shannon_divergence(p: Tensor, q: Tensor) -> Tensor:
-    """The divergence of distributions (..., N), in nats; (...,), from 0 to ln 2."""
+    """Return the divergence of distributions (..., N), in nats; (...,), from 0 to ln 2."""
     middle = (p + q) / 2
     # Where p is 0, middle may be 0 as well, and the term is 0.
     terms = [torch.xlogy(d, d / middle.clamp_min(1e-300)) for d in (p, q)]
@@ -103,11 +103,11 @@ def jensen_shannon_divergence(p: Tensor, q: Tensor) -> Tensor:
 
 
 class ColorDistributionConsistency:
-    """CDC: how much the colours of a shot change as a whole, in nats; 0 where they never do.
+    """Colour distribution consistency (CDC) of a shot, in nats; 0 where colours never change.
 
-    The mean over ``CDC_STEPS`` of the mean over all pairs of frames so far apart of the
-    Jensen-Shannon divergence of their histograms, averaged over channels. It knows no truth: a grey
-    or frozen shot does best, so it tells something only beside the CDC of the true film.
+    The Jensen-Shannon divergence of two frames' histograms, averaged over channels, over all pairs
+    of frames at one distance, and over the distances ``CDC_STEPS``. It involves no true colours: a
+    grey or frozen shot scores best, so it is meaningful only beside the CDC of the true film.
 
     Source: Liu et al., "Temporally consistent video colorization with deep feature propagation and
     self-regularization learning", 2021, arXiv 2110.04562.
@@ -119,7 +119,7 @@ class ColorDistributionConsistency:
         self._counts = dict.fromkeys(CDC_STEPS, 0)
 
     def add(self, histogram: Tensor) -> None:
-        """Take in the histograms (3, 256) of the next frame."""
+        """Add the histograms (3, 256) of the next frame."""
         for step in CDC_STEPS:
             if step <= len(self._recent):
                 divergence = jensen_shannon_divergence(histogram, self._recent[-step])
@@ -128,7 +128,7 @@ class ColorDistributionConsistency:
         self._recent.append(histogram)
 
     def value(self) -> float | None:
-        """The CDC of the frames so far; None while they are too few for the longest step."""
+        """Return the CDC of the frames so far; None while they are too few for the longest step."""
         if not all(self._counts.values()):
             return None
         means = [self._sums[step] / self._counts[step] for step in CDC_STEPS]

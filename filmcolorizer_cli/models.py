@@ -1,6 +1,6 @@
-"""Shipped and trained models by name, and what their files say of themselves.
+"""Shipped and trained models by name, and the metadata of their weights files.
 
-That is told without loading torch; see `weights` for their tensors.
+Does not load torch; see `weights` for the tensors.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from filmcolorizer_cli.errors import WeightsError, reason_of
 from filmcolorizer_cli.files import models_folder
 
 DEFAULT_MODEL = "default"
-FILM_WEIGHTS = "film.safetensors"  # what `train` writes and `colorize` looks for
-FORMAT = "filmcolorizer-weights/1"  # of weights files
+FILM_WEIGHTS = "film.safetensors"  # default output of `train`, and what `colorize` looks for
+FORMAT = "filmcolorizer-weights/1"  # format name in the metadata of weights files
 
 
 @dataclass(frozen=True)
 class Model:
-    """A weights file and what its metadata says.
+    """A weights file and its metadata.
 
     Attributes:
         name: the shipped model's name, or the file's name.
@@ -37,9 +37,9 @@ class Model:
 
     @property
     def lineage(self) -> list[dict[str, Any]]:
-        """What the weights that it began with, and those before them, tell of their training.
+        """Descriptions of all trainings that led to these weights, oldest first.
 
-        Each the ``film`` and ``split`` of it; last of all, what these weights tell of their own.
+        Earlier ones hold ``film`` and ``split``; the last one is this model's own ``about``.
         """
         told = self.about.get("lineage")
         before = told if isinstance(told, list) else []
@@ -51,16 +51,16 @@ class Model:
 
 
 def shipped_models() -> list[Model]:
-    """The models that come with the program, by name."""
+    """Return the models that ship with the program, in order of name."""
     return [read_model(path) for path in sorted(models_folder().glob("*.safetensors"))]
 
 
 def find_model(name: str | None = None) -> Model:
-    """The model of this name or file.
+    """Return the model of this name or file.
 
     Args:
-        name: a weights file, a shipped model's name, or None: the current folder's
-            ``film.safetensors`` when there is one, else the shipped default.
+        name: a weights file or a shipped model's name; None for ``film.safetensors`` in the current
+            folder if it exists, else the shipped default.
 
     Raises:
         WeightsError: there is no such model, or it cannot be read.
@@ -82,10 +82,10 @@ def find_model(name: str | None = None) -> Model:
 
 
 def read_model(path: Path) -> Model:
-    """Read what a weights file says of itself, without its tensors.
+    """Read the metadata of a weights file, without its tensors.
 
     Raises:
-        WeightsError: the file is damaged or holds no network of ours.
+        WeightsError: the file is missing or damaged, or holds no network that this version knows.
     """
     metadata = read_metadata(path)
     if metadata.get("format") != FORMAT:
@@ -97,28 +97,28 @@ def read_model(path: Path) -> Model:
         config, about = (dict(json.loads(metadata[key])) for key in ("config", "about"))
     except (KeyError, TypeError, ValueError) as error:
         raise unreadable(path, error) from None
-    config_from_dict(config)  # raises where no network is like that
+    config_from_dict(config)  # raises if the config is invalid
     is_shipped = path.parent == models_folder()
     return Model(name=path.stem if is_shipped else str(path), path=path, config=config, about=about)
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """A safetensors file's metadata alone.
+    """Read only the metadata of a safetensors file.
 
     Raises:
         WeightsError: the file is missing or damaged.
     """
     try:
-        with path.open("rb"):  # what may not be read, safetensors calls missing
+        with path.open("rb"):  # safetensors reports a file without read permission as missing
             pass
-        with safe_open(path, framework="np") as file:  # torch's takes no name that is not UTF-8
+        with safe_open(path, framework="np") as file:  # torch's rejects non-UTF-8 names
             return file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise unreadable(path, error) from None
 
 
 def unreadable(path: Path, error: Exception) -> WeightsError:
-    """The sentence for a weights file that cannot be read."""
+    """Return the error for a weights file that cannot be read."""
     if isinstance(error, PermissionError):
         return WeightsError(
             f"the weights in {path} may not be read; change the file's permissions, or give another"

@@ -1,7 +1,7 @@
-"""How the picture moves from one frame to another, and where that is certain.
+"""Optical flow for measurements, and where it is reliable.
 
-For measuring: slower and stricter than the motion along which `propagation` carries colours, and
-another one, so that what is measured is not held against itself.
+It is slower and stricter than the flow along which `propagation` carries colours, and separate from
+it, so that propagation is not measured against its own flow.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from torch.nn import functional as F
 
 from filmcolorizer_cli.planes import Plane
 
-# How far a pixel that is followed to the other frame and back may come out from where it began, in
-# squared pixels, and how much farther by each squared pixel of the way (Sundaram, Brox and Keutzer
-# 2010, equation 5).
+# The largest forward-backward error, in squared pixels, and how much more is allowed per squared
+# pixel of the flow's length, there and back (Sundaram, Brox and Keutzer 2010, equation 5).
 MAX_RETURN_ERROR = 0.5
 MAX_RETURN_ERROR_OF_WAY = 0.01
-MAX_LUMA_CHANGE = 0.05  # of the range, for what is the same thing in both frames
+MAX_LUMA_CHANGE = 0.05  # of luma in [0, 1] along the flow, where both ends show the same thing
 
 
 def optical_flow(luma: Plane, other: Plane) -> Tensor:
-    """Where each pixel of a frame is in another one, by dense inverse search.
+    """Compute the flow from a frame to another one, by dense inverse search.
 
     Source: Kroeger, Timofte, Dai and Van Gool, "Fast optical flow using dense inverse search", ECCV
     2016, in OpenCV's implementation with its preset "medium".
@@ -32,33 +31,33 @@ def optical_flow(luma: Plane, other: Plane) -> Tensor:
         luma, other: (H, W) each.
 
     Returns:
-        (1, 2, H, W): how many pixels farther right and farther down it is there.
+        (1, 2, H, W): the offset of each pixel in ``other``, in pixels to the right and down.
     """
     search = cv2.DISOpticalFlow.create(cv2.DISOpticalFlow_PRESET_MEDIUM)
-    # OpenCV takes no parts of larger planes, such as a picture inside its bars.
+    # OpenCV rejects views of larger planes, such as a picture inside its bars.
     luma, other = np.ascontiguousarray(luma), np.ascontiguousarray(other)
     flow = search.calc(luma, other, np.zeros((*luma.shape, 2), np.float32))
     return torch.from_numpy(np.ascontiguousarray(flow)).permute(2, 0, 1)[None]
 
 
 def warp(planes: Tensor, flow: Tensor) -> Tensor:
-    """What planes (B, C, H, W) show where a flow (B, 2, H, W) points to, bilinear.
+    """Sample planes (B, C, H, W) bilinearly where a flow (B, 2, H, W) points to.
 
-    Beyond the picture's edge that is what the edge shows.
+    Beyond the picture's edge, the edge is repeated.
     """
     height, width = planes.shape[-2:]
     column, row = _pointed_at(flow)
-    # grid_sample counts from -1, the middle of the first pixel, to 1, that of the last.
+    # grid_sample's coordinates run from -1, the centre of the first pixel, to 1, that of the last.
     places = torch.stack((column * 2 / max(width - 1, 1) - 1, row * 2 / max(height - 1, 1) - 1), -1)
     return F.grid_sample(planes, places, padding_mode="border", align_corners=True)
 
 
 def is_reliable(luma: Tensor, other: Tensor, flow: Tensor, flow_back: Tensor) -> Tensor:
-    """Where a flow is to be trusted.
+    """Whether a flow is reliable at each pixel.
 
-    That is where it stays inside the picture, where the flow back leads to where it began, but for
-    ``MAX_RETURN_ERROR`` and ``MAX_RETURN_ERROR_OF_WAY``, and where luma changes by no more than
-    ``MAX_LUMA_CHANGE`` along it.
+    It is where it stays inside the picture, the forward-backward error is within
+    ``MAX_RETURN_ERROR`` and ``MAX_RETURN_ERROR_OF_WAY``, and luma changes along it by no more than
+    ``MAX_LUMA_CHANGE``.
 
     Args:
         luma, other: (B, 1, H, W), in [0, 1].
@@ -80,7 +79,7 @@ def is_reliable(luma: Tensor, other: Tensor, flow: Tensor, flow_back: Tensor) ->
 
 
 def _pointed_at(flow: Tensor) -> tuple[Tensor, Tensor]:
-    """The columns and rows (B, H, W) that a flow (B, 2, H, W) points to."""
+    """Return the columns and rows (B, H, W) that a flow (B, 2, H, W) points to."""
     height, width = flow.shape[-2:]
     rows = torch.arange(height, dtype=flow.dtype, device=flow.device)
     columns = torch.arange(width, dtype=flow.dtype, device=flow.device)

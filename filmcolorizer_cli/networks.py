@@ -1,7 +1,7 @@
 """The networks, devices and mixed precision.
 
-Both networks answer the same two questions, so that every command works with either:
-``predict_chroma`` for films (the picture keeps its own luma) and ``predict_rgb`` for comparisons.
+Both networks have the same two methods, so every command works with either: ``predict_chroma`` for
+films (the picture keeps its own luma) and ``predict_rgb`` for comparisons.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from filmcolorizer_cli.configs import (
 from filmcolorizer_cli.errors import OptionError
 
 # EfficientNet-Lite0 (Tan and Le 2019, the Lite variant without squeeze-and-excitation): expansion,
-# kernel, stride, channels, repeats of each stage.
+# kernel, stride, channels, repeats of each stage; the comments give the output scale.
 _LITE0_STAGES = (
     (1, 3, 1, 16, 1),  # 1/2
     (6, 3, 2, 24, 2),  # 1/4
@@ -45,26 +45,27 @@ _LITE0_STAGES = (
     (6, 3, 1, 320, 1),  # 1/32
 )
 STEM_CHANNELS = 32
-SKIP_STAGES = (0, 1, 2, 4)  # the last stage at 1/2, 1/4, 1/8 and 1/16
+SKIP_STAGES = (0, 1, 2, 4)  # the last stages at 1/2, 1/4, 1/8 and 1/16
 
-# A picture is dim where no more than a hundredth of it is brighter than this luma.
+# A picture counts as dim if at least BRIGHTEST_SHARE of it is darker than LIT_LUMA.
 LIT_LUMA = 0.8
 BRIGHTEST_SHARE = 0.99
-LIGHT_PIXELS = 32  # of a picture's short side that are looked at for this, or up to twice as many
-MIN_BRIGHTNESS = 0.1  # in darker ones there is too little to be seen
-# A picture is veiled where no more than so much of it is darker than a luma that photos hardly
-# reach. Of the veil twice as much is taken off as its blacks are beyond that, up to most of it.
+LIGHT_PIXELS = 32  # pixels sampled along the short side to measure luma, or up to twice as many
+MIN_BRIGHTNESS = 0.1  # lower bound of the measured brightness; darker pictures show too little
+# A picture counts as veiled if no more than DARKEST_SHARE of it is darker than VEILED_LUMA; the
+# blacks of photos are hardly ever that bright. Twice the excess over VEILED_LUMA is subtracted, but
+# blacks keep at least USUAL_BLACK, and no more than MAX_VEIL is subtracted.
 DARKEST_SHARE, VEILED_LUMA = 0.004, 0.2
 USUAL_BLACK, MAX_VEIL = 0.06, 0.7
-# The contrast that is left, below which colours are paler: what fades luma fades chroma.
+# Remaining contrast below which chroma is reduced: what fades luma fades chroma.
 FULL_CONTRAST = 0.5
 
 
 class DepthwiseConv(nn.Conv2d):
     """A depthwise convolution that is trained in float32 on CPUs.
 
-    There the gradient of a bfloat16 one takes up to fifteen times as long as a float32 one; in
-    inference bfloat16 is the faster.
+    On CPUs, its gradient takes up to fifteen times as long in bfloat16 as in float32; for
+    inference, bfloat16 is faster.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -75,7 +76,7 @@ class DepthwiseConv(nn.Conv2d):
 
 
 class _ConvNorm(nn.Sequential):
-    """Convolution, batch norm and, unless linear, a ReLU."""
+    """Convolution, batch norm and an optional activation."""
 
     def __init__(
         self,
@@ -96,7 +97,7 @@ class _ConvNorm(nn.Sequential):
 
 
 class InvertedResidual(nn.Module):
-    """Expand, filter by depth, project (Sandler et al. 2018, figure 4), with ReLU6."""
+    """Expansion, depthwise filter, projection (Sandler et al. 2018, figure 4), with ReLU6."""
 
     def __init__(
         self, inputs: int, outputs: int, *, expansion: int, kernel: int, stride: int
@@ -124,10 +125,10 @@ class InvertedResidual(nn.Module):
 
 
 def _efficientnet_stages(name: str) -> list[tuple[int, int, int, int, int]]:
-    """Expansion, kernel, stride, channels and repeats of each stage.
+    """Return expansion, kernel, stride, channels and repeats of each stage.
 
-    Channels are rounded to multiples of 8; the first and the last stage are repeated no more
-    often, as in the reference implementation (round_filters, round_repeats and fix_head_stem of
+    Channels are rounded to multiples of 8, and the repeats of the first and last stage are not
+    scaled, as in the reference implementation (round_filters, round_repeats and fix_head_stem of
     tensorflow/tpu, efficientnet/lite).
 
     Args:
@@ -150,7 +151,7 @@ def _efficientnet_stages(name: str) -> list[tuple[int, int, int, int, int]]:
 
 
 class Encoder(nn.Module):
-    """An EfficientNet-Lite without its head, for one plane of luma.
+    """EfficientNet-Lite without its head, for one luma plane.
 
     Args:
         name: a key of ``EFFICIENTNET_LITE``.
@@ -180,19 +181,19 @@ class Encoder(nn.Module):
 
     @property
     def delicate(self) -> tuple[nn.Module, ...]:
-        """What computes in float32 always.
+        """The modules that always compute in float32.
 
-        In bfloat16 the first depthwise convolution, with its batch norm folded into it, shifts the
-        chroma of all that is seen by a code and more: its rounded weights no longer sum up to what
-        they did. The film's error was a tenth larger so; and in float32 these take no longer.
+        In bfloat16, the first depthwise convolution, with its batch norm folded in, shifts all
+        chroma by a code or more, because rounding changes the sum of its weights. That makes the
+        error on a film a tenth larger, while float32 is no slower for these modules.
         """
         return self.stem, self.stages[0]
 
     def freeze(self, stages: int) -> None:
-        """Train neither so many stages nor the stem before them, batch norms included.
+        """Exclude the stem and the first stages, including batch norms, from training.
 
         Args:
-            stages: 0 trains all.
+            stages: how many stages to freeze; 0 trains everything, the stem too.
         """
         self.requires_grad_(True)
         self.frozen = (self.stem, *self.stages[:stages]) if stages else ()
@@ -201,11 +202,11 @@ class Encoder(nn.Module):
         self.train(self.training)
 
     def drop_paths(self, rate: float) -> None:
-        """Leave residuals out at random in training (Huang et al. 2016, "Stochastic depth").
+        """Drop residuals at random in training (Huang et al. 2016, "Stochastic depth").
 
         Args:
-            rate: towards which their chance grows, in a line from 0 at the first block; that of the
-                last one is just below it.
+            rate: bound of the probabilities, which grow linearly from 0 at the first block to just
+                below this rate at the last one.
         """
         blocks = [block for block in self.modules() if isinstance(block, InvertedResidual)]
         for number, block in enumerate(blocks):
@@ -218,7 +219,7 @@ class Encoder(nn.Module):
         return self
 
     def forward(self, luma: Tensor) -> list[Tensor]:
-        """Features at 1/2, 1/4, 1/8, 1/16 and 1/32 of (B, 1, H, W), sizes rounded up."""
+        """Return features at 1/2, 1/4, 1/8, 1/16 and 1/32 of (B, 1, H, W), sizes rounded up."""
         with torch.autocast(luma.device.type, enabled=False):
             x = luma.float() * 2 - 1
             for module in self.delicate:
@@ -232,7 +233,7 @@ class Encoder(nn.Module):
 
 
 class FilmNetwork(nn.Module):
-    """A U-Net on an EfficientNet-Lite encoder; any input size."""
+    """U-Net with an EfficientNet-Lite encoder, for any input size."""
 
     def __init__(self, config: FilmConfig) -> None:
         super().__init__()
@@ -254,11 +255,11 @@ class FilmNetwork(nn.Module):
         nn.init.zeros_(self.head.bias)
 
     def forward(self, luma: Tensor) -> Tensor:
-        """Chroma (B, 2, ceil(H/2), ceil(W/2)) for luma (B, 1, H, W) in [0, 1].
+        """Return chroma (B, 2, ceil(H/2), ceil(W/2)) for luma (B, 1, H, W) in [0, 1].
 
-        A dim picture, as in a fade, is seen as if it were lit, and its chroma is as dim again: what
-        fades R'G'B' fades luma and chroma alike. One without blacks is seen as if it had some,
-        where the config says so.
+        A dim picture, as in a fade, is brightened for the encoder, and its chroma is dimmed by the
+        same factor: fading R'G'B' scales luma and chroma alike. If the config has ``clears_veil``,
+        a picture without blacks is stretched so that it has some.
         """
         veil = _veil(luma) if self.config.clears_veil else torch.zeros(1, device=luma.device)
         luma = (luma - veil).clamp_min(0) / (1 - veil)
@@ -272,12 +273,12 @@ class FilmNetwork(nn.Module):
         return chroma * ((1 - veil) / FULL_CONTRAST).clamp_max(1)
 
     def drop_features(self, rate: float) -> None:
-        """Leave features at 1/8, 1/16 and 1/32 out at random in training, each in all its places.
+        """Drop whole feature maps at 1/8, 1/16 and 1/32 at random in training.
 
         Source: Tompson et al. 2015, "Efficient object localization using convolutional networks".
 
         Args:
-            rate: how often.
+            rate: the probability of dropping a feature map.
         """
         self.feature_drop_rate = rate
 
@@ -287,44 +288,44 @@ class FilmNetwork(nn.Module):
         return F.dropout2d(features, self.feature_drop_rate)
 
     def predict_chroma(self, luma: Tensor) -> Tensor:
-        """Chroma (B, 2, ceil(H/2), ceil(W/2)) in [-0.5, 0.5] for luma (B, 1, H, W)."""
+        """Return chroma (B, 2, ceil(H/2), ceil(W/2)) in [-0.5, 0.5] for luma (B, 1, H, W)."""
         chroma: Tensor = self(luma).float()
         return chroma.clamp(-0.5, 0.5)
 
     def predict_rgb(self, luma: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
-        """R'G'B' (B, 3, H, W) in [0, 1] for luma (B, 1, H, W): the luma itself, coloured.
+        """Return R'G'B' (B, 3, H, W) in [0, 1] with this luma (B, 1, H, W) and predicted chroma.
 
         Args:
-            matrix: by which it is the luma of colours, a key of ``color.MATRICES``.
+            matrix: the Y'CbCr matrix of the luma, a key of ``color.MATRICES``.
         """
         chroma = change_matrix(self.predict_chroma(luma), WORKING_MATRIX, matrix)
         return colored(luma, chroma, matrix)
 
 
 def _brightness(luma: Tensor) -> Tensor:
-    """How much light is in pictures (B, 1, H, W): (B, 1, 1, 1), from ``MIN_BRIGHTNESS`` to 1."""
+    """Return the brightness (B, 1, 1, 1) of pictures (B, 1, H, W), ``MIN_BRIGHTNESS`` to 1."""
     return (_quantile(luma, BRIGHTEST_SHARE) / LIT_LUMA).clamp(MIN_BRIGHTNESS, 1)
 
 
 def _veil(luma: Tensor) -> Tensor:
-    """The luma to take off pictures (B, 1, H, W), so that they have blacks: (B, 1, 1, 1)."""
+    """Return the luma (B, 1, 1, 1) to subtract from pictures (B, 1, H, W) to restore blacks."""
     black = _quantile(luma, DARKEST_SHARE)
     return torch.minimum(2 * (black - VEILED_LUMA), black - USUAL_BLACK).clamp(0, MAX_VEIL)
 
 
 def _quantile(luma: Tensor, share: float) -> Tensor:
-    """The luma that so much of pictures (B, 1, H, W) is darker than: (B, 1, 1, 1)."""
+    """Return the luma (B, 1, 1, 1) below which this share of each picture (B, 1, H, W) lies."""
     stride = max(min(luma.shape[-2:]) // LIGHT_PIXELS, 1)
     pixels = luma[..., ::stride, ::stride].flatten(1).float()
     return torch.quantile(pixels, share, dim=1)[:, None, None, None]
 
 
 def _joined(x: Tensor, skip: Tensor) -> Tensor:
-    """Features enlarged to the size of the encoder's, and those, as channels of one tensor."""
+    """Enlarge features to the size of the encoder's and concatenate both along the channels."""
     enlarged = resize(x, *skip.shape[-2:])
     if enlarged.requires_grad:
-        # What flows back is a part of a larger tensor. CPUs shrink a copy of it in a quarter of the
-        # time; a graphics card makes that copy anyway.
+        # The gradient is a slice of a larger tensor. On CPUs, resizing a contiguous copy of it back
+        # takes a quarter of the time; GPUs make that copy anyway.
         enlarged.register_hook(
             lambda gradient: gradient.contiguous(memory_format=torch.channels_last)
         )
@@ -343,7 +344,7 @@ def _double_convolution(inputs: int, outputs: int, stride: int) -> nn.Sequential
 
 
 class ClassicNetwork(nn.Module):
-    """The U-Net of the 2020 student project, to the parameter (1,885,827)."""
+    """The U-Net of the 2020 student project, with exactly its 1,885,827 parameters."""
 
     def __init__(self, config: ClassicConfig) -> None:
         super().__init__()
@@ -359,26 +360,26 @@ class ClassicNetwork(nn.Module):
         self.head = nn.Conv2d(64, 3, 1)
 
     def forward(self, rgb: Tensor) -> Tensor:
-        """R'G'B' (B, 3, H, W) in [-1, 1] for a grey picture of the same shape and range."""
+        """Return R'G'B' (B, 3, H, W) in [-1, 1] for a grey picture of this shape and range."""
         features, x = [], rgb
         for block in self.encoder:
             x = block(x)
             features.append(x)
         for block, skip in zip(self.decoder, reversed(features[:-1]), strict=True):
             x = block(_joined(x, skip))
-        # The 1x1 convolution and the upsampling commute; in this order it costs a quarter.
+        # The 1x1 convolution and the upsampling commute; this order costs a quarter as much.
         return resize(self.head(x), *rgb.shape[-2:])
 
     def predict_rgb(self, luma: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
-        """R'G'B' (B, 3, H, W) in [0, 1] for luma (B, 1, H, W), as the network paints it.
+        """Return the network's R'G'B' (B, 3, H, W) in [0, 1] for luma (B, 1, H, W).
 
-        In no matrix: it paints luma as well.
+        The matrix is ignored, since the network predicts luma as well.
         """
         rgb: Tensor = self(luma.expand(-1, 3, -1, -1) * 2 - 1).float()
         return (rgb / 2 + 0.5).clamp(0, 1)
 
     def predict_chroma(self, luma: Tensor) -> Tensor:
-        """Chroma (B, 2, ceil(H/2), ceil(W/2)) in [-0.5, 0.5] of `predict_rgb`."""
+        """Return the chroma (B, 2, ceil(H/2), ceil(W/2)) in [-0.5, 0.5] of `predict_rgb`."""
         return half_size(rgb_to_ycbcr(self.predict_rgb(luma))[:, 1:])
 
 
@@ -386,14 +387,14 @@ Network = FilmNetwork | ClassicNetwork
 
 
 def build(config: Config) -> Network:
-    """An untrained network of this config."""
+    """Return an untrained network for this config."""
     if isinstance(config, FilmConfig):
         return FilmNetwork(config)
     return ClassicNetwork(config)
 
 
 def fold_batch_norms(network: Network) -> Network:
-    """A copy for inference, with each batch norm folded into the convolution before it."""
+    """Return an inference copy with each batch norm folded into the convolution before it."""
     folded = copy.deepcopy(network).eval()
     for module in folded.modules():
         if isinstance(module, nn.Sequential):
@@ -406,7 +407,7 @@ def fold_batch_norms(network: Network) -> Network:
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of this name; ``auto`` is the fastest that is there.
+    """Return the device of this name; ``auto`` is the fastest one available.
 
     Raises:
         OptionError: this machine, or this build of torch, has no such device.
@@ -427,29 +428,29 @@ def pick_device(name: str) -> torch.device:
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:
-    """Whether a device has bfloat16 of its own, in which it computes faster."""
+    """Whether a device has native bfloat16 support, and so computes faster in it."""
     if device.type == "cuda":
         with torch.cuda.device(device):
             return torch.cuda.is_bf16_supported(including_emulation=False)
-    # torch has no public name for this, and may drop the private one.
+    # torch has no public function for this and may drop the private one.
     knows = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
     return device.type == "cpu" and bool(knows())
 
 
 def autocast(device: torch.device) -> AbstractContextManager[None]:
-    """Mixed precision where it helps: bfloat16 on GPUs and CPUs that compute in it."""
+    """Return a mixed precision context: bfloat16 on devices with native support, else no-op."""
     return torch.autocast(device.type, torch.bfloat16, enabled=computes_in_bfloat16(device))
 
 
 def for_inference(network: Network, device: torch.device, *, is_faded: bool = False) -> Network:
-    """A copy that predicts fast: batch norms folded, channels last, on its device.
+    """Return a fast inference copy: batch norms folded, channels last, on this device.
 
-    Activations overwrite what they are given, and weights are in bfloat16 already where `autocast`
-    would turn them into it for each picture anew.
+    Activations work in place, and weights that `autocast` would convert to bfloat16 for every
+    picture are stored in bfloat16.
 
     Args:
-        is_faded: whether the pictures are of a film that has lost its blacks. In others what is
-            bright all over is no veil, and skies turn green without it.
+        is_faded: whether the film has lost its blacks. In other films, a picture that is bright
+            everywhere has no veil, and subtracting one turns skies green.
     """
     folded: Any = fold_batch_norms(network).to(device)
     if isinstance(folded, FilmNetwork) and not is_faded:

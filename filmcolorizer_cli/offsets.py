@@ -1,4 +1,4 @@
-"""The likeliest sequence of offsets between two films, frame by frame (A. J. Viterbi, 1967)."""
+"""Likeliest sequence of offsets between two films, frame by frame (A. J. Viterbi, 1967)."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from filmcolorizer_cli.planes import Floats
 from filmcolorizer_cli.signatures import Seconds
 from filmcolorizer_cli.similarity import Films, Indices, Window, usual_dissimilarity
 
-JUMP_COST = 20.0  # of a change of offset, in what a good frame gains
-NEIGHBOURS = 6  # frames around a likely offset that are considered
-NEAR_SECONDS = 4.0  # offsets that are likely somewhere are considered so far around
-BLOCK_FRAMES = 48
+JUMP_COST = 20.0  # cost of a change of offset; a frame that matches well gains 1
+NEIGHBOURS = 6  # coloured frames to consider on either side of a likely offset
+NEAR_SECONDS = 4.0  # a window's offset is considered this far before and after the window
+BLOCK_FRAMES = 48  # frames with one set of states
 
-# Ways into a state: from itself, from a lower one, from a gap, and as the first of all.
+# Transitions into a state: from itself, from a lower state, from a gap, and as the start.
 _SAME, _FORWARD, _FROM_GAP, _ANEW = range(4)
 
 
 class Offsets:
-    """Finds the likeliest sequence of offsets, frame by frame.
+    """A search for the likeliest sequence of offsets, frame by frame.
 
-    A state is an offset, in frames of the coloured film; considered are those near which windows
-    lie. A frame gains by how well it resembles the one that an offset gives it. Changing the offset
-    costs, and forwards only in the coloured film: what it lacks is passed in a gap, in which frames
-    gain nothing.
+    A state is an offset, in steps of `Films.step_seconds`; states near the offsets of windows are
+    considered. A frame gains by how well it matches the coloured frame at the offset. A change of
+    offset has a cost and must move forwards in the coloured film. Frames that the coloured film
+    lacks are passed over in a gap, in which they gain nothing.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Offsets:
         self.step = films.step_seconds(rate)
         reach = NEIGHBOURS * round(films.color.frame_seconds / self.step)
         self.around = np.arange(-reach, reach + 1)
-        # Repeated frames come early and late in turn, which no single offset follows.
+        # Repeated frames come alternately early and late, which no single offset can follow.
         is_even = self.step == films.color.frame_seconds
         self.slacks = (0.0,) if is_even else (-self.step / 2, self.step / 2)
         self.window_seconds = np.array([window.seconds for window in windows])
@@ -45,9 +45,9 @@ class Offsets:
         self.dissimilarity = dissimilarity or usual_dissimilarity([w.similarity for w in windows])
 
     def find(self) -> tuple[Seconds, float]:
-        """The offset of each black-and-white frame, in seconds, and what they gain together.
+        """Return the offset of each black-and-white frame, in seconds, and their total gain.
 
-        That is less what changes of offset cost; the offset of a frame without one is nan.
+        The costs of changes are subtracted from the gain. Frames in gaps have the offset nan.
         """
         frames = len(self.films.bw)
         states = np.zeros(0, np.int64)
@@ -69,7 +69,7 @@ class Offsets:
         return np.asarray((states + self.phase) * self.step, np.float64)
 
     def _states(self, block: Indices) -> NDArray[np.int64]:
-        """The states to consider for a block of frames, ascending."""
+        """Return the states to consider for a block of frames, ascending."""
         begin, end = self.films.bw.seconds[block[[0, -1]]]
         low, high = np.searchsorted(self.window_seconds, (begin - NEAR_SECONDS, end + NEAR_SECONDS))
         near = set(range(low, high))
@@ -79,10 +79,10 @@ class Offsets:
         return np.unique(self.window_states[sorted(near)][:, None] + self.around)
 
     def _gains(self, block: Indices, states: NDArray[np.int64]) -> Floats:
-        """What each frame of a block gains in each state, (N, K).
+        """Return the gain (N, K) of each frame of a block in each state.
 
-        That of the best state tells whether the frame has a counterpart at all. By how much others
-        are worse is known far better, as noise and grading are the same for all of them.
+        The best state's gain indicates whether the frame has a counterpart at all. How much worse
+        the others are is known far more precisely, as noise and grading affect all alike.
         """
         films = self.films
         times = self.rate * films.bw.seconds[block][:, None] + self._offset(states)
@@ -110,19 +110,19 @@ class Offsets:
     def _advance(
         self, step: _Step, frame: int, gain: Floats, on: Seconds, off: Seconds, left: Seconds
     ) -> tuple[Seconds, Seconds, Seconds]:
-        """One frame further: scores in each state, in the gap after it, and when it was left."""
+        """Advance a frame; return scores in states and in gaps, and coloured times gaps began."""
         count = len(on)
         every = np.arange(count)
         now = self.rate * self.films.bw.seconds[frame]
         offsets = self._offset(step.states)
-        # From gaps: to where the coloured film is further than when the gap began.
+        # From gaps: to states in which the coloured film is further than when the gap began.
         reachable = np.searchsorted(offsets, left - now + self.step / 2)
         order = np.argsort(off, kind="stable")
         order = order[reachable[order] < count]
         entry, entered = np.full(count, -np.inf), np.full(count, -1)
         entry[reachable[order]], entered[reachable[order]] = off[order], order
         from_gap, gap_at = _running_max(entry)
-        # From other states: over coloured frames that the other film lacks.
+        # From lower states: skipping coloured frames that the other film lacks.
         best, best_at = _running_max(on)
         forward = np.concatenate(([-np.inf], best[:-1] - JUMP_COST))
         ways = np.stack((on, forward, from_gap, np.zeros(count)))  # _SAME, _FORWARD and so on
@@ -161,12 +161,13 @@ class Offsets:
 
 
 class _Step:
-    """How each state of a frame was reached.
+    """Back pointers: how each state of a frame was reached.
 
     Attributes:
-        origins: where the states of a new block, and the gaps after them, come from.
-        way: one of the four above.
-        stays: whether the gap is an old one.
+        origins: for a block's first frame, the indices, in the block before, of the states and of
+            the gaps after them; -1 for none.
+        way: the transition, from `_SAME` to `_ANEW`.
+        stays: whether the gap after a state continues an earlier one.
     """
 
     __slots__ = ("origins", "source", "states", "stays", "way")
@@ -181,7 +182,7 @@ class _Step:
 def _carry(
     old: NDArray[np.int64], new: NDArray[np.int64], on: Seconds, off: Seconds, left: Seconds
 ) -> tuple[Indices, Indices, Seconds, Seconds, Seconds]:
-    """Take scores over to other states: of states that stay, and of all gaps, to the nearest."""
+    """Carry scores over to new states: of common states, and of each gap to the next state up."""
     kept, moved = np.full(len(new), -1), np.full(len(new), -1)
     on_new, off_new = np.full(len(new), -np.inf), np.full(len(new), -np.inf)
     left_new = np.zeros(len(new))
@@ -196,7 +197,7 @@ def _carry(
 
 
 def _running_max(values: Seconds) -> tuple[Seconds, Indices]:
-    """The largest value up to each place, and where it stands."""
+    """Return the largest value up to each place, and its index."""
     largest = np.maximum.accumulate(values)
     at = np.maximum.accumulate(np.where(values >= largest, np.arange(len(values)), 0))
     return largest, at

@@ -1,4 +1,4 @@
-"""The options and arguments of commands that several share, and how what is typed is read."""
+"""Options and arguments that several commands share, and parsers of their values."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from typer.core import TyperCommand
 
 from filmcolorizer_cli.files import models_folder
 
-FIND = "find"  # what --offset without a value stands for
+FIND = "find"  # the value of --offset when none is given
 MAX_FRAME_RATE = 240
 FRAME_RATE = re.compile(r"\d{1,9}(\.\d{1,9}|/\d{1,9})?")
-MAX_DENOMINATOR = 100_000  # of an exact frame rate
+MAX_DENOMINATOR = 100_000  # largest denominator of a frame rate
 MAX_SECONDS = 1e7
 SPLIT_METAVAR = "SHARES|COUNTS|interleaved|none"
 NAMED_SPLITS = ("interleaved", "none")
 
 
 class OffsetCommand(TyperCommand):
-    """Lets --offset stand alone, anywhere in the line, or be followed by a number of frames."""
+    """A command whose --offset may stand alone anywhere, or be followed by a number of frames."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         joined: list[str] = []
@@ -47,7 +47,7 @@ def is_whole_number(text: str) -> bool:
 
 
 def parse_seconds(text: str) -> float:
-    """Seconds, or [hours:]minutes:seconds."""
+    """Parse seconds, or [hours:]minutes:seconds."""
     try:
         parts = [float(part) for part in str(text).split(":")]
     except ValueError:
@@ -65,12 +65,12 @@ def parse_seconds(text: str) -> float:
 
 
 def time_option(help: str, show_default: str) -> Any:
-    """An option that takes a time."""
+    """Return an option that takes a time."""
     return typer.Option(parser=parse_seconds, metavar="T", help=help, show_default=show_default)
 
 
 def parse_frame_rate(text: str) -> Fraction | None:
-    """A number or fraction of frames a second; None for the source's own."""
+    """Parse a number or fraction of frames a second; return None for the source's own rate."""
     if text == "source":
         return None
     forms = "a number such as 24, a fraction such as 24000/1001, or source"
@@ -78,7 +78,7 @@ def parse_frame_rate(text: str) -> Fraction | None:
 
 
 def _parse_input_rate(text: str) -> Fraction:
-    """A number or fraction of frames a second."""
+    """Parse a number or fraction of frames a second."""
     return _exact_rate(str(text), "a number such as 18, or a fraction such as 24000/1001")
 
 
@@ -92,7 +92,7 @@ def _exact_rate(text: str, forms: str, *, param_hint: str | None = None) -> Frac
             f"{text!r} is no frame rate from 1 to {MAX_FRAME_RATE}; write {forms}",
             param_hint=param_hint,
         )
-    # 23.976, 29.97 and 59.94 stand for these; a fraction says what it means.
+    # 23.976, 29.97 and 59.94 stand for NTSC rates (n * 1000/1001); fractions are exact.
     ntsc = Fraction(round(rate) * 1000, 1001)
     places = len(text.partition(".")[2])
     cut_off = Fraction(math.floor(ntsc * 10**places), 10**places) if places > 1 else None
@@ -102,7 +102,7 @@ def _exact_rate(text: str, forms: str, *, param_hint: str | None = None) -> Frac
 
 
 def parse_split(text: str) -> tuple[float, ...] | str:
-    """Two counts, as in 2020, three shares, or one of ``NAMED_SPLITS``."""
+    """Parse two counts, as in 2020, three shares, or one of ``NAMED_SPLITS``."""
     if text in NAMED_SPLITS:
         return text
     try:
@@ -142,8 +142,8 @@ def _use_ffmpeg(context: typer.Context, binary: str | None) -> None:
         os.environ["FILMCOLORIZER_FFMPEG"] = binary
 
 
-# Typer would call a file that may not be read a wrong option; with ``readable=False`` it is opened,
-# and what fails then is told as an error of the file.
+# With ``readable=True``, Typer reports an unreadable file as a usage error; with ``readable=False``
+# the command opens the file and reports the failure as an error of the file.
 FilmOrPicturesArgument = Annotated[
     Path,
     typer.Argument(

@@ -1,4 +1,4 @@
-"""What the packets of a film tell: when its frames are shown, and where it is damaged."""
+"""Analysis of a film's packets: when its frames are shown, and where it is damaged."""
 
 from __future__ import annotations
 
@@ -24,28 +24,29 @@ from filmcolorizer_cli.video import (
     opened,
 )
 
-NEAR_FRAMES = 0.6  # by which the times of a packet and of its frame may differ
-MAX_MISSING_END_SECONDS = 0.5  # by which containers may be wrong
-# What ffmpeg takes for a jump of the clock: by its dts_delta_threshold onwards, by this backwards.
+NEAR_FRAMES = 0.6  # frames by which the times of a packet and of its frame may differ
+MAX_MISSING_END_SECONDS = 0.5  # a container's duration may be too long by this much
+# Seconds between packets from which ffmpeg takes the clock to jump: forwards, which is its
+# dts_delta_threshold, and backwards.
 MAX_CLOCK_STEP, CLOCK_JITTER_SECONDS = 10.0, 0.1
-PACKETS_OF_JUMP = 10  # after which it is no damaged time, but another recording
+PACKETS_OF_JUMP = 10  # more packets after a jump are another recording, not damaged times
 
 
 def find_damage(film: Film, until_seconds: float = math.inf) -> Generator[float, None, Spans]:
-    """Find what of a film cannot be decoded, in seconds from its first frame.
+    """Find the spans of a film that cannot be decoded, in seconds from its first frame.
 
-    It begins with a frame that is broken, and ends with the next key frame: what is decoded between
-    is made from what is broken. Where no frame is stored, one is held, as a title card is; but
-    where both pictures and sound end long before the film is said to, the rest was cut off.
+    A span lasts from a broken frame to the next key frame, as frames in between are predicted from
+    broken ones. A gap without stored frames is no damage: a frame is held, as for a title card.
+    But where both pictures and sound end long before the stated duration, the rest was cut off.
 
     Args:
-        until_seconds: how far to look, and on to the next key frame.
+        until_seconds: where to stop, at the next key frame.
 
     Yields:
-        How far it has come, in seconds, after each frame.
+        The time reached, in seconds, after each frame.
 
     Raises:
-        VideoError: the film cannot be read any more.
+        VideoError: the film can no longer be read.
     """
     frame_seconds = float(1 / film.frame_rate)
     first = float(film.first_pts * film.time_base)
@@ -57,10 +58,10 @@ def find_damage(film: Film, until_seconds: float = math.inf) -> Generator[float,
         if kind == "heard":
             heard_until = max(heard_until, now)
         elif kind == "broken":
-            if now >= 0:  # what comes before the first frame is made from what is not there
+            if now >= 0:  # frames before the first one refer to frames that are not stored
                 broken_from, broken_until = min(broken_from, now), max(broken_until, now)
         else:
-            # Decoders look ahead, so that what is broken may be known long before.
+            # Decoders read ahead, so that a broken frame may be reported long before its time.
             if kind == "key" and broken_until < now:
                 if broken_from < now:
                     spans.append((broken_from, now))
@@ -81,18 +82,18 @@ Kind = Literal["key", "whole", "broken", "heard"]
 
 
 def _decoded(film: Film, since: float | None = None) -> Iterator[tuple[Kind, float | None, float]]:
-    """What comes of a film's packets: frames, broken ones among them, and sound, not decoded.
+    """Yield a film's frames, including broken ones, and its sound packets, not decoded.
 
-    A packet of which no frame came is broken, whether the decoder says so or not. Several threads
-    say so only some packets later, and at the film's end lose what they have of it; one alone is
-    asked there, and where times do not tell.
+    A packet that yields no frame is broken, whether or not the decoder reports it. With frame
+    threading, decoders report it some packets later, and lose their pending frames at the film's
+    end. So it is off for the end, and for containers whose packets have no times.
 
     Args:
-        since: what is wanted of a film's end, from this time of the container on.
+        since: container time from which to decode a film's end; None for all of the film.
 
     Yields:
-        What it is, when in the container's time, if that is told, and for how long; 0 where that is
-        not told.
+        The kind, the container time in seconds, or None if unknown, and the duration, or 0 if
+        unknown.
     """
     tells_times = film.container not in UNTIMED
     near = NEAR_FRAMES / float(film.frame_rate)  # rounding, and the second field of a frame
@@ -107,7 +108,7 @@ def _decoded(film: Film, since: float | None = None) -> Iterator[tuple[Kind, flo
         while True:
             try:
                 packet = next(packets, None)
-            except av.FFmpegError:  # what follows cannot even be found
+            except av.FFmpegError:  # the packets that follow cannot be found
                 return
             if packet is None:
                 break
@@ -116,7 +117,7 @@ def _decoded(film: Film, since: float | None = None) -> Iterator[tuple[Kind, flo
                 yield "heard", seconds, 0.0
                 continue
             if packet.size and not packet.is_discard:
-                # What is missing after a packet may be the begin of the next one.
+                # Data lost after a corrupt packet may include the start of the next one.
                 if packet.is_corrupt or is_suspect:
                     yield "broken", seconds, 0.0
                 is_suspect = packet.is_corrupt
@@ -145,9 +146,9 @@ def _decoded(film: Film, since: float | None = None) -> Iterator[tuple[Kind, flo
 
 
 def check_clock(film: Film) -> None:
-    """Refuse a file of MPEG streams, joined of several, whose clock jumps.
+    """Refuse a file of MPEG streams, joined from several, whose clock jumps.
 
-    Read as a whole, ffmpeg takes the jump out; but nothing can be found in it by its time.
+    When ffmpeg reads all of it, it removes the jump; but seeking by time fails.
 
     Raises:
         VideoError: the clock jumps.
@@ -162,14 +163,14 @@ def check_clock(film: Film) -> None:
 
 @lru_cache(maxsize=4)
 def _clock_jumps(film: Film) -> bool:
-    """Whether the times of a film's packets jump, and stay there; what does not is damaged.
+    """Whether the times of a film's packets jump for good; brief jumps are damaged times.
 
-    All of the file is read, once, and nothing of it decoded.
+    The whole file is read, once, without decoding.
     """
-    before: float | None = None  # the packet before
-    jumped: float | None = None  # the last one of before a jump
+    before: float | None = None  # time of the previous packet
+    jumped: float | None = None  # time of the last packet before a jump
     since = 0
-    # What cannot be read is told where it is decoded.
+    # Read errors are reported where the film is decoded.
     with opened(film) as container, suppress(av.FFmpegError, IndexError):
         for packet in container.demux(container.streams[film.stream_index]):
             if packet.dts is None:
@@ -191,23 +192,23 @@ def _goes_on(before: float, now: float) -> bool:
 
 
 def with_damaged_sound(film: Film) -> Film:
-    """The film, with those of its sounds marked that cannot be copied.
+    """Return the film with its damaged sounds, which cannot be copied, marked.
 
-    Of a recording that lost a packet, a frame of AAC lacks a part, or its header (ADTS; ISO/IEC
-    13818-7, 6.2), at which ffmpeg gives up copying. All of the file is read.
+    Where a recording lost a packet, an AAC frame lacks a part, or its header (ADTS; ISO/IEC
+    13818-7, 6.2), and ffmpeg stops copying there. The whole file is read.
 
     Raises:
-        VideoError: the film cannot be read any more.
+        VideoError: the film can no longer be read.
     """
     adts = [s.index for s in film.sounds if s.codec == "aac" and film.container in MPEG_STREAMS]
     if not adts:
         return film
     damaged, suspect = set[int](), set[int]()
-    # What cannot be read is told where it is decoded.
+    # Read errors are reported where the film is decoded.
     with opened(film) as container, suppress(av.FFmpegError, IndexError):
         for packet in container.demux([container.streams[index] for index in adts]):
             if packet.size and packet.stream_index in suspect:
-                damaged.add(packet.stream_index)  # a last frame that is cut off can be copied
+                damaged.add(packet.stream_index)  # a truncated last frame can be copied
             elif packet.size and not _is_adts_frame(bytes(packet)):
                 suspect.add(packet.stream_index)
     sounds = (replace(s, is_damaged=True) if s.index in damaged else s for s in film.sounds)
@@ -215,7 +216,7 @@ def with_damaged_sound(film: Film) -> Film:
 
 
 def _is_adts_frame(data: bytes) -> bool:
-    """Whether this is a frame that is as long as its header says."""
+    """Whether this is an ADTS frame of the length given in its header."""
     if len(data) < 7 or data[0] != 0xFF or data[1] & 0xF6 != 0xF0:
         return False
     return (data[3] & 3) << 11 | data[4] << 3 | data[5] >> 5 == len(data)
@@ -223,20 +224,20 @@ def _is_adts_frame(data: bytes) -> bool:
 
 @lru_cache(maxsize=2)
 def uneven_pts(film: Film) -> tuple[int, ...] | None:
-    """The times of a film's frames, in units of its time base, as its packets tell them.
+    """Return the pts of a film's frames, in units of its time base, from its packets.
 
-    None for a film whose frames are evenly spaced, but for the rounding of its container, or that
-    does not tell. All of the file is read, once: what follows asks for it again.
+    None if the frames are evenly spaced, apart from the container's rounding, or their pts are
+    missing or not distinct. The whole file is read; the result is cached for later callers.
 
     Raises:
-        VideoError: the film cannot be read any more.
+        VideoError: the film can no longer be read.
     """
     if film.first_number is not None:
         return None
     with opened(film) as container:
         packets = container.demux(container.streams[film.stream_index])
         pts: list[Any] = []
-        with suppress(av.FFmpegError):  # damaged: what follows cannot be told
+        with suppress(av.FFmpegError):  # nothing can be read after this damage
             pts.extend(packet.pts for packet in packets if _is_shown(packet, film.codec))
     if not pts or None in pts:
         return None
@@ -251,13 +252,13 @@ def uneven_pts(film: Film) -> tuple[int, ...] | None:
 
 
 def own_rate(film: Film) -> Fraction:
-    """How many frames of a film are stored for each second.
+    """Return how many frames a second a film stores.
 
-    Where its container only tells how finely it counts time, this is their mean, but no less than
-    24: some may be held for long, and one alone for as long as it likes.
+    If the container states only its time resolution, this is the mean rate of the frames, but at
+    least 24: some frames may be held for long, and a single one for any time.
 
     Raises:
-        VideoError: the film cannot be read any more.
+        VideoError: the film can no longer be read.
     """
     if film.credible_rate == film.frame_rate:
         return film.frame_rate
@@ -272,7 +273,7 @@ def own_rate(film: Film) -> Fraction:
 def _is_shown(packet: Any, codec: str) -> bool:
     """Whether a packet holds a picture to show.
 
-    Some of VP8 are only there for others to refer to (RFC 6386, section 9.1: the fifth bit).
+    Some VP8 frames serve only as references (RFC 6386, section 9.1: the fifth bit is 0).
     """
     if not packet.size:
         return False

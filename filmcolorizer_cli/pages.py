@@ -1,4 +1,4 @@
-"""Web pages for people to look at, each one file that needs nothing from elsewhere."""
+"""Web pages that show results, each a single self-contained file."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from filmcolorizer_cli.planes import Plane
 
 TEMPLATES = Path(__file__).parent / "templates"
 MAX_PAGE_BYTES = 5_000_000
-MAX_PICTURES_BYTES = 4_500_000  # of these, as text
-# Width in pixels at most, and WebP's quality: the first with which all pictures of a page fit.
+MAX_PICTURES_BYTES = 4_500_000  # bytes of a page that its base64-encoded pictures may take
+# Maximum width in pixels and WebP quality; a page takes the first with which all its pictures fit.
 PICTURE_FORMATS = ((640, 80), (480, 80), (400, 75), (320, 70), (240, 60), (160, 50))
 
 
 @dataclass(frozen=True, eq=False)
 class Slide:
-    """One moment of a film in several versions, of which a slider uncovers two.
+    """One moment of a film in several versions, two of which a slider compares.
 
     Attributes:
-        label: what tells it from others, such as its time.
-        pictures: R'G'B' (H, W, 3) uint8, all of one size, by what each is called.
-        note: what else there is to say of it.
+        label: text that identifies the slide, such as its time.
+        pictures: the versions by name, R'G'B' (H, W, 3) uint8, all of one size.
+        note: further information.
     """
 
     label: str
@@ -42,10 +42,10 @@ class Slide:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells in rows; the first row and the first cell of each row say what the others are.
+    """Rows of cells; the first row and the first cell of each row are headers.
 
     Attributes:
-        has_numbers: which are aligned at their right, as words are at their left.
+        has_numbers: whether cells hold numbers, and are right-aligned rather than left-aligned.
     """
 
     caption: str
@@ -55,11 +55,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawing of ours.
+    """A drawing.
 
     Attributes:
-        caption: what it shows, for those as well who cannot see it.
-        svg: an SVG element, which is put into the page as it is.
+        caption: a description of the drawing, also for those who cannot see it.
+        svg: an SVG element, which is put into the page unescaped.
     """
 
     caption: str
@@ -68,7 +68,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page, in the order that it is shown in."""
+    """A part of a page; its contents are shown in the order of the attributes."""
 
     title: str = ""
     text: str = ""
@@ -79,12 +79,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """What a page shows, as text that comes out as it is, whatever characters it holds.
+    """The content of a page; all text is escaped, so it may hold any characters.
 
     Attributes:
         command: a command line to copy.
-        sections: the slides of all have the same versions; at first sliders are between the first
-            and the last of them.
+        sections: the slides of all sections have the same versions; sliders initially compare the
+            first version with the last.
     """
 
     title: str
@@ -94,12 +94,12 @@ class Page:
 
     @property
     def slides(self) -> list[Slide]:
-        """Those of all sections."""
+        """The slides of all sections."""
         return [slide for section in self.sections for slide in section.slides]
 
 
 def save_page(page: Page, path: Path) -> None:
-    """Write a page.
+    """Write a page as HTML.
 
     Raises:
         FilmColorizerError: the file cannot be written.
@@ -120,18 +120,18 @@ def save_page(page: Page, path: Path) -> None:
         addresses=_addresses(page.slides),
         versions=list(page.slides[0].pictures) if page.slides else [],
         script=Markup(script),
-        # The only script that browsers run on the page; nothing is fetched from anywhere.
+        # Browsers run only this script, and fetch nothing.
         policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline';"
         f" script-src 'sha256-{digest}'",
         program=f"filmcolorizer {__version__}",
     )
     with replacing(path) as temporary:
-        # File names may hold bytes that no text does.
+        # File names may hold bytes that are not valid text.
         temporary.write_bytes(html.encode("utf-8", "replace"))
 
 
 def _addresses(slides: Sequence[Slide]) -> dict[Slide, list[str]]:
-    """Addresses of the pictures of each slide, which hold the data themselves."""
+    """Return data URLs of the pictures of each slide, as large as fit into a page."""
     for width, quality in PICTURE_FORMATS:
         addresses = _all_addresses(slides, width, quality)
         if addresses is not None:
@@ -145,7 +145,7 @@ def _addresses(slides: Sequence[Slide]) -> dict[Slide, list[str]]:
 def _all_addresses(
     slides: Sequence[Slide], width: int, quality: int
 ) -> dict[Slide, list[str]] | None:
-    """The addresses in this width and quality; None where they do not fit into a page."""
+    """Return data URLs in this width and quality; None where they do not fit into a page."""
     room = MAX_PICTURES_BYTES
     addresses = {}
     for slide in slides:
@@ -157,7 +157,7 @@ def _all_addresses(
 
 
 def _address(picture: Plane, width: int, quality: int) -> str:
-    """A data URL (RFC 2397) of a picture, no wider than asked for."""
+    """Return a data URL (RFC 2397) of a picture, scaled down to ``width`` if it is wider."""
     image = Image.fromarray(picture)
     if image.width > width:
         size = width, max(round(image.height * width / image.width), 1)

@@ -1,4 +1,4 @@
-"""Planes of luma in, planes of chroma out: the way of every frame through the network."""
+"""Colouring of frames by a network: planes of luma in, planes of chroma out."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ from filmcolorizer_cli.progress import Note, no_note
 from filmcolorizer_cli.propagation import MAX_GAP, Propagator
 from filmcolorizer_cli.upsampling import Upsampler
 
-BATCH_SIZE = 8  # frames that the network looks at together
-# The same of each thread on a processor, where more take more memory and hardly any less time.
+BATCH_SIZE = 8  # frames that the network processes together
+# Frames per batch and CPU thread, where more take more memory and hardly any less time.
 FRAMES_OF_THREAD = 2
-CHUNK_FRAMES = MAX_GAP  # of a shot, whose colours are found together: up to the next key frame
-CHUNK_BYTES = 100_000_000  # of luma, kept meanwhile; of larger frames there are fewer in a chunk
-PROCESSORS_OF_THREAD = 4  # of which the network gets one thread; the encoder needs the others
-# The short side, in pixels, at half of which colours are carried along the motion: as large as the
-# chroma of `film` is, or the film's own where that is smaller; less shows no motion.
+CHUNK_FRAMES = MAX_GAP  # frames of a shot processed together: up to the next key frame
+CHUNK_BYTES = 100_000_000  # bytes of luma held for a chunk; larger frames make shorter chunks
+PROCESSORS_OF_THREAD = 4  # processors per network thread; the encoder needs the others
+# Colours are carried along the motion at half of this short side, in pixels: the size of the chroma
+# of `film`. Smaller films are processed at their own size, down to a minimum; less shows no motion.
 MOTION_SIZE = 192
 MIN_MOTION_SIZE = 32
-# Apple's cards end the program where two threads call them, and memory that is too small for one
-# batch is too small for all.
+# Held while a device other than the CPU is used: Apple's cards end the program where two threads
+# call them, and memory too small for one batch is too small for several.
 _CARD = threading.Lock()
 
 
@@ -53,11 +53,11 @@ def leaving_processors(workers: int) -> Generator[None, None, None]:
     """Leave most of the processors to the encoder, until the context ends.
 
     Threads that share a small piece of work wait for each other; beside an encoder that keeps all
-    processors busy, they wait longer than one thread would work. So it is where the network runs on
-    a graphics card as well.
+    processors busy, they wait longer than one thread would work. This also holds where the network
+    runs on a graphics card.
 
     Args:
-        workers: how many threads call torch.
+        workers: number of threads that call torch.
     """
     threads, threads_of_opencv = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(max(count_processors() // PROCESSORS_OF_THREAD // workers, 1))
@@ -71,7 +71,7 @@ def leaving_processors(workers: int) -> Generator[None, None, None]:
 
 @cache
 def _luma_table(coding: Coding) -> Floats:
-    """Luma in [0, 1] of each code."""
+    """Return the luma in [0, 1] of each code."""
     codes = torch.arange(1 << coding.bit_depth)
     luma = luma_from_codes(codes, range=coding.range, bit_depth=coding.bit_depth)
     return np.asarray(luma.clamp(0, 1).numpy(), np.float32)
@@ -79,17 +79,17 @@ def _luma_table(coding: Coding) -> Floats:
 
 @dataclass
 class BatchSize:
-    """How many frames the network looks at together: fewer, once a device's memory was too small.
+    """Number of frames per batch, reduced where the memory of a device is too small.
 
     Attributes:
-        note: is told so.
+        note: called with a message about each reduction.
     """
 
     frames: int = BATCH_SIZE
     note: Note = no_note
 
     def halve(self) -> None:
-        """Go on with half as many."""
+        """Halve the number of frames, and report it."""
         self.note(
             f"the device has not enough memory for {self.frames} frames at once; going on with"
             f" {self.frames // 2}"
@@ -99,17 +99,17 @@ class BatchSize:
 
 @dataclass(frozen=True)
 class Painter:
-    """Gives the frames of one film their colours.
+    """Colouring of the frames of one film.
 
     Attributes:
         network: as `for_inference` makes it for the device.
-        device: where it computes.
-        sample_aspect_ratio: width of a pixel over its height; `film` sees the picture undistorted,
+        device: where the network runs.
+        sample_aspect_ratio: width of a pixel over its height; `film` gets the picture undistorted,
             `classic` a square.
         coding: of luma and chroma.
-        area: the picture inside its bars; they stay neutral, and the network does not see them.
-        vividness: what the saturation is multiplied by.
-        batch_size: how many frames the network looks at together; less, once memory was short.
+        area: the picture inside its bars, which stay neutral and are hidden from the network.
+        vividness: factor on the saturation.
+        batch_size: frames per batch; reduced once memory is short.
     """
 
     network: Network
@@ -127,16 +127,16 @@ class Painter:
         edits: Edits = ONE_SHOT,
         first_frame: int = 0,
     ) -> Iterator[tuple[DeepPlane, DeepPlane]]:
-        """Give each luma plane its chroma.
+        """Predict chroma for each luma plane.
 
         Args:
             lumas: (H, W) each, all of one size.
-            propagator: carries colours from frame to frame, and from what it carried before on to
-                these frames; without one each frame is looked at alone.
-            edits: where shots begin, which no colours are carried into, but for those that go on
-                with an earlier one; and where they dissolve into each other.
-            first_frame: the first one's number. Colours are found for some frames together, up to
-                multiples of ``CHUNK_FRAMES``, so that they do not depend on where a film is
+            propagator: carries colours from frame to frame, including from frames of earlier calls;
+                without one, each frame is predicted on its own.
+            edits: where shots begin, which colours are carried into only if they continue an
+                earlier one; and where they dissolve into each other.
+            first_frame: number of the first frame. Frames are processed in chunks that end at
+                multiples of ``CHUNK_FRAMES``, so that colours do not depend on where a film is
                 divided.
 
         Yields:
@@ -166,7 +166,7 @@ class Painter:
     def _propagate(
         self, propagator: Propagator, views: Sequence[_View], aspect_ratio: float, dissolves: bool
     ) -> Iterator[Floats]:
-        """Yield chroma (2, h, w) of each of some consecutive frames, carried along the motion."""
+        """Yield the chroma (2, h, w) of consecutive frames, carried along the motion."""
         size = max(min(MOTION_SIZE, *views[0].luma.shape), MIN_MOTION_SIZE)
         shape = FilmConfig(size=size).working_size(aspect_ratio)
         height, width = (-(-side // 2) for side in shape)
@@ -189,10 +189,11 @@ class Painter:
     def _predict(
         self, views: Sequence[_View], aspect_ratio: float, veils: Sequence[float] = ()
     ) -> list[Floats]:
-        """Chroma (2, h/2, w/2) in [-0.5, 0.5] of each, at the size (h, w) that it works in.
+        """Predict chroma (2, h/2, w/2) in [-0.5, 0.5] for each view, at the working size (h, w).
 
         Args:
-            veils: how white a veil each fades by, which is not looked at; none without.
+            veils: opacity of the white veil over each view, as in a fade, which is removed before
+                prediction; empty for none.
         """
         clear = [min(veil, MAX_VEIL) for veil in veils or [0.0] * len(views)]
         size = self.network.config.working_size(aspect_ratio)
@@ -226,12 +227,12 @@ class Painter:
 
 
 def _is_lack_of_memory(error: RuntimeError) -> bool:
-    """Whether a device has too little memory; of Apple's cards no class of errors tells it."""
+    """Whether a device ran out of memory; Apple's cards raise no error class of their own then."""
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
 
 
 def _inside(chroma: Floats, shown: Floats | None, veil: float) -> Floats:
-    """Chroma (2, h, w) under a veil, and of what an iris shows: none in the black around it."""
+    """Fade chroma (2, h, w) as its veil does, and clear it in the black around an iris."""
     chroma = chroma * np.float32(min((1 - veil) / FULL_CONTRAST, 1))
     if shown is None:
         return chroma
@@ -241,7 +242,7 @@ def _inside(chroma: Floats, shown: Floats | None, veil: float) -> Floats:
 def _chunks(
     lumas: Iterable[DeepPlane], borders: Collection[int], max_frames: int, number: int
 ) -> Iterator[tuple[int, list[DeepPlane]]]:
-    """Yield some consecutive frames that no border divides, and the number of the first one."""
+    """Yield chunks of consecutive frames that no border divides, with the first one's number."""
     frames = iter(lumas)
     while (first := next(frames, None)) is not None:
         step = max_frames
@@ -280,7 +281,7 @@ class _View:
         self._lumas: dict[tuple[int, int], Floats] = {}
 
     def luma_at(self, height: int, width: int) -> Floats:
-        """The luma (height, width) in [0, 1]; it is made once, and not to be changed."""
+        """Return the luma (height, width) in [0, 1]; cached, so it must not be changed."""
         if (height, width) not in self._lumas:
             is_enough = self.half.shape[0] >= height and self.half.shape[1] >= width
             codes = self.half if is_enough else self.luma
@@ -290,7 +291,7 @@ class _View:
         return self._lumas[height, width]
 
     def paint(self, chroma: Floats, vividness: float, upsampler: Upsampler) -> DeepPlane:
-        """Chroma codes, at half the size of the luma, for chroma (2, h, w)."""
+        """Return chroma codes, at half the size of the luma, for chroma (2, h, w)."""
         coding = self.coding
         vivid = torch.from_numpy(chroma) * vividness
         planes = change_matrix(vivid, WORKING_MATRIX, coding.matrix).numpy()
@@ -306,17 +307,17 @@ class _View:
 
 
 def _resized(codes: DeepPlane, size: tuple[int, int], interpolation: int) -> DeepPlane:
-    """Codes of this width and height."""
+    """Resize codes to this width and height."""
     resized: Any = cv2.resize(codes, size, interpolation=interpolation)
     return np.asarray(resized, codes.dtype)
 
 
 def _to_luma(codes: DeepPlane, coding: Coding) -> Floats:
-    """Luma in [0, 1] of luma codes."""
+    """Convert luma codes to luma in [0, 1]."""
     table = _luma_table(coding)
     if codes.dtype == np.uint8:  # three times as fast
         return np.asarray(cv2.LUT(codes, table), np.float32)
-    return np.take(table, codes, mode="clip")  # raw films may hold more than their bits
+    return np.take(table, codes, mode="clip")  # raw films may hold codes above their bit depth
 
 
 def _to_bytes(luma: Floats) -> Plane:

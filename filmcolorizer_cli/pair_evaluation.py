@@ -1,4 +1,4 @@
-"""Metrics over pairs, the baselines."""
+"""Metrics over pairs, for a network and the naive baseline."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from filmcolorizer_cli.splits import (
 from filmcolorizer_cli.upsampling import fit_chroma
 from filmcolorizer_cli.video import may_be_same_film
 
-# Stills that are compared together: so many, or fewer that have so many pixels.
+# Limits of a batch of stills: their number, and their pixels in all.
 BATCH_SIZE, BATCH_PIXELS = 32, 1 << 21
 
 
 @dataclass(frozen=True)
 class Score:
-    """How one way of colouring does on one part of the pairs; means over the pictures.
+    """Metrics of one way of colouring on one part of the pairs, as means over the pictures.
 
-    Each picture is measured where its colours are known, and counts alike however much that is.
+    Each picture is measured where its colours are known; all pictures have the same weight.
 
     Attributes:
-        mse: on R'G'B' in [-1, 1], as in 2020.
-        mse_ratio: to that of the naive baseline; None where the truth itself is grey.
+        mse: mean squared error on R'G'B' in [-1, 1], as in 2020.
+        mse_ratio: mse divided by the naive baseline's; None if the truth itself is grey.
         psnr: in dB.
-        colorfulness, true_colorfulness: of the output and of the truth.
+        colorfulness, true_colorfulness: colourfulness of the output and of the truth.
     """
 
     pairs: int
@@ -54,7 +54,7 @@ class Score:
 
 @dataclass(frozen=True)
 class PairScore:
-    """What was measured of one pair; as in `Score`, with ``grey_mse`` of the naive baseline."""
+    """Metrics of one pair, as in `Score`; ``grey_mse`` and ``grey_psnr`` are the baseline's."""
 
     pair: Pair
     part: Part
@@ -68,10 +68,10 @@ class PairScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores by part, of the naive baseline (the grey frame itself) and of the network.
+    """Scores by part, for the naive baseline (the grey frame itself) and for the network.
 
     Attributes:
-        pairs: what was measured of each, part by part in order of time.
+        pairs: metrics of each pair, part by part in order of time.
     """
 
     baseline: dict[Part, Score]
@@ -80,17 +80,18 @@ class Evaluation:
 
 
 def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
-    """The split that a model was trained with on this film; 70/15/15 by time for other models.
+    """Return the split that a model was trained with on this film; 70/15/15 by time for others.
 
-    To more pairs of the film than it was trained on, one of ``--split none`` is another model.
+    A model trained with ``--split none`` counts as another model if there are more pairs than it
+    was trained on.
 
     Args:
-        about: the model's own description; training writes ``split``, ``film`` and ``pairs``, how
-            many it was trained on, into it.
+        about: the model's description; training writes ``split``, ``film`` and ``pairs``, the
+            number of training pairs, into it.
 
     Raises:
-        PairsError: the pairs show too few shots to be split, or not the moments of the split.
-        WeightsError: the description is none.
+        PairsError: the pairs show too few shots to be split, or their spacing is not the split's.
+        WeightsError: the description is damaged.
     """
     if "split" not in about:
         return split_by_time(pairs.pairs)
@@ -122,10 +123,10 @@ def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
 def evaluate(
     pairs: Pairs, split: Split, network: Network, device: torch.device, *, size: int | None = None
 ) -> Generator[int, None, Evaluation]:
-    """Colorize all grey stills as films are colorized, and compare them with the colour ones.
+    """Colorize all grey stills like frames of films, and compare them with the colour stills.
 
     Args:
-        size: to compare at, as `pairs.still_size` takes it; the stills' own size without it.
+        size: size of the comparison, as in `pairs.still_size`; None for the size of the stills.
 
     Yields:
         The number of pairs compared so far.
@@ -173,16 +174,15 @@ def predict_rgb(
     device: torch.device,
     matrix: str = WORKING_MATRIX,
 ) -> Tensor:
-    """Colour stills as films are coloured: looked at in the network's size, on their own luma.
+    """Colour stills like frames of films: chroma is predicted at the network's size, luma is kept.
 
-    Stills smaller than that, which films seldom are, are looked at in their own size; enlarging
-    them would only blur what the network sees. `classic` paints R'G'B' itself and is taken at its
-    word, as in 2020.
+    Smaller stills, which are rare among films, are not enlarged, since that would only blur the
+    network's input. `classic` predicts R'G'B' itself, which is returned as it is, as in 2020.
 
     Args:
         luma: (B, 1, H, W) in [0, 1].
-        aspect_ratio: of the film's picture as displayed.
-        matrix: by which the film's luma is that of colours, a key of ``color.MATRICES``.
+        aspect_ratio: display aspect ratio of the film.
+        matrix: the film's Y'CbCr matrix, a key of ``color.MATRICES``.
 
     Returns:
         R'G'B' (B, 3, H, W) in [0, 1].
@@ -200,10 +200,10 @@ def predict_rgb(
 
 
 def read_batch(pairs: Pairs, chosen: list[Pair], network: Network) -> tuple[Tensor, Tensor, Tensor]:
-    """Luma (B, 1, H, W), R'G'B' (B, 3, H, W) and where that is known (B, 1, H, W), in [0, 1].
+    """Read luma (B, 1, H, W), R'G'B' (B, 3, H, W) and its known share (B, 1, H, W), in [0, 1].
 
-    The colours are those that the network is to come near: `pairs.true_colors`, or for `classic`,
-    which paints luma as well, the colour stills as they are.
+    The colours are the network's target: `pairs.true_colors`, or the colour stills themselves for
+    `classic`, which predicts luma as well.
     """
     grey, color, known = (np.stack(planes) for planes in zip(*map(pairs.read, chosen), strict=True))
     planes = (grey[..., None], color, known[..., None])
@@ -214,7 +214,7 @@ def read_batch(pairs: Pairs, chosen: list[Pair], network: Network) -> tuple[Tens
 
 
 def _measure(luma: Tensor, output: Tensor, truth: Tensor, known: Tensor) -> Tensor:
-    """What `PairScore` holds of each pair, (B, 6), where colours are known."""
+    """Return the metrics of `PairScore` for each pair, (B, 6), where colours are known."""
     grey = luma.expand(-1, 3, -1, -1)
     columns = (
         metrics.mse(output, truth, known),

@@ -1,4 +1,4 @@
-"""The folder of (grey, colour) pairs: what it holds, and what of that was changed by hand."""
+"""The folder of (grey, colour) pairs: its contents, and which of them were changed by hand."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.splits import Part, Split
 
 SQUARE_SIZE = 64  # pixels; stills of this size are squares, as in 2020
-SHAPE_TOLERANCE = 0.03  # by which a hand-painted still's aspect ratio may be off
-# Of stills that show the same, by hand or not: how alike they are, at this size, where there is
-# anything to see.
+SHAPE_TOLERANCE = 0.03  # log ratio by which a hand-painted still's aspect ratio may be off
+# The correlation from which on two stills show the same thing; the standard deviation in codes up
+# to which a grey still is too flat to judge; and the width and height at which both are measured.
 MIN_SIMILARITY, MIN_CONTRAST, SMALL = 0.6, 4.0, (32, 24)
-OPAQUE = 255  # alpha of a colour that is known
-MAX_TRANSLUCENT = 0.04  # of a still, that edges of what is erased may be
-# Codes of luma by which stills differ for rounding alone, and the share of a still, of what the
-# gamut has not clipped, that differs by more where the coloured film is another one. What of less
-# differs is painted by hand.
+OPAQUE = 255  # alpha where the colour is known
+MAX_TRANSLUCENT = 0.04  # share of a still that may be translucent, at the edges of erased areas
+# Luma differences up to so many codes are rounding. Where more than this share of a still's
+# unclipped pixels differs by more, the coloured film is another copy; otherwise the differing
+# pixels are painted by hand.
 ROUNDING_CODES, DIFFERING_SHARE = 2.0, 0.1
 SIDES = ("bw", "color")  # folders of stills
-# Endings of pictures that a person may have saved beside the still that they are meant to replace.
+# Extensions of pictures that may have been saved beside the still that they should replace.
 OTHER_ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _FORMAT = "filmcolorizer-pairs/1"
-PngImagePlugin.MAX_TEXT_CHUNK = 1 << 26  # bytes; paint programs embed the profile of a screen
+PngImagePlugin.MAX_TEXT_CHUNK = 1 << 26  # bytes; paint programs embed screen profiles
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Pair:
     """One moment of a film, in grey and in colour.
 
     Attributes:
-        name: of both files, without ``.png``.
-        bw_seconds, color_seconds: the moment, from the first frame of each film.
+        name: the name of both files, without ``.png``.
+        bw_seconds, color_seconds: the moment, counted from the first frame of each film.
         shot: a number that all pairs of one shot share.
     """
 
@@ -64,12 +64,12 @@ class Pairs:
     """A folder of pairs.
 
     Attributes:
-        aspect_ratio: width over height, as displayed, of the black-and-white picture without its
-            bars; the stills may be squeezed into squares.
-        width, height: of the stills.
-        every: of how many frames of the 24 fps timeline a still was taken.
-        film: what identifies the black-and-white film (see `video.film_identity`).
-        matrix: by which its luma is that of colours, a key of ``color.MATRICES``.
+        aspect_ratio: the display aspect ratio of the black-and-white picture without its bars; the
+            stills may be squeezed into squares.
+        width, height: the size of the stills.
+        every: frames of the 24 fps timeline from one still to the next.
+        film: the identity of the black-and-white film (see `video.film_identity`).
+        matrix: the Y'CbCr matrix of its luma, a key of ``color.MATRICES``.
         is_faded: whether it has lost its blacks.
     """
 
@@ -85,7 +85,7 @@ class Pairs:
 
     @property
     def undistorted_size(self) -> tuple[int, int]:
-        """Width and height of the stills with square pixels: squares are drawn out again."""
+        """Width and height of the stills in square pixels, with squares stretched to shape."""
         size = self.width, self.height
         is_square = size == (SQUARE_SIZE, SQUARE_SIZE)
         if not is_square:
@@ -94,7 +94,7 @@ class Pairs:
         return width, height
 
     def part(self, part: Part, split: Split) -> list[Pair]:
-        """The pairs of one part.
+        """Return the pairs of one part.
 
         Raises:
             PairsError: there are none.
@@ -108,16 +108,17 @@ class Pairs:
         return chosen
 
     def read(self, pair: Pair) -> tuple[Plane, Plane, Plane]:
-        """A pair's grey still (H, W), its colour still (H, W, 3), R'G'B', and where that is known.
+        """Read a pair's stills.
 
-        Where the colour still is transparent, such as where the coloured film is cropped, colours
-        are unknown; it is grey there.
+        Colours are unknown where the colour still is not opaque, for example where the coloured
+        film is cropped; the returned colour still is grey there.
 
         Returns:
-            Three planes of uint8; the last (H, W) is 255 where colours are known, and else 0.
+            The grey still (H, W), the colour still (H, W, 3) in R'G'B', and a mask (H, W) that is
+            255 where colours are known and 0 elsewhere; all uint8.
 
         Raises:
-            PairsError: a still cannot be read, has another shape than the others, or no colours.
+            PairsError: a still cannot be read or has the wrong shape, or no colour is known.
         """
         grey = _read_still(self.folder / "bw" / f"{pair.name}.png", "L")
         color = _read_still(self.folder / "color" / f"{pair.name}.png", "RGBA")
@@ -135,7 +136,7 @@ class Pairs:
                     f" {grey.width}x{grey.height} and colour {color.width}x{color.height};"
                     " crop the colour one or delete the pair"
                 )
-            # Sharper filters would mix some of what is transparent into what is opaque.
+            # Sharper filters would mix transparent pixels into opaque ones.
             color = color.resize(grey.size, Image.Resampling.BILINEAR, reducing_gap=2.0)
         luma, rgba = np.asarray(grey), np.asarray(color)
         known = rgba[..., 3] == OPAQUE
@@ -149,7 +150,7 @@ class Pairs:
 
 
 def still_size(size: int, aspect_ratio: float) -> tuple[int, int]:
-    """Width and height of stills: 64 gives squares, as in 2020; otherwise it is the short side."""
+    """Return stills' width and height: 64 gives squares, as in 2020; else it is the short side."""
     if size == SQUARE_SIZE:
         return size, size
     height, width = size_to_look_at(size, aspect_ratio)
@@ -157,7 +158,7 @@ def still_size(size: int, aspect_ratio: float) -> tuple[int, int]:
 
 
 def read_pairs(folder: Path) -> Pairs:
-    """Read what a folder of pairs holds; pairs whose two stills were deleted are left out.
+    """Read the index of a folder of pairs, without pairs whose two stills were deleted.
 
     Raises:
         PairsError: the folder is missing, empty or inconsistent.
@@ -182,7 +183,7 @@ def read_pairs(folder: Path) -> Pairs:
         every, film = int(index["every"]), dict(index["bw"])
         if every < 1:
             raise ValueError(f"a still of every {every} frames")
-        matrix = index.get("matrix", WORKING_MATRIX)  # older folders do not tell it
+        matrix = index.get("matrix", WORKING_MATRIX)  # absent in older folders
         if matrix not in MATRICES:
             raise ValueError(f"its matrix is {matrix!r}, not one of {', '.join(MATRICES)}")
         is_faded = bool(index.get("is_faded", False))
@@ -219,10 +220,10 @@ def read_pairs(folder: Path) -> Pairs:
 
 
 def write_index(pairs: Pairs, color: dict[str, Any]) -> None:
-    """Write beside the stills what `read_pairs` reads, and what tells whether they are changed.
+    """Write the index that `read_pairs` reads, with checksums to detect changed stills.
 
     Args:
-        color: what identifies the coloured film, as ``film`` does the black-and-white one.
+        color: the identity of the coloured film (see `video.film_identity`).
     """
     content = {
         "format": _FORMAT,
@@ -241,16 +242,16 @@ def write_index(pairs: Pairs, color: dict[str, Any]) -> None:
 
 
 def true_colors(luma: Tensor, rgb: Tensor, known: Tensor, matrix: str) -> Tensor:
-    """The colours of stills on the luma of the film, which is what colorizing can make of it.
+    """Return the stills' colours on the film's luma, the best that colorizing can achieve.
 
-    A copy, and what is painted, may be darker or brighter than the film. The film as its own truth
-    stays as it is: of it, colours at an end of their range were clipped by the gamut, and tell
-    nothing of their luma.
+    Copies and hand-painted areas may be darker or brighter than the film. Stills whose colours come
+    from the film itself stay as they are: colours at an end of their range were clipped by the
+    gamut, so their luma proves no difference.
 
     Args:
-        luma: (B, 1, H, W).
-        rgb: (B, 3, H, W).
-        known: (B, 1, H, W); all in [0, 1].
+        luma: (B, 1, H, W) in [0, 1].
+        rgb: (B, 3, H, W) in [0, 1].
+        known: (B, 1, H, W) in [0, 1], above 0 where colours are known.
         matrix: a key of ``color.MATRICES``.
 
     Returns:
@@ -267,16 +268,16 @@ def true_colors(luma: Tensor, rgb: Tensor, known: Tensor, matrix: str) -> Tensor
 
 
 def changed_stills(folder: Path) -> list[Path]:
-    """The stills that are not as `extract` wrote them, such as painted ones; by name.
+    """Return the stills that differ from what `extract` wrote, such as painted ones; by name.
 
-    Without what it noted of them, that is all.
+    Where the index has no checksums, return all stills.
     """
     written = _written_checksums(folder)
     return [s for s in _stills_in(folder) if written.get(_name_of(s)) != _checksum(s)]
 
 
 def _written_checksums(folder: Path) -> dict[str, int]:
-    """Of the stills as `extract` wrote them, by name; former versions did not note them."""
+    """Return the checksums that `extract` wrote, by name; older indexes have none."""
     try:
         return dict(json.loads((folder / "pairs.json").read_text())["checksums"])
     except (OSError, KeyError, TypeError, ValueError, RecursionError):
@@ -284,11 +285,11 @@ def _written_checksums(folder: Path) -> dict[str, int]:
 
 
 def doubtful_stills(pairs: Pairs) -> list[tuple[Path, str]]:
-    """Stills put there by hand that are not what they should be, and in what; by name.
+    """Return files changed by hand that look like mistakes, each with the reason.
 
-    Such as one that was saved under another's name, mirrored, in grey, or as a layer of paint on
-    black; a grey one that was painted over; a painting under a name that is nearly a still's.
-    Strokes on what is transparent need not show anything.
+    Examples are a colour still saved under another still's name, mirrored, in grey, or as a layer
+    of paint on black; a painted grey still; a painting whose name only resembles a still's. Colour
+    stills with transparent areas need not resemble their grey still. Misnamed files come last.
 
     Raises:
         PairsError: a still cannot be read.
@@ -321,7 +322,7 @@ def doubtful_stills(pairs: Pairs) -> list[tuple[Path, str]]:
 
 
 def _misnamed(pairs: Pairs) -> list[tuple[Path, str]]:
-    """Pictures beside the colour stills in whose names there is that of one, and what to do."""
+    """Return pictures beside the colour stills whose names contain a still's, and what to do."""
     names, doubts = {pair.name for pair in pairs.pairs}, []
     for path in _files_of(pairs.folder / "color"):
         if path.suffix.lower() not in OTHER_ENDINGS or path.stem in names:
@@ -335,9 +336,9 @@ def _misnamed(pairs: Pairs) -> list[tuple[Path, str]]:
 
 
 def count_by_hand(pairs: Pairs, chosen: list[Pair]) -> int:
-    """How many of these have a colour still that is not as `extract` wrote it.
+    """Return how many of these pairs have a colour still that differs from what `extract` wrote.
 
-    Where that noted nothing of them, none.
+    Where the index has no checksums, return 0.
     """
     if not _written_checksums(pairs.folder):
         return 0
@@ -351,14 +352,14 @@ def _is_of_unknown_colors(still: Path) -> bool:
 
 
 def _has_colors(still: Path) -> bool:
-    """Whether a grey still is stored with other codes than grey ones."""
+    """Whether a grey still's file contains colours."""
     with Image.open(still) as image:
         rgb = np.asarray(image.convert("RGB"))
     return bool((np.ptp(rgb, axis=2) > ROUNDING_CODES).any())
 
 
 def _show_the_same(grey: Plane, rgb: Plane) -> bool:
-    """Whether there is the same in a grey still (H, W) and a colour one (H, W, 3), if anything."""
+    """Whether a grey (H, W) and a colour still (H, W, 3) show the same, or the grey one is flat."""
     small = [cv2.resize(s, SMALL, interpolation=cv2.INTER_AREA) for s in (grey, rgb.mean(2))]
     if small[0].std() <= MIN_CONTRAST:
         return True
@@ -367,18 +368,18 @@ def _show_the_same(grey: Plane, rgb: Plane) -> bool:
 
 
 def _stills_in(folder: Path) -> list[Path]:
-    """All stills of a folder of pairs, as far as they can be found."""
+    """Return all stills that can be found in a folder of pairs, sorted by path."""
     found = (still for side in SIDES for still in (folder / side).glob("*.png"))
     return sorted(still for still in found if not still.name.startswith("."))
 
 
 def _stills_of(folder: Path) -> list[Path]:
-    """The stills of one side, by name."""
+    """Return the stills of one side, by name."""
     return [path for path in _files_of(folder) if path.suffix == ".png"]
 
 
 def _files_of(folder: Path) -> list[Path]:
-    """What lies in the folder of one side, but for what systems and programs hide there; by name.
+    """Return the contents of the folder of one side, without hidden files; by name.
 
     Raises:
         PairsError: the folder cannot be read.
@@ -406,12 +407,12 @@ def _checksum(still: Path) -> int:
 
 
 def _read_still(path: Path, mode: str) -> Image.Image:
-    """A still as any program shows it: upright, and a colour one by the colours of sRGB."""
+    """Read a still as viewers show it: upright, and a colour still converted to sRGB."""
     try:
         with Image.open(path) as image:
             if mode == "L" and np.asarray(image.convert("RGBA"))[..., 3].min() < OPAQUE:
                 raise OSError("it has transparent parts")
-            if image.mode.startswith(("I", "F")):  # which Pillow would cut off at 255
+            if image.mode.startswith(("I", "F")):  # Pillow would clip these at 255
                 raise OSError("it has more than 8 bits; save it with 8")
             shown = _upright(image)
             if mode != "L":
@@ -424,7 +425,7 @@ def _read_still(path: Path, mode: str) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """A picture turned as its EXIF tags tell; as it is where these are damaged."""
+    """Return a picture rotated by its EXIF tags, or unchanged where these are damaged."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -434,10 +435,10 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _in_srgb(image: Image.Image) -> Image.Image | None:
-    """A picture by the colours of sRGB, which those without a profile are taken for.
+    """Convert a picture to sRGB by its embedded profile; without one, sRGB is assumed.
 
-    Paint programs that work in Adobe RGB, or in the colours of a screen, embed one. None where that
-    is damaged, or made for other pictures.
+    Paint programs that work in Adobe RGB, or in a screen's colour space, embed a profile. Return
+    None where it is damaged, or made for another kind of picture.
     """
     profile = image.info.get("icc_profile")
     if not profile or image.mode in ("1", "L", "LA"):

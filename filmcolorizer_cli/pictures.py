@@ -1,6 +1,6 @@
-"""Pictures for people to look at, R'G'B' (H, W, 3) in bytes, of what films and networks give.
+"""R'G'B' pictures (H, W, 3), uint8, for display, from films and networks.
 
-Apart from `frames`, because lining films up needs those and no torch, which loads slowly.
+Separate from `frames`, because lining up films needs that module but not torch, which loads slowly.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def read_rgb(film: Film, sampling: Sampling) -> Generator[Plane, None, None]:
 
 
 def to_rgb(ycbcr: Plane, matrix: str) -> Plane:
-    """Y'CbCr (H, W, 3), limited range, in this matrix, to R'G'B' (H, W, 3); both uint8."""
+    """Convert Y'CbCr (H, W, 3), limited range, of this matrix to R'G'B' (H, W, 3); both uint8."""
     codes = torch.from_numpy(np.ascontiguousarray(ycbcr.transpose(2, 0, 1)))  # (3, H, W)
     luma = luma_from_codes(codes[:1], range="limited")
     chroma = chroma_from_codes(codes[1:], range="limited")
@@ -44,11 +44,13 @@ def to_rgb(ycbcr: Plane, matrix: str) -> Plane:
 
 
 def picture_to_rgb(luma: DeepPlane, chroma: DeepPlane, matrix: str, size: tuple[int, int]) -> Plane:
-    """Luma (H, W) and chroma (2, h, w), limited range, as R'G'B' (height, width, 3); all uint8.
+    """Convert luma (H, W) and chroma (2, h, w), limited range, to R'G'B' (height, width, 3).
+
+    All are uint8.
 
     Args:
-        matrix: of the picture, a key of ``color.MATRICES``.
-        size: width and height of what comes out.
+        matrix: the picture's matrix, a key of ``color.MATRICES``.
+        size: width and height of the result.
     """
     planes = (Image.fromarray(plane) for plane in (luma, *chroma))
     resized = [plane.resize(size, Image.Resampling.BICUBIC) for plane in planes]
@@ -56,6 +58,6 @@ def picture_to_rgb(luma: DeepPlane, chroma: DeepPlane, matrix: str, size: tuple[
 
 
 def to_bytes(rgb: Tensor) -> Plane:
-    """R'G'B' (3, H, W), black at 0 and white at 1, as uint8 (H, W, 3), clipped."""
+    """Convert R'G'B' (3, H, W), black at 0 and white at 1, to uint8 (H, W, 3), clipped."""
     pixels: Plane = luma_to_codes(rgb, range="full").permute(1, 2, 0).contiguous().numpy()
     return pixels

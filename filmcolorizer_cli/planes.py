@@ -1,4 +1,4 @@
-"""Planes of samples, and how these are coded."""
+"""Planes of samples, and the coding of their values."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 Plane = NDArray[np.uint8]
-DeepPlane = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16, by the depth of its `Coding`
+DeepPlane = NDArray[np.unsignedinteger[Any]]  # uint8 or uint16, by the bit depth of its `Coding`
 Floats = NDArray[np.float32]
-CODE_DEPTHS = (8, 10, 12, 16)  # bits that planes are read with; what lies between takes the next
+CODE_DEPTHS = (8, 10, 12, 16)  # bit depths of planes; those in between are read at the next
 
 
 @dataclass(frozen=True)
 class Coding:
-    """How Y'CbCr is coded as whole numbers, and what they stand for.
+    """The coding of Y'CbCr as integers, and their colorimetry.
 
     Attributes:
-        bit_depth: of a code, one of ``CODE_DEPTHS``.
-        range: of luma, from 16 to 235 at 8 bits, or all there is.
+        bit_depth: bits per code, one of ``CODE_DEPTHS``.
+        range: range of luma codes: 16 to 235 at 8 bits (limited), or all (full).
         matrix: a key of ``color.MATRICES``.
         primaries, transfer: as numbered in ITU-T H.273 (ColourPrimaries, TransferCharacteristics);
             1 is BT.709.
@@ -34,25 +34,25 @@ class Coding:
 
     @property
     def sample_type(self) -> type[np.uint8] | type[np.uint16]:
-        """What a plane's samples are."""
+        """NumPy type of a plane's samples."""
         return np.uint8 if self.bit_depth == 8 else np.uint16
 
     def pixel_format(self, layout: str) -> str:
-        """ffmpeg's name for a layout such as ``yuv420p`` or ``gray`` at this depth."""
+        """Return ffmpeg's name of a layout such as ``yuv420p`` or ``gray`` at this bit depth."""
         return layout if self.bit_depth == 8 else f"{layout}{self.bit_depth}le"
 
 
-PLAIN = Coding()  # what players take that take little
-NEUTRAL = 128  # its code of chroma of no colour
+PLAIN = Coding()  # the coding that even the most limited players support
+NEUTRAL = 128  # chroma code of no colour in that coding
 
 
 def quantile(codes: Plane, share: float) -> float:
-    """The code that so much of a plane is darker than, as `numpy.quantile` has it.
+    """Return the code that this share of a plane is darker than, as `numpy.quantile` does.
 
-    That sorts; there are but 256 codes to count, in an eighth of the time.
+    Counting the 256 codes takes an eighth of the time of its sorting.
 
     Args:
-        codes: one or more, of any shape.
+        codes: array of any shape, not empty.
         share: from 0 to 1.
     """
     up_to = np.bincount(codes.ravel(), minlength=256).cumsum()

@@ -1,4 +1,4 @@
-"""Plots of what was measured, for people to look at."""
+"""Plots of measurements."""
 
 from __future__ import annotations
 
@@ -23,13 +23,12 @@ from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE
 from filmcolorizer_cli.wording import counted
 
-# Of drawings on pages, which are light or dark.
-INK_OF_PAGE = "#010203"  # stands for the colour of the page's text
-SERIES_COLORS = ("#d95f1a", "#3f87c9", "#8a8a8a", "#5a9e4b")
-MAX_POINTS = 600  # of a line
-FEW_POINTS = 60  # up to which each is marked
+INK_OF_PAGE = "#010203"  # placeholder that is replaced by the text colour of the page
+SERIES_COLORS = ("#d95f1a", "#3f87c9", "#8a8a8a", "#5a9e4b")  # legible on light and dark pages
+MAX_POINTS = 600  # points of a line, at most
+FEW_POINTS = 60  # lines of fewer points have a marker at each
 TIME_STEPS_SECONDS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
-MAX_TICKS = 7  # on the axis of time
+MAX_TICKS = 7  # intervals between ticks on the time axis, at most
 
 
 def save_loss_figure(history: Sequence[Epoch], path: Path) -> None:
@@ -50,7 +49,7 @@ def save_loss_figure(history: Sequence[Epoch], path: Path) -> None:
 
 
 def plot_losses(history: Sequence[Epoch]) -> str:
-    """Training and validation loss over the epochs, as an SVG element."""
+    """Plot training and validation loss over the epochs as an SVG element."""
     figure, axes = _drawing()
     _draw_losses(axes, history, SERIES_COLORS)
     return _finish(figure, axes)
@@ -74,14 +73,15 @@ def plot_over_time(
     parts: Sequence[tuple[float, str]] = (),
     from_zero: bool = True,
 ) -> str:
-    """What was measured of stills or frames over the time of a film, as an SVG element.
+    """Plot measurements of stills or frames over a film's time as an SVG element.
 
     Args:
-        seconds: of each, ascending.
-        series: what was measured, by what it is called; long ones are drawn as means of spans.
-        label: of the vertical axis.
-        parts: when each part of the film begins, and what it is called.
-        from_zero: whether the vertical axis begins there.
+        seconds: the time of each still or frame, ascending.
+        series: the values of each measurement, by its name; long series are drawn as means over
+            spans.
+        label: the label of the vertical axis.
+        parts: the start in seconds and the name of each part of the film.
+        from_zero: whether the vertical axis starts at zero.
     """
     figure, axes = _drawing()
     ends = np.linspace(0, len(seconds), min(len(seconds), MAX_POINTS) + 1).astype(int)
@@ -105,12 +105,12 @@ def plot_shots(
     *,
     label: str,
 ) -> str:
-    """What was measured of each shot of a film, over its time, as an SVG element.
+    """Plot measurements of each shot over a film's time as an SVG element.
 
     Args:
-        spans: when each shot begins and ends, in seconds.
-        series: what was measured, by what it is called; None where there is nothing to measure.
-        label: of the vertical axis.
+        spans: the start and end of each shot, in seconds.
+        series: the values of each measurement, by its name; None where nothing could be measured.
+        label: the label of the vertical axis.
     """
     figure, axes = _drawing()
     begins, ends = ([span[side] for span in spans] for side in (0, 1))
@@ -122,11 +122,11 @@ def plot_shots(
 
 
 def draw_map(sync_map: SyncMap, bw_end: float, color_end: float, width: int) -> Plane:
-    """How two films line up: the time in one against that in the other, a line for each segment.
+    """Plot the time in the coloured film against that in the other, with a line per segment.
 
     Args:
-        bw_end, color_end: how long the films are, in seconds.
-        width: in pixels.
+        bw_end, color_end: the durations of the films, in seconds.
+        width: the width of the plot, in pixels.
 
     Returns:
         R'G'B' (H, width, 3), uint8.
@@ -164,7 +164,7 @@ def draw_map(sync_map: SyncMap, bw_end: float, color_end: float, width: int) -> 
 
 
 def _between(ranges: list[tuple[float, float]], end: float) -> list[tuple[float, float]]:
-    """What ranges of time leave out up to ``end``, if for longer than a frame."""
+    """Return the gaps between these time ranges, up to ``end``, that are longer than a frame."""
     left_out, covered = [], 0.0
     for begin, until in sorted(ranges) + [(end, end)]:
         if begin - covered > 1 / TIMELINE_FRAME_RATE:
@@ -174,7 +174,7 @@ def _between(ranges: list[tuple[float, float]], end: float) -> list[tuple[float,
 
 
 def _drawing() -> tuple[Figure, Axes]:
-    """An empty drawing for a page: what is not drawn shows the page."""
+    """Return an empty drawing with a transparent background, for a page."""
     figure = Figure(figsize=(6, 3.2), layout="constrained")
     figure.patch.set_alpha(0)
     axes = figure.subplots()
@@ -189,7 +189,7 @@ def _drawing() -> tuple[Figure, Axes]:
 
 
 def _finish(figure: Figure, axes: Axes, *, has_times: bool = False) -> str:
-    """The drawing as an SVG element, whose ink has the colour of the page's text."""
+    """Return the drawing as an SVG element, with its ink in the page's text colour."""
     if has_times:
         axes.set_xlabel("time in the film")
         axes.xaxis.set_major_formatter(lambda seconds, _: _minutes(seconds))
@@ -198,7 +198,7 @@ def _finish(figure: Figure, axes: Axes, *, has_times: bool = False) -> str:
         axes.xaxis.set_major_locator(MultipleLocator(next(steps, TIME_STEPS_SECONDS[-1])))
     figure.legend(loc="outside upper right", ncols=4, frameon=False, labelcolor=INK_OF_PAGE)
     buffer = io.StringIO()
-    # Letters stay letters, for reading aloud and searching; no date, so that nothing changes.
+    # Text stays text, for screen readers and searching. Without a date, output is reproducible.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "filmcolorizer"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()

@@ -1,6 +1,6 @@
-"""What colorizing would make of a film, by some frames from all over it.
+"""A preview of a colorized film: some frames from all over it.
 
-The film is not decoded: it is sought in, some seconds here and there.
+The film is not decoded as a whole; only short parts are sought and read.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from filmcolorizer_cli.survey import FRAMES_A_SECOND, Glance, glance
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film
 
 GREY = "grey"
-STILL_WIDTH, STILL_HEIGHT = 640, 480  # pixels at most, of the pictures that are shown
+STILL_WIDTH, STILL_HEIGHT = 640, 480  # maximum size of a preview picture, in pixels
 
-# Where in its share of the film each next frame is looked for: by the golden ratio, at no pace that
-# the film itself may have, and then in two other places, if there is nothing new to see.
+# Where in its share of the film each frame is sought: at a multiple of the golden ratio, which is
+# in step with no rhythm of the film, then at two detours from there until it shows something new.
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 DETOURS = (0.0, 1 / 3, 2 / 3)
 MIN_CONTRAST = 8.0  # luma codes, standard deviation; fades and blank frames have less
-MIN_CHANGE = 8.0  # luma codes, mean, from any frame before; the same shot often has less
-SMALL = 32, 24  # pixels that frames are compared at
-SHOWN_FRAMES = 3  # that are read at a place to tell whether it is in colour
+MIN_CHANGE = 8.0  # luma codes, mean difference from any earlier frame; one shot often has less
+SMALL = 32, 24  # width and height, in pixels, at which frames are compared
+SHOWN_FRAMES = 3  # frames read at each place, to detect whether it is in colour
 
-# Of a shot: luma (H, W) and chroma (2, ceil(H/2), ceil(W/2)) of some frames.
+# Luma (H, W) and chroma (2, ceil(H/2), ceil(W/2)) of some frames of a shot.
 Shot = list[tuple[DeepPlane, DeepPlane]]
 
 
@@ -48,9 +48,9 @@ class Moment:
     """A frame of a film in several versions.
 
     Attributes:
-        seconds: from the film's first frame.
-        is_colored: whether it is in colour already, and stays so.
-        pictures: R'G'B' (H, W, 3) as displayed, ``GREY`` first, then by the name of each network.
+        seconds: time from the film's first frame.
+        is_colored: whether the frame is already in colour and keeps its colours.
+        pictures: R'G'B' (H, W, 3) as displayed: ``GREY`` first, then one by each network's name.
     """
 
     seconds: float
@@ -67,22 +67,22 @@ def preview(
     frames: int,
     note: Note = no_note,
 ) -> Iterator[Moment]:
-    """Colorize some frames of a film, one of each equal share of it.
+    """Colorize some frames of a film, one from each equal share of it.
 
-    Each is chosen so that it is neither blank nor like one before, where its share has such.
+    Each is chosen to be neither blank nor like an earlier one, if its share has such a frame.
 
     Args:
-        networks: by the names that their pictures get.
-        options: which part of the film, and how it is to be colorized.
-        frames: how many, where the film has so many.
-        note: is told of damage, beside which other frames are shown.
+        networks: networks by the names that their pictures get.
+        options: which part of the film to colorize, and how.
+        frames: how many frames to show, if the film has that many.
+        note: called with a message if damaged places were left out.
 
     Yields:
         The moments, in order.
 
     Raises:
         OptionError: the film ends before the part begins, no frame begins after that, or all of it
-            is in colour already.
+            is already in colour.
         VideoError: the film cannot be read anywhere.
     """
     check_part(film, options.sampling())
@@ -91,7 +91,7 @@ def preview(
     seconds = min(seconds, options.duration_seconds or seconds)
     try:
         found = glance(film, start, seconds)
-    except VideoError:  # damaged; what can be read is shown all the same
+    except VideoError:  # damaged; what can be read is still shown
         found = Glance(PixelArea(0, 0, film.width, film.height))
     cadence = options.cadence_to_be(found.cadence).in_fields
     painters = {
@@ -108,7 +108,7 @@ def preview(
     is_colored, all_colored, when = False, not options.recolor, None
     reader = _Reader(film, cadence)
     for when, shot in _shots(reader, start, seconds, frames):
-        if len(shot) > 1 and not options.recolor:  # a last frame alone does not tell
+        if len(shot) > 1 and not options.recolor:  # colour cannot be detected in one frame
             is_colored = _is_colored(shot)
         all_colored &= is_colored
         luma, own_chroma = shot[0]
@@ -126,10 +126,10 @@ def preview(
 
 
 class _Reader:
-    """Reads a few frames here and there.
+    """Reader of a few frames at any time of a film.
 
     Attributes:
-        damage: the first that was met.
+        damage: the first damage encountered, if any.
     """
 
     def __init__(self, film: Film, cadence: Cadence) -> None:
@@ -137,7 +137,7 @@ class _Reader:
         self.damage: VideoError | None = None
 
     def read(self, seconds: float) -> Shot:
-        """The frame at this time and some of those after it; none where the film is damaged."""
+        """Return the frame at this time and some later ones; none where the film is damaged."""
         every = round(TIMELINE_FRAME_RATE / FRAMES_A_SECOND)
         sampling = Sampling(
             start_seconds=seconds,
@@ -155,7 +155,7 @@ class _Reader:
 def _shots(
     reader: _Reader, start: float, seconds: float, frames: int
 ) -> Iterator[tuple[float, Shot]]:
-    """What to show of each share of a part of a film, and when that is."""
+    """Yield the shot to show for each share of a part of a film, and its time."""
     count = max(min(frames, int(seconds * TIMELINE_FRAME_RATE)), 1)
     before: list[Plane] = []
     for number in range(count):
@@ -166,13 +166,13 @@ def _shots(
             before.append(_small(taken[1]))
             yield taken
     if not before and (only := _take(reader, [start], before)) is not None:
-        yield only  # of a part that is hardly longer than a frame
+        yield only  # the part is hardly longer than a frame
 
 
 def _take(reader: _Reader, times: list[float], before: list[Plane]) -> tuple[float, Shot] | None:
-    """What to show of these times: the first with something new, else that of most contrast.
+    """Return the first shot at these times that shows something new, else the highest-contrast one.
 
-    None where the film's pictures have ended by then, or are damaged.
+    Return None if the pictures have ended or are damaged at all of these times.
     """
     found = []
     for seconds in times:
@@ -196,7 +196,7 @@ def _plain_coding(film: Film) -> Coding:
 
 
 def _small(shot: Shot) -> Plane:
-    """The luma of a shot's first frame, for comparison."""
+    """Return the luma of a shot's first frame, reduced for comparison."""
     return _resized(shot[0][0], SMALL)
 
 
@@ -209,7 +209,7 @@ def _is_colored(shot: Shot) -> bool:
 
 
 def _displayed(film: Film, luma: DeepPlane, chroma: DeepPlane) -> Plane:
-    """R'G'B' (h, w, 3) in the film's displayed shape and no larger than a still."""
+    """Convert to R'G'B' (h, w, 3) in the film's display shape, no larger than a still."""
     width, height = float(film.width * film.sample_aspect_ratio), float(film.height)
     scale = min(STILL_WIDTH / width, STILL_HEIGHT / height, 1.0)
     size = max(round(width * scale), 1), max(round(height * scale), 1)
@@ -217,5 +217,5 @@ def _displayed(film: Film, luma: DeepPlane, chroma: DeepPlane) -> Plane:
 
 
 def _resized(plane: DeepPlane, size: tuple[int, int]) -> Plane:
-    """A plane (H, W) of 8 bits at this width and height."""
+    """Resize an 8-bit plane (H, W) to this width and height."""
     return np.asarray(Image.fromarray(plane).resize(size, Image.Resampling.BICUBIC))

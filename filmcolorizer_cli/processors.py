@@ -1,4 +1,4 @@
-"""The processors that there are to share out."""
+"""The number of processors that are available."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-# Of Linux: how many microseconds a container may compute in so many, or "max" for the first.
+# On Linux: the microseconds that a container may compute per period, or "max"; then the period's
+# microseconds.
 CPU_QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")
 
 
 def count_processors() -> int:
-    """Those that this process may use, of which a container may have a part of the time alone."""
+    """Return how many processors this process may use, within a container's CPU quota."""
     if hasattr(os, "sched_getaffinity"):
         there = len(os.sched_getaffinity(0))
     else:

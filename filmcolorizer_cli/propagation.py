@@ -1,14 +1,14 @@
-"""Colours carried along the motion: looked at in some frames, taken over by the frames between.
+"""Propagation of colours along the motion: predicted in key frames, interpolated in between.
 
-Within a shot the network looks at key frames alone. What it sees there is averaged along the motion
-with what it saw in the key frames before, so that a thing keeps its colour; what comes into sight
-again is looked up in key frames that are remembered. So is what an earlier shot ended with, where
-the film goes back to it. The frames between two key frames take their colours from both, from where
-the motion comes and where it leads. In a dissolve, told or noticed, each key frame has what is seen
-in it alone, and the frames between go over from one to the next.
+Within a shot the network predicts chroma for key frames only. Each prediction is averaged along the
+motion with those of the key frames before, so that things keep their colours; what comes into view
+again is looked up in remembered key frames. A shot that continues an earlier one starts with the
+colours which that one ended with. The frames between two key frames mix the colours of both, warped
+backward and forward. In a dissolve, given or detected, each key frame takes its own prediction
+alone, and the frames between fade from one to the next.
 
-All of it is done on small planes, numpy (H, W) and (H, W, C), in the size that chroma is predicted
-in: the fine edges come from the luma that chroma is enlarged along.
+Everything works on small planes, numpy (H, W) and (H, W, C), at the size that chroma is predicted
+at: fine edges come from the luma along which chroma is upsampled.
 """
 
 from __future__ import annotations
@@ -41,62 +41,66 @@ from filmcolorizer_cli.warps import (
 
 Predict = Callable[[list[int]], Sequence[Floats]]
 
-MAX_GAP = 24  # frames from one key frame to the next, where so many are given at once
-# Of the picture, that a key frame may not explain of the frames that follow it. With more of it
-# PSNR is a little better, but colours of who runs stay on what is behind, and faces turn grey.
+MAX_GAP = 24  # frames between two key frames, at most
+# Share of the picture without correspondence in the last key frame, above which a frame becomes a
+# key frame. A higher value raises PSNR a little, but the colours of running people stay on the
+# background, and faces turn grey.
 MAX_LOST = 0.3
-# Key frames that the mean of colours reaches back over, or so; and that the first sight of a thing
-# counts as, so that its colour does not swing before the mean has settled. What counts less than
-# that is looked up in key frames that are remembered.
+# Weights count key frames. MAX_WEIGHT is about how many the running mean reaches back over.
+# FIRST_WEIGHT is that of the first prediction of a thing, so that its colour does not swing before
+# the mean has settled; pixels of less weight are looked up in remembered key frames.
 MAX_WEIGHT = 48.0
 FIRST_WEIGHT = 24.0
 
-CONFIDENCE_EPSILON = 1e-3  # so that what no key frame explains is a plain mix of both
+CONFIDENCE_EPSILON = 1e-3  # added, so that pixels without correspondence mix by time alone
 
-# The grid by which what comes into sight takes over how its surroundings were corrected.
-CELL_PIXELS = 8
-TONES = 16  # of luma, apart from each other
-GRID_BLURS = 3  # steps of a cell, that corrections reach over
-CORRECTION_WEIGHT = 3.0  # key frames that a correction by the surroundings counts as, at most
-KNOWN_WEIGHT = 4.0  # mean age of these, from which on their correction counts in full
-# By which a correction may differ from that of the surroundings, before what is known counts for
-# 1/e: what passes before something flat leaves its colours there, a stain that would last.
+# The bilateral grid from which newly visible pixels take the colour correction of their
+# surroundings.
+CELL_PIXELS = 8  # pixels per side of a cell
+TONES = 16  # number of luma levels
+GRID_BLURS = 3  # number of blurs, and of cells that corrections reach
+CORRECTION_WEIGHT = 3.0  # weight of a correction by the surroundings, at most
+KNOWN_WEIGHT = 4.0  # mean weight of the surroundings at which their correction counts in full
+# Chroma difference between a pixel's correction and that of its surroundings which lowers its
+# weight to 1/e: what passes before something flat leaves its colours there, a stain that would
+# last.
 STAIN_CHROMA = 0.08
 
-BRIGHT_CODE = 128  # of luma from which on all is seen
-# The luma that so much of a picture with blacks is darker than, at most; where it is more, all is
-# washed out, as in a fade from white.
+BRIGHT_CODE = 128  # luma from which on predictions are fully reliable
+# A picture with blacks has BLACK_PERCENT of its pixels below BLACK_CODE; otherwise it is washed
+# out, as in a fade from white.
 BLACK_CODE, BLACK_PERCENT = 64, 5
-# The power of the share of pixels that are lit: while an iris opens, the network sees little else
-# than black, and paints it brown.
+# Exponent of the share of lit pixels: while an iris opens, the picture is mostly black, and the
+# network paints it brown.
 LIT_POWER = 4
-MIN_RELIABILITY = 0.002  # more than nothing, which no mean can be taken of
+MIN_RELIABILITY = 0.002  # above 0, so that a weighted mean exists
 
-# What comes into sight again takes over what one of so many key frames before, apart in time, knew
-# of it: where a pixel is hardly known, where the motion from there is trusted by most of what lies
-# around, and where the network sees about the same in it.
-MAX_REMEMBERED = 8
-MIN_UNKNOWN = 0.01  # of the picture, that is hardly known; under it nothing is recalled
-RECALL_RADIUS = 10  # pixels around a pixel
-RECALL_CHROMA = 0.08  # of difference, which lowers the trust to 1/e
+# A pixel that comes into view again takes its colour from one of the remembered key frames, which
+# are spread over time, as far as its own weight is low, most of its surroundings have a confident
+# warp to that key frame, and the prediction is about the same in both.
+MAX_REMEMBERED = 8  # key frames
+MIN_UNKNOWN = 0.01  # mean of the unknown share of pixels up to which nothing is recalled
+RECALL_RADIUS = 10  # pixels to each side, over which confidence and match are averaged
+RECALL_CHROMA = 0.08  # chroma difference that lowers a recalled weight to 1/e
 
-MAX_GAIN = 1.33  # of chroma, for what the mean of differing colours has lost of colourfulness
-MAX_GAIN_BETWEEN = 1.1  # the same, for what two key frames lose when they are mixed
-# By which a key frame decides on the gain after ``MAX_GAP`` frames; after fewer it does by less.
-# All at once, or as much by each of many key frames in a second, saturation would pump.
+MAX_GAIN = 1.33  # largest gain on chroma, for colourfulness lost by averaging
+MAX_GAIN_BETWEEN = 1.1  # the same, for what mixing two key frames loses
+# How far a key frame ``MAX_GAP`` frames after the last one moves the gain to the value it needs
+# itself; after fewer frames, it is less. A full step, or the same one at each of many key frames in
+# a second, would make saturation pump.
 GAIN_SHARE = 0.4
 
 
 @dataclass(frozen=True)
 class KeyFrame:
-    """What is known of the colours of a key frame.
+    """Colours of a key frame.
 
     Attributes:
         luma: (H, W), uint8.
-        chroma: (H, W, 2), in [-0.5, 0.5], the mean of what the network saw.
-        weight: (H, W), how many key frames they count as, from ``FIRST_WEIGHT`` to ``MAX_WEIGHT``;
-            those of dark pixels count as less.
-        gain: (), what makes them nearly as colourful again as the network saw the frame.
+        chroma: (H, W, 2), in [-0.5, 0.5], the running mean of predictions.
+        weight: (H, W), number of key frames that the mean counts as, from ``FIRST_WEIGHT`` to
+            ``MAX_WEIGHT``; less for dark pixels.
+        gain: (), factor that makes chroma nearly as colourful again as the predictions.
     """
 
     luma: Plane
@@ -106,7 +110,7 @@ class KeyFrame:
 
     @classmethod
     def first(cls, luma: Plane, predicted: Floats) -> KeyFrame:
-        """Those of a frame before which nothing was known, as the network saw it."""
+        """Return a key frame with the predicted colours alone, nothing being known before it."""
         return cls(luma, predicted, FIRST_WEIGHT * _reliability(luma), np.ones((), np.float32))
 
     def renewed(
@@ -118,21 +122,21 @@ class KeyFrame:
         *,
         gap: float = MAX_GAP,
     ) -> KeyFrame:
-        """Those of the next key frame.
+        """Return the next key frame, with this one's colours carried to it.
 
         Args:
-            warp: of its pixels in this one.
-            luma, predicted: its luma, and the chroma that the network saw.
-            remembered: those of key frames before these.
-            gap: how many frames later it is.
+            warp: from the next key frame to this one.
+            luma, predicted: the next key frame's luma, and the chroma predicted for it.
+            remembered: key frames before this one.
+            gap: distance between both key frames, in frames.
         """
         reliability = _reliability(luma)
         weight, correction = self._along(warp, predicted)
         same = similarity(self.luma, luma, warp)
         weight *= same
-        # What comes out of the dark, as in a fade, is seen for the first time as far as it does; so
-        # is what has changed altogether, as in a dissolve; what grain changes hardly is. Where the
-        # motion is not trusted the surroundings tell.
+        # A prediction counts as a first one to the extent that its pixel comes out of the dark, as
+        # in a fade, or its luma has changed altogether, as in a dissolve; grain hardly matters.
+        # Where the warp is not confident, the surroundings decide.
         gained = np.maximum(reliability - warp.apply(_reliability(self.luma)), 0)
         anew = warp.confidence * (gained * same + reliability * (1 - same) ** 4)
         reliability_now = reliability + (FIRST_WEIGHT - 1) * anew
@@ -159,24 +163,24 @@ class KeyFrame:
         )
 
     def _along(self, warp: Warp, predicted: Floats) -> tuple[Floats, Floats]:
-        """The age (H, W) of what a trail leads to, and how its chroma (H, W, 2) differs."""
+        """Return the warped weight (H, W), and warped minus predicted chroma (H, W, 2)."""
         weight = warp.apply(self.weight) * warp.confidence
         return weight, warp.apply(self.chroma) - predicted
 
     def painted(self) -> Floats:
-        """The chroma (H, W, 2) to paint with: about as colourful as the network saw it."""
+        """Return the chroma (H, W, 2) to paint with, about as colourful as the predictions."""
         return self.chroma * self.gain
 
 
 @dataclass(frozen=True)
 class ShotState:
-    """What is known of a shot by one of its key frames.
+    """State of a shot at one of its key frames.
 
     Attributes:
-        key_frame: of that key frame.
-        count: how many key frames led to it.
-        remembered: the colours of some of these, by the number of those that led to them.
-        past_keys: of earlier ones, the latest first.
+        key_frame: that key frame.
+        count: number of key frames before it.
+        remembered: some of these, by the number of key frames before each.
+        past_keys: of earlier key frames, the latest first.
     """
 
     key_frame: KeyFrame
@@ -185,9 +189,9 @@ class ShotState:
     past_keys: Sequence[PastKey] = ()
 
     def next(self, key_frame: KeyFrame, past_keys: Sequence[PastKey] = ()) -> ShotState:
-        """The same with those of the next key frame.
+        """Return the state at the next key frame.
 
-        Of too many that are remembered, the one whose neighbours are the nearest goes.
+        Of too many remembered key frames, the one with the nearest neighbours is dropped.
         """
         remembered = {**self.remembered, self.count: self.key_frame}
         if len(remembered) > MAX_REMEMBERED:
@@ -200,23 +204,23 @@ class ShotState:
         return ShotState(key_frame, self.count + 1, remembered, past_keys)
 
     def returned(self, luma: Plane, predicted: Floats) -> ShotState | None:
-        """What is known by the first frame of a shot that goes on with this one's end.
+        """Return the state at the first frame of a shot that continues this one.
 
-        None where it shows something else.
+        None where that frame shows another scene.
         """
         if not shows_same_scene(self.key_frame.luma, luma):
             return None
         warp = Motion(self.key_frame.luma, luma).backward
         remembered = list(self.remembered.values())
-        # Nobody sees saturation jump that had another shot's between.
+        # Other shots lie between, so a jump of saturation goes unnoticed.
         return self.next(self.key_frame.renewed(warp, luma, predicted, remembered, gap=math.inf))
 
 
 class Propagator:
-    """Gives the frames of a shot their colours, some frames at a time.
+    """Propagation of colours through the frames of a shot, some frames at a time.
 
     Attributes:
-        state: by the last frame so far; None before a shot's first one.
+        state: at the last frame so far; None before a shot's first one.
     """
 
     def __init__(self) -> None:
@@ -226,16 +230,16 @@ class Propagator:
         self._shots: dict[int, ShotState] = {}  # others that ended, by their first frames' numbers
 
     def begin_shot(self, first_frame: int, edits: Edits = ONE_SHOT) -> None:
-        """Let the next frame come from nowhere, or from where an earlier shot ended.
+        """Start a shot with the next frame, from nothing or from where an earlier shot ended.
 
         Args:
-            first_frame: its number.
-            edits: which shots may go on with which; what none does is forgotten.
+            first_frame: number of that frame.
+            edits: which shots may continue which; those that none continues are forgotten.
         """
         if self.state is not None:
             self._shots[self._shot] = replace(
                 self.state, past_keys=()
-            )  # which nobody needs any more
+            )  # past keys serve to find dissolves in a shot
         needed = {earlier for begin, earlier in edits.returns.items() if begin >= first_frame}
         self._shots = {shot: state for shot, state in self._shots.items() if shot in needed}
         self.state, self._shot = None, first_frame
@@ -243,7 +247,7 @@ class Propagator:
         self._earlier_shot = None if earlier is None else self._shots.get(earlier)
 
     def planes(self) -> dict[str, NDArray[Any]]:
-        """What is known by now, by name, to go on from later; nothing where nothing is."""
+        """Return the current state as named arrays, to resume from later; empty without any."""
         shots = {**self._shots, **({self._shot: self.state} if self.state else {})}
         saved = [
             (shot, count, key_frame)
@@ -267,7 +271,7 @@ class Propagator:
 
     @classmethod
     def of(cls, planes: dict[str, NDArray[Any]]) -> Propagator:
-        """One that goes on from where another one's `planes` were taken."""
+        """Return a propagator that resumes where another one's `planes` were taken."""
         propagator = cls()
         if not planes:
             return propagator
@@ -290,11 +294,11 @@ class Propagator:
     def propagate(
         self, lumas: Sequence[Plane], predict: Predict, *, dissolves: bool = False
     ) -> list[Floats]:
-        """The chroma (H, W, 2) of the next frames of the shot; the last one is a key frame.
+        """Return the chroma (H, W, 2) of the next frames of the shot; the last one is a key frame.
 
         Args:
             lumas: (H, W), uint8, one or more.
-            predict: gives the chroma (H, W, 2) that the network sees in frames of these numbers.
+            predict: returns the network's chroma (H, W, 2) for the frames at these indices.
             dissolves: whether these frames lead to another picture, of which nothing is known yet.
         """
         if self.state is None:  # the first frame is a key frame
@@ -310,7 +314,7 @@ class Propagator:
         return self._fill(lumas, motions, warps, keys, predict(keys), dissolves)
 
     def _first(self, luma: Plane, predicted: Floats) -> ShotState:
-        """What is known by a shot's first frame, as the network sees it or as one ended before."""
+        """Return the state at a shot's first frame, continued from an earlier shot or predicted."""
         earlier, self._earlier_shot = self._earlier_shot, None
         returned = earlier.returned(luma, predicted) if earlier else None
         return returned or ShotState(KeyFrame.first(luma, predicted))
@@ -324,12 +328,12 @@ class Propagator:
         predicted: Sequence[Floats],
         dissolves: bool,
     ) -> list[Floats]:
-        """The chroma of frames that follow one whose colours are known; the last is a key frame.
+        """Return the chroma of the frames after the current key frame; the last is a key frame.
 
         Args:
-            motions: to each of them.
-            warps: of each in the key frame before it.
-            predicted: the chroma that the network sees in the key frames.
+            motions: to each of them from the frame before it.
+            warps: from each of them to the key frame before it.
+            predicted: the chroma predicted for the key frames.
         """
         assert self.state is not None
         chroma: list[Floats] = []
@@ -349,25 +353,25 @@ class Propagator:
             motions_between = motions[first + 1 : key + 1]
             earlier, later = before.painted(), self.state.key_frame.painted()
             between = _between(earlier, later, warps[first:key], motions_between)
-            if not is_anew:  # else colours may go through grey
+            if not is_anew:  # a dissolve may pass through grey
                 between = _as_colorful(between, earlier, later)
             chroma += [*between, later]
         return chroma
 
 
 def _stacked(parts: Sequence[KeyFrame] | Sequence[PastKey]) -> dict[str, NDArray[Any]]:
-    """The planes of several of a kind, by name."""
+    """Stack the arrays of several key frames or past keys, by attribute name."""
     names = [part.name for part in fields(parts[0])]
     return {name: np.stack([getattr(part, name) for part in parts]) for name in names}
 
 
 def _motions(first_luma: Plane, lumas: Sequence[Plane]) -> list[Motion]:
-    """From each frame to the next one."""
+    """Return the motion from each frame to the next one."""
     return [Motion(*pair) for pair in pairwise([first_luma, *lumas])]
 
 
 def _find_keys(motions: Sequence[Motion]) -> tuple[list[Warp], list[int]]:
-    """The trail of each frame in the key frame before it, and which are key frames."""
+    """Return each frame's warp to the key frame before it, and the indices of the key frames."""
     warps: list[Warp] = []
     keys: list[int] = []
     for number, motion in enumerate(motions):
@@ -382,15 +386,15 @@ def _find_keys(motions: Sequence[Motion]) -> tuple[list[Warp], list[int]]:
 def _recall(
     remembered: Sequence[KeyFrame], luma: Plane, predicted: Floats, unknown: Floats
 ) -> tuple[Floats, Floats]:
-    """What the one of some key frames that shows fresh pixels best knows of them.
+    """Recall colours of newly visible pixels from the most similar remembered key frame.
 
     Args:
-        remembered: those key frames.
-        luma, predicted: of the frame that they are recalled in.
-        unknown: (H, W), from 0 where all is known of a pixel to 1 where nothing is.
+        remembered: the key frames to choose from.
+        luma, predicted: of the frame to recall colours for.
+        unknown: (H, W), from 0 where a pixel's colour is well known to 1 where it is not known.
 
     Returns:
-        As `KeyFrame._along` does.
+        As `KeyFrame._along`, with the weight lowered where the match is doubtful.
     """
 
     def dissimilarity(key_frame: KeyFrame) -> float:
@@ -407,12 +411,12 @@ def _recall(
 def _between(
     first: Floats, last: Floats, warps: Sequence[Warp], motions: Sequence[Motion]
 ) -> list[Floats]:
-    """The chroma of the frames between two key frames.
+    """Return the chroma of the frames between two key frames.
 
     Args:
-        first, last: the chroma (H, W, 2) of these.
-        warps: of these frames in the first one.
-        motions: from each of them to the next.
+        first, last: the chroma (H, W, 2) of the key frames.
+        warps: from each frame between to the first key frame.
+        motions: from each frame between to the next frame.
     """
     chroma, forward = [], Warp.identity(last.shape[:2])
     for number in reversed(range(len(warps))):
@@ -429,7 +433,7 @@ def _between(
 
 
 def _as_colorful(mixed: Sequence[Floats], first: Floats, last: Floats) -> list[Floats]:
-    """The chroma of frames between two key frames, about as colourful again as these are."""
+    """Raise the chroma of frames between two key frames to about their colourfulness."""
     strengths = np.linspace(_colorfulness(first), _colorfulness(last), len(mixed) + 2)[1:-1]
     lost = [s / max(_colorfulness(m), 1e-6) for s, m in zip(strengths, mixed, strict=True)]
     gains = np.clip(lost, 1.0, MAX_GAIN_BETWEEN).astype(np.float32)
@@ -437,11 +441,11 @@ def _as_colorful(mixed: Sequence[Floats], first: Floats, last: Floats) -> list[F
 
 
 def _reliability(luma: Plane) -> Floats:
-    """How much is to be seen in the dark, (H, W), from ``MIN_RELIABILITY`` to 1, as luma's square.
+    """Return how reliable predictions are, (H, W), from ``MIN_RELIABILITY`` to 1, by luma squared.
 
-    So a shot that fades in from black gets the colours of what is seen later, and not the dark's;
-    one that fades in from white does, as far as it is without blacks; and one whose iris opens
-    does, as far as it is shut.
+    So a shot that fades in from black gets the colours predicted later, not those of the dark. The
+    same holds for one that fades in from white, as far as it lacks blacks, and for one whose iris
+    opens, as far as it is shut.
     """
     blackest = np.percentile(luma, BLACK_PERCENT)
     contrast = np.float32(min((255 - blackest) / (255 - BLACK_CODE), 1.0))
@@ -450,18 +454,18 @@ def _reliability(luma: Plane) -> Floats:
 
 
 def _colorfulness(chroma: Floats) -> float:
-    """How colourful a picture is: the spread of its chroma, and a share of their mean.
+    """Return the colourfulness of a picture: the spread of its chroma, and a share of its mean.
 
-    As Hasler and Süsstrunk 2003 have it (see `metrics.colorfulness`), but in Cb and Cr.
+    As in Hasler and Süsstrunk 2003 (see `metrics.colorfulness`), but on Cb and Cr.
     """
     means, deviations = cv2.meanStdDev(chroma)
     return float(np.linalg.norm(deviations) + 0.3 * np.linalg.norm(means))
 
 
 def _spread(planes: Floats, weight: Floats, luma: Plane) -> tuple[Floats, Floats]:
-    """Weighted means of planes over the near pixels that are about as bright, for each pixel.
+    """Average planes around each pixel, weighted, over near pixels that are about as bright.
 
-    A bilateral grid (Chen, Paris and Durand 2007): cells of some pixels and tones, blurred.
+    Uses a bilateral grid (Chen, Paris and Durand 2007): cells of some pixels and tones, blurred.
 
     Args:
         planes: (H, W, C).
@@ -469,7 +473,7 @@ def _spread(planes: Floats, weight: Floats, luma: Plane) -> tuple[Floats, Floats
         luma: (H, W), uint8.
 
     Returns:
-        The means (H, W, C), and the mean weight of these pixels, (H, W).
+        The means (H, W, C), and the mean weight of the averaged pixels, (H, W).
     """
     height, width = luma.shape
     rows, columns = -(-height // CELL_PIXELS), -(-width // CELL_PIXELS)
@@ -485,7 +489,7 @@ def _spread(planes: Floats, weight: Floats, luma: Plane) -> tuple[Floats, Floats
     for _ in range(GRID_BLURS):
         for axis in (0, 1, 2):
             grid = _blurred(grid, axis)
-    # The tones' layers lie below each other, ``rows`` cells each.
+    # The tones are layers below each other, ``rows`` cells each.
     coordinates = (pixel_coordinates(luma.shape) + 0.5) / CELL_PIXELS - 0.5
     coordinates = np.clip(coordinates, 0, (columns - 1, rows - 1))
     coordinates[..., 1] += tone * rows
@@ -496,7 +500,7 @@ def _spread(planes: Floats, weight: Floats, luma: Plane) -> tuple[Floats, Floats
 
 
 def _blurred(grid: Floats, axis: int) -> Floats:
-    """A grid with each cell mixed with its two neighbours along an axis, nothing being beyond."""
+    """Blur a grid along an axis with the kernel (1, 2, 1) / 4; beyond its ends are zeros."""
     padded = np.pad(grid, [(1, 1) if number == axis else (0, 0) for number in range(grid.ndim)])
     before, after = np.roll(padded, 1, axis), np.roll(padded, -1, axis)
     inner = [slice(1, -1) if number == axis else slice(None) for number in range(grid.ndim)]

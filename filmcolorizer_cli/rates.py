@@ -1,4 +1,4 @@
-"""The speed of one film in another, and the reels in which it is another one."""
+"""The speed of one film relative to another, and reels whose speed differs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from filmcolorizer_cli.similarity import (
     usual_dissimilarity,
 )
 
-# Seconds of the coloured film in a second of the other, from the likeliest: the same speed, 23.976
+# Seconds of the coloured film per second of the other, likeliest first: the same speed, 23.976
 # for 24 frames a second, PAL's 25, and both; then silent film at other speeds.
 COMMON_RATES = tuple(
     map(
@@ -31,22 +31,22 @@ COMMON_RATES = tuple(
 )
 SILENT_RATES = tuple(Fraction(n, 24) for n in (16, 18, 20, 22))
 KNOWN_RATES = (*COMMON_RATES, *SILENT_RATES, *(1 / rate for rate in SILENT_RATES))
-LIKELIER = 1.05  # times as unlike may windows be at a rate that is likelier beforehand
-RATE_LAG_CELLS = 40  # over which the chain's rise is measured
-RATES = np.arange(0.5, 2.0, 0.02)  # that are tried, in steps that a window tells apart
-RATE_WINDOWS = 12  # at most, whose pictures are asked for the rate
-RATE_REACH = 0.03  # by which the rate that pictures tell may be off
+LIKELIER = 1.05  # factor of dissimilarity that a rate with the higher prior may have
+RATE_LAG_CELLS = 40  # cells over which the chain's slope is measured
+RATES = np.arange(0.5, 2.0, 0.02)  # rates to try, in steps that a window can distinguish
+RATE_WINDOWS = 12  # windows whose pictures the rate is estimated from, at most
+RATE_REACH = 0.03  # largest error of a rate estimated from pictures
 RATE_STEP = 0.0001
-SHORT_FILM_SECONDS = 60.0  # in which rates are tried frame by frame
-PLAUSIBLE = 4.0  # times as unlike may windows be at a rate that is tried
-ABOUT_AS_GOOD = 0.9  # of the votes for one known rate are enough for a likelier one
-RATE_DOUBT = 0.3  # of the best rate's votes are enough for a likely one
-REEL_VOTE_SECONDS = 20.0  # around a window, within which others vote for its rate
-REEL_COST = 4.0  # of a change of rate, in windows whose neighbours all agree
+SHORT_FILM_SECONDS = 60.0  # below this duration, rates are tried frame by frame
+PLAUSIBLE = 4.0  # factor of the least dissimilarity up to which a rate is tried frame by frame
+ABOUT_AS_GOOD = 0.9  # share of the best known rate's votes that suffices for a likelier one
+RATE_DOUBT = 0.3  # share of the best rate's votes that suffices for a known one
+REEL_VOTE_SECONDS = 20.0  # windows less than this far from a window vote for its rate
+REEL_COST = 4.0  # cost of a change of rate, in windows whose neighbours all agree
 
 
 def rate_of_chain(runs: list[Seconds], expected_rate: float) -> float:
-    """The speed of the coloured film along the runs of a chain, to a hundredth or two."""
+    """Estimate the rate from the slope of a chain's runs, to within 0.01 or 0.02."""
     slopes = []
     for run in runs:
         lag = min(RATE_LAG_CELLS, len(run) - 1)
@@ -61,10 +61,10 @@ def rate_of_chain(runs: list[Seconds], expected_rate: float) -> float:
 
 
 def rate_of_pictures(films: Films, runs: list[Seconds], chain_rate: float) -> float:
-    """The rate at which pictures within windows are most alike, to a hundredth or two.
+    """Find the rate at which pictures within windows match best, to within 0.01 or 0.02.
 
-    A chain rises in whole cells, and rather less than the film does: over a few seconds by up to
-    a third. Where nothing moves all rates do, and it keeps its own.
+    A chain advances in whole cells and underestimates the rate, over a few seconds by up to a
+    third. Where nothing moves, all rates fit, and the chain's rate is kept.
     """
     cell = float(np.diff(runs[0][:, 0]).min())
     size = max(round(WINDOW_SECONDS / cell), 2)
@@ -85,7 +85,7 @@ def rate_of_pictures(films: Films, runs: list[Seconds], chain_rate: float) -> fl
 
 
 def _known_near(rate: float) -> float:
-    """The known rate that is as good as this one, or the rate itself."""
+    """Return the nearest known rate if it is close enough, else the rate itself."""
     nearest = min(map(float, KNOWN_RATES), key=lambda known: abs(known - rate))
     return nearest if abs(nearest - rate) < RATE_REACH / 2 else rate
 
@@ -93,7 +93,7 @@ def _known_near(rate: float) -> float:
 def first_windows(
     films: Films, runs: list[Seconds], rate: float, expected_rate: float
 ) -> tuple[float, list[Window]]:
-    """A rate, or a likelier one at which windows are about as good, and the windows there."""
+    """Return the rate, or a likelier one at which windows match about as well, and its windows."""
     windows = find_windows(films, runs, rate)
     if not windows:
         return rate, windows
@@ -104,7 +104,7 @@ def first_windows(
         unlike, unlike_others = (
             sum(1 - window.similarity for window in part) for part in (windows, others)
         )
-        if unlike_others < (LIKELIER + 1 / len(windows)) * unlike:  # few of them tell little
+        if unlike_others < (LIKELIER + 1 / len(windows)) * unlike:  # few are weak evidence
             return likelier, others
     return rate, windows
 
@@ -112,17 +112,18 @@ def first_windows(
 def likeliest_rate(
     films: Films, runs: list[Seconds], expected_rate: float, found: set[float]
 ) -> tuple[float, list[Window]]:
-    """The rate at which a short film is followed best, and its windows there.
+    """Find the rate at which a short film is followed best, and its windows there.
 
-    In a few seconds windows tell a rate from splices badly: what lacks a few frames here and there
-    seems to be slower. Followed frame by frame, each splice costs once, and a wrong rate all along.
+    Within a few seconds, windows hardly distinguish a rate from splices: a coloured film that lacks
+    a few frames seems to have a lower rate. Followed frame by frame, each splice costs only once,
+    but a wrong rate costs all along.
 
     Args:
-        found: rates to try beside the known ones and the expected one.
+        found: rates to try besides the known ones and the expected one.
     """
     likely = _likely_rates(films, expected_rate)
     rates = dict.fromkeys((*likely, *map(float, KNOWN_RATES), *sorted(found)))
-    ways = {rate: find_windows(films, runs, rate) for rate in rates}  # from the likeliest
+    ways = {rate: find_windows(films, runs, rate) for rate in rates}  # likeliest first
     unlike = {rate: mean_dissimilarity(windows) for rate, windows in ways.items()}
     usual = min(usual_dissimilarity([w.similarity for w in windows]) for windows in ways.values())
     scores = {
@@ -136,7 +137,7 @@ def likeliest_rate(
 
 
 def _likely_rates(films: Films, expected_rate: float) -> list[float]:
-    """The rates that are likely beforehand: frame by frame, if that is common, and the expected."""
+    """Return the rates with the highest prior: frame for frame, if common, and the expected."""
     frame_by_frame = films.color.frame_seconds / films.bw.frame_seconds
     common = [float(known) for known in COMMON_RATES if abs(known - frame_by_frame) < 1e-4]
     return [*common, expected_rate]
@@ -145,13 +146,13 @@ def _likely_rates(films: Films, expected_rate: float) -> list[float]:
 def find_rate(
     windows: list[Window], rate: float, expected_rate: float, frame_seconds: float
 ) -> float:
-    """The rate at which windows' offsets change least, a known one where it does as well.
+    """Find the rate at which windows' offsets change least, preferring a known one.
 
-    Windows up to two minutes apart vote for the rates at which one offset would hold for both: the
-    more, the longer they are apart and the nearer it comes, if within half a frame.
+    Each two windows up to two minutes apart vote for the rates at which their offsets would agree
+    within half a frame. Closer agreement weighs more, and pairs 30 seconds apart weigh most.
 
     Args:
-        rate: at which the offsets were found.
+        rate: the rate at which the offsets were found.
     """
     sharp = [window for window in windows if window.sharpness > 0.2]
     seconds = np.array([window.seconds for window in sharp])
@@ -178,11 +179,11 @@ def find_rate(
 
 @dataclass(frozen=True)
 class Reel:
-    """A part of a black-and-white film that a coloured one shows at one speed.
+    """A part of a black-and-white film that a coloured one shows at one rate.
 
     Attributes:
-        begin_seconds: in the black-and-white film.
-        color_begin_seconds, color_end_seconds: from where to where the coloured film shows it.
+        begin_seconds: start in the black-and-white film.
+        color_begin_seconds, color_end_seconds: range in the coloured film.
     """
 
     begin_seconds: float
@@ -192,13 +193,13 @@ class Reel:
 
 
 def find_reels(windows: list[Window], rate: float, frame_seconds: float) -> list[Reel]:
-    """Where another known rate than the film's holds for a while.
+    """Split a film into reels where a known rate other than the film's holds for a while.
 
-    Each window's neighbours vote for the rates at which they share its offset; the rates with the
-    most votes win, less what changing between them costs.
+    Each window's neighbours vote for the rates at which their offsets agree with its own. The
+    sequence of rates with the most votes wins, after subtracting a cost for each change.
 
     Args:
-        rate: at which the windows' offsets were found, and that mostly holds.
+        rate: the film's main rate, at which the windows' offsets were found.
     """
     others = [float(known) for known in KNOWN_RATES if abs(float(known) - rate) > RATE_REACH / 2]
     candidates = np.array([rate, *others])
@@ -226,12 +227,12 @@ def find_reels(windows: list[Window], rate: float, frame_seconds: float) -> list
 
 
 def _lags(seconds: float) -> range:
-    """By how many windows those are apart that lie up to so many seconds apart."""
+    """Return the index differences of windows up to ``seconds`` apart."""
     return range(1, int(seconds / WINDOW_STEP_SECONDS) + 1)
 
 
 def _steady(scores: Seconds, cost: float) -> Indices:
-    """The choice (N,) from scores (N, K) with the largest sum, less a cost for each change."""
+    """Choose one of K for each of N scores (N, K): largest sum, less a cost for each change."""
     total = scores[0]
     came = np.zeros(scores.shape, np.intp)
     every = np.arange(scores.shape[1])
@@ -247,7 +248,7 @@ def _steady(scores: Seconds, cost: float) -> Indices:
 
 
 def _meeting(seconds: Seconds, shown: Seconds, rates: Seconds, first: int) -> float:
-    """When the reel that ends before window ``first`` runs over into the next one."""
+    """Return the time at which the reel of window ``first`` and the one before it meet."""
     before, after = slice(max(first - 5, 0), first), slice(first, first + 5)
     offsets = [np.median(shown[part] - rates[part][0] * seconds[part]) for part in (before, after)]
     meeting = float((offsets[0] - offsets[1]) / (rates[first] - rates[first - 1]))

@@ -1,4 +1,4 @@
-"""How a network is trained: for how long, how fast, and on which parts of the stills."""
+"""Training options and defaults: duration, learning rate, and which parts of stills are used."""
 
 from __future__ import annotations
 
@@ -8,40 +8,41 @@ from dataclasses import dataclass, replace
 from filmcolorizer_cli.configs import ClassicConfig
 from filmcolorizer_cli.pairs import Pairs
 
-# A film's own training: minutes on two cores, however many pairs there are.
-FILM_PICTURES = 8_000  # that a training sees where later shots are foreign to it
-SCRATCH_PICTURES = 16_000  # and where it begins with weights that know no colours
-WHOLE_FILM_PICTURES = 18_000  # and where it sees all shots, and is to learn them by heart
-# And where these are a few painted ones: of eight shots of Big Buck Bunny three times as many made
-# the error no less, and that of all others more.
+# Number of pictures in a film's own training: minutes on two cores, however many pairs there are.
+FILM_PICTURES = 8_000  # from pretrained weights, if the pairs do not cover all shots
+SCRATCH_PICTURES = 16_000  # the same, from untrained weights
+WHOLE_FILM_PICTURES = 18_000  # if the pairs cover all shots, which are to be learnt by heart
+# If the pairs are a few painted stills. For eight shots of Big Buck Bunny, three times as many
+# pictures did not lower the error of these shots and raised that of all others.
 PAINTED_PICTURES = 6_000
-# The share of the weights that learnt these by heart, which know nothing else: of five stills of
-# one minute with all of it another scene came out 1.22 times as wrong as before, with this 1.03
-# times; the painted shots had 0.05 and 0.17 of their error, others of that minute 0.86 and 0.75.
+# Largest share of the trained weights after training on painted stills, which they know by heart
+# while knowing nothing else. With five stills of one minute, a share of 1 multiplied the error of
+# another scene by 1.22, this one by 1.03; errors of the painted shots were multiplied by 0.05 and
+# 0.17, those of other shots of that minute by 0.86 and 0.75.
 PAINTED_SHARE = 0.75
 MIN_EPOCHS = 2  # however many pairs there are
 MIN_EPOCHS_BY_HEART = 4
-PICTURES_PER_EPOCH = 512  # or more, so that the batch norms of a few pairs see many of their parts
-FROZEN_STAGES = 2  # of the encoder: edges and textures are the same in any film
-# The share that is made up for of what colours lack of colourfulness, since small coloured things
-# come out paler, and foreign ones too; all of it would make the others wrong.
+PICTURES_PER_EPOCH = 512  # at least, so that batch norms see many parts even of a few pairs
+FROZEN_STAGES = 2  # first stages of the encoder: edges and textures are the same in any film
+# Share of the missing colourfulness that is restored after training: small and unfamiliar coloured
+# objects come out paler than they are, but restoring all of it would make other colours wrong.
 LIVELINESS = 0.4
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Which random parts of the stills training sees, and how they vary.
+    """How random parts are taken from the stills for training.
 
     Attributes:
-        squares: whether they are squares; else they have the shape of the film's picture.
-        min_crop: the smallest part, as a share of the largest of its shape.
-        early_scale, scale: what parts are scaled to, as shares of the network's size: small and
-            cheap ones at first, larger ones once the learning rate cools down.
-        tone_share: of the parts, seen in another tone.
+        squares: whether parts are squares; otherwise they have the aspect ratio of the film.
+        min_crop: the smallest part, as a share of the largest one of its shape.
+        early_scale, scale: the size of scaled parts, as a share of the network's input size: the
+            first, smaller and cheaper, until the learning rate cools down, then the second.
+        tone_share: share of the parts whose tone is changed; see `augmentation.vary_tone`.
         mirrors: whether half of the parts are mirrored.
-        stretch: by how much they differ in shape; see `augmentation.random_part`.
-        patched_share: of the parts, that show another one in a rectangle.
-        max_patch: of these rectangles, as a share of the part's area.
+        stretch: variation of the aspect ratio; see `augmentation.random_part`.
+        patched_share: share of the parts that show another part in a rectangle.
+        max_patch: area of the largest such rectangles, as a share of the part's.
     """
 
     squares: bool
@@ -55,8 +56,8 @@ class Augmentation:
     max_patch: float = 0.0
 
 
-# For shots that are foreign to the network, and for those that it is to learn by heart: as they are
-# looked at later, since what is learnt so is known in this size and place alone.
+# TO_GENERALIZE is for pairs that do not cover all shots, BY_HEART for those that do. The latter
+# shows stills as they are colorized later: what is learnt by heart is bound to its size and place.
 TO_GENERALIZE = Augmentation(
     squares=True,
     min_crop=0.35,
@@ -71,35 +72,35 @@ TO_GENERALIZE = Augmentation(
 BY_HEART = Augmentation(
     squares=False, min_crop=0.9, early_scale=0.6, scale=1.0, tone_share=0.0, mirrors=False
 )
-BY_HEART_SIZE = 5 / 6  # of the stills' size; more takes longer than it is worth
+BY_HEART_SIZE = 5 / 6  # network's short side by the stills'; more costs more time than it gains
 
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What decides the result of a training run, besides the pictures and the first weights.
+    """Everything that determines a training's result besides the pictures and the first weights.
 
     Attributes:
-        learning_rate: of the decoder at its highest; `classic` uses it throughout.
-        augmentation: None to show the stills themselves, whole.
-        frozen_stages: so many of the encoder's first stages (and what comes before them) keep the
-            weights they came with.
-        blend: keep what does best between the first weights and the trained ones, be it those with
-            the least loss or the last, and not only one of both.
-        most_trained: the share of the trained weights in such a blend, at most.
-        weight_decay: of `film` (AdamW's).
-        colorfulness_weight: of a unit of colourfulness too much or too little, in `film_loss`.
-        liveliness: of `film`; the share that is made up for, once it is trained, of what colours
-            lack of colourfulness on the validation part.
-        cooldown_share: of the steps of `film`, at the end, over which the learning rate falls to
-            nothing.
-        averaging_share: of the steps of `film`, that the moving average of the weights reaches
-            back over.
-        path_drop_rate, feature_drop_rate: of `film`; how often parts of it are left out at random
-            (`Encoder.drop_paths`, `FilmNetwork.drop_features`).
-        shot_balance: how much the stills of long shots are shown less often: 0 shows each as often
-            as the others, 1 each shot; beyond 0 they are drawn with replacement, so that an epoch
-            leaves some out. 0.5 is square-root sampling (Mahajan et al. 2018, "Exploring
-            the limits of weakly supervised pretraining").
+        learning_rate: the decoder's highest rate; `classic` uses it throughout.
+        augmentation: None to train on whole stills.
+        frozen_stages: how many of the encoder's first stages keep their first weights; if any do,
+            the stem does too.
+        blend: also try blends of the first weights with the trained ones, both those with the
+            lowest loss and the last ones, and keep what does best.
+        most_trained: the largest share of the trained weights in such a blend.
+        weight_decay: AdamW's, for `film`.
+        colorfulness_weight: loss per unit of too much or too little colourfulness, in `film_loss`.
+        liveliness: for `film`; share of the colourfulness missing on the validation part that is
+            restored after training.
+        cooldown_share: for `film`; share of the steps, at the end, over which the learning rate
+            falls to zero.
+        averaging_share: for `film`; time constant of the moving average of the weights, as a share
+            of the steps.
+        path_drop_rate, feature_drop_rate: for `film`; see `Encoder.drop_paths` and
+            `FilmNetwork.drop_features`.
+        shot_balance: how much less often stills of long shots are shown: 0 shows all stills equally
+            often, 1 all shots. Above 0, stills are drawn with replacement, so an epoch leaves some
+            out. 0.5 is square-root sampling (Mahajan et al. 2018, "Exploring the limits of weakly
+            supervised pretraining").
     """
 
     epochs: int
@@ -120,24 +121,24 @@ class TrainingOptions:
     shot_balance: float = 0.0
 
     def seed_of(self, epoch: int) -> int:
-        """What decides all that is random in an epoch."""
+        """Return the random seed of an epoch."""
         return (self.seed * 1_000_003 + epoch) % 2**63
 
     @property
     def early_epochs(self) -> int:
-        """How many epochs show small pictures: those before the learning rate cools down."""
+        """Number of epochs before the learning rate cools down, which train on small pictures."""
         return math.floor(self.epochs * (1 - self.cooldown_share))
 
 
 def default_options(
     arch: str, pairs: int, *, is_pretrained: bool, shows_all: bool, is_painted: bool = False
 ) -> TrainingOptions:
-    """What suits the training on so many pairs of one film; `classic` trains as in 2020.
+    """Return suitable options for this number of a film's pairs; `classic` trains as in 2020.
 
     Args:
-        is_pretrained: whether the first weights know colours already.
-        shows_all: whether the pairs show all shots that matter, or others will come.
-        is_painted: whether these are a handful, painted by hand.
+        is_pretrained: whether the first weights are from an earlier training.
+        shows_all: whether the pairs cover all shots that matter.
+        is_painted: whether the pairs are a few stills painted by hand.
     """
     if arch == ClassicConfig.arch:
         return TrainingOptions(epochs=20, batch_size=16, learning_rate=1e-4)
@@ -160,8 +161,9 @@ def default_options(
     )
     if shows_all:
         return options
-    # A film has few shots, and they are learnt by heart soon, which tells nothing of the others. So
-    # parts of them and of the network are left out at random, and no rate falls for long.
+    # A film has few shots and the network soon learns them by heart, which does not help with other
+    # shots. So parts of the pictures and of the network are dropped at random, and the learning
+    # rate cools down only briefly.
     return replace(
         options,
         learning_rate=2e-3,
@@ -176,7 +178,7 @@ def default_options(
 
 
 def default_size(arch: str, pairs: Pairs, *, shows_all: bool) -> int:
-    """The short side, in pixels, of the picture that a network looks at which learns these pairs.
+    """Return the short side, in pixels, of the input of a network trained on these pairs.
 
     Args:
         shows_all: as in `default_options`.
@@ -188,23 +190,23 @@ def default_size(arch: str, pairs: Pairs, *, shows_all: bool) -> int:
 
 
 def multiple_of_16(pixels: float) -> int:
-    """So that the deepest features, at a 32nd, cut off little."""
+    """Round to a multiple of 16, so that the deepest features, at 1/32, fit the picture well."""
     return max(round(pixels / 16), 1) * 16
 
 
 def steps_per_epoch(pairs: int, options: TrainingOptions) -> int:
-    """How many batches show so many pictures as `pictures_per_epoch` tells.
+    """Return the number of batches per epoch.
 
-    A last one alone joins the batch before it, since batch norm cannot learn from one picture.
+    A single remaining picture joins the batch before it, since batch norm needs two or more.
     """
     return max(math.ceil((pictures_per_epoch(pairs, options) - 1) / options.batch_size), 1)
 
 
 def pictures_per_epoch(pairs: int, options: TrainingOptions) -> int:
-    """How many pictures an epoch shows of so many training pairs."""
+    """Return how many pictures an epoch shows, for this number of training pairs."""
     return pairs * _passes(pairs) if options.augmentation else pairs
 
 
 def _passes(pairs: int) -> int:
-    """How often an epoch shows pairs of which it takes random parts: a few of them more often."""
+    """Return how many random parts of each pair an epoch shows; more if there are few pairs."""
     return math.ceil(PICTURES_PER_EPOCH / pairs)

@@ -1,9 +1,9 @@
-"""How the pictures of two versions of a film lie upon each other: bars, crop, zoom, rotation.
+"""Spatial registration of the pictures of two versions of a film: bars, crop, zoom, rotation.
 
-A `Placement` is sought on a grid of crops and zooms, and refined by Gauss-Newton steps on the
-differences of many frames at once (B. D. Lucas and T. Kanade, "An Iterative Image Registration
-Technique with an Application to Stereo Vision", 1981), in pictures freed of brightness, contrast
-and slow shading.
+A `Placement` is searched for on a grid of crops and zooms, then refined by Gauss-Newton steps on
+the differences of many frames at once (B. D. Lucas and T. Kanade, "An Iterative Image Registration
+Technique with an Application to Stereo Vision", 1981). Brightness, contrast and slow shading are
+removed from the pictures first.
 """
 
 from __future__ import annotations
@@ -20,40 +20,40 @@ from filmcolorizer_cli.areas import Affine, Area, farthest_move, inverse
 from filmcolorizer_cli.planes import Floats
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Frames, Signatures
 
-BAR_LUMA = 30  # codes; what is rarely brighter is a bar, not a picture
-BAR_PERCENTILE = 80  # of frames, up to which pixels of a bar are dark; a reel may have none
+BAR_LUMA = 30  # codes; pixels that are rarely brighter belong to a bar
+BAR_PERCENTILE = 80  # percentage of frames in which a bar must be dark; a reel may have no bars
 BAR_MARGIN = 0.25  # pixels of a signature that are left out beside a bar
-FAINT_DEVIATION = 40.0  # codes, as the norm of a picture: five times what rounding to codes makes
-MIN_SIDE = 0.2  # of a picture, which both films must show
-MIN_SHARED = 0.3  # of the coloured picture, which both films must show
+FAINT_DEVIATION = 40.0  # codes, as the norm of a picture: five times that of rounding to codes
+MIN_SIDE = 0.2  # share of the black-and-white picture's width and height that both films must show
+MIN_SHARED = 0.3  # share of the coloured picture that both films must show
 
-# The grid of the search: what part of the one film's side the other shows, and how much wider or
-# higher than the other way it may be; shifted by steps of a coarse pixel.
+# The search grid: the size of the coloured picture relative to the black-and-white one on each
+# axis, the largest ratio between the axes, and the shift step, about a pixel of `COARSE`.
 ZOOMS = (0.7, 0.8, 0.9, 1.0, 1.11, 1.25, 1.43)
 MAX_STRETCH = 1.36
 SHIFT_STEP = 0.066
-KEY_FRAMES = 32  # that the search looks at
-SEARCHED_FRAMES = 2000  # of the coloured film, at most
-MIN_SCORE = 0.1  # mean correlation of what was found best, below which nothing was
-TRIED_PLACEMENTS = 3  # the best of the grid, which are then refined
+KEY_FRAMES = 32  # frames of the black-and-white film to search for
+SEARCHED_FRAMES = 2000  # frames of the coloured film to search, at most
+MIN_SCORE = 0.1  # below this mean correlation of the best placement, no placement is found
+TRIED_PLACEMENTS = 3  # number of the best placements of the grid to refine
 
-MAX_STEPS = 15  # of refinement
-SETTLED = 2e-4  # parts of the picture, below which a step ends the refinement
-REFINING_FRAMES = 200  # on which a placement is refined
-MIN_PAIRS = 8  # of which a part with a placement of its own consists
-WORSE = 1.3  # times as unlike are its pictures at a placement for it and the part before
-MIN_MOVE = 0.006  # parts of the picture, by which a corner lies elsewhere in another part
+MAX_STEPS = 15  # steps of a refinement, at most
+SETTLED = 2e-4  # refinement ends when a step changes no element of the affine map by more
+REFINING_FRAMES = 200  # frames to refine a placement on
+MIN_PAIRS = 8  # pairs of frames in the shortest part with a placement of its own
+WORSE = 1.3  # factor of dissimilarity, at a shared placement, above which a part gets its own
+MIN_MOVE = 0.006  # share of the picture's side by which a corner must move for a new placement
 PIXELS = WIDTH * HEIGHT
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the coloured picture lies on the black-and-white one.
+    """The position of the coloured picture on the black-and-white one.
 
     Attributes:
-        affine: takes a point (x, y, 1) of the coloured picture to the black-and-white one, both in
+        affine: maps a point (x, y, 1) of the coloured picture to the black-and-white one, both in
             [0, 1] coordinates.
-        bw_content, color_content: the two pictures without bars.
+        bw_content, color_content: areas of the two pictures without bars.
     """
 
     affine: Affine
@@ -64,21 +64,21 @@ class Placement:
         return Placement(affine, self.bw_content, self.color_content)
 
     def matrix(self) -> Affine:
-        """What takes a point of the black-and-white picture to the coloured one."""
+        """Return the affine map from the black-and-white picture to the coloured one."""
         return inverse(self.affine)
 
     def reversed(self) -> Placement:
-        """Where the black-and-white picture lies on the coloured one."""
+        """Return the placement of the black-and-white picture on the coloured one."""
         return Placement(self.matrix(), self.color_content, self.bw_content)
 
     @property
     def is_visible(self) -> bool:
-        """Whether both show more than an edge of the other."""
+        """Whether the area that both films show is more than a strip."""
         area = self.area()
         return min(area.width, area.height) > MIN_SIDE
 
     def area(self) -> Area:
-        """The largest upright part of the black-and-white picture that both show, without bars."""
+        """Return the largest upright area of the black-and-white picture in both, without bars."""
         color = self.color_content
         corners = np.array(
             [(x, y, 1) for x in (color.left, color.right) for y in (color.top, color.bottom)]
@@ -93,7 +93,7 @@ class Placement:
 
 
 def find_content(frames: Frames) -> Area:
-    """The picture without the black bars that frame it in most frames (N, 768)."""
+    """Find the picture area inside the black bars that most frames (N, 768) have."""
     some = frames[:: max(len(frames) // 500, 1)]
     pictures = np.percentile(some, BAR_PERCENTILE, axis=0).reshape(HEIGHT, WIDTH)
     left, right = _lit_range(pictures.max(axis=0))
@@ -102,7 +102,7 @@ def find_content(frames: Frames) -> Area:
 
 
 def _lit_range(brightest: NDArray[np.float64]) -> tuple[float, float]:
-    """From where to where a line of pixels is lit, with a margin where bars begin."""
+    """Return the lit range of a line of pixels, in [0, 1], less a margin beside bars."""
     size = len(brightest)
     lit = np.flatnonzero(brightest > BAR_LUMA)
     if not len(lit) or lit[-1] - lit[0] < size // 3:
@@ -113,17 +113,17 @@ def _lit_range(brightest: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def _covered(edge: float, inside: float) -> float:
-    """How much of a pixel a bar covers, given how bright it and the next one get; and a margin."""
+    """Return the share of an edge pixel that a bar and its margin cover, from its brightness."""
     covered = 1 - edge / max(inside, 1)
     return min(covered + BAR_MARGIN, 1) if covered > BAR_MARGIN else 0.0
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The pixels at which pictures are compared.
+    """The pixel grid on which pictures are compared.
 
     Attributes:
-        shading_radius: pixels; slower changes of light than this are left out.
+        shading_radius: pixels; shading on a larger scale is removed.
     """
 
     width: int
@@ -140,11 +140,11 @@ COARSE = Grid(16, 12, 3)  # tolerates a placement that is off by a twentieth of 
 
 
 class Comparison:
-    """Makes frames of both films comparable, given how their pictures lie upon each other.
+    """A transform that makes frames of both films comparable at a given placement.
 
-    Black-and-white frames are moved onto the pixels of the coloured ones; both lose what only one
-    shows, their slow shading, brightness and contrast. What comes out are unit vectors, whose inner
-    product is the correlation of two pictures; faint pictures come out shorter.
+    Black-and-white frames are resampled to the pixels of the coloured ones. Parts that only one
+    film shows, slow shading, brightness and contrast are removed from both. The results are unit
+    vectors, whose inner product is the correlation of two pictures; faint pictures are shorter.
 
     Attributes:
         mask: (P,): 1 for the pixels that both films show, else 0.
@@ -160,7 +160,7 @@ class Comparison:
             np.float32,
         )
         self._flatten = _without_shading(self.mask, grid)
-        # so that a picture of which little is shared needs no more contrast than a whole one
+        # Scaled so that a small shared area needs no more contrast than a whole picture.
         self._faint = FAINT_DEVIATION * float(np.sqrt(self.mask.sum() / PIXELS))
 
     @property
@@ -169,31 +169,31 @@ class Comparison:
         return float(self.mask.mean())
 
     def bw(self, frames: Frames) -> Floats:
-        """Frames (N, 768) of the black-and-white film as vectors (N, P)."""
+        """Return frames (N, 768) of the black-and-white film as vectors (N, P)."""
         return self.shorten(self.flat_bw(frames))
 
     def color(self, frames: Frames) -> Floats:
-        """Frames (N, 768) of the coloured film as vectors (N, P)."""
+        """Return frames (N, 768) of the coloured film as vectors (N, P)."""
         return self.shorten(self.flat_color(frames))
 
     def flat_bw(self, frames: Frames) -> Floats:
-        """The same before they are shortened, in luma codes."""
+        """Return the vectors of `bw` before they are shortened, in luma codes."""
         return self._moved(frames, self._resampling)
 
     def flat_color(self, frames: Frames) -> Floats:
-        """The same before they are shortened, in luma codes."""
+        """Return the vectors of `color` before they are shortened, in luma codes."""
         return np.asarray(_pooled(frames, self.grid) @ self._flatten.T)
 
     def contrast(self, flat: Floats) -> Floats:
-        """How much there is to see in flat pictures (N, P): below 1 they are faint."""
+        """Return the contrast (N,) of flat pictures (N, P); below 1, a picture is faint."""
         return np.asarray(np.linalg.norm(flat, axis=1) / self._faint)
 
     def shorten(self, flat: Floats) -> Floats:
-        """Flat pictures (N, P) as vectors no longer than 1."""
+        """Scale flat pictures (N, P) to vectors no longer than 1."""
         return np.asarray(flat / (self._faint * np.maximum(self.contrast(flat), 1))[:, None])
 
     def bw_slopes(self, frames: Frames) -> Floats:
-        """(N, 6, P): how the vectors change with each of the six numbers of the placement."""
+        """Return the derivatives (N, 6, P) of the vectors by the six elements of the affine map."""
         flat = self.flat_bw(frames)
         lengths = (self._faint * np.maximum(self.contrast(flat), 1))[:, None]
         unit = flat / lengths
@@ -211,7 +211,7 @@ class Comparison:
 
 
 def _pooled(frames: Frames, grid: Grid) -> Floats:
-    """(N, 768) to (N, P): the mean of a signature's pixels in each pixel of the grid."""
+    """Average the pixels of signatures (N, 768) in each pixel of the grid, giving (N, P)."""
     pictures = frames.astype(np.float32)
     if grid == FINE:
         return pictures
@@ -221,13 +221,13 @@ def _pooled(frames: Frames, grid: Grid) -> Floats:
 
 
 def find_placement(bw: Signatures, color: Signatures) -> Placement | None:
-    """Find how the pictures lie upon each other, without knowing which frames are the same.
+    """Find the placement of two films without knowing which of their frames correspond.
 
-    Frames of the black-and-white film, cropped and zoomed in a few hundred ways, are sought in the
-    coloured film; the placement at which most of them are found best is refined.
+    Key frames of the black-and-white film, cropped and zoomed in a few hundred ways, are searched
+    for in the coloured film. The placements at which they match best are refined.
 
     Returns:
-        None when there is nothing to see.
+        The best placement; None if its score is not above `MIN_SCORE`.
     """
     contents = find_content(bw.frames), find_content(color.frames)
     keys = _key_frames(bw)
@@ -248,7 +248,7 @@ def find_placement(bw: Signatures, color: Signatures) -> Placement | None:
 
 
 def place(bw_frames: Frames, color_frames: Frames) -> Placement:
-    """Find how frames (N, 768) that are said to show the same moments lie upon each other best."""
+    """Find the best placement for frames (N, 768) that are said to show the same moments."""
     contents = find_content(bw_frames), find_content(color_frames)
     placements = [Placement(affine, *contents) for affine in _grid(*contents)]
     placements.sort(key=lambda placement: dissimilarity(bw_frames, color_frames, placement, COARSE))
@@ -257,7 +257,7 @@ def place(bw_frames: Frames, color_frames: Frames) -> Placement:
 
 
 def _key_frames(bw: Signatures) -> Frames:
-    """Frames (N, 768) spread over a film, of much contrast and little motion."""
+    """Choose frames (N, 768) spread over a film, with high contrast and little motion."""
     frames = bw.frames
     edges = np.linspace(0, len(frames), min(KEY_FRAMES, len(frames)) + 1).astype(int)
     keys = []
@@ -269,7 +269,7 @@ def _key_frames(bw: Signatures) -> Frames:
 
 
 def _grid(bw_content: Area, color_content: Area) -> list[Affine]:
-    """Affine maps from the coloured content to parts, or surroundings, of the other."""
+    """Return affine maps from the coloured content to parts, or surroundings, of the other."""
     sides = []
     for zoom in ZOOMS:
         slack = abs(1 - zoom)
@@ -299,19 +299,19 @@ def _grid(bw_content: Area, color_content: Area) -> list[Affine]:
 def _axis(
     start: float, zoom: float, bw: tuple[float, float], color: tuple[float, float]
 ) -> tuple[float, float]:
-    """Scale and shift that take the range ``color`` to a part of the range ``bw``."""
+    """Return the scale and shift that map the range ``color`` to a part of the range ``bw``."""
     size = bw[1] - bw[0]
     scale = zoom * size / (color[1] - color[0])
     return scale, bw[0] + start * size - scale * color[0]
 
 
 def _found(keys: Frames, pictures: Floats, squares: Floats, placement: Placement) -> float:
-    """How well the better half of the key frames is found among coarse coloured pictures."""
+    """Return the mean best correlation of the better half of the key frames in the pictures."""
     comparison = Comparison(placement, COARSE)
     if comparison.shared < MIN_SHARED:
         return 0.0
     sought = comparison.bw(keys)
-    # the coloured pictures are whole here, so only what both show of them is to count
+    # The coloured pictures are not masked, so their lengths must be those of the shared area.
     lengths = np.sqrt(np.maximum(comparison.mask @ squares, 0.1))
     return _better_half((sought @ pictures.T / lengths).max(axis=1))
 
@@ -321,7 +321,7 @@ def _better_half(values: Floats) -> float:
 
 
 def _refine_keys(keys: Frames, searched: Frames, placement: Placement) -> tuple[float, Placement]:
-    """Refine a placement on the frames that are most alike, twice; and how alike they are then."""
+    """Refine a placement twice on the frames that match best; return their mean correlation too."""
     score = 0.0
     for _ in range(2):
         comparison = Comparison(placement, COARSE)
@@ -338,7 +338,7 @@ def _refine_keys(keys: Frames, searched: Frames, placement: Placement) -> tuple[
 
 
 def refine(bw_frames: Frames, color_frames: Frames, placement: Placement) -> Placement:
-    """Move a placement to where frames (N, 768) that show the same moments agree best."""
+    """Refine a placement so that frames (N, 768) of the same moments match best."""
     for _ in range(MAX_STEPS):
         equations = normal_equations(bw_frames, color_frames, placement)
         step = solve_step(*(part.sum(axis=0) for part in equations))
@@ -351,10 +351,10 @@ def refine(bw_frames: Frames, color_frames: Frames, placement: Placement) -> Pla
 def split_by_picture(
     bw_frames: Frames, color_frames: Frames, placement: Placement
 ) -> list[tuple[int, Placement]]:
-    """Find where, along pairs of frames (N, 768) in order, the pictures begin to lie otherwise.
+    """Find where the placement changes along ordered pairs of frames (N, 768).
 
     Returns:
-        The first pair of each part, and its placement, refined.
+        The first pair of each part, and the part's refined placement.
     """
     squares, rights = normal_equations(bw_frames, color_frames, placement)
     sums = (
@@ -372,7 +372,7 @@ def split_by_picture(
     for begin, end in pairwise((*_split(sums, 0, len(bw_frames)), len(bw_frames))):
         own = fit(begin, end)
         if parts:
-            # Where little is to be seen a placement says little: is one for both that much worse?
+            # Faint pictures hardly constrain a placement, so test whether a shared one is worse.
             together = fit(parts[-1][0], end)
             pairs = bw_frames[begin:end], color_frames[begin:end]
             is_new = is_moved(parts[-1][1], own) and (
@@ -388,14 +388,14 @@ def split_by_picture(
 def dissimilarity(
     bw_frames: Frames, color_frames: Frames, placement: Placement, grid: Grid = FINE
 ) -> float:
-    """How far from alike frames (N, 768) of the same moments are, mostly; from 0 to 2."""
+    """Return 1 less the median correlation of frames (N, 768) of the same moments; from 0 to 2."""
     comparison = Comparison(placement, grid)
     similarity = (comparison.bw(bw_frames) * comparison.color(color_frames)).sum(axis=1)
     return 1 - float(np.median(similarity))
 
 
 def is_moved(before: Placement, after: Placement) -> bool:
-    """Whether a corner of the picture lies elsewhere by more than a little."""
+    """Whether a corner of the picture moves by more than `MIN_MOVE`."""
     return farthest_move(after.affine - before.affine) > MIN_MOVE
 
 
@@ -404,7 +404,7 @@ def _split(
     begin: int,
     end: int,
 ) -> list[int]:
-    """Split a range of pairs where two placements explain most more than one, if they differ."""
+    """Split a range recursively where two placements fit best, if they differ; return starts."""
 
     def step(first: int, last: int) -> tuple[Affine, float]:
         square, right = sums[0][last] - sums[0][first], sums[1][last] - sums[1][first]
@@ -421,7 +421,7 @@ def _split(
 
 
 def solve_step(square: NDArray[np.float64], right: NDArray[np.float64]) -> Affine:
-    """The Gauss-Newton step (2, 3) of summed-up normal equations."""
+    """Return the Gauss-Newton step (2, 3) of summed normal equations."""
     damping = 1e-6 * max(float(np.trace(square)) / 6, 1e-6)
     step = np.linalg.solve(square + damping * np.eye(6), right)
     return np.clip(step, -0.1, 0.1).reshape(2, 3)
@@ -430,11 +430,10 @@ def solve_step(square: NDArray[np.float64], right: NDArray[np.float64]) -> Affin
 def normal_equations(
     bw_frames: Frames, color_frames: Frames, placement: Placement
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each of N pairs of frames says about a better placement.
+    """Return the Gauss-Newton normal equations of each of N pairs of frames.
 
     Returns:
-        (N, 6, 6) and (N, 6): the squares and right sides of Gauss-Newton's normal equations. Pairs
-        that do not look alike at all say nothing.
+        (N, 6, 6) and (N, 6): the matrices and right-hand sides; 0 for pairs that do not match.
     """
     comparison = Comparison(placement)
     bw, color = comparison.bw(bw_frames), comparison.color(color_frames)
@@ -448,7 +447,7 @@ def normal_equations(
 
 
 def _resampling_slopes(affine: Affine, grid: Grid) -> Iterator[Floats]:
-    """How the resampling changes with each of the six numbers of an affine map."""
+    """Yield the derivative of the resampling by each of the six elements of an affine map."""
     step = 0.25 / grid.width
     for number in range(6):
         change = np.zeros(6)
@@ -459,7 +458,7 @@ def _resampling_slopes(affine: Affine, grid: Grid) -> Iterator[Floats]:
 
 
 def _resampling(affine: Affine, grid: Grid) -> tuple[Floats, Floats]:
-    """Bilinear resampling of a black-and-white picture at the pixels of a coloured one.
+    """Return the bilinear resampling of a black-and-white picture at a coloured one's pixels.
 
     Returns:
         (P, P), the weights; and (P,), 1 where a pixel lies within the picture, else 0.
@@ -475,14 +474,14 @@ def _resampling(affine: Affine, grid: Grid) -> tuple[Floats, Floats]:
 
 
 def _hat(position: NDArray[np.float64], size: int) -> Floats:
-    """(N, size): linear weights of the two pixels beside each position."""
+    """Return the linear weights (N, size) of the two pixels beside each position."""
     inside = np.clip(position, 0, size - 1)[:, None]
     return np.maximum(1 - np.abs(inside - np.arange(size)), 0).astype(np.float32)
 
 
 @cache
 def _pixel_centres(grid: Grid) -> NDArray[np.float64]:
-    """(3, P): x, y and 1."""
+    """Return x, y and 1 of each pixel's centre, (3, P), in [0, 1] coordinates."""
     y, x = np.mgrid[: grid.height, : grid.width]
     return np.stack(
         ((x.ravel() + 0.5) / grid.width, (y.ravel() + 0.5) / grid.height, np.ones(grid.pixels))
@@ -490,7 +489,7 @@ def _pixel_centres(grid: Grid) -> NDArray[np.float64]:
 
 
 def _mask(content: Area, grid: Grid) -> Floats:
-    """(P,): 1 for the pixels that lie wholly in a rectangle, else 0."""
+    """Return the mask (P,): 1 for the pixels that lie wholly in a rectangle, else 0."""
     x, y, _ = _pixel_centres(grid)
     across, down = 0.49 / grid.width, 0.49 / grid.height
     inside = (x - across > content.left) & (x + across < content.right)
@@ -499,7 +498,7 @@ def _mask(content: Area, grid: Grid) -> Floats:
 
 
 def _without_shading(mask: Floats, grid: Grid) -> Floats:
-    """(P, P): subtracts from each pixel the mean of those around it, within the mask."""
+    """Return the matrix (P, P) that subtracts from each pixel its local mean within the mask."""
     around = _neighbours(grid) * mask
     around /= np.maximum(around.sum(axis=1, keepdims=True), 1e-6)
     identity = np.eye(grid.pixels, dtype=np.float32)
@@ -508,7 +507,7 @@ def _without_shading(mask: Floats, grid: Grid) -> Floats:
 
 @cache
 def _neighbours(grid: Grid) -> Floats:
-    """(P, P): 1 for the pixels of a square around each pixel, else 0."""
+    """Return the matrix (P, P): 1 for the pixels of a square around each pixel, else 0."""
     columns, rows = np.arange(grid.width), np.arange(grid.height)
     across = np.abs(columns[:, None] - columns) <= grid.shading_radius
     down = np.abs(rows[:, None] - rows) <= grid.shading_radius

@@ -1,4 +1,4 @@
-"""Pictures for people to look at."""
+"""Pictures that show results: samples, previews and contact sheets."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film
 from filmcolorizer_cli.wording import describe_time
 
 SAMPLES_PER_PART = 6
-SAMPLE_HEIGHT = 128  # pixels of a still in the samples picture
+SAMPLE_HEIGHT = 128  # pixels, the height of a still in the samples picture
 GAP = 4  # pixels between pictures
-PREVIEW_MOMENTS = 8  # of two films that line up
-PREVIEW_HEIGHT = 132  # pixels of a picture of theirs
-MIN_PLOT_WIDTH = 480  # pixels, in which its words have room
-CHECKS = 6  # squares across and down in a checkerboard of both
+PREVIEW_MOMENTS = 8  # moments shown in a sync preview
+PREVIEW_HEIGHT = 132  # pixels, the height of a picture in a sync preview
+MIN_PLOT_WIDTH = 480  # pixels, enough for the plot's labels
+CHECKS = 6  # squares across and down in a checkerboard of both films
 LABEL_HEIGHT = 22  # pixels
-LETTERS = 13  # pixels
-SHEET_WIDTH = 1800  # pixels, more or less, of a contact sheet
-SHEET_STILL_WIDTH = 288  # pixels of a picture on it
+LETTERS = 13  # pixels, the font size
+SHEET_WIDTH = 1800  # pixels, the approximate width of a contact sheet
+SHEET_STILL_WIDTH = 288  # pixels, the width of a picture on a contact sheet
 BACKGROUND, INK = (24, 24, 24), (230, 230, 230)
 
-Samples = dict[Part, tuple[Tensor, Tensor, Tensor]]  # what `read_batch` gives, of each part
+Samples = dict[Part, tuple[Tensor, Tensor, Tensor]]  # the result of `read_batch` for each part
 
 
 def read_samples(pairs: Pairs, split: Split, network: Network) -> Samples:
-    """Pairs spread over each part, as `read_batch` gives them for a network.
+    """Read pairs spread evenly over each part, as `read_batch` returns them for a network.
 
     Raises:
         PairsError: a still cannot be read.
@@ -70,7 +70,7 @@ def read_samples(pairs: Pairs, split: Split, network: Network) -> Samples:
 def draw_samples(
     samples: Samples, pairs: Pairs, network: Network, device: torch.device
 ) -> Image.Image:
-    """Grey, output and truth of these samples of some pairs, in rows."""
+    """Draw the grey still, output and truth of each sample, in rows."""
     ready = for_inference(network, device, is_faded=pairs.is_faded)
     rows = []
     for part, (luma, truth, known) in samples.items():
@@ -83,7 +83,7 @@ def draw_samples(
 def save_before_after(
     before: Film, after: Film, moments_seconds: Sequence[float], path: Path
 ) -> None:
-    """Write a PNG with frames of a film in a row, and below them the same of its coloured version.
+    """Write a PNG with a row of a film's frames above a row of the same frames in colour.
 
     Raises:
         FilmColorizerError: the file cannot be written.
@@ -97,7 +97,7 @@ def save_before_after(
 
 
 def save_contact_sheet(slides: Sequence[Slide], title: str, path: Path) -> None:
-    """Write a PNG with all slides, the versions of each side by side.
+    """Write a PNG with all slides, each with its versions side by side.
 
     Raises:
         FilmColorizerError: the file cannot be written.
@@ -118,7 +118,7 @@ def save_contact_sheet(slides: Sequence[Slide], title: str, path: Path) -> None:
 
 
 def _cell(slide: Slide) -> Image.Image:
-    """The versions of a slide side by side, below what they are called."""
+    """Draw the versions of a slide side by side, below their names."""
     font = load_font(LETTERS, "".join((slide.label, *slide.pictures)))
     stills = [_fitted(picture) for picture in slide.pictures.values()]
     step, height = stills[0].width + GAP, stills[0].height
@@ -133,21 +133,21 @@ def _cell(slide: Slide) -> Image.Image:
 
 
 def _fitted(picture: Plane) -> Image.Image:
-    """A picture (H, W, 3) at the size of a contact sheet."""
+    """Resize a picture (H, W, 3) for a contact sheet."""
     height = max(round(picture.shape[0] * SHEET_STILL_WIDTH / picture.shape[1]), 1)
     image = Image.fromarray(picture)
     return image.resize((SHEET_STILL_WIDTH, height), Image.Resampling.BICUBIC)
 
 
 def save_sync_preview(bw: Film, color: Film, sync_map: SyncMap, path: Path) -> None:
-    """Write a PNG that tells at a glance whether two films line up.
+    """Write a PNG that shows at a glance whether two films line up.
 
-    Matched frames in black and white, in colour, and as a checkerboard of both; below them, when
-    the coloured film shows what the other one does.
+    It has matched frames in black and white, in colour, and as a checkerboard of both, above a plot
+    of the coloured film's time against that of the black-and-white one.
 
     Raises:
         FilmColorizerError: the file cannot be written.
-        SyncError: there is no moment that both show.
+        SyncError: the films share no moment.
         VideoError: a film cannot be read.
     """
     reading = Reading(cadence_of_bw(bw, sync_map), cadence_of_color(color, sync_map))
@@ -163,7 +163,7 @@ def save_sync_preview(bw: Film, color: Film, sync_map: SyncMap, path: Path) -> N
 
 
 def _spread(sync_map: SyncMap) -> list[float]:
-    """Moments of the 24 fps timeline, spread evenly over what both films show."""
+    """Return moments of the 24 fps timeline, in seconds, spread evenly over the shared segments."""
     moments = Moments()
     numbers = [number for segment in sync_map.segments for number in moments.numbers(segment)]
     count = min(PREVIEW_MOMENTS, len(numbers))
@@ -180,9 +180,9 @@ def _triple(
     reading: Reading,
     seconds: float,
 ) -> Plane | None:
-    """A moment (H, W, 3) in black and white, in colour, and as a checkerboard of both.
+    """Draw a moment (H, W, 3) in black and white, in colour, and as a checkerboard of both.
 
-    None where a film has ended by then.
+    Return None where a film has ended by then.
     """
     height = PREVIEW_HEIGHT
     width = round(height * shared_aspect_ratio(sync_map, bw))
@@ -230,7 +230,7 @@ def _frame_at(film: Film, seconds: float) -> Plane:
 
 
 def _strip(pictures: Tensor, aspect_ratio: float) -> Image.Image:
-    """Pictures (B, 1 or 3, H, W) in [0, 1] side by side, in their displayed shape."""
+    """Draw pictures (B, 1 or 3, H, W) in [0, 1] side by side, at their display aspect ratio."""
     width = round(SAMPLE_HEIGHT * aspect_ratio)
     strip = Image.new("RGB", (len(pictures) * (width + GAP), SAMPLE_HEIGHT), BACKGROUND)
     for index, picture in enumerate(pictures.expand(-1, 3, -1, -1)):
@@ -241,7 +241,7 @@ def _strip(pictures: Tensor, aspect_ratio: float) -> Image.Image:
 
 
 def _stack(rows: list[tuple[str, Image.Image]]) -> Image.Image:
-    """Labelled strips one below the other."""
+    """Stack strips below each other, each under its label."""
     step = SAMPLE_HEIGHT + LABEL_HEIGHT
     width = max(strip.width for _, strip in rows)
     sheet = Image.new("RGB", (width, len(rows) * step), BACKGROUND)
@@ -253,7 +253,7 @@ def _stack(rows: list[tuple[str, Image.Image]]) -> Image.Image:
 
 
 def save_image(image: Image.Image, path: Path) -> None:
-    """Write a PNG, whole or not at all.
+    """Write a PNG atomically.
 
     Raises:
         FilmColorizerError: the file cannot be written.

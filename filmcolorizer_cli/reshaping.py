@@ -1,4 +1,4 @@
-"""Where a film's pictures change their size, or the shape of their pixels, as recordings do."""
+"""Detection of changes of frame size or sample aspect ratio within a film, as in recordings."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import av
 
 from filmcolorizer_cli.video import BARE_STREAMS, MPEG_STREAMS, Film, opened
 
-# From one look to the next, of which long films have no more than so many, farther apart; what is
-# another for less may be missed.
+# Seconds between looks, and how many there are at most: in long films they are farther apart. A
+# change that lasts for less than this distance may be missed.
 LOOK_SECONDS, MAX_LOOKS = 20.0, 250
-# Before a time, from which a key frame is looked for in what is sought by place and not by time.
+# MPEG streams are sought by position, not by time: seek this many seconds before the wanted time.
 MPEG_MARGIN_SECONDS = 2.0
-MAX_SECONDS_AHEAD = 20.0  # up to which a key frame is looked for behind a time
-# By which the begin of another size or shape is known, and in how many steps it is looked for.
+MAX_SECONDS_AHEAD = 20.0  # how far after a time a key frame is searched for
+# Precision of the time of a change, and how many bisection steps are made at most.
 NEAR_SECONDS, MAX_HALVINGS = 0.5, 20
 
 
 class Shape(NamedTuple):
-    """Of pictures as they are coded: in pixels, and width over height of a pixel."""
+    """Size of frames as coded, in pixels, and width over height of a pixel."""
 
     width: int
     height: int
@@ -37,12 +37,12 @@ class Shape(NamedTuple):
         return f"{size} with pixels of {ratio.numerator}:{ratio.denominator}"
 
 
-# What key frame there is at a time, or before: when it is shown, and its shape.
+# Returns when the key frame near a time is shown, and its shape.
 Look = Callable[[float], tuple[float, Shape] | None]
 
 
 class Reshaped(NamedTuple):
-    """A change of pictures: in seconds from the film's first frame, to what, and from what."""
+    """A change of shape, in seconds from the film's first frame, with both shapes."""
 
     seconds: float
     after: Shape
@@ -50,16 +50,16 @@ class Reshaped(NamedTuple):
 
 
 def find_reshaped(film: Film, begin_seconds: float, end_seconds: float) -> Reshaped | None:
-    """Where a part of a film first is of another size or shape than the film's first frame.
+    """Find where a part of a film first differs in shape from the film's first frame.
 
-    Key frames alone are decoded, here and there. Where the container tells another shape of pixels
-    than the stream does, all are shown by that, and sizes alone count.
+    Only some key frames are decoded. Where the container's sample aspect ratio differs from the
+    stream's, it applies to all frames, so that only sizes are compared.
 
     Returns:
-        None where there is no such place, or nothing can be sought.
+        The change; None if there is none, or the film cannot be sought.
 
     Raises:
-        VideoError: the film cannot be read any more.
+        VideoError: the film can no longer be read.
     """
     if film.container in BARE_STREAMS or film.first_number is not None:
         return None
@@ -70,7 +70,7 @@ def find_reshaped(film: Film, begin_seconds: float, end_seconds: float) -> Resha
         stream.codec_context.skip_frame = "NONKEY"
 
         def look(seconds: float) -> tuple[float, Shape] | None:
-            with suppress(av.FFmpegError):  # beyond damage nothing is told
+            with suppress(av.FFmpegError):  # nothing can be read beyond damage
                 pts = film.first_pts + math.floor((seconds - margin) / film.time_base)
                 container.seek(pts, stream=stream)
                 return _shape_at(seconds, film, container, stream, reads_on=is_mpeg)
@@ -100,7 +100,7 @@ def find_reshaped(film: Film, begin_seconds: float, end_seconds: float) -> Resha
 def _narrowed(
     look: Look, is_other: Callable[[Shape], bool], low: float, high: float, after: Shape
 ) -> tuple[float, Shape]:
-    """When another shape begins between two times, and what it is, by bisection."""
+    """Find when another shape begins between two times, and which, by bisection."""
     for _ in range(MAX_HALVINGS):
         if high - low < NEAR_SECONDS:
             break
@@ -114,7 +114,7 @@ def _narrowed(
 
 
 def _stored_aspect_ratio(film: Film) -> Fraction:
-    """Of a pixel as it is stored, before the picture is turned."""
+    """Return the sample aspect ratio as stored, before rotation."""
     ratio = film.sample_aspect_ratio
     return 1 / ratio if film.rotation % 180 == 90 else ratio
 
@@ -122,10 +122,10 @@ def _stored_aspect_ratio(film: Film) -> Fraction:
 def _shape_at(
     seconds: float, film: Film, container: Any, stream: Any, *, reads_on: bool
 ) -> tuple[float, Shape] | None:
-    """When the next key frame is shown, and its shape; None where none is near, or tells a time.
+    """Return time and shape of the next key frame; None if none is near or its pts is unknown.
 
     Args:
-        reads_on: up to the last one that is shown by a time.
+        reads_on: continue to the last key frame that is shown by ``seconds``.
     """
     found = None
     for packet in container.demux(stream):

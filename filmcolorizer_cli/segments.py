@@ -1,4 +1,4 @@
-"""The parts of a film that is being rendered: which there are, and which are done."""
+"""The segments of a film that is being rendered: planning them, and tracking which are done."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ _FORMAT_NAME = "filmcolorizer-parts/"
 _FORMAT = f"{_FORMAT_NAME}11"
 _MANIFEST = "manifest.json"
 _LOCK = ".lock"
-# What reading a manifest raises that is none.
+# Exceptions from reading a file that is not a manifest.
 _NO_MANIFEST = OSError, AttributeError, KeyError, RecursionError, TypeError, ValueError
-NEAR = 0.4  # of a segment's usual length, by which it may be longer or shorter
+NEAR = 0.4  # share of the usual segment length by which a segment may be longer or shorter
 
 
 @dataclass
 class Segment:
-    """Some consecutive frames of the film that is written.
+    """Consecutive frames of the film that is written.
 
     Attributes:
-        number: its place among the film's segments, from 0 on.
-        first_frame: its first frame's number in that film.
-        planned_frames: how many it is to have; None for the last one, which goes to the end.
-        goes_on: whether it needs what the segment before left in its `Parts.colors_file`.
-        frames: how many it has, once it is done; 0 where the film ended before it.
-        pts: when each of them is shown, where they are not evenly spaced.
+        number: index among the film's segments, from 0.
+        first_frame: number of its first frame in that film.
+        planned_frames: planned number of frames; None for the last segment, which runs to the end.
+        goes_on: whether it needs the `Parts.colors_file` of the segment before.
+        frames: number of frames once it is done, else None; 0 if the film ended before it.
+        pts: display time of each frame, if they are not evenly spaced.
     """
 
     number: int
@@ -49,24 +49,24 @@ class Segment:
 
     @property
     def planned_end(self) -> int | None:
-        """The number of the first frame after it; None for the last one."""
+        """Number of the first frame after the segment; None for the last segment."""
         return None if self.planned_frames is None else self.first_frame + self.planned_frames
 
 
 def plan_segments(
     frames: int, usual_frames: int, edits: Edits = ONE_SHOT, *, step: int | None = None
 ) -> list[Segment]:
-    """Divide a film into segments that begin with shots, where shots begin near.
+    """Divide a film into segments that start at cuts, where a cut is near enough.
 
-    Best with those that nothing is carried into, so that several can be rendered at once.
+    Cuts that no colours are carried across are preferred, so that segments can be rendered at once.
 
     Args:
-        frames: about how many the film has; the last segment goes to its end, whatever they are.
-        usual_frames: in a segment that no cut is near the end of.
-        edits: where its shots begin, and which of them may go on with earlier ones.
-        step: segments that begin amid a shot begin with a multiple of so many frames; they and
-            those that something is carried into go on with the colours of the one before. None
-            where each stands alone.
+        frames: approximate number of frames; the last segment always runs to the film's end.
+        usual_frames: length of a segment that has no cut near its end.
+        edits: the film's cuts, and which shots may continue earlier ones.
+        step: a segment that starts within a shot starts at a multiple of this many frames. It
+            continues with the colours of the segment before, as does one whose first shot may
+            continue an earlier one. None if each segment stands alone.
     """
 
     def goes_on(start: int) -> bool:
@@ -87,7 +87,7 @@ def plan_segments(
 
 
 def _border(start: int, usual_frames: int, step: int | None) -> int:
-    """Where a segment that begins at a start ends, if no shot begins near."""
+    """Return where a segment with this first frame ends, if no cut is near."""
     border = start + usual_frames
     if step is None:
         return border
@@ -95,21 +95,21 @@ def _border(start: int, usual_frames: int, step: int | None) -> int:
 
 
 class Parts:
-    """The folder beside a film to be written in which its segments gather.
+    """The folder beside a target film that collects its finished segments.
 
-    A segment that is done lies there as a file of its own, and the manifest says so; both survive
-    a crash. Whoever renders the same again goes on from there.
+    Each finished segment has its own file there and an entry in the manifest. Both survive a crash,
+    and the next rendering with the same options resumes from them.
 
     Args:
         target: the film that will be written; the folder is ``<target>.parts``.
-        begun_with: plain values that decide what the segments look like, by name.
-        ending: of the segments' files, with its dot.
+        begun_with: JSON values that determine how the segments look, by name.
+        ending: file name ending of the segments' files, with the dot.
         overwrite: discard a rendering with other options, even if some of its segments are done.
 
     Attributes:
-        discarded: what another rendering was begun with, where its folder had to give way.
-        segments: in order; none until they are planned with `begin`.
-        known: plain values that were found out about the film when they were planned, by name.
+        discarded: how another rendering, whose folder was deleted, differed; else None.
+        segments: the segments in order; empty until they are planned with `begin`.
+        known: JSON values that were found out about the film during planning, by name.
 
     Raises:
         FilmColorizerError: the folder cannot be written, holds something else, or holds segments of
@@ -139,7 +139,7 @@ class Parts:
             except FilmColorizerError:
                 self.close()
                 raise
-        for segment in self.segments:  # a file may have been lost, or cut short with the power
+        for segment in self.segments:  # a file may be missing, or truncated by a power cut
             if segment.frames and count_pictures(self.file_of(segment)) != segment.frames:
                 segment.frames = None
         for before, after in reversed([*pairwise(self.segments)]):
@@ -147,10 +147,10 @@ class Parts:
                 before.frames = None
 
     def begin(self, segments: list[Segment], known: dict[str, Any]) -> None:
-        """Note which segments there are going to be.
+        """Record the planned segments.
 
         Raises:
-            FilmColorizerError: it cannot be written.
+            FilmColorizerError: the manifest cannot be written.
         """
         self.segments, self.known = segments, json.loads(json.dumps(known))
         self._write()
@@ -161,39 +161,39 @@ class Parts:
 
     @property
     def files(self) -> list[Path]:
-        """The segments' files, in order; complete once nothing is `missing`."""
+        """Files of the finished segments, in order; complete once nothing is `missing`."""
         return [self.file_of(segment) for segment in self.segments if segment.frames]
 
     @property
     def first_file(self) -> Path | None:
-        """The first of them; None before any is done."""
+        """File of the first finished segment; None before any is finished."""
         return next((self.file_of(segment) for segment in self.segments if segment.frames), None)
 
     @property
     def pts(self) -> list[int] | None:
-        """When the frames that are done are shown; None where they are evenly spaced."""
+        """Display times of the finished frames; None if they are evenly spaced."""
         pts = [time for segment in self.segments for time in segment.pts or ()]
         return pts or None
 
     @property
     def size_bytes(self) -> int:
-        """How much room the segments take that are done."""
+        """Total size of the finished segments' files."""
         return sum(path.stat().st_size for path in self.files)
 
     def missing(self) -> Iterator[Segment]:
-        """The segments that are still to be rendered, in order."""
+        """Yield the segments that are still to be rendered, in order."""
         return (segment for segment in self.segments if segment.frames is None)
 
     def file_of(self, segment: Segment) -> Path:
-        """Where a segment lies, or is to be written."""
+        """Return the path of a segment's file, whether it exists yet or not."""
         return self.folder / f"{segment.number + 1:06d}{self.ending}"
 
     def colors_file(self, segment: Segment) -> Path:
-        """Where a segment leaves what it knows of its last shots, for one that needs that."""
+        """Return the path where a segment leaves the colours of its last shots for the next one."""
         return self.file_of(segment).with_suffix(".colors.safetensors")
 
     def chains(self) -> list[list[Segment]]:
-        """The segments that are `missing`, those together that go on with each other, in order."""
+        """Group the `missing` segments, in order, so that each group can be rendered on its own."""
         chains: list[list[Segment]] = []
         for segment in self.missing():
             if segment.goes_on and chains and chains[-1][-1] is self.before(segment):
@@ -203,34 +203,34 @@ class Parts:
         return chains
 
     def before(self, segment: Segment) -> Segment:
-        """The segment before one that is not the first."""
+        """Return the segment before this one, which must not be the first."""
         return self.segments[segment.number - 1]
 
     def leaves_colors(self, segment: Segment) -> bool:
-        """Whether another segment goes on with this one's colours."""
+        """Whether the next segment needs this one's colours."""
         return segment is not self.segments[-1] and self.segments[segment.number + 1].goes_on
 
     def finish(self, segment: Segment, frames: int, pts: list[int] | None = None) -> None:
-        """Note that a segment is done; its file is whole, unless it has no frames.
+        """Record a segment as finished; its file must be complete, unless it has no frames.
 
-        What it went on with is deleted, since that of all segments would take more than a gigabyte.
-        Should its file be lost, the segments before it are made anew as well, back to one that
-        nothing is carried into.
+        The colours file that it started from is deleted, since those of all segments would take
+        more than a gigabyte. If the segment's file is lost later, the segments before it are
+        rendered again as well, back to one that does not need colours of the one before.
 
         Raises:
-            FilmColorizerError: it cannot be noted.
+            FilmColorizerError: the manifest cannot be written.
         """
         segment.frames, segment.pts = frames, pts
         self._write()
         if segment.goes_on:
-            with suppress(OSError):  # it goes with the folder then
+            with suppress(OSError):  # otherwise it is deleted with the folder
                 self.colors_file(self.before(segment)).unlink()
 
     def close(self, *, keeps_plan: bool = False) -> None:
-        """Let others go on.
+        """Release the lock; delete the folder if there is nothing worth keeping in it.
 
         Args:
-            keeps_plan: whether what is known of the film is worth keeping without a single segment.
+            keeps_plan: whether a plan is worth keeping even if no frame is done.
         """
         if not self.frames_done and not (keeps_plan and self.segments):
             self.remove()
@@ -240,7 +240,7 @@ class Parts:
     def remove(self) -> None:
         """Delete the folder, once the film is written.
 
-        What tells that it is ours goes last, should this be killed.
+        The manifest and the lock go last, so that a killed deletion leaves a recognizable folder.
         """
         with held_signals():
             for path in self.folder.glob("*"):
@@ -252,7 +252,7 @@ class Parts:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _read(self, overwrite: bool) -> bool:
-        """Take up the same rendering, if it was begun; what may be of another is deleted."""
+        """Resume the same rendering, if there is one; delete another rendering if allowed."""
         if not self.folder.exists():
             return False
         try:
@@ -266,8 +266,8 @@ class Parts:
             return False
         self._lock = _lock(self.folder)
         try:
-            begun = self._manifest()  # which another process may have written to until now
-        except _NO_MANIFEST:  # that one is done, and the folder gone
+            begun = self._manifest()  # read again: another process may have had the lock until here
+        except _NO_MANIFEST:  # that process has finished and deleted the folder
             if self._lock is not None:
                 self._lock.close()
             return False
@@ -293,12 +293,12 @@ class Parts:
         return False
 
     def _manifest(self) -> tuple[dict[str, Any], list[Segment], dict[str, Any]] | None:
-        """What a rendering was begun with, its segments, and what was known of the film.
+        """Read a rendering's options, its segments, and what was found out about the film.
 
-        None of one by another version.
+        Return None if another version wrote the manifest.
 
         Raises:
-            _NO_MANIFEST: the folder holds none.
+            _NO_MANIFEST: the folder holds no manifest.
         """
         manifest = json.loads((self.folder / _MANIFEST).read_text())
         name = manifest["format"]
@@ -311,15 +311,15 @@ class Parts:
         return dict(manifest["begun_with"]), segments, dict(manifest["known"])
 
     def _holds_anything_else(self) -> bool:
-        """Whether there is more than what a crash before the first segment leaves."""
+        """Whether there is more than what a crash before the first manifest leaves."""
         return not self.folder.is_dir() or any(
             path.name != _LOCK and not path.name.startswith(f".{_MANIFEST}.")
             for path in self.folder.iterdir()
         )
 
     def _holds_pictures(self) -> bool:
-        """Whether a segment, or part of one, is lost with the folder."""
-        return any(path.stem.isdigit() for path in self.folder.iterdir())  # whatever their codec
+        """Whether the folder holds a segment's file, or the pts file of an unfinished segment."""
+        return any(path.stem.isdigit() for path in self.folder.iterdir())  # whatever the ending
 
     def _make_folder(self) -> None:
         try:
@@ -339,8 +339,8 @@ class Parts:
 
 
 def _described(segment: Segment) -> dict[str, Any]:
-    """What the manifest tells of a segment, whose place in it is its number."""
-    # `asdict` would copy all times.
+    """Return a segment's entry in the manifest; its number is its index there."""
+    # `asdict` would copy the whole list of pts.
     return {name: value for name, value in vars(segment).items() if name != "number"}
 
 
@@ -349,13 +349,13 @@ def _lock(folder: Path) -> IO[str] | None:
 
 
 def parts_folder(target: Path) -> Path:
-    """Where the parts of a film gather that is being rendered."""
+    """Return the folder for the segments of a film that is being rendered."""
     film = followed(target)
     return film.with_name(f"{film.name}.parts")
 
 
 def encoder_of_parts(target: Path) -> str | None:
-    """The encoder that an interrupted rendering of this target was begun with, if there is one."""
+    """Return the encoder of an interrupted rendering of this target, or None."""
     with suppress(*_NO_MANIFEST):
         manifest = json.loads((parts_folder(target) / _MANIFEST).read_text())
         return str(manifest["begun_with"]["c:v"])

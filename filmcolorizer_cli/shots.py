@@ -1,16 +1,16 @@
-"""Which changes of the picture begin a shot: not those of its light, nor those of a moment.
+"""Shot detection: which changes of the picture begin a shot, as opposed to light and flashes.
 
-ffmpeg's scdet goes by how many codes the picture changes by. So it misses cuts where there is
-little contrast, as at night or in a faded print, and takes flicker of the exposure for cuts. So the
-picture without its light and contrast is looked at as well.
+ffmpeg's scdet measures by how many codes the picture changes. It therefore misses cuts at low
+contrast, as at night or in a faded print, and takes exposure flicker for cuts. So frames are also
+compared with their brightness and contrast normalised.
 
-Splices, camera starts, flashbulbs and lightning make the picture something else for a moment. What
-comes behind it is what was there before, or begins a shot of its own.
+Splices, camera starts, flashbulbs and lightning replace the picture for a moment. The picture after
+such a flash either matches the one before it or begins a shot of its own.
 
-An iris that opens or shuts within a few frames leaves what it shows as it is.
+An iris that opens or closes within a few frames does not change the picture inside it.
 
-A shot often goes on with what an earlier one ended with: behind an intertitle, where two people are
-shown by turns as they talk, and behind a splice.
+A shot often continues what an earlier one ended with: after an intertitle, in a dialogue that shows
+two people in turn, and after a splice.
 """
 
 from __future__ import annotations
@@ -23,60 +23,62 @@ import numpy as np
 
 from filmcolorizer_cli.planes import Floats, Plane, quantile
 
-# Width and height that frames are looked at in, so that small movements do not count.
+# Width and height that frames are scaled to, so that small movements do not count.
 SMALL_SIZE = 32, 24
-BLACK_CODE = 32  # up to which a row or column is black, as bars are, which all shots have in common
-EXTREMES = 0.2, 0.8  # quantiles, to which luma is limited, so that subtitles do not count
-NOISE_CODES = 1.1  # of luma, besides which a contrast is judged
-# Unlikeness, 0 to 2, beyond which frames may be of two shots, and by how much more than that of the
-# frames around it tells so alone. In live action, of full contrast or 0.4 of it, cuts had 0.23 or
-# more, and 0.2 more than around them; other frames up to 0.23, but no more than 0.06 more.
+BLACK_CODE = 32  # luma code up to which a pixel is black; black bars are common to all shots
+EXTREMES = 0.2, 0.8  # quantiles to which luma is clipped, so that subtitles do not count
+NOISE_CODES = 1.1  # luma noise, added to a contrast before dividing by it
+# Dissimilarity (0 to 2) above which frames may be of two shots, and by how much it must exceed that
+# of the surrounding frames to prove a cut on its own. In live action, at full contrast or 0.4 of
+# it, cuts had 0.23 or more, exceeding their surroundings by at least 0.2; other frames had up to
+# 0.23, but exceeded theirs by no more than 0.06.
 MIN_DISSIMILARITY, MIN_OUTSTANDING = 0.2, 0.18
-# Seconds around a frame; slow film changes by a jump every few frames, which are shown repeatedly.
+# Seconds to either side of a frame that are its surroundings. Slow film shows each frame repeatedly
+# and therefore changes by a jump every few frames.
 AROUND_SECONDS = 0.13
-# Of an iris: how much of a frame is inside of it, all but its edge, and outside, at least; and how
-# much of what is lit while it is more shut is lit while it is more open. What is inside may change
-# by so many codes, and by so much of what the outside changes by: of 66,000 pairs of photos, also
-# at night and in irises of their own, 47 did, of irises that stay larger than a tenth of the width
-# nearly all.
+# Irises. Minimum shares: of the frame that is lit before and after (without its edge), of the frame
+# that is lit only once, and of the pixels lit at the smaller opening that are lit at the larger
+# one. The inside may change by at most so many codes, and by such a share of the change outside: of
+# 66,000 pairs of photos, some at night or within irises of their own, 47 met these limits; of
+# irises that stay wider than a tenth of the frame, nearly all did.
 MIN_INSIDE, MIN_OUTSIDE, MIN_COMMON = 0.01, 0.02, 0.9
 MAX_INSIDE_CODES, MAX_INSIDE_SHARE = 8.0, 0.2
-MAX_SECONDS = 0.17  # of a moment; what lasts longer is seen as a shot
-MIN_CHANGE = 12.0  # codes, that luma changes by in the mean
-# How much the picture behind a flash may differ from that before it: of the change into the flash,
-# and in codes, by which other shots differ more.
+MAX_SECONDS = 0.17  # longest flash; anything longer is a shot
+MIN_CHANGE = 12.0  # mean change of luma that a flash must exceed, in codes
+# How much the picture after a flash may differ from the one before it: as a share of the change
+# into the flash, and in codes. Different shots differ by more codes.
 MAX_REST, MAX_REST_CODES = 0.35, 25.0
-# How many shots back a shot may go on with what one ended with, and how unlike that may be. Those
-# of one camera that a glance tells had up to 0.3, other ones 0.37 or more.
+# How many shots back a shot may continue one, and the maximum dissimilarity of its first frame to
+# that one's last frame. Shots recognisable as of one camera had up to 0.3, others 0.37 or more.
 MAX_SHOTS_BACK, MAX_DISSIMILARITY = 8, 0.33
-MIN_LIT = 0.1  # of the picture, that must be lit for it
-MIN_CONTRAST = 4.0  # codes, standard deviation of what is lit
-MAX_BORDERS = 10_000  # that are kept, of 1.5 kB; what has more is noise
+MIN_LIT = 0.1  # share of the picture that must be lit to compare it with that of another shot
+MIN_CONTRAST = 4.0  # minimum standard deviation of lit pixels for this comparison, in codes
+MAX_BORDERS = 10_000  # borders that are kept, 1.5 kB each; if a film has more, they are noise
 
 
 class Shots:
-    """Looks for the begins of shots, and for flashes, in frames that are added one by one.
+    """Detector of shot boundaries and flashes in frames that are added one by one.
 
     Args:
-        frame_rate: frames a second.
+        frame_rate: frames per second.
 
     Attributes:
-        flashes: the numbers of the first frames of flashes, and of those behind them, ascending.
+        flashes: the first frame of each flash and the first one after it, ascending.
     """
 
     def __init__(self, frame_rate: float) -> None:
         self.flashes: list[tuple[int, int]] = []
-        self._changes: list[float] = []  # of each frame from the one before it, in codes
-        self._dissimilarity: list[float] = []  # the same, without light and contrast
-        self._irises: set[int] = set()  # frames that show more or less of the one before
-        # What may begin a shot, and the frame before it, by the number of the first.
+        self._changes: list[float] = []  # mean change of each frame from the one before, in codes
+        self._dissimilarity: list[float] = []  # of each frame to the one before it
+        self._irises: set[int] = set()  # frames whose iris is wider or narrower than just before
+        # Frames that may begin a shot: by number, the frame before and the frame itself.
         self._borders: dict[int, tuple[Plane, Plane]] = {}
         self._around = max(round(AROUND_SECONDS * frame_rate), 1)
         most = int(MAX_SECONDS * frame_rate)
-        self._frames: deque[Floats] = deque(maxlen=most + 1)  # those before, the last first
+        self._frames: deque[Floats] = deque(maxlen=most + 1)  # latest frames, newest first
 
     def add(self, luma: Plane) -> None:
-        """Look at the next frame (H, W), uint8."""
+        """Analyse the next frame (H, W), uint8."""
         small = cv2.resize(luma, SMALL_SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
         changes = [float(np.abs(frame - small).mean()) for frame in self._frames]
         self._find_flash(changes)
@@ -93,11 +95,15 @@ class Shots:
         self._frames.appendleft(small)
 
     def _find_flash(self, changes: Sequence[float]) -> None:
-        """Note the flash that the next frame ends, which differs so much from those before."""
+        """Record the flash that the next frame ends, if any, by its changes from the latest frames.
+
+        Args:
+            changes: mean differences in codes from the latest frames, the newest of them first.
+        """
         number, peak = len(self._changes), 0.0
         for back, change in enumerate(changes):
             begin = number - back
-            if self.flashes and begin < self.flashes[-1][1]:  # still the same one
+            if self.flashes and begin < self.flashes[-1][1]:  # that is in the last flash
                 break
             if peak > MIN_CHANGE and change < min(MAX_REST * peak, MAX_REST_CODES):
                 self.flashes.append((begin, number))
@@ -105,12 +111,11 @@ class Shots:
             peak = max(peak, change)
 
     def begins(self, cuts: Sequence[int]) -> list[int]:
-        """The numbers of the frames, of those added, that begin a shot, but for the first one.
+        """Return the numbers of the added frames that begin a shot, except the first frame.
 
         Args:
-            cuts: where ffmpeg's scdet finds that, ascending. It goes by how much more or less the
-                picture changes than a frame before, so that it finds none behind a single frame of
-                something else.
+            cuts: the frames at which ffmpeg's scdet finds a cut, ascending. It compares a change
+                with the change one frame earlier, so it finds no cut after a single stray frame.
         """
         in_flashes = {number for begin, end in self.flashes for number in range(begin, end + 1)}
         found = {
@@ -122,16 +127,16 @@ class Shots:
         return sorted((found | behind | self._outstanding()) - in_flashes - self._irises)
 
     def returns(self, begins: Sequence[int]) -> dict[int, int]:
-        """Which shots go on with what an earlier one ended with.
+        """Find the shots that continue what an earlier one ended with.
 
         Args:
-            begins: of shots, as the method `begins` gives them.
+            begins: the first frames of shots, as the method `begins` returns them.
 
         Returns:
-            By the number of a shot's first frame, that of the earlier shot.
+            For the first frame of each such shot, the first frame of the earlier one.
         """
         returns: dict[int, int] = {}
-        ends: dict[int, Floats] = {}  # by the first frames of the shots that end with them
+        ends: dict[int, Floats] = {}  # last frames of shots, by the number of their first one
         for shot, begin in zip((0, *begins), begins, strict=False):
             if begin not in self._borders:
                 continue
@@ -147,12 +152,12 @@ class Shots:
         return returns
 
     def _is_alone(self, number: int) -> bool:
-        """Whether a frame is something else than what follows it, which stays as it is."""
+        """Whether the next frame differs greatly from this one, and the one after it hardly."""
         behind, later = (*self._changes[number + 1 : number + 3], 0.0, 0.0)[:2]
         return behind > MAX_REST_CODES and later < MAX_REST * behind
 
     def _outstanding(self) -> set[int]:
-        """The frames that are by far less like the one before than those around them are."""
+        """Return the frames whose dissimilarity far exceeds that of the frames around them."""
         dissimilarity = np.array(self._dissimilarity)
         padded = np.pad(dissimilarity, self._around)
         windows = np.lib.stride_tricks.sliding_window_view(padded, self._around)
@@ -162,9 +167,9 @@ class Shots:
 
 
 def _dissimilarity(one: Floats, other: Floats) -> float:
-    """How unlike two small frames are without their light and contrast, 0 to 2.
+    """Return the dissimilarity of two small frames, 0 to 2, whatever their brightness and contrast.
 
-    But for noise, it is one minus their correlation inside of bars.
+    Apart from the allowance for noise, it is one minus their correlation inside any bars.
     """
     lit = np.maximum(one, other) > BLACK_CODE
     rows, columns = lit.any(axis=1), lit.any(axis=0)
@@ -174,7 +179,7 @@ def _dissimilarity(one: Floats, other: Floats) -> float:
 
 
 def _is_iris(one: Floats, other: Floats) -> bool:
-    """Whether one of two small frames shows a part of the other, and black around it."""
+    """Whether one of two small frames shows a part of the other, with black around it."""
     lit = one > BLACK_CODE, other > BLACK_CODE
     common, outside = lit[0] & lit[1], lit[0] ^ lit[1]
     inside = cv2.erode(common.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
@@ -188,10 +193,10 @@ def _is_iris(one: Floats, other: Floats) -> bool:
 
 
 def _dissimilarity_of_lit(one: Floats, other: Floats) -> float:
-    """The same, of what is lit in either: the black around a vignette is that of all vignettes."""
+    """Return the dissimilarity of pixels lit in either frame: vignettes share the black around."""
     lit = np.maximum(one, other) > BLACK_CODE
     if lit.mean() < MIN_LIT or min(one[lit].std(), other[lit].std()) < MIN_CONTRAST:
-        return 1.0  # nothing is to be seen
+        return 1.0  # there is too little to compare
     return _difference(one[lit], other[lit])
 
 
@@ -200,7 +205,7 @@ def _difference(one: Floats, other: Floats) -> float:
 
 
 def _details(shown: Floats) -> Floats:
-    """What a small frame shows, of mean 0 and, but for noise, of variance 1."""
+    """Normalise a small frame, clipped, to mean 0 and, but for the noise allowance, variance 1."""
     codes = shown.astype(np.uint8)
     darkest, brightest = (quantile(codes, share) for share in EXTREMES)
     limited = np.clip(shown, darkest, brightest)

@@ -1,4 +1,4 @@
-"""Small pictures of every frame of a film, by which two versions of it are lined up."""
+"""Small pictures of every frame of a film, from which two versions of it are aligned."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from filmcolorizer_cli.survey import cadence_of
 from filmcolorizer_cli.video import Film
 
 WIDTH, HEIGHT = 32, 24  # pixels; 768 bytes a frame
-TIMES_BYTES = 1 << 16  # that are written at once of when frames are shown, or less
+TIMES_BYTES = 1 << 16  # size of the blocks in which frame times are written, at most
 
 Frames = NDArray[np.uint8]
 Seconds = NDArray[np.float64]
@@ -54,40 +54,40 @@ class Signatures:
 
     @cached_property
     def frame_seconds(self) -> float:
-        """How long a frame is shown, mostly."""
+        """The median duration of a frame."""
         return float(np.median(np.diff(self.seconds)))
 
     @property
     def end_seconds(self) -> float:
-        """When the last frame has been shown."""
+        """The end of the last frame's display."""
         return float(self.seconds[-1]) + self.frame_seconds
 
     @property
     def duration_seconds(self) -> float:
-        """For how long frames are shown; 0 without any."""
+        """The duration from the first frame to `end_seconds`; 0 for fewer than two frames."""
         return self.end_seconds - float(self.seconds[0]) if len(self) > 1 else 0.0
 
     def reversed(self) -> Signatures:
-        """The same film backwards."""
+        """Return the same film backwards."""
         return Signatures(self.frames[::-1], (self.seconds[-1] - self.seconds)[::-1])
 
     def mirrored(self) -> Signatures:
-        """The same film with left and right exchanged."""
+        """Return the same film with left and right exchanged."""
         rows = self.frames.reshape(-1, HEIGHT, WIDTH)[..., ::-1]
         return Signatures(np.ascontiguousarray(rows).reshape(self.frames.shape), self.seconds)
 
     def at(self, seconds: Seconds) -> NDArray[np.intp]:
-        """The frames that are shown at these times: the last that have begun, to half a frame."""
+        """Return the frames shown at these times: the last that have begun, to half a frame."""
         begun = np.searchsorted(self.seconds - self.frame_seconds / 2, seconds, side="right")
         return np.maximum(begun - 1, 0)
 
     def part(self, begin: int, end: int) -> Signatures:
-        """The frames from ``begin`` up to ``end``, at their own times."""
+        """Return the frames from ``begin`` up to ``end``, with their times unchanged."""
         return Signatures(self.frames[begin:end], self.seconds[begin:end])
 
 
 def read_signatures(bw: Film, color: Film, *, track: Track) -> tuple[Signatures, Signatures]:
-    """Read two films at once, each in one pass; of telecined ones the pictures.
+    """Read two films at once, each in one pass; telecined ones are reduced to their film frames.
 
     Raises:
         VideoError: a film cannot be read.
@@ -103,7 +103,7 @@ def read_signatures(bw: Film, color: Film, *, track: Track) -> tuple[Signatures,
 
 
 def read_moment(film: Film, seconds: float) -> Frames:
-    """The small picture (768,), full range, of one moment, which is sought; black beyond the end.
+    """Seek to a time and read its small picture (768,), full range; black beyond the end.
 
     Raises:
         VideoError: the film cannot be read there.
@@ -116,7 +116,7 @@ def read_moment(film: Film, seconds: float) -> Frames:
 
 
 class _Reading:
-    """One film as it is read."""
+    """A film that is being read."""
 
     def __init__(self, film: Film, times_file: Path) -> None:
         cadence = ONE_TO_ONE
@@ -130,7 +130,7 @@ class _Reading:
         self._data = bytearray()
 
     def advance(self) -> Plane | None:
-        """The next frame, or None at the film's end."""
+        """Read and return the next frame, or None at the film's end."""
         frame = next(self.frames, None)
         if frame is not None:
             self._data += frame.data
@@ -141,7 +141,7 @@ class _Reading:
         frames = np.frombuffer(self._data, np.uint8).reshape(-1, HEIGHT * WIDTH)
         seconds = np.asarray(read_times(self._times_file), np.float64)
         free = shutil.disk_usage(self._times_file.parent).free
-        if len(seconds) < len(frames) and free < TIMES_BYTES:  # of which ffmpeg says nothing
+        if len(seconds) < len(frames) and free < TIMES_BYTES:  # ffmpeg reports no error
             raise cannot_note(self._film, self._times_file, os.strerror(errno.ENOSPC))
         if len(seconds) != len(frames) or (np.diff(seconds) < 0).any():
             raise VideoError(
@@ -152,7 +152,7 @@ class _Reading:
 
 
 def _alternate(films: list[_Reading]) -> Iterator[Plane]:
-    """The frames of both films as they come, always of the one that is less far on."""
+    """Yield the frames of both films, always from the one that has progressed less."""
     rest = list(films)
     while rest:
         film = min(rest, key=lambda film: film.count / film.expected)

@@ -1,4 +1,4 @@
-"""How much the frames of two films resemble each other, one by one and over a few seconds."""
+"""Similarity of the frames of two films, one by one and over a few seconds."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from filmcolorizer_cli.registration import Comparison, Placement
 from filmcolorizer_cli.signatures import Frames, Seconds, Signatures
 
 VECTORS_AT_ONCE = 4096
-WINDOW_SECONDS = 3.0  # in which one offset is sought
+WINDOW_SECONDS = 3.0  # duration over which one offset is searched for
 WINDOW_STEP_SECONDS = 1.5
 
 Indices = NDArray[np.intp]
 
 
 class Vectors:
-    """The vectors of a film's frames in a `Comparison`, held in a byte a pixel.
+    """The vectors of a film's frames in a `Comparison`, stored in one byte per pixel.
 
     Attributes:
-        contrasts: (N,): how much there is to see; below 1 a picture is faint.
+        contrasts: (N,): contrast of each picture; below 1, it is faint.
         lengths: (N,): 1, or less for faint pictures.
     """
 
@@ -37,7 +37,7 @@ class Vectors:
             largest = np.abs(vectors).max(axis=1, keepdims=True)
             rounded = np.round(vectors / np.maximum(largest, 1e-9) * 127)
             parts.append(rounded.astype(np.int8))
-            # Rounding lengthens some, by which they would be more than alike.
+            # Rounding lengthens some vectors, which could raise correlations above 1.
             scales.append(_lengths(vectors) / np.maximum(_lengths(rounded), 1))
         self._bytes, self._scales = np.concatenate(parts), np.concatenate(scales)
         self.contrasts = np.concatenate(contrasts)
@@ -55,7 +55,7 @@ def _lengths(vectors: Floats) -> Floats:
 
 
 class Films:
-    """Both films and their vectors, at one placement."""
+    """Two films and the vectors of their frames at one placement."""
 
     def __init__(self, bw: Signatures, color: Signatures, placement: Placement) -> None:
         comparison = Comparison(placement)
@@ -64,14 +64,17 @@ class Films:
         self.color_vectors = Vectors(comparison, comparison.flat_color, color.frames)
 
     def step_seconds(self, rate: float) -> float:
-        """The steps in which offsets are told apart: a coloured frame, where there is one for each
-        of the other film; half of one where frames are repeated, which makes finer ones differ."""
+        """Return the step between distinguishable offsets.
+
+        It is a coloured frame if each frame of the other film has one; otherwise half a frame, as
+        repeated frames make finer offsets differ.
+        """
         step = self.color.frame_seconds
         is_even = abs(rate * self.bw.frame_seconds / step - 1) < 0.01
         return step if is_even else step / 2
 
     def centre(self, frames: Indices, rate: float, offset: float) -> float:
-        """The middle of all offsets that give nine tenths of the frames the same counterparts."""
+        """Return the middle of the offsets at which 90 % of frames keep their counterparts."""
         times = rate * self.bw.seconds[frames]
         found = self.color.at(times + offset)
         half = self.color.frame_seconds / 2
@@ -82,7 +85,7 @@ class Films:
         return float(low + high) / 2 if low < high else offset
 
     def similarity(self, frames: Indices, color_seconds: Seconds) -> Floats:
-        """Correlations (N, K) of N frames with the coloured frames at times (N, K)."""
+        """Return the correlations (N, K) of N frames with the coloured frames at times (N, K)."""
         found = self.color.at(color_seconds)
         if found.shape[1] == 1:
             pairs = self.bw_vectors[frames], self.color_vectors[found[:, 0]]
@@ -94,12 +97,12 @@ class Films:
 
 @dataclass(frozen=True)
 class Window:
-    """A few seconds of a black-and-white film, and where the coloured one shows them.
+    """A few seconds of a black-and-white film, and their offset in the coloured one.
 
     Attributes:
         similarity: mean correlation of the pictures, up to 1.
-        sharpness: by how much offsets more than two frames away fit worse; about 0 where nothing
-            moves.
+        sharpness: how much worse offsets more than 2.5 frames away fit, relative to 1 - similarity;
+            about 0 where nothing moves.
     """
 
     seconds: float
@@ -109,7 +112,7 @@ class Window:
 
 
 def find_windows(films: Films, runs: list[Seconds], rate: float) -> list[Window]:
-    """Where the coloured film shows each few seconds along a chain, to the frame."""
+    """Find the offset of each few seconds along a chain's runs, to the frame."""
     step = films.step_seconds(rate)
     cell = float(np.diff(runs[0][:, 0]).min())
     reach = int(np.ceil(4 * cell / step))
@@ -141,16 +144,16 @@ def _window(films: Films, frames: Indices, rate: float, offsets: Seconds, middle
 
 
 def mean_dissimilarity(windows: list[Window]) -> float:
-    """The geometric mean, as windows with cuts in them fit badly at any rate; 1 of none."""
+    """Return the geometric mean, as windows with cuts fit badly at any rate; 1 without windows."""
     unlike = [1.001 - window.similarity for window in windows]
     return statistics.geometric_mean(unlike) if unlike else 1.0
 
 
 def usual_dissimilarity(similarity: Floats | list[float]) -> float:
-    """How unlike pictures are that show the same, by noise, grading and the like.
+    """Estimate the dissimilarity of matching pictures, due to noise, grading and the like.
 
     Args:
-        similarity: the best ones found, of which the better half shows the same.
+        similarity: best correlations found; the better half is taken to be of true matches.
     """
     ascending = np.sort(similarity)
     return max(1 - float(np.median(ascending[len(ascending) // 2 :])), 0.02)

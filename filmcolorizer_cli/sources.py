@@ -1,4 +1,4 @@
-"""What a film is read from, and whether it is still what it was."""
+"""The files that a film is read from, and checks that they have not changed."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from typing import Any, NamedTuple
 from filmcolorizer_cli.errors import VideoError, reason_of
 from filmcolorizer_cli.video import Film, sequence_file, sequence_files
 
-MARGIN_SECONDS = 2.0  # which pictures may be read before and behind a span
-# What of a film file is read to know it again, without reading all of it.
+MARGIN_SECONDS = 2.0  # pictures may be read this long before and after a span
+# Number and size of the blocks read to identify a film file without reading all of it.
 BLOCKS, BLOCK_BYTES = 64, 1 << 16
 
 
 class _Stamp(NamedTuple):
-    """What changes when a file does."""
+    """A file's size and modification time, which reveal a change."""
 
     size: int
-    changed_ns: int  # since 1970
+    changed_ns: int  # nanoseconds since 1970
 
 
 class Source:
-    """The file of a film, or its numbered pictures, as they are now.
+    """A film's file, or its numbered pictures, in their state on construction.
 
     Attributes:
-        identity: plain values, by name, that are others for another film. A film file may lie
-            elsewhere and have another time, as copying gives it; that some place in it was mended
-            only ``changed_ns`` tells.
-        changed_ns: when it was changed, since 1970; of pictures the sum.
+        identity: plain values by name that differ between films. A copy of a film file elsewhere,
+            with another modification time, has the same identity; a local repair of the file may
+            show in ``changed_ns`` only.
+        changed_ns: modification time, in nanoseconds since 1970; for pictures, the sum of theirs.
 
     Raises:
-        VideoError: one of them is gone.
+        VideoError: a file is missing.
     """
 
     def __init__(self, film: Film) -> None:
@@ -57,22 +57,22 @@ class Source:
         }
 
     def check(self) -> None:
-        """Make sure that nothing has changed since.
+        """Check that no file has changed since construction.
 
         Raises:
-            VideoError: a file is gone, another, or new.
+            VideoError: a file is missing, changed or new.
         """
         self._check(self._stamps)
         self._check(file for file in _files(self.film) if file not in self._stamps)
 
     def check_between(self, begin: float, end: float) -> None:
-        """Make sure that nothing has changed of what is shown between two times, in seconds.
+        """Check that no file shown between two times, in seconds, has changed.
 
-        Of numbered pictures no others are looked at: there may be a hundred thousand, at the other
-        end of a network. That none came to them is seen by the number behind the last one.
+        Of numbered pictures only these are checked, since there may be a hundred thousand across a
+        network. Of new files only the one with the number after the last is looked for.
 
         Raises:
-            VideoError: a file is gone, another, or new.
+            VideoError: a file is missing, changed or new.
         """
         files = list(self._stamps)
         if self.film.first_number is not None:
@@ -100,14 +100,14 @@ class Source:
 
 
 def _files(film: Film) -> list[Path]:
-    """All files that a film is read from, numbered pictures in their order."""
+    """Return all files that a film is read from, numbered pictures in their order."""
     if film.first_number is None:
         return [film.path]
     return list(sequence_files(film.path).values())
 
 
 def _checksum(file: Path, size: int) -> int:
-    """Of blocks that are spread evenly over a file, from its begin to its end."""
+    """Return the CRC-32 of blocks spread evenly over a file, from its start to its end."""
     checksum, last_block = 0, max(size - BLOCK_BYTES, 0)
     try:
         with file.open("rb") as content:

@@ -1,4 +1,4 @@
-"""Which pairs train, which validate, and which test."""
+"""Splits of pairs into training, validation and test parts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ INTERLEAVED_PARTS: tuple[Part, ...] = ("train", "validation", "train", "test")
 
 
 class PairLike(Protocol):
-    """What a split looks at of a `pairs.Pair`."""
+    """The attributes of a `pairs.Pair` that a split needs."""
 
     @property
     def bw_seconds(self) -> float: ...
@@ -31,7 +31,7 @@ class PairLike(Protocol):
 
 @dataclass(frozen=True)
 class TimeSplit:
-    """Which times of a film train, validate and test; each part begins with a new shot."""
+    """A split into consecutive spans of a film; each part begins with a new shot."""
 
     measured: ClassVar = PARTS
     validation_from_seconds: float
@@ -43,18 +43,18 @@ class TimeSplit:
         return PARTS[bisect.bisect_right(times, pair.bw_seconds)] == part
 
     def describe(self) -> dict[str, float]:
-        """Plain values, of which `read_split` makes a split again."""
+        """Return plain values from which `read_split` restores the split."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class InterleavedSplit:
-    """Every other moment trains; those between them validate and test by turns.
+    """A split in which every other moment trains, and those in between validate and test by turns.
 
-    For a coloured copy that covers the whole film: nothing is foreign to a network that saw it so.
+    For a coloured copy that covers the whole film: training then covers every part of it.
 
     Attributes:
-        every: a moment comes after so many frames of the 24 fps timeline.
+        every: frames of the 24 fps timeline from one moment to the next.
     """
 
     measured: ClassVar = PARTS
@@ -66,44 +66,44 @@ class InterleavedSplit:
         return INTERLEAVED_PARTS[number % len(INTERLEAVED_PARTS)] == part
 
     def describe(self) -> dict[str, int]:
-        """Plain values, of which `read_split` makes a split again."""
+        """Return plain values from which `read_split` restores the split."""
         return {"every": self.every}
 
 
 @dataclass(frozen=True)
 class Undivided:
-    """All pairs train, and the same ones tell when it is enough; there are none to test.
+    """A split in which every part, training, validation and test, consists of all pairs.
 
-    For a handful of stills painted by hand, of which none is to be held back.
+    For a handful of hand-painted stills, too few to hold any back.
     """
 
     measured: ClassVar[tuple[Part, ...]] = ("train",)
 
     def holds(self, part: Part, pair: PairLike) -> bool:
-        """Whether a pair belongs to this part: every pair belongs to all."""
+        """Whether a pair belongs to this part: always true."""
         return True
 
     def describe(self) -> dict[str, bool]:
-        """Plain values, of which `read_split` makes a split again."""
+        """Return plain values from which `read_split` restores the split."""
         return {"undivided": True}
 
 
-# Each tells, as ``measured``, of which parts a network's scores mean something.
+# The ``measured`` attribute of each lists the parts in which a network's scores are meaningful.
 Split = TimeSplit | InterleavedSplit | Undivided
 
 
 def read_split(description: Any) -> Split:
-    """The split that these plain values describe.
+    """Return the split that these plain values describe.
 
     Raises:
         ValueError: they describe none.
     """
-    with suppress(AttributeError, OverflowError, TypeError):  # OverflowError of huge integers
+    with suppress(AttributeError, OverflowError, TypeError):  # huge integers overflow
         if description == Undivided().describe():
             return Undivided()
         if "every" in description:
             interleaved = InterleavedSplit(**description)
-            if type(interleaved.every) is int and interleaved.every > 0:  # True is an int as well
+            if type(interleaved.every) is int and interleaved.every > 0:  # not bool
                 return interleaved
         elif all(math.isfinite(seconds) for seconds in description.values()):
             return TimeSplit(**description)
@@ -111,9 +111,9 @@ def read_split(description: Any) -> Split:
 
 
 def split_by_time(pairs: Sequence[PairLike], sizes: tuple[float, ...] = DEFAULT_SPLIT) -> TimeSplit:
-    """Split pairs into training, validation and test parts, in this order of time.
+    """Split pairs by time into training, validation and test parts, in this order.
 
-    The borders are moved to the nearest change of shot, so that no shot straddles two parts.
+    The borders are moved to the nearest cut, so that no shot straddles two parts.
 
     Args:
         pairs: in order of time.

@@ -1,4 +1,4 @@
-"""Two films in one picture, for showing to others."""
+"""Two films in one picture, for comparing them."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, UNKNOWN_CODEC, Film
 
 Layout = Literal["side", "split"]
 
-MAX_PANEL_WIDTH: dict[Layout, int] = {"side": 960, "split": 1920}  # pixels, of one film's picture
+MAX_PANEL_WIDTH: dict[Layout, int] = {"side": 960, "split": 1920}  # pixels of one film's picture
 GAP = 4  # pixels between two pictures side by side
-LINE = 2  # pixels, where a picture is split
-BLACK, WHITE = 16, 235  # codes of luma
-LABEL_SHARE = 1 / 22  # of a picture's height, that letters have
-MIN_LETTERS = 11  # pixels
-MAX_STILL = 640  # pixels; more than a sheet shows, and 200 of both films take 400 MB
-LABEL_OPACITY = 0.6  # of the box behind the letters
+LINE = 2  # width of the line where a picture is split, in pixels
+BLACK, WHITE = 16, 235  # luma codes
+LABEL_SHARE = 1 / 22  # height of a label's letters, as a share of the picture's height
+MIN_LETTERS = 11  # least height of a label's letters, in pixels
+MAX_STILL = 640  # longer side in pixels: more than a sheet shows; 200 of both films take 400 MB
+LABEL_OPACITY = 0.6  # opacity of the black box behind a label's letters
 
 Picture = tuple[DeepPlane, DeepPlane]  # luma (H, W) and chroma (2, H / 2, W / 2), uint8
 
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """How two films are shown together.
+    """Options for showing two films together.
 
     Attributes:
-        layout: side by side, or the left half of the one and the right half of the other.
-        labels: what is written on them.
-        start_seconds, other_start_seconds: where to begin in each.
-        duration_seconds: how much to show; to the end of the shorter one when not given.
-        stills: how many frames to keep besides.
+        layout: side by side, or the left half of the first film and the right half of the second.
+        labels: the text written on each film's picture.
+        start_seconds, other_start_seconds: where to start in the first and the second film.
+        duration_seconds: length to show; None shows up to the end of the shorter film.
+        stills: how many frames to keep as stills.
     """
 
     labels: tuple[str, str]
@@ -63,10 +63,10 @@ class CompareOptions:
 
 @dataclass(frozen=True)
 class Still:
-    """A moment of both films, R'G'B' (H, W, 3) uint8 each.
+    """A frame of each film at the same moment, as R'G'B' (H, W, 3) uint8.
 
     Attributes:
-        seconds: from the beginning of the first film.
+        seconds: time from the beginning of the first film.
     """
 
     seconds: float
@@ -78,17 +78,17 @@ def compare(
 ) -> Generator[int, None, tuple[int, list[Still]]]:
     """Write a film that shows two films at once, with the sound of the first that has any.
 
-    Both are brought to the shape of the first and to one frame rate.
+    Both are fitted into the picture shape of the first, and converted to one frame rate.
 
     Yields:
-        The number of frames written so far, after each.
+        The number of frames written so far, after each frame.
 
     Returns:
-        How many these are, and the stills, spread over them.
+        The number of frames, and stills spread evenly over them.
 
     Raises:
         FilmColorizerError: the target cannot be written.
-        OptionError: a film ends before its start, or no frame of either begins after it.
+        OptionError: a film ends before its start, or has no frame after it.
         VideoError: a film cannot be read, or the target cannot be written; no target is left.
     """
     for source in (first, second):
@@ -127,12 +127,12 @@ def compare(
 
 
 def frame_rate(first: Film, second: Film) -> Fraction:
-    """The rate that both have, or else that of the films that the program writes."""
+    """Return the films' common frame rate, or ``TIMELINE_FRAME_RATE`` if they differ."""
     return first.credible_rate if first.frame_rate == second.frame_rate else TIMELINE_FRAME_RATE
 
 
 def frame_count(first: Film, second: Film, options: CompareOptions) -> int:
-    """About how many frames are going to be written.
+    """Return the approximate number of frames to be written.
 
     Raises:
         OptionError: a film ends before its start, or the part is shorter than a frame.
@@ -149,7 +149,7 @@ def frame_count(first: Film, second: Film, options: CompareOptions) -> int:
 def _write(
     first: Film, second: Film, target: Path, options: CompareOptions, stills: list[Still]
 ) -> Iterator[int]:
-    """Write the pictures of both, and gather stills; yields the number of frames so far."""
+    """Write the pictures of both films, append to ``stills``, and yield the number of frames."""
     rate, total = frame_rate(first, second), frame_count(first, second, options)
     size = _panel_size(first, MAX_PANEL_WIDTH[options.layout])
     starts = options.start_seconds, options.other_start_seconds
@@ -174,7 +174,7 @@ def _write(
                 stills.append(_still(starts[0] + float(number / rate), both))
             writer.write(*join(*both))
             yield number + 1
-        if last and not stills:  # the pictures ended before what the files say
+        if last and not stills:  # the pictures ended sooner than the files' durations say
             stills.append(_still(starts[0] + float(last[0] / rate), last[1]))
 
 
@@ -183,14 +183,14 @@ def _still(seconds: float, both: tuple[Picture, Picture]) -> Still:
 
 
 def _panel_size(film: Film, widest: int) -> tuple[int, int]:
-    """Width and height of a film's picture as displayed, with even sides."""
+    """Return width and height of a film's picture as displayed, at most ``widest``, both even."""
     width = float(film.width * film.sample_aspect_ratio)
     scale = min(widest / width, 1.0)
     return even(width * scale), even(film.height * scale)
 
 
 def _heard(first: Film, second: Film, options: CompareOptions) -> tuple[Film, float]:
-    """The film whose sound goes along, with its chapters and title, and where to begin."""
+    """Return the film whose sound, chapters and title are used, and its start in seconds."""
     film, start = first, options.start_seconds
     if _is_heard(second) and not _is_heard(first):
         film, start = second, options.other_start_seconds
@@ -202,7 +202,7 @@ def _is_heard(film: Film) -> bool:
 
 
 def _read(film: Film, size: tuple[int, int], sampling: Sampling) -> Generator[Picture, None, None]:
-    """The pictures of a film, in the middle of panels of this width and height."""
+    """Yield a film's pictures, each centred in a black panel of this width and height."""
     width, height = size
     scale = min(width / film.aspect_ratio, height)
     across, down = min(even(scale * film.aspect_ratio), width), min(even(scale), height)
@@ -219,10 +219,10 @@ def _read(film: Film, size: tuple[int, int], sampling: Sampling) -> Generator[Pi
 
 
 class _Joiner:
-    """Puts two pictures of one size into one, each with its label.
+    """Joiner of two pictures of the same size into one, with a label each.
 
     Attributes:
-        width, height: of what comes out.
+        width, height: size of the joined picture, in pixels.
     """
 
     def __init__(self, size: tuple[int, int], options: CompareOptions) -> None:
@@ -236,7 +236,7 @@ class _Joiner:
         self.labels = [_label(text, letters, room) for text in options.labels]
 
     def __call__(self, first: Picture, second: Picture) -> Picture:
-        """The picture of both."""
+        """Return luma and chroma of the joined picture."""
         luma = np.full((self.height, self.width), BLACK, np.uint8)
         chroma = np.full((2, self.height // 2, self.width // 2), NEUTRAL, np.uint8)
         for joined, mine, other, scale in zip((luma, chroma), first, second, (1, 2), strict=True):
@@ -257,10 +257,10 @@ class _Joiner:
 
 
 def _label(text: str, letters: int, room: tuple[int, int]) -> NDArray[np.float32]:
-    """A box (h, w) with letters so many pixels high: how white each pixel is, 0 to 1.
+    """Return a box (h, w) with letters this many pixels high, as whiteness from 0 to 1.
 
     Args:
-        room: width and height that the box is not to exceed.
+        room: maximum width and height of the box.
     """
     font = load_font(letters, text)
     text = shortened(text, font, room[0] - letters)
@@ -276,7 +276,7 @@ def _label(text: str, letters: int, room: tuple[int, int]) -> NDArray[np.float32
 def _put(
     letters: NDArray[np.float32], luma: DeepPlane, chroma: DeepPlane, left: int, top: int
 ) -> None:
-    """Lay a label over a picture, in place; what does not fit is cut off."""
+    """Draw a label over a picture, in place; what does not fit is cut off."""
     height, width = letters.shape
     area = luma[top : top + height, left : left + width]
     letters = letters[: area.shape[0], : area.shape[1]]

@@ -1,4 +1,4 @@
-"""What of the stills that were taken is not to be learnt from, or a person should know of."""
+"""Checks of extracted stills: which to leave out of training, and which to warn about."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from filmcolorizer_cli.aligned import AlignedPicture
 from filmcolorizer_cli.planes import NEUTRAL
 from filmcolorizer_cli.progress import Note
 
-MIN_CHROMA = 1.0  # code values, of the mean over a still: less is noise of a grey film
-# The mean luma of titles on black and of fades, which have no colours, and the share of other
-# stills without any from which on it is told.
+MIN_CHROMA = 1.0  # codes from neutral, mean over a still; less is the noise of a grey film
+# Stills of at most this mean luma code, such as titles on black and fades, may lack colours. Other
+# colourless stills are reported when they exceed this share of the kept stills.
 DARK_CODE, MAX_COLORLESS = 45, 0.02
-# Of the contrast, in that of the grey still, that most stills of a shot have: less is a fade.
+# A still fades when its contrast ratio (see `TakenStill`) is below this factor of the shot's usual
+# ratio, which is this percentile.
 FADED, USUAL_PERCENTILE = 0.6, 75
-MIN_CONTRAST = 5.0  # code values, standard deviation; less is flat
-MIN_CORRELATION = 0.7  # of what shows the same, and may be dimmer
-MAX_RUNS_TOLD = 5
+MIN_CONTRAST = 5.0  # codes, the standard deviation of luma below which a still is flat
+MIN_CORRELATION = 0.7  # correlation of luma above which stills show the same, one perhaps dimmer
+MAX_RUNS_TOLD = 5  # runs of stills that a message lists
 
 
 @dataclass(frozen=True)
 class TakenStill:
-    """A pair of stills that was taken.
+    """What is kept about an extracted pair of stills.
 
     Attributes:
-        is_dark: whether it may well have no colours.
-        contrast: of the colour still's luma, in that of the grey one; None where that is flat, or
-            both show different things.
+        is_dark: whether the still is so dark that it may lack colours.
+        contrast: the contrast of the colour still's luma, relative to the grey still's; None where
+            the grey still is flat, or the two show different things.
     """
 
     name: str
@@ -44,7 +45,7 @@ class TakenStill:
 
 
 def look_over(name: str, still: AlignedPicture) -> TakenStill:
-    """What is to be known of a pair of stills later on."""
+    """Measure what the later checks need to know about a pair of stills."""
     shown = still.shown_pixels
     grey, color = still.luma[shown].ravel(), still.ycbcr[..., 0][shown].ravel()
     contrast, own = float(grey.std()), float(color.std())
@@ -63,14 +64,14 @@ def look_over(name: str, still: AlignedPicture) -> TakenStill:
 
 
 def shots_of(taken: Sequence[TakenStill], cuts: list[float], begin: float) -> list[int]:
-    """The number of each still's shot, from 1 on; cuts count from ``begin``, in seconds."""
+    """Return each still's shot number, from 1; cuts are in seconds from ``begin``."""
     return [1 + bisect.bisect_right(cuts, still.bw_seconds - begin + 1e-3) for still in taken]
 
 
 def faded_ones(taken: Sequence[TakenStill], shots: Sequence[int]) -> set[TakenStill]:
-    """The stills that the coloured film fades in or out where the other one does not.
+    """Return the stills in which only the coloured film fades, as around advertisements.
 
-    As around advertisements. What the whole of a shot has is how the copy is graded.
+    Low contrast throughout a shot is not a fade but the copy's grading.
     """
     faded = set[TakenStill]()
     for _, shot in groupby(zip(shots, taken, strict=True), key=lambda numbered: numbered[0]):
@@ -85,7 +86,7 @@ def faded_ones(taken: Sequence[TakenStill], shots: Sequence[int]) -> set[TakenSt
 
 
 def tell_of(taken: Sequence[TakenStill], faded: Set[TakenStill], note: Note) -> None:
-    """Say which stills a person would not expect."""
+    """Report stills left out as faded, and stills that unexpectedly lack colours."""
     if faded:
         note(
             f"{len(faded)} of {len(taken)} stills are left out, which the coloured film alone"
@@ -102,7 +103,7 @@ def tell_of(taken: Sequence[TakenStill], faded: Set[TakenStill], note: Note) -> 
 
 
 def _describe_runs(taken: Sequence[TakenStill], some: Set[TakenStill]) -> str:
-    """Some of the stills by names and times, those together that follow each other."""
+    """Describe stills by name and time, with consecutive stills as one run."""
     runs = [
         [still for _, still in run]
         for chosen, run in groupby(((still in some, still) for still in taken), lambda s: s[0])
@@ -119,7 +120,7 @@ def _describe_runs(taken: Sequence[TakenStill], some: Set[TakenStill]) -> str:
 
 
 def _has_color(still: AlignedPicture) -> bool:
-    """Whether a coloured still, or a tinted one, is more than noise around grey."""
+    """Whether a still has colours, or a tint, beyond noise around grey."""
     chroma = still.ycbcr[still.shown_pixels][..., 1:]
     small = cv2.resize(chroma, (16, 16), interpolation=cv2.INTER_AREA)
     return float(np.abs(small.astype(float) - NEUTRAL).mean()) > MIN_CHROMA

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP, which end a command as an error does."""
+"""Handling of Ctrl-C, SIGTERM and SIGHUP, which end a command as an error does."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# The exit codes that shells give to what these signals ended.
+# Shells' exit codes for programs that these signals ended.
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
-HUNG_UP = 129  # SIGHUP's, which Windows does not know
-# What else ends a program; Windows knows no closed terminal. They are left alone where they are
-# ignored, as under nohup.
+HUNG_UP = 129  # that of SIGHUP, which Windows does not have
+# The signals that are handled. Those that are ignored, as under nohup, stay ignored.
 _SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 
 _stopped_by: int | None = None
@@ -23,7 +22,7 @@ _waiting = False
 
 
 def heed_signals() -> None:
-    """Let these signals unwind what is going on, so that nothing half-written stays."""
+    """Let these signals raise an exception, so that no partly written file is left behind."""
     for number in _SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _stop)
@@ -31,10 +30,10 @@ def heed_signals() -> None:
 
 
 def check_signals() -> None:
-    """Raise again what a signal raised.
+    """Raise the exception of a signal again, if one has come.
 
-    An exception that comes while a finalizer runs is lost, so work that takes long asks, and so
-    does a command at its end.
+    An exception raised while a finalizer runs is lost. Therefore long work calls this, and so does
+    a command at its end.
     """
     if _stopped_by is not None:
         _raise(_stopped_by)
@@ -42,10 +41,10 @@ def check_signals() -> None:
 
 @contextmanager
 def held_signals() -> Iterator[None]:
-    """Let a signal wait until the block is done, which must be soon.
+    """Defer signals until the end of the block, which must be short.
 
-    Between starting a process and noting that it has to be ended, nothing may be raised. Only the
-    main thread is ever interrupted, so in others there is nothing to hold.
+    For example, nothing may be raised between starting a process and registering that it has to be
+    ended. Only the main thread is ever interrupted, so other threads have nothing to defer.
     """
     global _holds, _waiting
     if threading.current_thread() is not threading.main_thread():
@@ -62,7 +61,7 @@ def held_signals() -> Iterator[None]:
 
 
 def _tell_unraisable(lost: sys.UnraisableHookArgs) -> None:
-    """Say what was lost in a finalizer, but for what `check_signals` raises again."""
+    """Report an exception lost in a finalizer, unless `check_signals` raises it again."""
     if not issubclass(lost.exc_type, KeyboardInterrupt | SystemExit):
         sys.__unraisablehook__(lost)
 

@@ -1,7 +1,7 @@
-"""Subtitles of a part of a film, cut by their packets.
+"""Cutting the subtitles of a part of a film, packet by packet.
 
-ffmpeg, asked for a part, leaves out what began before it, or shows that and all after it late, and
-may go on behind the part's end.
+When ffmpeg is asked for a part, it drops subtitles that begin before the part, or shows them and
+all later ones late. It may also include subtitles from after the part's end.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from filmcolorizer_cli.encoding import cannot_write_film
 from filmcolorizer_cli.ffmpeg import local_file, open_input
 from filmcolorizer_cli.video import Film, Subtitle, open_file, opened
 
-MAX_SUBTITLE_SECONDS = 60.0  # that may be shown at the begin of a part, and began before it
-STRAY_SECONDS = 10.0  # by which what belongs together may lie apart in a file
+MAX_SUBTITLE_SECONDS = 60.0  # how long before a part a subtitle shown at its start may begin
+STRAY_SECONDS = 10.0  # how far apart in a file packets for the same time may lie
 _MP4_TEXT = frozenset({"mov_text"})
-_MP4_GAP = b"\0\0"  # how a text of no characters begins, of which mp4 makes its gaps
+_MP4_GAP = b"\0\0"  # start of an empty text, with which mp4 fills the gaps between subtitles
 _MATROSKA_SUBTITLES = frozenset(
     {"ass", "dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "subrip", "webvtt"}
 )
@@ -33,14 +33,14 @@ def cut_subtitles(
     part: tuple[float, float | None],
     target: Path,
 ) -> list[tuple[Subtitle, Any]]:
-    """Subtitles of a part of a film, at times that count from its begin.
+    """Cut the subtitles of a part of a film, with times that count from the part's start.
 
     Args:
-        subtitles: with ffmpeg's streams of them, which stand for kinds that cannot be cut.
-        target: is written where there is anything to cut.
+        subtitles: tracks with their ffmpeg-python streams; kinds that cannot be cut keep theirs.
+        target: the file for the cut subtitles; it is written only if there are any.
 
     Returns:
-        Those that show anything, and ffmpeg's streams of them.
+        The tracks with subtitles in the part, each with its ffmpeg-python stream.
 
     Raises:
         VideoError: the film cannot be read any more, or the target cannot be written.
@@ -73,11 +73,12 @@ def cut_subtitles(
 def _packets_around(
     film: Any, pictures: int, subtitles: Sequence[int], begin: float, end: float
 ) -> Iterator[Any]:
-    """The packets of streams of these indices, from before a part of a film until behind it.
+    """Yield the packets of these subtitle streams, from before a part of a film until after it.
 
-    All of a long film is not read for a part of it, which tracks of few words would make us do.
+    Reading stops at a packet of the pictures; with sparse subtitle tracks alone, all of a long film
+    would be read.
     """
-    with suppress(av.FFmpegError):  # where nothing can be sought, it is read from its beginning
+    with suppress(av.FFmpegError):  # a film that cannot be sought is read from its beginning
         film.seek(round(max(begin - MAX_SUBTITLE_SECONDS, 0) * av.time_base))
     for packet in film.demux([film.streams[index] for index in (pictures, *subtitles)]):
         if packet.stream.index != pictures:
@@ -87,17 +88,17 @@ def _packets_around(
 
 
 def _open_cut(path: Path) -> Any:
-    """ffmpeg's input of a file whose times are to be taken as they are."""
+    """Return an ffmpeg-python input of a file that keeps the file's times."""
     with open_file(path) as container:
-        late = (container.start_time or 0) / av.time_base  # which ffmpeg would take off
+        late = (container.start_time or 0) / av.time_base  # ffmpeg would subtract this
     return open_input(path, itsoffset=f"{late:.6f}")
 
 
 def _shown_between(packets: Iterable[Any], begin: float, end: float) -> list[Any]:
-    """The packets of subtitles that are shown between two times, which then count from the first.
+    """Return the packets of subtitles shown between two times, with pts counted from the first.
 
-    Text tells how long it is shown. Pictures often are shown until the next packet of their stream,
-    which may be an empty one.
+    Packets of text have a duration. Pictures often stay until the next packet of their stream,
+    which may be empty.
     """
     shown, begun = [], {}
     for packet in packets:
@@ -122,7 +123,7 @@ def _shown_between(packets: Iterable[Any], begin: float, end: float) -> list[Any
 def _write_packets(
     packets: Sequence[Any], streams: Sequence[Any], target: Path, muxer: str
 ) -> None:
-    """Write packets of some streams of a film, and nothing else of it.
+    """Write packets of some streams of a film to a file.
 
     Raises:
         VideoError: the target cannot be written.

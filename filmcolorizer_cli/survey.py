@@ -1,7 +1,7 @@
-"""One look through a whole film before it is colorized.
+"""Survey of a film before it is colorized.
 
-Where its shots begin, and where they dissolve into each other, which of them are in colour already,
-where the bars around the picture end, how pictures became its frames, and whether it is faded.
+It finds cuts and dissolves, shots that are already in colour, the black bars around the picture,
+the cadence (how pictures became frames), and whether the film is faded.
 """
 
 from __future__ import annotations
@@ -51,42 +51,42 @@ from filmcolorizer_cli.video import (
     Film,
 )
 
-BLACK = 16  # code of luma
-FRAMES_A_SECOND = 6  # that are looked at for colour and dissolves
+BLACK = 16  # luma code of black, limited range
+FRAMES_A_SECOND = 6  # frames per second that are analysed for colour and dissolves
 
-# Runs of consecutive frames are looked at in full size: so far apart that short films have about
-# RUNS of them, and long ones MAX_RUNS. A bit off half seconds, or they would be at the same places
-# of each second, and perhaps never where a frame is repeated once a second.
+# Runs of consecutive frames are analysed at full size. Their spacing gives short films about RUNS
+# of them, and long films MAX_RUNS. OFF_SECONDS keeps it from being a multiple of half a second:
+# runs at the same point of every second might never include a frame that repeats once a second.
 MIN_RUN_DISTANCE_SECONDS, RUN_DISTANCE_SECONDS, OFF_SECONDS = 0.5, 1.5, 0.03
 RUNS, MAX_RUNS = 40, 250
-RUN_FRAMES = 10  # two of every five frames are combed where film became NTSC video
+RUN_FRAMES = 10  # frames in a run; in film that became NTSC video, two of every five are combed
 
-MAX_FRAME_SECONDS = 0.1  # of what moves; slides are held for longer
+MAX_FRAME_SECONDS = 0.1  # longest time that a frame of moving pictures is shown; slides are longer
 
-LOOKS = 6  # short parts of a film that `glance` looks through
-LOOK_SECONDS = 1.0
-FRAMES_OF_LOOK = 3  # that tell whether there is colour
-MIN_LOOKS_ALIKE = 2  # where an order of fields must be found, of which still pictures have none
-LOOKS_FOR_BLACKS = 20  # at a frame each, all over a film of which a part has none
+LOOKS = 6  # short samples that `glance` and `is_in_color` take of a film
+LOOK_SECONDS = 1.0  # length of a sample that `glance` takes
+FRAMES_OF_LOOK = 3  # frames per sample in which `is_in_color` measures colour
+MIN_LOOKS_ALIKE = 2  # samples that must show the field order found; still pictures show none
+LOOKS_FOR_BLACKS = 20  # single frames, all over a film, that are sampled if a part has no blacks
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found in a film, or in a part of one.
+    """The findings about a film, or about a part of one.
 
     Attributes:
-        seconds: from the first frame looked at to the end of the last one.
+        seconds: duration from the first surveyed frame to the end of the last one.
         cuts: where shots begin, in seconds from the first frame, ascending; 0 is not among them.
-        dissolves: begins and ends, in seconds, known to a sixth of one (to a frame of films with
-            fewer), of what leads from one picture to another without a cut, ascending.
-        returns: where shots begin, in seconds, that may go on with what an earlier one ended with,
-            and where that one does, ascending.
-        colored: begins and ends, in seconds, of whole shots that are in colour already, ascending;
-            those that follow each other are one.
-        area: the picture without black bars at its sides.
-        cadence: how pictures became frames, as measured, whatever the film is flagged as; one each,
-            or one for each woven frame, in doubt.
-        is_faded: whether the film, and not the part alone, has lost its blacks.
+        dissolves: starts and ends of dissolves, in seconds, ascending; accurate to a sixth of a
+            second, or to one frame in films with fewer frames per second.
+        returns: pairs, ascending: where a shot begins that may continue what an earlier shot ended
+            with, and where that earlier shot begins, both in seconds.
+        colored: starts and ends, in seconds, of whole shots that are already in colour, ascending;
+            adjacent ones are merged.
+        area: the picture without black bars.
+        cadence: how pictures became frames, as measured, regardless of the film's flags; if in
+            doubt, one picture per frame or per woven frame.
+        is_faded: whether the whole film, not only this part, has lost its blacks.
     """
 
     seconds: float
@@ -100,7 +100,7 @@ class Survey:
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Survey:
-        """What `dataclasses.asdict` and JSON made of one."""
+        """Restore a survey from what `dataclasses.asdict` and JSON made of it."""
         dissolves, returns, colored = (
             tuple((first, second) for first, second in plain[name])
             for name in ("dissolves", "returns", "colored")
@@ -117,7 +117,7 @@ class Survey:
         )
 
     def edits(self, times: Timeline) -> Edits:
-        """In numbers of the frames that are shown at these times."""
+        """Return the edits in frame numbers of this timeline."""
         at = times.number_at
         return Edits(
             cuts=[at(cut) for cut in self.cuts],
@@ -136,17 +136,18 @@ def survey(
     cadence_to_be: Callable[[Cadence], Cadence] = lambda found: found,
     track: Track = no_track,
 ) -> Survey:
-    """Look through a film, or a part of one, in one pass; in two where pictures are no frames.
+    """Survey a film, or a part of one: in one pass, or in two if its frames are not pictures.
 
-    A cut may lie between the two fields of a frame. Whole pictures made of them show what the first
-    one does, so that the first ones alone tell where the cut will be. Where film lies in fields, or
-    frames are left out, the second pass is at what is left.
+    In interlaced video a cut may lie between the two fields of a frame. A whole picture made of
+    both shows what the first field shows, so the second pass reads only first fields to find where
+    the cut will be. Where film lies in fields, or frames are left out, the second pass reads the
+    pictures that remain.
 
     Args:
-        start_seconds, duration_seconds: the part to look at; to the film's end when not given.
-        frame_rate: frames a second that are looked at for cuts.
+        start_seconds, duration_seconds: the part to survey; without a duration, to the film's end.
+        frame_rate: frames per second that are analysed for cuts.
         damage: what is left out, as in a `Sampling`.
-        cadence_to_be: by which the film will be read, by what is found.
+        cadence_to_be: returns the cadence that the film will be read by, given the one found.
         track: wraps the frames, given their number and a label, to show progress.
 
     Raises:
@@ -173,10 +174,10 @@ def _look(
     cadence: Cadence,
     track: Track,
 ) -> tuple[Survey, list[Run]]:
-    """One pass, at the frames of a cadence; of interlaced video, at the first fields.
+    """Survey the frames of a cadence, or the first fields of interlaced video, in one pass.
 
     Returns:
-        What was found, and the runs of frames by which a cadence is told.
+        The findings, and the runs of frames in which a cadence can be found.
     """
     with tempfile.TemporaryDirectory() as folder:
         cuts_file, fields_file, rows_file, columns_file, pictures_file = (
@@ -212,7 +213,7 @@ def _look(
         if _begins_before(looks, film):
             rows, columns = rows[1:], columns[1:]
         is_part = start_seconds > 0 or duration_seconds is not None
-        if is_part:  # which may be a title, or a bright shot
+        if is_part:  # it may be only a title or a bright shot
             faded = may_be_faded(seen.blacks) and not _has_blacks(film)
         else:
             faded = is_faded(seen.blacks)
@@ -222,10 +223,10 @@ def _look(
 
 
 class _Seen:
-    """What the small frames of a film tell, one after the other.
+    """Accumulator of what the small frames of a film show, added one by one.
 
     Args:
-        frame_rate: how many there are a second.
+        frame_rate: frames per second.
     """
 
     def __init__(self, frame_rate: Fraction) -> None:
@@ -239,7 +240,7 @@ class _Seen:
         self.blacks: list[float] = []
 
     def add(self, frame: Plane) -> None:
-        """Look at the next frame, Y'CbCr (H, W, 3)."""
+        """Analyse the next frame, Y'CbCr (H, W, 3)."""
         luma = frame[..., 0]
         self._shots.add(luma)
         self.peaks.add(luma)
@@ -259,13 +260,13 @@ class _Seen:
         *,
         is_faded: bool,
     ) -> Survey:
-        """All of it together.
+        """Combine the findings of all frames.
 
         Args:
-            changes: the numbers of frames that may begin a shot, as ffmpeg notes them.
+            changes: the numbers of frames that may begin a shot, according to ffmpeg.
             rows, columns: strips of pictures, as `find_area` takes them.
-            black: the code that the blacks of these frames reach, and their bars with them, where
-                the film is faded; else ``BLACK``.
+            black: the code that the blacks of these frames, and so their bars, reach if the film
+                is faded; else ``BLACK``.
         """
         max_black = black + MAX_BLACK - BLACK
         area = self.peaks.widened(find_area(rows, columns, max_black), rows, columns, max_black)
@@ -289,7 +290,7 @@ class _Seen:
 
 
 def _runs(looks: Sequence[tuple[float, str]], fields: Plane, bursts: Bursts) -> list[Run]:
-    """The runs of consecutive frames that were looked at."""
+    """Group the frames of all bursts into runs of consecutive frames."""
     numbers = [math.floor(seconds / bursts.every_seconds) for seconds, _ in looks]
     begins = [n for n in range(len(numbers)) if n == 0 or numbers[n] != numbers[n - 1]]
     return [
@@ -299,19 +300,19 @@ def _runs(looks: Sequence[tuple[float, str]], fields: Plane, bursts: Bursts) -> 
 
 
 def _cadence(film: Film, runs: Sequence[Run]) -> Cadence:
-    """How pictures became frames, as far as they can be had again."""
+    """Find the cadence; its fields match only where ffmpeg can match them in this film."""
     found = find_cadence(runs)
     return replace(found, fields_match=found.fields_match and can_match_fields(film))
 
 
 def _begins_before(looks: Sequence[tuple[float, str]], film: Film) -> bool:
-    """Whether the first frame that was looked at is from before the part, and not held into it."""
+    """Whether the first frame of the runs precedes the part and is not held into it."""
     one_frame = min(1 / float(film.credible_rate), MAX_FRAME_SECONDS)
     return len(looks) > 1 and looks[0][0] < 0 and looks[1][0] < one_frame
 
 
 class Glance(NamedTuple):
-    """What some short looks at a film tell, as in a `Survey`."""
+    """The findings in a few short samples of a film, as in a `Survey`."""
 
     area: PixelArea
     cadence: Cadence = ONE_TO_ONE
@@ -319,10 +320,12 @@ class Glance(NamedTuple):
 
 
 def glance(film: Film, start: float, seconds: float) -> Glance:
-    """Look at a part of a film in some places. Where it is damaged it is not looked at.
+    """Survey a few short samples of a part of a film, skipping damaged ones.
+
+    A part of up to ``LOOKS * LOOK_SECONDS`` is a single sample.
 
     Raises:
-        VideoError: none of the looks can be read; a part of up to ``LOOKS`` seconds is one look.
+        VideoError: none of the samples can be read.
         FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     parts = [(start, seconds)]
@@ -347,7 +350,7 @@ def glance(film: Film, start: float, seconds: float) -> Glance:
         runs.append(seen)
     if damage and not looks:
         raise damage
-    # What is picture in one place is picture everywhere.
+    # What is picture in one sample counts as picture in the whole film.
     left, top = min(look.area.left for look in looks), min(look.area.top for look in looks)
     right = max(look.area.left + look.area.width for look in looks)
     bottom = max(look.area.top + look.area.height for look in looks)
@@ -356,12 +359,12 @@ def glance(film: Film, start: float, seconds: float) -> Glance:
     alike = sum(find_cadence(seen).field_order == cadence.field_order for seen in runs)
     if alike < min(MIN_LOOKS_ALIKE, len(parts)):
         cadence = ONE_TO_ONE
-    return Glance(area, cadence, any(look.is_faded for look in looks))  # each tells of the film
+    return Glance(area, cadence, any(look.is_faded for look in looks))  # each is of the film
 
 
 @lru_cache(maxsize=4)
 def _has_blacks(film: Film) -> bool:
-    """Whether frames from all over a film have blacks; where nothing can be sought, they may."""
+    """Whether frames from all over a film have blacks; assumed where seeking is impossible."""
     if film.container in BARE_STREAMS:
         return True
     blacks = []
@@ -375,15 +378,15 @@ def _has_blacks(film: Film) -> bool:
 
 
 def cadence_of(film: Film, start: float, seconds: float) -> Cadence:
-    """How pictures became the frames of a part of a film; one each where it cannot be told."""
+    """Find the cadence of a part of a film; one picture per frame if it cannot be found."""
     try:
         return glance(film, start, seconds).cadence
-    except VideoError:  # damaged, perhaps where nothing is wanted
+    except VideoError:  # damaged, but perhaps not where frames are needed
         return ONE_TO_ONE
 
 
 def is_in_color(film: Film) -> bool:
-    """Whether some short looks at a film find colours beyond a tint; where it can be read."""
+    """Whether short samples of a film have colours beyond a tint; skips what cannot be read."""
     every = round(TIMELINE_FRAME_RATE / FRAMES_A_SECOND)
     for look in range(LOOKS):
         sampling = Sampling(
@@ -400,6 +403,6 @@ def is_in_color(film: Film) -> bool:
 
 
 def _run_distance(seconds: float) -> float:
-    """From one run of frames to the next, in seconds, in a film of this length."""
+    """Return the seconds from one run of frames to the next, in a film of this length."""
     distance = min(max(seconds / RUNS, MIN_RUN_DISTANCE_SECONDS), RUN_DISTANCE_SECONDS)
     return math.floor(2 * max(distance, seconds / MAX_RUNS)) / 2 + OFF_SECONDS

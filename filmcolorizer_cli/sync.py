@@ -1,4 +1,4 @@
-"""How two versions of one film line up in time and in the picture."""
+"""Alignment of two versions of one film, in time and in the picture."""
 
 from __future__ import annotations
 
@@ -31,45 +31,46 @@ from filmcolorizer_cli.registration import (
 from filmcolorizer_cli.signatures import Signatures, read_moment, read_signatures
 from filmcolorizer_cli.video import Film, film_identity
 
-MIN_FILM_SECONDS = 2.0  # that can be lined up
-MIN_SURE_SECONDS = 2.0  # of all stretches together; less may be chance
-MIN_REEL_SECONDS = 4.0  # that is lined up on its own
-MAX_PANNED_SECONDS = 300.0  # that are searched in parts where nothing was found in the whole
-AS_LONG_SECONDS = 0.1  # by which what is left out in both films may differ that both show
-SURE_CONFIDENCE = 0.95  # of a stretch that is not looked at once more
-SURER = 0.05  # of confidence, by which its parts must be surer
-MIN_OF_DOUBTFUL = 0.7  # of it, that they must hold, and their parts of them: the rest are moves
-SAME_TIME_SECONDS = 0.11  # by which parts of a stretch may be earlier or later than it
-MIN_FOUND_AGAIN = 0.9  # of what was found, that must be found again at a better placement
-MAX_SEARCHES = 16  # for scenes that were moved
-MIN_MOVED_SECONDS = 10.0  # that is looked for elsewhere than in the order of the film
-REEL_MARGIN_SECONDS = 2.0  # of the coloured film, by which its reels may begin elsewhere
-SAMPLES_APART_SECONDS = 0.5  # at least, of frames whose pictures are compared for changes
-PICTURE_SAMPLES = 600  # at most
-# When less of the shorter film is found, it is asked whether it fits as well backwards.
+MIN_FILM_SECONDS = 2.0  # shortest film that can be aligned
+MIN_SURE_SECONDS = 2.0  # shortest total of all stretches; less may be chance
+MIN_REEL_SECONDS = 4.0  # shortest part that is aligned on its own
+MAX_PANNED_SECONDS = 300.0  # longest gap searched in parts if nothing is found in the whole
+AS_LONG_SECONDS = 0.1  # duration difference up to which gaps in both films may show the same
+SURE_CONFIDENCE = 0.95  # from this confidence on, a stretch is not examined further
+SURER = 0.05  # confidence that parts of a stretch must gain to replace it
+MIN_OF_DOUBTFUL = 0.7  # share of a doubtful stretch that its parts must cover; the rest are moves
+SAME_TIME_SECONDS = 0.11  # largest time difference between a stretch and its parts
+MIN_FOUND_AGAIN = 0.9  # share of the found duration that must be found at a refined placement
+MAX_SEARCHES = 16  # searches for moved scenes, at most
+MIN_MOVED_SECONDS = 10.0  # shortest gap that is searched for moved scenes
+REEL_MARGIN_SECONDS = 2.0  # margin before and after a reel in the coloured film
+SAMPLES_APART_SECONDS = 0.5  # least interval of the frames that placement changes are found from
+PICTURE_SAMPLES = 600  # approximate number of such frames, at most
+# If less than this share of the shorter film is found, the coloured film is also tried reversed
+# and mirrored.
 LARGE_SHARE = 0.3
-FLAT_RANGE = 8  # luma codes; what changes less shows nothing, whatever its noise
-MAX_HELD_CHANGE = 8  # luma codes on average, within which a frame still shows what one before did
-STATED_LOOKS, MIN_LOOKS = 16, 4  # at films whose offset is stated
-MAX_DISSIMILARITY = 0.3  # of pictures there that show the same, by `registration.dissimilarity`
-SAME_SIDE = 0.01  # of the picture, by which those of two may differ that are the same part
-NOT_MOVED = 0.0015  # parts of the picture; less is within what is measured, and better left alone
-DIGITS = 6  # of times and places in a map
+FLAT_RANGE = 8  # luma codes; a smaller range shows nothing, whatever its noise
+MAX_HELD_CHANGE = 8  # mean difference, in luma codes, up to which frames show the same
+STATED_LOOKS, MIN_LOOKS = 16, 4  # moments to compare if the offset is stated, and the fewest usable
+MAX_DISSIMILARITY = 0.3  # largest `registration.dissimilarity` of moments that show the same
+SAME_SIDE = 0.01  # share of the picture by which the sides of equal areas may differ
+NOT_MOVED = 0.0015  # share of the picture; smaller moves are measurement error and are dropped
+DIGITS = 6  # decimal places of times and coordinates in a map
 
-Gap = tuple[int, int]  # frames that were left out, from the first up to the second
+Gap = tuple[int, int]  # frames without a counterpart, from the first up to the second
 
 
 def align(bw: Film, color: Film, *, track: Track = no_track) -> SyncMap:
-    """Find how two versions of a film line up, in time and in the picture.
+    """Align two versions of a film, in time and in the picture.
 
-    Both are read once, at the same time, as small pictures.
+    Both are read in a single pass, at the same time, as small pictures.
 
     Args:
         track: wraps the frames that are read, to show progress.
 
     Raises:
-        SyncError: the films are too short, show nothing, or do not look like one film.
-        VideoError: a film cannot be read, or is joined of recordings.
+        SyncError: a film is too short or shows nothing, or the two do not look like one film.
+        VideoError: a film cannot be read, or is joined from several recordings.
     """
     for film in (bw, color):
         check_clock(film)
@@ -87,7 +88,7 @@ def align(bw: Film, color: Film, *, track: Track = no_track) -> SyncMap:
 
 
 def _check_visible(film: Film, signatures: Signatures) -> None:
-    """Refuse a film in which nothing tells when it is."""
+    """Refuse a film that is too short, empty or still."""
     how = "state the offset with `filmcolorizer sync --offset FRAMES`"
     seconds = signatures.duration_seconds
     if seconds < MIN_FILM_SECONDS:
@@ -113,7 +114,7 @@ def _check_found(
     signatures: tuple[Signatures, Signatures],
     stretches: list[Stretch],
 ) -> None:
-    """Refuse two films that are not one, of which one runs backwards, or is mirrored."""
+    """Refuse films that do not match, or of which one runs backwards or is mirrored."""
     sure = _seconds_of(stretches, signatures[0])
     shorter = min(part.duration_seconds for part in signatures)
     if sure >= LARGE_SHARE * shorter:
@@ -138,15 +139,15 @@ def _seconds_of(stretches: list[Stretch], bw: Signatures) -> float:
 
 
 def _line_up(bw: Signatures, color: Signatures, expected_rate: float = 1.0) -> list[Stretch]:
-    """Find the stretches of two films that are surely the same, in order.
+    """Find the stretches that certainly match in two films, in order.
 
-    What is left on both sides between them is lined up once more, on its own: a reel may have been
-    transferred at another speed or crop.
+    The frames between them that remain in both films are then aligned on their own, as a reel may
+    have been transferred at another speed or crop.
 
     Args:
-        expected_rate: seconds of the coloured film in a second of the other, most likely.
+        expected_rate: likeliest rate, in seconds of the coloured film per second of the other.
     """
-    # What the shorter film shows is more surely in the other one.
+    # Frames of the shorter film are more certain to be in the other one.
     if color.duration_seconds < bw.duration_seconds / 2:
         backwards = find_placement(color, bw)
         placement = None if backwards is None else backwards.reversed()
@@ -170,31 +171,31 @@ def _line_up(bw: Signatures, color: Signatures, expected_rate: float = 1.0) -> l
 
 
 def _line_up_between(bw: Signatures, color: Signatures, beside: Stretch) -> list[Stretch]:
-    """The same of what is left on both sides, before or after a stretch that is sure.
+    """Align the gaps that remain in both films before or after a certain stretch.
 
-    A picture that was panned and scanned lies otherwise every few seconds, and no placement fits
-    most of a minute of it. Where both films are as long there, the times are known: what is short
-    and not quite sure of others is chance, and parts are lined up at these.
+    Pan and scan changes the placement every few seconds, and none fits most of a minute. If the
+    gaps are equally long, the times are known: stretches at other times that are short and not
+    quite certain are chance, and if no others remain, parts are aligned at the known times.
     """
     found = _line_up(bw, color, beside.rate)
     seconds = color.duration_seconds
     if abs(beside.rate * bw.duration_seconds - seconds) > AS_LONG_SECONDS:
         return found
-    whole = replace(beside, begin=0, end=len(bw))  # of which only the times count
+    whole = replace(beside, begin=0, end=len(bw))  # only its times are used
     found = [part for part in found if _is_no_chance(bw, part) or _agree(bw, whole, part)]
     return found or (_parts_of(bw, color, whole) if seconds < MAX_PANNED_SECONDS else [])
 
 
 def _is_no_chance(bw: Signatures, stretch: Stretch) -> bool:
-    """Whether a stretch is sure or long."""
+    """Whether a stretch is certain or long."""
     seconds = (stretch.end - stretch.begin) * bw.frame_seconds
     return stretch.confidence >= SURE_CONFIDENCE or seconds >= MIN_REEL_SECONDS
 
 
 def _in_parts(bw: Signatures, color: Signatures, stretch: Stretch) -> list[Stretch]:
-    """A doubtful stretch, or parts of it, where these are surer.
+    """Return a doubtful stretch, or its parts if they have more confidence.
 
-    Where the picture moves for a few seconds, one placement for all may have been found to do.
+    Where the picture moves for a few seconds, a single placement may have been accepted for all.
     """
     if stretch.confidence >= SURE_CONFIDENCE:
         return [stretch]
@@ -209,7 +210,7 @@ def _in_parts(bw: Signatures, color: Signatures, stretch: Stretch) -> list[Stret
 
 
 def _parts_of(bw: Signatures, color: Signatures, stretch: Stretch) -> list[Stretch]:
-    """What is surely the same in the halves of a stretch, or in halves of these, at its times."""
+    """Find certain matches at a stretch's times in its halves, or recursively in their halves."""
     if (stretch.end - stretch.begin) * bw.frame_seconds < 2 * MIN_REEL_SECONDS:
         return []
     margin = round(REEL_MARGIN_SECONDS / color.frame_seconds)
@@ -225,17 +226,17 @@ def _parts_of(bw: Signatures, color: Signatures, stretch: Stretch) -> list[Stret
 
 
 def _agree(bw: Signatures, stretch: Stretch, part: Stretch) -> bool:
-    """Whether a part of a stretch has the same times."""
+    """Whether a part of a stretch has the same times, to `SAME_TIME_SECONDS`."""
     ends = bw.seconds[[part.begin, part.end - 1]]
     late = part.color_seconds(ends) - stretch.color_seconds(ends)
     return bool(np.abs(late).max() <= SAME_TIME_SECONDS)
 
 
 def _line_up_elsewhere(bw: Signatures, color: Signatures, found: list[Stretch]) -> list[Stretch]:
-    """Add what comes in another order: reels that were swapped, scenes that were moved.
+    """Add stretches that come in another order: swapped reels, moved scenes.
 
-    What is left out on both sides is searched for one stretch after the other, and what that leaves
-    again: of reels in reverse order any two are swapped.
+    Each gap in one film is searched for in each gap of the other, and so are the gaps that remain
+    after a find: among reels in reverse order, any two are swapped.
     """
     searched: set[tuple[Gap, Gap]] = set()
     rate = found[0].rate if found else 1.0
@@ -253,9 +254,9 @@ def _line_up_elsewhere(bw: Signatures, color: Signatures, found: list[Stretch]) 
 def _pairs_left_out(
     bw: Signatures, color: Signatures, found: list[Stretch]
 ) -> list[tuple[Gap, Gap]]:
-    """Each gap between stretches in the one film with each in the other.
+    """Return the pairs of a gap between stretches in one film and one in the other.
 
-    Those of about the same length come first: a scene that was moved leaves two of them.
+    The most equal in length come first: a moved scene leaves a gap of its length in each film.
     """
     times = [s.color_seconds(bw.seconds[[s.begin, s.end - 1]]) for s in found]
     shown = [(int(first), int(last) + 1) for first, last in map(color.at, times)]
@@ -270,7 +271,7 @@ def _pairs_left_out(
 
 
 def _left_out(ranges: list[Gap], end: int) -> list[Gap]:
-    """The ranges between ranges of frames, from 0 to ``end``."""
+    """Return the ranges between ranges of frames, from 0 to ``end``."""
     gaps, covered = [], 0
     for first, last in [*sorted(ranges), (end, end)]:
         gaps.append((covered, max(first, covered)))
@@ -279,7 +280,7 @@ def _left_out(ranges: list[Gap], end: int) -> list[Gap]:
 
 
 def _long_enough(film: Signatures, gaps: list[Gap]) -> list[Gap]:
-    """Those that may hold a scene that was moved."""
+    """Return the gaps that are long enough to hold a moved scene."""
     return [gap for gap in gaps if film.part(*gap).duration_seconds >= MIN_MOVED_SECONDS]
 
 
@@ -297,10 +298,10 @@ def _align_surely(
 def _line_up_reels(
     bw: Signatures, color: Signatures, stretches: list[Stretch], *, once_more: bool = True
 ) -> list[Stretch]:
-    """Refine the placement of stretches; where it changes, line the parts up on their own.
+    """Refine the placement of stretches; where it changes, align the parts on their own.
 
-    Where something moves through the whole picture, one that is shifted a little is found a frame
-    early or late; so the times are found once more at a placement that has moved.
+    With motion across the whole picture, a slightly wrong placement matches a frame early or late,
+    so the times are found once more if refinement moves the placement.
     """
     if not stretches:
         return []
@@ -338,7 +339,7 @@ def _line_up_reels(
 def _counterparts(
     bw: Signatures, color: Signatures, stretches: list[Stretch], frames: NDArray[np.intp]
 ) -> NDArray[np.intp]:
-    """The coloured frames that show what frames of stretches, or after them, show."""
+    """Return the coloured frames for frames in stretches; a stretch's times extend to the next."""
     owners = np.searchsorted([s.begin for s in stretches], frames, side="right") - 1
     offsets = np.array([s.offset_seconds for s in stretches])[np.maximum(owners, 0)]
     rates = np.array([s.rate for s in stretches])[np.maximum(owners, 0)]
@@ -352,7 +353,7 @@ def _border(
     frames: NDArray[np.intp],
     placements: tuple[Placement, Placement],
 ) -> int:
-    """The frame from which on the second placement fits better than the first."""
+    """Return the frame from which on the second placement fits better than the first."""
     counterparts = _counterparts(bw, color, stretches, frames)
     gains = []
     for placement in placements:
@@ -364,7 +365,7 @@ def _border(
 
 
 def _gaps(bw: Signatures, color: Signatures, stretches: list[Stretch]) -> Iterator[tuple[Gap, Gap]]:
-    """The frames of both films before, between and after stretches."""
+    """Yield the gaps in both films before, between and after stretches."""
     bw_begin = color_begin = 0
     for stretch in stretches:
         first, last = stretch.color_seconds(bw.seconds[[stretch.begin, stretch.end - 1]])
@@ -380,7 +381,7 @@ def _segment_of(stretch: Stretch, bw: Signatures, color: Signatures) -> Segment:
     return Segment(
         round(begin, DIGITS),
         round(end, DIGITS),
-        # A frame's time may lie up to half a frame before the film's first one.
+        # The time may be up to half a frame before the coloured film's first frame.
         max(round(stretch.offset_seconds + stretch.rate * begin, DIGITS), 0.0) + 0.0,
         stretch.rate,
         round(stretch.confidence, 3),
@@ -389,7 +390,7 @@ def _segment_of(stretch: Stretch, bw: Signatures, color: Signatures) -> Segment:
 
 
 def _picture_of(placement: Placement) -> tuple[Matrix, Area]:
-    """A segment's ``matrix`` and ``area``."""
+    """Return a segment's ``matrix`` and ``area``."""
     if farthest_move(placement.matrix() - IDENTITY) < NOT_MOVED:
         placement = placement.moved(np.array(IDENTITY))
     (a, b, x), (c, d, y) = placement.matrix().round(DIGITS).tolist()
@@ -398,10 +399,10 @@ def _picture_of(placement: Placement) -> tuple[Matrix, Area]:
 
 
 def _end_of(stretch: Stretch, bw: Signatures, color: Signatures) -> float:
-    """When the last frame of a stretch has been shown, in both films.
+    """Return when the last frame of a stretch stops being shown by both films.
 
-    Where frames are not evenly spaced the black-and-white film may hold it for seconds, in which
-    the coloured one goes on to something else, or ends.
+    With uneven frame times, the black-and-white film may hold it for seconds while the coloured one
+    moves on to other frames, or ends.
     """
     last = float(bw.seconds[stretch.end - 1])
     end = float(bw.seconds[stretch.end]) if stretch.end < len(bw) else bw.end_seconds
@@ -416,13 +417,13 @@ def _end_of(stretch: Stretch, bw: Signatures, color: Signatures) -> float:
 
 
 def constant_offset(bw: Film, color: Film, offset: int) -> SyncMap:
-    """The map of two films that run alike, ``offset`` frames of ``bw`` apart.
+    """Return the map of two films at the same speed, ``offset`` frames of ``bw`` apart.
 
-    Its confidence is 1, since somebody states the offset.
+    Its confidence is 1, as the offset is stated by the user.
 
     Raises:
-        OptionError: the offset puts the two apart entirely.
-        VideoError: a film is joined of recordings.
+        OptionError: the films do not overlap at this offset.
+        VideoError: a film is joined from several recordings.
     """
     for film in (bw, color):
         check_clock(film)
@@ -441,18 +442,17 @@ def constant_offset(bw: Film, color: Film, offset: int) -> SyncMap:
 
 
 def laid_upon(bw: Film, color: Film, sync_map: SyncMap) -> SyncMap | None:
-    """A map of one segment, whose times were stated, with how the pictures lie upon each other.
-
-    Where the films are damaged, or show nothing, it is as it was.
+    """Add the registration of the pictures to a map of one segment with stated times.
 
     Returns:
-        None where they do not look alike at these times, however they are laid.
+        The map, unchanged if the pictures coincide, or too many moments are damaged or show
+        nothing; None if the pictures do not match at these times under any placement.
     """
     [segment] = sync_map.segments
     looks = np.linspace(segment.bw_start_seconds, segment.bw_end_seconds, STATED_LOOKS + 2)[1:-1]
     seen = []
     for seconds in looks.tolist():
-        with suppress(VideoError):  # an offset is stated where a film cannot be read as a whole
+        with suppress(VideoError):  # offsets are stated for films that cannot be read whole
             pictures = read_moment(bw, seconds), read_moment(color, segment.color_seconds(seconds))
             if min(picture.std() for picture in pictures) > FLAT_RANGE:
                 seen.append(pictures)
@@ -466,10 +466,10 @@ def laid_upon(bw: Film, color: Film, sync_map: SyncMap) -> SyncMap | None:
         return None
     matrix, area = _picture_of(placement)
     if matrix == IDENTITY and _are_alike(found.bw_content, found.color_content):
-        return sync_map  # as of a film and what `colorize` made of it: alike to the last pixel
+        return sync_map  # e.g. a film and the output of `colorize`: alike to the last pixel
     return replace(sync_map, segments=(replace(segment, matrix=matrix, area=area),))
 
 
 def _are_alike(one: Area, other: Area) -> bool:
-    """Whether two pictures without their bars are the same part of their frames."""
+    """Whether two areas are the same, to `SAME_SIDE`."""
     return all(abs(side - same) < SAME_SIDE for side, same in zip(one, other, strict=True))

@@ -1,6 +1,6 @@
-"""What a command is going to write: where that is by default, and whether it may.
+"""Output files and folders of commands: their default names, and checks before writing.
 
-Commands import it before they know their options, so what is slow is imported where it is needed.
+Commands import this module before parsing their options, so slow imports are made inside functions.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from pathlib import Path
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError
 from filmcolorizer_cli.files import check_folder, followed, put_back
 
-# By file managers, in folders that they look into.
+# Patterns of files that file managers leave in folders they display.
 LEFT_BY_SYSTEMS = (".DS_Store", "._*", ".directory", "Thumbs.db", "desktop.ini")
 
 
 def default_target(film: Path, ending: str = ".mp4") -> Path:
-    """Where a film in colour goes unless someone says otherwise."""
+    """Return the default path of the coloured film."""
     return beside(film, f"-color{ending}")
 
 
 def beside(film: Path, ending: str) -> Path:
-    """A file beside a film, or beside the folder of numbered pictures, named after it."""
+    """Return a path beside a film, or beside the folder of numbered pictures, named after it."""
     from filmcolorizer_cli.video import is_sequence
 
     if is_sequence(film):
@@ -31,18 +31,18 @@ def beside(film: Path, ending: str) -> Path:
 
 
 def render_targets(folder: Path) -> tuple[Path, Path]:
-    """The files of both films aligned, the black-and-white one first."""
+    """Return the paths of both aligned films, the black-and-white one first."""
     return folder / "bw.mp4", folder / "color.mp4"
 
 
 def check_target(
     target: Path, sources: list[Path], overwrite: bool, option: str = "-o", what: str = "file"
 ) -> None:
-    """Refuse to write over a source, ever, or over anything else unasked.
+    """Refuse to overwrite a source, or anything else without ``overwrite``.
 
     Args:
-        option: by which the target is named.
-        what: it names by that, for the sentence.
+        option: the option that names the target.
+        what: what that option names, for the message.
 
     Raises:
         FilmColorizerError: the target may not be written.
@@ -62,7 +62,7 @@ def check_target(
 
 
 def _files_of(sources: list[Path]) -> Iterator[Path]:
-    """The files that sources consist of, each numbered picture for itself."""
+    """Yield the files that sources consist of, including each numbered picture."""
     from filmcolorizer_cli.video import is_sequence, sequence_files
 
     for source in sources:
@@ -70,7 +70,7 @@ def _files_of(sources: list[Path]) -> Iterator[Path]:
 
 
 def check_ending(target: Path, *endings: str, option: str = "-o") -> None:
-    """Refuse a name that does not tell the kind of file.
+    """Refuse a target whose extension does not match the kind of file.
 
     Raises:
         OptionError: it has none of the endings.
@@ -82,10 +82,12 @@ def check_ending(target: Path, *endings: str, option: str = "-o") -> None:
 
 
 def check_folder_target(folder: Path, overwrite: bool) -> None:
-    """Refuse to replace a folder unasked, and one that holds anything but pairs ever.
+    """Refuse to replace a folder without ``overwrite``.
+
+    The current folder, and folders with anything but unchanged pairs, are never replaced.
 
     Raises:
-        FilmColorizerError: it may not be replaced.
+        FilmColorizerError: the folder may not be replaced.
     """
     check_folder(folder.parent)
     check_folder(followed(folder).parent)
@@ -121,14 +123,14 @@ def check_folder_target(folder: Path, overwrite: bool) -> None:
 def check_training_targets(
     outputs: list[Path], checkpoint: Path, resume: bool, overwrite: bool
 ) -> None:
-    """Refuse to lose trained weights, what stands beside them, or an interrupted training.
+    """Refuse to overwrite trained weights, the files beside them, or an interrupted training.
 
     Args:
-        outputs: the weights, then what stands beside them.
+        outputs: the weights, then the files beside them.
 
     Raises:
         FilmColorizerError: one of them would be lost, or cannot be written.
-        OptionError: the weights are not named as such.
+        OptionError: the weights' file does not end in .safetensors.
     """
     check_ending(outputs[0], ".safetensors")
     check_folder(outputs[0].parent)
@@ -157,11 +159,11 @@ def check_pictures(
     overwrite: bool,
     output: Path | None,
 ) -> None:
-    """Refuse what --preview and --render may not write, before anything is done.
+    """Check the targets of --preview and --render before any work is done.
 
     Raises:
         FilmColorizerError: a target may not be written.
-        OptionError: two are the same, or the preview is named otherwise than as a PNG.
+        OptionError: two targets collide, or the preview does not end in .png.
     """
     targets = [target.resolve() for target in (output, preview) if target is not None]
     if preview is not None:
@@ -188,7 +190,7 @@ def check_pictures(
 
 
 def check_report(folder: Path, overwrite: bool) -> None:
-    """Refuse what --report may not write, before anything is done.
+    """Check the target of --report before any work is done.
 
     Raises:
         FilmColorizerError: it may not be written.

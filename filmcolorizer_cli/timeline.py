@@ -1,4 +1,4 @@
-"""When frames are shown: all equally long, or each at a time of its own."""
+"""When frames are shown: at a constant rate, or each at its own time."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-Spans = tuple[tuple[float, float], ...]  # begins and ends, in seconds, ascending
+Spans = tuple[tuple[float, float], ...]  # (begin, end) in seconds, ascending
 
-# By which the time that a frame was found at may differ from its own: the nearest ones in time are
-# looked at, and halves are rounded up.
+# Frames by which the time at which a frame was found may differ from its own time: readers take
+# the nearest frame in time and round halves up.
 ROUNDING_FRAMES = 0.501
 
 
 @dataclass(frozen=True)
 class Timeline:
-    """When each picture of a film is shown.
+    """The times at which a film's pictures are shown.
 
     Attributes:
-        frame_rate: pictures a second; about, where they are not all shown equally long.
+        frame_rate: pictures per second; approximate where durations vary.
         time_base: seconds in one unit of ``pts``.
-        pts: of each picture, ascending; a range where all are shown equally long.
-        end: of the last one, where that is known.
+        pts: start of each picture, ascending; a range where all durations are equal.
+        end: pts at which the last picture ends, where known.
     """
 
     frame_rate: Fraction
@@ -33,18 +33,18 @@ class Timeline:
 
     @classmethod
     def steady(cls, frame_rate: Fraction, frames: int) -> Timeline:
-        """Of frames that are all shown equally long."""
+        """Return a timeline of frames of equal duration."""
         step = frame_rate.denominator
         pts = range(0, frames * step, step)
         return cls(frame_rate, Fraction(1, frame_rate.numerator), pts)
 
     @property
     def is_steady(self) -> bool:
-        """Whether all pictures are shown equally long."""
+        """Whether all pictures have the same duration."""
         return isinstance(self.pts, range)
 
     def pts_of(self, number: int) -> int:
-        """Of a picture; what lies before the first or after the last goes on at its pace."""
+        """Return a picture's pts; extrapolate before the first picture and after the last."""
         if isinstance(self.pts, range):
             return self.pts.start + number * self.pts.step
         last = len(self.pts) - 1
@@ -58,11 +58,11 @@ class Timeline:
         return self.pts[number]
 
     def seconds(self, number: int) -> float:
-        """When a picture is shown."""
+        """Return the time at which a picture is shown."""
         return float(self.pts_of(number) * self.time_base)
 
     def number_at(self, seconds: float) -> int:
-        """The number of the first picture that was found then, or later."""
+        """Return the number of the first picture found at this time or later."""
         if self.is_steady:
             return math.ceil(seconds * self.frame_rate - ROUNDING_FRAMES)
         rounded = seconds - float(ROUNDING_FRAMES / self.frame_rate)

@@ -1,4 +1,4 @@
-"""The training loop: a network's weights, step by step, and which of them are kept."""
+"""The training loop, its checkpoints, and the choice of the weights to keep."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.recipes import TrainingOptions
 from filmcolorizer_cli.splits import Split
 
-ENCODER_LEARNING_RATE_SHARE = 0.25  # the encoder comes pretrained and moves gently
+ENCODER_LEARNING_RATE_SHARE = 0.25  # share of the decoder's rate, since the encoder is pretrained
 WARMUP_STEPS = 200
-BLENDS = (0.25, 0.5, 0.75)  # shares of the trained weights that are tried, besides none and most
-MAX_CHROMA_GAIN = 1.1  # times that chroma is, at most, for the colourfulness that it lacks
+BLENDS = (0.25, 0.5, 0.75)  # shares of the trained weights to try, besides 0 and the largest share
+MAX_CHROMA_GAIN = 1.1  # largest factor on chroma to restore missing colourfulness
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Which weights a training keeps.
+    """The weights that a training keeps, and their errors.
 
     Attributes:
-        trained_share: 1 for the trained weights, 0 for those it began with, between for a blend.
-        validation_mse, first_validation_mse: of these weights, and of those it began with; on
-            R'G'B' in [-1, 1] at the size that the network looks at.
-        grey_validation_mse: the same of the grey frame itself.
-        epoch: whose trained weights have a share in these; of no meaning where that is 0.
+        trained_share: 1 for the trained weights, 0 for the first ones, in between for a blend.
+        validation_mse, first_validation_mse: errors of these and of the first weights, on R'G'B' in
+            [-1, 1] at the network's input size.
+        grey_validation_mse: the same for the grey frame itself.
+        epoch: the epoch whose trained weights these contain; meaningless if the share is 0.
     """
 
     trained_share: float
@@ -69,12 +69,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Step:
-    """How far training is after a step.
+    """The state of a training after a step.
 
     Attributes:
-        pictures: how many it learned from in this step.
-        finished: on the last step of an epoch, how that went.
-        network: then, with the weights that were validated; it goes on changing.
+        pictures: number of pictures in the step's batch.
+        finished: on the last step of an epoch, that epoch's results.
+        network: on the last step of an epoch, the network with the validated weights; later steps
+            change it.
     """
 
     epoch: int
@@ -85,14 +86,14 @@ class Step:
 
 
 class Trainer:
-    """Trains a network, keeps its best weights, and can go on after a kill as if nothing happened.
+    """A training of one network that keeps its best weights and can be resumed after a kill.
 
-    After each epoch everything needed to go on lies in the checkpoint file. What an epoch does
-    depends on the seed and its number alone, so on a processor a resumed run equals an
-    uninterrupted one.
+    After each epoch, the checkpoint file holds everything needed to resume. The randomness of an
+    epoch depends only on the seed and its number, so on a CPU a resumed run equals an uninterrupted
+    one.
 
     Args:
-        init: what the network's weights are called; none are resumed that began with others.
+        init: name of the network's first weights; checkpoints with another name are rejected.
     """
 
     def __init__(
@@ -130,13 +131,13 @@ class Trainer:
         """Train the epochs that remain, yielding after every step.
 
         Raises:
-            TrainingError: the loss is no longer a number.
+            TrainingError: the loss is not finite.
             FilmColorizerError: the checkpoint cannot be written.
         """
         for number in range(len(self.history) + 1, self.options.epochs + 1):
             started = time.monotonic()
             losses: list[float] = []
-            torch.manual_seed(self.options.seed_of(number))  # which parts are left out
+            torch.manual_seed(self.options.seed_of(number))  # for dropped residuals and features
             for batch in self.source.training_batches(number):
                 self._set_learning_rate((number - 1) * self.source.steps_per_epoch + len(losses))
                 losses.append(self._step(batch))
@@ -166,20 +167,19 @@ class Trainer:
             )
 
     def finish(self) -> tuple[dict[str, Tensor], Outcome]:
-        """The weights to keep, once all epochs are done: those nearest to the validation part.
+        """Choose the weights to keep after all epochs: those with the lowest validation error.
 
-        Between weights that know much and those trained from them on little lie weights that know
-        both (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). What tells them apart
-        is the squared error that `eval` shows, not the loss; so blends are made of the last weights
-        as well as of those with the least loss. A few painted stills are validated on themselves,
-        which tells nothing of others, hence a bound. Of the colourfulness that is lacking some is
-        made up for at last, which may cost a part of what the error has gained, but never all of
-        it.
+        Blends of general weights with weights fine-tuned from them on few data can do well on both
+        kinds of data (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). They are
+        compared by the squared error that `eval` shows, not by the loss; so both the last weights
+        and those with the lowest loss are blended. A few painted stills are validated on
+        themselves, which does not measure other shots, so `most_trained` limits the blend. At last,
+        some missing colourfulness is restored, unless that gives up all of the error's decrease.
         """
         network = copy.deepcopy(self.network)
         ends, shares = {self.best.epoch: self.best_state}, [1.0]
         if self.options.blend:
-            # Of trained weights, the loss of which may be higher already, a blend is often better.
+            # The last weights often make a better blend, even if their loss is higher again.
             ends.setdefault(len(self.history), _snapshot(self.averaged))
             most = self.options.most_trained
             shares = [*(share for share in BLENDS if share < most), most]
@@ -199,7 +199,7 @@ class Trainer:
         return state, Outcome(kept, mse, first_mse, self._grey_mse(), epoch)
 
     def save_checkpoint(self) -> None:
-        """Write all state, in place of the checkpoint before."""
+        """Write the whole state, replacing the previous checkpoint."""
         tensors = {f"network.{k}": v for k, v in self.network.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
         tensors |= {f"first.{k}": v for k, v in self.first_state.items()}
@@ -213,10 +213,11 @@ class Trainer:
         weights.write_tensors(self.checkpoint, tensors, metadata)
 
     def load_checkpoint(self) -> None:
-        """Take up where the checkpoint was written.
+        """Restore the state in the checkpoint.
 
         Raises:
-            TrainingError: there is none, or it was made with other options or for another network.
+            TrainingError: there is none, or it is for other options, pictures, first weights or
+                another network.
         """
         if not self.checkpoint.is_file():
             raise TrainingError(
@@ -239,8 +240,9 @@ class Trainer:
             ) from None
 
     def _begun_with(self) -> dict[str, Any]:
-        """What a resumed training must have in common with the interrupted one, by name."""
-        # Options may follow from the pairs and the first weights, so that others are named first.
+        """Return, by name, the values that must be the same when training is resumed."""
+        # Options come last: they may depend on the pairs and first weights, and the first
+        # difference is the one reported.
         arch = self.network.config.arch
         return {"arch": arch, **self.source.identity, "--init": self.init, **asdict(self.options)}
 
@@ -262,7 +264,7 @@ class Trainer:
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
     def _set_learning_rate(self, step: int) -> None:
-        """`classic` keeps its rate, as in 2020; `film` warms up, holds it, and cools down."""
+        """Set a step's rate: constant for `classic`; warm-up, hold and cool-down for `film`."""
         rate = self.options.learning_rate
         groups = self.optimizer.param_groups
         if len(groups) == 1:
@@ -278,7 +280,7 @@ class Trainer:
         return self.options.epochs * self.source.steps_per_epoch
 
     def _moving_average(self) -> AveragedModel:
-        """What is validated and kept: the average of the last weights; for `classic` the last."""
+        """Return an exponential moving average of the weights; for `classic`, the last weights."""
         share = self.options.averaging_share if isinstance(self.network, FilmNetwork) else 0.0
         decay = 1 - 1 / max(share * self._steps, 1.0)
         average = get_ema_multi_avg_fn(decay)
@@ -286,7 +288,7 @@ class Trainer:
 
     @property
     def averaged(self) -> Network:
-        """The network with the moving average of its weights."""
+        """The network with the moving average of its weights, which are validated and kept."""
         module: Any = self.average.module
         return module
 
@@ -313,7 +315,7 @@ class Trainer:
         return total / max(count, 1.0)
 
     def _ready(self, network: Network) -> Network:
-        """As `for_inference` makes it; whether its film is faded its config tells already."""
+        """Return an inference copy; the config already reflects whether the film is faded."""
         return for_inference(network.eval(), self.device, is_faded=True)
 
     def _validation_mse(self, network: Network) -> float:
@@ -328,7 +330,7 @@ class Trainer:
         return torch.cat(errors).mean().item()
 
     def _chroma_gain(self, network: Network) -> float:
-        """By what chroma is to be multiplied, for some of the colourfulness that it lacks."""
+        """Return the factor on chroma that restores a share of the missing colourfulness."""
         both = [
             torch.stack([metrics.colorfulness(rgb, known) for rgb in (output, truth)])
             for output, truth, known in self._validation_outputs(network)
@@ -338,7 +340,7 @@ class Trainer:
 
     @torch.no_grad()
     def _validation_outputs(self, network: Network) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """R'G'B' of the validation part: what the network makes, the truth, where it is known."""
+        """Yield output R'G'B', true R'G'B' and the known share for each validation batch."""
         network = self._ready(network)
         for luma, rgb, known in self.source.validation_batches():
             with autocast(self.device):
@@ -354,10 +356,10 @@ class Trainer:
 def first_network(
     arch: str, init: str, short_side: int, seed: int, *, is_faded: bool
 ) -> tuple[Network, models.Model | None]:
-    """The network that training starts from, and the model that its weights are of, if any.
+    """Return the network that training starts from, and the model of its weights, if any.
 
     Args:
-        is_faded: whether its film has lost its blacks; of no other are veils taken off.
+        is_faded: whether the film has lost its blacks; for other films, ``clears_veil`` is off.
     """
     torch.manual_seed(seed)
     if init == "none":
@@ -391,13 +393,13 @@ def train(
 ) -> Generator[Step, None, Outcome]:
     """Train a network on a film's pairs and write the weights that do best on its validation part.
 
-    Beside ``output`` stand its history, for people (`history_file`), and until the end its
-    checkpoint (`checkpoint_file`).
+    Next to ``output``, it writes the history for people to read (`history_file`) and, until the
+    end, the checkpoint (`checkpoint_file`).
 
     Args:
-        init: what the network's weights are called.
-        lineage: theirs, as `models.Model.lineage` gives it.
-        resume: go on from the checkpoint, of a training that began with weights called so.
+        init: name of the network's first weights.
+        lineage: that of the first weights, see `models.Model.lineage`.
+        resume: resume from the checkpoint, whose ``init`` must be the same.
 
     Yields:
         After every step, so that progress can be shown.
@@ -405,8 +407,8 @@ def train(
     Raises:
         PairsError: a still cannot be read, or a part is empty.
         TrainingError: training cannot be resumed, there is only one pair to train on, or the loss
-            is no longer a number.
-        FilmColorizerError: weights or checkpoint cannot be written, or another program trains them.
+            is not finite.
+        FilmColorizerError: weights or checkpoint cannot be written, or another process trains them.
     """
     height, width = network.config.working_size(pairs.aspect_ratio)
     paints_luma = isinstance(network, ClassicNetwork)
@@ -416,8 +418,8 @@ def train(
     with locked_beside(checkpoint, f"training {output}"):
         if resume:
             trainer.load_checkpoint()
-            write_history(trainer.history, history_file(output))  # the kill may have come before it
-        else:  # a checkpoint of an earlier training must not be taken for this one's
+            write_history(trainer.history, history_file(output))  # a kill may have prevented it
+        else:  # a checkpoint of an earlier training must not be mistaken for this one's
             checkpoint.unlink(missing_ok=True)
         for step in trainer.run():
             if step.finished:
@@ -447,7 +449,7 @@ def train(
 
 
 def _optimizer(network: Network, options: TrainingOptions) -> torch.optim.Optimizer:
-    """The last parameter group learns at ``learning_rate``, the encoder at a share of it."""
+    """Return the optimizer; its last group learns at ``learning_rate``, the encoder more slowly."""
     if isinstance(network, ClassicNetwork):
         return torch.optim.Adam(network.parameters(), options.learning_rate)
     encoder = [p for p in network.encoder.parameters() if p.requires_grad]
@@ -466,7 +468,7 @@ def _snapshot(network: Network) -> dict[str, Tensor]:
 def _blended(
     first: dict[str, Tensor], trained: dict[str, Tensor], share: float
 ) -> dict[str, Tensor]:
-    """Weights, and statistics, between two networks; counts of a blend are those of the first."""
+    """Interpolate weights and statistics of two networks; integers of a blend are the first's."""
     if share == 1:
         return trained
     return {
@@ -476,7 +478,7 @@ def _blended(
 
 
 def _more_colorful(state: dict[str, Tensor], factor: float) -> dict[str, Tensor]:
-    """Weights of `film` whose chroma is so many times as large."""
+    """Return weights of `film` with chroma scaled by a factor."""
     return {k: v * factor if k.startswith("head.") else v for k, v in state.items()}
 
 

@@ -1,8 +1,8 @@
-"""Small chroma, brought to the size of a film: along the edges of its luma, within the RGB gamut.
+"""Upsampling of small chroma to a film's size, along the edges of luma and within the RGB gamut.
 
-At the size of a film most of the time would go into fresh memory. So planes are enlarged into
-memory that is kept from frame to frame, and all else is done in strips of rows that a processor's
-cache holds.
+At the size of a film, allocating memory would take most of the time. So planes are enlarged into
+buffers that are kept from frame to frame, and the rest is done in strips of rows that fit into a
+processor's cache.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from filmcolorizer_cli.planes import Floats
 
 Codes = NDArray[np.unsignedinteger[Any]]
 
-STRIP_PIXELS = 32_000  # of chroma, that are worked on at once
+STRIP_PIXELS = 32_000  # pixels of chroma per strip
 
-# The guided filter: its window, in pixels to either side, and the variance of luma under which a
+# The guided filter: its window, in pixels to either side, and the variance of luma below which a
 # window counts as flat, so that grain gets no colours of its own.
 GUIDED_RADIUS = 2
 GUIDED_EPSILON = 0.002
 
-MIN_ROOM = 1e-6  # of luma to black or white, so that nothing is divided by 0
+MIN_ROOM = 1e-6  # distance of luma to black or white, at least, to avoid division by 0
 
 
 class Upsampler:
-    """Brings chroma to one size, frame after frame; one of them serves one thread.
+    """Upsampling of chroma to one size, frame after frame; each thread needs one of its own.
 
     Args:
-        height, width: H and W of the chroma that is wanted.
+        height, width: H and W of the resulting chroma.
     """
 
     def __init__(self, height: int, width: int) -> None:
@@ -55,21 +55,21 @@ class Upsampler:
     def fit(
         self, luma: Floats, chroma: Floats, small_luma: Floats, matrix: str = WORKING_MATRIX
     ) -> Iterator[tuple[slice, Floats]]:
-        """Yield strips of rows of chroma, enlarged along the edges and limited to the gamut.
+        """Yield strips of rows of chroma, enlarged along the edges of luma, limited to the gamut.
 
         Chroma is scaled towards neutral, keeping its hue, until the colour lies in the RGB gamut: a
         player clips what lies outside, and clipping one of R'G'B' changes the luma. Black and white
-        have no room for chroma at all, so bars and titles come out exactly neutral.
+        leave no room for chroma, so bars and titles come out exactly neutral.
 
         Args:
             luma: (H, W), in [0, 1].
             chroma: (2, h, w), in [-0.5, 0.5], of any size.
             small_luma: (h, w).
-            matrix: what they are in, a key of ``MATRICES``.
+            matrix: of luma and chroma, a key of ``MATRICES``.
 
         Yields:
-            Which rows, and their chroma (2, rows, W), to be changed at will; it is overwritten when
-            the next strip is asked for.
+            The rows, and their chroma (2, rows, W), which may be modified; the next strip
+            overwrites it.
         """
         for rows, strip in self.enlarge(luma, chroma, small_luma):
             self._limit_to_gamut(luma[rows], strip, matrix)
@@ -85,30 +85,30 @@ class Upsampler:
         bit_depth: int = 8,
         matrix: str = WORKING_MATRIX,
     ) -> Codes:
-        """What `fit` yields, (2, H, W), as integer codes, uint8 (uint16 above 8 bits)."""
+        """Return what `fit` yields, (2, H, W), as integer codes, uint8 (uint16 above 8 bits)."""
         scale = chroma_code_scale(range, bit_depth)
-        add: Any = cv2.add  # whose stubs know no numbers
+        add: Any = cv2.add  # OpenCV's stubs lack scalars
         kind, depth = (np.uint8, cv2.CV_8U) if bit_depth == 8 else (np.uint16, cv2.CV_16U)
         codes = np.empty((2, self.height, self.width), kind)
         for rows, strip in self.fit(luma, chroma, small_luma, matrix):
             strip *= scale.span
             np.minimum(strip, scale.highest - scale.offset, out=strip)
             for plane, part in zip(codes, strip, strict=True):
-                add(part, scale.offset, dst=plane[rows], dtype=depth)  # which rounds
+                add(part, scale.offset, dst=plane[rows], dtype=depth)  # rounds
         return codes
 
     def enlarge(
         self, guide: Floats, planes: Floats, small_guide: Floats
     ) -> Iterator[tuple[slice, Floats]]:
-        """Yield strips of rows of planes, enlarged so that their edges fall on those of the guide.
+        """Yield strips of rows of planes, enlarged so that their edges coincide with the guide's.
 
         The fast guided filter (He and Sun 2015, algorithm 2): within each small window the planes
-        are a linear function of the guide; the functions are enlarged, and applied to the large
-        guide. What of the planes is no such function, a coloured thing as bright as what surrounds
-        it, is enlarged as it is and added. So the offsets of the functions cancel out, and only
-        their slopes remain.
+        are a linear function of the guide; its coefficients are enlarged, and applied to the large
+        guide. The residual, such as a coloured thing as bright as its surroundings, is enlarged
+        directly and added. So the offsets of the functions cancel out, and only their slopes
+        remain.
 
-        Planes that are not smaller in both directions are resized as they are.
+        Planes that are not smaller in both directions are only resized.
 
         Args:
             guide: (H, W).
@@ -144,7 +144,7 @@ class Upsampler:
         m = MATRICES[matrix]
         cb, cr = chroma
         red, blue, green, most = self._scratch[:, : len(luma)]
-        # What chroma adds to luma in each of R', G' and B'; see `color.ycbcr_to_rgb`.
+        # Contribution of chroma to each of R', G' and B'; see `color.ycbcr_to_rgb`.
         np.multiply(cr, 2 * (1 - m.kr), out=red)
         np.multiply(cb, 2 * (1 - m.kb), out=blue)
         np.multiply(red, -m.kr / m.kg, out=green)
@@ -154,7 +154,7 @@ class Upsampler:
         np.maximum(most, green, out=most)
         least = np.minimum(red, blue, out=red)
         np.minimum(least, green, out=least)
-        # How many times as far from luma as the edge of the gamut.
+        # Distance of the colour from luma, as a multiple of that of the gamut's edge.
         room = np.subtract(1, luma, out=blue)
         most /= np.maximum(room, MIN_ROOM, out=room)
         np.maximum(luma, MIN_ROOM, out=room)
@@ -169,7 +169,7 @@ def fit_chroma(luma: Tensor, chroma: Tensor, matrix: str = WORKING_MATRIX) -> Te
     Args:
         luma: (B, 1, H, W), in [0, 1].
         chroma: (B, 2, h, w), in [-0.5, 0.5], of any size.
-        matrix: what they are in, a key of ``MATRICES``.
+        matrix: of luma and chroma, a key of ``MATRICES``.
 
     Returns:
         (B, 2, ceil(H/2), ceil(W/2)).
@@ -186,9 +186,9 @@ def fit_chroma(luma: Tensor, chroma: Tensor, matrix: str = WORKING_MATRIX) -> Te
 
 
 def _slopes(planes: Floats, guide: Floats) -> Iterator[Floats]:
-    """Of the linear function of the guide (h, w) that each plane is around a pixel, (h, w) each.
+    """Yield the local slopes (h, w) of each plane as a linear function of the guide (h, w).
 
-    By OpenCV, which blurs ten times as fast as torch does on a CPU.
+    OpenCV blurs ten times as fast as torch does on a CPU.
     """
     whole = _window_sum(np.ones_like(guide))
     mean = _window_sum(guide) / whole
@@ -199,7 +199,7 @@ def _slopes(planes: Floats, guide: Floats) -> Iterator[Floats]:
 
 
 def _window_sum(plane: Floats) -> Floats:
-    """The sum of what lies in the window around each pixel."""
+    """Return the sum over the window around each pixel."""
     side = 2 * GUIDED_RADIUS + 1
     border = cv2.BORDER_CONSTANT
     total = cv2.boxFilter(plane, -1, (side, side), normalize=False, borderType=border)

@@ -1,4 +1,4 @@
-"""What a film file is: its pictures, how they are coded, and all else that it holds."""
+"""Probing of film files: their pictures, the coding of these, and their other streams."""
 
 from __future__ import annotations
 
@@ -22,32 +22,31 @@ from filmcolorizer_cli.ffmpeg import (
 )
 from filmcolorizer_cli.planes import CODE_DEPTHS, Coding
 
-TIMELINE_FRAME_RATE = Fraction(24)  # of films we write and of the stills we take
-MAX_FRAME_RATE = 60  # beyond, the container's is no rate of frames
-RGB_MATRIX = "bt709"  # that ffmpeg is told to turn R'G'B' films to Y'CbCr by
-SD_HEIGHT = 576  # untagged pictures up to this height are taken for BT.601, as players do
+TIMELINE_FRAME_RATE = Fraction(24)  # frames a second of films written and of stills taken
+MAX_FRAME_RATE = 60  # a higher rate from a container is its time resolution, not a frame rate
+RGB_MATRIX = "bt709"  # matrix by which ffmpeg converts R'G'B' films to Y'CbCr
+SD_HEIGHT = 576  # untagged pictures up to this height count as BT.601, as in players
 SEQUENCE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 UNKNOWN_CODEC = "unknown"
-# Names, in ffmpeg, of streams without a container, in which nothing can be found but from their
-# beginning.
+# ffmpeg's names of formats without a container, which can only be read from their start.
 BARE_STREAMS = frozenset({"h261", "h263", "h264", "hevc", "mpegvideo", "obu", "vc1", "vvc"})
-# Those in which packets do not tell when their pictures are shown.
+# Formats whose packets do not have the times at which their pictures are shown.
 UNTIMED = BARE_STREAMS | {"avi"}
-CONTAINER_ROUNDING_SECONDS = 0.0011  # of the time between two frames; Matroska counts milliseconds
-# ITU-T H.273 MatrixCoefficients that stand for a matrix; the first is the one that is written.
+CONTAINER_ROUNDING_SECONDS = 0.0011  # rounding of frame intervals; Matroska counts milliseconds
+# ITU-T H.273 MatrixCoefficients of each matrix; the first one is written.
 MATRIX_TAGS = {"bt709": (1,), "bt601": (6, 4, 5), "bt2020": (9, 10)}
 _MATRIX_BY_TAG = {tag: matrix for matrix, tags in MATRIX_TAGS.items() for tag in tags}
-_UNSPECIFIED = 2  # in ITU-T H.273, of matrix, primaries and transfer
+_UNSPECIFIED = 2  # value of matrix, primaries and transfer in ITU-T H.273
 _FULL_RANGE_TAG = 2  # libav's AVCOL_RANGE_JPEG
-# Codecs that say that luma is limited where they do not say otherwise; other untagged grey pictures
-# have the full range, as those of still pictures.
+# Codecs whose luma is limited unless tagged otherwise; untagged grey pictures of other codecs have
+# full range, as still pictures do.
 _LIMITED_UNLESS_TOLD = frozenset({"h264", "hevc", "libdav1d", "av1", "vp9"})
-# Names, in ffmpeg, of containers whose time may jump: ffmpeg counts it from the start of the first
-# stream that it reads, rather than from the container's, unless it seeks beyond.
+# ffmpeg's names of containers whose time may jump: ffmpeg counts time from the start of the first
+# stream that it reads, not from the container's start, unless it seeks beyond that.
 MPEG_STREAMS = frozenset({"mpeg", "mpegts"})
-# Which field of a frame comes first: as measured, or as each frame is flagged.
+# Which field of a frame comes first: as measured, or, for "flagged", as flagged in each frame.
 FieldOrder = Literal["progressive", "top", "bottom", "flagged"]
-# ffmpeg's names of which comes first
+# ffmpeg's names of field orders
 FIELDS: dict[FieldOrder, str] = {"top": "tff", "bottom": "bff"}
 
 
@@ -56,9 +55,9 @@ class Sound:
     """One sound track of a film.
 
     Attributes:
-        start_seconds: how long after the container's start it is first heard.
-        dispositions: ffmpeg's names for what it is marked as, such as ``default`` or ``comment``.
-        is_damaged: whether it was found that ffmpeg cannot copy it; see `with_damaged_sound`.
+        start_seconds: when the track starts, from the container's start.
+        dispositions: ffmpeg's names of its flags, such as ``default`` or ``comment``.
+        is_damaged: whether it is known that ffmpeg cannot copy it; see `with_damaged_sound`.
     """
 
     index: int
@@ -74,7 +73,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class Subtitle:
-    """One track of subtitles of a film; ``dispositions`` as of `Sound`."""
+    """One subtitle track of a film; ``dispositions`` as in `Sound`."""
 
     index: int
     codec: str
@@ -85,11 +84,11 @@ class Subtitle:
 
 @dataclass(frozen=True)
 class Attachment:
-    """A cover, a font or another file that is attached to a film.
+    """A cover, font or other file attached to a film.
 
     Attributes:
-        codec: of a cover's picture; None for what is no cover.
-        name, mime_type: of the file, where the container tells them.
+        codec: codec of a cover's picture; None for other files.
+        name, mime_type: the file's name and type, where the container has them.
     """
 
     index: int
@@ -100,28 +99,29 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Film:
-    """What a film file is, as its container says.
+    """The properties of a film file, as its container states them.
 
     Attributes:
-        width, height: of the upright picture, in pixels; what readers yield unless asked otherwise.
-        rotation: degrees that the stored picture is turned by for display (already undone in
-            ``width`` and ``height``).
+        width, height: size of the upright picture, in pixels; readers yield it by default.
+        rotation: degrees by which the stored picture is rotated for display; ``width`` and
+            ``height`` are those after rotation.
         frame_rate: frames a second, exact.
-        start_seconds: how long after the container's start the first frame is shown.
-        stored_from_seconds: how long after it the pictures begin, which may be earlier: a recording
-            that begins amid a group of pictures cannot be decoded until the next one.
-        first_pts: the time of the first frame as it is stored, in units of ``time_base``.
-        duration_seconds: of the picture.
-        coding: of its pictures; of what RGB pictures are turned to.
-        is_matrix_tagged: whether ``coding.matrix`` is known; otherwise it is guessed by the height.
+        start_seconds: when the first frame is shown, from the container's start.
+        stored_from_seconds: when the stored pictures begin, from the container's start. That may be
+            before ``start_seconds``: a recording that begins within a group of pictures cannot be
+            decoded before the next one.
+        first_pts: stored pts of the first frame, in units of ``time_base``.
+        duration_seconds: duration of the pictures.
+        coding: coding of the pictures; for RGB pictures, the coding to which they are converted.
+        is_matrix_tagged: whether ``coding.matrix`` is tagged, rather than guessed from the height.
         sounds, subtitles: the tracks, in order.
-        chapters: how many there are.
+        chapters: number of chapters.
         attachments: covers and other files, in order.
-        time_code: of the first frame, as hours:minutes:seconds:frames.
-        language, title: of the pictures' track.
-        other_pictures: codecs of further picture streams, which do not go along.
-        first_number: of the first file, where the film is a sequence of numbered pictures and
-            ``path`` their printf pattern; otherwise None.
+        time_code: time code of the first frame, as hours:minutes:seconds:frames.
+        language, title: of the picture track.
+        other_pictures: codecs of further picture streams, which are not used.
+        first_number: number of the first file if the film is a sequence of numbered pictures, with
+            ``path`` as its printf pattern; otherwise None.
     """
 
     path: Path
@@ -158,16 +158,16 @@ class Film:
 
     @property
     def credible_rate(self) -> Fraction:
-        """Its frame rate; 24 where the container only tells how finely it counts time."""
+        """The frame rate, or 24 where the container states only its time resolution."""
         return self.frame_rate if self.frame_rate <= MAX_FRAME_RATE else TIMELINE_FRAME_RATE
 
     def frame_count(self, frame_rate: Fraction | None = None) -> int:
-        """About how many frames the film has at this rate (its own when not given)."""
+        """Return about how many frames the film has at this rate, by default its own."""
         return max(round(self.duration_seconds * (frame_rate or self.frame_rate)), 1)
 
 
 def film_identity(film: Film) -> dict[str, Any]:
-    """What tells a film from others: path, frame rate and duration."""
+    """Return what identifies a film: path, frame rate and duration."""
     return {
         "path": str(film.path),
         "frame_rate": str(film.frame_rate),
@@ -176,39 +176,39 @@ def film_identity(film: Film) -> dict[str, Any]:
 
 
 def may_be_same_film(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two of `film_identity` may be of the same film, wherever its file lies now.
+    """Whether two results of `film_identity` may be of one film, whatever their paths.
 
-    Another container may tell another duration, but for less than half a frame.
+    The durations in two containers may differ by less than half a frame.
     """
     try:
         rates = [Fraction(identity["frame_rate"]) for identity in (one, other)]
         apart = abs(one["duration_seconds"] - other["duration_seconds"])
         return rates[0] == rates[1] and bool(apart * rates[0] < 0.5)
-    except (KeyError, TypeError, ValueError, ArithmeticError):  # of a map written by hand
+    except (KeyError, TypeError, ValueError, ArithmeticError):  # a map written by hand
         return False
 
 
-# Names by which each process has files of its own, and ffmpeg others than this one.
+# Paths that name other files in ffmpeg's process than in this one.
 _OWN_FILE = re.compile(r"/dev/(stdin|fd/\d+)|/proc/(self|thread-self)/fd/\d+")
-_NUMBER = re.compile(r"((?:[^%]|%%)*)%(\d{0,3})d((?:[^%]|%%)*)")  # in a printf pattern
-# Of an address a path keeps one slash; a drive has one letter.
+_NUMBER = re.compile(r"((?:[^%]|%%)*)%(\d{0,3})d((?:[^%]|%%)*)")  # a printf pattern
+# A URL, of whose two slashes Path keeps one; a Windows drive has a single letter.
 _ADDRESS = re.compile(r"(?!file:)[a-z]{3,}:/", re.I)
 
 
 def is_sequence(path: Path) -> bool:
-    """Whether this is the printf pattern of numbered pictures, such as frames/%05d.png."""
+    """Whether this is a printf pattern of numbered pictures, such as frames/%05d.png."""
     is_pattern = _NUMBER.fullmatch(path.name) and path.suffix.lower() in SEQUENCE_ENDINGS
     return bool(is_pattern) and not path.exists()
 
 
 def sequence_file(pattern: Path, number: int) -> Path:
-    """Where an image sequence has the picture of this number, if it has one."""
+    """Return the path of the picture of this number in an image sequence; it need not exist."""
     before, width, after = _parts_of(pattern)
     return pattern.with_name(f"{before}{number:0{width}d}{after}")
 
 
 def _parts_of(pattern: Path) -> tuple[str, int, str]:
-    """What stands before the number in the names of pictures, its least digits, what behind."""
+    """Return a pattern's text before the number, its minimum digits, and the text after it."""
     found = _NUMBER.fullmatch(pattern.name)
     assert found is not None
     before, after = (found[side].replace("%%", "%") for side in (1, 3))
@@ -216,10 +216,10 @@ def _parts_of(pattern: Path) -> tuple[str, int, str]:
 
 
 def sequence_files(pattern: Path) -> dict[int, Path]:
-    """The files of an image sequence by their numbers, which follow each other.
+    """Return the files of an image sequence by their numbers, which are consecutive.
 
     Raises:
-        VideoError: there are none, or one amid them is missing.
+        VideoError: there are none, or one between the first and the last is missing.
     """
     before, _, after = _parts_of(pattern)
     digits = re.compile(rf"{re.escape(before)}(\d+){re.escape(after)}", re.ASCII)
@@ -245,10 +245,10 @@ def sequence_files(pattern: Path) -> dict[int, Path]:
 
 
 def probe(path: Path, *, sequence_rate: Fraction = TIMELINE_FRAME_RATE) -> Film:
-    """Read what a film file, or a sequence of numbered pictures, is.
+    """Read the properties of a film file or a sequence of numbered pictures.
 
     Args:
-        sequence_rate: frames a second of numbered pictures, which do not tell it themselves.
+        sequence_rate: frames a second of numbered pictures, whose files do not state it.
 
     Raises:
         VideoError: the file is missing, no video, or has no pictures.
@@ -274,13 +274,13 @@ def probe(path: Path, *, sequence_rate: Fraction = TIMELINE_FRAME_RATE) -> Film:
 
 
 def _is_mp4(path: Path) -> bool:
-    """Whether a file begins as mp4 and mov do."""
+    """Whether a file begins like mp4 and mov files."""
     with path.open("rb") as file:
         return file.read(8)[4:] == b"ftyp"
 
 
 def _what_is_no_film(path: Path) -> str:
-    """What is there instead of a file, and what to give."""
+    """Return the part of an error message that says what a path is, and what to give instead."""
     if path.is_dir():
         return "is a folder; give a film file, or numbered pictures such as frames/%05d.png"
     if path.is_file():
@@ -335,7 +335,7 @@ def _probe_container(path: Path, container: Any) -> Film:
         frame_rate=Fraction(stream.guessed_rate),
         time_base=stream.time_base,
         start_seconds=_start_seconds(stream, first_pts),
-        # ffmpeg counts from the container's start; where that is not told, times stay as they are.
+        # ffmpeg counts from the container's start; if that is unknown, it leaves times unchanged.
         stored_from_seconds=(
             0.0 if container.start_time is None else _start_seconds(stream, stored_from)
         ),
@@ -355,9 +355,9 @@ def _probe_container(path: Path, container: Any) -> Film:
 
 
 def _stream_and_first_frame(path: Path, container: Any) -> tuple[Any, Any]:
-    """The stream of pictures to take, and its first frame.
+    """Return the picture stream to use, and its first frame.
 
-    With that alone PyAV tells a stream's rotation and true shape.
+    PyAV knows a stream's rotation and true size only from a frame.
     """
     pictures = _pictures(container)
     if not pictures:
@@ -378,7 +378,7 @@ def _stream_and_first_frame(path: Path, container: Any) -> tuple[Any, Any]:
 def _duration_seconds(
     path: Path, container: Any, stream: Any, first_pts: int, stored_from: int
 ) -> float:
-    """From the first frame on, by the first of stream, tags, container and packets that tells."""
+    """Return the duration from the first frame on, by stream, tags, container or else packets."""
     if stream.duration:
         return float((stream.duration - (first_pts - stored_from)) * stream.time_base)
     end = _tagged_end(stream.metadata)
@@ -390,10 +390,10 @@ def _duration_seconds(
 
 
 def _first_frame(container: Any, stream: Any) -> Any:
-    """The first frame that can be decoded; None where the stream holds none.
+    """Return the first frame that can be decoded; None if the stream holds none.
 
     Raises:
-        av.FFmpegError: all that it holds is damaged.
+        av.FFmpegError: no frame could be decoded, because of damage.
     """
     damage = None
     for packet in container.demux(stream):
@@ -410,16 +410,16 @@ def _first_frame(container: Any, stream: Any) -> Any:
 
 
 def _pictures(container: Any) -> list[Any]:
-    """The streams of moving pictures, first what a player shows by default.
+    """Return the streams of moving pictures, those that players show by default first.
 
-    Neither covers nor the thumbnails of chapters are among them.
+    Covers and chapter thumbnails are not included.
     """
     moving = [s for s in container.streams.video if not s.disposition & s.disposition.attached_pic]
     return sorted(moving, key=lambda s: not s.disposition & s.disposition.default)
 
 
 def _codec_name(stream: Any) -> str:
-    """``UNKNOWN_CODEC`` for what libav has no decoder for, such as teletext."""
+    """Return a stream's codec; ``UNKNOWN_CODEC`` if libav has no decoder, as for teletext."""
     context = stream.codec_context
     return str(context.codec.canonical_name) if context else UNKNOWN_CODEC
 
@@ -443,7 +443,7 @@ def _attachment(stream: Any) -> Attachment:
 
 
 def _time_code(container: Any) -> str | None:
-    """Containers tell it of themselves, of their pictures, or of a stream of its own."""
+    """Return the time code in the metadata of the container, of its pictures or another stream."""
     for told in (container, *container.streams):
         for key, value in told.metadata.items():
             if key.lower() == "timecode":
@@ -452,40 +452,40 @@ def _time_code(container: Any) -> str | None:
 
 
 def open_file(path: Path) -> Any:
-    """The container of a file, which may name no others.
+    """Open a file as a container, without access to other files.
 
     Raises:
-        av.FFmpegError: it is none.
+        av.FFmpegError: it is no container.
         OSError: it cannot be read.
     """
     return _open(local_file(path), options=ONLY_THE_FILE)
 
 
 def _open(source: Path, **how: Any) -> Any:
-    """What `av.open` gives; of titles that are no UTF-8, as in old AVIs, what they most likely are.
+    """Open a source with `av.open`; read titles that are no UTF-8, as in old AVIs, as cp1252.
 
     Raises:
-        av.FFmpegError: it is none.
+        av.FFmpegError: it is no container.
         OSError: it cannot be read.
     """
     container: Any
     try:
         container = av.open(source, **how)
-        container.chapters()  # whose titles are not decoded before
+        container.chapters()  # decodes chapter titles, which `av.open` does not
     except UnicodeDecodeError:
         container = av.open(source, metadata_encoding="cp1252", metadata_errors="replace", **how)
     for stream in container.streams.video:
-        if stream.codec_context:  # else crops at the left are rounded, as ffmpeg does not
+        if stream.codec_context:  # else left cropping is rounded, unlike in ffmpeg
             stream.codec_context.flags |= Flags.unaligned
     return container
 
 
 @contextmanager
 def opened(film: Film) -> Iterator[Any]:
-    """The container of a film that was probed before, for as long as the block goes on.
+    """Open the container of a probed film for the duration of a ``with`` block.
 
     Raises:
-        VideoError: it cannot be read any more.
+        VideoError: it can no longer be read.
     """
     if film.first_number is None:
         source, kind, options = local_file(film.path), None, ONLY_THE_FILE
@@ -503,9 +503,9 @@ def opened(film: Film) -> Iterator[Any]:
 
 
 def _measured_duration(path: Path, container: Any, stream: Any, first_pts: int) -> float:
-    """The duration of a film whose container tells none, such as a live recording, by its packets.
+    """Return a duration measured from packets, for containers without one, as of live recordings.
 
-    They are read on from the first frame, without being decoded.
+    The packets after the first frame are read, but not decoded.
     """
     times = [p.pts for p in container.demux(stream) if p.size and p.pts is not None]
     one_frame = 1 / stream.guessed_rate
@@ -532,13 +532,13 @@ def _coding(context: Any, pixel_format: Any, height: int) -> Coding:
 
 
 def _start_seconds(stream: Any, first_pts: int) -> float:
-    """When what has this time in a stream comes, counted from its container's start."""
+    """Convert a pts of a stream to seconds from its container's start, at least 0."""
     container_start = (stream.container.start_time or 0) / av.time_base
     return max(float(first_pts * stream.time_base) - container_start, 0.0)
 
 
 def _tagged_end(tags: Mapping[str, str]) -> float | None:
-    """When a stream ends, in seconds, as Matroska tags it: ``DURATION``, or ``DURATION-eng``."""
+    """Return a stream's end in seconds from Matroska's tag ``DURATION`` or ``DURATION-eng``."""
     ends = (value for name, value in tags.items() if name.partition("-")[0] == "DURATION")
     found = re.fullmatch(r"(\d+):(\d+):([\d.]+)", next(ends, ""))
     if found is None:
@@ -571,7 +571,7 @@ def _language(stream: Any) -> str | None:
 
 
 def _title(stream: Any) -> str | None:
-    """A track's title, which ffmpeg writes to mp4 under one name and reads under another."""
+    """Return a track's title; in mp4, ffmpeg writes it under one name and reads it by another."""
     return stream.metadata.get("title") or stream.metadata.get("name")
 
 
@@ -581,7 +581,7 @@ def _dispositions(stream: Any) -> tuple[str, ...]:
 
 
 def count_pictures(path: Path) -> int:
-    """How many pictures a whole film file holds, by its packets; 0 for what is none."""
+    """Return how many pictures a film file holds, from its packets; 0 if it is no film."""
     try:
         with open_file(path) as container:
             pictures = _pictures(container)[0]

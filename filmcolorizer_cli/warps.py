@@ -1,6 +1,6 @@
-"""Where the pixels of a frame were in another one, how far that is certain, and what it tells.
+"""Dense correspondences between frames with their confidence, and shot checks built on them.
 
-All of it is done on small lumas (H, W), uint8, in the size that colours are carried in.
+Everything works on small luma planes (H, W), uint8, at the size that colours are carried at.
 """
 
 from __future__ import annotations
@@ -16,51 +16,55 @@ from numpy.typing import NDArray
 
 from filmcolorizer_cli.planes import Floats, Plane
 
-# Dense inverse search (Kroeger et al. 2016) begins at small copies of the pictures and ends at one
-# half of their size, which is as fine as chroma needs.
+# Dense inverse search (Kroeger et al. 2016) starts at small copies of the pictures and stops at
+# half their size, which is as fine as chroma needs.
 FINEST_SCALE = 1
-PATCH_STRIDE = 6  # of patches of 8 pixels; with 4 it takes half as long again
-# What lowers the trust in a motion to 1/e: the distance, in pixels, by which the way there and back
-# misses where it began, and the change of luma along it, in code values.
+PATCH_STRIDE = 6  # pixels between patches of 8x8 pixels; a stride of 4 takes half as long again
+# What lowers the confidence to 1/e: the forward-backward error, in pixels, and the change of luma
+# along the motion, in code values.
 RETURN_PIXELS = 2.0
 LUMA_CODES = 14.0
-CHANGED_CODES = 14.0  # the same from one key frame to the next, which counts less colours there
-LEVEL_RADIUS = 10  # pixels around a pixel, whose common change of luma is one of exposure
-LOST_CONFIDENCE = 0.3  # under which a pixel counts as not explained
+CHANGED_CODES = 14.0  # change of luma that lowers the similarity of two frames to 1/e
+LEVEL_RADIUS = 10  # pixels around a pixel whose common change of luma counts as exposure
+LOST_CONFIDENCE = 0.3  # below this confidence, a pixel counts as having no correspondence
 
-# What a shot that goes on with an earlier one begins with, of what that one ended with, by their
-# motion at a usual contrast, since all of two dark pictures is about the same; of what has detail,
-# since black, flat and what surrounds vignettes is the same everywhere. Of 60,000 pairs of photos,
-# also darkened, noisy and vignetted ones, those that look alike at a glance had at most 0.26 in
-# common; where a camera went on it was 0.33 and more, but where little was where it had been.
+# A shot continues an earlier one if confidence times similarity between the last frame of that one
+# and its own first frame is at least MIN_SAME on average. It is measured at a usual contrast, since
+# dark pictures differ little, and only where there is detail, since black, flat areas and the
+# surroundings of vignettes match everywhere. Of 60,000 pairs of photos, including darkened, noisy
+# and vignetted ones, those that look alike at a glance reached at most 0.26; where a camera
+# continued, it was 0.33 or more, unless little had stayed in place.
 MIN_SAME = 0.3
 USUAL_CONTRAST = 50.0  # standard deviation of luma, in codes
-LIT_CODE = 20  # of luma, from which on a pixel is lit
-MIN_SEEN = 0.2  # of the picture, that must have detail
-DETAIL_AT_USUAL_CONTRAST = 12.0  # codes, of a pixel's surroundings
+LIT_CODE = 20  # luma above which a pixel counts as lit
+MIN_SEEN = 0.2  # share of the picture that must be lit and have detail
+DETAIL_AT_USUAL_CONTRAST = 12.0  # local standard deviation, in codes, above which there is detail
 
-# A dissolve makes of a shot something else, though each step of its trails is trusted.
-MIN_PAST_FRAMES, MAX_PAST_FRAMES = 10, 28  # back to the key frames that are compared
-PAST_DISTANCE = 4  # frames, at least, between those that are kept
-CORRELATION_RADIUS = 7  # pixels around a pixel, that are correlated
-CORRELATION_NOISE = 3.0  # codes, that are no detail
-MIN_DETAIL, MIN_LESS_DETAIL = 6.0, 3.0  # codes, of a pixel's surroundings in the one, the other
-MAX_CHANGED_CORRELATION = 0.4  # of correlation, or less
-# Of the picture, and of what trails claim of it, what is something else. In live action, also at
-# twice its speed and with grain, 0.12 and more of the picture were up to 0.52 of what was claimed,
-# and 0.05 and more up to 0.69; in 80 dissolves between such shots 0.05 and more were 0.74 or more.
+# A dissolve replaces the picture although each step of the warps is confident. So a frame is
+# compared with key frames some way back; distances are in frames, standard deviations in codes.
+MIN_PAST_FRAMES, MAX_PAST_FRAMES = 10, 28  # how far back the compared key frames lie
+PAST_DISTANCE = 4  # frames between past key frames that are kept, at least
+CORRELATION_RADIUS = 7  # pixels to each side in the correlated window
+CORRELATION_NOISE = 3.0  # standard deviation, in codes, that counts as noise
+MIN_DETAIL, MIN_LESS_DETAIL = 6.0, 3.0  # local deviation in the more and the less detailed frame
+MAX_CHANGED_CORRELATION = 0.4  # below this correlation, a pixel counts as changed
+# A dissolve needs changed pixels above both shares of one of these pairs: of the picture, and of
+# the pixels that the warp claims to match. In live action, also at twice its speed and with grain,
+# changes of 0.12 or more of the picture made up at most 0.52 of the claimed pixels, and changes of
+# 0.05 or more at most 0.69; in 80 dissolves between such shots, changes of 0.05 or more made up at
+# least 0.74.
 MIN_CHANGED = ((0.15, 0.55), (0.05, 0.72))
-# Trails in crowds, seas and rolling credits are wrong from the start: so few frames before, half of
-# what they claim is something else already, of dissolves at most 0.47.
+# Warps in crowds, seas and rolling credits are wrong from the start: over this few frames, half of
+# the pixels they claim have changed already; in dissolves, at most 0.47.
 NEAR_FRAMES, MAX_CHANGED_NEAR = (3, 8), 0.5
 
 
 @dataclass(frozen=True)
 class Warp:
-    """Where each pixel of a frame was, or is going to be, in another one.
+    """Where each pixel of a frame lies in another one: the warp from the former to the latter.
 
     Attributes:
-        coordinates: (H, W, 2), columns and rows there.
+        coordinates: (H, W, 2), columns and rows in the other frame.
         confidence: (H, W), from 0 to 1.
     """
 
@@ -69,15 +73,15 @@ class Warp:
 
     @classmethod
     def identity(cls, shape: tuple[int, ...]) -> Warp:
-        """That of a frame in itself."""
+        """Return the warp from a frame to itself."""
         return cls(pixel_coordinates(shape), np.ones(shape, np.float32))
 
     def composed_with(self, further: Warp) -> Warp:
-        """This trail, followed by that of the frame that it leads to.
+        """Return this warp followed by ``further``, which starts at the frame that this leads to.
 
-        It is trusted as its least trusted step. Were the steps multiplied, nothing would be left
-        after a second under grain or of somebody who walks, whose coat would be coloured anew in
-        each key frame. The price: small misses of the way add up unseen, to a pixel or so at edges.
+        The confidence is that of the least confident step. A product of all steps would vanish
+        within a second under grain or on a walking person, whose coat would be coloured anew in
+        each key frame. The drawback: small errors add up unnoticed, to about a pixel at edges.
         """
         return Warp(
             self.apply(further.coordinates),
@@ -85,19 +89,19 @@ class Warp:
         )
 
     def apply(self, planes: Floats) -> Floats:
-        """Planes (H, W) or (H, W, C) of the other frame, moved to where they are in this one."""
+        """Return planes (H, W) or (H, W, C) of the other frame, aligned with this one."""
         return sample_bilinear(planes, self.coordinates)
 
 
 class Motion:
-    """How two frames that follow each other move.
+    """Optical flow between two consecutive frames, in both directions.
 
     Args:
-        before, after: their lumas (H, W), uint8.
+        before, after: their luma planes (H, W), uint8.
 
     Attributes:
-        backward: the `Warp` of the later frame in the earlier one.
-        forward: that of the earlier frame in the later one.
+        backward: the `Warp` from the later frame to the earlier one.
+        forward: the `Warp` from the earlier frame to the later one.
     """
 
     def __init__(self, before: Plane, after: Plane) -> None:
@@ -113,12 +117,12 @@ class Motion:
 
 @dataclass(frozen=True)
 class PastKey:
-    """An earlier key frame of a shot, and where the pixels of a later one were in it.
+    """An earlier key frame of a shot, with the warp from a later frame to it.
 
     Attributes:
-        luma: (H, W), uint8, of the earlier one.
-        coordinates, confidence: of the later one's `Warp` in it.
-        frames: (), how many frames earlier it is.
+        luma: (H, W), uint8, of the key frame.
+        coordinates, confidence: of the `Warp` from the later frame to the key frame.
+        frames: (), distance between the two, in frames.
     """
 
     luma: Plane
@@ -127,15 +131,15 @@ class PastKey:
     frames: NDArray[np.int64]
 
     def extended(self, warp: Warp, gap: int) -> PastKey:
-        """The same for a frame so many frames later still, by its trail in the later one."""
+        """Return this past key for a frame ``gap`` frames later, given the warp from there."""
         whole = warp.composed_with(Warp(self.coordinates, self.confidence))
         return PastKey(self.luma, whole.coordinates, whole.confidence, self.frames + gap)
 
     def changed_shares(self, luma: Plane) -> tuple[float, float]:
-        """How much of the later frame, whose luma this is, shows something else than the earlier.
+        """Measure how much of the later frame, given its luma, differs in content from the earlier.
 
         Returns:
-            The share of the picture, and of what the trail claims to show the same.
+            The changed share of the picture, and of the pixels that the warp claims to match.
         """
         moved = sample_bilinear(self.luma.astype(np.float32), self.coordinates)
         correlation, less, more = _correlation(luma.astype(np.float32), moved)
@@ -149,13 +153,13 @@ class PastKey:
 def past_keys_of(
     before: Plane, warp: Warp, gap: int, past_keys: Sequence[PastKey]
 ) -> list[PastKey]:
-    """Of a key frame and those before it, for the next one, the latest first.
+    """Return the past keys of the next key frame, the latest first.
 
     Args:
-        before: its luma.
-        warp: of the next one in it.
-        gap: how many frames later that is.
-        past_keys: of those before it, the latest first.
+        before: luma of the current key frame.
+        warp: from the next key frame to the current one.
+        gap: frames from the current key frame to the next one.
+        past_keys: those of the current key frame, the latest first.
     """
     kept: list[PastKey] = []
     for past_key in reversed(past_keys):  # the earliest first
@@ -167,7 +171,7 @@ def past_keys_of(
 
 
 def has_dissolved(past_keys: Sequence[PastKey], luma: Plane) -> bool:
-    """Whether a frame, whose luma this is, shows something else than its shot did a while ago."""
+    """Whether a frame, given its luma, has other content than its shot did a while ago."""
     far = [key for key in past_keys if key.frames >= MIN_PAST_FRAMES]
     shares = (
         past_key.changed_shares(luma) for past_key in far[:1] + far[1:][-1:]
@@ -185,7 +189,7 @@ def has_dissolved(past_keys: Sequence[PastKey], luma: Plane) -> bool:
 
 
 def shows_same_scene(ended: Plane, begun: Plane) -> bool:
-    """Whether a frame that a shot begins with shows what another one ended with."""
+    """Whether the first frame of a shot shows the scene that another shot ended with."""
     lit = np.maximum(ended, begun) > LIT_CODE
     if lit.mean() < MIN_SEEN:
         return False
@@ -200,16 +204,16 @@ def shows_same_scene(ended: Plane, begun: Plane) -> bool:
 
 
 def similarity(luma: Plane, later: Plane, warp: Warp) -> Floats:
-    """How much of what a later frame's trail leads to still looks alike, (H, W), from 0 to 1.
+    """Return how similar the luma at both ends of a warp is, (H, W), from 0 to 1.
 
-    A dissolve changes it bit by bit, so that each step of the trail is trusted.
+    A dissolve changes luma gradually, so each step of the warp stays confident.
     """
     moved = warp.apply(luma.astype(np.float32))
     return np.exp(-np.square(_change(later, moved) / CHANGED_CODES))
 
 
 def _warp(luma: Plane, other: Plane, flow: Floats, flow_back: Floats) -> Warp:
-    """A flow, trusted as far as it leads back, stays inside, and shows the same thing."""
+    """Convert a flow to a warp, rated by forward-backward error, luma change and frame bounds."""
     coordinates = pixel_coordinates(luma.shape) + flow
     miss_x, miss_y = cv2.split(flow + sample_bilinear(flow_back, coordinates))
     change = _change(luma, sample_bilinear(other.astype(np.float32), coordinates))
@@ -220,11 +224,11 @@ def _warp(luma: Plane, other: Plane, flow: Floats, flow_back: Floats) -> Warp:
 
 
 def _correlation(one: Floats, other: Floats) -> tuple[Floats, Floats, Floats]:
-    """Of the surroundings of each pixel in two planes (H, W), with their details, in codes.
+    """Correlate the surroundings of each pixel in two planes (H, W), in codes.
 
     Returns:
-        The correlation (H, W), -1 to 1, lower where details are no more than noise; and the
-        standard deviations (H, W) of what has less and of what has more detail.
+        The correlation (H, W), from -1 to 1, lowered where details do not exceed noise; and the
+        smaller and the larger of the two local standard deviations, (H, W) each.
     """
     side = (2 * CORRELATION_RADIUS + 1,) * 2
     products = np.dstack((one, other, one * one, other * other, one * other))
@@ -238,14 +242,14 @@ def _correlation(one: Floats, other: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _contrasty(luma: Plane, lit: NDArray[np.bool_]) -> Plane:
-    """A frame, the contrast of whose lit part is raised to a usual one, where it is less."""
+    """Raise the contrast of a frame so that its lit part has the usual one, if it has less."""
     mean, deviation = float(luma[lit].mean()), max(float(luma[lit].std()), 1.0)
     gain = max(USUAL_CONTRAST / deviation, 1.0)
     return np.asarray(np.clip((luma - mean) * gain + mean, 0, 255), np.uint8)
 
 
 def _change(luma: Plane, moved: Floats) -> Floats:
-    """How a frame's luma differs from what moved there, (H, W), in codes, but for exposure."""
+    """Return luma minus the warped luma, (H, W), in codes, without changes of exposure."""
     change = luma - moved
     side = 2 * LEVEL_RADIUS + 1
     return np.asarray(change - cv2.blur(change, (side, side)), np.float32)
@@ -253,7 +257,7 @@ def _change(luma: Plane, moved: Floats) -> Floats:
 
 @cache
 def pixel_coordinates(shape: tuple[int, ...]) -> Floats:
-    """Where each pixel is: (H, W, 2), columns and rows; not to be changed."""
+    """Return the column and row of each pixel, (H, W, 2); cached, hence read-only."""
     rows, columns = np.indices(shape, np.float32)
     coordinates = np.stack((columns, rows), axis=2)
     coordinates.flags.writeable = False
@@ -261,7 +265,7 @@ def pixel_coordinates(shape: tuple[int, ...]) -> Floats:
 
 
 def sample_bilinear(planes: Floats, coordinates: Floats) -> Floats:
-    """What planes (H, W) or (H, W, C) show at places (H, W, 2), bilinear; their edge beyond it."""
-    remap: Any = cv2.remap  # whose stubs know no maps of one part
+    """Sample planes (H, W) or (H, W, C) bilinearly at (H, W, 2), with replicated borders."""
+    remap: Any = cv2.remap  # OpenCV's stubs require two maps
     shown = remap(planes, coordinates, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(shown, np.float32)

@@ -1,4 +1,4 @@
-"""What can be seen of a training while it goes on: its loss, its samples, and TensorBoard."""
+"""Pictures of a running training (loss curve, samples) and logging for TensorBoard."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ from filmcolorizer_cli.training import Outcome, Step
 
 
 class Watcher:
-    """Refreshes the pictures of a training after every epoch.
+    """Pictures and logs of a training, updated after every epoch.
 
     Args:
-        history: of the epochs that an interrupted training left.
-        device: where samples are coloured.
+        history: finished epochs of an interrupted training that is resumed.
+        device: the device that colours samples.
         board: a folder to log to for TensorBoard.
 
     Attributes:
         history: the epochs so far.
-        loss_figure, samples: the files of the pictures, beside the weights.
+        loss_figure, samples: paths of the pictures, in the folder of the weights.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class Watcher:
 
     @property
     def best(self) -> Epoch | None:
-        """The best epoch so far, if any has ended."""
+        """The epoch with the lowest validation loss so far; None before the first has ended."""
         return best_epoch(self.history) if self.history else None
 
     def read(self, network: Network) -> None:
-        """Read the stills that are shown, so that it does not matter what becomes of their files.
+        """Read the sample stills into memory, so that later changes to their files do not matter.
 
         Args:
-            network: that is trained.
+            network: the network to train; its kind decides what its truth is.
 
         Raises:
             PairsError: a still cannot be read.
@@ -82,14 +82,14 @@ class Watcher:
         *,
         note: Note = no_note,
     ) -> Generator[Step, None, Outcome]:
-        """Pass the steps of a training on, and show what each epoch has brought.
+        """Pass on the steps of a training, and update the pictures and logs after each epoch.
 
         Args:
-            note: is told of each epoch.
+            note: called with a description of each epoch.
 
         Raises:
-            FilmColorizerError: a picture cannot be written, besides what training raises.
-            OptionError: there is no TensorBoard, or nothing can be logged to its folder.
+            FilmColorizerError: a picture cannot be written; or any error of the training.
+            OptionError: TensorBoard is not installed, or its folder cannot be used.
         """
         number = len(self.history) * steps_per_epoch
         with _open_board(self.board, number) if self.board else nullcontext() as board:
@@ -108,7 +108,7 @@ class Watcher:
         return returning.value
 
     def show(self, network: Network) -> Image.Image:
-        """Write both pictures; what comes back are the samples, which are read if they were not.
+        """Write both pictures and return the one of the samples.
 
         Raises:
             FilmColorizerError: a picture cannot be written.
@@ -129,10 +129,10 @@ class Watcher:
 
 
 def _open_board(folder: Path, steps: int) -> Any:
-    """What writes to a folder that TensorBoard shows, as a context manager.
+    """Return a TensorBoard writer for a folder, as a context manager.
 
     Args:
-        steps: of the training so far; what the folder tells of later ones is not shown any more.
+        steps: number of finished steps; TensorBoard discards logged values of later ones.
     """
     check_folder(folder.parent, "--tensorboard")
     if folder.exists() and not folder.is_dir():
@@ -148,7 +148,7 @@ def _open_board(folder: Path, steps: int) -> Any:
 
 
 def _log(board: Any, epoch: Epoch, samples: Image.Image) -> None:
-    """Let TensorBoard show an epoch."""
+    """Log an epoch for TensorBoard."""
     board.add_scalar("loss/training", epoch.training_loss, epoch.epoch)
     board.add_scalar("loss/validation", epoch.validation_loss, epoch.epoch)
     board.add_scalar("learning rate", epoch.learning_rate, epoch.epoch)

@@ -1,4 +1,4 @@
-"""Networks' weights: safetensors files, with the network's config in the metadata."""
+"""Weights of networks as safetensors files, with the network's config in the metadata."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def load(model: Model) -> Network:
     """Build the model's network with its weights, in float32 and evaluation mode.
 
     Raises:
-        WeightsError: the weights do not fit the network that the metadata names, or are damaged.
+        WeightsError: the weights do not fit the config in the metadata, or are damaged.
     """
     network = build(config_from_dict(model.config))
     _, tensors = read_tensors(model.path)
@@ -50,12 +50,12 @@ def save(
     state: dict[str, Tensor] | None = None,
     half_precision: bool = False,
 ) -> None:
-    """Write a network's weights and config, whole or not at all.
+    """Write a network's weights and config atomically.
 
     Args:
-        about: plain values that describe the weights.
-        state: the weights, where not the network's present ones.
-        half_precision: store floats as float16, at half the size; loading widens them again.
+        about: plain values that describe the weights, for the metadata.
+        state: the weights to write instead of the network's current ones.
+        half_precision: store floats as float16, at half the size; loading gives float32.
 
     Raises:
         FilmColorizerError: the file cannot be written.
@@ -72,7 +72,7 @@ def save(
 
 
 def checksum(network: Network) -> int:
-    """A number that changes when any weight does."""
+    """Return a CRC-32 of all weights."""
     result = 0
     for tensor in network.state_dict().values():
         result = zlib.crc32(tensor.detach().cpu().contiguous().numpy().data, result)
@@ -91,7 +91,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
             temporary.touch()
             mode = temporary.stat().st_mode
             save_file(contiguous, temporary, metadata)
-            temporary.chmod(mode)  # safetensors lets nobody but the owner read
+            temporary.chmod(mode)  # safetensors makes the file readable only by its owner
     except SafetensorError as error:
         raise WeightsError(
             f"cannot write {path} ({error}); make room there, or choose another place",
@@ -100,7 +100,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
 
 def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
-    """A safetensors file's metadata and tensors.
+    """Read the metadata and tensors of a safetensors file.
 
     Raises:
         WeightsError: the file is missing or damaged.

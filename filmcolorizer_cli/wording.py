@@ -1,6 +1,6 @@
-"""Films and results in words, in rows of tables, and in plain values for scripts.
+"""Films and results as words, as table rows, and as plain values for scripts.
 
-Commands import it before they know their options, so what is slow is imported where it is needed.
+Commands import this module before parsing their options, so slow imports are made inside functions.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 FILM_COLUMNS = ("", "PSNR, dB", "over grey", "colourfulness", "flicker", "CDC")
 
-MAX_UNTOLD_SECONDS = 0.3  # of a recording, before its first picture that can be decoded
+MAX_UNTOLD_SECONDS = 0.3  # undecodable start of a recording that is not reported, at most
 
 
 def describe_split(split: Split) -> str:
-    """The parts of pairs, in words."""
+    """Describe how pairs are split."""
     from filmcolorizer_cli.splits import InterleavedSplit, Undivided
 
     if isinstance(split, InterleavedSplit):
@@ -40,19 +40,19 @@ def describe_split(split: Split) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """So many of them, in the singular or in the plural."""
+    """Return a number with its noun in the singular or plural."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def describe_time(seconds: float, *, digits: int = 3) -> str:
-    """Hours, minutes and seconds, as commands take them."""
+    """Format a time as hours, minutes and seconds, as commands accept it."""
     minutes, rest = divmod(round(seconds, digits), 60)
     hours, minutes = divmod(int(minutes), 60)
     return f"{hours}:{minutes:02d}:{rest:0{digits + 3}.{digits}f}"
 
 
 def describe_outcome(outcome: Outcome) -> str:
-    """Which weights a training kept, and how near they come to the validation part."""
+    """Describe which weights a training kept, and their validation error."""
     errors = (
         f"validation MSE {outcome.validation_mse:.4f}, before training"
         f" {outcome.first_validation_mse:.4f}"
@@ -69,7 +69,7 @@ def describe_outcome(outcome: Outcome) -> str:
 
 
 def describe_size(film: Film) -> str:
-    """Width and height in pixels, and their shape where they are not square."""
+    """Describe width and height in pixels, and the pixels' shape where they are not square."""
     size = f"{film.width}x{film.height}"
     if film.sample_aspect_ratio != 1:
         shape = f"{film.sample_aspect_ratio.numerator}:{film.sample_aspect_ratio.denominator}"
@@ -78,12 +78,12 @@ def describe_size(film: Film) -> str:
 
 
 def describe_rate(rate: Fraction) -> str:
-    """An exact frame rate, and a rounded one where it is no whole number."""
+    """Format a frame rate exactly, with a rounded value where it is not an integer."""
     return str(rate) if rate.denominator == 1 else f"{rate} ({float(rate):.3f})"
 
 
 def describe_sounds(film: Film, target: Path) -> list[str]:
-    """What becomes of each track of sound in the file that is written."""
+    """Describe what becomes of each sound track in the target file."""
     from filmcolorizer_cli.containers import CONTAINERS
 
     container = CONTAINERS[target.suffix.lower()]
@@ -112,10 +112,11 @@ def describe_more(
     start_seconds: float = 0.0,
     duration_seconds: float | None = None,
 ) -> list[tuple[str, str]]:
-    """What else a film holds, and what becomes of it in the coloured film, or in a part of it.
+    """Describe what else a film contains, and what becomes of it in the coloured film.
 
     Args:
-        frame_rate: None for the frames that are stored, each at its own time.
+        frame_rate: the rate of the coloured film; None to keep the stored frames and their times.
+        start_seconds, duration_seconds: the part that is colorized.
     """
     from filmcolorizer_cli.containers import CONTAINERS
     from filmcolorizer_cli.joining import keeps_time_code
@@ -161,7 +162,7 @@ def describe_more(
 
 
 def describe_losses(film: Film, encoding: Encoding) -> list[tuple[str, str]]:
-    """What of a film's own luma an encoding does not hold as it is."""
+    """Describe what an encoding changes of a film's bit depth, range and size."""
     from filmcolorizer_cli.encoding import CODECS
 
     codec, facts = CODECS[encoding.codec], []
@@ -189,7 +190,7 @@ def describe_losses(film: Film, encoding: Encoding) -> list[tuple[str, str]]:
 def describe_card(
     decoder: str | None, encoding: Encoding, skips_damage: bool
 ) -> list[tuple[str, str]]:
-    """What a graphics card does of the decoding and encoding."""
+    """Describe which of decoding and encoding a graphics card does."""
     from filmcolorizer_cli.encoding import HARDWARE
 
     decodes = f"decodes by {decoder}" if decoder else "none here decodes this"
@@ -213,7 +214,7 @@ def _describe_attachment(attachment: Attachment) -> str:
 def film_evaluation_as_json(
     film: Film, result: FilmEvaluation, ways: list[str]
 ) -> dict[str, object]:
-    """What scripts get; the numbers of single frames are left to the library."""
+    """Return a result for scripts; scores of single frames are available from the library only."""
     return {
         "film": str(film.path),
         "width": result.width,
@@ -236,10 +237,10 @@ def film_evaluation_as_json(
 def pair_score_rows(
     result: Evaluation, name: str, *, with_baseline: bool
 ) -> list[list[tuple[str, ...]]]:
-    """Rows of a table of each way of colouring pairs: whose, which measure, and that of each part.
+    """Return table rows, grouped by way of colouring: way, measure, and its value for each part.
 
     Args:
-        name: of the model.
+        name: the name of the model.
     """
     rows = {"naive baseline": result.baseline} if with_baseline else {}
     rows[name] = result.network
@@ -263,11 +264,11 @@ def pair_score_rows(
 def film_score_rows(
     scores: dict[str, FilmScore], name: str, *, with_baseline: bool
 ) -> list[tuple[str, ...]]:
-    """A row of a table, as `FILM_COLUMNS` head it, for each way of colouring a film.
+    """Return a table row with the columns `FILM_COLUMNS` for each way of colouring a film.
 
     Args:
-        scores: by `film_evaluation.WAYS`.
-        name: of the model.
+        scores: the scores, keyed by `film_evaluation.WAYS`.
+        name: the name of the model.
     """
     grey = scores["baseline"]
     named = {"naive baseline": grey} if with_baseline else {}

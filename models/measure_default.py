@@ -1,13 +1,13 @@
-"""Measure the shipped model on the photos that its training held out, and on colour films.
+"""Measure the shipped model on the photos held out from its training, and on colour films.
 
     python models/measure_default.py PHOTOS [FILM ...] [--model default] [--sheet FILE.jpg]
     python models/measure_default.py PHOTOS [--strip FILM]... [--strip-to FILE.jpg]
 
-PHOTOS is the folder that train_default.py was given. Prints the first table of default.md: PSNR in
-float beside that of the grey picture, the gain as the mean over the pictures and as that of their
-mean squared error, colourfulness beside the truth's. --sheet writes grey, output and
-truth of 24 held-out photos, chosen by seed; --strip names black-and-white films of which frames are
-shown, grey above and coloured below, and nothing is measured.
+PHOTOS is the folder given to train_default.py. The script prints the first table of default.md:
+PSNR in float next to the grey picture's; the gain as a mean over the pictures, and that of the mean
+squared error over all pictures; colourfulness next to the truth's. --sheet writes grey, output and
+truth of 24 held-out photos, chosen by seed. With --strip, nothing is measured; instead, frames of
+these black-and-white films are written to one picture, grey above and coloured below.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from filmcolorizer_cli.pair_evaluation import predict_rgb
 from filmcolorizer_cli.pictures import read_rgb, to_bytes
 from filmcolorizer_cli.video import Film, probe
 
-EVERY = 4  # frames of a film between two that are measured
-SHEET_PICTURES, SHEET_COLUMNS, SHEET_SIDE = 24, 8, 160  # pictures, pictures, pixels
-STRIP_FRAMES, STRIP_HEIGHT = 6, 220  # of each film, pixels
+EVERY = 4  # one in so many frames of a film is measured
+SHEET_PICTURES, SHEET_COLUMNS, SHEET_SIDE = 24, 8, 160  # photos, photos per row, pixels
+STRIP_FRAMES, STRIP_HEIGHT = 6, 220  # frames per film, pixels
 COLUMNS = (
     "on",
     "pictures",
@@ -53,7 +53,7 @@ CPU = torch.device("cpu")
 
 
 def _film_pictures(film: Film) -> Iterator[Tensor]:
-    """R'G'B' (1, 3, H, W) in [0, 1]."""
+    """Yield every ``EVERY``-th frame as R'G'B' (1, 3, H, W) in [0, 1]."""
     for pixels in read_rgb(film, Sampling(frame_rate=film.frame_rate, every=EVERY)):
         yield torch.from_numpy(pixels).permute(2, 0, 1)[None].float() / 255
 
@@ -61,14 +61,14 @@ def _film_pictures(film: Film) -> Iterator[Tensor]:
 def _colored(
     network: Network, truth: Tensor, aspect_ratio: float | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Luma, and what the network makes of it; pixels are square unless told otherwise."""
+    """Return the luma and the network's output; without ``aspect_ratio``, pixels are square."""
     luma = rgb_to_ycbcr(truth)[:, :1]
     shape = aspect_ratio or truth.shape[-1] / truth.shape[-2]
     return luma, predict_rgb(network, luma, shape, CPU)
 
 
 def _measure(network: Network, name: str, pictures: Iterable[Tensor], console: Console) -> float:
-    """The mean gain in dB over the grey pictures, once its row is printed."""
+    """Print a row, and return the mean gain in dB over the grey pictures."""
     rows = []
     for truth in pictures:
         luma, output = _colored(network, truth)
@@ -103,7 +103,7 @@ def _sheet(network: Network, photos: list[Tensor], path: Path) -> None:
 
 
 def _strips(network: Network, films: list[Path], path: Path) -> None:
-    """Frames of each film at equal distances, as they are and as the network colours them."""
+    """Write a picture of evenly spaced frames of each film, grey and coloured."""
     rows = []
     for film in map(probe, films):
         width = round(STRIP_HEIGHT * film.aspect_ratio)
@@ -134,7 +134,7 @@ def main(
     strip: Annotated[list[Path] | None, typer.Option(help="A black-and-white film.")] = None,
     strip_to: Path = Path("strips.jpg"),
 ) -> None:
-    """Print one row for the photos and one for each film, and their mean."""
+    """Print a row for the photos and one for each film, and the films' mean gain."""
     console = Console(width=200)
     chosen = models.find_model(model)
     network = for_inference(weights.load(chosen), CPU)

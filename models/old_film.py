@@ -1,7 +1,7 @@
-"""Batches of training pictures: random squares of photos, and what old film makes of their luma.
+"""Batches of training pictures: random squares of photos, with luma worn as on old film.
 
-All of it is computed on whole batches, on the device that trains, so that a GPU need not wait for
-pictures. Pictures are (B, 3, H, W) of R'G'B' in [0, 1], lumas (B, 1, H, W).
+Everything is computed on whole batches on the training device, so that a GPU does not wait for
+pictures. Pictures are R'G'B' (B, 3, H, W) in [0, 1], lumas (B, 1, H, W).
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from torch.nn import functional as F
 
 from filmcolorizer_cli.color import resize, rgb_to_ycbcr
 
-# How often a training picture is treated so; old film is dirty, soft, faded and badly exposed.
-TITLE_SHARE = 0.02  # white letters on black
+# Share of the pictures with each treatment: old film is dirty, soft, faded and badly exposed.
+TITLE_SHARE = 0.02  # light letters on dark, or sometimes the reverse
 BLANK_SHARE = 0.01  # nothing but a tone or a ramp
 BARS_SHARE = 0.08  # letterbox or pillarbox
-WORN_SHARE = 0.5  # treated in any of the ways below
+WORN_SHARE = 0.5  # treated in the ways below, up to COMPRESSED_SHARE; their shares are of these
 TONE_SHARE = 0.6  # gamma, contrast, crushed blacks and blown highlights
-EMULSION_SHARE = 0.3  # film stocks weigh red, green and blue otherwise than BT.709 does
+EMULSION_SHARE = 0.3  # other weights of red, green and blue than BT.709's, as film stocks have
 SOFT_SHARE = 0.4  # out of focus, or copied at a low resolution
 DIRT_SHARE = 0.2  # scratches and dust
 GRAIN_SHARE = 0.5
 COMPRESSED_SHARE = 0.2
-TURNED_SHARE = 0.5  # by a few degrees
+TURNED_SHARE = 0.5  # rotated by a few degrees
 
-STRETCH, MAX_STRETCH = 0.12, 0.3  # logarithm of width by height: standard deviation, most
-TURN, MAX_TURN = math.radians(5), math.radians(12)
-TITLES = 256  # rendered once, shown at random
-BLUR_RADIUS = 4  # pixels, to which Gaussian kernels reach
+STRETCH, MAX_STRETCH = 0.12, 0.3  # change of the log aspect ratio: standard deviation, limit
+TURN, MAX_TURN = math.radians(5), math.radians(12)  # rotation: standard deviation, limit
+TITLES = 256  # number of titles, rendered once and shown at random
+BLUR_RADIUS = 4  # radius of Gaussian kernels, in pixels
 # The luminance table of JPEG's quality 50 (ITU-T T.81, table K.1).
 JPEG_TABLE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
@@ -48,7 +48,7 @@ JPEG_TABLE = (
 
 
 class Album:
-    """Photos in the memory of a device, each at the upper left of a square that holds any of them.
+    """Photos in a device's memory, each at the upper left of a square that fits all of them.
 
     Args:
         photos: uint8 (3, H, W) each.
@@ -65,14 +65,15 @@ class Album:
     def random_squares(
         self, chosen: Tensor, side: int, *, least: float, generator: torch.Generator
     ) -> Tensor:
-        """A part of each chosen photo, stretched a little, scaled to a square.
+        """Crop a random part of each chosen photo, stretch it a little, and scale it to a square.
 
-        Half of them are mirrored, and half are turned a little; what lies beyond the photo is its
-        mirror image.
+        Half of the parts are mirrored, and half are rotated a little; areas beyond the photo show
+        its mirror image.
 
         Args:
-            chosen: (B,) numbers of photos.
-            least: of the part's side before it is stretched, as a share of the photo's short side.
+            chosen: (B,), indices of photos.
+            least: the smallest side of a part, before it is stretched, as a share of the photo's
+                short side.
 
         Returns:
             (B, 3, side, side).
@@ -86,7 +87,7 @@ class Album:
         extent = torch.stack((part / stretch, part * stretch), dim=1).minimum(sizes)
         centre = extent / 2 + (sizes - extent) * chance[:, 1:3]
         angle = (bells[:, 1] * TURN).clamp(-MAX_TURN, MAX_TURN) * (chance[:, 3] < TURNED_SHARE)
-        # (B, side, 1) and (B, 1, side): where the pixels of the part lie, from its centre.
+        # (B, side, 1) and (B, 1, side): offsets of the part's pixels from its centre.
         steps = (torch.arange(side, device=device) + 0.5) / side - 0.5
         down = steps[:, None] * extent[:, :1, None]
         across = steps * extent[:, 1:, None]
@@ -101,13 +102,13 @@ class Album:
 
 
 def _reflected(places: Tensor, sizes: Tensor) -> Tensor:
-    """Places on photos of these sizes; what is beyond an edge lies as far before it."""
+    """Mirror places beyond the edges of photos of these sizes back into the photos."""
     inside = sizes - (sizes - places.abs()).abs()
     return inside.clamp_min(0.5).minimum(sizes - 0.5)  # the outermost pixels' centres
 
 
 def title(side: int, rng: random.Random) -> Tensor:
-    """Letters of one tone on another (3, side, side)."""
+    """Return a random title (3, side, side): letters of one tone on another."""
     background, ink = (rng.choice((0, 0, 0, rng.randint(0, 90))), rng.randint(170, 255))
     if rng.random() < 0.2:
         background, ink = ink, background
@@ -124,16 +125,16 @@ def title(side: int, rng: random.Random) -> Tensor:
 
 
 def titles(side: int, seed: int, device: torch.device) -> Tensor:
-    """So many that training seldom sees the same twice; (TITLES, 3, side, side)."""
+    """Return random titles (TITLES, 3, side, side), enough that training rarely repeats one."""
     rng = random.Random(seed)
     return torch.stack([title(side, rng) for _ in range(TITLES)]).to(device)
 
 
 class Wear:
-    """Random treatment of batches, by a generator of its own.
+    """Random wear for batches, drawn from a generator.
 
     Args:
-        titles: (N, 3, H, W), of the size of the pictures.
+        titles: (N, 3, H, W), of the same size as the pictures.
     """
 
     def __init__(self, generator: torch.Generator, titles: Tensor) -> None:
@@ -141,7 +142,7 @@ class Wear:
         self.titles = titles
 
     def stage(self, rgb: Tensor) -> Tensor:
-        """Put titles and blanks in the place of some pictures, and bars around others."""
+        """Replace some pictures by titles and blanks, and add bars to others."""
         count, _, height, width = rgb.shape
         kind = self._uniform(count, 0, 1)
         chosen = (self._uniform(count, 0, 1) * len(self.titles)).long()
@@ -156,7 +157,7 @@ class Wear:
         return rgb * ~(self._bars(count, height, width) & ~is_title & ~is_blank)
 
     def _bars(self, count: int, height: int, width: int) -> Tensor:
-        """Where bars lie, (B, 1, H, W)."""
+        """Return a mask of the bars, (B, 1, H, W)."""
         share = self._uniform(count, 0.02, 0.25)
         rows = torch.linspace(0, 1, height, device=share.device)[:, None].expand(height, width)
         columns = torch.linspace(0, 1, width, device=share.device).expand(height, width)
@@ -165,7 +166,7 @@ class Wear:
         return self._with(BARS_SHARE, count) & is_outside
 
     def film(self, rgb: Tensor) -> Tensor:
-        """The luma of pictures as old film shows it, half of it worn."""
+        """Return the luma of pictures, half of them worn like old film."""
         clean = rgb_to_ycbcr(rgb)[:, :1]
         luma = clean
         for share, treat in (
@@ -197,13 +198,13 @@ class Wear:
         return _blur(luma, self._uniform(len(luma), 0.4, 2.0))
 
     def _shrunk(self, luma: Tensor) -> Tensor:
-        """One size for the whole batch; the next one has another."""
+        """Shrink and enlarge again, by one random factor for the whole batch."""
         side = luma.shape[-1]
         small = round(side * float(self._uniform(1, 0.35, 0.8)))
         return resize(resize(luma, small, small), side, side)
 
     def _dirty(self, luma: Tensor) -> Tensor:
-        """Up to some scratches from top to bottom, and dust of one to three pixels."""
+        """Add scratches from top to bottom, and dust specks of one to four pixels."""
         count, _, height, width = luma.shape
         scratched = self._noise(count, 1, 1, width) < self._uniform(count, 0, 2 / width)
         is_white = self._noise(count, 1, 1, width) < 0.5
@@ -222,7 +223,7 @@ class Wear:
         return luma + grain * self._uniform(len(luma), 0.005, 0.06)
 
     def _compressed(self, luma: Tensor) -> Tensor:
-        """Blocks of 8x8 as JPEG quantizes them (ITU-T T.81, A.3.3 and A.3.4)."""
+        """Quantize blocks of 8x8 as JPEG does (ITU-T T.81, A.3.3 and A.3.4)."""
         count, _, height, width = luma.shape
         quality = self._uniform(count, 15, 60)
         scale = torch.where(quality < 50, 50 / quality, (100 - quality) / 50).view(
@@ -235,11 +236,11 @@ class Wear:
         return (cosines.T @ steps @ cosines).transpose(2, 3).reshape(luma.shape)
 
     def _uniform(self, count: int, low: float, high: float) -> Tensor:
-        """(count, 1, 1, 1), between low and high."""
+        """Return uniform random numbers (count, 1, 1, 1) between low and high."""
         return low + (high - low) * self._noise(count, 1, 1, 1)
 
     def _with(self, share: float, count: int) -> Tensor:
-        """Which of so many pictures are treated; (count, 1, 1, 1)."""
+        """Choose this share of the pictures at random; a mask (count, 1, 1, 1)."""
         return self._noise(count, 1, 1, 1) < share
 
     def _noise(self, *shape: int) -> Tensor:
@@ -247,7 +248,7 @@ class Wear:
 
 
 def _cosines() -> Tensor:
-    """The rows of the orthonormal cosine transform of 8 values."""
+    """Return the matrix of the orthonormal DCT of 8 values, a basis vector per row."""
     number = torch.arange(8.0)
     rows = torch.cos(math.pi / 8 * (number + 0.5) * number[:, None]) / 2
     rows[0] /= math.sqrt(2)
@@ -255,7 +256,7 @@ def _cosines() -> Tensor:
 
 
 def _blur(planes: Tensor, sigma: Tensor) -> Tensor:
-    """A Gaussian blur of (B, 1, H, W), by a sigma (B, 1, 1, 1) in pixels for each plane."""
+    """Blur planes (B, 1, H, W) by a Gaussian, with a sigma (B, 1, 1, 1) in pixels for each."""
     offsets = torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, device=planes.device)
     kernels = torch.exp(-(offsets**2) / (2 * sigma**2))  # (B, 1, 1, 9)
     kernels = kernels / kernels.sum(dim=-1, keepdim=True)

