@@ -20,8 +20,9 @@ import typer
 from imageio_ffmpeg import get_ffmpeg_exe
 
 from benchmarks.programs import FILMCOLORIZER
-from filmcolorizer_cli.frames import Sampling, read_pictures
+from filmcolorizer_cli.frames import read_pictures
 from filmcolorizer_cli.planes import NEUTRAL, Coding
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.video import probe
 
 
@@ -46,9 +47,9 @@ def main(
         "scale=-2:360,format=gray,format=yuv420p,split=3[a][b][c];"
         f"[b]{title}[title];[c]reverse[back];[a][title][back]concat=n=3"
     )
-    cut_out = ("-ss", str(start), "-t", str(seconds), "-i", str(film))
+    resample_part = ("-ss", str(start), "-t", str(seconds), "-i", str(film))
     lossless = ("-an", "-filter_complex", graph, "-c:v", "ffv1", both_ways)
-    subprocess.run([get_ffmpeg_exe(), "-y", "-v", "error", *cut_out, *lossless], check=True)
+    subprocess.run([get_ffmpeg_exe(), "-y", "-v", "error", *resample_part, *lossless], check=True)
     program = [*FILMCOLORIZER, "colorize", both_ways]
     options = ("--model", model, "--codec", "ffv1", "--fps", "source", "--overwrite")
     subprocess.run([*program, "-o", str(colored), *options], check=True)

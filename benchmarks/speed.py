@@ -21,7 +21,7 @@ import torch
 import typer
 
 from benchmarks.programs import FILMCOLORIZER, run_watched
-from filmcolorizer_cli import colorizing, models, painting, propagation, weights
+from filmcolorizer_cli import colorizing, models, painting, propagation, rendering, weights
 from filmcolorizer_cli.encoding import CODECS, DEFAULT_PRESET, Encoding, PictureWriter
 from filmcolorizer_cli.ffmpeg import find_binary
 from filmcolorizer_cli.video import probe
@@ -91,11 +91,10 @@ def watch_stages() -> defaultdict[str, float]:
         finally:
             frames.close()  # type: ignore[attr-defined]
 
-    module: Any = colorizing
-    read = module.read_coded_luma
+    read, survey = vars(rendering)["read_coded_luma"], vars(colorizing)["survey"]
     replaced = (
-        (colorizing, "read_coded_luma", lambda *a, **k: decoded(read(*a, **k))),
-        (colorizing, "survey", timed("survey", module.survey)),
+        (rendering, "read_coded_luma", lambda *a, **k: decoded(read(*a, **k))),
+        (colorizing, "survey", timed("survey", survey)),
         (painting.Painter, "_predict", timed("network", painting.Painter._predict)),
         (propagation.Propagator, "propagate", timed("temporal", propagation.Propagator.propagate)),
         (painting._View, "paint", timed("chroma", painting._View.paint)),
@@ -112,7 +111,7 @@ def stages(
     """Colorize a clip; return the seconds by stage."""
     spent.clear()
     film = probe(clip)
-    options = colorizing.ColorizeOptions(Encoding(frame_rate=film.frame_rate))
+    options = rendering.ColorizeOptions(Encoding(frame_rate=film.frame_rate))
     network = weights.load(models.find_model(model))
     started = time.perf_counter()
     for _ in colorizing.colorize(film, target, network, options, torch.device("cpu")):

@@ -31,9 +31,11 @@ from numpy.random import Generator
 from torch import Tensor
 
 from benchmarks.programs import FILMCOLORIZER
-from filmcolorizer_cli.frames import MATRIX_NAMES, Sampling, read_pictures
+from filmcolorizer_cli.filtergraphs import MATRIX_NAMES
+from filmcolorizer_cli.frames import read_pictures
 from filmcolorizer_cli.motion import is_reliable, optical_flow, warp
 from filmcolorizer_cli.planes import NEUTRAL, Coding, Floats, Plane
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.video import Film, probe
 
 LINES = 360

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import torch
 
-from filmcolorizer_cli.colorizing import ColorizeOptions, colorize
+from filmcolorizer_cli.colorizing import colorize
 from filmcolorizer_cli.ffmpeg import Process, local_file, open_input
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.models import DEFAULT_MODEL, find_model
+from filmcolorizer_cli.rendering import ColorizeOptions
 from filmcolorizer_cli.report import save_sync_preview
 from filmcolorizer_cli.sync import align
 from filmcolorizer_cli.video import probe

@@ -18,9 +18,11 @@ from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
 from filmcolorizer_cli.color import WORKING_MATRIX, half_size
 from filmcolorizer_cli.displacement import displacement
 from filmcolorizer_cli.encoding import Encoding, PictureWriter, even
-from filmcolorizer_cli.frames import Sampling, ShotFiles, read_luma, read_ycbcr
+from filmcolorizer_cli.frames import read_luma, read_ycbcr
 from filmcolorizer_cli.maps import Segment, SyncMap, nothing_shared
 from filmcolorizer_cli.planes import NEUTRAL, Plane
+from filmcolorizer_cli.sampling import Sampling
+from filmcolorizer_cli.sidecars import ShotFiles
 from filmcolorizer_cli.survey import cadence_of
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film
 
@@ -59,7 +61,7 @@ class Reading:
 
     Attributes:
         bw_cadence, color_cadence: see `Sampling`.
-        quiets_chroma: see `Sampling`; applies to the coloured film.
+        denoises_chroma: see `Sampling`; applies to the coloured film.
         delay: the shift of the coloured film's chroma to the right of and below its luma, as
             fractions of its width and height; it is undone.
         follows_weave: whether to align each picture on its own where it is displaced, as with gate
@@ -68,12 +70,12 @@ class Reading:
 
     bw_cadence: Cadence = ONE_TO_ONE
     color_cadence: Cadence = ONE_TO_ONE
-    quiets_chroma: bool = False
+    denoises_chroma: bool = False
     delay: tuple[float, float] = (0.0, 0.0)
     follows_weave: bool = False
 
 
-PLAINLY = Reading()
+AS_STORED = Reading()
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ def read_aligned(
     *,
     picture: Area | None = None,
     matrix: str | None = None,
-    reading: Reading = PLAINLY,
+    reading: Reading = AS_STORED,
     shot_files: ShotFiles | None = None,
 ) -> Generator[AlignedPicture, None, None]:
     """Yield both films' pictures of each moment that lies in a segment, in order.
@@ -161,7 +163,7 @@ def read_aligned(
     shape = longest.width / longest.height
     areas = [picture or segment.area.trimmed(shape) for segment in sync_map.segments]
     affines = [area.affine() for area in areas]
-    apart = _half_frames_apart(bw, reading.bw_cadence, 1.0)
+    apart = _start_correction_seconds(bw, reading.bw_cadence, 1.0)
     bw_sampling = Sampling(
         *reading_size(bw, size, affines),
         start_seconds=first * moments.step_seconds + apart,
@@ -185,8 +187,8 @@ def read_aligned(
                     if luma is None:
                         return
                     seconds = wanted * moments.step_seconds
-                    picture_of_bw = cut_out(luma, onto_bw, size)
-                    laid, shown = lay_upon(
+                    picture_of_bw = resample_part(luma, onto_bw, size)
+                    laid, shown = register_picture(
                         picture_of_bw if reading.follows_weave else None,
                         ycbcr,
                         onto_color,
@@ -212,9 +214,9 @@ def _color_sampling(
 ) -> Sampling:
     """Return how to read the coloured film at the moments of a segment, numbered by ``part``."""
     begin = segment.color_seconds(part.start * moments.step_seconds)
-    begin += _half_frames_apart(color, reading.color_cadence, segment.rate)
-    begin += _fields_apart(color, reading.color_cadence)
-    begin -= segment.rate * _fields_apart(bw, reading.bw_cadence)
+    begin += _start_correction_seconds(color, reading.color_cadence, segment.rate)
+    begin += _first_field_lead_seconds(color, reading.color_cadence)
+    begin -= segment.rate * _first_field_lead_seconds(bw, reading.bw_cadence)
     return Sampling(
         *size,
         start_seconds=begin,
@@ -222,14 +224,14 @@ def _color_sampling(
         rate=segment.rate,
         every=moments.every,
         cadence=reading.color_cadence,
-        quiets_chroma=reading.quiets_chroma,
+        denoises_chroma=reading.denoises_chroma,
     )
 
 
 def cadence_of_bw(bw: Film, sync_map: SyncMap) -> Cadence:
     """Return the field cadence of the black-and-white film over the span that both films share."""
     begin, end = sync_map.segments[0].bw_start_seconds, sync_map.segments[-1].bw_end_seconds
-    return cadence_of(bw, begin, end - begin).in_fields
+    return cadence_of(bw, begin, end - begin).without_frame_repeats
 
 
 def cadence_of_color(color: Film, sync_map: SyncMap) -> Cadence:
@@ -240,7 +242,7 @@ def cadence_of_color(color: Film, sync_map: SyncMap) -> Cadence:
         for seconds in (segment.bw_start_seconds, segment.bw_end_seconds)
     ]
     begin = max(min(times), 0.0)
-    return cadence_of(color, begin, max(times) - begin).in_fields
+    return cadence_of(color, begin, max(times) - begin).without_frame_repeats
 
 
 def render(
@@ -290,7 +292,7 @@ def render(
             writer.finish()
 
 
-def lay_upon(
+def register_picture(
     luma: Plane | None,
     ycbcr: Plane,
     affine: Affine,
@@ -313,7 +315,7 @@ def lay_upon(
         The output (height, width, 3), and the part of it that is valid: ``shown`` without what the
         corrections moved in from outside it.
     """
-    laid = cut_out(ycbcr, affine, size)
+    laid = resample_part(ycbcr, affine, size)
     if luma is not None:
         inside = shown.inner_pixels(luma.shape)
         beside = displacement(luma[inside], laid[inside][..., 0])
@@ -321,9 +323,9 @@ def lay_upon(
             across, down = np.divide(beside, size)
             affine = composed(affine, translation(across, down))
             shown = shown.kept(-across, -down)
-            laid = cut_out(ycbcr, affine, size)
+            laid = resample_part(ycbcr, affine, size)
     if any(delay):
-        late = cut_out(ycbcr, composed(translation(*delay), affine), size)
+        late = resample_part(ycbcr, composed(translation(*delay), affine), size)
         laid = np.dstack((laid[..., :1], late[..., 1:]))
         # The same delay in coordinates of the output; its rotation is negligible.
         across, down = delay / np.diag(affine)
@@ -331,7 +333,7 @@ def lay_upon(
     return laid, shown
 
 
-def cut_out(picture: Plane, affine: Affine, size: tuple[int, int]) -> Plane:
+def resample_part(picture: Plane, affine: Affine, size: tuple[int, int]) -> Plane:
     """Resample a part of a picture (H, W) or (H, W, 3); the area outside the picture is black.
 
     Args:
@@ -365,7 +367,7 @@ def _resampled(
     )
 
 
-def _half_frames_apart(film: Film, cadence: Cadence, rate: float) -> float:
+def _start_correction_seconds(film: Film, cadence: Cadence, rate: float) -> float:
     """Return the seconds to add to a read time so that frames begin half their duration early.
 
     Sync maps assume this, whereas a `Sampling` lets frames begin half a timeline frame early.
@@ -374,7 +376,7 @@ def _half_frames_apart(film: Film, cadence: Cadence, rate: float) -> float:
     return float((picture_seconds - Fraction(rate) / TIMELINE_FRAME_RATE) / 2)
 
 
-def _fields_apart(film: Film, cadence: Cadence) -> float:
+def _first_field_lead_seconds(film: Film, cadence: Cadence) -> float:
     """Return by how many seconds a deinterlaced picture precedes the moment a map assumes for it.
 
     It shows the moment of the first field, whereas films are aligned by the mean of both fields.

@@ -28,12 +28,12 @@ MIN_CYCLE, MAX_CYCLE = 2, 25  # frames per cycle that ffmpeg's decimate supports
 # Upper limits of differences, relative to the usual difference: between fields of one picture, and
 # between repeated frames or fields.
 MAX_OF_FIELDS, MAX_OF_REPEATS = 0.45, 0.3
-MAX_OF_OTHER = 0.7  # a field order is clear if its measure is below this share of the other's
+MAX_ORDER_RATIO = 0.7  # a field order is clear if its measure is below this share of the other's
 # Share of frames that repeat. The minimum finds one a second, which turns 24 frames into 25; the
 # maximum excludes films that show each picture twice, of which any frame may be dropped. The last
 # is the minimum share of repeated fields in film in fields.
 MIN_REPEATS, MAX_REPEATS, MIN_REPEATED_FIELDS = 0.015, 0.42, 0.13
-MIN_OF_FRAMES = 1.5  # in film in fields, minimum ratio of the shares of repeated fields and frames
+MIN_FIELD_TO_FRAME_REPEATS = 1.5  # minimum ratio of repeated fields to repeated frames
 MIN_MOTION = 0.3  # luma codes by which a quarter of adjacent frames or more differ where film moves
 MIN_FRAMES, MIN_MOVING_RUNS = 8, 2  # frames in a run, and number of runs, needed for a finding
 TINY = 0.01  # luma codes; keeps ratios defined where nothing differs
@@ -77,7 +77,7 @@ class Cadence:
         return self.field_order in FIELDS and (self.fields_match or self.repeats)
 
     @property
-    def in_fields(self) -> Cadence:
+    def without_frame_repeats(self) -> Cadence:
         """This cadence if it has fields, else one to one, as repeated frames hide no picture."""
         return self if self.field_order != "progressive" else ONE_TO_ONE
 
@@ -137,12 +137,12 @@ def find_cadence(runs: Sequence[Run]) -> Cadence:
     pulldown = {first: _pulldown(changes, first) for first in FIELDS}
     if order in FIELDS:
         of_fields = _share_of_repeated_fields(changes)
-        repeat = of_fields > max(MIN_REPEATED_FIELDS, MIN_OF_FRAMES * repeats)
+        repeat = of_fields > max(MIN_REPEATED_FIELDS, MIN_FIELD_TO_FRAME_REPEATS * repeats)
         is_film = repeat or pulldown[order] < MAX_OF_FIELDS
         return Cadence(order, fields_match=is_film, repeats=is_film)
     # Noise may hide a field order. Where whole frames repeat, so do their fields.
     first, other = sorted(pulldown, key=lambda first: pulldown[first])
-    is_film = pulldown[first] < min(MAX_OF_FIELDS, MAX_OF_OTHER * pulldown[other])
+    is_film = pulldown[first] < min(MAX_OF_FIELDS, MAX_ORDER_RATIO * pulldown[other])
     if is_film and repeats < MIN_REPEATS:
         return Cadence(first, fields_match=True, repeats=True)
     return Cadence(repeats=MIN_REPEATS <= repeats <= MAX_REPEATS)

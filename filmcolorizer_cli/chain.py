@@ -16,7 +16,7 @@ from filmcolorizer_cli.similarity import usual_dissimilarity
 
 CELLS_PER_SECOND = 4.0
 MAX_CELLS = 4096  # cells per side, at most; longer films get larger cells
-LOOKS_PER_SECOND = 12.0  # frames of the coloured film to compare in its cells
+SAMPLES_PER_SECOND = 12.0  # frames of the coloured film to compare in its cells
 GAP_COST = 8.0  # cost of a gap; a matching cell gains up to MAX_GAIN
 SLIP_COST = 0.7  # cost of a cell that is skipped or repeated
 MAX_GAIN, MAX_LOSS = 2.5, 2.0
@@ -59,7 +59,7 @@ def _coarse_similarity(
     rows = np.arange(bw.seconds[0], bw.end_seconds, cell)
     columns = np.arange(color.seconds[0], color.end_seconds, cell)
     sought = comparison.bw(bw.frames[bw.at(rows)])
-    looks = max(round(cell * LOOKS_PER_SECOND), 1)
+    looks = max(round(cell * SAMPLES_PER_SECOND), 1)
     similarity: Floats | None = None
     for look in range(looks):
         shift = ((look + 0.5) / looks - 0.5) * cell

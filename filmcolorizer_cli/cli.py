@@ -91,7 +91,6 @@ from filmcolorizer_cli.wording import (
 if TYPE_CHECKING:
     import torch
 
-    from filmcolorizer_cli.colorizing import ColorizeOptions
     from filmcolorizer_cli.film_evaluation import FilmEvaluation, FilmOptions
     from filmcolorizer_cli.maps import SyncMap
     from filmcolorizer_cli.models import Model
@@ -99,12 +98,13 @@ if TYPE_CHECKING:
     from filmcolorizer_cli.pair_evaluation import Evaluation
     from filmcolorizer_cli.pairs import Pairs
     from filmcolorizer_cli.recipes import TrainingOptions
+    from filmcolorizer_cli.rendering import ColorizeOptions
     from filmcolorizer_cli.splits import Split
     from filmcolorizer_cli.training import Outcome, Step
     from filmcolorizer_cli.video import Film
     from filmcolorizer_cli.watching import Watcher
 
-MAX_STILL_HEIGHT = 8640  # pixels, the largest --size of stills
+MAX_STILL_SIZE = 8640  # pixels, the largest --size of stills
 NEARLY_GREY_MSE = 0.001  # validation MSE of leaving all grey; less means stills without colours
 MIN_OF_SPLIT = 0.45  # share of a part's requested pairs below which a note is printed
 LACK_OF_MEMORY = re.compile(
@@ -304,13 +304,13 @@ def sync(
         check_ending(target, ".json")
     if is_number:
         sync_map = syncing.constant_offset(bw_film, color_film, int(str(offset)))
-        laid_upon = syncing.laid_upon(bw_film, color_film, sync_map)
-        if laid_upon is None:
+        with_placement = syncing.with_placement(bw_film, color_film, sync_map)
+        if with_placement is None:
             console.note(
                 "the pictures do not look alike at this offset, so each is taken to fill the"
                 " other's frame; look at them with --preview FILE.png"
             )
-        sync_map = laid_upon or sync_map
+        sync_map = with_placement or sync_map
     else:
         _note_wrong_order(bw_film, color_film)
         sync_map = syncing.align(bw_film, color_film, track=console.track)
@@ -423,7 +423,7 @@ def extract(
         int,
         typer.Option(
             min=16,
-            max=MAX_STILL_HEIGHT,
+            max=MAX_STILL_SIZE,
             help="64: squares of 64x64, as in 2020; else the short side.",
         ),
     ] = 192,
@@ -856,7 +856,7 @@ def colorize(
     encoding = Encoding(crf=crf, preset=preset, codec=codec, encoder=encoder)
 
     from filmcolorizer_cli.containers import CONTAINERS
-    from filmcolorizer_cli.frames import find_hardware_decoder
+    from filmcolorizer_cli.filtergraphs import find_hardware_decoder
     from filmcolorizer_cli.packets import own_rate, uneven_pts, with_damaged_sound
     from filmcolorizer_cli.video import probe
 
@@ -874,8 +874,9 @@ def colorize(
 
     # Errors in the files are reported above, before torch is loaded, which takes seconds.
     from filmcolorizer_cli import weights
-    from filmcolorizer_cli.colorizing import ColorizeOptions, encoder_on_card, usual_workers
+    from filmcolorizer_cli.colorizing import choose_encoder, usual_workers
     from filmcolorizer_cli.networks import pick_device
+    from filmcolorizer_cli.rendering import ColorizeOptions
 
     where = pick_device(device)
     network = weights.load(chosen)
@@ -888,7 +889,7 @@ def colorize(
     if hwaccel == "auto" and not skip_damaged:  # hardware decoders may hide damage
         decoder = find_hardware_decoder(source)
     if hwaccel == "auto" and encoder is None:
-        encoding = encoding.by(encoder_on_card(encoding, target))
+        encoding = encoding.by(choose_encoder(encoding, target))
         if preset and not encoding.preset:
             console.note(f"preset: left out, since {encoding.encoder} has presets of its own")
     options = ColorizeOptions(
@@ -904,8 +905,8 @@ def colorize(
         hardware=decoder,
     )
     console.note(f"colorizing {film} with the model {chosen.name} on {where.type}")
-    for what, fate in _fates(source, target, options, with_card=hwaccel == "auto"):
-        console.note(f"{what}: {fate}")
+    for what, outcome in _describe_contents(source, target, options, with_card=hwaccel == "auto"):
+        console.note(f"{what}: {outcome}")
     frames = _colorize(
         source, target, network, options, where,
         overwrite=overwrite, workers=workers or usual_workers(source, encoding),
@@ -973,8 +974,8 @@ def preview(
     """See within a minute what colorizing would make of a film."""
     from filmcolorizer_cli import pages, report, weights
     from filmcolorizer_cli import preview as previewing
-    from filmcolorizer_cli.colorizing import ColorizeOptions
     from filmcolorizer_cli.networks import pick_device
+    from filmcolorizer_cli.rendering import ColorizeOptions
 
     where = pick_device(device)
     source = _probe_source(film, input_fps)
@@ -1167,9 +1168,9 @@ def demo(
 ) -> None:
     """Colorize a short sample film, to see that all works."""
     from filmcolorizer_cli import report, weights
-    from filmcolorizer_cli.colorizing import ColorizeOptions
     from filmcolorizer_cli.models import DEFAULT_MODEL, find_model
     from filmcolorizer_cli.networks import pick_device
+    from filmcolorizer_cli.rendering import ColorizeOptions
     from filmcolorizer_cli.video import probe
 
     where = pick_device(device)
@@ -1230,7 +1231,7 @@ def _colorize(
         raise
 
 
-def _fates(
+def _describe_contents(
     film: Film, target: Path, options: ColorizeOptions, *, with_card: bool
 ) -> list[tuple[str, str]]:
     """Describe what becomes of a film's contents, and what work a graphics card does."""
@@ -1315,7 +1316,7 @@ def _evaluate_films(
         The number of films compared.
     """
     from filmcolorizer_cli import film_evaluation, weights
-    from filmcolorizer_cli.frames import check_part
+    from filmcolorizer_cli.sampling import check_part
     from filmcolorizer_cli.video import film_identity
 
     model = _model_to_measure(name, report)

@@ -112,7 +112,7 @@ def unpremultiplied(rgb: Tensor, known: Tensor, matrix: str = WORKING_MATRIX) ->
     return torch.where(known < 1, colors, rgb)
 
 
-def on_luma(rgb: Tensor, luma: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
+def with_luma(rgb: Tensor, luma: Tensor, matrix: str = WORKING_MATRIX) -> Tensor:
     """Give colours another luma, with the same chroma, or paler where it leaves the gamut.
 
     Args:
@@ -153,7 +153,7 @@ def colored(luma: Tensor, chroma: Tensor, matrix: str = WORKING_MATRIX) -> Tenso
         matrix: the matrix of both, a key of ``MATRICES``.
     """
     full = resize(chroma, *luma.shape[-2:])
-    return on_luma(ycbcr_to_rgb(torch.cat((luma, full), dim=1), matrix), luma, matrix)
+    return with_luma(ycbcr_to_rgb(torch.cat((luma, full), dim=1), matrix), luma, matrix)
 
 
 @dataclass(frozen=True)

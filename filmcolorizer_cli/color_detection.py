@@ -34,7 +34,7 @@ class ColorDetector:
     def __init__(self, frame_rate: float) -> None:
         self.frame_rate = frame_rate
         self.common: list[float] = []  # product of chroma beyond tint with the frame before's, mean
-        self.whole: list[float] = []  # square of the whole chroma, mean over cells
+        self.chroma_power: list[float] = []  # square of the whole chroma, mean over cells
         self._before: Floats | None = None
 
     def add(self, frame: Plane) -> None:
@@ -50,7 +50,7 @@ class ColorDetector:
         cells = _cells(beyond, shape)
         before = cells if self._before is None else self._before
         self.common.append(float((cells * before).sum(axis=0).mean()))
-        self.whole.append(float(np.square(_cells(chroma, shape)).sum(axis=0).mean()))
+        self.chroma_power.append(float(np.square(_cells(chroma, shape)).sum(axis=0).mean()))
         self._before = cells
 
     def is_colored(self, begin_seconds: float, end_seconds: float) -> bool | None:
@@ -60,8 +60,8 @@ class ColorDetector:
             return None
         # The first frame of a shot has nothing in common with the frame before it.
         common = max(float(np.median(self.common[begin + 1 : end])), 0.0)
-        whole = float(np.median(self.whole[begin:end]))
-        return math.sqrt(common) > MIN_CHROMA + MIN_CHROMA_OF_TINT * math.sqrt(whole)
+        chroma_power = float(np.median(self.chroma_power[begin:end]))
+        return math.sqrt(common) > MIN_CHROMA + MIN_CHROMA_OF_TINT * math.sqrt(chroma_power)
 
     def colored(self, bounds: Sequence[float]) -> Spans:
         """Return the spans of shots in colour, merged where they touch, given the bounds of all.

@@ -9,7 +9,7 @@ from filmcolorizer_cli.errors import WeightsError
 
 # Factors of each encoder for the channels and the repeats of EfficientNet-Lite0's stages.
 EFFICIENTNET_LITE = {"lite0": (1.0, 1.0), "lite2": (1.1, 1.2)}
-MAX_STRETCHED = 16  # ratio of long to short side; pictures beyond it are squeezed to it
+MAX_ASPECT_RATIO = 16  # ratio of long to short side; pictures beyond it are squeezed to it
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class FilmConfig:
 
     def working_size(self, aspect_ratio: float) -> tuple[int, int]:
         """Return the input height and width for a picture of this display aspect ratio."""
-        return size_to_look_at(self.size, aspect_ratio)
+        return input_size(self.size, aspect_ratio)
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ Config = FilmConfig | ClassicConfig
 CONFIGS: dict[str, type[Config]] = {kind.arch: kind for kind in (FilmConfig, ClassicConfig)}
 
 
-def size_to_look_at(short_side: int, aspect_ratio: float) -> tuple[int, int]:
+def input_size(short_side: int, aspect_ratio: float) -> tuple[int, int]:
     """Return height and width of a picture of this display aspect ratio, in square pixels.
 
-    Pictures beyond ``MAX_STRETCHED`` are squeezed, since they would take minutes per frame.
+    Pictures beyond ``MAX_ASPECT_RATIO`` are squeezed, since they would take minutes per frame.
     """
     if aspect_ratio >= 1:
-        return short_side, round(short_side * min(aspect_ratio, MAX_STRETCHED))
-    return round(short_side * min(1 / aspect_ratio, MAX_STRETCHED)), short_side
+        return short_side, round(short_side * min(aspect_ratio, MAX_ASPECT_RATIO))
+    return round(short_side * min(1 / aspect_ratio, MAX_ASPECT_RATIO)), short_side
 
 
 def config_to_dict(config: Config) -> dict[str, Any]:

@@ -39,13 +39,13 @@ class Container:
         if sound.codec == UNKNOWN_CODEC:
             return None
         is_held = sound.codec in self.sound_codecs and not sound.is_damaged
-        if is_held and not self._is_beyond(sound):
+        if is_held and not self._is_refused_by_ffmpeg(sound):
             return "copy"
         if (other_words := _pcm_like(sound.codec)) in self.sound_codecs:
             return other_words
         return "aac" if sound.channels <= MAX_AAC_CHANNELS else None
 
-    def _is_beyond(self, sound: Sound) -> bool:
+    def _is_refused_by_ffmpeg(self, sound: Sound) -> bool:
         """Whether ffmpeg refuses to copy a sound track although the container holds its codec."""
         return (
             self.muxer == "mp4" and sound.codec == "mp3" and sound.sample_rate < LEAST_MP3_RATE_HZ

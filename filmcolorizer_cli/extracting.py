@@ -19,24 +19,26 @@ from filmcolorizer_cli.aligned import (
     Reading,
     area_aspect_ratio,
     cadence_of_color,
-    lay_upon,
     read_aligned,
     reading_size,
+    register_picture,
 )
 from filmcolorizer_cli.areas import WHOLE, Area
 from filmcolorizer_cli.color import luma_from_codes, luma_to_codes
 from filmcolorizer_cli.displacement import chroma_delay
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import check_folder, followed, replacing_folder
-from filmcolorizer_cli.frames import Sampling, ShotFiles, read_pts, read_small_frames, read_ycbcr
+from filmcolorizer_cli.frames import read_ycbcr
 from filmcolorizer_cli.maps import SyncMap
 from filmcolorizer_cli.packets import check_clock
 from filmcolorizer_cli.pairs import OPAQUE, Pair, Pairs, still_size, write_index
 from filmcolorizer_cli.pictures import to_rgb
 from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.progress import Note, no_note
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.shots import Shots
-from filmcolorizer_cli.stills import TakenStill, faded_ones, look_over, shots_of, tell_of
+from filmcolorizer_cli.sidecars import ShotFiles, read_pts, read_small_frames
+from filmcolorizer_cli.stills import TakenStill, faded_stills, look_over, shots_of, tell_of
 from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.survey import Glance, glance
 from filmcolorizer_cli.video import BARE_STREAMS, TIMELINE_FRAME_RATE, Film, film_identity
@@ -110,13 +112,13 @@ def extract(
         aspect_ratio = area_aspect_ratio(master, area)
         size = still_size(options.size, aspect_ratio)
         delay = _chroma_delay(color, sync_map, options, note)
-        reading = Reading(bw_cadence=looks.cadence.in_fields, delay=delay)
+        reading = Reading(bw_cadence=looks.cadence.without_frame_repeats, delay=delay)
         if bw is not None:
             reading = replace(
                 reading,
                 color_cadence=cadence_of_color(color, sync_map),
                 # The network would memorize the chroma noise of a worn copy.
-                quiets_chroma=True,
+                denoises_chroma=True,
                 follows_weave=True,
             )
         read = _read_stills(bw, color, sync_map, options, area, size, reading, shot_files)
@@ -134,7 +136,7 @@ def extract(
                 + (", after the black-and-white one" if bw else "")
             )
         shots = shots_of(taken, found.cuts(), options.moments.first_seconds(sync_map))
-        faded = faded_ones(taken, shots)
+        faded = faded_stills(taken, shots)
         for still in faded:
             for side in ("bw", "color"):
                 (temporary / side / f"{still.name}.png").unlink()
@@ -210,7 +212,7 @@ def _read_stills(
         # Pictures come first in zip, so that ffmpeg is read to its end and writes all shot notes.
         for ycbcr, number in zip(pictures, numbers, strict=False):
             seconds = number * moments.step_seconds
-            still, shown = lay_upon(None, ycbcr, onto_frame, WHOLE, reading.delay, size)
+            still, shown = register_picture(None, ycbcr, onto_frame, WHOLE, reading.delay, size)
             yield AlignedPicture(seconds, seconds, still[..., 0], still, shown)
 
 
@@ -271,7 +273,7 @@ def _chroma_delay(
         for number in options.moments.numbers(segment)
     ][every // 2 :: every]
     pictures = list[Plane]()
-    for sampling in _looks(color, sorted(seconds)):
+    for sampling in _delay_samplings(color, sorted(seconds)):
         with suppress(VideoError), closing(read_ycbcr(color, sampling)) as read:
             pictures.extend(read)
     across, down = delay = chroma_delay(pictures)
@@ -291,7 +293,7 @@ def _chroma_delay(
     return delay
 
 
-def _looks(color: Film, seconds: list[float]) -> Iterator[Sampling]:
+def _delay_samplings(color: Film, seconds: list[float]) -> Iterator[Sampling]:
     """Yield samplings that read frames at about these times, which must be ascending.
 
     Each frame is read on its own, except from bare streams, which do not allow seeking.

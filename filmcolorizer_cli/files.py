@@ -81,7 +81,7 @@ def put_in_place(temporary: Path, path: Path, *, was_free: bool) -> None:
     Raises:
         FilmColorizerError: ``path`` was free, and exists.
     """
-    _store(temporary)
+    _flush(temporary)
     check_free(path, was_free=was_free)
     temporary.replace(followed(path))
 
@@ -104,7 +104,7 @@ def _is_free(path: Path) -> bool:
     return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
-def _store(file: Path) -> None:
+def _flush(file: Path) -> None:
     """Flush a file to disk."""
     with file.open("rb+") as content:
         os.fsync(content.fileno())
@@ -145,7 +145,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
-                _store(file)
+                _flush(file)
         check_free(path, was_free=was_free)
         with held_signals():  # between the two renames, there is no folder at ``path``
             if path.exists():

@@ -19,13 +19,14 @@ from filmcolorizer_cli.areas import PixelArea
 from filmcolorizer_cli.color import chroma_from_codes, luma_from_codes, resize, ycbcr_to_rgb
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
+from filmcolorizer_cli.frames import read_pictures
 from filmcolorizer_cli.motion import is_reliable, optical_flow, warp
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.painting import Painter
 from filmcolorizer_cli.planes import Coding, DeepPlane, Plane
 from filmcolorizer_cli.progress import Track, no_track
 from filmcolorizer_cli.propagation import Propagator
+from filmcolorizer_cli.sampling import Sampling, check_part
 from filmcolorizer_cli.survey import Survey, survey
 from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import Film

@@ -89,7 +89,7 @@ def join_film(
         if container.muxer == "matroska" and _codec_of(parts[0]) in _THROUGH_MATROSKA:
             joined = joined.with_suffix(".mkv")
         part = _part(source, start_seconds, duration_seconds)
-        metadata, chapters = _told(source, part)
+        metadata, chapters = _metadata_and_chapters(source, part)
         if joined.suffix != ".mkv":
             _entitle(chapters)
         rate = timeline.frame_rate if timeline.is_steady else None
@@ -274,7 +274,9 @@ def _part(
     return begin, late + duration_seconds
 
 
-def _told(source: Film, part: tuple[float, float | None]) -> tuple[dict[str, str], list[Any]]:
+def _metadata_and_chapters(
+    source: Film, part: tuple[float, float | None]
+) -> tuple[dict[str, str], list[Any]]:
     """Return the container's metadata, and the chapters that overlap with a part of it."""
     if source.first_number is not None:
         return {}, []
@@ -331,8 +333,8 @@ def _tracks(
     subtitles = [subtitle for subtitle, _ in said]
     codecs = {
         **before,
-        **_marks("a", sounds, 1, container.muxer),
-        **_marks("s", subtitles, 1 + len(sounds), container.muxer),
+        **_track_options("a", sounds, 1, container.muxer),
+        **_track_options("s", subtitles, 1 + len(sounds), container.muxer),
     }
     for number, sound in enumerate(sounds):
         encoder = str(encoders[sound])
@@ -353,7 +355,9 @@ def _tracks(
     return [*heard, *(track for _, track in said)], codecs
 
 
-def _marks(kind: str, tracks: Sequence[Sound | Subtitle], first: int, muxer: str) -> dict[str, str]:
+def _track_options(
+    kind: str, tracks: Sequence[Sound | Subtitle], first: int, muxer: str
+) -> dict[str, str]:
     """Return options for titles, dispositions, and languages with another code in the container.
 
     By default, ffmpeg marks one of several tracks as default.

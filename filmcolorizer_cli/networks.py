@@ -268,7 +268,7 @@ class FilmNetwork(nn.Module):
         skips = (*fine, self._thinned(eighth), self._thinned(sixteenth))
         x = self.bottom(self._thinned(x))
         for block, skip in zip(self.decoder, reversed(skips), strict=True):
-            x = block(_joined(x, skip))
+            x = block(_upsample_and_concat(x, skip))
         chroma: Tensor = self.head(self.refine(x)) * brightness
         return chroma * ((1 - veil) / FULL_CONTRAST).clamp_max(1)
 
@@ -320,7 +320,7 @@ def _quantile(luma: Tensor, share: float) -> Tensor:
     return torch.quantile(pixels, share, dim=1)[:, None, None, None]
 
 
-def _joined(x: Tensor, skip: Tensor) -> Tensor:
+def _upsample_and_concat(x: Tensor, skip: Tensor) -> Tensor:
     """Enlarge features to the size of the encoder's and concatenate both along the channels."""
     enlarged = resize(x, *skip.shape[-2:])
     if enlarged.requires_grad:
@@ -366,7 +366,7 @@ class ClassicNetwork(nn.Module):
             x = block(x)
             features.append(x)
         for block, skip in zip(self.decoder, reversed(features[:-1]), strict=True):
-            x = block(_joined(x, skip))
+            x = block(_upsample_and_concat(x, skip))
         # The 1x1 convolution and the upsampling commute; this order costs a quarter as much.
         return resize(self.head(x), *rgb.shape[-2:])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,7 +17,21 @@ NEAR_SECONDS = 4.0  # a window's offset is considered this far before and after 
 BLOCK_FRAMES = 48  # frames with one set of states
 
 # Transitions into a state: from itself, from a lower state, from a gap, and as the start.
-_SAME, _FORWARD, _FROM_GAP, _ANEW = range(4)
+_SAME, _FORWARD, _FROM_GAP, _START = range(4)
+
+
+class _Scores(NamedTuple):
+    """Best scores (K,) of the paths to a frame, for each of K states.
+
+    Attributes:
+        states: of paths that end in a state.
+        gaps: of paths that end in a gap after a state; -inf for none.
+        gap_starts: time in the coloured film, in seconds, at which that gap began.
+    """
+
+    states: Seconds
+    gaps: Seconds
+    gap_starts: Seconds
 
 
 class Offsets:
@@ -51,19 +67,19 @@ class Offsets:
         """
         frames = len(self.films.bw)
         states = np.zeros(0, np.int64)
-        on, off, left = np.zeros(0), np.zeros(0), np.zeros(0)
+        scores = _Scores(np.zeros(0), np.zeros(0), np.zeros(0))
         history: list[_Step] = []
         for begin in range(0, frames, BLOCK_FRAMES):
             block = np.arange(begin, min(begin + BLOCK_FRAMES, frames))
             wanted = self._states(block)
             gains = self._gains(block, wanted)
-            kept, moved, on, off, left = _carry(states, wanted, on, off, left)
+            kept, moved, scores = _carry(states, wanted, scores)
             states = wanted
             for row, gain in enumerate(gains):
                 step = _Step(states, None if row else (kept, moved))
-                on, off, left = self._advance(step, begin + row, gain, on, off, left)
+                scores = self._advance(step, begin + row, gain, scores)
                 history.append(step)
-        return self._trace(history, on, off), float(max(on.max(), off.max()))
+        return self._trace(history, scores), float(max(scores.states.max(), scores.gaps.max()))
 
     def _offset(self, states: NDArray[np.int64]) -> Seconds:
         return np.asarray((states + self.phase) * self.step, np.float64)
@@ -107,42 +123,44 @@ class Offsets:
         gain[outside] = -6
         return np.asarray(gain, np.float32)
 
-    def _advance(
-        self, step: _Step, frame: int, gain: Floats, on: Seconds, off: Seconds, left: Seconds
-    ) -> tuple[Seconds, Seconds, Seconds]:
-        """Advance a frame; return scores in states and in gaps, and coloured times gaps began."""
-        count = len(on)
+    def _advance(self, step: _Step, frame: int, gain: Floats, scores: _Scores) -> _Scores:
+        """Return the scores of a frame, given those before it, and fill in how it was reached."""
+        count = len(scores.states)
         every = np.arange(count)
         now = self.rate * self.films.bw.seconds[frame]
         offsets = self._offset(step.states)
         # From gaps: to states in which the coloured film is further than when the gap began.
-        reachable = np.searchsorted(offsets, left - now + self.step / 2)
-        order = np.argsort(off, kind="stable")
+        reachable = np.searchsorted(offsets, scores.gap_starts - now + self.step / 2)
+        order = np.argsort(scores.gaps, kind="stable")
         order = order[reachable[order] < count]
         entry, entered = np.full(count, -np.inf), np.full(count, -1)
-        entry[reachable[order]], entered[reachable[order]] = off[order], order
+        entry[reachable[order]], entered[reachable[order]] = scores.gaps[order], order
         from_gap, gap_at = _running_max(entry)
         # From lower states: skipping coloured frames that the other film lacks.
-        best, best_at = _running_max(on)
+        best, best_at = _running_max(scores.states)
         forward = np.concatenate(([-np.inf], best[:-1] - JUMP_COST))
-        ways = np.stack((on, forward, from_gap, np.zeros(count)))  # _SAME, _FORWARD and so on
+        ways = np.stack((scores.states, forward, from_gap, np.zeros(count)))  # by transition
         step.way = ways.argmax(axis=0).astype(np.uint8)
         forward_at = np.concatenate(([-1], best_at[:-1]))
         sources = np.stack((every, forward_at, entered[gap_at], np.full(count, -1)))
         step.source = sources[step.way, every].astype(np.int32)
-        step.stays = off >= on - JUMP_COST
-        left = np.where(step.stays, left, now - self._frame_seconds(frame) + offsets)
-        off = np.where(step.stays, off, on - JUMP_COST)
-        return ways[step.way, every] + gain, off, left
+        new_gaps = scores.states - JUMP_COST
+        step.stays = scores.gaps >= new_gaps
+        began = now - self._frame_seconds(frame) + offsets
+        return _Scores(
+            ways[step.way, every] + gain,
+            np.where(step.stays, scores.gaps, new_gaps),
+            np.where(step.stays, scores.gap_starts, began),
+        )
 
     def _frame_seconds(self, frame: int) -> float:
         seconds = self.films.bw.seconds
         return self.rate * float(seconds[frame] - seconds[frame - 1]) if frame else 0.0
 
-    def _trace(self, history: list[_Step], on: Seconds, off: Seconds) -> Seconds:
+    def _trace(self, history: list[_Step], scores: _Scores) -> Seconds:
         offsets = np.full(len(history), np.nan)
-        in_gap = off.max() > on.max()
-        state = int((off if in_gap else on).argmax())
+        in_gap = scores.gaps.max() > scores.states.max()
+        state = int((scores.gaps if in_gap else scores.states).argmax())
         for frame in range(len(history) - 1, -1, -1):
             step = history[frame]
             if in_gap:
@@ -150,7 +168,7 @@ class Offsets:
             else:
                 offsets[frame] = self._offset(step.states[state])
                 way = step.way[state]
-                if way == _ANEW:
+                if way == _START:
                     break
                 state, in_gap = int(step.source[state]), way == _FROM_GAP
             if step.origins is not None:
@@ -166,7 +184,7 @@ class _Step:
     Attributes:
         origins: for a block's first frame, the indices, in the block before, of the states and of
             the gaps after them; -1 for none.
-        way: the transition, from `_SAME` to `_ANEW`.
+        way: the transition, from `_SAME` to `_START`.
         stays: whether the gap after a state continues an earlier one.
     """
 
@@ -180,20 +198,26 @@ class _Step:
 
 
 def _carry(
-    old: NDArray[np.int64], new: NDArray[np.int64], on: Seconds, off: Seconds, left: Seconds
-) -> tuple[Indices, Indices, Seconds, Seconds, Seconds]:
-    """Carry scores over to new states: of common states, and of each gap to the next state up."""
+    old: NDArray[np.int64], new: NDArray[np.int64], scores: _Scores
+) -> tuple[Indices, Indices, _Scores]:
+    """Carry scores over to new states: of common states, and of each gap to the next state up.
+
+    Returns:
+        For each new state, the index of the old state and of the old gap that it takes over, or -1;
+        and the scores.
+    """
     kept, moved = np.full(len(new), -1), np.full(len(new), -1)
-    on_new, off_new = np.full(len(new), -np.inf), np.full(len(new), -np.inf)
-    left_new = np.zeros(len(new))
+    states, gaps = np.full(len(new), -np.inf), np.full(len(new), -np.inf)
+    gap_starts = np.zeros(len(new))
     if len(old):
         place = np.minimum(np.searchsorted(new, old), len(new) - 1)
         stays = np.flatnonzero(new[place] == old)
-        kept[place[stays]], on_new[place[stays]] = stays, on[stays]
-        order = np.argsort(off, kind="stable")  # the best gap comes last and wins
+        kept[place[stays]], states[place[stays]] = stays, scores.states[stays]
+        order = np.argsort(scores.gaps, kind="stable")  # the best gap comes last and wins
         moved[place[order]] = order
-        off_new[place[order]], left_new[place[order]] = off[order], left[order]
-    return kept, moved, on_new, off_new, left_new
+        gaps[place[order]] = scores.gaps[order]
+        gap_starts[place[order]] = scores.gap_starts[order]
+    return kept, moved, _Scores(states, gaps, gap_starts)
 
 
 def _running_max(values: Seconds) -> tuple[Seconds, Indices]:

@@ -19,8 +19,8 @@ import torch
 from PIL import Image, ImageCms, ImageOps, PngImagePlugin
 from torch import Tensor
 
-from filmcolorizer_cli.color import MATRICES, WORKING_MATRIX, on_luma, rgb_to_ycbcr
-from filmcolorizer_cli.configs import size_to_look_at
+from filmcolorizer_cli.color import MATRICES, WORKING_MATRIX, rgb_to_ycbcr, with_luma
+from filmcolorizer_cli.configs import input_size
 from filmcolorizer_cli.errors import PairsError, reason_of
 from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.splits import Part, Split
@@ -38,7 +38,7 @@ MAX_TRANSLUCENT = 0.04  # share of a still that may be translucent, at the edges
 ROUNDING_CODES, DIFFERING_SHARE = 2.0, 0.1
 SIDES = ("bw", "color")  # folders of stills
 # Extensions of pictures that may have been saved beside the still that they should replace.
-OTHER_ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+PICTURE_ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _FORMAT = "filmcolorizer-pairs/1"
 PngImagePlugin.MAX_TEXT_CHUNK = 1 << 26  # bytes; paint programs embed screen profiles
 
@@ -90,7 +90,7 @@ class Pairs:
         is_square = size == (SQUARE_SIZE, SQUARE_SIZE)
         if not is_square:
             return size
-        height, width = size_to_look_at(SQUARE_SIZE, self.aspect_ratio)
+        height, width = input_size(SQUARE_SIZE, self.aspect_ratio)
         return width, height
 
     def part(self, part: Part, split: Split) -> list[Pair]:
@@ -153,7 +153,7 @@ def still_size(size: int, aspect_ratio: float) -> tuple[int, int]:
     """Return stills' width and height: 64 gives squares, as in 2020; else it is the short side."""
     if size == SQUARE_SIZE:
         return size, size
-    height, width = size_to_look_at(size, aspect_ratio)
+    height, width = input_size(size, aspect_ratio)
     return width, height
 
 
@@ -194,7 +194,7 @@ def read_pairs(folder: Path) -> Pairs:
         ) from None
     names = {pair.name for pair in listed}
     for path in _files_of(folder / "color"):
-        is_picture = path.suffix.lower() in OTHER_ENDINGS and path.suffix != ".png"
+        is_picture = path.suffix.lower() in PICTURE_ENDINGS and path.suffix != ".png"
         if is_picture and path.stem in names:
             raise PairsError(
                 f"{path} is not looked at; save it as {path.stem}.png, or move it away"
@@ -264,7 +264,7 @@ def true_colors(luma: Tensor, rgb: Tensor, known: Tensor, matrix: str) -> Tensor
     share = (differs & telling).sum(dim=(1, 2, 3)) / telling.sum(dim=(1, 2, 3)).clamp_min(1)
     is_copy = (share > DIFFERING_SHARE)[:, None, None, None]
     is_other = (is_copy & (known > 0)) | (differs & telling)
-    return torch.where(is_other, on_luma(rgb, luma, matrix), rgb)
+    return torch.where(is_other, with_luma(rgb, luma, matrix), rgb)
 
 
 def changed_stills(folder: Path) -> list[Path]:
@@ -325,7 +325,7 @@ def _misnamed(pairs: Pairs) -> list[tuple[Path, str]]:
     """Return pictures beside the colour stills whose names contain a still's, and what to do."""
     names, doubts = {pair.name for pair in pairs.pairs}, []
     for path in _files_of(pairs.folder / "color"):
-        if path.suffix.lower() not in OTHER_ENDINGS or path.stem in names:
+        if path.suffix.lower() not in PICTURE_ENDINGS or path.stem in names:
             continue
         for name in re.findall(r"\d+", path.stem):
             if name in names:

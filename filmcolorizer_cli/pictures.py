@@ -13,14 +13,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from filmcolorizer_cli.color import (
-    chroma_from_codes,
-    luma_from_codes,
-    luma_to_codes,
-    ycbcr_to_rgb,
-)
-from filmcolorizer_cli.frames import Sampling, read_ycbcr
+from filmcolorizer_cli.color import chroma_from_codes, luma_from_codes, luma_to_codes, ycbcr_to_rgb
+from filmcolorizer_cli.frames import read_ycbcr
 from filmcolorizer_cli.planes import DeepPlane, Plane
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.video import Film
 
 

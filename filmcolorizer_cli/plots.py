@@ -142,9 +142,9 @@ def draw_map(sync_map: SyncMap, bw_end: float, color_end: float, width: int) -> 
         axes.plot(times, shown, color=colors(segment.confidence), linewidth=2.5)
         bw_ranges.append(times)
         color_ranges.append(shown)
-    for begin, end in _between(bw_ranges, bw_end):
+    for begin, end in _gaps_between(bw_ranges, bw_end):
         axes.axvspan(begin, end, color="tab:orange", alpha=0.2, linewidth=0)
-    for begin, end in _between(color_ranges, color_end):
+    for begin, end in _gaps_between(color_ranges, color_end):
         axes.axhspan(begin, end, color="tab:orange", alpha=0.2, linewidth=0)
     axes.set(
         xlim=(0, bw_end),
@@ -163,7 +163,7 @@ def draw_map(sync_map: SyncMap, bw_end: float, color_end: float, width: int) -> 
     return fitted
 
 
-def _between(ranges: list[tuple[float, float]], end: float) -> list[tuple[float, float]]:
+def _gaps_between(ranges: list[tuple[float, float]], end: float) -> list[tuple[float, float]]:
     """Return the gaps between these time ranges, up to ``end``, that are longer than a frame."""
     left_out, covered = [], 0.0
     for begin, until in sorted(ranges) + [(end, end)]:

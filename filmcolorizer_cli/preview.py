@@ -15,15 +15,18 @@ from PIL import Image
 from filmcolorizer_cli.areas import PixelArea
 from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.color_detection import has_color
-from filmcolorizer_cli.colorizing import ColorizeOptions, in_color_already, no_picture
+from filmcolorizer_cli.colorizing import in_color_already, no_picture
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.frames import LOOK_SIZE, Sampling, check_part, read_pictures
+from filmcolorizer_cli.frames import read_pictures
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.packets import check_clock
 from filmcolorizer_cli.painting import Painter
 from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.planes import NEUTRAL, Coding, DeepPlane, Plane
 from filmcolorizer_cli.progress import Note, no_note
+from filmcolorizer_cli.rendering import ColorizeOptions
+from filmcolorizer_cli.sampling import Sampling, check_part
+from filmcolorizer_cli.sidecars import LOOK_SIZE
 from filmcolorizer_cli.survey import FRAMES_A_SECOND, Glance, glance
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film
 
@@ -37,7 +40,7 @@ DETOURS = (0.0, 1 / 3, 2 / 3)
 MIN_CONTRAST = 8.0  # luma codes, standard deviation; fades and blank frames have less
 MIN_CHANGE = 8.0  # luma codes, mean difference from any earlier frame; one shot often has less
 SMALL = 32, 24  # width and height, in pixels, at which frames are compared
-SHOWN_FRAMES = 3  # frames read at each place, to detect whether it is in colour
+FRAMES_PER_PLACE = 3  # frames read at each place, to detect whether it is in colour
 
 # Luma (H, W) and chroma (2, ceil(H/2), ceil(W/2)) of some frames of a shot.
 Shot = list[tuple[DeepPlane, DeepPlane]]
@@ -93,7 +96,7 @@ def preview(
         found = glance(film, start, seconds)
     except VideoError:  # damaged; what can be read is still shown
         found = Glance(PixelArea(0, 0, film.width, film.height))
-    cadence = options.cadence_to_be(found.cadence).in_fields
+    cadence = options.cadence_to_be(found.cadence).without_frame_repeats
     painters = {
         name: Painter(
             for_inference(network, device, is_faded=found.is_faded),
@@ -141,7 +144,7 @@ class _Reader:
         every = round(TIMELINE_FRAME_RATE / FRAMES_A_SECOND)
         sampling = Sampling(
             start_seconds=seconds,
-            duration_seconds=float(SHOWN_FRAMES * every / TIMELINE_FRAME_RATE),
+            duration_seconds=float(FRAMES_PER_PLACE * every / TIMELINE_FRAME_RATE),
             every=every,
             cadence=self.cadence,
         )

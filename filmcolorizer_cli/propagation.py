@@ -131,7 +131,7 @@ class KeyFrame:
             gap: distance between both key frames, in frames.
         """
         reliability = _reliability(luma)
-        weight, correction = self._along(warp, predicted)
+        weight, correction = self._warped(warp, predicted)
         same = similarity(self.luma, luma, warp)
         weight *= same
         # A prediction counts as a first one to the extent that its pixel comes out of the dark, as
@@ -162,7 +162,7 @@ class KeyFrame:
             np.asarray(gain, np.float32),
         )
 
-    def _along(self, warp: Warp, predicted: Floats) -> tuple[Floats, Floats]:
+    def _warped(self, warp: Warp, predicted: Floats) -> tuple[Floats, Floats]:
         """Return the warped weight (H, W), and warped minus predicted chroma (H, W, 2)."""
         weight = warp.apply(self.weight) * warp.confidence
         return weight, warp.apply(self.chroma) - predicted
@@ -341,8 +341,8 @@ class Propagator:
             first = len(chroma)
             before, luma, warp, gap = self.state.key_frame, lumas[key], warps[key], key + 1 - first
             past_keys = past_keys_of(before.luma, warp, gap, self.state.past_keys)
-            is_anew = dissolves or has_dissolved(past_keys, luma)
-            if is_anew:
+            restarts = dissolves or has_dissolved(past_keys, luma)
+            if restarts:
                 self.state = ShotState(
                     KeyFrame.first(luma, predicted_in_key), past_keys=() if dissolves else past_keys
                 )
@@ -353,7 +353,7 @@ class Propagator:
             motions_between = motions[first + 1 : key + 1]
             earlier, later = before.painted(), self.state.key_frame.painted()
             between = _between(earlier, later, warps[first:key], motions_between)
-            if not is_anew:  # a dissolve may pass through grey
+            if not restarts:  # a dissolve may pass through grey
                 between = _as_colorful(between, earlier, later)
             chroma += [*between, later]
         return chroma
@@ -394,7 +394,7 @@ def _recall(
         unknown: (H, W), from 0 where a pixel's colour is well known to 1 where it is not known.
 
     Returns:
-        As `KeyFrame._along`, with the weight lowered where the match is doubtful.
+        As `KeyFrame._warped`, with the weight lowered where the match is doubtful.
     """
 
     def dissimilarity(key_frame: KeyFrame) -> float:
@@ -403,7 +403,7 @@ def _recall(
     side = (2 * RECALL_RADIUS + 1,) * 2
     best = min(remembered, key=dissimilarity)
     warp = Motion(best.luma, luma).backward
-    weight, correction = best._along(warp, predicted)
+    weight, correction = best._warped(warp, predicted)
     error = np.square(correction).sum(axis=2) / RECALL_CHROMA**2
     return weight * cv2.blur(warp.confidence, side) * np.exp(-error), correction
 

@@ -79,9 +79,11 @@ def rate_of_pictures(films: Films, runs: list[Seconds], chain_rate: float) -> fl
     def dissimilarity(rate: float) -> float:
         return mean_dissimilarity(find_windows(films, parts, rate))
 
-    unlike = {rate: dissimilarity(rate) for rate in map(float, RATES)}
-    best = min(unlike, key=unlike.__getitem__)
-    return chain_rate if dissimilarity(chain_rate) <= LIKELIER * unlike[best] else _known_near(best)
+    dissimilarities = {rate: dissimilarity(rate) for rate in map(float, RATES)}
+    best = min(dissimilarities, key=dissimilarities.__getitem__)
+    if dissimilarity(chain_rate) <= LIKELIER * dissimilarities[best]:
+        return chain_rate
+    return _known_near(best)
 
 
 def _known_near(rate: float) -> float:
@@ -101,10 +103,10 @@ def first_windows(
         if likelier == rate:
             break
         others = find_windows(films, runs, likelier)
-        unlike, unlike_others = (
+        dissimilarities, unlike_others = (
             sum(1 - window.similarity for window in part) for part in (windows, others)
         )
-        if unlike_others < (LIKELIER + 1 / len(windows)) * unlike:  # few are weak evidence
+        if unlike_others < (LIKELIER + 1 / len(windows)) * dissimilarities:  # few are weak evidence
             return likelier, others
     return rate, windows
 
@@ -124,12 +126,12 @@ def likeliest_rate(
     likely = _likely_rates(films, expected_rate)
     rates = dict.fromkeys((*likely, *map(float, KNOWN_RATES), *sorted(found)))
     ways = {rate: find_windows(films, runs, rate) for rate in rates}  # likeliest first
-    unlike = {rate: mean_dissimilarity(windows) for rate, windows in ways.items()}
+    dissimilarities = {rate: mean_dissimilarity(windows) for rate, windows in ways.items()}
     usual = min(usual_dissimilarity([w.similarity for w in windows]) for windows in ways.values())
     scores = {
         rate: Offsets(films, windows, rate, usual).find()[1]
         for rate, windows in ways.items()
-        if unlike[rate] <= PLAUSIBLE * min(unlike.values())
+        if dissimilarities[rate] <= PLAUSIBLE * min(dissimilarities.values())
     }
     enough = max(scores.values()) - JUMP_COST
     likeliest = next(rate for rate, score in scores.items() if score >= enough)

@@ -58,7 +58,7 @@ class Augmentation:
 
 # TO_GENERALIZE is for pairs that do not cover all shots, BY_HEART for those that do. The latter
 # shows stills as they are colorized later: what is learnt by heart is bound to its size and place.
-TO_GENERALIZE = Augmentation(
+GENERALIZE = Augmentation(
     squares=True,
     min_crop=0.35,
     early_scale=5 / 6,
@@ -69,7 +69,7 @@ TO_GENERALIZE = Augmentation(
     patched_share=0.4,
     max_patch=0.3,
 )
-BY_HEART = Augmentation(
+MEMORIZE = Augmentation(
     squares=False, min_crop=0.9, early_scale=0.6, scale=1.0, tone_share=0.0, mirrors=False
 )
 BY_HEART_SIZE = 5 / 6  # network's short side by the stills'; more costs more time than it gains
@@ -86,11 +86,11 @@ class TrainingOptions:
             the stem does too.
         blend: also try blends of the first weights with the trained ones, both those with the
             lowest loss and the last ones, and keep what does best.
-        most_trained: the largest share of the trained weights in such a blend.
+        max_trained_share: the largest share of the trained weights in such a blend.
         weight_decay: AdamW's, for `film`.
         colorfulness_weight: loss per unit of too much or too little colourfulness, in `film_loss`.
-        liveliness: for `film`; share of the colourfulness missing on the validation part that is
-            restored after training.
+        colorfulness_restored: for `film`; share of the colourfulness missing on the validation part
+            that is restored after training.
         cooldown_share: for `film`; share of the steps, at the end, over which the learning rate
             falls to zero.
         averaging_share: for `film`; time constant of the moving average of the weights, as a share
@@ -110,10 +110,10 @@ class TrainingOptions:
     augmentation: Augmentation | None = None
     frozen_stages: int = 0
     blend: bool = False
-    most_trained: float = 1.0
+    max_trained_share: float = 1.0
     weight_decay: float = 0.01
     colorfulness_weight: float = 0.0
-    liveliness: float = 0.0
+    colorfulness_restored: float = 0.0
     cooldown_share: float = 0.4
     averaging_share: float = 0.05
     path_drop_rate: float = 0.0
@@ -153,11 +153,11 @@ def default_options(
         epochs=max(fewest, round(pictures / (pairs * _passes(pairs)))),
         batch_size=16,
         learning_rate=3e-3,
-        augmentation=BY_HEART,
+        augmentation=MEMORIZE,
         frozen_stages=FROZEN_STAGES if is_pretrained else 0,
         blend=is_pretrained,
-        most_trained=PAINTED_SHARE if is_painted else 1.0,
-        liveliness=LIVELINESS,
+        max_trained_share=PAINTED_SHARE if is_painted else 1.0,
+        colorfulness_restored=LIVELINESS,
     )
     if shows_all:
         return options
@@ -167,7 +167,7 @@ def default_options(
     return replace(
         options,
         learning_rate=2e-3,
-        augmentation=TO_GENERALIZE,
+        augmentation=GENERALIZE,
         weight_decay=0.05,
         cooldown_share=0.1,
         averaging_share=0.1,

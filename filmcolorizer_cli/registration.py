@@ -41,7 +41,7 @@ MAX_STEPS = 15  # steps of a refinement, at most
 SETTLED = 2e-4  # refinement ends when a step changes no element of the affine map by more
 REFINING_FRAMES = 200  # frames to refine a placement on
 MIN_PAIRS = 8  # pairs of frames in the shortest part with a placement of its own
-WORSE = 1.3  # factor of dissimilarity, at a shared placement, above which a part gets its own
+MIN_WORSENING = 1.3  # ratio of dissimilarities above which a part gets its own placement
 MIN_MOVE = 0.006  # share of the picture's side by which a corner must move for a new placement
 PIXELS = WIDTH * HEIGHT
 
@@ -170,11 +170,11 @@ class Comparison:
 
     def bw(self, frames: Frames) -> Floats:
         """Return frames (N, 768) of the black-and-white film as vectors (N, P)."""
-        return self.shorten(self.flat_bw(frames))
+        return self.normalised(self.flat_bw(frames))
 
     def color(self, frames: Frames) -> Floats:
         """Return frames (N, 768) of the coloured film as vectors (N, P)."""
-        return self.shorten(self.flat_color(frames))
+        return self.normalised(self.flat_color(frames))
 
     def flat_bw(self, frames: Frames) -> Floats:
         """Return the vectors of `bw` before they are shortened, in luma codes."""
@@ -188,7 +188,7 @@ class Comparison:
         """Return the contrast (N,) of flat pictures (N, P); below 1, a picture is faint."""
         return np.asarray(np.linalg.norm(flat, axis=1) / self._faint)
 
-    def shorten(self, flat: Floats) -> Floats:
+    def normalised(self, flat: Floats) -> Floats:
         """Scale flat pictures (N, P) to vectors no longer than 1."""
         return np.asarray(flat / (self._faint * np.maximum(self.contrast(flat), 1))[:, None])
 
@@ -376,7 +376,7 @@ def split_by_picture(
             together = fit(parts[-1][0], end)
             pairs = bw_frames[begin:end], color_frames[begin:end]
             is_new = is_moved(parts[-1][1], own) and (
-                dissimilarity(*pairs, together) > WORSE * dissimilarity(*pairs, own)
+                dissimilarity(*pairs, together) > MIN_WORSENING * dissimilarity(*pairs, own)
             )
             if not is_new:
                 parts[-1] = (parts[-1][0], together)

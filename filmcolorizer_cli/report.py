@@ -22,7 +22,6 @@ from filmcolorizer_cli.aligned import (
 )
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import replacing
-from filmcolorizer_cli.frames import Sampling
 from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.maps import SyncMap, nothing_shared
 from filmcolorizer_cli.networks import Network, for_inference
@@ -32,6 +31,7 @@ from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.pictures import read_rgb, to_bytes, to_rgb
 from filmcolorizer_cli.planes import NEUTRAL, Plane
 from filmcolorizer_cli.plots import draw_map
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.splits import Part, Split
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film
 from filmcolorizer_cli.wording import describe_time

@@ -41,7 +41,7 @@ class Shape(NamedTuple):
 Look = Callable[[float], tuple[float, Shape] | None]
 
 
-class Reshaped(NamedTuple):
+class ShapeChange(NamedTuple):
     """A change of shape, in seconds from the film's first frame, with both shapes."""
 
     seconds: float
@@ -49,7 +49,7 @@ class Reshaped(NamedTuple):
     before: Shape
 
 
-def find_reshaped(film: Film, begin_seconds: float, end_seconds: float) -> Reshaped | None:
+def find_shape_change(film: Film, begin_seconds: float, end_seconds: float) -> ShapeChange | None:
     """Find where a part of a film first differs in shape from the film's first frame.
 
     Only some key frames are decoded. Where the container's sample aspect ratio differs from the
@@ -92,7 +92,7 @@ def find_reshaped(film: Film, begin_seconds: float, end_seconds: float) -> Resha
             time = begin_seconds + number * apart
             found = look(time)
             if found is not None and is_other(found[1]):
-                return Reshaped(*_narrowed(look, is_other, low, *found), before)
+                return ShapeChange(*_narrowed(look, is_other, low, *found), before)
             low = time
     return None
 

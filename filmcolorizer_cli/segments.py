@@ -35,7 +35,7 @@ class Segment:
         number: index among the film's segments, from 0.
         first_frame: number of its first frame in that film.
         planned_frames: planned number of frames; None for the last segment, which runs to the end.
-        goes_on: whether it needs the `Parts.colors_file` of the segment before.
+        needs_colors: whether it needs the `Parts.colors_file` of the segment before.
         frames: number of frames once it is done, else None; 0 if the film ended before it.
         pts: display time of each frame, if they are not evenly spaced.
     """
@@ -43,7 +43,7 @@ class Segment:
     number: int
     first_frame: int
     planned_frames: int | None
-    goes_on: bool = False
+    needs_colors: bool = False
     frames: int | None = None
     pts: list[int] | None = None
 
@@ -69,7 +69,7 @@ def plan_segments(
             continue an earlier one. None if each segment stands alone.
     """
 
-    def goes_on(start: int) -> bool:
+    def needs_colors(start: int) -> bool:
         return step is not None and (start not in shots or edits.is_carried_into(start))
 
     shots = {0, *edits.cuts}
@@ -77,11 +77,11 @@ def plan_segments(
     slack = int(NEAR * usual_frames)
     while (border := _border(starts[-1], usual_frames, step)) < frames:
         near = [cut for cut in edits.cuts if abs(cut - border) <= slack and cut < frames]
-        alone = [cut for cut in near if not goes_on(cut)]
+        alone = [cut for cut in near if not needs_colors(cut)]
         starts.append(min(alone or near, key=lambda cut: abs(cut - border), default=border))
     planned = [after - start for start, after in pairwise(starts)]
     return [
-        Segment(number, start, length, goes_on(start))
+        Segment(number, start, length, needs_colors(start))
         for number, (start, length) in enumerate(zip(starts, [*planned, None], strict=True))
     ]
 
@@ -143,7 +143,11 @@ class Parts:
             if segment.frames and count_pictures(self.file_of(segment)) != segment.frames:
                 segment.frames = None
         for before, after in reversed([*pairwise(self.segments)]):
-            if after.goes_on and after.frames is None and not self.colors_file(before).is_file():
+            if (
+                after.needs_colors
+                and after.frames is None
+                and not self.colors_file(before).is_file()
+            ):
                 before.frames = None
 
     def begin(self, segments: list[Segment], known: dict[str, Any]) -> None:
@@ -196,7 +200,7 @@ class Parts:
         """Group the `missing` segments, in order, so that each group can be rendered on its own."""
         chains: list[list[Segment]] = []
         for segment in self.missing():
-            if segment.goes_on and chains and chains[-1][-1] is self.before(segment):
+            if segment.needs_colors and chains and chains[-1][-1] is self.before(segment):
                 chains[-1].append(segment)
             else:
                 chains.append([segment])
@@ -208,7 +212,7 @@ class Parts:
 
     def leaves_colors(self, segment: Segment) -> bool:
         """Whether the next segment needs this one's colours."""
-        return segment is not self.segments[-1] and self.segments[segment.number + 1].goes_on
+        return segment is not self.segments[-1] and self.segments[segment.number + 1].needs_colors
 
     def finish(self, segment: Segment, frames: int, pts: list[int] | None = None) -> None:
         """Record a segment as finished; its file must be complete, unless it has no frames.
@@ -222,7 +226,7 @@ class Parts:
         """
         segment.frames, segment.pts = frames, pts
         self._write()
-        if segment.goes_on:
+        if segment.needs_colors:
             with suppress(OSError):  # otherwise it is deleted with the folder
                 self.colors_file(self.before(segment)).unlink()
 

@@ -43,14 +43,14 @@ AROUND_SECONDS = 0.13
 # irises that stay wider than a tenth of the frame, nearly all did.
 MIN_INSIDE, MIN_OUTSIDE, MIN_COMMON = 0.01, 0.02, 0.9
 MAX_INSIDE_CODES, MAX_INSIDE_SHARE = 8.0, 0.2
-MAX_SECONDS = 0.17  # longest flash; anything longer is a shot
-MIN_CHANGE = 12.0  # mean change of luma that a flash must exceed, in codes
+MAX_FLASH_SECONDS = 0.17  # longest flash; anything longer is a shot
+MIN_FLASH_CHANGE = 12.0  # mean change of luma that a flash must exceed, in codes
 # How much the picture after a flash may differ from the one before it: as a share of the change
 # into the flash, and in codes. Different shots differ by more codes.
 MAX_REST, MAX_REST_CODES = 0.35, 25.0
 # How many shots back a shot may continue one, and the maximum dissimilarity of its first frame to
 # that one's last frame. Shots recognisable as of one camera had up to 0.3, others 0.37 or more.
-MAX_SHOTS_BACK, MAX_DISSIMILARITY = 8, 0.33
+MAX_SHOTS_BACK, MAX_RETURN_DISSIMILARITY = 8, 0.33
 MIN_LIT = 0.1  # share of the picture that must be lit to compare it with that of another shot
 MIN_CONTRAST = 4.0  # minimum standard deviation of lit pixels for this comparison, in codes
 MAX_BORDERS = 10_000  # borders that are kept, 1.5 kB each; if a film has more, they are noise
@@ -72,9 +72,9 @@ class Shots:
         self._dissimilarity: list[float] = []  # of each frame to the one before it
         self._irises: set[int] = set()  # frames whose iris is wider or narrower than just before
         # Frames that may begin a shot: by number, the frame before and the frame itself.
-        self._borders: dict[int, tuple[Plane, Plane]] = {}
+        self._candidates: dict[int, tuple[Plane, Plane]] = {}
         self._around = max(round(AROUND_SECONDS * frame_rate), 1)
-        most = int(MAX_SECONDS * frame_rate)
+        most = int(MAX_FLASH_SECONDS * frame_rate)
         self._frames: deque[Floats] = deque(maxlen=most + 1)  # latest frames, newest first
 
     def add(self, luma: Plane) -> None:
@@ -85,9 +85,9 @@ class Shots:
         before = self._frames[0] if self._frames else small
         change, dissimilarity = changes[0] if changes else 0.0, _dissimilarity(before, small)
         may_begin = change > MAX_REST_CODES or dissimilarity > MIN_OUTSTANDING
-        if may_begin and len(self._borders) < MAX_BORDERS:
+        if may_begin and len(self._candidates) < MAX_BORDERS:
             pair = before.astype(np.uint8), small.astype(np.uint8)
-            self._borders[len(self._changes)] = pair
+            self._candidates[len(self._changes)] = pair
         if dissimilarity > MIN_OUTSTANDING and _is_iris(before, small):
             self._irises.add(len(self._changes))
         self._changes.append(change)
@@ -105,7 +105,7 @@ class Shots:
             begin = number - back
             if self.flashes and begin < self.flashes[-1][1]:  # that is in the last flash
                 break
-            if peak > MIN_CHANGE and change < min(MAX_REST * peak, MAX_REST_CODES):
+            if peak > MIN_FLASH_CHANGE and change < min(MAX_REST * peak, MAX_REST_CODES):
                 self.flashes.append((begin, number))
                 break
             peak = max(peak, change)
@@ -138,16 +138,16 @@ class Shots:
         returns: dict[int, int] = {}
         ends: dict[int, Floats] = {}  # last frames of shots, by the number of their first one
         for shot, begin in zip((0, *begins), begins, strict=False):
-            if begin not in self._borders:
+            if begin not in self._candidates:
                 continue
-            end, first = (frame.astype(np.float32) for frame in self._borders[begin])
+            end, first = (frame.astype(np.float32) for frame in self._candidates[begin])
             ends[shot] = end
             latest = list(ends)[-MAX_SHOTS_BACK:]
             differences = {
                 shot: _dissimilarity_of_lit(ends[shot], first) for shot in reversed(latest)
             }
             best = min(differences, key=lambda shot: differences[shot])
-            if differences[best] < MAX_DISSIMILARITY:
+            if differences[best] < MAX_RETURN_DISSIMILARITY:
                 returns[begin] = best
         return returns
 
@@ -175,7 +175,7 @@ def _dissimilarity(one: Floats, other: Floats) -> float:
     rows, columns = lit.any(axis=1), lit.any(axis=0)
     if not rows.any():
         return 0.0
-    return _difference(one[rows][:, columns], other[rows][:, columns])
+    return _normalised_difference(one[rows][:, columns], other[rows][:, columns])
 
 
 def _is_iris(one: Floats, other: Floats) -> bool:
@@ -197,10 +197,10 @@ def _dissimilarity_of_lit(one: Floats, other: Floats) -> float:
     lit = np.maximum(one, other) > BLACK_CODE
     if lit.mean() < MIN_LIT or min(one[lit].std(), other[lit].std()) < MIN_CONTRAST:
         return 1.0  # there is too little to compare
-    return _difference(one[lit], other[lit])
+    return _normalised_difference(one[lit], other[lit])
 
 
-def _difference(one: Floats, other: Floats) -> float:
+def _normalised_difference(one: Floats, other: Floats) -> float:
     return float(np.square(_details(one) - _details(other)).mean()) / 2
 
 

@@ -17,16 +17,12 @@ from numpy.typing import NDArray
 
 from filmcolorizer_cli.cadence import ONE_TO_ONE
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.frames import (
-    Sampling,
-    cannot_note,
-    may_be_pulled_down,
-    read_coded_luma,
-    read_every_frame,
-    read_times,
-)
+from filmcolorizer_cli.filtergraphs import may_be_pulled_down
+from filmcolorizer_cli.frames import read_coded_luma, read_every_frame
 from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.progress import Track
+from filmcolorizer_cli.sampling import Sampling
+from filmcolorizer_cli.sidecars import read_times, sidecar_error
 from filmcolorizer_cli.survey import cadence_of
 from filmcolorizer_cli.video import Film
 
@@ -142,7 +138,7 @@ class _Reading:
         seconds = np.asarray(read_times(self._times_file), np.float64)
         free = shutil.disk_usage(self._times_file.parent).free
         if len(seconds) < len(frames) and free < TIMES_BYTES:  # ffmpeg reports no error
-            raise cannot_note(self._film, self._times_file, os.strerror(errno.ENOSPC))
+            raise sidecar_error(self._film, self._times_file, os.strerror(errno.ENOSPC))
         if len(seconds) != len(frames) or (np.diff(seconds) < 0).any():
             raise VideoError(
                 f"{self._film.path} has frames without a time of their own, or out of order; write"

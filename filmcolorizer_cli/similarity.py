@@ -33,7 +33,7 @@ class Vectors:
         for begin in range(0, len(frames), VECTORS_AT_ONCE):
             pictures = flat(frames[begin : begin + VECTORS_AT_ONCE])
             contrasts.append(comparison.contrast(pictures))
-            vectors = comparison.shorten(pictures)
+            vectors = comparison.normalised(pictures)
             largest = np.abs(vectors).max(axis=1, keepdims=True)
             rounded = np.round(vectors / np.maximum(largest, 1e-9) * 127)
             parts.append(rounded.astype(np.int8))

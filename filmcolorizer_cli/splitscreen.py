@@ -17,12 +17,13 @@ from PIL import Image, ImageDraw
 from filmcolorizer_cli.encoding import Encoding, PictureWriter, even
 from filmcolorizer_cli.errors import OptionError
 from filmcolorizer_cli.files import cannot_write, check_folder, followed, temporary_beside
-from filmcolorizer_cli.frames import Sampling, check_part, read_pictures
+from filmcolorizer_cli.frames import read_pictures
 from filmcolorizer_cli.joining import join_film
 from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.packets import check_clock, with_damaged_sound
 from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.planes import NEUTRAL, PLAIN, DeepPlane, Plane
+from filmcolorizer_cli.sampling import Sampling, check_part
 from filmcolorizer_cli.survey import cadence_of
 from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, UNKNOWN_CODEC, Film
@@ -109,7 +110,7 @@ def compare(
                 " --start"
             )
         rate = frame_rate(first, second)
-        heard, start = _heard(first, second, options)
+        heard, start = _sound_source(first, second, options)
         join_film(
             [pictures],
             target,
@@ -189,7 +190,7 @@ def _panel_size(film: Film, widest: int) -> tuple[int, int]:
     return even(width * scale), even(film.height * scale)
 
 
-def _heard(first: Film, second: Film, options: CompareOptions) -> tuple[Film, float]:
+def _sound_source(first: Film, second: Film, options: CompareOptions) -> tuple[Film, float]:
     """Return the film whose sound, chapters and title are used, and its start in seconds."""
     film, start = first, options.start_seconds
     if _is_heard(second) and not _is_heard(first):

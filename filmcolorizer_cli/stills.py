@@ -23,7 +23,7 @@ DARK_CODE, MAX_COLORLESS = 45, 0.02
 FADED, USUAL_PERCENTILE = 0.6, 75
 MIN_CONTRAST = 5.0  # codes, the standard deviation of luma below which a still is flat
 MIN_CORRELATION = 0.7  # correlation of luma above which stills show the same, one perhaps dimmer
-MAX_RUNS_TOLD = 5  # runs of stills that a message lists
+MAX_RUNS_REPORTED = 5  # runs of stills that a message lists
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def shots_of(taken: Sequence[TakenStill], cuts: list[float], begin: float) -> li
     return [1 + bisect.bisect_right(cuts, still.bw_seconds - begin + 1e-3) for still in taken]
 
 
-def faded_ones(taken: Sequence[TakenStill], shots: Sequence[int]) -> set[TakenStill]:
+def faded_stills(taken: Sequence[TakenStill], shots: Sequence[int]) -> set[TakenStill]:
     """Return the stills in which only the coloured film fades, as around advertisements.
 
     Low contrast throughout a shot is not a fade but the copy's grading.
@@ -110,7 +110,7 @@ def _describe_runs(taken: Sequence[TakenStill], some: Set[TakenStill]) -> str:
         if chosen
     ]
     told = []
-    for first, *rest in runs[:MAX_RUNS_TOLD]:
+    for first, *rest in runs[:MAX_RUNS_REPORTED]:
         last = rest[-1] if rest else None
         names = f"{first.name} to {last.name}" if last else first.name
         times = f"{first.bw_seconds:.1f} to {last.bw_seconds:.1f} s" if last else None

@@ -25,31 +25,23 @@ from filmcolorizer_cli.dissolves import Dissolves
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.fading import black_of, film_black, is_faded, may_be_faded
-from filmcolorizer_cli.frames import (
-    LOOK_SIZE,
-    Bursts,
-    Sampling,
-    ShotFiles,
-    can_match_fields,
-    may_be_pulled_down,
-    read_field_pictures,
-    read_fields,
-    read_luma,
-    read_pts,
-    read_strips,
-    read_ycbcr,
-)
+from filmcolorizer_cli.filtergraphs import can_match_fields, may_be_pulled_down
+from filmcolorizer_cli.frames import read_luma, read_ycbcr
 from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.progress import Track, no_track
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.shots import Shots
-from filmcolorizer_cli.timeline import Spans, Timeline
-from filmcolorizer_cli.video import (
-    BARE_STREAMS,
-    FIELDS,
-    MAX_FRAME_RATE,
-    TIMELINE_FRAME_RATE,
-    Film,
+from filmcolorizer_cli.sidecars import (
+    LOOK_SIZE,
+    Bursts,
+    ShotFiles,
+    read_field_pictures,
+    read_fields,
+    read_pts,
+    read_strips,
 )
+from filmcolorizer_cli.timeline import Spans, Timeline
+from filmcolorizer_cli.video import BARE_STREAMS, FIELDS, MAX_FRAME_RATE, TIMELINE_FRAME_RATE, Film
 
 BLACK = 16  # luma code of black, limited range
 FRAMES_A_SECOND = 6  # frames per second that are analysed for colour and dissolves
@@ -63,8 +55,8 @@ RUN_FRAMES = 10  # frames in a run; in film that became NTSC video, two of every
 
 MAX_FRAME_SECONDS = 0.1  # longest time that a frame of moving pictures is shown; slides are longer
 
-LOOKS = 6  # short samples that `glance` and `is_in_color` take of a film
-LOOK_SECONDS = 1.0  # length of a sample that `glance` takes
+SAMPLES = 6  # short samples that `glance` and `is_in_color` take of a film
+SAMPLE_SECONDS = 1.0  # length of a sample that `glance` takes
 FRAMES_OF_LOOK = 3  # frames per sample in which `is_in_color` measures colour
 MIN_LOOKS_ALIKE = 2  # samples that must show the field order found; still pictures show none
 LOOKS_FOR_BLACKS = 20  # single frames, all over a film, that are sampled if a part has no blacks
@@ -202,7 +194,7 @@ def _look(
             columns_file,
             pictures_file if may_be_pulled_down(film) else None,
         )
-        seen = _Seen(sampling.frame_rate)
+        seen = _FrameStatistics(sampling.frame_rate)
         shot_files = ShotFiles(cuts_file)
         read = read_ycbcr(film, sampling, bursts=bursts, shot_files=shot_files)
         with closing(read) as frames:
@@ -222,7 +214,7 @@ def _look(
         return found, _runs(looks, read_field_pictures(bursts), bursts)
 
 
-class _Seen:
+class _FrameStatistics:
     """Accumulator of what the small frames of a film show, added one by one.
 
     Args:
@@ -236,7 +228,7 @@ class _Seen:
         self._every = max(round(frame_rate / FRAMES_A_SECOND), 1)
         rate = float(frame_rate / self._every)
         self._shots = Shots(float(frame_rate))
-        self._tinge, self._dissolves = ColorDetector(rate), Dissolves(rate)
+        self._colors, self._dissolves = ColorDetector(rate), Dissolves(rate)
         self.blacks: list[float] = []
 
     def add(self, frame: Plane) -> None:
@@ -245,7 +237,7 @@ class _Seen:
         self._shots.add(luma)
         self.peaks.add(luma)
         if self.count % self._every == 0:
-            self._tinge.add(frame)
+            self._colors.add(frame)
             self._dissolves.add(luma)
             self.blacks.append(black_of(luma))
         self.count += 1
@@ -282,7 +274,7 @@ class _Seen:
             cuts=tuple(cuts),
             dissolves=self._dissolves.spans(),
             returns=tuple((at(begin), at(earlier)) for begin, earlier in returns),
-            colored=self._tinge.colored([0.0, *cuts, at(self.count)]),
+            colored=self._colors.colored([0.0, *cuts, at(self.count)]),
             area=area,
             cadence=cadence,
             is_faded=is_faded,
@@ -329,9 +321,9 @@ def glance(film: Film, start: float, seconds: float) -> Glance:
         FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
     parts = [(start, seconds)]
-    if seconds > LOOKS * LOOK_SECONDS:
-        apart = seconds / LOOKS
-        parts = [(start + (number + 0.5) * apart, LOOK_SECONDS) for number in range(LOOKS)]
+    if seconds > SAMPLES * SAMPLE_SECONDS:
+        apart = seconds / SAMPLES
+        parts = [(start + (number + 0.5) * apart, SAMPLE_SECONDS) for number in range(SAMPLES)]
     looks, runs, damage = list[Survey](), list[list[Run]](), None
     for part in parts:
         try:
@@ -388,10 +380,10 @@ def cadence_of(film: Film, start: float, seconds: float) -> Cadence:
 def is_in_color(film: Film) -> bool:
     """Whether short samples of a film have colours beyond a tint; skips what cannot be read."""
     every = round(TIMELINE_FRAME_RATE / FRAMES_A_SECOND)
-    for look in range(LOOKS):
+    for look in range(SAMPLES):
         sampling = Sampling(
             *LOOK_SIZE,
-            start_seconds=(look + 0.5) * film.duration_seconds / LOOKS,
+            start_seconds=(look + 0.5) * film.duration_seconds / SAMPLES,
             duration_seconds=float(FRAMES_OF_LOOK * every / TIMELINE_FRAME_RATE),
             every=every,
         )

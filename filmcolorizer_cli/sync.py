@@ -37,7 +37,7 @@ MIN_REEL_SECONDS = 4.0  # shortest part that is aligned on its own
 MAX_PANNED_SECONDS = 300.0  # longest gap searched in parts if nothing is found in the whole
 AS_LONG_SECONDS = 0.1  # duration difference up to which gaps in both films may show the same
 SURE_CONFIDENCE = 0.95  # from this confidence on, a stretch is not examined further
-SURER = 0.05  # confidence that parts of a stretch must gain to replace it
+MIN_CONFIDENCE_GAIN = 0.05  # confidence that parts of a stretch must gain to replace it
 MIN_OF_DOUBTFUL = 0.7  # share of a doubtful stretch that its parts must cover; the rest are moves
 SAME_TIME_SECONDS = 0.11  # largest time difference between a stretch and its parts
 MIN_FOUND_AGAIN = 0.9  # share of the found duration that must be found at a refined placement
@@ -204,7 +204,7 @@ def _in_parts(bw: Signatures, color: Signatures, stretch: Stretch) -> list[Stret
     if sum(frames) < MIN_OF_DOUBTFUL * (stretch.end - stretch.begin):
         return [stretch]
     confidence = float(np.average([part.confidence for part in parts], weights=frames))
-    if confidence < stretch.confidence + SURER:
+    if confidence < stretch.confidence + MIN_CONFIDENCE_GAIN:
         return [stretch]
     return [smaller for part in parts for smaller in _in_parts(bw, color, part)]
 
@@ -441,7 +441,7 @@ def constant_offset(bw: Film, color: Film, offset: int) -> SyncMap:
     return SyncMap(film_identity(bw), film_identity(color), (segment,))
 
 
-def laid_upon(bw: Film, color: Film, sync_map: SyncMap) -> SyncMap | None:
+def with_placement(bw: Film, color: Film, sync_map: SyncMap) -> SyncMap | None:
     """Add the registration of the pictures to a map of one segment with stated times.
 
     Returns:

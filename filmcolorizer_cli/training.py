@@ -173,15 +173,16 @@ class Trainer:
         kinds of data (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models"). They are
         compared by the squared error that `eval` shows, not by the loss; so both the last weights
         and those with the lowest loss are blended. A few painted stills are validated on
-        themselves, which does not measure other shots, so `most_trained` limits the blend. At last,
-        some missing colourfulness is restored, unless that gives up all of the error's decrease.
+        themselves, which does not measure other shots, so `max_trained_share` limits the blend. At
+        last, some missing colourfulness is restored, unless that gives up all of the error's
+        decrease.
         """
         network = copy.deepcopy(self.network)
         ends, shares = {self.best.epoch: self.best_state}, [1.0]
         if self.options.blend:
             # The last weights often make a better blend, even if their loss is higher again.
             ends.setdefault(len(self.history), _snapshot(self.averaged))
-            most = self.options.most_trained
+            most = self.options.max_trained_share
             shares = [*(share for share in BLENDS if share < most), most]
         found: dict[tuple[float, int], float] = {}
         for share, epoch in [(0.0, self.best.epoch), *product(shares, ends)]:
@@ -190,7 +191,7 @@ class Trainer:
         first_mse = found[0.0, self.best.epoch]
         kept, epoch = min(found, key=lambda way: found[way])
         state, mse = _blended(self.first_state, ends[epoch], kept), found[kept, epoch]
-        if kept and self.options.liveliness and isinstance(network, FilmNetwork):
+        if kept and self.options.colorfulness_restored and isinstance(network, FilmNetwork):
             network.load_state_dict(state)
             livelier = _more_colorful(state, self._chroma_gain(network))
             network.load_state_dict(livelier)
@@ -336,7 +337,8 @@ class Trainer:
             for output, truth, known in self._validation_outputs(network)
         ]
         found, true = torch.cat(both, dim=1).mean(dim=1).clamp(min=COLORFULNESS_FLOOR).tolist()
-        return min(max(1 + self.options.liveliness * (true / found - 1), 1.0), MAX_CHROMA_GAIN)
+        gain = 1 + self.options.colorfulness_restored * (true / found - 1)
+        return min(max(gain, 1.0), MAX_CHROMA_GAIN)
 
     @torch.no_grad()
     def _validation_outputs(self, network: Network) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

@@ -119,7 +119,7 @@ class Film:
         attachments: covers and other files, in order.
         time_code: time code of the first frame, as hours:minutes:seconds:frames.
         language, title: of the picture track.
-        other_pictures: codecs of further picture streams, which are not used.
+        other_picture_codecs: codecs of further picture streams, which are not used.
         first_number: number of the first file if the film is a sequence of numbered pictures, with
             ``path`` as its printf pattern; otherwise None.
     """
@@ -148,7 +148,7 @@ class Film:
     time_code: str | None = None
     language: str | None = None
     title: str | None = None
-    other_pictures: tuple[str, ...] = ()
+    other_picture_codecs: tuple[str, ...] = ()
     first_number: int | None = None
 
     @property
@@ -350,7 +350,7 @@ def _probe_container(path: Path, container: Any) -> Film:
         time_code=_time_code(container),
         language=_language(stream),
         title=_title(stream),
-        other_pictures=tuple(_codec_name(s) for s in _pictures(container) if s is not stream),
+        other_picture_codecs=tuple(_codec_name(s) for s in _pictures(container) if s is not stream),
     )
 
 

@@ -37,7 +37,7 @@ LOST_CONFIDENCE = 0.3  # below this confidence, a pixel counts as having no corr
 MIN_SAME = 0.3
 USUAL_CONTRAST = 50.0  # standard deviation of luma, in codes
 LIT_CODE = 20  # luma above which a pixel counts as lit
-MIN_SEEN = 0.2  # share of the picture that must be lit and have detail
+MIN_COMPARABLE = 0.2  # share of the picture that must be lit and have detail
 DETAIL_AT_USUAL_CONTRAST = 12.0  # local standard deviation, in codes, above which there is detail
 
 # A dissolve replaces the picture although each step of the warps is confident. So a frame is
@@ -191,16 +191,16 @@ def has_dissolved(past_keys: Sequence[PastKey], luma: Plane) -> bool:
 def shows_same_scene(ended: Plane, begun: Plane) -> bool:
     """Whether the first frame of a shot shows the scene that another shot ended with."""
     lit = np.maximum(ended, begun) > LIT_CODE
-    if lit.mean() < MIN_SEEN:
+    if lit.mean() < MIN_COMPARABLE:
         return False
     before, after = _contrasty(ended, lit), _contrasty(begun, lit)
     *_, more = _correlation(before.astype(np.float32), after.astype(np.float32))
-    seen = lit & (more > DETAIL_AT_USUAL_CONTRAST)
-    if seen.mean() < MIN_SEEN:
+    has_detail = lit & (more > DETAIL_AT_USUAL_CONTRAST)
+    if has_detail.mean() < MIN_COMPARABLE:
         return False
     warp = Motion(before, after).backward
     same = warp.confidence * similarity(before, after, warp)
-    return float(same[seen].mean()) >= MIN_SAME
+    return float(same[has_detail].mean()) >= MIN_SAME
 
 
 def similarity(luma: Plane, later: Plane, warp: Warp) -> Floats:

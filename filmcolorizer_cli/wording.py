@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FILM_COLUMNS = ("", "PSNR, dB", "over grey", "colourfulness", "flicker", "CDC")
 
-MAX_UNTOLD_SECONDS = 0.3  # undecodable start of a recording that is not reported, at most
+MAX_UNREPORTED_SECONDS = 0.3  # undecodable start of a recording that is not reported, at most
 
 
 def describe_split(split: Split) -> str:
@@ -87,10 +87,10 @@ def describe_sounds(film: Film, target: Path) -> list[str]:
     from filmcolorizer_cli.containers import CONTAINERS
 
     container = CONTAINERS[target.suffix.lower()]
-    return [f"{_describe_track(sound)} {_fate_of_sound(sound, container)}" for sound in film.sounds]
+    return [f"{_describe_track(it)} {_describe_sound(it, container)}" for it in film.sounds]
 
 
-def _fate_of_sound(sound: Sound, container: Container) -> str:
+def _describe_sound(sound: Sound, container: Container) -> str:
     from filmcolorizer_cli.video import UNKNOWN_CODEC
 
     encoder = container.sound_encoder(sound)
@@ -128,36 +128,36 @@ def describe_more(
         lost += " (an mkv holds all that are known)"
     container, facts = CONTAINERS[ending], []
 
-    def fate_of_subtitle(subtitle: Subtitle) -> str:
+    def describe_subtitle(subtitle: Subtitle) -> str:
         encoder = container.subtitle_encoder(subtitle)
         if encoder is None:
             return lost
         return "kept" if encoder == "copy" else f"to {encoder}"
 
     unseen = film.start_seconds - film.stored_from_seconds
-    if unseen > MAX_UNTOLD_SECONDS and not start_seconds:
+    if unseen > MAX_UNREPORTED_SECONDS and not start_seconds:
         facts.append(("begin", f"{unseen:.2f} s left out, since they cannot be decoded"))
     if film.subtitles:
-        fates = (f"{_describe_track(it)} {fate_of_subtitle(it)}" for it in film.subtitles)
-        facts.append(("subtitles", "; ".join(fates)))
+        tracks = (f"{_describe_track(it)} {describe_subtitle(it)}" for it in film.subtitles)
+        facts.append(("subtitles", "; ".join(tracks)))
     if film.chapters:
         is_whole = start_seconds == 0 and duration_seconds is None
         of_part = "" if is_whole else ", as far as they lie in this part"
         facts.append(("chapters", f"{film.chapters} kept{of_part}"))
     if film.attachments:
-        fates = (
+        tracks = (
             f"{_describe_attachment(it)} {'kept' if container.attaches(it) else lost}"
             for it in film.attachments
         )
-        facts.append(("attachments", "; ".join(fates)))
+        facts.append(("attachments", "; ".join(tracks)))
     if film.time_code:
         if frame_rate is None and not uneven_pts(film):
             frame_rate = film.frame_rate
         is_kept = keeps_time_code(film, frame_rate, start_seconds)
         fate = "kept" if is_kept else "left out, since it counts other frames"
         facts.append(("time code", f"{film.time_code} {fate}"))
-    if film.other_pictures:
-        facts.append(("more pictures", f"{'; '.join(film.other_pictures)} left out"))
+    if film.other_picture_codecs:
+        facts.append(("more pictures", f"{'; '.join(film.other_picture_codecs)} left out"))
     return facts
 
 

@@ -29,10 +29,10 @@ from train_default import SEED, hold_out, load_photos
 
 from filmcolorizer_cli import metrics, models, weights
 from filmcolorizer_cli.color import resize, rgb_to_ycbcr
-from filmcolorizer_cli.frames import Sampling
 from filmcolorizer_cli.networks import Network, for_inference
 from filmcolorizer_cli.pair_evaluation import predict_rgb
 from filmcolorizer_cli.pictures import read_rgb, to_bytes
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.video import Film, probe
 
 EVERY = 4  # one in so many frames of a film is measured

@@ -20,9 +20,9 @@ from rich.console import Console
 from filmcolorizer_cli import console, networks
 from filmcolorizer_cli.extracting import ExtractOptions, extract
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.frames import Sampling
 from filmcolorizer_cli.pairs import Pairs, read_pairs
 from filmcolorizer_cli.pictures import read_rgb
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Frames, Signatures
 from filmcolorizer_cli.sync import constant_offset
 from filmcolorizer_cli.video import Film, probe

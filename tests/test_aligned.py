@@ -16,24 +16,19 @@ from filmcolorizer_cli.aligned import (
     Moments,
     Reading,
     area_aspect_ratio,
-    cut_out,
     read_aligned,
     render,
+    resample_part,
     shared_aspect_ratio,
 )
 from filmcolorizer_cli.areas import Area
 from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.encoding import PictureWriter
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.frames import (
-    Sampling,
-    ShotFiles,
-    read_luma,
-    read_pts,
-    read_small_frames,
-    read_ycbcr,
-)
+from filmcolorizer_cli.frames import read_luma, read_ycbcr
 from filmcolorizer_cli.maps import Segment, SyncMap
+from filmcolorizer_cli.sampling import Sampling
+from filmcolorizer_cli.sidecars import ShotFiles, read_pts, read_small_frames
 from filmcolorizer_cli.video import Film, probe
 from tests.films import (
     NUMBERED_SIZE,
@@ -139,13 +134,13 @@ def noise() -> NDArray[np.uint8]:
 @pytest.mark.parametrize("is_color", [True, False])
 def test_cut_out_of_whole_pixels_is_a_slice(is_color: bool, noise: NDArray[np.uint8]) -> None:
     picture = noise if is_color else noise[..., 0]
-    part = cut_out(picture, to_part(10 / 60, 5 / 40, 40 / 60, 25 / 40), (30, 20))
+    part = resample_part(picture, to_part(10 / 60, 5 / 40, 40 / 60, 25 / 40), (30, 20))
     np.testing.assert_array_equal(part, picture[5:25, 10:40])
-    np.testing.assert_array_equal(cut_out(picture, np.eye(2, 3), (60, 40)), picture)
+    np.testing.assert_array_equal(resample_part(picture, np.eye(2, 3), (60, 40)), picture)
 
 
 def test_cut_out_that_is_reduced_averages(noise: NDArray[np.uint8]) -> None:
-    part = cut_out(noise, to_part(12 / 60, 4 / 40, 52 / 60, 36 / 40), (20, 16))
+    part = resample_part(noise, to_part(12 / 60, 4 / 40, 52 / 60, 36 / 40), (20, 16))
     means = noise[4:36, 12:52].reshape(16, 2, 20, 2, 3).mean(axis=(1, 3))
     assert np.abs(part - means).mean() < 0.5
     assert np.abs(part - means).max() < 1.5
@@ -157,7 +152,7 @@ def test_cut_out_that_is_enlarged_is_pillows_crop(noise: NDArray[np.uint8]) -> N
     A shift by a third of a pixel would make a mean difference of 3 codes.
     """
     smooth = np.asarray(Image.fromarray(noise[::8, ::8]).resize((60, 40), Image.Resampling.BICUBIC))
-    part = cut_out(smooth, to_part(0.25, 0.2, 0.75, 0.7), (60, 40))
+    part = resample_part(smooth, to_part(0.25, 0.2, 0.75, 0.7), (60, 40))
     expected = Image.fromarray(smooth).resize(
         (60, 40), Image.Resampling.BICUBIC, box=(15, 8, 45, 28)
     )
@@ -168,10 +163,10 @@ def test_cut_out_that_is_enlarged_is_pillows_crop(noise: NDArray[np.uint8]) -> N
 
 def test_cut_out_is_black_outside(noise: NDArray[np.uint8]) -> None:
     affine = to_part(-0.5, 0, 0.5, 1)  # moved by half a picture to the right
-    part = cut_out(noise, affine, (60, 40))
+    part = resample_part(noise, affine, (60, 40))
     np.testing.assert_array_equal(part[:, 30:], noise[:, :30])
     assert (part[:, :30] == (16, 128, 128)).all()
-    grey = cut_out(noise[..., 0], affine, (60, 40))
+    grey = resample_part(noise[..., 0], affine, (60, 40))
     assert (grey[:, :30] == 16).all()
 
 
@@ -179,7 +174,7 @@ def test_cut_out_follows_a_turn() -> None:
     y, x = np.mgrid[:90, :120]
     picture = (40 + x + y / 2).astype(np.uint8)
     affine = np.array(((0.7, 0.1, 0.1), (-0.1, 0.6, 0.25)))
-    part = cut_out(picture, affine, (80, 60))
+    part = resample_part(picture, affine, (80, 60))
     row, column = np.mgrid[:60, :80]
     points = np.stack(((column + 0.5) / 80, (row + 0.5) / 60, np.ones((60, 80))))
     u, v = np.tensordot(affine, points, axes=1)  # in [0, 1] of the picture
@@ -190,7 +185,7 @@ def test_cut_out_follows_a_turn() -> None:
 def test_cut_out_can_be_written_to(noise: NDArray[np.uint8]) -> None:
     """torch warns of arrays that it may not write to."""
     for size in ((30, 20), (15, 10)):
-        assert cut_out(noise, to_part(0, 0, 0.5, 0.5), size).flags.writeable
+        assert resample_part(noise, to_part(0, 0, 0.5, 0.5), size).flags.writeable
 
 
 @pytest.mark.parametrize("every", [1, 5, 12])

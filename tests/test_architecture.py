@@ -29,8 +29,8 @@ LIBRARIES = {
     "subprocess": {"ffmpeg"},
     "multiprocessing": set(),
     "imageio_ffmpeg": {"ffmpeg"},
-    "ffmpeg": {"encoding", "ffmpeg", "frames", "joining"},
-    "av": {"frames", "joining", "packets", "reshaping", "subtitles", "video"},
+    "ffmpeg": {"encoding", "ffmpeg", "filtergraphs", "frames", "joining"},
+    "av": {"filtergraphs", "joining", "packets", "reshaping", "subtitles", "video"},
     "typer": {"cli", "options"},
     "rich": {"console"},
     "cv2": {

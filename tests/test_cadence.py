@@ -199,9 +199,9 @@ def test_picture_rate_is_what_repeats_leave(frame_rate: int, pictures: Fraction)
 
 def test_in_fields_leaves_out_what_whole_frames_repeat() -> None:
     for whole in (Cadence(repeats=True), Cadence(is_soft_pulldown=True), Cadence()):
-        assert whole.in_fields == Cadence()
+        assert whole.without_frame_repeats == Cadence()
     for woven in (Cadence("top"), Cadence("bottom", fields_match=True), Cadence("top", True, True)):
-        assert woven.in_fields == woven
+        assert woven.without_frame_repeats == woven
 
 
 @pytest.mark.parametrize("count", [1, 4, 7])

@@ -14,10 +14,10 @@ from filmcolorizer_cli.color import (
     half_size,
     luma_from_codes,
     luma_to_codes,
-    on_luma,
     resize,
     rgb_to_ycbcr,
     unpremultiplied,
+    with_luma,
     ycbcr_to_rgb,
 )
 from tests.colors import BT709_BARS_100, pixel, random_rgb
@@ -251,7 +251,7 @@ def test_on_luma_keeps_how_much_the_colours_differ(matrix: str) -> None:
     generator = torch.Generator().manual_seed(0)
     rgb = 0.4 + 0.2 * torch.rand(2, 3, 8, 9, generator=generator)
     luma = 0.4 + 0.2 * torch.rand(2, 1, 8, 9, generator=generator)
-    moved = on_luma(rgb, luma, matrix)
+    moved = with_luma(rgb, luma, matrix)
     torch.testing.assert_close(moved[:, :2] - moved[:, 1:], rgb[:, :2] - rgb[:, 1:])
     torch.testing.assert_close(rgb_to_ycbcr(moved, matrix)[:, :1], luma)
 
@@ -260,7 +260,7 @@ def test_on_luma_makes_paler_what_lies_beyond_the_gamut() -> None:
     """On black and white nothing is left; luma 0.5774 is its own (BT.709-6 item 3.2)."""
     orange = torch.tensor([1.0, 0.5, 0.1]).view(3, 1, 1).expand(3, 1, 4)
     luma = torch.tensor([[[0.0, 0.2, 0.5774, 1.0]]])
-    moved = on_luma(orange, luma)
+    moved = with_luma(orange, luma)
     torch.testing.assert_close(rgb_to_ycbcr(moved)[:1], luma, atol=1e-5, rtol=0)
     assert moved[:, 0, 0].tolist() == [0, 0, 0]
     assert moved[:, 0, 3].tolist() == [1, 1, 1]
@@ -271,4 +271,4 @@ def test_on_luma_makes_paler_what_lies_beyond_the_gamut() -> None:
 
 def test_on_luma_leaves_grey_grey() -> None:
     grey, luma = torch.full((3, 2, 2), 0.3), torch.full((1, 2, 2), 0.6)
-    torch.testing.assert_close(on_luma(grey, luma), luma.expand(3, 2, 2))
+    torch.testing.assert_close(with_luma(grey, luma), luma.expand(3, 2, 2))

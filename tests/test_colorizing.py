@@ -17,7 +17,7 @@ import torch
 
 from filmcolorizer_cli import colorizing, painting, segments
 from filmcolorizer_cli.cadence import Cadence
-from filmcolorizer_cli.colorizing import ColorizeOptions, colorize, usual_workers
+from filmcolorizer_cli.colorizing import colorize, usual_workers
 from filmcolorizer_cli.encoding import Encoding
 from filmcolorizer_cli.errors import FfmpegError, FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, find_binary
@@ -25,6 +25,7 @@ from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.models import find_model
 from filmcolorizer_cli.networks import Network, build
 from filmcolorizer_cli.planes import PLAIN
+from filmcolorizer_cli.rendering import ColorizeOptions
 from filmcolorizer_cli.shots import Shots
 from filmcolorizer_cli.video import Film, probe
 from filmcolorizer_cli.weights import load

@@ -9,7 +9,8 @@ import pytest
 
 from filmcolorizer_cli.dissolves import Dissolves
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.frames import Sampling, read_luma
+from filmcolorizer_cli.frames import read_luma
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.survey import FRAMES_A_SECOND
 from filmcolorizer_cli.timeline import Spans
 from filmcolorizer_cli.video import probe

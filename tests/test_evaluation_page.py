@@ -21,13 +21,13 @@ from filmcolorizer_cli.evaluation_page import (
     save_pairs_page,
 )
 from filmcolorizer_cli.film_evaluation import FilmOptions, evaluate_film
-from filmcolorizer_cli.frames import Sampling
 from filmcolorizer_cli.history import Epoch
 from filmcolorizer_cli.models import read_model
 from filmcolorizer_cli.pair_evaluation import Evaluation, evaluate
 from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.pictures import read_rgb
 from filmcolorizer_cli.plots import plot_over_time, plot_shots
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.splits import PARTS, InterleavedSplit, split_by_time
 from filmcolorizer_cli.video import probe
 from tests.films import LOSSLESS, run_ffmpeg

@@ -19,9 +19,10 @@ from filmcolorizer_cli.areas import Area
 from filmcolorizer_cli.configs import FilmConfig
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.extracting import ExtractOptions, count_stills, extract
-from filmcolorizer_cli.frames import Sampling, read_luma
+from filmcolorizer_cli.frames import read_luma
 from filmcolorizer_cli.maps import Segment, SyncMap
 from filmcolorizer_cli.pairs import Pairs, read_pairs
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.splits import InterleavedSplit
 from filmcolorizer_cli.sync import constant_offset
 from filmcolorizer_cli.video import Film, probe

@@ -15,6 +15,7 @@ from filmcolorizer_cli import (
     painting,
     pair_evaluation,
     preview,
+    rendering,
     report,
     training,
 )
@@ -24,10 +25,11 @@ from filmcolorizer_cli.encoding import Encoding
 from filmcolorizer_cli.extracting import ExtractOptions, extract
 from filmcolorizer_cli.fading import black_of, is_faded, passing_veils
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.frames import Sampling, read_luma, read_ycbcr
+from filmcolorizer_cli.frames import read_luma, read_ycbcr
 from filmcolorizer_cli.models import find_model
 from filmcolorizer_cli.networks import Network, autocast, for_inference
 from filmcolorizer_cli.pairs import read_pairs
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.splits import Undivided
 from filmcolorizer_cli.survey import glance, survey
 from filmcolorizer_cli.sync import constant_offset
@@ -174,7 +176,7 @@ def test_colours_behind_a_fade_from_white_are_those_without_it(
 
     def chroma(path: Path) -> np.ndarray:
         network = load(find_model("default"))
-        options, cpu = colorizing.ColorizeOptions(Encoding()), torch.device("cpu")
+        options, cpu = rendering.ColorizeOptions(Encoding()), torch.device("cpu")
         target = tmp_path / "out.mp4"
         list(colorizing.colorize(probe(path), target, network, options, cpu, overwrite=True))
         last = Sampling(160, 120, start_seconds=1.8, duration_seconds=0.05)
@@ -205,7 +207,7 @@ def test_networks_are_told_of_faded_films(
 
     monkeypatch.setattr(module, "for_inference", ready)
     film, network, cpu = probe(path), vivid_network(), torch.device("cpu")
-    options = colorizing.ColorizeOptions(Encoding(), recolor=True)
+    options = rendering.ColorizeOptions(Encoding(), recolor=True)
     if module is colorizing:
         list(colorizing.colorize(film, tmp_path / "out.mp4", network, options, cpu))
     elif module is preview:
@@ -271,7 +273,7 @@ def test_colorize_tells_where_it_looks_through_a_veil(
     path, notes = tmp_path / "film.mp4", list[str]()
     run_ffmpeg("-i", moving_film, "-vf", FADED, *X264, path)
     network = vivid_network() if learnt else load(find_model("default"))
-    options = colorizing.ColorizeOptions(Encoding(), recolor=True, duration_seconds=1.0)
+    options = rendering.ColorizeOptions(Encoding(), recolor=True, duration_seconds=1.0)
     target, cpu = tmp_path / "out.mp4", torch.device("cpu")
     list(colorizing.colorize(probe(path), target, network, options, cpu, note=notes.append))
     said = "hardly any picture has blacks; those without are looked at as if they had some"

@@ -13,7 +13,7 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio
 
 from filmcolorizer_cli import film_evaluation, painting
-from filmcolorizer_cli.colorizing import ColorizeOptions, colorize
+from filmcolorizer_cli.colorizing import colorize
 from filmcolorizer_cli.encoding import Encoding
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
@@ -28,6 +28,7 @@ from filmcolorizer_cli.film_evaluation import (
 from filmcolorizer_cli.networks import Network
 from filmcolorizer_cli.painting import Painter
 from filmcolorizer_cli.pictures import picture_to_rgb
+from filmcolorizer_cli.rendering import ColorizeOptions
 from filmcolorizer_cli.video import probe
 from tests.colors import hasler_suesstrunk
 from tests.films import (

@@ -20,17 +20,9 @@ from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.errors import FfmpegError, VideoError
 from filmcolorizer_cli.ffmpeg import Process
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.frames import (
-    Sampling,
-    ShotFiles,
-    find_hardware_decoder,
-    read_coded_luma,
-    read_luma,
-    read_pictures,
-    read_pts,
-    read_small_frames,
-    read_ycbcr,
-)
+from filmcolorizer_cli.frames import read_coded_luma, read_luma, read_pictures, read_ycbcr
+from filmcolorizer_cli.sampling import Sampling
+from filmcolorizer_cli.sidecars import ShotFiles, read_pts, read_small_frames
 from filmcolorizer_cli.survey import cadence_of, glance
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, FieldOrder, Film, probe
 from tests.colors import BT709_BARS_100
@@ -466,29 +458,6 @@ def test_read_luma_at_another_rate_undoes_a_speed_up(numbered_clip: Path) -> Non
     assert len(numbers(film, **options)) == pytest.approx(100 * 24 * 24 / 25 / 25, abs=1)
 
 
-@pytest.mark.parametrize(
-    ("options", "count"),
-    [
-        ({"duration_seconds": 1.0}, 25),
-        ({"duration_seconds": 1.0, "frame_rate": Fraction(24)}, 24),
-        ({"duration_seconds": 1.0, "frame_rate": Fraction(24), "every": 10}, 3),
-        ({"duration_seconds": 1.0, "frame_rate": Fraction(24), "rate": 0.5}, 48),
-        ({"duration_seconds": 0.0}, 0),
-        ({"start_seconds": 3.6}, 10),
-        ({"start_seconds": 3.6, "duration_seconds": 5.0}, 10),
-        ({"start_seconds": 7.0}, 0),
-    ],
-)
-def test_sampling_foretells_how_many_frames_come(
-    options: dict[str, Any], count: int, numbered_clip: Path
-) -> None:
-    film = probe(numbered_clip)
-    options.setdefault("frame_rate", film.frame_rate)
-    sampling = Sampling(**options)
-    assert len(list(read_luma(film, sampling))) == count
-    assert sampling.frame_count(film) == count
-
-
 @pytest.mark.parametrize("layout", ["yuv420p", "yuv444p"])
 def test_read_luma_brings_full_range_to_limited(layout: str, tmp_path: Path) -> None:
     ramp = np.tile(np.arange(256, dtype=np.uint8), (2, 1))
@@ -695,12 +664,12 @@ def test_read_ycbcr_takes_noise_off_chroma(
     film = probe(path)
     true = chroma_of(probe(mixed_film), every=every)
     noisy = chroma_of(film, every=every)
-    quiet = chroma_of(film, every=every, quiets_chroma=True)
+    quiet = chroma_of(film, every=every, denoises_chroma=True)
     before, after = (np.abs(chroma - true).mean() for chroma in (noisy, quiet))
     assert before > 1.5
     assert after < 0.6 * before
     plain, same = (
-        [picture[..., 0] for picture in read_ycbcr(film, Sampling(every=every, quiets_chroma=q))]
+        [picture[..., 0] for picture in read_ycbcr(film, Sampling(every=every, denoises_chroma=q))]
         for q in (False, True)
     )
     np.testing.assert_array_equal(plain, same)
@@ -713,7 +682,7 @@ def test_pictures_without_chroma_are_not_quieted(mixed_film: Path, tmp_path: Pat
                path)  # fmt: skip
     film = probe(path)
     plain, same = (
-        list(read_ycbcr(film, Sampling(every=5, quiets_chroma=q))) for q in (False, True)
+        list(read_ycbcr(film, Sampling(every=5, denoises_chroma=q))) for q in (False, True)
     )
     np.testing.assert_array_equal(plain, same)
 
@@ -724,7 +693,7 @@ def test_quieted_chroma_of_a_clean_film_stays(moving_film: Path) -> None:
     But for the last frames, behind which there is nothing to see where they move.
     """
     film = probe(moving_film)
-    true, quiet = chroma_of(film), chroma_of(film, quiets_chroma=True)
+    true, quiet = chroma_of(film), chroma_of(film, denoises_chroma=True)
     change = np.abs(quiet - true).mean(axis=(1, 2, 3))
     assert change[:-2].max() < 1
     assert np.abs(true[12] - true[11]).mean() > 10, "the shots have other colours"
@@ -825,16 +794,6 @@ def test_read_luma_notes_a_hard_cut_and_all_frames_small(
     assert np.abs(small - expected).max() <= 1
 
 
-def test_read_ticks_of_an_older_ffmpeg_is_exact_after_hours(tmp_path: Path) -> None:
-    """Such as 6.1, which writes seconds with six digits."""
-    cuts_file = tmp_path / "cuts.txt"
-    cuts_file.write_text(
-        "frame:7    pts:296296  pts_time:12345.7\nlavfi.scd.time=12345.7\n"
-        "frame:8    pts:296299  pts_time:12345.8\nlavfi.scd.time=12345.8\n"
-    )
-    assert read_pts(cuts_file) == [296296, 296299]
-
-
 @pytest.mark.parametrize("name", [*ODD_NAMES, " blank first"])
 def test_read_luma_notes_cuts_in_a_file_of_any_name(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -912,12 +871,3 @@ def test_numbered_pictures_open_no_file_but_themselves(
     (tmp_path / "%d.png").write_text(content)
     with pytest.raises(VideoError, match="cannot be read as a video"):
         probe(tmp_path / "%d.png")
-
-
-def test_find_hardware_decoder_does_not_take_the_processor_for_a_card(
-    plain_clip: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As ffmpeg does silently, for what a card cannot decode."""
-    methods = {"mine": "mine", "none": "yuv420p", "auto": "cuda"}
-    monkeypatch.setattr("filmcolorizer_cli.frames.HARDWARE_DECODERS", methods)
-    assert find_hardware_decoder(probe(plain_clip)) is None

@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.frames import Sampling, read_luma
+from filmcolorizer_cli.frames import read_luma
 from filmcolorizer_cli.irises import without_iris
 from filmcolorizer_cli.models import find_model
 from filmcolorizer_cli.networks import for_inference
 from filmcolorizer_cli.painting import Painter
 from filmcolorizer_cli.planes import Floats, Plane
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.weights import load
 

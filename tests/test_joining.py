@@ -512,7 +512,7 @@ def test_join_film_keeps_covers_and_attached_files(
     folder.mkdir()
     target = folder / f"out{ending}"
     film = write_film(target, source, grey(source, **part), **part)
-    assert (film.codec, film.stream_index, film.other_pictures) == ("h264", 0, ())
+    assert (film.codec, film.stream_index, film.other_picture_codecs) == ("h264", 0, ())
     assert files_in(folder) == [target.name]
     covers = [
         (codec, (tmp_path / name).read_bytes())

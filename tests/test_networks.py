@@ -20,7 +20,7 @@ from filmcolorizer_cli.configs import (
 )
 from filmcolorizer_cli.errors import OptionError, WeightsError
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.frames import Sampling, read_ycbcr
+from filmcolorizer_cli.frames import read_ycbcr
 from filmcolorizer_cli.models import find_model
 from filmcolorizer_cli.networks import (
     ClassicNetwork,
@@ -34,6 +34,7 @@ from filmcolorizer_cli.networks import (
     for_inference,
     pick_device,
 )
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.weights import load
 from tests.colors import BT709_BARS_100

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from filmcolorizer_cli.offsets import Offsets, _carry, _running_max
+from filmcolorizer_cli.offsets import Offsets, _carry, _running_max, _Scores
 from filmcolorizer_cli.signatures import Frames
 from filmcolorizer_cli.similarity import Films, Window
 from tests.versions import FRAME, PLACEMENT, Version, frames_of
@@ -19,24 +19,24 @@ def test_running_max_is_the_largest_so_far() -> None:
 
 def test_carry_takes_scores_to_the_states_that_stay() -> None:
     old, new = np.array([3, 5, 9]), np.array([4, 5, 6, 9])
-    on, off = np.array([1.0, 2.0, 3.0]), np.array([10.0, 30.0, 20.0])
-    left = np.array([0.1, 0.2, 0.3])
-    kept, moved, on_new, off_new, left_new = _carry(old, new, on, off, left)
-    # 3 ends: who is in it cannot go on; its gap goes to the nearest state above.
+    states, gaps = np.array([1.0, 2.0, 3.0]), np.array([10.0, 30.0, 20.0])
+    kept, moved, scores = _carry(old, new, _Scores(states, gaps, np.array([0.1, 0.2, 0.3])))
+    # State 3 ends, and so do the paths in it; its gap goes to the next state up.
     assert kept.tolist() == [-1, 1, -1, 2]
     assert moved.tolist() == [0, 1, -1, 2]
-    assert on_new[[1, 3]].tolist() == [2, 3]
-    assert off_new[[0, 1, 3]].tolist() == [10, 30, 20]
-    assert left_new[[0, 1, 3]].tolist() == [0.1, 0.2, 0.3]
-    assert (on_new[[0, 2]] < -1e6).all()
-    assert off_new[2] < -1e6
+    assert scores.states[[1, 3]].tolist() == [2, 3]
+    assert scores.gaps[[0, 1, 3]].tolist() == [10, 30, 20]
+    assert scores.gap_starts[[0, 1, 3]].tolist() == [0.1, 0.2, 0.3]
+    assert (scores.states[[0, 2]] < -1e6).all()
+    assert scores.gaps[2] < -1e6
 
 
 def test_carry_of_two_gaps_to_one_state_keeps_the_better() -> None:
     old, new = np.array([1, 2, 8]), np.array([3])
-    off = np.array([5.0, 7.0, 6.0])
-    _, moved, _, off_new, left_new = _carry(old, new, off * 0, off, np.array([0.1, 0.2, 0.3]))
-    assert (moved.tolist(), off_new.tolist(), left_new.tolist()) == ([1], [7], [0.2])
+    gaps = np.array([5.0, 7.0, 6.0])
+    _, moved, scores = _carry(old, new, _Scores(gaps * 0, gaps, np.array([0.1, 0.2, 0.3])))
+    assert moved.tolist() == [1]
+    assert (scores.gaps.tolist(), scores.gap_starts.tolist()) == ([7], [0.2])
 
 
 @pytest.mark.parametrize("blurred", [[], [Window(7.5, -17 * FRAME, 0.95, 0.0)]])

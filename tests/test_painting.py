@@ -20,12 +20,13 @@ from filmcolorizer_cli import painting, propagation
 from filmcolorizer_cli.configs import ClassicConfig, FilmConfig
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.frames import Sampling, read_luma
+from filmcolorizer_cli.frames import read_luma
 from filmcolorizer_cli.models import find_model
 from filmcolorizer_cli.networks import Network, build, for_inference
 from filmcolorizer_cli.painting import BATCH_SIZE, CHUNK_FRAMES, BatchSize
 from filmcolorizer_cli.planes import Coding
 from filmcolorizer_cli.propagation import Propagator
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.weights import load
 from tests.networks import TINY, EchoNetwork, vivid_network

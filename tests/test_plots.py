@@ -137,7 +137,10 @@ def test_plot_shots_leaves_out_what_was_not_measured() -> None:
     assert first != last
 
 
-def test_between_is_what_no_range_covers() -> None:
+def test_gaps_between_is_what_no_range_covers() -> None:
     """But for single frames, and whatever the order of the ranges."""
-    assert plots._between([(3.0, 4.0), (0.5, 3.5), (1.0, 2.0)], 6.0) == [(0.0, 0.5), (4.0, 6.0)]
-    assert plots._between([(0.0, 1.0), (1.03, 6.0)], 6.0) == []
+    assert plots._gaps_between([(3.0, 4.0), (0.5, 3.5), (1.0, 2.0)], 6.0) == [
+        (0.0, 0.5),
+        (4.0, 6.0),
+    ]
+    assert plots._gaps_between([(0.0, 1.0), (1.03, 6.0)], 6.0) == []

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from filmcolorizer_cli.edits import Edits
-from filmcolorizer_cli.frames import Sampling, read_luma
+from filmcolorizer_cli.frames import read_luma
 from filmcolorizer_cli.propagation import (
     FIRST_WEIGHT,
     MAX_GAIN_BETWEEN,
@@ -22,6 +22,7 @@ from filmcolorizer_cli.propagation import (
     _colorfulness,
     _spread,
 )
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.warps import Motion, Warp
 from tests.films import PAN_PIXELS_A_FRAME, PAN_SIZE, panned

@@ -91,7 +91,7 @@ def test_default_options_of_film_learn_by_heart_what_shows_all() -> None:
     assert everything.feature_drop_rate == 0 < some.feature_drop_rate
     assert everything.shot_balance == 0 < some.shot_balance
     for chosen in (some, everything):
-        assert chosen.colorfulness_weight == 0 < chosen.liveliness
+        assert chosen.colorfulness_weight == 0 < chosen.colorfulness_restored
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_default_options_of_a_few_painted_stills_learn_them_by_heart_in_less_tim
         default_options("film", pairs, is_pretrained=True, shows_all=True, is_painted=painted)
         for painted in (True, False)
     )
-    assert painted == replace(by_heart, epochs=painted.epochs, most_trained=PAINTED_SHARE)
+    assert painted == replace(by_heart, epochs=painted.epochs, max_trained_share=PAINTED_SHARE)
     assert painted.epochs * pictures_per_epoch(pairs, painted) > PAINTED_PICTURES / 1.5
     assert painted.epochs * 2 < by_heart.epochs
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from filmcolorizer_cli import reshaping
-from filmcolorizer_cli.colorizing import ColorizeOptions, colorize
+from filmcolorizer_cli.colorizing import colorize
 from filmcolorizer_cli.encoding import Encoding
-from filmcolorizer_cli.reshaping import Reshaped, find_reshaped
+from filmcolorizer_cli.rendering import ColorizeOptions
+from filmcolorizer_cli.reshaping import ShapeChange, find_shape_change
 from filmcolorizer_cli.video import Film, opened, probe
 from tests.films import make_clip, run_ffmpeg
 from tests.networks import vivid_network
@@ -39,9 +40,9 @@ def recording(path: Path, *filters: str) -> Path:
     return path
 
 
-def found_in(path: Path, begin: float = 0.0) -> Reshaped | None:
+def found_in(path: Path, begin: float = 0.0) -> ShapeChange | None:
     film = probe(path)
-    return find_reshaped(film, begin, film.duration_seconds)
+    return find_shape_change(film, begin, film.duration_seconds)
 
 
 @pytest.mark.parametrize("ending", [".ts", ".vob", ".mkv"])
@@ -74,9 +75,9 @@ def test_find_reshaped_finds_none_in_a_film_of_one_shape(tmp_path: Path) -> None
 
 def test_find_reshaped_looks_at_a_part(tmp_path: Path) -> None:
     film = probe(recording(tmp_path / "film.mkv", "setsar=16/15", "setsar=64/45"))
-    assert find_reshaped(film, 0.0, 2.0) is None
-    assert find_reshaped(film, 1.0, 5.0) is not None
-    behind = find_reshaped(film, 4.0, 6.0)  # it is drawn as the film's first frame as well
+    assert find_shape_change(film, 0.0, 2.0) is None
+    assert find_shape_change(film, 1.0, 5.0) is not None
+    behind = find_shape_change(film, 4.0, 6.0)  # it is drawn as the film's first frame as well
     assert behind is not None
     assert behind.seconds <= 4.0
 
@@ -115,7 +116,7 @@ def test_find_reshaped_reads_little_where_key_frames_are_rare(
             yield SimpleNamespace(streams=container.streams, seek=container.seek, demux=demux)
 
     monkeypatch.setattr(reshaping, "opened", counted)
-    assert find_reshaped(film, 0.0, film.duration_seconds) is None
+    assert find_shape_change(film, 0.0, film.duration_seconds) is None
     assert 0 < read < 600, "of 3,000 packets, at each of seven looks"
 
 

@@ -74,8 +74,8 @@ def test_plan_segments_goes_on_where_a_shot_does_with_one_of_an_earlier_segment(
     edits = Edits(cuts=[4, 10, 15, 20], returns={20: 4})
     assert plan_segments(30, 10, edits, step=5) == [
         Segment(0, 0, 10),
-        Segment(1, 10, 10, goes_on=True),  # as it is between the two
-        Segment(2, 20, None, goes_on=True),
+        Segment(1, 10, 10, needs_colors=True),  # as it is between the two
+        Segment(2, 20, None, needs_colors=True),
     ]
     alone = [Segment(0, 0, 10), Segment(1, 10, 10), Segment(2, 20, None)]
     assert plan_segments(30, 10, edits) == alone

@@ -8,9 +8,11 @@ import pytest
 
 from filmcolorizer_cli import shots as module
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.frames import LOOK_SIZE, Sampling, read_luma
+from filmcolorizer_cli.frames import read_luma
 from filmcolorizer_cli.planes import Plane
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.shots import MAX_SHOTS_BACK, Shots
+from filmcolorizer_cli.sidecars import LOOK_SIZE
 from filmcolorizer_cli.video import probe
 from tests.films import BUNNY_CUTS, SAMPLE_FRAMES
 

@@ -19,8 +19,9 @@ from filmcolorizer_cli.color_detection import ColorDetector
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.frames import Sampling, read_luma
+from filmcolorizer_cli.frames import read_luma
 from filmcolorizer_cli.packets import find_damage
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.survey import Survey, cadence_of, glance, is_in_color, survey
 from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import FieldOrder, probe

@@ -17,7 +17,7 @@ from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.sync import (
     align,
     constant_offset,
-    laid_upon,
+    with_placement,
 )
 from filmcolorizer_cli.video import Film, film_identity, probe
 from tests import planter
@@ -497,7 +497,7 @@ def test_laid_upon_finds_the_crop_of_a_stated_offset(tmp_path: Path) -> None:
     cropped = "crop=iw*0.9:ih*0.9,scale=160:120,pad=160:160:0:20"
     run_ffmpeg("-ss", 0.5, "-i", SAMPLE_FILM, "-vf", cropped, "-an", *X264, copy)
     bw, color = probe(SAMPLE_FILM), probe(copy)
-    found = laid_upon(bw, color, constant_offset(bw, color, -12))
+    found = with_placement(bw, color, constant_offset(bw, color, -12))
     assert found is not None
     [segment] = found.segments
     assert (segment.bw_start_seconds, segment.color_start_seconds) == (0.5, 0.0)
@@ -516,7 +516,7 @@ def test_laid_upon_of_what_was_made_of_a_film_is_all_of_it(bars: str, tmp_path: 
     painted = "geq=lum='lum(X,Y)':cb='128+lum(X,Y)/9':cr='120'"
     run_ffmpeg("-i", bw, "-vf", f"format=yuv420p,{painted}", *X264, "-crf", 28, color)
     stated = constant_offset(probe(bw), probe(color), 0)
-    assert laid_upon(probe(bw), probe(color), stated) == stated
+    assert with_placement(probe(bw), probe(color), stated) == stated
 
 
 @pytest.mark.slow
@@ -528,14 +528,14 @@ def test_laid_upon_of_what_cannot_be_compared_is_as_it_was(tmp_path: Path) -> No
     run_ffmpeg("-f", "lavfi", "-i", "color=gray:s=64x48:d=6:r=24", *X264, grey)
     for bw in (probe(cut), probe(grey)):
         stated = constant_offset(bw, probe(SAMPLE_FILM), 0)
-        assert laid_upon(bw, probe(SAMPLE_FILM), stated) == stated
+        assert with_placement(bw, probe(SAMPLE_FILM), stated) == stated
 
 
 @pytest.mark.slow
 def test_laid_upon_of_pictures_that_are_not_alike_is_none(bunny: Path, tmp_path: Path) -> None:
     bw, color = probe(SAMPLE_FILM), probe(bunny)
-    assert laid_upon(bw, color, constant_offset(bw, color, 0)) is None
-    assert laid_upon(bw, bw, constant_offset(bw, bw, 60)) is None
+    assert with_placement(bw, color, constant_offset(bw, color, 0)) is None
+    assert with_placement(bw, bw, constant_offset(bw, bw, 60)) is None
 
 
 @pytest.mark.parametrize(

@@ -345,7 +345,7 @@ def test_finish_blends_as_does_best_on_the_validation_part(
 def test_finish_takes_no_more_of_the_trained_weights_than_it_may(
     share: float, blend: float, own_pairs: Pairs, tmp_path: Path
 ) -> None:
-    trainer = trained_to_say(share, own_pairs, tmp_path, blend=True, most_trained=0.7)
+    trainer = trained_to_say(share, own_pairs, tmp_path, blend=True, max_trained_share=0.7)
     _, outcome = trainer.finish()
     assert outcome.trained_share == blend
 
@@ -393,9 +393,11 @@ def test_finish_without_blending_takes_all_or_nothing(
     ],
 )
 def test_finish_makes_up_for_colourfulness(
-    share: float, liveliness: float, said: float, own_pairs: Pairs, tmp_path: Path
+    share: float, colorfulness_restored: float, said: float, own_pairs: Pairs, tmp_path: Path
 ) -> None:
-    trainer = trained_to_say(share, own_pairs, tmp_path, liveliness=liveliness)
+    trainer = trained_to_say(
+        share, own_pairs, tmp_path, colorfulness_restored=colorfulness_restored
+    )
     state, outcome = trainer.finish()
     expected = torch.tensor((-said / 8, 0.0))
     torch.testing.assert_close(state["head.bias"], expected, rtol=0.01, atol=1e-4)
@@ -409,7 +411,7 @@ def test_finish_makes_up_for_colourfulness(
 def test_finish_makes_up_for_nothing_that_makes_colours_worse_than_at_first(
     own_pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trainer = trained_to_say(1.9, own_pairs, tmp_path, liveliness=1.0)
+    trainer = trained_to_say(1.9, own_pairs, tmp_path, colorfulness_restored=1.0)
     monkeypatch.setattr(trainer, "_chroma_gain", lambda network: 1.1)  # 2.09 times the truth
     state, outcome = trainer.finish()
     assert_same_tensors(state, trainer.best_state)
@@ -459,7 +461,7 @@ def test_finish_validates_where_colours_are_known(
         batches = Noise(steps_per_epoch=1)
         grey = torch.full_like(known, 0.5)
         monkeypatch.setattr(batches, "validation_batches", partial(iter, [(grey, rgb, known)]))
-        trainer = trainer_of(network, batches, options(1, liveliness=0.4), tmp_path)
+        trainer = trainer_of(network, batches, options(1, colorfulness_restored=0.4), tmp_path)
         found.append(
             (
                 trainer._validation_loss(network),

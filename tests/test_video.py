@@ -20,8 +20,9 @@ from filmcolorizer_cli.containers import CONTAINERS
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.ffmpeg import whole_picture
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.frames import Sampling, read_luma
+from filmcolorizer_cli.frames import read_luma
 from filmcolorizer_cli.planes import Coding
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.video import (
     Film,
     Sound,
@@ -386,7 +387,7 @@ def test_probe_of_pictures_that_nothing_decodes(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mkv", seconds=0.2, extra=extra)
     data = clip.read_bytes()
     clip.write_bytes(data.replace(b"V_MPEG4/ISO/ASP", b"V_XPEG4/ISO/ASP"))
-    assert probe(clip).other_pictures == ("unknown",)
+    assert probe(clip).other_picture_codecs == ("unknown",)
     clip.write_bytes(data.replace(b"V_MPEG4", b"V_XPEG4"))
     with pytest.raises(VideoError, match="in a codec that nothing here decodes; write it anew"):
         probe(clip)
@@ -395,7 +396,7 @@ def test_probe_of_pictures_that_nothing_decodes(tmp_path: Path) -> None:
 def test_probe_tells_of_further_pictures(tmp_path: Path) -> None:
     extra = ("-map", "0", "-map", "0", "-c:v:1", "mpeg4")
     film = probe(make_clip(tmp_path / "clip.mkv", seconds=0.2, extra=extra))
-    assert (film.codec, film.stream_index, film.other_pictures) == ("h264", 0, ("mpeg4",))
+    assert (film.codec, film.stream_index, film.other_picture_codecs) == ("h264", 0, ("mpeg4",))
 
 
 def test_probe_takes_the_pictures_that_are_shown_by_default(tmp_path: Path) -> None:
@@ -403,7 +404,7 @@ def test_probe_takes_the_pictures_that_are_shown_by_default(tmp_path: Path) -> N
     extra = ("-map", "0", "-map", "0", "-c:v:1", "mpeg4", "-s:v:1", "32x24")
     default = ("-disposition:v:0", "0", "-disposition:v:1", "default", "-frames:v:1", 10)
     film = probe(make_clip(tmp_path / "clip.mkv", seconds=1, extra=(*extra, *default)))
-    assert (film.codec, film.stream_index, film.other_pictures) == ("mpeg4", 1, ("h264",))
+    assert (film.codec, film.stream_index, film.other_picture_codecs) == ("mpeg4", 1, ("h264",))
     assert (film.width, film.height, count_pictures(film.path)) == (32, 24, 10)
     assert [frame.shape for frame in read_luma(film, Sampling())] == [(24, 32)] * 10
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from filmcolorizer_cli.frames import Sampling, read_luma
+from filmcolorizer_cli.frames import read_luma
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.video import probe
 from filmcolorizer_cli.warps import (
     MAX_PAST_FRAMES,

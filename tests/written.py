@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from filmcolorizer_cli.encoding import CODECS, Encoding, PictureWriter
-from filmcolorizer_cli.frames import Sampling, read_luma
+from filmcolorizer_cli.frames import read_luma
 from filmcolorizer_cli.joining import join_film
+from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.timeline import Timeline
 from filmcolorizer_cli.video import Film, count_pictures, probe
 

@@ -82,7 +82,7 @@ def test_train_film_writes_weights_and_figures(
         },
     )
     chosen = model.about["training"]
-    assert chosen["augmentation"] == asdict(recipes.TO_GENERALIZE)
+    assert chosen["augmentation"] == asdict(recipes.GENERALIZE)
     assert (chosen["frozen_stages"], chosen["blend"]) == (0, False)
     for name in ("film-loss.png", "film-samples.png"):
         with Image.open(name) as picture:
@@ -196,7 +196,7 @@ def test_train_film_starts_from_the_shipped_weights_by_default(
     succeed("train", pairs.folder, *still)
     shipped = weights.load(models.find_model("default"))
     chosen = models.find_model("film.safetensors").about["training"]
-    assert chosen["augmentation"] == asdict(recipes.TO_GENERALIZE)
+    assert chosen["augmentation"] == asdict(recipes.GENERALIZE)
     assert chosen["frozen_stages"] > 0
     assert chosen["blend"]
     trained = weights.load(models.find_model("film.safetensors"))
@@ -219,7 +219,7 @@ def test_train_learns_by_heart_what_is_interleaved(
     some = ("--init", "none", "--size", 32, "--epochs", 1, "--split", "interleaved")
     succeed("train", pairs.folder, *some)
     chosen = models.find_model("film.safetensors").about["training"]
-    assert chosen["augmentation"] == asdict(recipes.BY_HEART)
+    assert chosen["augmentation"] == asdict(recipes.MEMORIZE)
 
 
 def test_train_splits_as_it_is_told(pairs: Pairs) -> None:
