@@ -383,7 +383,7 @@ def test_finish_without_blending_takes_all_or_nothing(
 
 @pytest.mark.usefixtures("all_lit")
 @pytest.mark.parametrize(
-    ("share", "liveliness", "said"),
+    ("share", "colorfulness_restored", "said"),
     [
         (0.96, 1.0, 1.0),  # all that is lacking
         (0.96, 0.5, 0.98),
