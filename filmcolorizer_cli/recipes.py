@@ -21,12 +21,12 @@ PAINTED_PICTURES = 6_000
 # 0.17, those of other shots of that minute by 0.86 and 0.75.
 PAINTED_SHARE = 0.75
 MIN_EPOCHS = 2  # however many pairs there are
-MIN_EPOCHS_BY_HEART = 4
+MIN_EPOCHS_MEMORIZING = 4
 PICTURES_PER_EPOCH = 512  # at least, so that batch norms see many parts even of a few pairs
 FROZEN_STAGES = 2  # first stages of the encoder: edges and textures are the same in any film
 # Share of the missing colourfulness that is restored after training: small and unfamiliar coloured
 # objects come out paler than they are, but restoring all of it would make other colours wrong.
-LIVELINESS = 0.4
+RESTORED_COLORFULNESS = 0.4
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ GENERALIZE = Augmentation(
 MEMORIZE = Augmentation(
     squares=False, min_crop=0.9, early_scale=0.6, scale=1.0, tone_share=0.0, mirrors=False
 )
-BY_HEART_SIZE = 5 / 6  # network's short side by the stills'; more costs more time than it gains
+MEMORIZED_SIZE = 5 / 6  # network's short side by the stills'; more costs more time than it gains
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def default_options(
         pictures = WHOLE_FILM_PICTURES
     else:
         pictures = FILM_PICTURES if is_pretrained else SCRATCH_PICTURES
-    fewest = MIN_EPOCHS_BY_HEART if shows_all else MIN_EPOCHS
+    fewest = MIN_EPOCHS_MEMORIZING if shows_all else MIN_EPOCHS
     options = TrainingOptions(
         epochs=max(fewest, round(pictures / (pairs * _passes(pairs)))),
         batch_size=16,
@@ -157,7 +157,7 @@ def default_options(
         frozen_stages=FROZEN_STAGES if is_pretrained else 0,
         blend=is_pretrained,
         max_trained_share=PAINTED_SHARE if is_painted else 1.0,
-        colorfulness_restored=LIVELINESS,
+        colorfulness_restored=RESTORED_COLORFULNESS,
     )
     if shows_all:
         return options
@@ -186,7 +186,7 @@ def default_size(arch: str, pairs: Pairs, *, shows_all: bool) -> int:
     if arch == ClassicConfig.arch:
         return ClassicConfig.size
     side = min(pairs.width, pairs.height)
-    return multiple_of_16(side * BY_HEART_SIZE) if shows_all else side
+    return multiple_of_16(side * MEMORIZED_SIZE) if shows_all else side
 
 
 def multiple_of_16(pixels: float) -> int:
