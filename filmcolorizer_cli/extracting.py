@@ -114,13 +114,7 @@ def extract(
         delay = _chroma_delay(color, sync_map, options, note)
         reading = Reading(bw_cadence=looks.cadence.without_frame_repeats, delay=delay)
         if bw is not None:
-            reading = replace(
-                reading,
-                color_cadence=cadence_of_color(color, sync_map),
-                # The network would memorize the chroma noise of a worn copy.
-                denoises_chroma=True,
-                follows_weave=True,
-            )
+            reading = _reading_of_copy(reading, color, sync_map)
         read = _read_stills(bw, color, sync_map, options, area, size, reading, shot_files)
         taken, found = list[TakenStill](), _FoundShots(shot_files)
         with closing(read):  # ends ffmpeg, which writes into the folder, before that is removed
@@ -140,23 +134,32 @@ def extract(
         for still in faded:
             for side in ("bw", "color"):
                 (temporary / side / f"{still.name}.png").unlink()
-        pairs = tuple(
-            Pair(still.name, round(still.bw_seconds, 6), round(still.color_seconds, 6), shot)
-            for still, shot in zip(taken, shots, strict=True)
-            if still not in faded
-        )
         kept = Pairs(
             temporary,
             aspect_ratio,
             *size,
             options.every,
-            pairs,
+            tuple(
+                Pair(still.name, round(still.bw_seconds, 6), round(still.color_seconds, 6), shot)
+                for still, shot in zip(taken, shots, strict=True)
+                if still not in faded
+            ),
             film_identity(master),
             master.coding.matrix,
             looks.is_faded,
         )
         write_index(kept, film_identity(color))
     tell_of(taken, faded, note)
+
+
+def _reading_of_copy(reading: Reading, color: Film, sync_map: SyncMap) -> Reading:
+    """Return how to read both films where the colours come from a copy, which may be worn."""
+    return replace(
+        reading,
+        color_cadence=cadence_of_color(color, sync_map),
+        denoises_chroma=True,  # the network would memorize the noise
+        follows_weave=True,
+    )
 
 
 def _no_stills() -> OptionError:

@@ -56,7 +56,7 @@ class Augmentation:
     max_patch: float = 0.0
 
 
-# TO_GENERALIZE is for pairs that do not cover all shots, BY_HEART for those that do. The latter
+# GENERALIZE is for pairs that do not cover all shots, MEMORIZE for those that do. The latter
 # shows stills as they are colorized later: what is learnt by heart is bound to its size and place.
 GENERALIZE = Augmentation(
     squares=True,
