@@ -1,6 +1,6 @@
-"""Tests, and what they share: fixtures in conftest.py, all else in modules named for what it is."""
+"""Tests and their helpers: fixtures in conftest.py, everything else in modules by topic."""
 
 import pytest
 
-# Their assertions tell what they compared, as those of tests do.
+# Failing assertions in these helpers report the compared values, as those in tests do.
 pytest.register_assert_rewrite("tests.commands", "tests.damage", "tests.films", "tests.values")

@@ -1,4 +1,4 @@
-"""Colours, pictures of them, and what standards and papers say of both."""
+"""Colours and pictures of them, with reference values from standards and papers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-# 8-bit limited-range Y', Cb, Cr of colour bars, by ITU-R BT.709-6 and SMPTE RP 219.
+# 8-bit limited-range Y', Cb, Cr of colour bars, from ITU-R BT.709-6 and SMPTE RP 219.
 BT709_BARS_100 = {
     (1, 1, 1): (235, 128, 128),
     (1, 1, 0): (219, 16, 138),
@@ -24,12 +24,12 @@ NEUTRAL: Color = (0.5, 0.5, 0.5)
 
 
 def pixel(values: tuple[float, ...]) -> torch.Tensor:
-    """One pixel as (1, C, 1, 1)."""
+    """Return one pixel as (1, C, 1, 1)."""
     return torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1)
 
 
 def flat(color: Color, width: int = 32) -> torch.Tensor:
-    """A picture (3, 32, width) of one colour."""
+    """Return a picture (3, 32, width) of one colour."""
     return torch.tensor(color)[:, None, None].expand(-1, 32, width)
 
 
@@ -38,7 +38,7 @@ def random_rgb(seed: int = 0) -> torch.Tensor:
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
-    """Noise in [0, 1]."""
+    """Return noise in [0, 1]."""
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
@@ -54,7 +54,7 @@ def chroma_by_hand(color: Color) -> tuple[float, float]:
 
 
 def hasler_suesstrunk(photo: np.ndarray) -> float:
-    """M^(3) of the paper's section 7, straight from its formulas."""
+    """Return M^(3) of the paper, from the formulas of its section 7."""
     red, green, blue = (photo[..., channel].astype(float) for channel in range(3))
     rg, yb = red - green, 0.5 * (red + green) - blue
     sigma = math.hypot(np.std(rg), np.std(yb))

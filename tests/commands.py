@@ -1,4 +1,4 @@
-"""Commands run as a user runs them, and what they say."""
+"""Run commands as a user does, and check what they print."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from typer.testing import CliRunner, Result
 from filmcolorizer_cli import cli
 from tests.machine import files_in
 
-BOX = re.compile(r"[│╭╮╰╯─\s]+")  # that wrong options are told in
-WAIT_SECONDS = 60.0  # for another process to get somewhere
+BOX = re.compile(r"[│╭╮╰╯─\s]+")  # frame around messages about wrong options, and white space
+WAIT_SECONDS = 60.0  # longest wait for another process
 
-started: list[subprocess.Popen[str]] = []  # and may have to be ended
+started: list[subprocess.Popen[str]] = []  # processes that may still run when a test ends
 
 
 def run(*arguments: object) -> Result:
@@ -33,14 +33,14 @@ def run(*arguments: object) -> Result:
 
 
 def succeed(*arguments: object) -> str:
-    """What a command prints that does what it is told."""
+    """Run a command that must succeed, and return its stdout."""
     result = run(*arguments)
     assert result.exit_code == 0, result.stderr
     return result.stdout
 
 
 def fail(*arguments: object, code: int = 1) -> str:
-    """The one sentence of a command that fails, which leaves no file behind."""
+    """Run a command that must fail and leave no new file; return its error message."""
     before = files_in(Path())
     result = run(*arguments)
     assert result.exit_code == code, result.stderr
@@ -52,7 +52,7 @@ def fail(*arguments: object, code: int = 1) -> str:
 
 
 def misuse(*arguments: object) -> str:
-    """What a command says of a wrong option."""
+    """Run a command with a wrong option, and return its error message."""
     before = files_in(Path())
     result = run(*arguments)
     assert result.exit_code == 2
@@ -67,19 +67,19 @@ def table_cells(said: str) -> list[list[str]]:
 
 
 def words_of(command: str, output: str) -> list[str]:
-    """Output without the width of its tables, and without numbers that are of a training."""
+    """Return the words of an output without table borders; numbers of train and eval become 0."""
     words = re.sub(r"[━─┏┓┳┡┩╇│┃├┤┼└┘┴\s]+", " ", output)
     is_of_training = command.split()[1] in ("train", "eval")
     return (re.sub(r"[\d.+%:-]+", "0", words) if is_of_training else words).split()
 
 
 def copy_here(path: Path, name: str | None = None) -> Path:
-    """A file in the current folder, as a user would have it."""
+    """Copy a file into the current folder, as a user would have it."""
     return Path(shutil.copy(path, name or path.name))
 
 
 def numbered_pictures(folder: str, count: int = 9) -> Path:
-    """Grey pictures 64x48 of luma 20, 40, 60 and so on, numbered from 11."""
+    """Write grey 64x48 pictures of luma 20, 40 and so on, numbered from 11; return the pattern."""
     Path(folder).mkdir()
     for number in range(count):
         Image.new("L", (64, 48), 20 * (number + 1)).save(f"{folder}/{number + 11:05d}.png")
@@ -87,7 +87,7 @@ def numbered_pictures(folder: str, count: int = 9) -> Path:
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    """The program in a process of its own, which Ctrl-C can end even if we run in a background."""
+    """Start the program in its own process, which Ctrl-C ends even if tests run in background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         program = subprocess.Popen(
@@ -103,7 +103,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 
 def wait_for(condition: Callable[[], bool], program: subprocess.Popen[str]) -> None:
-    """Wait until the program got somewhere."""
+    """Wait until a condition holds; fail if the program ends before."""
     give_up = time.monotonic() + WAIT_SECONDS
     while not condition():
         assert program.poll() is None, program.communicate()[1]
@@ -112,14 +112,14 @@ def wait_for(condition: Callable[[], bool], program: subprocess.Popen[str]) -> N
 
 
 def finish(program: subprocess.Popen[str], number: signal.Signals) -> tuple[int, str]:
-    """Send a signal; the exit code and what was said on stderr."""
+    """Send a signal; return the exit code and stderr."""
     program.send_signal(number)
     _, said = program.communicate(timeout=WAIT_SECONDS)
     return program.returncode, said
 
 
 def processes_naming(text: str) -> list[str]:
-    """The command lines of all processes that name something, but ours."""
+    """Return the command lines of all other processes that contain a text."""
     if not Path("/proc/self/cmdline").exists():
         pytest.skip("no /proc to look for processes in")
     found = []

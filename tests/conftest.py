@@ -1,10 +1,10 @@
-"""Fixtures that several tests share: films, pairs and weights, and how tests run."""
+"""Fixtures shared by tests (films, pairs, weights), and settings of the test run."""
 
 from __future__ import annotations
 
 import os
 
-# Tests run side by side, a process for each core.
+# Tests run in parallel, one process per core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -45,7 +45,7 @@ from tests.networks import vivid_network
 
 @pytest.fixture(scope="session", autouse=True)
 def no_waiting_for_the_disk() -> Iterator[None]:
-    """What tests write need not survive a power cut."""
+    """Skip fsync: files of tests need not survive a power cut."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
@@ -53,13 +53,13 @@ def no_waiting_for_the_disk() -> Iterator[None]:
 
 @pytest.fixture
 def all_lit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Networks take all pictures for lit ones, so that chroma that is set comes out as it is."""
+    """Keep networks from brightening dim pictures, so that preset chroma comes out unchanged."""
     monkeypatch.setattr(networks, "MIN_BRIGHTNESS", 1.0)
 
 
 @pytest.fixture(scope="session")
 def woven_film(clip_folder: Path) -> Film:
-    """A fast move, whose rows are combed where the fields of two moments are one frame."""
+    """A fast pan whose frames weave fields of two moments, so that their rows show combing."""
     motion = "testsrc2=size=320x240:rate=50:duration=8,scroll=h=0.04"
     woven = f"{motion},tinterlace=interleave_top,setfield=prog"
     return probe(make_clip(clip_folder / "fields.mp4", picture=woven))
@@ -113,14 +113,14 @@ def shared_data() -> Path:
 
 @pytest.fixture(scope="session")
 def long_film(clip_folder: Path) -> Path:
-    """The sample film, then left and right swapped, then upside down: 240x180, 18 s, 24 fps."""
+    """The sample film, then mirrored, then upside down: 240x180, 18 s, 24 fps."""
     thrice = "split=3[a][b][c];[b]hflip[d];[c]vflip[e];[a][d][e]concat=n=3"
     return graded_film(clip_folder / "long-film.mp4", f"scale=240:180,{thrice}", crf=16)
 
 
 @pytest.fixture
 def rich_clip(tmp_path: Path) -> Path:
-    """Two seconds with two sounds, subtitles of text and of pictures, chapters and metadata."""
+    """Two seconds with two sounds, text subtitles, chapters and metadata."""
     (tmp_path / "said.srt").write_text(SUBTITLES)
     (tmp_path / "told.txt").write_text(CHAPTERS)
     plain = make_clip(tmp_path / "plain.mkv", sound="aac")
@@ -163,7 +163,7 @@ def sample_signatures() -> Signatures:
 
 @pytest.fixture(scope="session")
 def film(sample_signatures: Signatures) -> Frames:
-    """(432, 768): the sample film, then left and right swapped, then upside down: 18 s."""
+    """(432, 768): the sample film, then mirrored, then upside down: 18 s."""
     pictures = sample_signatures.frames.reshape(-1, HEIGHT, WIDTH)
     thrice = np.concatenate((pictures, pictures[:, :, ::-1], pictures[:, ::-1]))
     return thrice.reshape(-1, HEIGHT * WIDTH)
@@ -176,7 +176,7 @@ def bunny_signatures(bunny: Path) -> Signatures:
 
 @pytest.fixture(scope="session")
 def dissolving_film(clip_folder: Path) -> Path:
-    """Two shots of the sample film, slowed down, the one dissolving into the other from 2 to 3 s.
+    """Two shots of the sample film, slowed down; one dissolves into the other from 2 to 3 s.
 
     ffmpeg -i SAMPLE -filter_complex ... PATH
     """
@@ -202,7 +202,7 @@ def picture() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="session")
 def returning_film(clip_folder: Path) -> Path:
-    """The first shot of the sample film with a second of its second one amid it: 3 s, 160x120.
+    """The sample film's first shot, interrupted by 1 s of its second shot: 3 s, 160x120.
 
     ffmpeg -i SAMPLE -filter_complex ... PATH
     """
@@ -216,9 +216,9 @@ def returning_film(clip_folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def color_film(clip_folder: Path) -> Path:
-    """The sample film in colour, its darks blue and its lights orange: 96x72, 6 s, 24 fps, AAC.
+    """The sample film in colour, shadows blue, highlights orange: 96x72, 6 s, 24 fps, AAC.
 
-    Its three shots change at 2 and 4 s.
+    Cuts between its three shots are at 2 and 4 s.
     """
     path = clip_folder / "color.mp4"
     tint = "geq=lum='lum(X,Y)':cb='158-lum(X,Y)/3':cr='98+lum(X,Y)/3'"
@@ -230,9 +230,9 @@ def color_film(clip_folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def moving_film(clip_folder: Path) -> Path:
-    """Two colour photographs that move: 128x96, 1 s, 24 fps, lossless; the second from 0.5 s on.
+    """Pans over two colour photographs: 128x96, 1 s, 24 fps, lossless; the second from 0.5 s on.
 
-    Every frame shows what is two pixels farther right and one farther down.
+    Each frame moves the view two pixels to the right and one down.
     """
     pictures = [
         photograph[number : number + 96, 2 * number : 2 * number + 128]
@@ -244,7 +244,7 @@ def moving_film(clip_folder: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def mixed_film(clip_folder: Path) -> Path:
-    """The same, but still, and the one dissolves into the other from 1 to 1.75 s; 2.75 s."""
+    """Two still photographs; the first dissolves into the second from 1 to 1.75 s; 2.75 s."""
     before, after = (photograph[:96, :128].astype(float) for photograph in photographs())
     shares = np.clip((np.arange(66) - 24 + 0.5) / 18, 0, 1)
     pictures = [(before * (1 - share) + after * share).astype(np.uint8) for share in shares]
@@ -277,7 +277,7 @@ def vivid_weights(clip_folder: Path) -> Path:
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> StringIO:
-    """What a person at a wide terminal sees on stderr."""
+    """Stderr as shown on a wide terminal."""
     screen = StringIO()
     monkeypatch.setattr(
         console, "err", Console(file=screen, force_terminal=True, width=120, color_system=None)

@@ -1,4 +1,4 @@
-"""Films damaged as bad sectors damage them."""
+"""Damage films the way bad sectors do."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from tests.values import present
 
 
 def spoil_packets(film: Path, numbers: set[int], share: float = 1.0) -> None:
-    """Overwrite these packets, in the order that they are stored in, as bad sectors do.
+    """Overwrite packets, numbered in stored order, as bad sectors do.
 
     Args:
-        share: of each one, up to its end.
+        share: the share of each packet, at its end, that is overwritten.
     """
     data = bytearray(film.read_bytes())
     with av.open(str(film)) as container:
@@ -28,7 +28,7 @@ def spoil_packets(film: Path, numbers: set[int], share: float = 1.0) -> None:
 
 
 def spoil_frames(film: Path, target: Path, begin: int, end: int, frame_rate: int = 25) -> Path:
-    """A copy of a film with the packets of these frames overwritten, as a bad sector does."""
+    """Copy a film, overwriting the packets of frames in [begin, end) as a bad sector does."""
     data = bytearray(film.read_bytes())
     with av.open(str(film)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]

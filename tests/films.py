@@ -1,4 +1,4 @@
-"""Films made by written recipes with the real ffmpeg, and what they show."""
+"""Make films with the real ffmpeg, and read what they show."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from filmcolorizer_cli.signatures import Signatures, read_signatures
 from filmcolorizer_cli.video import probe
 from tests.values import present
 
-SAMPLE_FRAMES = 144  # of the sample film, at 24 fps; its three shots change at 48 and 96
-BUNNY_FRAMES = 600  # of `bunny`, at 24 fps
-BUNNY_CUTS = (41, 89, 128, 196, 205, 214, 323, 340, 416, 471, 512)  # where its shots change
-PAN_SIZE = 128, 96  # width and height of what `panned` shows
+SAMPLE_FRAMES = 144  # frames of the sample film, at 24 fps; its cuts are at 48 and 96
+BUNNY_FRAMES = 600  # frames of `bunny`, at 24 fps
+BUNNY_CUTS = (41, 89, 128, 196, 205, 214, 323, 340, 416, 471, 512)  # frames at its cuts
+PAN_SIZE = 128, 96  # width and height of pictures from `panned`
 PAN_PIXELS_A_FRAME = 2
-NUMBER_BITS = 8  # of a frame's number in the bars of a numbered clip
+NUMBER_BITS = 8  # bits of the frame number, a bar each, in numbered clips
 NUMBERED_SIZE = (128, 32)
 # Frame N shows N in binary, lowest bit left, as bars of luma 220 and 30.
 _NUMBERS = (
     "color=black:size={width}x{height}:rate={frame_rate}:duration={seconds},format=yuv420p,"
     "geq=lum='30+190*mod(floor(N/pow(2,floor(X*8/W))),2)':cb=128:cr=128"
 )
-# Silence, then from the middle on a tone.
+# Silence in the first half, then a tone.
 _SOUND = "aevalsrc=0.5*sin(2765*t)*gte(t\\,{seconds}/2):sample_rate=44100:duration={seconds}"
 X264 = ("-c:v", "libx264", "-preset", "ultrafast")
 LOSSLESS = (*X264, "-qp", "0")
@@ -59,10 +59,10 @@ START=800
 END=2000
 title=Night
 """
-FRAME = 1 / 25  # seconds, of what `make_clip` makes unless told
-LATE_SECONDS = 0.48  # by which `delay` makes a picture or a sound come later
+FRAME = 1 / 25  # seconds per frame of `make_clip` by default
+LATE_SECONDS = 0.48  # seconds by which `delay` delays picture or sound
 ODD_NAMES = ["two words.mp4", 'it\'s "q".mp4', "-v.mp4", "100%d.mp4", "a:b.mp4", "ä[0],;\\.mp4"]
-# Texts that name another file, given for a film.
+# Text files, given as a film, that reference another file.
 HOSTILE = {
     "ffconcat": "ffconcat version 1.0\nfile {name}\n",
     "playlist": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n{name}\n#EXT-X-ENDLIST\n",
@@ -77,7 +77,7 @@ HOSTILE = {
 
 
 def run_ffmpeg(*arguments: object, stdin: bytes = b"") -> bytes:
-    """Run the program's own ffmpeg binary, by hand, and give what it writes to ``pipe:1``."""
+    """Run the ffmpeg binary that the program uses; return what it writes to ``pipe:1``."""
     command = [find_binary(), "-hide_banner", "-loglevel", "error", "-y", *map(str, arguments)]
     done = subprocess.run(command, input=stdin, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
@@ -96,7 +96,7 @@ def make_clip(
     sound: str | None = None,
     extra: tuple[object, ...] = (),
 ) -> Path:
-    """A clip of a moving grey picture and, if ``sound`` names a codec, a tone from its middle on.
+    """Make a clip of a moving grey picture; ``sound`` names a codec for a tone in its second half.
 
     ffmpeg -f lavfi -i testsrc2=...,hue=s=0 [-f lavfi -i aevalsrc=... -c:a SOUND] -c:v libx264 PATH
     """
@@ -110,7 +110,7 @@ def make_clip(
 
 
 def make_numbered_clip(path: Path, **recipe: Any) -> Path:
-    """A clip whose every frame tells its number; see `frame_number`."""
+    """Make a clip whose frames encode their numbers; see `frame_number`."""
     return make_clip(path, picture=_NUMBERS, size=NUMBERED_SIZE, **recipe)
 
 
@@ -124,7 +124,7 @@ def make_raw_clip(
     codec: tuple[str, ...] = LOSSLESS,
     extra: tuple[str, ...] = (),
 ) -> Path:
-    """A lossless clip of these very samples, in the order that ``layout`` stores them in."""
+    """Make a lossless clip of exactly these samples, stored in the order of ``layout``."""
     width, height = size
     raw = ("-f", "rawvideo", "-pix_fmt", layout, "-video_size", f"{width}x{height}")
     run_ffmpeg(
@@ -135,19 +135,19 @@ def make_raw_clip(
 
 
 def photographs() -> tuple[np.ndarray, np.ndarray]:
-    """Parts of two colour photographs (H, W, 3), uint8."""
+    """Return parts of two colour photographs (H, W, 3), uint8."""
     return skimage.data.astronaut()[40:], skimage.data.coffee()[150:, 100:]
 
 
 def panned(plane: np.ndarray, number: int) -> np.ndarray:
-    """What a camera shows in a frame of this number that pans to the right over such a plane."""
+    """Return frame ``number`` of a camera that pans to the right over a plane."""
     width, height = PAN_SIZE
     left = number * PAN_PIXELS_A_FRAME
     return np.ascontiguousarray(plane[60 : 60 + height, left : left + width])
 
 
 def make_color_clip(path: Path, pictures: list[np.ndarray]) -> Path:
-    """Pictures (96, 128, 3) as a film, 24 frames a second, lossless but for halved chroma."""
+    """Make a 24 fps film of pictures (96, 128, 3), lossless except for halved chroma."""
     return make_raw_clip(
         path,
         np.stack(pictures),
@@ -159,7 +159,7 @@ def make_color_clip(path: Path, pictures: list[np.ndarray]) -> Path:
 
 
 def make_pictures(pattern: Path, *, first: int, count: int, mode: str = "L") -> list[np.ndarray]:
-    """Numbered pictures 16x12 by Pillow, each a ramp that tells its number; gives R', G' and B'."""
+    """Write numbered 16x12 ramps, each encoding its number, with Pillow; return them as R'G'B'."""
     made = []
     for number in range(first, first + count):
         ramp = (np.arange(12 * 16).reshape(12, 16) + 5 * number) % 256
@@ -179,14 +179,14 @@ def make_pictures(pattern: Path, *, first: int, count: int, mode: str = "L") -> 
 
 
 def read_png(path: Path) -> np.ndarray:
-    """The pixels (H, W, 3) of a picture, which is to be a PNG."""
+    """Return the pixels (H, W, 3) of a picture, which must be a PNG."""
     with Image.open(path) as image:
         assert image.format == "PNG"
         return np.asarray(image.convert("RGB"))
 
 
 def graded_film(path: Path, filters: str, *, source: Path = SAMPLE_FILM, crf: int = 20) -> Path:
-    """A part of a film, or another version of it, through these ffmpeg filters; no sound.
+    """Make a version of a film, or of a part of it, with ffmpeg filters and without sound.
 
     ffmpeg -i SOURCE -vf FILTERS -c:v libx264 -preset veryfast -crf CRF PATH
     """
@@ -196,13 +196,13 @@ def graded_film(path: Path, filters: str, *, source: Path = SAMPLE_FILM, crf: in
 
 
 def frames_only(*runs: tuple[int, int]) -> str:
-    """The ffmpeg filter that keeps these runs of a film's frames at 24 fps, one after the other."""
+    """Return the ffmpeg filter that keeps only these runs of frames, joined at 24 fps."""
     kept = "+".join(f"between(n,{begin},{end - 1})" for begin, end in runs)
     return f"select='{kept}',setpts=N/24/TB"
 
 
 def delay(clip: Path, target: Path, *, what: str) -> Path:
-    """A copy of a clip whose picture ("v") or sound ("a") comes LATE_SECONDS later."""
+    """Copy a clip with its picture ("v") or sound ("a") delayed by LATE_SECONDS."""
     other = "a" if what == "v" else "v"
     late = ("-itsoffset", LATE_SECONDS, "-i", clip)
     run_ffmpeg(
@@ -212,7 +212,7 @@ def delay(clip: Path, target: Path, *, what: str) -> Path:
 
 
 def decode_planes(path: Path, layout: str, size: tuple[int, int]) -> list[np.ndarray]:
-    """What an ffmpeg told nothing else decodes: Y', Cb and Cr, each (frames, height, width)."""
+    """Decode with ffmpeg's defaults to Y', Cb and Cr, each (frames, height, width)."""
     width, height = size
     across, down = {"yuv420p": (2, 2), "yuv422p": (2, 1), "yuv444p": (1, 1)}[layout]
     data = run_ffmpeg(
@@ -227,26 +227,26 @@ def decode_planes(path: Path, layout: str, size: tuple[int, int]) -> list[np.nda
 
 
 def frame_number(luma: np.ndarray) -> int:
-    """The number that a numbered clip's frame shows, at any size and quality."""
+    """Return the number that a numbered clip's frame encodes, at any size and quality."""
     bars = np.array_split(luma, NUMBER_BITS, axis=1)
     middles = [bar[:, bar.shape[1] // 4 : -bar.shape[1] // 4].mean() for bar in bars]
     return sum(1 << bit for bit, middle in enumerate(middles) if middle > 125)
 
 
 def times_of(path: Path) -> list[float]:
-    """When its pictures are shown, in seconds."""
+    """Return the presentation times of a film's frames, in seconds."""
     with av.open(str(path)) as container:
         return [present(frame.time) for frame in container.decode(video=0)]
 
 
 def combing(pictures: ArrayLike) -> float:
-    """How much rows of pictures (N, H, W) differ from both of their neighbours."""
+    """Measure how much rows of pictures (N, H, W) differ from both of their neighbours."""
     rows = np.asarray(pictures).astype(int)
     return float(np.abs(rows[:, 1:-1] * 2 - rows[:, :-2] - rows[:, 2:]).mean())
 
 
 def said_in(path: Path) -> list[tuple[float, str]]:
-    """When each subtitle begins, and its text, by ffmpeg's SubRip."""
+    """Return each subtitle's start time and text, as ffmpeg converts them to SubRip."""
     text = run_ffmpeg("-i", path, "-map", "0:s:0", "-f", "srt", "pipe:1").decode()
     blocks = [block.splitlines() for block in text.strip().split("\n\n")]
     times = [re.match(r"00:00:(\d\d),(\d+)", block[1]) for block in blocks]
@@ -258,6 +258,6 @@ def said_in(path: Path) -> list[tuple[float, str]]:
 
 
 def signatures_of(path: Path) -> Signatures:
-    """The small pictures of every frame of a film."""
+    """Return the small pictures of all frames of a film."""
     film = probe(path)
     return read_signatures(film, film, track=lambda frames, total, label: frames)[0]

@@ -1,4 +1,4 @@
-"""Files, rights and processes of the machine that the tests run on."""
+"""Files, permissions and processes of the machine that runs the tests."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _NOBODY = 65534
 
 @contextmanager
 def file_size_limit(size_bytes: int) -> Iterator[None]:
-    """Let no file grow beyond this size, as a full disk or quota does; ffmpeg inherits it."""
-    import resource  # which Windows lacks
+    """Limit the size of files, as a full disk or quota does; ffmpeg inherits the limit."""
+    import resource  # not available on Windows
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
@@ -27,7 +27,7 @@ def file_size_limit(size_bytes: int) -> Iterator[None]:
 
 @contextmanager
 def ordinary_user() -> Iterator[None]:
-    """Put down root's right to write anywhere, for tests that run as root."""
+    """Drop root's permission to write anywhere, for tests that run as root."""
     if os.geteuid() != 0:
         yield
         return
@@ -39,12 +39,12 @@ def ordinary_user() -> Iterator[None]:
 
 
 def files_in(folder: Path) -> list[str]:
-    """The names of all files in a folder, hidden ones too."""
+    """Return the names of all files in a folder, including hidden ones."""
     return sorted(path.name for path in folder.iterdir())
 
 
 def our_children() -> set[int]:
-    """The ids of this process's living children."""
+    """Return the ids of this process's living children."""
     if not Path("/proc/self/stat").exists():
         pytest.skip("no /proc to look for processes in")
     children = set()

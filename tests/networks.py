@@ -15,7 +15,7 @@ CLASSIC = ClassicConfig(size=32)
 
 
 def vivid_network() -> FilmNetwork:
-    """A tiny untrained network that paints strong colours all over the picture."""
+    """Build a tiny untrained network that predicts strong colours all over the picture."""
     torch.manual_seed(0)
     network = FilmNetwork(TINY)
     nn.init.normal_(network.head.weight, std=0.5)
@@ -24,7 +24,7 @@ def vivid_network() -> FilmNetwork:
 
 
 class EchoNetwork(nn.Module):
-    """A network that gives lights one colour and darks another, by so much."""
+    """A network that predicts Cb = ``strength`` * (luma - 0.5) and Cr = -Cb."""
 
     config = TINY
 
@@ -47,7 +47,7 @@ def fresh(config: Config, seed: int = 0) -> Network:
 
 
 def film_network_of(output: Color) -> FilmNetwork:
-    """A network that paints everything in this colour, whatever its luma."""
+    """Build a network that predicts this colour everywhere, whatever the luma."""
     network = fresh(TINY).eval()
     assert isinstance(network, FilmNetwork)
     network.head.bias = torch.nn.Parameter(torch.tensor(chroma_by_hand(output)))
@@ -55,7 +55,7 @@ def film_network_of(output: Color) -> FilmNetwork:
 
 
 def classic_network_of(output: Color) -> ClassicNetwork:
-    """A network that says these numbers of everything, in [-1, 1]."""
+    """Build a network whose output, in [-1, 1], is these numbers everywhere."""
     network = fresh(CLASSIC)
     assert isinstance(network, ClassicNetwork)
     torch.nn.init.zeros_(network.head.weight)

@@ -1,9 +1,9 @@
-"""Plants pairs of films, a black-and-white and an edited coloured one, of which the truth is known.
+"""Plant pairs of films, a black-and-white and an edited coloured one, with known truth.
 
-A pair is made from a real film by a `Recipe`: each `Version` is a list of runs of the film's frames
-and of foreign ones, shown in some cadence, framing and grading, damaged and encoded. What is known
-of every frame is its presentation time and the frame of the film that it shows; of the picture, the
-matrix from one version to the other.
+A `Recipe` defines a pair made from a real film: each `Version` is a list of runs of the film's
+frames and of foreign ones, with a cadence, framing, grading, damage and encoding. The truth holds
+each frame's presentation time and the frame of the film that it shows, and the matrix from one
+version's picture to the other's.
 
 `plant` makes the two files, and `load` reads a planted pair; benchmarks/drawn_pairs.py draws
 recipes.
@@ -31,13 +31,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-FILM_RATE = Fraction(24)  # of every source; each of its frames is shown once
-SIZE = (640, 360)  # pixels, of the working form
+FILM_RATE = Fraction(24)  # frames per second of every source; each frame is shown once
+SIZE = (640, 360)  # working width and height, in pixels
 
 BUNNY = "film/big_buck_bunny_360p.mp4"
 
-SMALL = (64, 36)  # pixels, of the pictures by which shots are found
-STILL_CHANGE = 0.6  # luma codes, below which a frame is a near-identical repetition
+SMALL = (64, 36)  # width and height, in pixels, of the pictures that `changes` compares
+STILL_CHANGE = 0.6  # mean luma codes; a frame that changes less nearly repeats the one before
 MAX_DROP_FRAMES = 4
 
 BLACK, WHITE, NEUTRAL = 16, 235, 128  # codes of limited-range Y', Cb and Cr
@@ -52,7 +52,7 @@ Matrix = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 @dataclass(frozen=True)
 class Piece:
-    """``count`` frames of a file from its frame ``first`` on."""
+    """``count`` frames of a file, from frame ``first`` on."""
 
     path: Path
     first: int
@@ -63,7 +63,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class Source:
-    """A film of pieces, brought to one size; its frames are counted from 0."""
+    """A film made of pieces, scaled to one size; its frames are counted from 0."""
 
     pieces: tuple[Piece, ...]
     size: tuple[int, int] = SIZE
@@ -81,7 +81,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Run:
-    """Frames in a row: of the ``film``, ``foreign`` ones, ``black``, or a ``title`` card.
+    """Consecutive frames: of the ``film``, ``foreign`` ones, ``black``, or a ``title`` card.
 
     Attributes:
         first: the first frame's index in the film or the foreign film; a title's seed.
@@ -97,12 +97,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Cadence:
-    """When frames are shown, and which of them twice or never.
+    """When frames are shown, and which are shown twice or dropped.
 
     Attributes:
-        double_every: every so many-th frame is shown twice; 0 for none.
-        drop_share: of the frames, left out at random with the others' times kept.
-        drops_still: whether near-identical frames are left out likewise.
+        double_every: n, if every n-th frame is shown twice; 0 for none.
+        drop_share: share of frames dropped at random; the others keep their times.
+        drops_still: whether near-identical frames are dropped likewise.
     """
 
     frame_rate: Fraction = FILM_RATE
@@ -119,12 +119,12 @@ class Cadence:
 
 @dataclass(frozen=True)
 class Framing:
-    """How the film's picture lies in a version's.
+    """How the film's picture is placed in a version's.
 
     Attributes:
-        crop: the parts of the film's picture that are cut off; negative ones show black instead.
+        crop: parts of the film's picture cut off at its sides; negative ones add black instead.
         area: the box of the version's picture, in [0, 1], that the rest fills; bars surround it.
-        rotation_degrees: that the film's picture is turned by about its middle.
+        rotation_degrees: rotation of the film's picture about its middle.
     """
 
     crop: Box = (0.0, 0.0, 0.0, 0.0)
@@ -136,7 +136,7 @@ class Framing:
         return f"crop {crop} area {area} turned {self.rotation_degrees:.2f}"
 
     def matrix(self, aspect: float) -> Floats:
-        """(3, 3): from points (x, y, 1) of the film's picture to the version's, both in [0, 1]."""
+        """Return (3, 3): maps (x, y, 1) of the film's picture to the version's, both in [0, 1]."""
         left, top, right, bottom = self.crop
         x0, y0, x1, y1 = self.area
         angle = math.radians(self.rotation_degrees)
@@ -155,12 +155,12 @@ class Look:
     """Grading and damage.
 
     Attributes:
-        lift: luma codes added to all; what falls below black is crushed.
+        lift: luma codes added everywhere; values below black are crushed.
         tint: codes added to Cb and Cr.
-        grain: luma codes, standard deviation.
-        specks: of dust, a frame.
-        scratches: how many columns are scratched, on and off.
-        flicker: of the exposure, standard deviation.
+        grain: standard deviation, in luma codes.
+        specks: mean number of dust specks per frame.
+        scratches: number of scratched columns; each scratch comes and goes.
+        flicker: standard deviation of the exposure.
     """
 
     gamma: float = 1.0
@@ -182,14 +182,14 @@ class Look:
         )
 
     def luma_codes(self, exposure: float = 1.0) -> Plane:
-        """(256,): the graded code of each luma code."""
+        """Return (256,): the graded code of each luma code."""
         light = np.clip((np.arange(256) - BLACK) / (WHITE - BLACK), 0, 1) ** self.gamma
         light = ((light - 0.5) * self.contrast + 0.5) * exposure
         codes = BLACK + (WHITE - BLACK) * light + self.lift
         return np.clip(np.rint(codes), BLACK, WHITE).astype(np.uint8)
 
     def chroma_codes(self) -> Plane:
-        """(2, 256): the graded codes of each code of Cb and Cr."""
+        """Return (2, 256): the graded code of each code of Cb and Cr."""
         spread = (np.arange(256) - NEUTRAL) * self.saturation + NEUTRAL
         codes = spread + np.array(self.tint)[:, None]
         return np.clip(np.rint(codes), 16, 240).astype(np.uint8)
@@ -197,7 +197,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Encoding:
-    """x264's settings: a bit rate if given, else a constant rate factor."""
+    """x264 settings: the bit rate if given, else the constant rate factor."""
 
     crf: int = 20
     bitrate_kbps: int | None = None
@@ -216,7 +216,7 @@ class Version:
     Attributes:
         framings: (first frame of the film, framing) of each reel, ascending from 0 on.
         foreign: the film that foreign frames are taken from, in ascending order.
-        film: another film than the recipe's; a pair with one is a wrong pair.
+        film: replaces the recipe's film, which makes the pair a wrong one.
     """
 
     runs: tuple[Run, ...]
@@ -229,7 +229,7 @@ class Version:
     film: Source | None = None
 
     def framing_at(self, index: int) -> Framing:
-        """The framing in which this frame of the film is shown."""
+        """Return the framing of this frame of the film."""
         reel = bisect.bisect_right([first for first, _ in self.framings], index) - 1
         return self.framings[max(reel, 0)][1]
 
@@ -242,11 +242,11 @@ class Version:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that defines a pair; two equal recipes plant equal pairs.
+    """Everything that defines a pair; equal recipes plant equal pairs.
 
     Attributes:
-        seed: of what the recipe itself leaves to chance: grain, dust, which frames are dropped.
-        kinds: what is hard about the pair, in short labels.
+        seed: seed of what the recipe leaves to chance: grain, dust, which frames are dropped.
+        kinds: short labels of what makes the pair hard.
     """
 
     seed: int
@@ -268,11 +268,11 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Reel:
-    """Frames of the film, ``first`` up to and without ``end``, that one matrix holds for.
+    """Frames of the film in [first, end), which share one matrix.
 
     Attributes:
-        matrix: takes a point (x, y, 1) of the black-and-white picture to the coloured one.
-        corners: of the part of the black-and-white picture that both versions show, (x, y).
+        matrix: maps a point (x, y, 1) of the black-and-white picture to the coloured one.
+        corners: (x, y) of the part of the black-and-white picture that both versions show.
     """
 
     first: int
@@ -287,10 +287,10 @@ class Planted:
 
     Attributes:
         recipe: the recipe as text.
-        bw_seconds, color_seconds: (frames,), when each frame is shown, from the film's first on.
-        bw_source, color_source: (frames,), the frame of the film that each shows; -1 for none.
+        bw_seconds, color_seconds: (frames,), presentation times, counted from the first frame.
+        bw_source, color_source: (frames,), the film frame that each frame shows; -1 for none.
         reels: empty for a wrong pair.
-        stretches: (first, end) frames of the film that both show without a cut; none if wrong.
+        stretches: (first, end) of film frames that both show uncut; empty for a wrong pair.
     """
 
     bw_path: Path
@@ -306,9 +306,9 @@ class Planted:
 
 
 def plant(recipe: Recipe, folder: Path) -> Planted:
-    """Make both films of a recipe in a folder, and write down the truth, last of all.
+    """Make both films of a recipe in a folder, and write the truth last.
 
-    ``truth.npz`` holds the four arrays, ``truth.json`` all else.
+    ``truth.npz`` holds the four arrays, ``truth.json`` everything else.
     """
     folder.mkdir(parents=True, exist_ok=True)
     bw_path = folder / f"bw.{recipe.bw.encoding.container}"
@@ -339,7 +339,7 @@ def plant(recipe: Recipe, folder: Path) -> Planted:
 
 
 def _make(recipe: Recipe, version: Version, path: Path) -> tuple[Floats, Indices]:
-    """Write a version's film; when its frames are shown, and which of the film's they are."""
+    """Write a version's film; return its frames' times and the film frames that they show."""
     rng = np.random.default_rng((recipe.seed, int(version is recipe.color)))
     timeline = _timeline(version, version.film or recipe.source, rng)
     _write(path, version, timeline.pts, _pictures(version, recipe.source, timeline, rng))
@@ -350,10 +350,10 @@ def _make(recipe: Recipe, version: Version, path: Path) -> tuple[Floats, Indices
 
 
 def load(folder: Path) -> Planted:
-    """Read a pair that `plant` has made here.
+    """Read a pair that `plant` made in this folder.
 
     Raises:
-        FileNotFoundError: nothing, or only a part of a pair, is planted here.
+        FileNotFoundError: the folder holds no pair, or only a part of one.
     """
     facts = json.loads((folder / "truth.json").read_text())
     with np.load(folder / "truth.npz") as arrays:
@@ -379,7 +379,7 @@ def load(folder: Path) -> Planted:
 
 
 def shown_seconds(path: Path) -> Floats:
-    """(frames,): the presentation times of a file's frames, counted from its first."""
+    """Return (frames,): the presentation times of a file's frames, counted from its first."""
     with av.open(path) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
     pts = sorted(packet.pts for packet in packets if packet.pts is not None)
@@ -415,7 +415,7 @@ def _stretches(recipe: Recipe) -> list[tuple[int, int]]:
 def _between(
     bw: Framing, color: Framing, aspect: float
 ) -> tuple[Matrix, tuple[tuple[float, float], ...]]:
-    """The matrix from one framing to another, and the corners of what both show, in the first."""
+    """Return the matrix from ``bw`` to ``color``, and the corners in ``bw`` of what both show."""
     to_bw, to_color = bw.matrix(aspect), color.matrix(aspect)
     matrix = to_color @ np.linalg.inv(to_bw)
     shared = _box_corners(bw.area)
@@ -435,7 +435,7 @@ def _moved(points: Floats, matrix: Floats) -> Floats:
 
 
 def _clipped(polygon: Floats, window: Floats) -> Floats:
-    """The part of a polygon inside a convex one, both clockwise (Sutherland and Hodgman, 1974)."""
+    """Clip a polygon to a convex one, both clockwise (Sutherland and Hodgman, 1974)."""
     for start, end in zip(window, np.roll(window, -1, axis=0), strict=True):
         edge = end - start
         inside = edge[0] * (polygon[:, 1] - start[1]) - edge[1] * (polygon[:, 0] - start[0])
@@ -452,11 +452,11 @@ def _clipped(polygon: Floats, window: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class _Timeline:
-    """What is shown when.
+    """A version's frames and their times.
 
     Attributes:
         frames: (what, index) of each frame, as in `Run`.
-        pts: (frames,) times in frames of the cadence's rate.
+        pts: (frames,), in a time base of one frame at the cadence's rate.
     """
 
     frames: list[tuple[str, int]]
@@ -487,7 +487,7 @@ def _timeline(version: Version, film: Source, rng: np.random.Generator) -> _Time
 
 
 def _repeated(frames: list[tuple[str, int]], change: Floats) -> Indices:
-    """The frames that look like the one before, but for one in so many."""
+    """Return the frames that nearly repeat the one before, MAX_DROP_FRAMES in a row at most."""
     dropped: list[int] = []
     in_a_row = 0
     for n, (what, index) in enumerate(frames[1:], 1):
@@ -500,7 +500,7 @@ def _repeated(frames: list[tuple[str, int]], change: Floats) -> Indices:
 
 
 def read_source(source: Source) -> Generator[Picture, None, None]:
-    """Yield a source's pictures, one after the other."""
+    """Yield a source's pictures in order."""
     for piece in source.pieces:
         with closing(_read_piece(piece, source.size)) as pictures:
             yield from reversed(list(pictures)) if piece.is_reversed else pictures
@@ -528,10 +528,10 @@ def _decode(piece: Piece) -> Iterator[Any]:
 
 
 def _filling(frame: Any, size: tuple[int, int]) -> Picture:
-    """The largest part of a frame, in the middle, that has this size's shape, at this size."""
+    """Return the largest centred part of a frame with the shape of ``size``, scaled to it."""
     width, height = size
     scale = max(width / frame.width, height / frame.height)
-    # Whole pairs of pixels, so that chroma is cut where luma is.
+    # Even sizes, so that chroma is cut where luma is.
     scaled = [2 * math.ceil(round(scale * side) / 2) for side in (frame.width, frame.height)]
     if (frame.width, frame.height) != size or frame.format.name != "yuv420p":
         frame = frame.reformat(*scaled, format="yuv420p", interpolation="BICUBIC")
@@ -545,7 +545,7 @@ def _filling(frame: Any, size: tuple[int, int]) -> Picture:
 
 @functools.lru_cache(maxsize=4)
 def changes(source: Source) -> Floats:
-    """(frames,): mean absolute difference of each frame's luma to the one before, in codes."""
+    """Return (frames,): mean absolute luma difference of each frame to the one before, in codes."""
     found = []
     last: NDArray[np.int16] | None = None
     for luma, _ in read_source(source):
@@ -557,7 +557,7 @@ def changes(source: Source) -> Floats:
 
 
 class _Cursor:
-    """Looks up a source's pictures by ascending indices."""
+    """A reader of a source's pictures by ascending index."""
 
     def __init__(self, source: Source) -> None:
         self._pictures = read_source(source)
@@ -578,7 +578,7 @@ class _Cursor:
 def _pictures(
     version: Version, source: Source, timeline: _Timeline, rng: np.random.Generator
 ) -> Iterator[Picture]:
-    """Yield what a version shows, frame by frame."""
+    """Yield a version's pictures, frame by frame."""
     film = version.film or source
     studio = _Studio(version, film.size, rng)
     with ExitStack() as stack:
@@ -590,7 +590,7 @@ def _pictures(
             if what not in cursors:
                 card = _title_card(film.size, index if what == "title" else None)
                 shown = studio.shoot(card, version.framing_at(at))
-            elif (what, index) != last:  # else it is shown twice
+            elif (what, index) != last:  # otherwise the last picture is shown again
                 at = index if what == "film" else at
                 shown = studio.shoot(cursors[what].picture(index), version.framing_at(at))
             last = what, index
@@ -599,7 +599,7 @@ def _pictures(
 
 @functools.lru_cache(maxsize=4)
 def _title_card(size: tuple[int, int], seed: int | None) -> Picture:
-    """White words on black; only black without a seed."""
+    """Draw white words on black; without a seed, only black."""
     width, height = size
     card = Image.new("L", size, BLACK)
     if seed is not None:
@@ -615,10 +615,10 @@ def _title_card(size: tuple[int, int], seed: int | None) -> Picture:
 
 
 class _Studio:
-    """Grades, frames and damages pictures, and brings them to a version's size.
+    """A stage that grades, frames and damages pictures, and scales them to a version's size.
 
-    The picture is warped once, at a canvas no smaller than the film's own picture, and that is
-    reduced by whole-area averaging, so that the framing's matrix is exact.
+    Each picture is warped once, onto a canvas at least as wide as the film's picture. The canvas is
+    then reduced with an antialiasing filter, so that the framing's matrix is exact.
     """
 
     def __init__(self, version: Version, size: tuple[int, int], rng: np.random.Generator) -> None:
@@ -631,7 +631,7 @@ class _Studio:
         self._view = functools.lru_cache(maxsize=4)(self._make_view)
 
     def shoot(self, picture: Picture, framing: Framing) -> Picture:
-        """What the version shows of this picture of the film."""
+        """Return the version's picture of this picture of the film."""
         luma, chroma = picture
         view = self._view(framing)
         luma = np.take(self._look.luma_codes(self._damage.next_exposure()), luma)
@@ -651,7 +651,7 @@ class _Studio:
         return self._codes(canvas, half)
 
     def _codes(self, canvas: torch.Tensor, size: tuple[int, int]) -> Plane:
-        """Codes (C, h, w) of a canvas (C, H, W)."""
+        """Scale a canvas (C, H, W) to a size, and round it to codes (C, h, w)."""
         if (canvas.shape[2], canvas.shape[1]) != size:
             canvas = F.interpolate(canvas[None], size[::-1], mode="bilinear", antialias=True)[0]
         return canvas.round_().clamp_(1, 254).to(torch.uint8).numpy()
@@ -676,7 +676,7 @@ class _View:
         chroma: _View | None = None,
     ) -> None:
         self._chroma = chroma
-        # Elsewhere the canvas is reduced or enlarged much, or it is chroma, which nobody measures.
+        # Bilinear where the canvas is enlarged or reduced, and for chroma, which nothing measures.
         self._mode = "bicubic" if chroma is not None and canvas == film_size else "bilinear"
         (x0, y0, x1, y1), (width, height) = area, canvas
         columns, rows = np.arange(width), np.arange(height)
@@ -698,7 +698,7 @@ class _View:
         return self._chroma
 
     def warp(self, planes: Plane, outside: int) -> torch.Tensor:
-        """(C, H, W) of planes (C, h, w), less the code that stands for nothing outside of them."""
+        """Warp planes (C, h, w) to (C, H, W), less ``outside``, so that the outside is 0."""
         values = torch.from_numpy(planes).float().sub_(outside)[None]
         if self._grid is not None:
             values = F.grid_sample(values, self._grid, mode=self._mode, align_corners=False)
@@ -708,7 +708,7 @@ class _View:
 class _Damage:
     """Grain, dust, scratches and flicker of one print."""
 
-    GRAIN_MARGIN = 64  # pixels by which one field of grain is moved about from frame to frame
+    GRAIN_MARGIN = 64  # pixels; range of the random shifts of the grain field between frames
 
     def __init__(self, look: Look, size: tuple[int, int], rng: np.random.Generator) -> None:
         self._look, self._rng, self._size = look, rng, size
@@ -720,12 +720,12 @@ class _Damage:
         self._scratches = rng.uniform(0.05, 0.95, look.scratches)
 
     def next_exposure(self) -> float:
-        """The next frame's, wandering about 1."""
+        """Return the next frame's exposure, which varies around 1."""
         self._exposure = 0.7 * self._exposure + 0.7 * self._rng.standard_normal()
         return 1 + self._look.flicker * self._exposure
 
     def apply(self, canvas: torch.Tensor) -> torch.Tensor:
-        """Damage a canvas (H, W), 0 for black."""
+        """Damage a canvas (H, W) in which black is 0."""
         self._frame += 1
         if self._look.grain:
             x, y = self._rng.integers(0, self.GRAIN_MARGIN, 2)

@@ -41,19 +41,19 @@ from tests.films import (
 from tests.machine import files_in
 from tests.versions import to_part
 
-FRAMES = 144  # of the numbered film, at 24 fps
+FRAMES = 144  # frames of the numbered film, at 24 fps
 IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 
 
 def version(numbered: Film, path: Path, filters: str) -> Film:
-    """Another version of the numbered film."""
+    """Make another version of the numbered film."""
     return probe(graded_film(path, filters, source=numbered.path, crf=10))
 
 
 def segment(
     bw_start: float, bw_end: float, color_start: float, rate: float = 1.0, **picture: Any
 ) -> Segment:
-    """A segment whose times are given in frames at 24 fps."""
+    """Return a segment whose times are given in frames at 24 fps."""
     return Segment(bw_start / 24, bw_end / 24, color_start / 24, rate, 1.0, **picture)
 
 
@@ -62,7 +62,7 @@ def map_of(*segments: Segment) -> SyncMap:
 
 
 def shown(pictures: list[AlignedPicture]) -> list[tuple[int, int]]:
-    """The numbers of the frames that both sides show."""
+    """Return the numbers of the frames that both sides show."""
     return [(frame_number(p.luma), frame_number(p.ycbcr[..., 0])) for p in pictures]
 
 
@@ -88,7 +88,7 @@ def test_numbers_are_of_the_moments_within_both(
 @pytest.mark.parametrize("digits", [6, 3])
 @pytest.mark.parametrize("first", [5, 7, 8, 14])
 def test_numbers_are_exact_for_rounded_times(first: int, digits: int) -> None:
-    """A map holds millionths of a second, and mkv files tell times in thousandths.
+    """Maps store times in microseconds, and mkv files in milliseconds.
 
     Six frames from frame 7 on begin at 0.291667 s, a little after 7/24 s, and end at 0.541667 s.
     """
@@ -127,7 +127,7 @@ def test_shared_aspect_ratio_is_of_the_longest_segment(numbered: Film) -> None:
 
 @pytest.fixture(scope="module")
 def noise() -> NDArray[np.uint8]:
-    """(40, 60, 3), a picture of which no part resembles another."""
+    """A picture (40, 60, 3) in which no part resembles another."""
     return np.random.default_rng(2).integers(16, 236, (40, 60, 3), dtype=np.uint8)
 
 
@@ -183,7 +183,7 @@ def test_cut_out_follows_a_turn() -> None:
 
 
 def test_cut_out_can_be_written_to(noise: NDArray[np.uint8]) -> None:
-    """torch warns of arrays that it may not write to."""
+    """torch warns about read-only arrays."""
     for size in ((30, 20), (15, 10)):
         assert resample_part(noise, to_part(0, 0, 0.5, 0.5), size).flags.writeable
 
@@ -192,7 +192,7 @@ def test_cut_out_can_be_written_to(noise: NDArray[np.uint8]) -> None:
 def test_read_aligned_shows_the_same_frames_across_gaps(
     every: int, numbered: Film, tmp_path: Path
 ) -> None:
-    """Frames 0 to 20 are in both, 20 to 50 in black and white, 70 to 80 in colour only."""
+    """Frames 20 to 49 are in black and white only, frames 70 to 79 in colour only."""
     bw_frames = frames_only((0, 70), (80, 144))
     color_frames = frames_only((0, 20), (50, 144))
     bw = version(numbered, tmp_path / "bw.mp4", bw_frames)
@@ -247,7 +247,7 @@ def test_read_aligned_shows_the_whole_picture_and_what_the_coloured_film_does(
         assert picture.shown == pytest.approx((0.2 / 0.9, 0, 1, 1))
         edge = round(size[0] * picture.shown[0])
         seen = slice(edge + 2, None)
-        # Black and white as it is; in colour the same, and black where it shows nothing.
+        # The coloured side shows the same, and black where the coloured film shows nothing.
         difference = picture.ycbcr[:, seen, 0].astype(int) - picture.luma[:, seen]
         assert np.abs(difference).mean() < 8
         assert (picture.ycbcr[:, : edge - 2] == BLACK).all()
@@ -266,7 +266,7 @@ def test_read_aligned_follows_scenes_in_another_order(numbered: Film, tmp_path: 
 
 @pytest.mark.parametrize("frame_rate", [25, 20, 30])
 def test_read_aligned_follows_rates(frame_rate: int, numbered: Film, tmp_path: Path) -> None:
-    """The same frames, faster or slower, and the second part comes two seconds late."""
+    """The same frames, faster or slower; the map leaves out frames 40 to 59."""
     faster = f"{frames_only((0, 144))},setpts=PTS*24/{frame_rate},fps={frame_rate}"
     color = version(numbered, tmp_path / "color.mp4", faster)
     rate = 24 / frame_rate
@@ -280,7 +280,7 @@ def test_read_aligned_follows_rates(frame_rate: int, numbered: Film, tmp_path: P
 def test_read_aligned_shows_the_same_frames_of_telecined_films(
     telecined: str, is_known: bool, numbered: Film, tmp_path: Path
 ) -> None:
-    """Where a picture was spread over the fields of two frames, and of four of ten two fields."""
+    """After 2:3 pulldown, two of five frames weave fields of two film frames."""
     woven = "telecine=first_field=top:pattern=23,setparams=field_mode=tff"
     films = {"bw": numbered, "color": numbered}
     films[telecined] = version(numbered, tmp_path / "telecined.mp4", woven)
@@ -293,16 +293,16 @@ def test_read_aligned_shows_the_same_frames_of_telecined_films(
     assert len(pairs) == 143
     if telecined == "color" or is_known:
         assert pairs == [(n, n) for n in range(143)]
-    else:  # some of whose own frames come twice, and others not at all
+    else:  # without the cadence, some frames come twice and others not at all
         assert max(abs(one - other) for one, other in pairs) <= 1
         assert sum(one == other for one, other in pairs) >= 107
 
 
 def test_read_aligned_shows_the_same_part_of_the_picture(numbered: Film, tmp_path: Path) -> None:
-    """Bars of either film, which lie and are as thick as in no other, are left out."""
+    """The bars of each film, which differ in place and thickness, are left out."""
     bw = version(numbered, tmp_path / "bw.mp4", "pad=160:64:8:16:white")
     color = version(numbered, tmp_path / "color.mp4", "scale=256:64,pad=320:96:48:24:white")
-    # From a padded picture to the whole one, and on to the other's.
+    # From the padded picture to the whole one, and from there to the other padded one.
     matrix = (
         (160 / 128 * 256 / 320, 0.0, -8 / 128 * 256 / 320 + 48 / 320),
         (0.0, 64 / 32 * 64 / 96, -16 / 32 * 64 / 96 + 24 / 96),
@@ -319,7 +319,7 @@ def test_read_aligned_shows_the_same_part_of_the_picture(numbered: Film, tmp_pat
 
 
 def test_read_aligned_trims_other_shapes_to_the_longest_ones(numbered: Film) -> None:
-    """The second segment shares the upper half only: of that, the middle half is as wide."""
+    """The second segment shares only the upper half, which is trimmed to its middle half."""
     sync_map = map_of(segment(0, 96, 0), segment(96, 144, 96, area=Area(0.0, 0.0, 1.0, 0.5)))
     pictures = list(read_aligned(numbered, numbered, sync_map, Moments(48), NUMBERED_SIZE))
     luma, _, _ = decode_planes(numbered.path, "yuv420p", NUMBERED_SIZE)
@@ -332,7 +332,7 @@ def test_read_aligned_trims_other_shapes_to_the_longest_ones(numbered: Film) -> 
 def test_read_aligned_ends_a_segment_where_the_coloured_film_ends(
     numbered: Film, tmp_path: Path
 ) -> None:
-    """A map that a person wrote may claim more than there is."""
+    """A hand-written map may reach beyond the end of the film."""
     color = version(numbered, tmp_path / "color.mp4", frames_only((0, 30)))
     sync_map = map_of(segment(0, 60, 0), segment(100, 140, 10))
     pictures = list(read_aligned(numbered, color, sync_map, Moments(), NUMBERED_SIZE))
@@ -347,11 +347,11 @@ def test_read_aligned_writes_cuts_from_the_first_moment_on(
 ) -> None:
     film = probe(color_film)
     files = ShotFiles(tmp_path / "cuts", tmp_path / "frames")
-    # The film's shots change at 2 and 4 s; a segment border at 3 s is no change.
+    # The film's cuts are at 2 and 4 s; the segment border at 3 s is no cut.
     sync_map = map_of(segment(12, 72, 12), segment(72, 144, 72))
     pictures = list(read_aligned(film, film, sync_map, Moments(6), (48, 36), shot_files=files))
     assert pictures[0].bw_seconds == 0.5
-    assert read_pts(files.cuts_file) == [36, 84]  # from the first moment on
+    assert read_pts(files.cuts_file) == [36, 84]  # counted from the first moment
     assert files.frames_file is not None
     assert len(read_small_frames(files.frames_file)) == 132
 
@@ -396,7 +396,7 @@ def test_render_keeps_colours_of_the_coloured_film_only(color_film: Path, tmp_pa
     assert all(np.abs(plane.astype(int) - 128).max() <= 2 for plane in grey)
     _, *chroma = decode_planes(targets[1], "yuv420p", size)
     _, *original = decode_planes(color_film, "yuv420p", (96, 72))
-    # A quarter of the rows is left out: 4 or 5 of 36, above and below.
+    # A quarter of the chroma rows is left out: 4 or 5 of 36 both above and below.
     for plane, whole in zip(chroma, original, strict=True):
         assert plane.shape == (24, 27, 48)
         assert plane.mean() == pytest.approx(whole[24:48, 5:31].mean(), abs=3)

@@ -19,14 +19,14 @@ def aligned(bw: Version, color: Version) -> list[Stretch]:
 
 
 def borders(stretches: list[Stretch], color: Version) -> list[tuple[int, int, int]]:
-    """Where stretches begin and end, and the coloured frame that they begin with."""
+    """Return where stretches begin and end, and the coloured frame at which they begin."""
     begins = [float(s.color_seconds(np.array(s.begin * FRAME))) for s in stretches]
     frames = color.signatures.at(np.array(begins))
     return [(s.begin, s.end, int(n)) for s, n in zip(stretches, frames, strict=True)]
 
 
 def errors(stretches: list[Stretch], bw: Version, color: Version) -> NDArray[np.int64]:
-    """By how many frames the counterparts of all frames in stretches are off."""
+    """Return by how many frames the counterparts of all frames in stretches are off."""
     off = []
     for stretch in stretches:
         inside = np.arange(stretch.begin, stretch.end)
@@ -35,8 +35,8 @@ def errors(stretches: list[Stretch], bw: Version, color: Version) -> NDArray[np.
     return np.abs(np.concatenate(off))
 
 
-# Runs of frames of both versions, and the borders of stretches: both versions' runs cut the film
-# where either has a gap.
+# Runs of frames of both versions, and the expected stretches, which end wherever either version has
+# a gap.
 CUTS: dict[str, tuple[list[Run], list[Run], list[tuple[int, int, int]]]] = {
     "none": ([(0, 432)], [(0, 432)], [(0, 432, 0)]),
     "later": ([(100, 432)], [(0, 400)], [(0, 300, 100)]),
@@ -71,7 +71,7 @@ def test_align_is_exact_to_the_frame(name: str, film: Frames) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("side", ["bw", "color"])
 def test_align_leaves_out_what_is_foreign(side: str, film: Frames) -> None:
-    """An intro of two seconds, a second in between and an end are on one side only."""
+    """One side has an extra intro of two seconds, a second in the middle, and an ending."""
     edited = Version(
         film,
         np.concatenate(
@@ -109,7 +109,7 @@ def test_align_finds_the_rate_of_a_speed_up(bw_fps: int, color_fps: int, film: F
 def test_align_finds_the_rate_of_a_few_seconds(
     bw_fps: int, color_fps: int, first: int, film: Frames
 ) -> None:
-    """The chain through six seconds rises by far too little."""
+    """Over six seconds, the chain alone underestimates the rate by far."""
     numbers = frames_of((first, first + 144))
     bw = Version(film, numbers, frame_rate=bw_fps, gamma=1.2, seed=1)
     color = Version(film, numbers, frame_rate=color_fps, seed=2)
@@ -138,7 +138,7 @@ def test_align_takes_splices_for_no_other_rate(
 
 @pytest.mark.parametrize("color_fps", [25, 24])
 def test_align_of_four_seconds_at_an_odd_speed(color_fps: int, film: Frames) -> None:
-    """Of which the two or three windows overlap; 25 frames a second are not PAL's speed here."""
+    """Such a film has only two or three windows, which overlap; 25 fps is not PAL speed here."""
     shown = np.floor(np.arange(0, 96 * 1.25 * color_fps / 24) * 24 / color_fps / 1.25)
     bw = Version(film, frames_of((150, 246)), gamma=1.2, seed=1)
     color = Version(film, 150 + shown.astype(int), frame_rate=color_fps, seed=2)
@@ -174,7 +174,7 @@ def test_align_follows_repeated_frames(film: Frames) -> None:
 
 
 def test_align_follows_a_variable_frame_rate(film: Frames) -> None:
-    """A tenth of the frames is left out at random, the others keep their times."""
+    """A tenth of the frames is dropped at random; the others keep their times."""
     bw = Version(film, frames_of((0, 432)), seed=1)
     kept = np.sort(np.random.default_rng(6).choice(432, 389, replace=False))
     color = Version(film, kept, seed=2)
@@ -193,7 +193,7 @@ def test_align_of_a_real_film(bunny_signatures: Signatures) -> None:
     bw = Version(film, frames_of(*bw_runs), gamma=1.3, seed=1)
     color = Version(film, np.append(foreign(30), frames_of(*color_runs)), gamma=0.8, seed=2)
     stretches = aligned(bw, color)
-    # Of the film 30 to 89, 120 to 323, 340 to 410 and 420 to 600.
+    # Shared frames of the film: 30 to 89, 120 to 323, 340 to 410 and 420 to 600.
     assert borders(stretches, color) == [
         (30, 89, 30),
         (89, 292, 120),
@@ -279,7 +279,7 @@ def test_measure_confidence_is_low_for_wrong_offsets(late: int, film: Frames) ->
 
 
 def test_measure_confidence_is_low_where_nothing_moves(film: Frames) -> None:
-    """Both show the same still picture for two seconds: when, nobody can tell."""
+    """Both show the same still picture for two seconds, so that any offset fits."""
     still = np.full(48, 60)
     films = films_of(Version(film, still), Version(film, still, seed=1))
     assert measure_confidence(films, stretch_of(0, 48, 0)) < 0.3

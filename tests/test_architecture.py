@@ -1,4 +1,4 @@
-"""The package's shape, held to the table in CONTRIBUTING.md."""
+"""The package's structure, checked against the table in CONTRIBUTING.md."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PACKAGE = Path(filmcolorizer_cli.__file__).parent
 MODULES = {path.stem: ast.parse(path.read_text()) for path in PACKAGE.glob("*.py")}
 CONTRIBUTING = Path(__file__).parents[1] / "CONTRIBUTING.md"
 
-# Who may import a library, and nobody else.
+# The only modules that may import a library.
 LIBRARIES = {
     "subprocess": {"ffmpeg"},
     "multiprocessing": set(),
@@ -68,7 +68,7 @@ SLOW_LIBRARIES = {
 
 
 def table() -> dict[str, set[str] | None]:
-    """Who imports whom by CONTRIBUTING.md; None for a module that may import anything."""
+    """Return each module's imports by CONTRIBUTING.md; None if it may import anything."""
     section = CONTRIBUTING.read_text().split("\n## Who imports whom\n")[1].split("\n## ")[0]
     rows: dict[str, set[str] | None] = {}
     for line in re.findall(r"^    (\S.*)$", section, re.MULTILINE):
@@ -81,7 +81,7 @@ def table() -> dict[str, set[str] | None]:
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
-    """The dotted names of all modules and names that a module imports, wherever in it."""
+    """Yield the dotted names of all modules and names that a module imports anywhere."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -96,18 +96,18 @@ def imports_of_ours(tree: ast.Module) -> set[str]:
 
 
 def calls(tree: ast.Module) -> set[str]:
-    """What a module calls, as written."""
+    """Return all callees in a module, as written."""
     return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
 
 
 def commands() -> dict[str, Any]:
-    """All commands by name, the program itself under its own."""
+    """Return all commands by name, including the program itself."""
     program: Any = typer.main.get_command(app)
     return {"filmcolorizer": program, **program.commands}
 
 
 def run_program(*arguments: str, **environment: str) -> tuple[int, str, set[str]]:
-    """Run the program; its exit code, what it printed, and the top-level modules it imported."""
+    """Run the program; return its exit code, its output and the top-level modules it imported."""
     plain = {k: v for k, v in os.environ.items() if k not in FORCES_COLOR}
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "filmcolorizer_cli", *arguments],
@@ -166,11 +166,11 @@ def test_only_ffmpeg_starts_processes() -> None:
         if any(STARTS_PROCESS.fullmatch(call) for call in calls(tree))
         or any(STARTS_PROCESS.fullmatch(name) for name in imported(tree))
     }
-    assert starters == set()  # ffmpeg.py does it by subprocess, which is its own
+    assert starters == set()  # ffmpeg.py uses subprocess, which only it may import
 
 
 def test_libraries_that_are_imported_are_declared() -> None:
-    """And not only installed because another one needs them."""
+    """Being installed as a dependency of another library is not enough."""
     names = {name.split(".")[0] for tree in MODULES.values() for name in imported(tree)}
     foreign = names - set(sys.stdlib_module_names) - {"filmcolorizer_cli"}
     declared = {

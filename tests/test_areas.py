@@ -1,4 +1,4 @@
-"""Parts of pictures, in parts of their sides and in pixels."""
+"""Parts of pictures, in fractions of their sides and in pixels."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ def test_affine_of_an_area_leads_back_from_within_it() -> None:
     ("before", "size", "after"),
     [
         (PixelArea(0, 44, 640, 272), (320, 180), PixelArea(0, 22, 320, 136)),
-        (PixelArea(0, 44, 640, 272), (64, 36), PixelArea(0, 4, 64, 28)),  # 4.4 to 31.6, and even
+        (PixelArea(0, 44, 640, 272), (64, 36), PixelArea(0, 4, 64, 28)),  # 4.4 to 31.6, made even
         (
             PixelArea(80, 0, 560, 360),
             (161, 91),
             PixelArea(20, 0, 141, 91),
-        ),  # odd where the frame is
+        ),  # odd only where the frame is
         (PixelArea(0, 44, 640, 272), (640, 360), PixelArea(0, 44, 640, 272)),
     ],
 )
@@ -84,7 +84,7 @@ def test_pixel_area_is_the_same_part_of_a_resized_frame(
 )
 def test_pixel_area_cuts_chroma_where_it_cuts_luma(area: PixelArea) -> None:
     rows, columns = np.mgrid[:11, :11].astype(np.uint8)
-    chroma = np.stack((rows[::2, ::2], columns[::2, ::2]))  # where each has its luma
+    chroma = np.stack((rows[::2, ::2], columns[::2, ::2]))  # the place of each sample's luma
     expected = area.of(rows)[::2, ::2], area.of(columns)[::2, ::2]
     np.testing.assert_array_equal(area.of_chroma(chroma), expected)
     framed = area.framed(area.of_chroma(chroma), rows.shape, 99)

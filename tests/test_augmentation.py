@@ -12,13 +12,13 @@ from filmcolorizer_cli.augmentation import patched, random_part, scaled_part, va
 
 
 def places(height: int, width: int) -> torch.Tensor:
-    """A picture whose first plane tells the row and whose second the column, in steps of 4."""
+    """Return a picture whose two planes encode row and column, in steps of 4."""
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     return (4 * torch.stack((rows, columns))).byte()
 
 
 def bounds(plane: torch.Tensor, axis: int) -> tuple[float, float, bool]:
-    """From where to where a square of `places` reaches, and whether it is mirrored."""
+    """Return where a square of `places` begins and ends, and whether it is mirrored."""
     line = (plane * 255 / 4).mean(dim=1 - axis)
     assert plane.std(dim=1 - axis).max() < 1e-4, "rotated or sheared"
     is_mirrored = bool(line[0] > line[-1])
@@ -80,7 +80,7 @@ def test_random_part_has_the_shape_that_it_is_scaled_to(height: int, width: int)
 
 
 def test_random_part_stretched_has_another_shape() -> None:
-    """Wider or taller than the square, by the same factor on both sides, and inside the picture."""
+    """Wider or taller than a square, with equal chance, and inside the picture."""
     rng, logarithms = random.Random(0), []
     for _ in range(400):
         part = random_part(places(60, 60), (16, 16), rng, least=0.5, mirrors=False, stretch=0.15)
@@ -140,7 +140,7 @@ def test_scaled_part_leaves_the_picture_as_it_was() -> None:
 
 
 class Middling(random.Random):
-    """Dice that always show the middle."""
+    """A generator whose numbers are always the middle of their range."""
 
     def uniform(self, a: float, b: float) -> float:
         return (a + b) / 2
@@ -150,7 +150,7 @@ RAMP = torch.linspace(0, 1, 101)[None, None]
 
 
 def toned(count: int = 300) -> torch.Tensor:
-    """The ramp in so many tones, (count, 101)."""
+    """Return the ramp in ``count`` random tones, (count, 101)."""
     rng = random.Random(0)
     return torch.cat([vary_tone(RAMP, rng) for _ in range(count)]).flatten(1)
 
@@ -184,7 +184,7 @@ def test_vary_tone_leaves_the_luma_as_it_was() -> None:
     luma = RAMP.clone()
     assert vary_tone(luma, random.Random(1)).shape == luma.shape
     assert torch.equal(luma, RAMP)
-    # What lies beyond black and white counts as these.
+    # Luma beyond black and white counts as black and white.
     beyond = torch.tensor([-0.2, 0.0, 1.0, 1.3])
     found = vary_tone(beyond, random.Random(1))
     assert found[0] == found[1]

@@ -1,4 +1,4 @@
-"""Bars in lines that are made up; those of films are looked for in `test_survey`."""
+"""Bars in synthetic lines; `test_survey` covers those of films."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_find_area_without_frames_is_the_whole_frame() -> None:
 
 
 def test_find_area_is_what_any_frame_shows() -> None:
-    """One frame has only its left half lit, the other its right half; neither has the bars."""
+    """One frame is lit only in its left half, the other in its right half; the bars never are."""
     rows, columns = np.full((2, 100, 12), 16, np.uint8), np.full((2, 12, 200), 16, np.uint8)
     rows[0, 10:90, :6] = rows[1, 10:90, 6:] = 100
     columns[0, 1:11, :100] = columns[1, 1:11, 100:] = 100

@@ -24,7 +24,7 @@ from tests.trainings import GROWING, SQUARES, options, source, split_of, stills
 
 
 def indices(pictures: torch.Tensor, among: torch.Tensor) -> list[int]:
-    """Which of some pictures these are."""
+    """Return the index of each picture among others."""
     return [
         next(i for i, other in enumerate(among) if torch.equal(picture, other))
         for picture in pictures
@@ -102,7 +102,7 @@ def test_pair_source_depends_on_seed_and_epoch_alone(
 
 @pytest.fixture
 def telling_pairs(own_pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> Pairs:
-    """Noise as grey still and as red; its inverse as green; a pair's number in tens as blue."""
+    """Pairs of noise: red is the grey still, green its inverse, blue 10 times the pair's number."""
     monkeypatch.setattr(recipes, "PICTURES_PER_EPOCH", 256)
     generator = np.random.default_rng(0)
     for number, pair in enumerate(own_pairs.pairs, start=1):
@@ -114,7 +114,7 @@ def telling_pairs(own_pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> Pairs:
 
 
 def augmented(pairs: Pairs, epoch: int = 1, **changes: Any) -> Batch:
-    """All luma, all R'G'B' and where it is known, of an epoch of augmented pictures."""
+    """Return the luma, the R'G'B' and the known masks of an epoch of augmented pictures."""
     augmentation = replace(SQUARES, max_patch=0.5, **changes)
     batches = source(pairs, augmentation=augmentation).training_batches(epoch)
     luma, rgb, known = (torch.cat(planes) for planes in zip(*batches, strict=True))
@@ -126,7 +126,7 @@ def test_pair_source_augmented_shows_parts_of_squeezed_squares_undistorted(
     squares: bool, tmp_path: Path
 ) -> None:
     rows, columns = np.mgrid[:64, :64] - 31.5
-    is_disc = np.hypot(rows, columns * 16 / 9) < 16  # of the displayed picture
+    is_disc = np.hypot(rows, columns * 16 / 9) < 16  # a disc in the displayed picture
     still = Image.fromarray(np.where(is_disc, 255, 0).astype(np.uint8))
     for side in ("bw", "color"):
         (tmp_path / side).mkdir()
@@ -156,20 +156,20 @@ def test_pair_source_augmented_shows_the_same_part_of_both_stills(telling_pairs:
     red, green, blue = rgb.unbind(1)
     torch.testing.assert_close(red + green, torch.ones_like(red))
     assert red.std() > 0.1
-    # Each pair is seen as often as the others, and nearly each time another part of it.
+    # All pairs are shown equally often, nearly each time in another part.
     numbers = (blue * 25.5).round()
     torch.testing.assert_close(blue * 25.5, numbers, atol=1e-4, rtol=0)
     assert torch.equal(numbers, numbers[:, :1, :1].expand_as(numbers))
     assert sorted(numbers[:, 0, 0].tolist()) == [n for n in range(1, 9) for _ in range(32)]
     assert len(red.flatten(1).unique(dim=0)) > 240
-    # Where the luma is another one, it is a tone of the still's: what is lighter stays lighter.
+    # Where the luma differs, it is a tone of the still's: what is lighter stays lighter.
     is_toned = (luma[:, 0] - red).abs().amax(dim=(1, 2)) > 1e-5
     for tone, still in zip(luma[is_toned].flatten(1), red[is_toned].flatten(1), strict=True):
         assert (tone[still.argsort()].diff() >= -1e-6).all()
 
 
 def test_pair_source_augmented_patches_luma_and_colours_alike(telling_pairs: Pairs) -> None:
-    """Red is luma and green its inverse, wherever they come from; blue tells from which pair."""
+    """Red is luma and green its inverse, in patches too; blue identifies the pair."""
     luma, rgb, _ = augmented(telling_pairs, tone_share=0.0, patched_share=0.5)
     red, green, blue = rgb.unbind(1)
     torch.testing.assert_close(luma[:, 0], red)
@@ -185,7 +185,7 @@ def test_pair_source_augmented_patches_luma_and_colours_alike(telling_pairs: Pai
 def test_pair_source_shows_long_shots_less_often(
     balance: float, expected: float, telling_pairs: Pairs
 ) -> None:
-    """Of the eight pairs to train on, two are a shot of their own, and four another one."""
+    """The eight training pairs are two of one shot, four of another, and one each of two more."""
     shots = {**dict.fromkeys((1, 2), 1), **dict.fromkeys((3, 4, 5, 6), 2), 7: 3, 8: 4}
     pairs = replace(
         telling_pairs,
@@ -215,9 +215,9 @@ def test_pair_source_shows_long_shots_less_often(
 def test_pair_source_augmented_shows_where_colours_are_known(
     patched_share: float, telling_pairs: Pairs
 ) -> None:
-    """The red of each still is its luma; where it is transparent it is grey, so green is as well.
+    """The red of each still is its luma; transparent pixels are grey, so their green is too.
 
-    Parts are enlarged or reduced, so that in between both mix.
+    Resampling mixes known and unknown pixels at their borders.
     """
     for pair in telling_pairs.pairs:
         path = telling_pairs.folder / "color" / f"{pair.name}.png"
@@ -238,7 +238,7 @@ def test_pair_source_augmented_shows_where_colours_are_known(
 def test_pair_source_knows_the_colours_of_thin_strokes(
     augmentation: Augmentation | None, own_pairs: Pairs
 ) -> None:
-    """A person painted lines of a pixel; smaller ones keep their colours, and count for less."""
+    """Painted lines of one pixel keep their colours when reduced, but count for less."""
     orange = (230, 130, 60)
     for pair in own_pairs.pairs:
         path = own_pairs.folder / "bw" / f"{pair.name}.png"
@@ -274,7 +274,7 @@ def test_pair_source_augmented_varies_the_tone_of_some(telling_pairs: Pairs) -> 
 def test_pair_source_augmented_shows_no_luma_beyond_black_and_white(
     telling_pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Tones may go beyond; there the luma stays black or white, and the colours as they were."""
+    """Where a tone goes beyond, luma is clipped to black or white, and colours are unchanged."""
     monkeypatch.setattr(batches, "vary_tone", lambda luma, rng: luma * 2 - 0.5)
     luma, rgb, _ = augmented(telling_pairs, tone_share=1.0)
     red = rgb[:, :1].double()

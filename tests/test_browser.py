@@ -29,13 +29,13 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium h
 CPU = torch.device("cpu")
 RED, GREEN, BLUE = (200, 30, 30), (30, 160, 30), (30, 30, 200)
 PHONE, DESKTOP = {"width": 360, "height": 740}, {"width": 1280, "height": 800}
-TOLERANCE = 12  # of a colour, after WebP
+TOLERANCE = 12  # codes by which a colour may be off after WebP compression
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as running:
-        # Containers have no room for the sandbox; the pages are our own.
+        # The sandbox does not run in containers; the pages are our own.
         chromium = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield chromium
         chromium.close()
@@ -43,7 +43,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(browser: Any) -> Iterator[Any]:
-    """Opens a page; complaints of the browser and what it asks a network for fail the test."""
+    """A function that opens a page; console messages and network requests fail the test."""
     complaints: list[str] = []
     asked: list[str] = []
     contexts = []
@@ -70,7 +70,7 @@ def flat(color: tuple[int, int, int]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def colors_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two slides: red, green and blue."""
+    """A page of two slides, each in red, green and blue."""
     versions = {"red": flat(RED), "green": flat(GREEN), "blue": flat(BLUE)}
     slides = [Slide("0:00:01.00", versions), Slide("0:00:02.00", versions)]
     path = tmp_path_factory.mktemp("colors") / "page.html"
@@ -79,7 +79,7 @@ def colors_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def color_at(page: Any, frame: Any, share: float) -> tuple[int, ...]:
-    """What the screen shows at three quarters of a frame's height and a share of its width."""
+    """Return the screen's colour at three quarters of a frame's height and a share of its width."""
     box = frame.bounding_box()
     clip = {"x": box["x"] + share * box["width"], "y": box["y"] + 0.75 * box["height"]}
     png = page.screenshot(clip={**clip, "width": 1, "height": 1}, scale="css")
@@ -94,7 +94,7 @@ def shows(page: Any, frame: Any, share: float, color: tuple[int, int, int]) -> b
 
 
 def split_of(frame: Any) -> float:
-    """Where the divider stands, in percent of the width."""
+    """Return the divider's position, in percent of the width."""
     return float(
         frame.evaluate(
             "(frame) => { const box = frame.getBoundingClientRect();"

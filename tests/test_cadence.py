@@ -1,4 +1,4 @@
-"""Cadences of runs of frames that are made here, and of what is not there."""
+"""Cadences of synthetic runs of frames, and of runs without any."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.video import FIELDS, FieldOrder
 
 NO_FIELDS = np.empty((0, 24, 2, 32), np.uint8)
-HELD = ["undetermined"] * 10  # what idet says where noise hides which field comes first
+HELD = ["undetermined"] * 10  # idet's result where noise hides the field order
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def test_find_field_order_needs_a_clear_majority(words: list[str], order: FieldO
         (4, 0, 20, "progressive"),
         (12, 2, 18, "progressive"),  # two seconds of scrolling credits
         (8, 0, 0, "top"),
-        (3, 0, 0, "top"),  # the fields of a fifth of a second, in which little moves
-        (0, 10, 15, "bottom"),  # of film in NTSC video
+        (3, 0, 0, "top"),  # fields of a fifth of a second in which little moves
+        (0, 10, 15, "bottom"),  # film in NTSC video
         (15, 2, 15, "top"),
     ],
 )
@@ -56,12 +56,12 @@ def test_find_field_order_of_a_short_part_needs_some_frames(
 
 
 def run_of(words: list[str], fields: Plane) -> Run:
-    """A run of frames, 30 a second."""
+    """Return a run of frames at 30 fps."""
     return Run([n / 30 for n in range(len(words))], words, fields)
 
 
 def fields_of(times: NDArray[np.float64], noise: float = 0.0) -> Plane:
-    """Small fields (N, 24, 2, 32) of a moving pattern at these times (N, 2) of top and bottom."""
+    """Return small fields (N, 24, 2, 32) of a moving pattern at top and bottom times (N, 2)."""
     rows, columns = np.arange(24.0)[:, None], np.arange(32.0)
     rng = np.random.default_rng(int(times[0, 0]))
     frames = np.empty((len(times), 24, 2, 32))
@@ -73,20 +73,20 @@ def fields_of(times: NDArray[np.float64], noise: float = 0.0) -> Plane:
 
 
 def runs_of(pictures: NDArray[np.int64], noise: float = 0.0) -> list[Run]:
-    """Runs of ten frames, of the pictures (N, 2) that top and bottom fields show."""
+    """Return runs of ten frames whose top and bottom fields show these pictures (N, 2)."""
     starts = range(0, len(pictures) - 10, 13)
     times = pictures.astype(np.float64)
     return [run_of(HELD, fields_of(times[n : n + 10], noise)) for n in starts]
 
 
 def pulled_down(first: FieldOrder) -> NDArray[np.int64]:
-    """The pictures of the top and bottom field of each frame after 2:3 pulldown."""
+    """Return the pictures (N, 2) of each frame's top and bottom fields after 2:3 pulldown."""
     fields = np.repeat(np.arange(80), np.resize((2, 3), 80)).reshape(-1, 2)
     return fields if first == "top" else fields[:, ::-1]
 
 
 def frames(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Whole frames of these pictures."""
+    """Return frames (N, 2) whose fields both show the same picture."""
     return np.stack((numbers, numbers), axis=1)
 
 
@@ -99,7 +99,7 @@ def test_find_cadence_sees_pulldown_in_the_fields_alone(first: FieldOrder, noise
 @pytest.mark.parametrize("first", ["top", "bottom"])
 def test_find_cadence_sees_fields_that_are_a_frame_late(first: FieldOrder) -> None:
     last, following = np.arange(99), np.arange(1, 100)
-    fields = np.stack((last, following), axis=1)  # the top one first
+    fields = np.stack((last, following), axis=1)  # top field first
     runs = runs_of(fields if first == "top" else fields[:, ::-1])
     found = find_cadence([run_of([FIELDS[first]] * 10, run.fields) for run in runs])
     assert found == Cadence(first, fields_match=True)
@@ -141,7 +141,7 @@ def test_find_cadence_of_nothing() -> None:
 
 @pytest.mark.parametrize("way", [1, -1])
 def test_find_cadence_of_credits_that_roll_by_a_line_a_frame_is_whole(way: int) -> None:
-    """The last field of a frame looks like the first of the next, which it is not."""
+    """One field of a frame equals the other field of the next, although both frames are whole."""
     rolling = np.random.default_rng(2).integers(16, 235, (24 * 2 + 160, 32), np.uint8)
     tops = np.arange(100) if way > 0 else np.arange(100)[::-1]
     frames = np.stack([rolling[top : top + 48] for top in tops]).reshape(-1, 24, 2, 32)
@@ -177,7 +177,7 @@ def test_find_cadence_of_interlaced_video_has_no_film_in_it() -> None:
         (Cadence(repeats=True), Fraction(29), 24, 6),
         (Cadence(repeats=True), Fraction(25), 24, 25),
         (Cadence(repeats=True), Fraction(25), 16, 3),
-        (Cadence(repeats=True), Fraction(49, 2), 24, 0),  # one of 49, which ffmpeg cannot
+        (Cadence(repeats=True), Fraction(49, 2), 24, 0),  # one of 49 is more than ffmpeg can
         (Cadence(repeats=True), Fraction(30), 10, 2),
         (Cadence(repeats=True), Fraction(24), 24, 0),
         (Cadence(), Fraction(30), 24, 0),
@@ -212,7 +212,7 @@ def test_find_cadence_of_runs_too_short_for_a_cycle_is_in_doubt(count: int) -> N
 
 
 def test_find_cadence_of_motion_that_rests_repeats_nothing() -> None:
-    """It rests for two frames of eleven, as one does that a puppet is moved by."""
+    """The motion rests for two of eleven frames, as in puppet animation."""
     pace = np.resize([8, 8, 8, 8, 8, 0, 0, 8, 8, 8, 8], 440)
     times = np.cumsum(pace)[:, None] / 8 + np.zeros(2)
     runs = [run_of(HELD, fields_of(times[n : n + 10])) for n in range(0, 430, 13)]

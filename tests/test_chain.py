@@ -14,7 +14,7 @@ from tests.versions import FOREIGN, PLACEMENT, Version, foreign, frames_of
 
 
 def chain_value(path: list[tuple[int, int]], gains: NDArray[np.float32]) -> float:
-    """What a chain of cells is worth by the rules of the module, told from its cells alone."""
+    """Return the value of a chain of cells by the module's rules, from its cells alone."""
     if not path:
         return 0.0
     value = float(gains[path[0]]) - GAP_COST
@@ -34,7 +34,7 @@ def chain_value(path: list[tuple[int, int]], gains: NDArray[np.float32]) -> floa
 
 
 def brute_force(gains: NDArray[np.float32]) -> float:
-    """The value of the best of all chains of cells, by trying each way on from each cell."""
+    """Return the value of the best chain of cells, by trying every continuation of every cell."""
     rows, columns = gains.shape
 
     @functools.cache
@@ -78,7 +78,7 @@ def test_best_chain_is_worth_as_much_as_the_best_of_all(seed: int) -> None:
 
 
 def diagonal(shape: tuple[int, int], *runs: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Gains of 2 along diagonals of (row, column, cells), else -5."""
+    """Return gains of 2 along diagonals of (row, column, cells), else -5."""
     gains = np.full(shape, -5, np.float32)
     for row, column, cells in runs:
         for n in range(cells):
@@ -103,7 +103,7 @@ def test_best_chain_bridges_gaps_on_either_side(runs: list[tuple[int, int, int]]
 
 
 def test_best_chain_never_runs_backwards() -> None:
-    """Two runs in the wrong order: only the longer can be told in one chain."""
+    """Of two runs in the wrong order, one chain can hold only the longer."""
     gains = diagonal((30, 30), (0, 20, 8), (15, 0, 10))
     assert best_chain(gains).tolist() == [[15 + n, n] for n in range(10)]
 
@@ -115,7 +115,7 @@ def test_best_chain_overlooks_what_does_not_pay_for_a_gap() -> None:
 
 
 def test_best_chain_follows_a_slow_drift() -> None:
-    """At PAL's speed the coloured film passes 24 cells in 25 of the other."""
+    """At PAL speed, the coloured film passes 24 cells in 25 of the other."""
     gains = np.full((75, 75), -1, np.float32)
     cells = [(row, row * 24 // 25) for row in range(75)]
     for cell in cells:
@@ -144,7 +144,7 @@ def test_find_chain_tells_times_of_both_films(film: Frames) -> None:
 def test_find_chain_of_long_films_is_of_fewer_cells(
     film: Frames, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of half a second each where 18 s are to be no more than 36; else a table fills the memory."""
+    """With 36 cells at most, 18 s make cells of half a second; the limit bounds memory use."""
     monkeypatch.setattr(chain, "MAX_CELLS", 36)
     whole = Version(film, frames_of((0, 432))).signatures
     found = find_chain(whole, whole, PLACEMENT)
@@ -156,7 +156,7 @@ def test_find_chain_of_long_films_is_of_fewer_cells(
 def test_find_chain_looks_at_several_frames_of_a_cell(
     others: tuple[int, ...], film: Frames
 ) -> None:
-    """Of six in the coloured film some are of something else."""
+    """Of every six frames, the coloured film shows something else in some."""
     numbers = np.arange(432)
     bw = Version(film, numbers, seed=1).signatures
     seen = np.where(np.isin(numbers % 6, others), FOREIGN, numbers)
@@ -166,7 +166,7 @@ def test_find_chain_looks_at_several_frames_of_a_cell(
 
 
 def test_find_chain_goes_on_over_a_moment_of_something_else(film: Frames) -> None:
-    """Which costs less than a gap."""
+    """The interruption costs less than a gap."""
     bw = Version(film, np.concatenate((frames_of((0, 200)), foreign(6), frames_of((206, 432)))))
     color = Version(film, frames_of((0, 432)), seed=1)
     [run] = runs_of(find_chain(bw.signatures, color.signatures, PLACEMENT))
@@ -174,7 +174,7 @@ def test_find_chain_goes_on_over_a_moment_of_something_else(film: Frames) -> Non
 
 
 def test_runs_of_parts_a_chain_where_either_film_has_a_gap() -> None:
-    """A cell that is shown twice, or passed over, is no gap."""
+    """A repeated or skipped cell is no gap."""
     parts = ([(0, 0), (1, 1), (2, 3), (3, 3)], [(6, 4), (7, 5)], [(8, 9), (9, 10)])
     times = [np.array(part) * 0.25 + (10, 3) for part in parts]
     for found, expected in zip(runs_of(np.concatenate(times)), times, strict=True):
@@ -187,7 +187,7 @@ def test_runs_of_a_chain_that_is_too_short_are_none(count: int) -> None:
 
 
 def test_gains_go_by_how_well_the_black_and_white_film_is_found() -> None:
-    """In a coloured one of which it is a sixth, so that most of that is found nowhere."""
+    """It is a sixth of the coloured film, most of which therefore matches nothing."""
     similarity = np.full((10, 60), 0.6, np.float32)
     similarity[np.arange(10), np.arange(10)] = 0.97
     gains = chain._gains(similarity.copy())

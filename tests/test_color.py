@@ -238,7 +238,7 @@ def test_to_codes_undoes_from_codes(range: Range, bit_depth: int) -> None:
 def test_unpremultiplied_gives_the_colours_that_were_mixed_with_grey(
     matrix: str, known: float
 ) -> None:
-    """As bright as they, by the matrix of the film."""
+    """The grey has the luma of the colours, by the film's matrix."""
     blue = torch.tensor((0.3, 0.4, 0.9))[:, None, None]
     grey = rgb_to_ycbcr(blue, matrix)[:1].expand(3, -1, -1)
     mixed = known * blue + (1 - known) * grey
@@ -257,7 +257,7 @@ def test_on_luma_keeps_how_much_the_colours_differ(matrix: str) -> None:
 
 
 def test_on_luma_makes_paler_what_lies_beyond_the_gamut() -> None:
-    """On black and white nothing is left; luma 0.5774 is its own (BT.709-6 item 3.2)."""
+    """On black and white no colour is left; 0.5774 is the orange's luma (BT.709-6 item 3.2)."""
     orange = torch.tensor([1.0, 0.5, 0.1]).view(3, 1, 1).expand(3, 1, 4)
     luma = torch.tensor([[[0.0, 0.2, 0.5774, 1.0]]])
     moved = with_luma(orange, luma)

@@ -113,7 +113,7 @@ def test_colorize_takes_as_many_frames_wherever_segments_begin(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """A part that ends half-way between two frames; its last segment begins at an odd one."""
+    """The part ends half-way between two frames; its last segment begins at an odd frame."""
     shorten_segments(monkeypatch)
     for module in (colorizing, painting):
         monkeypatch.setattr(module, "CHUNK_FRAMES", 25)
@@ -127,7 +127,7 @@ def test_colorize_takes_as_many_frames_wherever_segments_begin(
 
 @pytest.mark.slow
 def test_colorize_more_vividly_changes_chroma_alone(color_film: Path, tmp_path: Path) -> None:
-    encoding = Encoding(crf=0, preset="ultrafast")  # without loss, to see what was written
+    encoding = Encoding(crf=0, preset="ultrafast")  # lossless, to compare exact values
     planes = {}
     for vividness in (None, 0.0, 1.0, 1.5):
         target = tmp_path / "color.mp4"
@@ -147,13 +147,13 @@ def test_colorize_more_vividly_changes_chroma_alone(color_film: Path, tmp_path: 
 
 
 def sound_packets(path: Path) -> bytes:
-    """The hash of all sound packets, as stored."""
+    """Return the MD5 hash of all sound packets, as stored."""
     return run_ffmpeg("-i", path, "-map", "0:a:0", "-c", "copy", "-f", "md5", "pipe:1")
 
 
 @pytest.fixture(scope="module")
 def colorized_sample(clip_folder: Path) -> Path:
-    """The sample film, coloured at the program's own settings for its first two seconds."""
+    """The first two seconds of the sample film, colorized with the default settings."""
     target = clip_folder / "sample-color.mp4"
     options = ColorizeOptions(duration_seconds=2.0)
     list(colorize(probe(SAMPLE_FILM), target, vivid_network(), options, CPU))
@@ -214,7 +214,7 @@ def test_colorize_real_old_films(name: str, shared_data: Path, tmp_path: Path) -
     assert abs(luma_psnr(by_us, truth) - luma_psnr(by_x264, truth)) < 0.2
     chroma = np.abs(np.stack((cb, cr)).astype(int) - NEUTRAL)
     assert chroma.mean() > 5
-    if name == "chaplin":  # its bars; the coder may spill a little over the border
+    if name == "chaplin":  # its bars, into which the encoder may spill a little
         assert chroma[..., :20].max() <= 1
         assert chroma[..., -20:].max() <= 1
 
@@ -243,31 +243,31 @@ def test_colorize_that_is_stopped_early_leaves_nothing(plain_clip: Path, tmp_pat
 
 @pytest.fixture
 def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A segment is half a second, so the numbered clip of four seconds has eight of twelve."""
+    """Segments of half a second: the numbered clip of four seconds has eight, of 12 frames each."""
     shorten_segments(monkeypatch)
     let_shots_stand_alone(monkeypatch)
 
 
 def shorten_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(colorizing, "SEGMENT_SECONDS", 0.5)
-    monkeypatch.setattr(segments, "NEAR", 0)  # wherever shots begin
+    monkeypatch.setattr(segments, "NEAR", 0)  # regardless of where shots begin
     for module in (colorizing, painting):
         monkeypatch.setattr(module, "CHUNK_FRAMES", 12)
-    # With many processors other numbers of workers make a difference of a code here and there.
+    # With many processors, other worker counts change a few values by one code.
     monkeypatch.setattr(painting, "count_processors", lambda: 2)
 
 
 def let_shots_stand_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All pictures of bars look alike; were they to go on with each other, workers would wait.
+    """Keep shots independent: pictures of bars look alike, so workers would wait for each other.
 
-    Bars that go dark are no iris either.
+    Bars that go dark count as no iris either.
     """
     monkeypatch.setattr(Shots, "returns", lambda shots, begins: {})
     monkeypatch.setattr("filmcolorizer_cli.shots._is_iris", lambda before, after: False)
 
 
 def decoded(path: Path) -> list[bytes]:
-    """All frames, each with its chroma."""
+    """Return all frames as bytes, including chroma."""
     film = probe(path)
     planes = decode_planes(path, "yuv420p", (film.width, film.height))
     return [b"".join(plane.tobytes() for plane in frame) for frame in zip(*planes, strict=True)]
@@ -298,7 +298,7 @@ def frames_of_the_whole(
 def test_colorize_in_segments_shows_the_frames_of_one_piece(
     numbered_clip: Path, short_segments: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At x264's lossless setting nothing tells where the borders are."""
+    """With lossless x264, segment borders leave no trace."""
     lossless = Encoding(crf=0, preset="ultrafast")
     list(run_colorize(probe(numbered_clip), tmp_path / "segments.mp4", encoding=lossless))
     monkeypatch.setattr(colorizing, "SEGMENT_SECONDS", 100)
@@ -332,7 +332,7 @@ def test_colorize_goes_on_after_the_segments_that_are_done(
 
 
 def interrupt(clip: Path, target: Path) -> Path:
-    """Stop a rendering amid its fifth segment; returns the folder of parts."""
+    """Stop a rendering within its fifth segment, and return the folder of parts."""
     frames = run_colorize(probe(clip), target)
     for _ in range(50):
         next(frames)
@@ -344,7 +344,7 @@ def interrupt(clip: Path, target: Path) -> Path:
 def test_colorize_keeps_what_a_long_look_found_before_the_first_segment_is_done(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a film of hours that takes many minutes; a short one leaves nothing."""
+    """For a film of hours, the survey takes many minutes; a short survey leaves nothing."""
     target, notes = tmp_path / "color.mp4", list[str]()
     for seconds, left in ((60.0, []), (0.0, ["color.mp4.parts"])):
         monkeypatch.setattr(colorizing, "LONG_LOOK_SECONDS", seconds)
@@ -372,7 +372,7 @@ def test_colorize_makes_a_damaged_segment_anew(
         data = segment.read_bytes()
         segment.write_bytes(data[: len(data) // 2] if damage == "cut short" else b"")
     first, *_ = run_colorize(probe(numbered_clip), target)
-    assert first == 24  # the one before is made anew as well, for the colours that it leaves
+    assert first == 24  # the one before is rendered again too, for the colours carried on from it
     assert decoded(target) == whole
 
 
@@ -432,7 +432,7 @@ def test_colorize_of_a_changed_source_starts_anew(
 def test_colorize_goes_on_with_a_source_that_was_copied(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path
 ) -> None:
-    """To another place and with another time, as copying does."""
+    """The copy has another path and modification time."""
     source, copy, target = (tmp_path / f"{name}.mp4" for name in ("film", "copy", "color"))
     shutil.copy(numbered_clip, source)
     interrupt(source, target)
@@ -447,7 +447,7 @@ def test_colorize_goes_on_with_a_source_that_was_copied(
 def test_colorize_writes_over_nothing_that_came_meanwhile(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path
 ) -> None:
-    """Not over its source either, by a link; what is rendered is kept."""
+    """This includes the source, through a link; what is rendered is kept."""
     source, target = tmp_path / "film.mp4", tmp_path / "color.mp4"
     shutil.copy(numbered_clip, source)
     frames = run_colorize(probe(source), target)
@@ -612,7 +612,7 @@ def test_colorize_by_several_workers_keeps_what_is_done_when_it_is_stopped(
 ) -> None:
     target = tmp_path / "color.mp4"
     frames = run_colorize(probe(numbered_clip), target, workers=3)
-    next(frames)  # and meanwhile the workers go on
+    next(frames)  # meanwhile the workers continue
     ends = time.monotonic() + 60
     while len([*(tmp_path / "color.mp4.parts").glob("00000?.mp4")]) < 3:
         assert time.monotonic() < ends
@@ -628,7 +628,7 @@ def test_colorize_by_several_workers_keeps_what_is_done_when_it_is_stopped(
 def test_colorize_goes_on_with_an_earlier_shot_across_segments(
     workers: int, returning_film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also of a rendering that was interrupted between the two."""
+    """Also in a rendering that is interrupted between the two."""
     shorten_segments(monkeypatch)
     film, target = probe(returning_film), tmp_path / "color.mp4"
     lossless = Encoding(crf=0, preset="ultrafast")
@@ -650,7 +650,7 @@ def test_colorize_goes_on_with_an_earlier_shot_across_segments(
 def test_colorize_goes_on_with_an_earlier_shot_behind_one_in_colour(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first shot of the sample film, two seconds of its second one in colour, and the first."""
+    """The sample film's first shot, interrupted by two seconds of its second one in colour."""
     cuts = ((0, 24), (48, 96), (24, 48))
     graph = "".join(
         f"[0]trim=start_frame={begin}:end_frame={end},setpts=PTS-STARTPTS[c{begin}];"
@@ -673,7 +673,7 @@ def test_colorize_goes_on_with_an_earlier_shot_behind_one_in_colour(
 def test_colorize_joins_no_segments_of_other_encoders(
     numbered_clip: Path, whole: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As after another ffmpeg was installed; half of the film could not be decoded."""
+    """As after installing another ffmpeg; half of the joined film could not be decoded."""
     other = tmp_path / "ffmpeg"
     other.write_text(f"#!/bin/bash\nexec '{find_binary()}' \"${{@/#ultrafast/slow}}\"\n")
     other.chmod(0o755)
@@ -735,7 +735,7 @@ def test_usual_workers_keep_the_processors_busy_and_the_memory_free(
 
 @pytest.fixture(scope="module")
 def uneven_clip(numbered_clip: Path, clip_folder: Path) -> Path:
-    """The numbered clip's frames at times that no steady rate has, and its sound."""
+    """The numbered clip, with sound, at frame times that fit no constant rate."""
     path = clip_folder / "uneven.mp4"
     times = "setpts='(N/25+0.013*mod(N\\,3)+0.4*gte(N\\,50))/TB'"
     run_ffmpeg(
@@ -781,7 +781,7 @@ def test_colorize_keeps_uneven_times_of_a_part(
 def test_colorize_keeps_a_frame_that_is_shown_for_a_moment(
     numbered_clip: Path, tmp_path: Path
 ) -> None:
-    """The first of all; the second one comes after a third of a frame."""
+    """The film's first frame lasts only a third of a frame period."""
     clip, target = tmp_path / "film.mp4", tmp_path / "color.mp4"
     times = "settb=1/90000,setpts='(N/25-0.027*gte(N\\,1))/TB'"
     run_ffmpeg(
@@ -793,7 +793,7 @@ def test_colorize_keeps_a_frame_that_is_shown_for_a_moment(
 
 
 def test_colorize_of_a_steady_film_keeps_its_exact_rate(tmp_path: Path) -> None:
-    """Although Matroska rounds its times."""
+    """Matroska rounds the source's times."""
     clip = make_numbered_clip(tmp_path / "film.mkv", frame_rate="24000/1001", seconds=2)
     encoding = Encoding(frame_rate=probe(clip).frame_rate, preset="ultrafast")
     list(run_colorize(probe(clip), tmp_path / "out.mp4", encoding=encoding, keeps_times=True))
@@ -802,14 +802,14 @@ def test_colorize_of_a_steady_film_keeps_its_exact_rate(tmp_path: Path) -> None:
     assert times_of(film.path) == pytest.approx([n * 1001 / 24000 for n in range(48)], abs=1e-6)
 
 
-# Colours that are no function of luma: what no tint of a black-and-white film looks like.
+# Colours that are no function of luma, unlike any tint of a black-and-white film.
 REAL_COLOR = "geq=lum='lum(X,Y)':cb='128+40*sin(X/9)':cr='128+40*cos(Y/7)'"
 LOSSLESS_H264 = Encoding(preset="ultrafast", crf=0)
 
 
 @pytest.fixture(scope="module")
 def partly_colored(clip_folder: Path) -> Path:
-    """The sample film, 96x72, with its second shot, frames 48 to 95, in colour; without loss."""
+    """The sample film, 96x72, lossless, with its second shot, frames 48 to 95, in colour."""
     path = clip_folder / "partly.mp4"
     filters = f"scale=96:72,format=yuv420p,{REAL_COLOR}:enable='between(n,48,95)'"
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", filters, *X264, "-qp", 0, path)
@@ -860,7 +860,7 @@ def test_colorize_refuses_a_film_that_is_in_colour(partly_colored: Path, tmp_pat
 def test_colorize_leaves_nothing_of_what_a_dissolve_led_from(
     dissolving_film: Path, tmp_path: Path
 ) -> None:
-    """Behind it, at 3 s, the colours are those that the network sees in what is there."""
+    """After it, from 3 s on, the colours are those predicted for each frame on its own."""
     film, end = probe(dissolving_film), 3 * 24
     chroma = {}
     for temporal in (True, False):
@@ -912,7 +912,7 @@ def test_colorize_keeps_bars_neutral_and_from_the_network(tmp_path: Path) -> Non
 
 @pytest.fixture(scope="module")
 def interlaced_clip(clip_folder: Path) -> Path:
-    """A picture that moves sideways at 50 frames a second, woven into 25 of two fields each."""
+    """Sideways motion at 50 fps, woven into 25 fps of two fields each."""
     path = clip_folder / "interlaced.mp4"
     motion = "scale=720:540,fps=50,crop=320:240:x='60+100*mod(t\\,2)':y=100"
     filters = f"{motion},tinterlace=interleave_top,setfield=prog"
@@ -922,7 +922,7 @@ def interlaced_clip(clip_folder: Path) -> Path:
 
 @pytest.mark.slow
 def test_colorize_makes_whole_pictures_of_fields(interlaced_clip: Path, tmp_path: Path) -> None:
-    """A picture of two fields has edges at every other line that one of a single moment lacks."""
+    """A frame of two moments has combed edges, which a frame of one moment lacks."""
     film, notes = probe(interlaced_clip), list[str]()
     encoding = replace(LOSSLESS_H264, frame_rate=Fraction(25), coding=film.coding)
     combed = {}
@@ -972,7 +972,7 @@ def sound_film(clip_folder: Path) -> Path:
 def test_colorize_skips_what_is_damaged(
     workers: int, sound_film: Path, short_segments: None, tmp_path: Path
 ) -> None:
-    """The picture stands still until the next key frame, all else stays where it was."""
+    """The picture freezes until the next key frame; everything else stays in place."""
     film = probe(spoil_frames(sound_film, tmp_path / "bad.mp4", 80, 83))
     target, notes = tmp_path / "color.mp4", list[str]()
     encoding = replace(QUICK, frame_rate=Fraction(25))
@@ -1002,7 +1002,7 @@ def test_colorize_skips_what_is_damaged(
 def test_colorize_counts_on_behind_damage_of_frames_at_times_of_their_own(
     partly_colored: Path, tmp_path: Path
 ) -> None:
-    """The shot in colour, frames 48 to 95, is kept, although frames before it are lost."""
+    """The shot in colour, frames 48 to 95, is kept although frames before it are lost."""
     uneven, bad, target = (tmp_path / name for name in ("film.mp4", "bad.mp4", "color.mp4"))
     times = "settb=1/90000,setpts='(N/24+0.005*mod(N\\,3))/TB'"
     options = ("-qp", 0, "-g", 12, "-bf", 0, "-sc_threshold", 0, "-enc_time_base", "1/90000")

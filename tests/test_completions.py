@@ -19,7 +19,7 @@ def test_completions_are_fresh(shell: str) -> None:
 
 
 def complete_in_bash(words: list[str], folder: Path) -> list[str]:
-    """What bash offers after these words, through the script in completions/."""
+    """Return what bash offers after these words, with the script in completions/."""
     script = f"""
         source '{FOLDER / "filmcolorizer.bash"}'
         COMP_WORDS=({" ".join(f"'{word}'" for word in words)})

@@ -33,7 +33,7 @@ def test_track_is_silent_without_a_terminal(
 def test_track_takes_whole_numbers_for_how_far_it_has_come(
     terminal: StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As of a rendering that goes on where an interrupted one ended."""
+    """As in a rendering that resumes an interrupted one."""
     monkeypatch.setattr(console, "QUIET_SECONDS", 0.0)
     list(console.track([30, 31, 32], 40, "numbers"))
     assert "32/40" in terminal.getvalue()
@@ -77,9 +77,9 @@ def test_track_shows_the_status_of_each_item_on_one_line(
 
 
 def shown_in_window(columns: list[int], **environment: str) -> str:
-    """What a program with a bar writes to a terminal that gets these widths, one after the other.
+    """Return what a program with a bar writes to a terminal that is resized to these widths.
 
-    Each for ten of its items.
+    Each width lasts for ten items.
     """
     program = """
 import os, sys, time
@@ -120,7 +120,7 @@ console.table("a title", ("name", "size"), [[("x" * 50, "1"), ("b", "2")]])
     while select.select([ours], [], [], 0.1)[0]:
         try:
             shown += os.read(ours, 65536)
-        except OSError:  # as Linux says that the other side is closed
+        except OSError:  # how Linux reports that the other side is closed
             break
     os.close(ours)
     return shown.decode()
@@ -204,7 +204,7 @@ def test_table_shows_all_cells(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_track_ends_at_a_signal_whose_exception_was_lost() -> None:
-    """As what is raised in a finalizer is."""
+    """Python drops exceptions raised in a finalizer."""
     program = """
 import os, signal
 from filmcolorizer_cli import console

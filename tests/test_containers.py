@@ -7,7 +7,7 @@ from tests.films import run_ffmpeg
 
 
 def test_mkv_holds_the_sound_that_it_says(tmp_path: Path) -> None:
-    """Of what this ffmpeg encodes; the others are taken from its tags of Matroska and Windows."""
+    """Checks what this ffmpeg encodes; the others come from its Matroska and Windows tags."""
     encoders = {
         "aac", "ac3", "adpcm_ima_wav", "adpcm_ms", "adpcm_yamaha", "alac", "eac3",
         "flac", "mp2", "pcm_alaw", "pcm_f32le", "pcm_f64le", "pcm_mulaw", "pcm_s16be", "pcm_s16le",

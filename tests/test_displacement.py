@@ -12,7 +12,7 @@ SHIFTS = [(4, 0), (0, -3), (-6, 2), (12, -5)]
 
 
 def views(across: int = 0, down: int = 0) -> list[Plane]:
-    """Eight parts (192, 320, 3) of photographs, Y', Cb and Cr, so far left of and above others."""
+    """Return eight parts (192, 320, 3) of photographs, in Y'CbCr, shifted by these pixels."""
     return [
         cv2.cvtColor(
             photograph[24 + down : 216 + down, left + across : left + 320 + across],
@@ -24,7 +24,7 @@ def views(across: int = 0, down: int = 0) -> list[Plane]:
 
 
 def worn(luma: Plane, seed: int = 0) -> Plane:
-    """As of an old transfer: small, of other contrast, noisy."""
+    """Degrade luma like an old transfer: low resolution, other contrast, noise."""
     noise = np.random.default_rng(seed).normal(0, 6, (128, 213))
     small = cv2.resize(luma, (213, 128), interpolation=cv2.INTER_AREA) * 0.7 + 40 + noise
     return np.asarray(cv2.resize(small, luma.shape[::-1]).clip(0, 255), np.uint8)
@@ -39,7 +39,7 @@ def test_displacement_is_how_far_a_worn_copy_lies_beside(across: int, down: int)
 
 def test_displacement_is_none_where_nothing_is_clear() -> None:
     one, *others = (view[..., 0] for view in views())
-    assert displacement(one, worn(one)) is None  # upon each other
+    assert displacement(one, worn(one)) is None  # not displaced
     assert displacement(one, others[-1]) is None  # another picture
     assert displacement(one, np.roll(one, 40, axis=1)) is None  # too far
     assert displacement(one, np.full_like(one, 128)) is None
@@ -66,7 +66,7 @@ def test_chroma_delay_is_none_where_it_is_not_certain() -> None:
     ]
     assert chroma_delay(late)[0] > 0
     assert chroma_delay(late[:4]) == (0, 0)  # too few
-    assert chroma_delay(late[:1] * 20) == (0, 0)  # of different ones
+    assert chroma_delay(late[:1] * 20) == (0, 0)  # too few different ones
     early = [np.dstack((view[..., :1], np.roll(view[..., 1:], -6, axis=1))) for view in views()]
     assert chroma_delay([*late[:4], *early[4:]]) == (0, 0)  # they do not agree
     noise = np.random.default_rng(1).integers(100, 156, (8, 192, 320, 2), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Dissolves that are mixed of shots of the sample film, and what is none."""
+"""Dissolves between shots of the sample film, and what is not one."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from filmcolorizer_cli.video import probe
 from tests.films import SAMPLE_FRAMES
 
 SHOT_FRAMES = SAMPLE_FRAMES // 3
-SLOWNESS = 4  # times as slow as the sample film, which pans fast over drawings of fine lines
+SLOWNESS = 4  # factor; the sample film pans fast over drawings of fine lines
 Frames = np.ndarray  # (N, H, W), float
 
 
 @pytest.fixture(scope="module")
 def shots() -> list[Frames]:
-    """Three shots of four seconds, 24 frames a second."""
+    """Three shots of four seconds at 24 fps."""
     frames = np.stack(list(read_luma(probe(SAMPLE_FILM), Sampling(128, 96)))).astype(float)
     shots = frames.reshape(3, SHOT_FRAMES, *frames.shape[1:])[:, : 96 // SLOWNESS]
     return list(np.repeat(shots, SLOWNESS, axis=1))
@@ -37,28 +37,28 @@ def found(frames: Iterable[np.ndarray]) -> Spans:
 
 
 def dissolved(before: Frames, after: Frames, length: int) -> Frames:
-    """Two shots, of which so many frames are mixed."""
+    """Dissolve one shot into another over ``length`` frames."""
     shares = (np.arange(length) + 0.5)[:, None, None] / length
     mixed = before[-length:] * (1 - shares) + after[:length] * shares
     return np.concatenate((before[:-length], mixed, after[length:]))
 
 
 def worn(frames: Frames) -> Frames:
-    """With grain, and an exposure that flickers."""
+    """Add grain and exposure flicker."""
     generator = np.random.default_rng(3)
     exposure = 1 + generator.normal(0, 0.03, (len(frames), 1, 1))
     return frames * exposure + generator.normal(0, 3, frames.shape)
 
 
 def letterboxed(frames: Frames) -> Frames:
-    """Between black bars."""
+    """Put black bars at the top and bottom."""
     barred = frames.copy()
     barred[:, :12] = barred[:, -12:] = 16
     return barred
 
 
 def scanned(frames: Frames) -> Frames:
-    """With the edges of the film gate around it, as of a 4:3 film in a wide picture."""
+    """Add wear and the edges of the film gate, as of a 4:3 film in a wide picture."""
     barred = worn(frames)
     barred[:, :, :16] = barred[:, :, -16:] = 16
     barred[:, :4] *= 0.2
@@ -96,7 +96,7 @@ def test_a_pan_is_no_dissolve(shots: list[Frames]) -> None:
 
 
 def test_a_lamp_is_no_dissolve(shots: list[Frames]) -> None:
-    """One that lights up all of the picture, or what is between bars, and one in the middle."""
+    """The lamp lights up the whole picture, the part between bars, or the middle."""
     still, steps = shots[1][0], np.linspace(0.3, 1, 48)
     rows, columns = np.mgrid[-1:1:96j, -1:1:128j]
     spot = np.exp(-2 * (rows**2 + columns**2))
@@ -106,7 +106,7 @@ def test_a_lamp_is_no_dissolve(shots: list[Frames]) -> None:
 
 
 def test_a_fade_is_no_dissolve(shots: list[Frames]) -> None:
-    """To and from black and white."""
+    """Fades to and from black and white."""
     blank = np.zeros_like(shots[0])
     for other in (blank, blank + 235):
         assert found(dissolved(shots[0], other, 30)) == ()
@@ -114,7 +114,7 @@ def test_a_fade_is_no_dissolve(shots: list[Frames]) -> None:
 
 
 def test_spans_joins_windows_that_touch_each_other() -> None:
-    """Whatever the order that they were found in; one alone is chance."""
+    """Windows may come in any order; a single one counts as chance."""
     dissolves = Dissolves(FRAMES_A_SECOND)
     dissolves._windows = [(12, 24), (6, 30), (30, 36), (60, 66), (90, 96), (96, 102)]
     assert dissolves.spans() == ((1.0, 6.0), (15.0, 17.0))

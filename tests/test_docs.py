@@ -1,4 +1,4 @@
-"""The pages in docs/ are what the program says and does."""
+"""Whether the pages in docs/ match the program."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGES = [
     *sorted(DOCS.glob("*.md")),
 ]
 WAYS = runpy.run_path(str(DOCS / "make_ways.py"))
-# What is kept of a training depends on the weights that it began with.
+# What a training keeps depends on its initial weights.
 KEPT = re.compile(r"^(kept |nothing beat ).*\n", re.MULTILINE)
 
 
@@ -38,7 +38,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def headings_of(page: Path) -> list[str]:
-    """The headings of a page as links name them, spaces and capitals aside."""
+    """Return a page's headings as links name them: lower case, with hyphens for spaces."""
     lines = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return [re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in lines]
 

@@ -24,7 +24,7 @@ GIGABYTE = 10**9
 
 
 def findings(folder: Path = Path()) -> dict[str, Finding]:
-    """What is found, by name."""
+    """Return the findings by name."""
     found = list(examine(folder))
     named = {finding.name: finding for finding in found}
     assert len(named) == len(found), "two findings of one name"
@@ -80,7 +80,7 @@ def test_examine_tells_of_an_ffmpeg_that_does_not_run(
 
 
 def test_doctor_tells_of_a_torch_that_does_not_load_and_of_all_else(tmp_path: Path) -> None:
-    """In a process of its own, in which nothing has loaded torch before."""
+    """Runs in its own process, in which torch is not loaded yet."""
     (tmp_path / "torch.py").write_text("raise OSError('libtorch.so: a symbol is missing')\n")
     command = [sys.executable, "-m", "filmcolorizer_cli", "doctor", "--json"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path), *sys.path[:1]))}
@@ -112,7 +112,7 @@ def test_examine_tells_of_missing_encoders(
 def test_examine_tells_of_a_hardware_encoder_that_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with a card: an ffmpeg that lists one more and takes everything."""
+    """As with a GPU: a stand-in for ffmpeg lists one more encoder and accepts everything."""
     line = " V....D h264_nvenc           NVIDIA NVENC H.264 encoder (codec h264)"
     codec = " DEV.LS h264                 H.264 (encoders: libx264 h264_nvenc)"
     script = (
@@ -147,7 +147,7 @@ def test_examine_tells_of_a_folder_that_cannot_be_written_to(tmp_path: Path) -> 
 
 
 def shipped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the shipped models' folder, in place of it."""
+    """Replace the folder of shipped models with a copy, and return the copy."""
     copy = folder / "models"
     copy.mkdir()
     for name in ("default.safetensors", CHECKSUMS_FILE):

@@ -26,7 +26,7 @@ from tests.films import make_clip, make_raw_clip, run_ffmpeg
 from tests.machine import files_in
 
 RATE = Fraction(24)
-# By ITU-T H.273, for two codings that films have: matrix, primaries, transfer.
+# Two codings of films, with their matrix, primaries and transfer codes of ITU-T H.273.
 TAGS = {
     "pal": (Coding(matrix="bt601", primaries=5, transfer=6), (6, 5, 6)),
     "hdr": (Coding(bit_depth=10, matrix="bt2020", primaries=9, transfer=16), (9, 9, 16)),
@@ -34,7 +34,7 @@ TAGS = {
 
 
 def real_pictures(bit_depth: int, count: int = 4) -> tuple[list[np.ndarray], np.ndarray]:
-    """Luma of the sample film at this depth, with made-up bits below the eighth, and chroma."""
+    """Return luma of the sample film, with made-up bits below the eighth, and made-up chroma."""
     data = run_ffmpeg(
         "-ss", 1, "-i", SAMPLE_FILM, "-frames:v", count,
         "-vf", "scale=160:120,format=yuv420p,extractplanes=y",
@@ -50,7 +50,7 @@ def real_pictures(bit_depth: int, count: int = 4) -> tuple[list[np.ndarray], np.
 
 
 def preset_of(codec: str, preset: str) -> str | None:
-    """The preset, where the codec has any."""
+    """Return the preset if the codec has presets, else None."""
     return None if CODECS[codec].crf is None else preset
 
 
@@ -236,7 +236,7 @@ def test_check_encoder_refuses_those_of_other_codecs_and_of_rgb(
 
 
 def test_check_encoder_tells_of_one_that_takes_fewer_bits() -> None:
-    """ffmpeg would turn the pictures into what it takes."""
+    """ffmpeg would convert the pictures to what the encoder takes."""
     deep = Encoding(encoder="libopenh264", coding=Coding(bit_depth=10))
     check_encoder(deep)
     check_encoder(replace(deep, coding=Coding()), exactly=True)
@@ -245,7 +245,7 @@ def test_check_encoder_tells_of_one_that_takes_fewer_bits() -> None:
 
 
 def test_colorize_offers_the_codecs_and_presets_that_there_are() -> None:
-    """The command names them itself, since it must answer without loading what encodes."""
+    """The command lists them itself, as it must answer without loading the encoding modules."""
     hints = get_type_hints(cli.colorize, include_extras=True)
     codecs, *_ = get_args(hints["codec"])
     assert list(get_args(codecs)) == list(CODECS)

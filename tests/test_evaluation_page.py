@@ -45,7 +45,7 @@ MADE_BY = Provenance("<b>vivid</b>", HISTORY, {"size": "64", "torch": "2 <3"})
 
 
 class Reader(HTMLParser):
-    """The rows of a page's tables, its headings, its slides' captions and its pictures."""
+    """A parser of a page's table rows, headings, slide captions and pictures."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ def test_save_pairs_page_tells_the_scores(pairs_page: Path, pairs_result: Evalua
 def test_save_pairs_page_draws_the_stills_over_the_film(
     pairs_page: Path, pairs_result: Evaluation, pairs: Pairs, tmp_path: Path
 ) -> None:
-    """In the order of the film, also where parts are interleaved, and then without their begins."""
+    """Stills are in film order, even if parts are interleaved, whose starts are not marked."""
     pages = [(pairs_page, pairs_result, [(0.0, "train"), (2.0, "validation"), (4.0, "test")])]
     split, path = InterleavedSplit(pairs.every), tmp_path / "index.html"
     _, result = finished(evaluate(pairs, split, vivid_network(), CPU))
@@ -216,7 +216,7 @@ def test_save_films_page_tells_scores_and_shows_frames(moving_film: Path, tmp_pa
 
 
 def test_save_films_page_draws_frames_and_shots(moving_film: Path, tmp_path: Path) -> None:
-    """The second shot is of a frame, in which there is no flicker."""
+    """The second shot is a single frame, which has no flicker."""
     path, short, options = tmp_path / "index.html", tmp_path / "short.mp4", FilmOptions()
     wide = ("-vf", "trim=end_frame=13,setsar=2", *LOSSLESS)
     run_ffmpeg("-i", moving_film, *wide, short)

@@ -38,17 +38,17 @@ from tests.films import (
 )
 from tests.machine import file_size_limit, files_in, our_children
 
-NUMBERED_FRAMES = 144  # at 24 fps
+NUMBERED_FRAMES = 144  # frames of the numbered film, at 24 fps
 
 
 @pytest.fixture(autouse=True)
 def grey_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let pairs be taken of numbered frames, which have no colours."""
+    """Allow pairs of numbered frames, which have no colours."""
     monkeypatch.setattr(stills, "MIN_CHROMA", -1.0)
 
 
 def version(numbered: Film, path: Path, filters: str) -> Film:
-    """Another version of the numbered film."""
+    """Make another version of the numbered film."""
     return probe(graded_film(path, filters, source=numbered.path))
 
 
@@ -67,7 +67,7 @@ def alone(film: Film) -> SyncMap:
 
 
 def shown(pairs: Pairs) -> list[tuple[int, int]]:
-    """The numbers of the frames that grey and colour stills show."""
+    """Return the numbers of the frames that grey and colour stills show."""
     stills = [pairs.read(pair) for pair in pairs.pairs]
     return [(frame_number(grey), frame_number(color[..., 1])) for grey, color, _ in stills]
 
@@ -95,7 +95,7 @@ def test_extract_takes_a_still_of_every_so_many_frames(
 
 @pytest.fixture(scope="module")
 def panned(clip_folder: Path) -> Film:
-    """Two colour photographs, over which the camera moves: 256x192, 2 s, 24 fps, lossless."""
+    """Pans over two colour photographs: 256x192, 2 s, 24 fps, lossless."""
     views = [
         photograph[number : number + 192, 4 * number : 4 * number + 256]
         for photograph in photographs()
@@ -113,7 +113,7 @@ def panned(clip_folder: Path) -> Film:
 
 
 def colour_error(pairs: Pairs, true: Pairs) -> float:
-    """Mean error of R'G'B' codes of the colour stills, of what they show of the true ones."""
+    """Return the mean R'G'B' error, in codes, of colour stills where their colours are known."""
     errors = []
     for pair, true_pair in zip(pairs.pairs, true.pairs, strict=True):
         (_, color, known), (_, true_color, _) = pairs.read(pair), true.read(true_pair)
@@ -123,7 +123,7 @@ def colour_error(pairs: Pairs, true: Pairs) -> float:
 
 @pytest.mark.slow
 def test_extract_puts_late_chroma_back(panned: Film, tmp_path: Path) -> None:
-    """Of a pair of films, and of a coloured film alone."""
+    """For a pair of films, and for a coloured film alone."""
     notes, errors = list[str](), list[float]()
     late = "chromashift=cbh=4:crh=4:cbv=-2:crv=-2"  # in pixels of chroma
     true = extract_all(None, panned, alone(panned), tmp_path / "true", every=4, size=128)
@@ -144,7 +144,7 @@ def test_extract_puts_late_chroma_back(panned: Film, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_extract_lays_each_still_upon_the_other(panned: Film, tmp_path: Path) -> None:
-    """The copy weaves by up to four pixels, as film does in a gate, each frame otherwise."""
+    """The copy weaves by up to four pixels from frame to frame, as film does in a gate."""
     woven = "crop=240:180:'8+4*sin(2*n)':'6+3*sin(3*n)'"
     matrix = ((256 / 240, 0.0, -8 / 240), (0.0, 192 / 180, -6 / 180))
     area = Area(8 / 256, 6 / 192, 1 - 8 / 256, 1 - 6 / 192)
@@ -162,7 +162,7 @@ def test_extract_lays_each_still_upon_the_other(panned: Film, tmp_path: Path) ->
 def test_extract_tells_of_stills_without_colours(
     color_film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """But not of titles on black, which have none."""
+    """Titles on black, which have none, are not reported."""
     monkeypatch.setattr(stills, "MIN_CHROMA", 1.0)
     grey = "hue=s=0:enable='gte(n,48)*lt(n,96)'"
     title = "drawbox=w=iw:h=ih:color=black:t=fill:enable='lt(n,24)'"
@@ -181,7 +181,7 @@ def test_extract_tells_of_stills_without_colours(
 
 
 def test_extract_of_a_film_that_begins_black(color_film: Path, tmp_path: Path) -> None:
-    """While its copy shows something already."""
+    """Its copy already shows a picture then."""
     black = "drawbox=w=iw:h=ih:color=black:t=fill:enable='lt(n,24)'"
     bw, copy = probe(graded_film(tmp_path / "bw.mp4", black, source=color_film)), probe(color_film)
     pairs = extract_all(bw, copy, alone(bw), tmp_path / "pairs", every=6, size=72)
@@ -189,7 +189,7 @@ def test_extract_of_a_film_that_begins_black(color_film: Path, tmp_path: Path) -
 
 
 def test_extract_of_a_bare_stream_puts_late_chroma_back(panned: Film, tmp_path: Path) -> None:
-    """In which nothing can be sought."""
+    """Bare streams do not allow seeking."""
     late, bare, notes = "chromashift=cbh=4:crh=4", tmp_path / "copy.h264", list[str]()
     copy = version(panned, tmp_path / "copy.mp4", late).path
     run_ffmpeg("-i", copy, "-c", "copy", bare)
@@ -200,7 +200,7 @@ def test_extract_of_a_bare_stream_puts_late_chroma_back(panned: Film, tmp_path: 
 
 
 def test_extract_leaves_out_what_the_copy_alone_fades(color_film: Path, tmp_path: Path) -> None:
-    """As before an advertisement; its second shot is darker throughout, which is how it is."""
+    """As before an advertisement; the second shot is darker throughout, and is kept."""
     bw, notes = probe(color_film), list[str]()
     filters = "fade=out:st=1:d=0.9:enable='lt(t,2)',eq=contrast=0.5:enable='between(t,2,3.99)'"
     copy = probe(graded_film(tmp_path / "copy.mp4", filters, source=color_film, crf=4))
@@ -331,7 +331,7 @@ def test_extract_of_one_film_takes_the_grey_from_its_luma(color_film: Path, tmp_
         assert known.all()
         expected = ((codes.astype(float) - 16) * 255 / 219).round().clip(0, 255)
         np.testing.assert_array_equal(grey, expected)
-        # The colour still has that luma, by BT.709-6 item 3.2, where nothing was clipped.
+        # The colour still has the same luma, by BT.709-6 item 3.2, where nothing is clipped.
         of_color = color @ np.array([0.2126, 0.7152, 0.0722])
         inside = (color > 0).all(axis=2) & (color < 255).all(axis=2)
         assert inside.mean() > 0.5
@@ -341,13 +341,13 @@ def test_extract_of_one_film_takes_the_grey_from_its_luma(color_film: Path, tmp_
 
 @pytest.mark.slow
 def test_extract_takes_noise_off_the_colours_of_a_copy(mixed_film: Path, tmp_path: Path) -> None:
-    """But not off those of a film that is its own truth."""
+    """A film extracted alone is its own truth and keeps its noise."""
     noise = "noise=c1s=12:c1f=t+u:c2s=12:c2f=t+u"
     clean = probe(mixed_film)
     noisy = probe(graded_film(tmp_path / "noisy.mp4", noise, source=mixed_film, crf=4))
 
     def differences(bw: Film | None, color: Film, name: str) -> np.ndarray:
-        """R' - G' and B' - G', which luma has no part in, amid the stills."""
+        """Return R' - G' and B' - G' inside the stills, which do not depend on luma."""
         pairs = extract_all(bw, color, alone(color), tmp_path / name, every=6, size=96)
         stills = np.stack([pairs.read(pair)[1][4:-4, 4:-4] for pair in pairs.pairs]).astype(int)
         return stills[..., ::2] - stills[..., 1:2]
@@ -406,9 +406,9 @@ def test_extract_follows_all_segments(numbered: Film, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "segments",
     [
-        # Borders within shots, some with a gap; the film's shots change at 2 and 4 s.
+        # Borders within shots, some with a gap; the film's cuts are at 2 and 4 s.
         [(0.0, 1.0, 0.0), (1.25, 3.0, 1.0), (3.0, 6.0, 3.0)],
-        # The coloured film lacks the changes, and the black-and-white one's count.
+        # The coloured film lacks the cuts, so those of the black-and-white film count.
         [(0.25, 1.5, 0.0), (2.5, 3.5, 2.5), (4.5, 6.0, 4.5)],
         [(0.0, 2.0, 0.5), (2.0, 4.0, 2.75), (4.0, 5.75, 4.25)],
     ],
@@ -428,9 +428,9 @@ def test_extract_begins_shots_at_cuts_not_at_borders_of_segments(
 def test_extract_knows_colours_where_both_films_show_the_picture(
     color_film: Path, tmp_path: Path
 ) -> None:
-    """The coloured version is cropped: 72x54 of 96x72, and a pixel stays a pixel.
+    """The coloured version is cropped to 72x54 of 96x72, without scaling.
 
-    Stills show the whole of the black-and-white picture, as `colorize` will.
+    Stills show the whole black-and-white picture, as `colorize` does.
     """
     bw = probe(color_film)
     cropped = graded_film(tmp_path / "c.mp4", "crop=72:54:16:12", source=color_film, crf=4)
@@ -448,14 +448,14 @@ def test_extract_knows_colours_where_both_films_show_the_picture(
         assert np.abs(grey - expected.clip(0, 255)).max() <= 2
         assert known[13:65, 17:87].all()
         assert known.sum() == 255 * 52 * 70, "all but a rim of a pixel"
-        # By BT.709-6 item 3.2; where colours were clipped it is off.
+        # By BT.709-6 item 3.2, which does not hold where colours are clipped.
         of_color = color @ np.array([0.2126, 0.7152, 0.0722])
         inside = (color > 0).all(axis=2) & (color < 255).all(axis=2) & (known > 0)
         assert np.abs(of_color - grey)[inside].mean() < 3
 
 
 def test_extract_follows_the_area_of_each_segment(color_film: Path, tmp_path: Path) -> None:
-    """Squares as well."""
+    """The stills are square."""
     film = probe(color_film)
     wide, narrow = Area(0.0, 0.25, 1.0, 0.75), Area(0.25, 0.0, 0.75, 1.0)
     segments = (
@@ -486,7 +486,7 @@ def test_extract_of_a_copy_by_another_matrix_takes_its_colours(
 def test_extract_leaves_out_what_the_coloured_film_does_not_show(
     color_film: Path, tmp_path: Path
 ) -> None:
-    """By a map that a person wrote: a strip narrower than a pixel, and then all of it."""
+    """A hand-written map shares a strip narrower than a pixel, and then the whole picture."""
     film = probe(color_film)
     segments = (
         Segment(0.0, 3.0, 0.0, 1.0, 1.0, area=Area(0.5, 0.0, 0.505, 1.0)),
@@ -505,7 +505,7 @@ def test_extract_leaves_out_what_the_coloured_film_does_not_show(
 def test_extract_takes_the_shape_of_the_black_and_white_picture(
     films: int, color_film: Path, tmp_path: Path
 ) -> None:
-    """A letterboxed film's stills have no bars, to the row, as `colorize` sees it."""
+    """Stills of a letterboxed film leave out exactly the rows of its bars, as `colorize` does."""
     letterbox = "crop=96:56:0:8,pad=96:72:0:8"
     film = probe(graded_film(tmp_path / "wide.mp4", letterbox, source=color_film, crf=4))
     sync_map = alone(film)
@@ -525,7 +525,7 @@ def test_extract_takes_the_shape_of_the_black_and_white_picture(
 
 
 def ramp(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """A picture that tells every place apart, 0 to 1."""
+    """Return a picture, 0 to 1, that slopes along both axes."""
     return 0.15 + 0.5 * x + 0.3 * y
 
 
@@ -553,12 +553,12 @@ def test_extract_registers_the_colour_picture(
     pairs = extract_all(bw, color, sync_map, tmp_path / "pairs", size=48)
     assert (pairs.width, pairs.height) == (64, 48)
     _, rgb, _ = pairs.read(pairs.pairs[0])
-    # The point (x, y) of the black-and-white picture is where the matrix says in the colour one.
+    # The matrix maps (x, y) of the black-and-white picture to (u, v) of the colour one.
     y, x = np.mgrid[:48, :64]
     x, y = (x + 0.5) / 64, (y + 0.5) / 48
     (a, b, tx), (c, d, ty) = matrix
     u, v = a * x + b * y + tx, c * x + d * y + ty
-    margin = 2 / 48  # at the edges the resampling mixes in what is outside
+    margin = 2 / 48  # resampling at the edges mixes in what is outside
     inside = (np.minimum(u, v) > margin) & (np.maximum(u, v) < 1 - margin)
     outside = (np.minimum(u, v) < -margin) | (np.maximum(u, v) > 1 + margin)
     assert inside.mean() > 0.5
@@ -627,7 +627,7 @@ def test_extract_that_is_interrupted_leaves_the_older_folder(
 def test_extract_stopped_while_it_replaces_a_folder_leaves_one(
     numbered: Film, tmp_path: Path
 ) -> None:
-    """Ctrl-C after the older folder has made way, where hand-painted stills would be lost."""
+    """Ctrl-C comes after the older folder is moved away; hand-painted stills could be lost."""
     folder = tmp_path / "pairs"
     extract_all(None, numbered, alone(numbered), folder, every=72)
     program = f"""

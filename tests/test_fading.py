@@ -39,7 +39,7 @@ from tests.films import X264, run_ffmpeg
 from tests.networks import vivid_network
 from tests.values import finished
 
-FADED = "lutyuv=y='90+(val-16)*145/219'"  # blacks at a third of white
+FADED = "lutyuv=y='90+(val-16)*145/219'"  # black is lifted to a third of white
 
 
 def test_black_of_is_told_beside_bars() -> None:
@@ -74,7 +74,7 @@ def test_survey_tells_a_faded_film(bars: str, tmp_path: Path) -> None:
 
 
 def test_survey_takes_one_bright_shot_for_no_faded_film(tmp_path: Path) -> None:
-    """Nor where that shot alone is looked at."""
+    """Not even if only that shot is surveyed."""
     path = tmp_path / "film.mp4"
     shot = f"{FADED}:enable='between(t,2,4)'"
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", shot, *X264, path)
@@ -105,7 +105,7 @@ def test_survey_finds_bars_that_have_faded_with_the_film(tmp_path: Path) -> None
 
 
 def pan(width: int, count: int, step: int) -> list[np.ndarray]:
-    """Pictures (96, 128) of 0 to 255, parts of a smooth wide one, each further to the right."""
+    """Return parts (96, 128), 0 to 255, of a smooth wide picture, each further to the right."""
     rng = np.random.default_rng(1)
     wide = cv2.resize(rng.uniform(5, 200, (8, width // 16)), (width, 96)).astype(np.float32)
     return [wide[:, step * n : step * n + 128] for n in range(count)]
@@ -117,7 +117,7 @@ def bytes_of(pictures: list[np.ndarray]) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("way", ["from white", "to white", "into the next pictures"])
 def test_passing_veils_are_those_of_a_fade(way: str) -> None:
-    """Also where all is clear only later than what is looked at."""
+    """Also if the picture becomes clear only after the last frame given."""
     clear = pan(512, 24, 2)
     last = 0.3 if way == "into the next pictures" else 0.0
     veils = np.linspace(1.0, last, 24)
@@ -131,7 +131,7 @@ def test_passing_veils_are_none_where_nothing_fades() -> None:
     assert passing_veils(bytes_of(pan(512, 24, 2))) == [0.0] * 24
     bright = [120 + 0.5 * picture for picture in pan(512, 24, 2)]
     assert passing_veils(bytes_of(bright)) == [0.0] * 24, "all of it is bright"
-    # Something dark comes into sight from the right.
+    # Something dark enters from the right.
     coming = bytes_of(bright)
     for number, picture in enumerate(coming):
         picture[:, 128 - 4 * number :] = 10
@@ -144,7 +144,7 @@ def test_passing_veils_are_none_where_nothing_fades() -> None:
 
 
 def test_passing_veils_leave_alone_what_is_clear() -> None:
-    """However bright it is, as far as it stays as it is."""
+    """A picture that does not change is clear, however bright."""
     bright = 120 + 0.5 * pan(512, 1, 0)[0]
     clear = [bright] * 12
     going = [255 * veil + (1 - veil) * bright for veil in np.linspace(0.1, 1.0, 12)]
@@ -269,7 +269,7 @@ def test_training_sees_faded_pictures_as_films_are_seen(faded: bool) -> None:
 def test_colorize_tells_where_it_looks_through_a_veil(
     learnt: bool, moving_film: Path, tmp_path: Path
 ) -> None:
-    """Networks that have learnt how their film is are shown it as it is."""
+    """Networks that have learnt the look of their film are shown it unchanged."""
     path, notes = tmp_path / "film.mp4", list[str]()
     run_ffmpeg("-i", moving_film, "-vf", FADED, *X264, path)
     network = vivid_network() if learnt else load(find_model("default"))
@@ -281,7 +281,7 @@ def test_colorize_tells_where_it_looks_through_a_veil(
 
 
 def test_parts_of_a_faded_film_are_faded_as_it_is(moving_film: Path, tmp_path: Path) -> None:
-    """Also where a title in white on black lies in them; a part that is nothing else tells none."""
+    """Also if the part contains a black title; the film without the veil is not faded."""
     path = tmp_path / "film.mp4"
     title = "drawbox=c=black:t=fill:enable='between(t,1.5,1.9)'"
     run_ffmpeg("-stream_loop", 3, "-i", moving_film, "-vf", f"{FADED},{title}", *X264, path)

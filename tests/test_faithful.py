@@ -1,6 +1,6 @@
-"""What of a film is kept: a file made for each kind by ffmpeg, colorized by the real command.
+"""What `colorize` keeps of a film: ffmpeg makes a file of each kind, which the command colorizes.
 
-Each test is a row of the table in docs/kept.md; what comes out is compared by probing and decoding.
+Each test is a row of the table in docs/kept.md; the output is compared by probing and decoding.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The film is rendered in parts of half a second."""
+    """Render films in parts of half a second."""
     monkeypatch.setattr(colorizing, "SEGMENT_SECONDS", 0.5)
     monkeypatch.setattr(segments, "NEAR", 0)
 
 
 def make(name: str, *options: object, filters: str = "null", sound: bool = True) -> Path:
-    """Two seconds of the sample film from half a second before its first cut, by this recipe."""
+    """Encode two seconds of the sample film, from half a second before its first cut on."""
     path = Path(name)
     more = ("-c:a", "aac") if sound else ("-an",)
     part = ("-ss", 1.5, "-t", SECONDS, "-i", SAMPLE_FILM)
@@ -59,7 +59,7 @@ def colorized(film: Path, weights: Path, *options: object, output: str = "out.mp
 
 
 def luma_of(path: Path, layout: str = "yuv420p", filters: str = "null") -> np.ndarray:
-    """The luma of all frames that are stored, (N, height, width), upright."""
+    """Return the luma (N, height, width) of all stored frames, upright."""
     data = run_ffmpeg(
         "-i", path, "-map", "0:v:0", "-vf", f"{filters},format={layout},extractplanes=y",
         "-f", "rawvideo", "-fps_mode", "passthrough", "pipe:1",
@@ -70,7 +70,7 @@ def luma_of(path: Path, layout: str = "yuv420p", filters: str = "null") -> np.nd
 
 
 def assert_looks_the_same(film: Path, output: Path, *, layout: str = "yuv420p") -> None:
-    """As many frames, each of the same luma, but for what the encoder loses."""
+    """Assert equal frame counts, and equal luma apart from encoding loss."""
     before, after = (luma_of(path, layout).astype(float) for path in (film, output))
     assert len(before) == len(after)
     after = after[:, : before.shape[1], : before.shape[2]]
@@ -84,7 +84,7 @@ def assert_is_in_color(path: Path) -> None:
 
 
 def sound_after_picture(path: Path) -> float:
-    """How much later the sound ends than the picture, in seconds."""
+    """Return how much later the sound ends than the picture, in seconds."""
     with av.open(str(path)) as container:
         *_, sound = (frame for frame in container.decode(audio=0) if frame.time is not None)
     last = times_of(path)[-1] + 1 / float(probe(path).frame_rate)
@@ -108,7 +108,7 @@ def test_sounds_subtitles_and_chapters(recipe: Path, vivid_weights: Path) -> Non
     )  # fmt: skip
     for output, second in (("out.mkv", "flac"), ("out.mp4", "aac"), ("out.mov", "aac")):
         film = colorized(Path("film.mkv"), vivid_weights, output=output)
-        german = "ger" if output == "out.mov" else "deu"  # as QuickTime has it
+        german = "ger" if output == "out.mov" else "deu"  # QuickTime's code
         assert [(s.codec, s.language) for s in film.sounds] == [
             ("aac", "eng"), (second, "fra"), ("mp3", german),
         ]  # fmt: skip
@@ -268,7 +268,7 @@ def test_ten_bits(codec: str, recipe: Path, vivid_weights: Path) -> None:
 
 @pytest.mark.parametrize("output", ["out.mp4", "out.mkv"])
 def test_lost_packets_of_sound(output: str, recipe: Path, vivid_weights: Path) -> None:
-    """ffmpeg copies AAC only up to a frame that lacks a part."""
+    """ffmpeg copies AAC only up to the first incomplete frame."""
     film = make("film.ts", *X264, filters="scale=96:72")
     packets = [film.read_bytes()[n : n + 188] for n in range(0, film.stat().st_size, 188)]
     numbers = [int.from_bytes(packet[1:3]) & 0x1FFF for packet in packets]
@@ -283,7 +283,7 @@ def test_lost_packets_of_sound(output: str, recipe: Path, vivid_weights: Path) -
 
 
 def test_recording_that_is_cut_off(recipe: Path, vivid_weights: Path) -> None:
-    """Its sound can be copied up to there."""
+    """The sound can be copied up to the cut."""
     film = make("film.ts", *X264, "-bf", 0, filters="scale=96:72")
     film.write_bytes(film.read_bytes()[: film.stat().st_size * 9 // 10 + 50])
     told = succeed("colorize", film, "--model", vivid_weights, "-o", "out.mp4", "--skip-damaged")
@@ -292,7 +292,7 @@ def test_recording_that_is_cut_off(recipe: Path, vivid_weights: Path) -> None:
 
 @pytest.mark.parametrize("levels", ["limited", "full"])
 def test_matrix_and_range(levels: str, recipe: Path, vivid_weights: Path) -> None:
-    """Chroma is made for the film's matrix: what is shown has the same colours by either."""
+    """Chroma is made for the film's matrix, so that the shown colours are the same for either."""
     shown = []
     for matrix, tag in (("bt601", "smpte170m"), ("bt709", "bt709")):
         tags = f"setparams=colorspace={tag}:range={levels}"
@@ -305,7 +305,7 @@ def test_matrix_and_range(levels: str, recipe: Path, vivid_weights: Path) -> Non
         np.testing.assert_array_equal(luma_of(output.path), luma_of(film))
         rgb = run_ffmpeg("-i", output.path, "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1")
         differences = np.diff(np.frombuffer(rgb, np.uint8).reshape(-1, 3).astype(int))
-        shown.append(differences.mean(axis=0))  # of G' from R' and of B' from G'
+        shown.append(differences.mean(axis=0))  # G' - R' and B' - G'
     assert np.abs(shown[0]).min() > 20, "strong colours"
     assert shown[0] == pytest.approx(shown[1], rel=0.03)
 
@@ -392,20 +392,20 @@ def test_containers(
     assert_looks_the_same(film, output.path)
     assert len(output.sounds) == 1
     is_copied = output.sounds[0].codec == probe(film).sounds[0].codec
-    off = FRAME if is_copied else FRAME + 1024 / 44100  # AAC fills its last frame up with silence
+    off = FRAME if is_copied else FRAME + 1024 / 44100  # AAC pads its last frame with silence
     assert sound_after_picture(output.path) == pytest.approx(sound_after_picture(film), abs=off)
 
 
 @pytest.mark.parametrize("ending", ["h264", "hevc"])
 def test_bare_streams(ending: str, recipe: Path, vivid_weights: Path, short_parts: None) -> None:
-    """In which nothing can be sought."""
+    """Bare streams do not allow seeking."""
     film = make(f"film.{ending}", "-r", 25, filters="scale=96:72", sound=False)
     assert_looks_the_same(film, colorized(film, vivid_weights, "--fps", "source").path)
 
 
 @pytest.mark.slow
 def test_frames_that_are_held_long(recipe: Path, vivid_weights: Path, short_parts: None) -> None:
-    """Wherever a part of the film begins, it begins with the picture that is shown then."""
+    """Each part of the film begins with the picture that is shown at its start."""
     held = "select='lt(n,12)+gte(n,44)',scale=64:48"
     film = make("film.mkv", *X264, "-qp", 0, "-fps_mode", "vfr", filters=held)
     lossless = ("--codec", "ffv1", "--start")
@@ -422,7 +422,7 @@ def test_frames_that_are_held_long(recipe: Path, vivid_weights: Path, short_part
 
 @pytest.mark.slow
 def test_slides(recipe: Path, vivid_weights: Path, short_parts: None) -> None:
-    """A picture every 4 s, of which no seek may leave out the one that is shown."""
+    """One picture every 4 s; seeking must not skip the one being shown."""
     slow = "scale=64:48,fps=2,setpts=4*N/TB,fps=1/4"
     film = make("film.mkv", *X264, "-qp", 0, filters=slow, sound=False)
     assert probe(film).frame_rate == Fraction(1, 4)
@@ -446,7 +446,7 @@ def test_slides(recipe: Path, vivid_weights: Path, short_parts: None) -> None:
 def test_last_frame_is_held_as_long(
     options: tuple[str, ...], ending: str, recipe: Path, vivid_weights: Path
 ) -> None:
-    """Also where it is not the last one in the file, or the codec tells no rate."""
+    """Also if it is not stored last, or the codec stores no frame rate."""
     uneven = "settb=1/90000,select='lt(n,12)+eq(n,20)',scale=64:48"
     film = make("film.mp4", *X264, "-fps_mode", "vfr", "-enc_time_base", "1/90000", filters=uneven)
     output = colorized(film, vivid_weights, "--fps", "source", *options, output=f"output.{ending}")
@@ -472,7 +472,7 @@ def test_tiny_and_large(recipe: Path, vivid_weights: Path) -> None:
 def test_pictures_that_change_midway(
     what: str, recipe: Path, vivid_weights: Path, short_parts: None
 ) -> None:
-    """One scan of another size or kind loses neither its own place nor that of those after it."""
+    """A scan of another size or format keeps its place, and so do those after it."""
     Path("scans").mkdir()
     make("scans/%03d.png", "-frames:v", 20, filters="scale=64:48,format=gray", sound=False)
     change = {"size": "scale=66:50", "format": "format=rgba"}[what]

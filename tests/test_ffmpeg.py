@@ -30,14 +30,14 @@ ODD_NAMES = ["two words.mp4", 'it\'s "q".mp4', "-v.mp4", "100%d.mp4", "http:x.mp
 
 
 def script(path: Path, text: str) -> Path:
-    """A program of a few lines of Python, to stand in for an ffmpeg that misbehaves."""
+    """Write a short Python program that stands in for a misbehaving ffmpeg."""
     path.write_text(f"#!{sys.executable}\n{text}")
     path.chmod(0o755)
     return path
 
 
 def endless() -> Any:
-    """Pictures without end, to a pipe."""
+    """Return a stream that writes pictures to a pipe without end."""
     source = ffmpeg.input("testsrc2=size=64x48", format="lavfi")
     return source.output("pipe:", format="rawvideo")
 
@@ -77,7 +77,7 @@ def test_find_binary_refuses_a_name_that_cannot_be_run(
 
 @pytest.fixture
 def no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """imageio-ffmpeg on a platform for which it brings no binary."""
+    """Let imageio-ffmpeg have no binary for this platform."""
 
     def fail() -> str:
         raise RuntimeError("No ffmpeg exe could be found.")
@@ -274,7 +274,7 @@ def test_process_ends_ffmpeg_when_the_block_raises() -> None:
 def test_a_signal_while_an_ffmpeg_starts_or_ends_leaves_none(
     when: str, number: signal.Signals
 ) -> None:
-    """As Ctrl-C did when it came after the process was there and before anybody knew it."""
+    """Such as Ctrl-C after the process has started and before anything refers to it."""
     program = f"""
 import os, signal, subprocess
 import ffmpeg

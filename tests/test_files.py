@@ -72,7 +72,7 @@ def test_replacing_leaves_the_older_file_when_the_block_fails(
 
 
 def test_nothing_that_came_to_a_place_meanwhile_is_replaced(tmp_path: Path) -> None:
-    """Nor what a link that came there leads to."""
+    """Nor is the target of a link that was created there."""
     source, path, link, folder = (tmp_path / name for name in ("s", "new", "link", "pairs"))
     source.write_text("precious")
     with pytest.raises(FilmColorizerError) as caught, replacing(path) as temporary:
@@ -85,7 +85,7 @@ def test_nothing_that_came_to_a_place_meanwhile_is_replaced(tmp_path: Path) -> N
     with pytest.raises(FilmColorizerError, match="meanwhile"), replacing(link) as temporary:
         temporary.write_text("ours")
         link.symlink_to(source)
-    folder.mkdir()  # empty, which is as good as none
+    folder.mkdir()  # an empty folder counts as none
     with pytest.raises(FilmColorizerError, match="meanwhile"), replacing_folder(folder):
         (folder / "painted.png").touch()
     assert (source.read_text(), path.read_text()) == ("precious", "theirs")
@@ -115,7 +115,7 @@ def test_replacing_tells_when_the_block_wrote_nothing(tmp_path: Path) -> None:
 
 
 def test_temporary_beside_removes_what_a_killed_program_left(tmp_path: Path) -> None:
-    """Of the same file or folder alone, and not what a living one writes."""
+    """Only for the same target, and not what a running program still writes."""
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
     target = tmp_path / "pairs[1]"
@@ -127,7 +127,7 @@ def test_temporary_beside_removes_what_a_killed_program_left(tmp_path: Path) -> 
         f".pairs1.{ended.pid}.part",
         f".pairs[1].v2.{ended.pid}.part",
         ".pairs[1].x.part",
-        f".pairs[1].{10**22}.part",  # of no process
+        f".pairs[1].{10**22}.part",  # too large for a process id
     }
     for name in kept:
         (tmp_path / name).touch()
@@ -136,14 +136,14 @@ def test_temporary_beside_removes_what_a_killed_program_left(tmp_path: Path) -> 
     left.touch()
     temporary_beside(target)
     assert set(files_in(tmp_path)) == kept
-    own = tmp_path / f".pairs[1].{os.getpid()}.part"  # of one that had our number, in a container
+    own = tmp_path / f".pairs[1].{os.getpid()}.part"  # left by one with our id, in a container
     own.mkdir()
     assert temporary_beside(target) == own
     assert set(files_in(tmp_path)) == kept
 
 
 def test_replacing_folder_that_was_killed_half_way_is_undone(tmp_path: Path) -> None:
-    """Between the two steps there is neither the older nor the new one under its name."""
+    """Between its two renames, neither the older nor the new folder has the target's name."""
     target, older = tmp_path / "pairs", tmp_path / f".pairs.{os.getpid()}.old"
     older.mkdir()
     (older / "painted.png").touch()
@@ -151,7 +151,7 @@ def test_replacing_folder_that_was_killed_half_way_is_undone(tmp_path: Path) -> 
     assert files_in(tmp_path) == ["pairs"]
     assert files_in(target) == ["painted.png"]
     older.mkdir()
-    put_back(target)  # what is there has taken its place already
+    put_back(target)  # the new folder is in place, so the older one goes
     assert files_in(tmp_path) == ["pairs"]
     assert files_in(target) == ["painted.png"]
 

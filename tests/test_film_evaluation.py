@@ -44,12 +44,12 @@ from tests.networks import TINY, vivid_network
 from tests.values import finished, present
 
 CPU = torch.device("cpu")
-SIZE = (128, 96)  # of `moving_film`
-STEP = 14 / 224  # of chroma: a whole number of codes
+SIZE = (128, 96)  # width and height of `moving_film`
+STEP = 14 / 224  # chroma difference of a whole number of codes
 
 
 class FlatNetwork(torch.nn.Module):
-    """Paints each frame that it sees in one colour, the first of these, the second, and so on."""
+    """A network that predicts one colour per frame, each from a given sequence."""
 
     config = TINY
 
@@ -59,7 +59,7 @@ class FlatNetwork(torch.nn.Module):
         self.batches: list[int] = []
 
     def __deepcopy__(self, memo: object) -> FlatNetwork:
-        return self  # also where another copy colorizes each shot
+        return self  # one sequence, even where each shot has its own copy
 
     def predict_chroma(self, luma: torch.Tensor) -> torch.Tensor:
         self.batches.append(len(luma))
@@ -77,7 +77,7 @@ def evaluated(
 
 
 def rgb_pictures(path: Path) -> Iterator[np.ndarray]:
-    """The pictures of a clip like `moving_film` as R'G'B' (H, W, 3) in [0, 1], by BT.601."""
+    """Yield pictures of a clip like `moving_film` as R'G'B' (H, W, 3) in [0, 1], by BT.601."""
     planes = decode_planes(path, "yuv420p", SIZE)
     for luma, *chroma in zip(*planes, strict=True):
         light = (luma.astype(float) - 16) / 219
@@ -138,7 +138,7 @@ def test_evaluate_film_measures_each_shot(moving_film: Path) -> None:
 def test_evaluate_film_finds_cuts_at_the_rate_of_the_film(
     moving_film: Path, tmp_path: Path
 ) -> None:
-    """The ninth of 50 frames a second lies between two of 24."""
+    """At 50 fps the cut is at frame 9, which falls between two frames at 24 fps."""
     fast = tmp_path / "fast.mp4"
     trimmed = ("-vf", "trim=start_frame=3,setpts=PTS-STARTPTS", *LOSSLESS)
     run_ffmpeg("-r", 50, "-i", moving_film, *trimmed, fast)
@@ -193,14 +193,14 @@ def test_evaluate_film_of_the_true_colours_is_as_the_truth(
     assert result.network == replace(result.truth, psnr=100, pooled_psnr=100)
     assert result.network.flicker_ratio == 1
     assert result.network.flicker is not None
-    # What the interpolation between pixels makes of a picture that only moves; where nothing
-    # moves along with it, chroma changes by 0.0058 from frame to frame.
+    # Interpolation between pixels leaves a little flicker in a picture that only moves. Without
+    # motion compensation, chroma changes by 0.0058 from frame to frame.
     assert 0 < result.network.flicker < 0.002
 
 
 @pytest.fixture(scope="module")
 def medium_film(moving_film: Path, clip_folder: Path) -> Path:
-    """`moving_film` without darks and lights, and in BT.709, so that any chroma stays as it is."""
+    """Return `moving_film` without darks and lights, and in BT.709, so that any chroma is kept."""
     path = clip_folder / "medium.mp4"
     filters = "eq=contrast=0.6,setparams=colorspace=bt709"
     run_ffmpeg("-i", moving_film, "-vf", filters, *LOSSLESS, path)
@@ -208,7 +208,7 @@ def medium_film(moving_film: Path, clip_folder: Path) -> Path:
 
 
 def test_evaluate_film_measures_planted_flicker(medium_film: Path) -> None:
-    """Of a network that is shown each frame alone."""
+    """Each frame is colorized on its own."""
     alone = FilmOptions(temporal=False)
     result = evaluated(medium_film, FlatNetwork(*[STEP, -STEP] * 12), alone)
     assert result.network.flicker == pytest.approx(2 * STEP, rel=1e-4)
@@ -220,7 +220,7 @@ def test_evaluate_film_measures_planted_flicker(medium_film: Path) -> None:
 def test_evaluate_film_counts_no_change_across_a_cut(
     medium_film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(painting, "FRAMES_OF_THREAD", painting.BATCH_SIZE)  # as on a card
+    monkeypatch.setattr(painting, "FRAMES_OF_THREAD", painting.BATCH_SIZE)  # as on a GPU
     network = FlatNetwork(*[STEP] * 12, *[-STEP] * 12)
     result = evaluated(medium_film, network, FilmOptions(temporal=False))
     assert result.network.flicker == pytest.approx(0, abs=1e-6)
@@ -238,7 +238,7 @@ def test_evaluate_film_takes_a_part(moving_film: Path) -> None:
 
 
 def test_evaluate_film_carries_colours_unless_told_otherwise(medium_film: Path) -> None:
-    """A network that changes its mind in every frame flickers less by far."""
+    """Carrying damps a network whose predictions change in every frame."""
     results = [
         evaluated(medium_film, FlatNetwork(*[STEP, -STEP] * 12), FilmOptions(temporal=temporal))
         for temporal in (True, False)
@@ -266,7 +266,7 @@ def test_evaluate_film_measures_inside_bars(moving_film: Path, tmp_path: Path) -
 
 
 def test_evaluate_film_refuses_a_film_without_colours(color_film: Path, tmp_path: Path) -> None:
-    """Black and white, or tinted."""
+    """Whether it is black and white or tinted."""
     for path in (graded_film(tmp_path / "grey.mp4", "scale=96:72"), color_film):
         with pytest.raises(VideoError) as caught:
             evaluated(path, vivid_network())
@@ -309,7 +309,7 @@ def test_film_options_heed_no_rate_that_is_none(moving_film: Path) -> None:
 
 
 def test_evaluate_film_of_a_real_clip(shared_data: Path) -> None:
-    """An untrained network flickers more than a swan, and its colours jump more."""
+    """The colours of an untrained network flicker more than those of the clip."""
     options = FilmOptions(size=120, duration_seconds=0.5)
     result = evaluated(shared_data / "davis" / "blackswan.mp4", vivid_network(), options)
     assert (result.width, result.height, result.frames) == (214, 120, 12)

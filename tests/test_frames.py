@@ -46,7 +46,7 @@ from tests.values import present
 
 
 def numbers(film: Film, **sampling: Any) -> list[int]:
-    """The numbers of the frames that a sampling of a numbered clip picks."""
+    """Return the numbers of the frames that a sampling of a numbered clip picks."""
     sampling.setdefault("frame_rate", film.frame_rate)
     return [frame_number(luma) for luma in read_luma(film, Sampling(**sampling))]
 
@@ -85,7 +85,7 @@ def test_an_ffmpeg_that_cannot_read_is_no_damage_of_the_film(
     assert str(caught.value).endswith(
         "; use the bundled one, without --ffmpeg" if named else "command again"
     )
-    for look in (glance, cadence_of):  # which pass over what is damaged
+    for look in (glance, cadence_of):  # these skip what is damaged
         with pytest.raises(FfmpegError):
             look(film, 0.0, film.duration_seconds)
 
@@ -105,7 +105,7 @@ def test_an_ffmpeg_that_is_ended_from_outside_is_no_damage_of_the_film(
 
 
 def test_reading_opens_no_file_but_the_one_it_is_given(plain_clip: Path, tmp_path: Path) -> None:
-    """Nor when the film was swapped for a playlist once it was probed."""
+    """Not even when the film is replaced by a playlist after it was probed."""
     shutil.copy(plain_clip, tmp_path / "other.mp4")
     playlist = tmp_path / "film.mp4"
     playlist.write_text(HOSTILE["ffconcat"].format(name="other.mp4"))
@@ -193,12 +193,12 @@ def test_read_luma_counts_time_from_a_late_first_frame(
 def test_read_luma_of_a_recording_that_begins_amid_a_group_of_pictures(
     sound: str | None, tmp_path: Path
 ) -> None:
-    """What cannot be decoded before the first key frame takes no time."""
+    """Packets before the first key frame, which cannot be decoded, take no time."""
     codec = ("-c:v", "libx264", "-g", "50", "-bf", "2", "-sc_threshold", "0")
     whole = make_numbered_clip(tmp_path / "whole.ts", seconds=6, codec=codec, sound=sound)
     packets = whole.read_bytes()
     begun = tmp_path / "begun.ts"
-    begun.write_bytes(packets[len(packets) // 188 // 4 * 188 :])  # in its first group or second
+    begun.write_bytes(packets[len(packets) // 188 // 4 * 188 :])  # in its first or second group
     film = probe(begun)
     first, *others = numbers(film)
     assert first in (50, 100)
@@ -240,7 +240,7 @@ def test_read_luma_every_keeps_one_frame_of_so_many(numbered_clip: Path) -> None
 def test_read_luma_leaves_frames_out_by_time(numbered_clip: Path) -> None:
     shown = numbers(probe(numbered_clip), frame_rate=Fraction(24))
     assert len(shown) == 96
-    # Frame k of 25 a second lies at k / 25; the one nearest to n / 24 is a tie at n = 12 + 24 i.
+    # At 25 fps, frame k is at k / 25 s; which one is nearest to n / 24 s is a tie at n = 12 + 24 i.
     for n, k in enumerate(shown):
         assert abs(k * 24 - n * 25) <= 12, (n, k)
 
@@ -267,7 +267,7 @@ def test_read_luma_at_a_high_rate_gives_each_frame_once(
 def test_read_luma_at_half_the_rate_gives_every_second_frame(
     rate: str, start: float, suffix: str, tmp_path: Path
 ) -> None:
-    """Each frame between them begins just half-way, and judders where it is taken now and then."""
+    """The frames in between start exactly half-way; taking one now and then would judder."""
     film = probe(make_numbered_clip(tmp_path / f"fast.{suffix}", frame_rate=rate, seconds=2))
     half = Fraction(rate) / 2
     shown = numbers(film, frame_rate=half, start_seconds=start)
@@ -277,7 +277,7 @@ def test_read_luma_at_half_the_rate_gives_every_second_frame(
 
 
 def crop(path: Path, width: int, height: int) -> None:
-    """Give a mov, whose header lies behind its pictures, a clean aperture, in its middle."""
+    """Add a centred clean aperture to a mov whose header follows its pictures."""
     data = bytearray(path.read_bytes())
     begin, end, atoms = 0, len(data), []
     for name in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
@@ -297,12 +297,12 @@ def crop(path: Path, width: int, height: int) -> None:
 
 
 def test_read_luma_reads_what_the_container_crops(tmp_path: Path) -> None:
-    """As QuickTime does with PAL: luma is kept bit for bit, and its shape."""
+    """A clean aperture, as QuickTime sets for PAL, changes neither luma nor its shape."""
     clip = make_clip(tmp_path / "clip.mov", size=(96, 64), seconds=0.4, codec=("-c:v", "mpeg4"))
     film = probe(clip)
     before = np.stack(list(read_luma(film, Sampling(frame_rate=film.frame_rate))))
     crop(clip, 80, 56)
-    with av.open(str(clip)) as container:  # which is a film still
+    with av.open(str(clip)) as container:  # it is still a valid film
         assert sum(1 for _ in container.decode(video=0)) == 10
     film = probe(clip)
     after = np.stack(list(read_luma(film, Sampling(frame_rate=film.frame_rate))))
@@ -339,7 +339,7 @@ def test_read_coded_luma_puts_telecined_pictures_together_bit_for_bit(
     for number in (1, 30, 61, 99):
         part = read(film, cadence=cadence, start_seconds=number / 24, duration_seconds=0.5)
         np.testing.assert_array_equal(part, pictures[number : number + 12])
-    # At their own rate as many frames, each of them a whole picture.
+    # At the film's own rate there are as many frames, each of them a whole picture.
     frames = read(film, cadence=cadence, frame_rate=Fraction(30))
     assert len(frames) == 180
     for number, frame in enumerate(frames):
@@ -351,7 +351,7 @@ def test_read_coded_luma_puts_telecined_pictures_together_bit_for_bit(
 def test_read_coded_luma_of_deep_telecined_film_shows_each_picture_once(
     shared_data: Path, tmp_path: Path
 ) -> None:
-    """In its own depth, though not line for line."""
+    """In the bit depth of the film, though not line for line."""
     plain, woven = tmp_path / "plain.mkv", tmp_path / "woven.mkv"
     source, lossless = shared_data / "davis" / "parkour.mp4", ("-c:v", "ffv1")
     scaled = ("-vf", "scale=400:300,format=yuv422p10le")
@@ -396,7 +396,7 @@ def test_read_coded_luma_puts_pictures_together_that_are_spread_over_two_frames(
 def test_read_luma_leaves_out_the_frames_that_repeat_others(
     pictures: str, rate: str, missed: int, tmp_path: Path
 ) -> None:
-    """Of so many pictures a second, that were brought to this rate."""
+    """A film of `pictures` a second is brought to `rate` by repeating frames."""
     film = probe(make_numbered_clip(tmp_path / "plain.mp4", frame_rate=pictures, seconds=6))
     repeated = tmp_path / "repeated.mp4"
     run_ffmpeg("-i", film.path, "-an", "-vf", f"fps={rate}", *X264, "-qp", 10, repeated)
@@ -405,7 +405,7 @@ def test_read_luma_leaves_out_the_frames_that_repeat_others(
     assert len(shown) == pytest.approx(144, abs=1)
     steps = np.diff(shown).tolist()
     assert set(steps) <= {0, 1, 2}
-    assert steps.count(2) == missed  # one of six leaves 24.17 of 29
+    assert steps.count(2) == missed  # dropping one in six leaves 24.17 of 29 fps
     by_time = np.diff(numbers(probe(repeated), frame_rate=Fraction(24))).tolist()
     assert by_time.count(2) > missed
     assert numbers(probe(repeated), start_seconds=3.5, **sampling) == shown[84:]
@@ -413,7 +413,7 @@ def test_read_luma_leaves_out_the_frames_that_repeat_others(
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_read_luma_evens_what_players_pull_down(suffix: str, tmp_path: Path) -> None:
-    """Frames that are shown for two and three fields by turns: at 24, one comes twice in 41.7 s."""
+    """Frames last two and three fields alternately; at 24 fps, one is repeated every 41.7 s."""
     film = probe(make_numbered_clip(tmp_path / "plain.mp4", frame_rate="24", seconds=42))
     flagged = tmp_path / f"flagged.{suffix}"
     times = "setpts='(floor(N/2)*5+2*mod(N\\,2))*1001/60000/TB'"
@@ -421,7 +421,7 @@ def test_read_luma_evens_what_players_pull_down(suffix: str, tmp_path: Path) -> 
     run_ffmpeg("-i", film.path, "-an", "-vf", times, *uneven, *X264, "-qp", 10, flagged)
     sampling = {"frame_rate": Fraction(24), "cadence": Cadence(is_soft_pulldown=True)}
     shown = numbers(probe(flagged), **sampling)
-    steps = (np.diff(shown) % 256).tolist()  # of which there are so many numbers
+    steps = (np.diff(shown) % 256).tolist()  # clips number frames modulo 256
     assert (steps.count(0), steps.count(1)) == (1, len(steps) - 1)
     for start in (1, 77, 500, 800):
         assert numbers(probe(flagged), start_seconds=start / 24, **sampling) == shown[start:]
@@ -480,7 +480,7 @@ def test_read_luma_brings_full_range_to_limited(layout: str, tmp_path: Path) -> 
 
 
 def samples_of(path: Path, layout: str) -> bytes:
-    """What an ffmpeg told nothing else decodes, in this layout."""
+    """Return what ffmpeg decodes without further options, in this layout."""
     return run_ffmpeg(
         "-i", path, "-map", "0:v:0", "-f", "rawvideo", "-pix_fmt", layout,
         "-fps_mode", "passthrough", "pipe:1",
@@ -533,7 +533,7 @@ def test_read_coded_luma_is_the_stored_luma_bit_for_bit(
 
 @pytest.mark.parametrize("layout", ["nv12", "yuyv422", "gray10be"])
 def test_read_coded_luma_unpacks_luma_without_loss(layout: str, tmp_path: Path) -> None:
-    """Layouts that store luma among the chroma, or its bytes the other way round."""
+    """Layouts that do not store three planes, or store big-endian samples."""
     clip = make_clip(
         tmp_path / "packed.nut", layout=layout, seconds=0.2, codec=("-c:v", "rawvideo")
     )
@@ -585,7 +585,7 @@ def test_read_ycbcr_keeps_the_films_own_codes(matrix: str, tag: str, tmp_path: P
 
 @pytest.mark.parametrize("tag", ["ycgco", "bt2020c", "ictcp", "smpte2085"])
 def test_read_luma_whatever_matrix_is_told(tag: str, plain_clip: Path, tmp_path: Path) -> None:
-    """Also one that ffmpeg's scaler does not know: what is asked for is luma."""
+    """Even one that ffmpeg's scaler does not know, as only luma is read."""
     clip = tmp_path / "tagged.mp4"
     run_ffmpeg("-i", plain_clip, "-vf", f"setparams=colorspace={tag}", *LOSSLESS, clip)
     np.testing.assert_array_equal(all_luma(probe(clip)), all_luma(probe(plain_clip)))
@@ -595,7 +595,7 @@ def test_read_luma_whatever_matrix_is_told(tag: str, plain_clip: Path, tmp_path:
 def test_ctrl_c_is_not_lost_while_a_reading_is_ended(
     read: Any, plain_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As it was where a reading within it was left to the collector of garbage."""
+    """A nested reader that is left to the garbage collector would lose it."""
     end = Process.__exit__
 
     def stopped(process: Process, *error: Any) -> None:
@@ -620,7 +620,7 @@ def test_pictures_of_one_bit_have_the_full_range(layout: str, tmp_path: Path) ->
 
 
 def test_a_stream_of_one_picture_is_one_frame(tmp_path: Path) -> None:
-    """MPEG-TS counts from 1.4 s on, and tells no begin where there is nothing behind it."""
+    """MPEG-TS starts at 1.4 s, and states no start time if no other frame follows."""
     clip = tmp_path / "one.ts"
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-frames:v", 1, "-c:v", "mpeg2video", clip)
     assert len(all_luma(probe(clip), frame_rate=TIMELINE_FRAME_RATE)) == 1
@@ -656,10 +656,10 @@ def chroma_of(film: Film, **sampling: Any) -> np.ndarray:
 def test_read_ycbcr_takes_noise_off_chroma(
     layout: str, every: int, mixed_film: Path, tmp_path: Path
 ) -> None:
-    """Of things that stand still most of it; luma stays as it is."""
+    """Most of it is removed where nothing moves; luma is left as it is."""
     noise = "noise=c1s=12:c1f=t+u:c2s=12:c2f=t+u"
     path = tmp_path / "noisy.nut"
-    codec = "rawvideo" if layout == "uyvy422" else "ffv1"  # the former as tapes are captured
+    codec = "rawvideo" if layout == "uyvy422" else "ffv1"  # captures of tapes are raw uyvy422
     run_ffmpeg("-i", mixed_film, "-vf", f"{noise},format={layout}", "-c:v", codec, path)
     film = probe(path)
     true = chroma_of(probe(mixed_film), every=every)
@@ -676,7 +676,7 @@ def test_read_ycbcr_takes_noise_off_chroma(
 
 
 def test_pictures_without_chroma_are_not_quieted(mixed_film: Path, tmp_path: Path) -> None:
-    """Else red and blue would be, and luma with them, but not green."""
+    """Otherwise red and blue would be denoised, and luma with them, but not green."""
     path = tmp_path / "rgb.mkv"
     run_ffmpeg("-i", mixed_film, "-vf", "noise=alls=12:allf=t", "-pix_fmt", "gbrp", "-c:v", "ffv1",
                path)  # fmt: skip
@@ -688,9 +688,9 @@ def test_pictures_without_chroma_are_not_quieted(mixed_film: Path, tmp_path: Pat
 
 
 def test_quieted_chroma_of_a_clean_film_stays(moving_film: Path) -> None:
-    """All of it moves, and no colour of the first shot comes into the second.
+    """Everything moves, and no colour of the first shot gets into the second.
 
-    But for the last frames, behind which there is nothing to see where they move.
+    The last frames are exempt: no later frame shows where they move.
     """
     film = probe(moving_film)
     true, quiet = chroma_of(film), chroma_of(film, denoises_chroma=True)
@@ -765,7 +765,7 @@ def test_reading_stopped_early_leaves_no_ffmpeg(
 
 
 def hard_cut(path: Path) -> Path:
-    """One second of testsrc2, then one of mandelbrot, at 25 frames a second."""
+    """Write one second of testsrc2, then one of mandelbrot, at 25 fps."""
     second = "mandelbrot=size=64x48:rate=25"
     run_ffmpeg(
         "-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=1", "-f", "lavfi", "-i", second,
@@ -789,7 +789,7 @@ def test_read_luma_notes_a_hard_cut_and_all_frames_small(
     assert files.frames_file is not None
     small = read_small_frames(files.frames_file)
     assert small.shape == (count, 24, 32)
-    seen = all_luma(film, width=128, height=96, **part)  # as `survey` sees them
+    seen = all_luma(film, width=128, height=96, **part)  # the size that `survey` reads
     expected = seen.reshape(count, 24, 4, 32, 4).mean(axis=(2, 4))
     assert np.abs(small - expected).max() <= 1
 
@@ -806,14 +806,14 @@ def test_read_luma_notes_cuts_in_a_file_of_any_name(
 
 def test_read_luma_notes_no_cuts_in_one_shot(plain_clip: Path, tmp_path: Path) -> None:
     cuts_file = tmp_path / "cuts.txt"
-    cuts_file.write_text("frame:0 pts:180 pts_time:7.5\n")  # of an earlier run
+    cuts_file.write_text("frame:0 pts:180 pts_time:7.5\n")  # left by an earlier run
     all_luma(probe(plain_clip), shot_files=ShotFiles(cuts_file))
     assert read_pts(cuts_file) == []
     assert read_pts(tmp_path / "missing.txt") == []
 
 
 def expected_luma(rgb: np.ndarray, red: float, blue: float) -> np.ndarray:
-    """Limited-range luma by ITU-R BT.601-7 or BT.709-6."""
+    """Return limited-range luma by ITU-R BT.601-7 or BT.709-6."""
     luma = rgb @ np.array([red, 1 - red - blue, blue]) / 255
     return 16 + 219 * luma
 
@@ -867,7 +867,7 @@ def test_numbered_pictures_open_no_file_but_themselves(
     (tmp_path / "1.png").write_text(content)
     with pytest.raises(VideoError, match=r"cannot be read as a picture|without a single picture"):
         probe(tmp_path / "%d.png")
-    # A film whose own name is a pattern is that film, or nothing.
+    # A file whose own name is a pattern is only read as that file.
     (tmp_path / "%d.png").write_text(content)
     with pytest.raises(VideoError, match="cannot be read as a video"):
         probe(tmp_path / "%d.png")

@@ -21,19 +21,19 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def frame() -> Plane:
-    """A frame of the sample, limited range."""
+    """Return the luma of a frame of the sample film, limited range."""
     return next(read_luma(probe(SAMPLE_FILM), Sampling(WIDTH, HEIGHT, start_seconds=1.0)))
 
 
 def within(radius: float) -> Floats:
-    """How much of each pixel is in a circle of this radius around the middle."""
+    """Return the share of each pixel inside a circle of this radius around the centre."""
     rows, columns = np.indices((HEIGHT, WIDTH), np.float32)
     distance = np.hypot(rows - HEIGHT / 2, columns - WIDTH / 2)
     return np.asarray(np.clip((radius - distance) / 2 + 0.5, 0, 1), np.float32)
 
 
 def within_rows(count: int) -> Floats:
-    """White rows in the middle of a black square, as between doors that shut."""
+    """Return a black square with white rows in its middle, as between closing doors."""
     rows = np.arange(HEIGHT) - HEIGHT // 2
     return np.asarray(((rows >= 0) & (rows < count))[:, None] * np.ones(HEIGHT), np.float32)
 
@@ -56,7 +56,7 @@ def test_without_iris_fills_the_black_around_it(radius: float, black: float, fra
 
 
 def pictures() -> dict[str, Floats]:
-    """What has no iris."""
+    """Return pictures without an iris, by name."""
     rows, columns = np.indices((HEIGHT, WIDTH))
     letters = ((rows // 12 % 2 == 0) & (columns // 6 % 2 == 0)).astype(np.float32)
     letters[:60] = letters[132:] = letters[:, :40] = letters[:, 216:] = 0

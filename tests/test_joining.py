@@ -43,7 +43,7 @@ from tests.written import FAST, grey, noise, write_film, write_pictures
 
 
 def sound_of(path: Path) -> tuple[float, float, float]:
-    """When the tone begins after the first picture, and when the sound starts and ends, seconds."""
+    """Return when tone begins, sound starts and ends, in seconds after the first picture."""
     with av.open(str(path)) as container:
         first_picture = present(next(container.decode(video=0)).time)
     times, levels = [], []
@@ -78,7 +78,7 @@ def test_join_film_writes_what_every_player_takes(plain_clip: Path, tmp_path: Pa
         assert context.color_range == 1
         assert len(list(container.decode(video=0))) == 30
     data = target.read_bytes()
-    assert data.index(b"moov") < data.index(b"mdat")  # a player can start before it has it all
+    assert data.index(b"moov") < data.index(b"mdat")  # so that playback can start early
 
 
 def test_join_film_at_crf_0_keeps_every_sample(plain_clip: Path, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_join_film_re_encodes_what_mp4_does_not_hold(
 
 @pytest.mark.parametrize("suffix", ["mov", "mkv", "mp4"])
 def test_join_film_keeps_a_gap_in_sound_that_is_not_compressed(suffix: str, tmp_path: Path) -> None:
-    """What is heard behind it is heard when it was."""
+    """The sound after the gap keeps its time."""
     clip, gappy = make_clip(tmp_path / "clip.mkv", sound="pcm_s16le"), tmp_path / "gappy.mkv"
     dropped = "noise=drop='between(pts*tb,0.3,0.7)'"
     run_ffmpeg("-i", clip, "-c", "copy", "-bsf:a", dropped, gappy)
@@ -173,7 +173,7 @@ def test_join_film_keeps_a_gap_in_sound_that_is_not_compressed(suffix: str, tmp_
 
 
 def samples_of(path: Path) -> np.ndarray:
-    """What is heard of a film, as 16 bits."""
+    """Return the decoded sound of a film as 16-bit samples."""
     pcm = run_ffmpeg("-i", path, "-map", "0:a:0", "-f", "s16le", "pipe:1")
     return np.frombuffer(pcm, np.int16)
 
@@ -231,7 +231,7 @@ def test_join_film_of_many_channels(
 def test_join_film_takes_along_sound_that_ffmpeg_does_not_copy(
     name: str, sound: str, rate: int, target: str, found: str, tmp_path: Path
 ) -> None:
-    """It would refuse it after all pictures are rendered."""
+    """Otherwise ffmpeg would fail after all pictures are rendered."""
     clip = make_clip(tmp_path / name, sound=sound, extra=("-ar", rate, "-ac", 1))
     source, out = probe(clip), tmp_path / target
     fate = "copied" if found in sound else "to AAC"
@@ -245,7 +245,7 @@ def test_join_film_takes_along_sound_that_ffmpeg_does_not_copy(
 
 
 def test_join_film_leaves_out_sound_that_nothing_decodes(tmp_path: Path) -> None:
-    """As of a codec that is newer than this ffmpeg."""
+    """Such as sound of a codec that is newer than this ffmpeg."""
     tracks = ("-map", "0", "-map", "1", "-map", "1", "-c:a:1", "flac")
     clip = make_clip(tmp_path / "clip.mkv", sound="aac", extra=tracks)
     data = clip.read_bytes()
@@ -271,7 +271,7 @@ def test_join_film_takes_all_sound_tracks_along(tmp_path: Path) -> None:
 
 
 def streams_of(path: Path) -> list[tuple[str, str, str | None, bool]]:
-    """Kind, codec, language and default flag of each stream but the pictures."""
+    """Return kind, codec, language and default flag of each sound and subtitle stream."""
     with av.open(str(path)) as container:
         return [
             (
@@ -332,7 +332,7 @@ def test_join_film_keeps_what_goes_with_the_pictures(
 
 @pytest.fixture
 def storied_clip(tmp_path: Path) -> Path:
-    """A film of two seconds whose chapters begin late, one without a title, with a date."""
+    """Make a film of 2 s with a date and chapters that begin late, one without a title."""
     marks = ((0.5, 1.0, "title=Evening"), (1.0, 1.5, ""), (1.5, 2.0, "title=Night"))
     lines = [";FFMETADATA1", "title=Two nights", "creation_time=2001-02-03T04:05:06.000000Z"]
     for begin, end, title in marks:
@@ -361,7 +361,7 @@ def test_join_film_keeps_any_chapters_in_matroska(
 
 @pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "prores", "ffv1"])
 def test_join_film_tells_matroska_all_of_the_pictures(codec: str, tmp_path: Path) -> None:
-    """Their kind, which ProRes tells nowhere else, that they are the default, and their rate."""
+    """The codec tag, which alone names the kind of ProRes, the default flag and the rate."""
     clip = make_clip(tmp_path / "clip.mp4", frame_rate="24000/1001")
     source, target = probe(clip), tmp_path / "out.mkv"
     encoding = Encoding(codec=codec, frame_rate=Fraction(24000, 1001))
@@ -376,7 +376,7 @@ def test_join_film_tells_matroska_all_of_the_pictures(codec: str, tmp_path: Path
 @pytest.mark.parametrize("ending", [".mp4", ".mov", ".mkv"])
 @pytest.mark.parametrize("is_silent", [False, True])
 def test_join_film_keeps_long_chapters(ending: str, is_silent: bool, tmp_path: Path) -> None:
-    """Beside sound of 48 kHz and subtitles; mp4 counts the seconds of a chapter in 32 bits."""
+    """With sound at 48 kHz and subtitles; mp4 stores the duration of a chapter in 32 bits."""
     told = ";FFMETADATA1\n"
     for begin, end, title in ((0, 50, "One"), (50, 110, "Two"), (110, 120, "Three")):
         told += f"[CHAPTER]\nTIMEBASE=1/1\nSTART={begin}\nEND={end}\ntitle={title}\n"
@@ -419,13 +419,13 @@ def test_join_film_of_a_part_shifts_chapters_and_subtitles(rich_clip: Path, tmp_
 
 
 MARKS = ["eng Main default", "eng Commentary comment", "deu For the blind visual_impaired"]
-ADDED_MARKS = ("captions", "descriptions")  # by ffmpeg, to mp4's tracks for the deaf and the blind
+ADDED_MARKS = ("captions", "descriptions")  # ffmpeg adds them to mp4 tracks for the deaf and blind
 SAID_MARKS = ["spa Signs forced", "eng For the deaf hearing_impaired"]
 
 
 @pytest.fixture
 def covered_clip(tmp_path: Path) -> Path:
-    """A film of three marked sounds and two subtitles, none default, with covers and two files."""
+    """Make a film with three marked sounds, two non-default subtitles, covers and two files."""
     (tmp_path / "said.srt").write_text(SUBTITLES)
     for name, codec in (("cover.jpg", "mjpeg"), ("small_cover.png", "png"), ("odd.gif", "gif")):
         run_ffmpeg(
@@ -456,7 +456,7 @@ def covered_clip(tmp_path: Path) -> Path:
 
 
 def marks_of(path: Path, kind: str) -> list[str]:
-    """Language, title and what it is marked as of each track of a kind, as libav reads them."""
+    """Return language, title and disposition of each track of a kind, as libav reads them."""
     with av.open(str(path)) as container:
         return [
             " ".join(
@@ -473,7 +473,7 @@ def marks_of(path: Path, kind: str) -> list[str]:
 
 
 def pictures_of(path: Path) -> list[tuple[str, bytes]]:
-    """Codec and content of each cover."""
+    """Return codec and content of each cover."""
     with av.open(str(path)) as container:
         covers = [s for s in container.streams.video if s.disposition & s.disposition.attached_pic]
         return [
@@ -483,7 +483,7 @@ def pictures_of(path: Path) -> list[tuple[str, bytes]]:
 
 
 def files_attached_to(path: Path, folder: Path) -> dict[str, bytes]:
-    """Name and content of each attachment that is no cover, as ffmpeg unpacks them."""
+    """Return name and content of each attachment that is no cover, as ffmpeg unpacks it."""
     with av.open(str(path)) as container:
         names = {
             stream.index: stream.metadata["filename"]
@@ -532,7 +532,7 @@ def test_join_film_keeps_covers_and_attached_files(
 
 @pytest.mark.parametrize("ending", [".mp4", ".mkv"])
 def test_join_film_keeps_covers_of_an_mp4(ending: str, covered_clip: Path, tmp_path: Path) -> None:
-    """Whose streams and sound tracks tell their names in other ways than Matroska's."""
+    """An mp4 names its streams and sound tracks in other ways than Matroska."""
     source = probe(covered_clip)
     mp4 = write_film(tmp_path / "source.mp4", source, grey(source))
     target = tmp_path / f"out{ending}"
@@ -569,7 +569,7 @@ def test_join_film_keeps_what_tracks_are_marked_as(
     film = write_film(target, source, grey(source))
     assert marks_of(target, "audio") == MARKS
     said = marks_of(target, "subtitle")
-    if ending == ".mp4":  # which has one track of a kind that is enabled
+    if ending == ".mp4":  # one track of each kind is enabled
         assert said.pop(0) == "spa Signs default forced"
         assert said == SAID_MARKS[1:]
     else:
@@ -761,7 +761,7 @@ def test_join_film_begins_each_part_where_the_last_one_ends(
 def test_join_film_of_parts_that_are_stored_in_other_orders(
     plain_clip: Path, tmp_path: Path
 ) -> None:
-    """A part of a single picture has no frames that others are made from before they are shown."""
+    """Parts with B-frames store frames out of order; a part of a single picture does not."""
     source, encoding, parts = probe(plain_clip), Encoding(preset="medium"), list[Path]()
     pictures = [*grey(source)]
     for number, (begin, end) in enumerate(((0, 30), (30, 31), (31, 50))):
@@ -774,7 +774,7 @@ def test_join_film_of_parts_that_are_stored_in_other_orders(
 
 
 def stored_order(path: Path) -> list[int]:
-    """The number of each packet of a film's pictures, as they are shown."""
+    """Return the display order of a film's video packets, as they are stored."""
     with av.open(str(path)) as container:
         times = [present(packet.pts) for packet in container.demux(video=0) if packet.size]
     return [sorted(times).index(time) for time in times]
@@ -789,7 +789,7 @@ def test_join_film_holds_the_last_picture_wherever_it_is_stored(
     write_pictures(part, source, [*pictures], Encoding(preset="veryfast"))
     is_stored_last = stored_order(part)[-1] == count - 1
     assert is_stored_last == (count == 17)
-    # The one before it is held as well.
+    # The picture before the last one is held as well.
     pts, held = [*range(0, 1000 * (count - 1), 1000), 1000 * (count + 5)], 15_000
     timeline = Timeline(Fraction(24), Fraction(1, 24000), pts, pts[-1] + held)
     join_film([part], target, source, timeline, was_free=True)
@@ -806,7 +806,7 @@ def test_join_film_of_a_part_leaves_earlier_chapters_out(rich_clip: Path, tmp_pa
 
 
 def test_join_film_gives_each_channel_its_bits(tmp_path: Path) -> None:
-    """Of sound that it has to encode: noise, which takes all that it may."""
+    """When it has to encode sound, here noise, which uses all of its bit rate."""
     clip, target = tmp_path / "clip.mkv", tmp_path / "out.mp4"
     noisy = ("-f", "lavfi", "-i", "anoisesrc=d=3,aformat=channel_layouts=stereo")
     pictures = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:d=3")
@@ -829,7 +829,7 @@ def test_join_film_tags_hevc_as_apple_wants_it(
 
 
 def test_join_film_goes_on_after_one_that_was_killed(covered_clip: Path, tmp_path: Path) -> None:
-    """What that left beside the parts is in nobody's way."""
+    """What the killed run left beside the parts does no harm."""
     folder = tmp_path / "parts"
     for name in ("joined.mkv", "whole.mp4", "subtitles", "attached/2/cover.jpg"):
         left = folder / "joined" / name

@@ -36,7 +36,7 @@ def test_locked_beside_takes_what_a_kill_left(tmp_path: Path) -> None:
 def test_locked_beside_holds_no_file_that_the_one_before_deleted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It had been opened, but not locked, when that one ended."""
+    """It is opened, but not yet locked, when the process before deletes it."""
     take, hidden = fcntl.flock, tmp_path / ".film.lock"
     deletes = iter([True, False])
 

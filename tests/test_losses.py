@@ -12,11 +12,11 @@ from tests.colors import NEUTRAL, Color, chroma_by_hand, flat
 from tests.networks import TINY, classic_network_of, film_network_of, fresh
 from tests.trainings import batch_of
 
-COLORFULNESS_WEIGHT = 0.03  # in `film_loss`
+COLORFULNESS_WEIGHT = 0.03  # the weight of colourfulness in `film_loss`
 
 
 def error_by_hand(truth: Color, output: Color = NEUTRAL) -> float:
-    """Of a pixel of this colour, weighted, before the logarithm."""
+    """Return the weighted error of a pixel of this colour, before the logarithm."""
     true, said = chroma_by_hand(truth), chroma_by_hand(output)
     misses = [abs(a - b) for a, b in zip(true, said, strict=True)]
     errors = [miss * miss / 0.1 if miss < 0.05 else miss - 0.025 for miss in misses]
@@ -24,7 +24,7 @@ def error_by_hand(truth: Color, output: Color = NEUTRAL) -> float:
 
 
 def colorfulness_by_hand(*colors: Color) -> float:
-    """Of a picture of these colours, as much of each (Hasler and Suesstrunk 2003, M^(3))."""
+    """Return M^(3) (Hasler and Suesstrunk 2003) of equal parts of these colours."""
     red, green, blue = 255 * np.array(colors).T
     rg, yb = red - green, (red + green) / 2 - blue
     sigma = math.sqrt(np.var(rg) + np.var(yb) + COLORFULNESS_FLOOR)
@@ -33,7 +33,7 @@ def colorfulness_by_hand(*colors: Color) -> float:
 
 
 def film_loss_by_hand(truth: list[Color], output: list[Color]) -> float:
-    """Of a picture with as much of each of these colours."""
+    """Return the loss of a picture of equal parts of these colours."""
     errors = [error_by_hand(*pixel) for pixel in zip(truth, output, strict=True)]
     excess = colorfulness_by_hand(*output) - colorfulness_by_hand(*truth)
     logarithm = math.log1p(sum(errors) / len(errors) / GOOD_LOSS)
@@ -48,7 +48,7 @@ def weighed_film_loss(
 
 
 def test_film_loss_by_hand() -> None:
-    """An untrained network says neutral, so the error is the truth itself."""
+    """An untrained network predicts neutral, so the error is the truth itself."""
     network = fresh(TINY).eval()
     colors: list[Color] = [(0.9, 0.3, 0.2), NEUTRAL, (0.5, 0.52, 0.55)]
     of_pixels = [error_by_hand(color) for color in colors]
@@ -89,7 +89,7 @@ def test_film_loss_counts_colours_that_are_too_strong_or_too_weak(
 
 
 def test_film_loss_of_halves_that_one_colour_cannot_match() -> None:
-    """What is painted flat lacks the deviation of the truth, not its mean alone."""
+    """A flat output lacks the deviation of the truth, and not only its mean."""
     left, right, output = (0.7, 0.5, 0.4), (0.4, 0.5, 0.65), (0.6, 0.5, 0.5)
     picture = torch.cat((flat(left, 16), flat(right, 16)), dim=2)
     loss = weighed_film_loss(film_network_of(output), *batch_of(picture))
@@ -98,7 +98,7 @@ def test_film_loss_of_halves_that_one_colour_cannot_match() -> None:
 
 
 def test_film_loss_measures_the_colourfulness_of_each_picture() -> None:
-    """One too strong does not make up for one too weak."""
+    """A picture that is too strong does not make up for one that is too weak."""
     strong, weak, output = (0.8, 0.5, 0.3), (0.52, 0.5, 0.48), (0.65, 0.5, 0.4)
     loss = weighed_film_loss(film_network_of(output), *batch_of(flat(strong), flat(weak)))
     apart = [film_loss_by_hand([color], [output]) for color in (strong, weak)]
@@ -108,7 +108,7 @@ def test_film_loss_measures_the_colourfulness_of_each_picture() -> None:
 def test_film_loss_counts_only_what_is_known() -> None:
     left, right, output = (0.8, 0.5, 0.3), (0.1, 0.5, 0.9), (0.65, 0.5, 0.4)
     luma, rgb, known = batch_of(torch.cat((flat(left, 15), flat(right, 17)), dim=2))
-    known[..., 15:] = 0  # a pixel of chroma is known by half
+    known[..., 15:] = 0  # one pixel of chroma is half known
     loss = weighed_film_loss(film_network_of(output), luma, rgb, known)
     assert loss.item() == pytest.approx(film_loss_by_hand([left], [output]), rel=1e-3)
 
@@ -124,7 +124,7 @@ def test_film_loss_counts_a_picture_by_how_much_of_it_is_known() -> None:
 
 
 def test_film_loss_of_what_is_not_known_at_all_teaches_nothing() -> None:
-    """A random part of a still that was painted in one corner."""
+    """Such as a random crop of a still that was painted in one corner only."""
     network = film_network_of((0.65, 0.5, 0.4))
     luma, rgb, known = batch_of(flat((0.8, 0.5, 0.3)))
     loss = weighed_film_loss(network, luma, rgb, torch.zeros_like(known))
@@ -135,7 +135,7 @@ def test_film_loss_of_what_is_not_known_at_all_teaches_nothing() -> None:
 
 
 def test_film_loss_does_not_depend_on_luma() -> None:
-    """Neither on that which is seen, here, nor on that of the truth, even beyond white."""
+    """Neither on that of the input, with this network, nor on the truth's, even beyond white."""
     network, truth = film_network_of((0.7, 0.5, 0.4)), flat((0.6, 0.4, 0.45))
     expected = film_loss_by_hand([(0.6, 0.4, 0.45)], [(0.7, 0.5, 0.4)])
     for shade in (-0.35, 0.0, 0.39, torch.rand(1, 32, 32) - 0.4):
@@ -146,7 +146,7 @@ def test_film_loss_does_not_depend_on_luma() -> None:
 @pytest.mark.parametrize("truth", [(0.9, 0.3, 0.2), NEUTRAL, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)])
 @pytest.mark.parametrize("training_mode", [False, True])
 def test_film_loss_has_a_gradient_where_all_is_grey(truth: Color, training_mode: bool) -> None:
-    """An untrained network says 0 of everything, and the truth may be grey as well."""
+    """An untrained network predicts 0 everywhere, and the truth may be grey as well."""
     network = fresh(TINY).train(training_mode)
     batch = batch_of(flat(truth), flat(NEUTRAL))
     assert not network(batch[0]).any()
@@ -155,7 +155,7 @@ def test_film_loss_has_a_gradient_where_all_is_grey(truth: Color, training_mode:
     assert all(g is not None and g.isfinite().all() for g in gradients.values())
     bias = gradients["head.bias"]
     assert bias is not None
-    # Towards what is red: less Cb, more Cr. There is nothing to learn where all is as it should be.
+    # Towards red: less Cb, more Cr. Where output and truth agree, there is nothing to learn.
     expected = [1, -1] if truth == (0.9, 0.3, 0.2) else [0, 0]
     assert bias.sign().tolist() == expected
 

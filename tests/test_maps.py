@@ -346,7 +346,7 @@ def test_check_films_refuses_a_map_that_goes_on_beyond_a_film(
         f"the map goes on to {told.format(long_and_short[late_one].path)}; make a new one with"
         " `filmcolorizer sync BW COLOR`"
     )
-    # Containers tell rough durations: that much is let pass.
+    # Containers state rough durations, so this much is tolerated.
     check_films(SyncMap({}, {}, (Segment(0.0, 2.4, 0.0, 1.0, 1.0),)), *long_and_short)
 
 

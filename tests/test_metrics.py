@@ -25,7 +25,7 @@ from tests.colors import hasler_suesstrunk
 
 
 def pictures(*rgb: tuple[float, float, float]) -> torch.Tensor:
-    """A batch of flat pictures (B, 3, 4, 4)."""
+    """Return a batch of flat pictures (B, 3, 4, 4)."""
     return torch.tensor(rgb)[:, :, None, None].expand(-1, 3, 4, 4)
 
 
@@ -129,7 +129,7 @@ def test_colorfulness_of_grey_has_a_gradient_above_a_floor() -> None:
 
 
 def test_colorfulness_of_nearly_grey_grows_with_its_colour() -> None:
-    """Its gradient is that of the formula, by differences of it in double precision."""
+    """Its gradient matches finite differences of the formula in double precision."""
     colors = np.array([[0.5, 0.5, 0.5], [0.501, 0.5, 0.499]])
 
     def by_hand(rgb: np.ndarray) -> float:
@@ -157,7 +157,7 @@ def test_colorfulness_of_grey_is_none() -> None:
 
 @pytest.mark.parametrize("metric", [mse, psnr])
 def test_metrics_of_two_pictures_count_what_is_known(metric: Callable[..., torch.Tensor]) -> None:
-    """As those of the known part alone, whatever lies beyond it."""
+    """They equal those of the known part alone, whatever lies beyond it."""
     photo, other = (as_batch(photograph(name)) for name in ("chelsea", "chelsea"))
     other = other * 0.8
     known = torch.zeros_like(photo[:, :1])

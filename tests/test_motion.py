@@ -12,12 +12,12 @@ MARGIN = 16  # pixels at the edges, where motion leads out of the picture
 
 
 def photograph() -> np.ndarray:
-    """The luma of a photograph (512, 512)."""
+    """Return the luma of a photograph (512, 512)."""
     return cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY)
 
 
 def window(right: int, down: int) -> np.ndarray:
-    """A part of the photograph (180, 240), so far from a certain place."""
+    """Return a part of the photograph (180, 240), shifted by this many pixels."""
     return np.ascontiguousarray(photograph()[100 + down :, 120 + right :][:180, :240])
 
 
@@ -60,7 +60,7 @@ def test_is_reliable_in_what_stays_in_the_picture() -> None:
     now, before = window(6, 4), window(0, 0)
     reliable = is_reliable(light(now), light(before), *flows(now, before))[0, 0]
     assert reliable.dtype == torch.bool
-    # What now is right of column 233 or below row 175 was not in the picture.
+    # What is right of column 233 or below row 175 was not in the picture before.
     assert reliable[:174, :232].float().mean() > 0.95
     assert not reliable[177:].any()
     assert not reliable[:, 235:].any()
@@ -86,7 +86,7 @@ def test_is_reliable_heeds_each_of_its_signs() -> None:
 
 
 def test_optical_flow_takes_a_part_of_a_larger_plane() -> None:
-    """As the picture inside its bars is, in which `eval` follows the motion."""
+    """Such as the picture inside its bars, in which `eval` follows the motion."""
     planes = np.random.default_rng(0).integers(0, 256, (2, 64, 96), np.uint8)
     parts = planes[:, 8:-8, 8:-8]
     whole = optical_flow(*(np.ascontiguousarray(part) for part in parts))

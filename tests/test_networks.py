@@ -41,12 +41,12 @@ from tests.colors import BT709_BARS_100
 from tests.networks import TINY, random_luma
 from tests.values import present
 
-# Of EfficientNet-Lite as published, and of the channels before its head, which we leave out.
+# EfficientNet-Lite's published parameter counts, and channels before its head (left out here).
 LITE_PARAMETERS = {"lite0": (4_652_008, 320), "lite2": (6_092_072, 352)}
 
 
 def seeded(config: Config) -> Network:
-    """A network as after some training: no weight, bias or statistic is left at 0 or 1."""
+    """Build a network as after some training: no weight, bias or statistic is left at 0 or 1."""
     torch.manual_seed(0)
     network = build(config).eval()
     for module in network.modules():
@@ -168,7 +168,7 @@ def test_film_config_names_an_encoder_that_there_is() -> None:
 
 
 def test_drop_paths_leaves_residuals_out_in_training_alone() -> None:
-    """Each residual counts as much on average; what is looked at with the network is not random."""
+    """Each residual counts as much on average; evaluation is not random."""
     torch.manual_seed(0)
     block = InvertedResidual(8, 8, expansion=2, kernel=3, stride=1).train()
     block.drop_rate = 0.5
@@ -185,7 +185,7 @@ def test_drop_paths_leaves_residuals_out_in_training_alone() -> None:
 
 
 def test_drop_features_leaves_whole_features_out_in_training_alone() -> None:
-    """The coarse ones, with all their places; what is looked at with the network is not random."""
+    """Only coarse features, each in all its places; evaluation is not random."""
     torch.manual_seed(0)
     network = build(TINY).train()
     assert isinstance(network, FilmNetwork)
@@ -250,7 +250,7 @@ def test_film_keeps_the_luma() -> None:
     network = build(TINY).eval()
     network.head.bias = nn.Parameter(torch.tensor([0.05, -0.08]))
     luma = random_luma(9, 11) * 0.4 + 0.3  # with room for this chroma
-    luma[..., 0, :] = 0.8  # no dim picture
+    luma[..., 0, :] = 0.8  # so that the picture is not dim
     luma_of_rgb = rgb_to_ycbcr(network.predict_rgb(luma))
     torch.testing.assert_close(luma_of_rgb[:, :1], luma)
     torch.testing.assert_close(luma_of_rgb[:, 1:].mean((0, 2, 3)), torch.tensor([0.05, -0.08]))
@@ -269,7 +269,7 @@ def test_film_sees_a_dim_picture_as_if_it_were_lit(light: float) -> None:
 
 
 def test_film_sees_the_light_of_each_picture() -> None:
-    """Whatever else is in the batch."""
+    """Other pictures in the batch have no influence."""
     network = seeded(TINY)
     luma = random_luma(64, 96, batch=1)
     dim = random_luma(64, 96, batch=1) * 0.3
@@ -280,7 +280,7 @@ def test_film_sees_the_light_of_each_picture() -> None:
 
 
 def test_film_looks_through_a_veil() -> None:
-    """At a picture without blacks, as of a faded print, and at no other one."""
+    """Only a picture without blacks, as of a faded print, is cleared of its veil."""
     network = seeded(replace(TINY, clears_veil=True))
     plain = seeded(TINY)
     plain.load_state_dict(network.state_dict())
@@ -320,7 +320,7 @@ def norms(module: nn.Module) -> list[nn.BatchNorm2d]:
 
 
 def frozen_network(stages: int) -> tuple[FilmNetwork, list[nn.Module], list[nn.Module]]:
-    """A network in training, what is frozen of its encoder, and all the rest."""
+    """Return a network in training mode, its frozen parts, and all other parts."""
     network = seeded(TINY).train()
     assert isinstance(network, FilmNetwork)
     network.encoder.freeze(stages)
@@ -330,7 +330,7 @@ def frozen_network(stages: int) -> tuple[FilmNetwork, list[nn.Module], list[nn.M
 
 
 def test_freeze_of_no_stages_freezes_nothing() -> None:
-    """Not even the stem; its batch norms go on learning as well."""
+    """Not even the stem, and all batch norms keep learning."""
     network, _, _ = frozen_network(0)
     assert all(parameter.requires_grad for parameter in network.parameters())
     assert all(module.training for module in network.modules())
@@ -511,7 +511,7 @@ def test_autocast_uses_bfloat16_where_the_cpu_computes_in_it() -> None:
 def test_for_inference_gives_what_the_network_gives(
     config: Config, in_bfloat16: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also with weights that were cast before, as where processors or cards compute in bfloat16."""
+    """Also with weights cast in advance, as on processors or cards that compute in bfloat16."""
     monkeypatch.setattr(networks, "computes_in_bfloat16", lambda device: in_bfloat16)
     network, luma = seeded(config), random_luma(40, 64)
     fast = for_inference(network, torch.device("cpu"))
@@ -535,7 +535,7 @@ def test_for_inference_clears_veils_of_faded_films_alone() -> None:
 def test_bfloat16_shifts_no_colours_of_the_shipped_model(
     folds: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On real film: a few ten thousandths of the energy of its chroma are noise."""
+    """On real film, the error has a few ten-thousandths of the energy of the chroma."""
     sampling = Sampling(width=256, height=192, every=36)
     pictures = [torch.from_numpy(p.copy()) for p in read_ycbcr(probe(SAMPLE_FILM), sampling)]
     assert len(pictures) == 4

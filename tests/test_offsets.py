@@ -43,7 +43,7 @@ def test_carry_of_two_gaps_to_one_state_keeps_the_better() -> None:
 def test_offsets_far_from_windows_are_those_of_the_next_ones(
     blurred: list[Window], film: Frames
 ) -> None:
-    """Before and behind, and the next sharp ones; those where nothing moves may tell any offset."""
+    """The nearest sharp ones, that is: windows where nothing moves may have any offset."""
     bw = Version(film, frames_of((0, 216), (264, 432)))
     films = Films(bw.signatures, Version(film, frames_of((0, 432)), seed=1).signatures, PLACEMENT)
     windows = [Window(1.0, 0.0, 0.95, 5.0), *blurred, Window(15.0, 48 * FRAME, 0.95, 5.0)]

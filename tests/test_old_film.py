@@ -1,4 +1,4 @@
-"""What the shipped model's training shows: models/old_film.py."""
+"""The pictures that models/old_film.py trains the shipped model with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def generator() -> torch.Generator:
 
 
 def test_random_squares_show_nothing_but_the_photo() -> None:
-    """Photos of two shapes lie in one square, which is black beyond them."""
+    """Photos of two shapes are stored in equal squares, which are black beyond them."""
     photos = [torch.full((3, *size), 255, dtype=torch.uint8) for size in ((20, 50), (40, 20))]
     album = OLD_FILM["Album"](photos, CPU)
     chosen = torch.arange(200) % 2
@@ -30,7 +30,7 @@ def test_random_squares_show_nothing_but_the_photo() -> None:
 
 
 def test_random_squares_are_mirrored_turned_and_of_all_sizes() -> None:
-    """Red grows to the right and green downwards, so that they tell where a pixel comes from."""
+    """Red grows to the right and green downwards, which shows where a pixel comes from."""
     ramp = torch.linspace(0, 255, 64)
     across, down = ramp.expand(64, 64), ramp[:, None].expand(64, 64)
     photo = torch.stack((across, down, torch.zeros(64, 64))).byte()
@@ -43,13 +43,13 @@ def test_random_squares_are_mirrored_turned_and_of_all_sizes() -> None:
     side = to_the_right.abs()
     assert 0.3 < side.min() < 0.5
     assert side.max() > 0.85
-    # Along a row that is not turned green stays.
+    # Green is constant along a row, unless the square is rotated.
     is_turned = (green[:, :, -1] - green[:, :, 0]).abs().mean(dim=1) > 1e-3
     assert 0.4 < is_turned.float().mean() < 0.6
 
 
 def some_pictures(count: int = 400) -> torch.Tensor:
-    """R'G'B' (count, 3, 32, 32), smooth and coloured, each another one."""
+    """Return R'G'B' (count, 3, 32, 32): smooth coloured pictures, all different."""
     small = torch.rand(count, 3, 4, 4, generator=generator()) * 0.6 + 0.2
     return torch.nn.functional.interpolate(small, size=(32, 32), mode="bilinear")
 

@@ -21,7 +21,7 @@ from filmcolorizer_cli.options import parse_frame_rate, parse_seconds, parse_spl
         ("59.94", Fraction(60000, 1001)),
         ("12.5", Fraction(25, 2)),
         ("60", Fraction(60)),
-        ("10", Fraction(10)),  # which 10000/1001 is near to
+        ("10", Fraction(10)),  # although 10000/1001 is near
         ("9.99", Fraction(10000, 1001)),
         ("16.98", Fraction(17000, 1001)),
         ("16.99", Fraction(1699, 100)),

@@ -53,7 +53,7 @@ def test_find_damage_finds_none_where_frames_are_held(
 
 
 def test_find_damage_looks_no_further_than_it_is_asked_to(tmp_path: Path) -> None:
-    """But on to the next key frame, which ends what begins before."""
+    """That is, up to the next key frame, which ends any damage that begins before."""
     film, options = tmp_path / "film.mkv", ("-g", "24", "-sc_threshold", "0")
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", *X264, *options, film)
     data = bytearray(film.read_bytes())
@@ -69,7 +69,7 @@ def test_find_damage_looks_no_further_than_it_is_asked_to(tmp_path: Path) -> Non
 def test_find_damage_of_a_recording_that_lacks_a_piece(
     codec: tuple[str, ...], tmp_path: Path
 ) -> None:
-    """It begins where frames are missing, and ends with the key frame after them."""
+    """The damage begins where frames are missing, and ends at the next key frame."""
     whole, cut = tmp_path / "whole.ts", tmp_path / "cut.ts"
     options = ("-g", "24", "-sc_threshold", "0")
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", *codec, *options, whole)
@@ -87,10 +87,10 @@ def test_find_damage_of_a_recording_that_lacks_a_piece(
 def test_find_damage_of_what_a_recording_lacks_behind_a_key_frame(
     number: int, tmp_path: Path
 ) -> None:
-    """It is known before the key frame comes out of the decoder, which does not complain of it.
+    """The gap is found before the decoder returns the key frame, and without a decoder error.
 
-    What the packets next to the gap hold may be spoiled, but nothing before, nor behind the next
-    key frame.
+    Frames in the packets next to the gap may be damaged, but none before, nor from the next key
+    frame on.
     """
     whole, cut = tmp_path / "whole.ts", tmp_path / "cut.ts"
     codec = (*X264, "-g", "24", "-bf", "0", "-sc_threshold", "0")
@@ -127,7 +127,7 @@ def test_find_damage_of_what_a_recording_lacks_behind_a_key_frame(
         ("film.avi", (*X264, "-g", "24", "-bf", "0"), (45, 48)),
         ("film.mkv", (*X264, "-g", "24", "-bf", "0"), (45, 48)),
         ("film.mkv", ("-c:v", "mpeg2video", "-g", "24", "-sc_threshold", "1000000000"), (45, 48)),
-        # Near the end, where several threads would lose what follows.
+        # Near the end, where decoding in several threads would lose the frames that follow.
         ("film.mkv", ("-c:v", "ffv1", "-level", "3", "-g", "1"), (68, 69)),
         ("film.mov", ("-c:v", "prores_ks"), (68, 69)),
         ("film.mp4", (*X264, "-g", "2", "-bf", "0"), (68, 70)),
@@ -139,7 +139,7 @@ def test_find_damage_of_one_frame(
     name: str, codec: tuple[str, ...], frames: tuple[int, int], threads: int, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """However many threads decode, and whether the decoder complains or not."""
+    """With any number of decoding threads, whether the decoder reports an error or not."""
     film = tmp_path / name
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-t", 3, *codec, film)
     spoil_packets(film, {frames[0]})
@@ -166,7 +166,7 @@ def test_find_damage_of_one_frame(
 def test_find_damage_of_a_part_of_a_frame(
     name: str, codec: tuple[str, ...], end: int, tmp_path: Path
 ) -> None:
-    """The rest of which the decoder makes up, and says so."""
+    """The decoder conceals the rest of the frame, and reports it."""
     film = tmp_path / name
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-t", 3, *codec, film)
     spoil_packets(film, {45}, share=0.5)
@@ -177,7 +177,7 @@ def test_find_damage_of_a_part_of_a_frame(
     ("name", "codec"), [("film.mkv", ("-c:v", "mpeg2video")), ("film.mp4", (*X264, "-bf", "0"))]
 )
 def test_find_damage_of_the_last_frames(name: str, codec: tuple[str, ...], tmp_path: Path) -> None:
-    """Behind which no other one comes."""
+    """No frame follows them."""
     film = tmp_path / name
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-t", 2, *codec, film)
     spoil_packets(film, {45, 46, 47})
@@ -193,7 +193,7 @@ def test_find_damage_of_a_last_picture_that_is_held(tmp_path: Path) -> None:
 
 
 def test_find_damage_of_a_film_of_two_parts_of_one_file(tmp_path: Path) -> None:
-    """As QuickTime cuts them: what lies between is stored, but not shown."""
+    """As QuickTime edits films: what lies between the parts is stored, but not shown."""
     film = tmp_path / "film.mp4"
     codec = (*X264, "-g", "24", "-bf", "0")
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-t", 4, *codec, film)
@@ -204,7 +204,7 @@ def test_find_damage_of_a_film_of_two_parts_of_one_file(tmp_path: Path) -> None:
     begin = data.find(b"elst")
     size = int.from_bytes(data[begin - 4 : begin])
     data[begin - 4 : begin - 4 + size] = struct.pack(">I", len(table) + 4) + table
-    for box in (b"edts", b"trak", b"moov"):  # in which it lies
+    for box in (b"edts", b"trak", b"moov"):  # the boxes that contain it
         at = data.rfind(box, 0, begin) - 4
         grown = int.from_bytes(data[at : at + 4]) + len(table) + 4 - size
         data[at : at + 4] = struct.pack(">I", grown)
@@ -225,7 +225,7 @@ def test_find_damage_goes_on_where_damage_reaches_into_a_key_frame(tmp_path: Pat
 
 
 def test_find_damage_of_a_film_whose_sound_goes_on(tmp_path: Path) -> None:
-    """Its last picture stays; the container tells how long the sound is, not the picture."""
+    """Its last picture stays; the container states the duration of the sound."""
     film = tmp_path / "film.flv"
     sound = ("-f", "lavfi", "-i", "sine=duration=9", "-c:a", "aac")
     run_ffmpeg("-i", SAMPLE_FILM, *sound, "-map", "0:v", "-map", "1:a", *X264, film)
@@ -234,14 +234,14 @@ def test_find_damage_of_a_film_whose_sound_goes_on(tmp_path: Path) -> None:
 
 
 def test_find_damage_of_b_frames_in_avi(tmp_path: Path) -> None:
-    """Whose times are those of other frames."""
+    """Their stored times are those of other frames."""
     film = tmp_path / "film.avi"
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-c:v", "libx264", "-bf", 3, film)
     assert damage_of(film) == ()
 
 
 def test_probe_of_a_film_whose_first_picture_is_damaged(tmp_path: Path) -> None:
-    """It begins with the first that can be decoded."""
+    """It begins with the first picture that can be decoded."""
     film = tmp_path / "film.mp4"
     options = ("-g", "24", "-sc_threshold", "0", "-bf", "0")
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", *X264, *options, film)
@@ -288,7 +288,7 @@ def test_check_clock_takes_a_damaged_time_for_no_jump(tmp_path: Path) -> None:
 
 
 def test_check_clock_takes_a_little_back_for_none(tmp_path: Path) -> None:
-    """As of recordings that overlap by a frame or two."""
+    """Such as in recordings that overlap by a frame or two."""
     film, codec = tmp_path / "joined.ts", (*X264, "-bf", "0")
     for number in range(2):
         part = tmp_path / "part.ts"
@@ -307,7 +307,7 @@ UNEVEN = "settb=1/90000,setpts='(N/24+0.005*mod(N\\,3))/TB'"
 
 @pytest.mark.parametrize("name", ["film.mp4", "film.mkv"])
 def test_uneven_ticks_of_frames_that_refer_to_later_ones(name: str, tmp_path: Path) -> None:
-    """Which are stored after these."""
+    """Such frames are stored after those that they refer to."""
     film = tmp_path / name
     how = ("-fps_mode", "passthrough", "-enc_time_base", "1/90000", "-c:v", "libx264", "-bf", 3)
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", f"{UNEVEN},scale=96:72", "-t", 2, *how, film)
@@ -325,7 +325,7 @@ def test_uneven_ticks_of_packets_that_do_not_tell(name: str, tmp_path: Path) -> 
 
 
 def test_uneven_ticks_of_what_a_container_rounds(tmp_path: Path) -> None:
-    """The first time as well: it begins at 42 of 41.67 ms, and goes on at 83 of 83.33 ms."""
+    """The first pts as well: 41.67 and 83.33 ms are rounded to 42 and 83 ms."""
     film = tmp_path / "film.mkv"
     late = "scale=96:72,trim=start_frame=1:end_frame=49"
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", late, *X264, film)
@@ -334,7 +334,7 @@ def test_uneven_ticks_of_what_a_container_rounds(tmp_path: Path) -> None:
 
 
 def test_uneven_ticks_of_frames_that_are_never_shown(tmp_path: Path) -> None:
-    """VP8 of two passes refers to such frames, which come at the time of another one."""
+    """Two-pass VP8 refers to such frames; each has the pts of another one."""
     film, notes = tmp_path / "film.webm", tmp_path / "pass"
     vp8 = ("-c:v", "libvpx", "-b:v", "200k", "-auto-alt-ref", "1", "-lag-in-frames", "16")
     uneven = ("-vf", "select=mod(n\\,10),scale=96:72", "-fps_mode", "vfr")
@@ -350,10 +350,10 @@ def test_uneven_ticks_of_frames_that_are_never_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("codec", "ending", "times", "expected"),
     [
-        ("msmpeg4", "asf", "N*40+5*mod(N\\,3)", 25),  # which only tells that it counts thousandths
+        ("msmpeg4", "asf", "N*40+5*mod(N\\,3)", 25),  # asf only states a time base of 1/1000
         ("mpeg4", "mp4", "N*40+5*mod(N\\,3)", 25),
-        ("msmpeg4", "asf", "N*40+5*mod(N\\,3)+60000*gte(N\\,70)", 24),  # of which one is held
-        ("mpeg4", "mp4", "N*40+5*mod(N\\,3)+7000", 25),  # which begins late
+        ("msmpeg4", "asf", "N*40+5*mod(N\\,3)+60000*gte(N\\,70)", 24),  # one frame is held
+        ("mpeg4", "mp4", "N*40+5*mod(N\\,3)+7000", 25),  # begins late
         ("mpeg4", "mp4", "N*8", 125),
         ("mpeg4", "mp4", "N*8+mod(N\\,3)", 125),
     ],
@@ -375,7 +375,7 @@ def test_own_rate_of_numbered_pictures_is_as_stated(tmp_path: Path) -> None:
 
 
 def test_own_rate_of_a_lone_picture_is_credible(tmp_path: Path) -> None:
-    """Its container only tells in how fine steps it counts for how long it is shown."""
+    """Its container only states the time base in which its duration is counted."""
     film = tmp_path / "film.gif"
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=64:48", "-frames:v", 1, film)
     assert probe(film).frame_rate > 60

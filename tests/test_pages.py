@@ -19,7 +19,7 @@ HOSTILE = """</title><script>alert(1)</script>"'><img src=x onerror=alert(1)>{{ 
 
 
 class Reader(HTMLParser):
-    """What a page holds: its elements with their attributes, its texts, and its script."""
+    """Parser of a page, which collects elements with their attributes, and texts."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ def test_save_page_shows_tables_and_plots(tmp_path: Path) -> None:
 
 
 def noise(width: int, height: int) -> np.ndarray:
-    """A picture that no encoder makes small."""
+    """Return a picture that no encoder makes small."""
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
 
 

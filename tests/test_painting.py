@@ -36,7 +36,7 @@ NEUTRAL = 128
 
 
 def random_lumas(height: int, width: int, count: int = 3) -> list[np.ndarray]:
-    """Luma planes with all codes that 8 bits have, also those beyond black and white."""
+    """Return luma planes with all 8-bit codes, including those beyond black and white."""
     generator = np.random.default_rng(0)
     return list(generator.integers(0, 256, (count, height, width), np.uint8))
 
@@ -44,7 +44,7 @@ def random_lumas(height: int, width: int, count: int = 3) -> list[np.ndarray]:
 def colorize_frames(
     lumas: Iterable[np.ndarray], network: Any, device: torch.device, **more: Any
 ) -> Iterator[Any]:
-    """Of a real network, or of anything else that has a config and predicts chroma."""
+    """Paint by a network, or by anything else that has a config and predicts chroma."""
     of_frames = {k: more.pop(k) for k in ("propagator", "edits", "first_frame") if k in more}
     painter = painting.Painter(for_inference(network, device), device, **more)
     return painter.paint(lumas, **of_frames)
@@ -55,7 +55,7 @@ def colorized(lumas: list[np.ndarray], network: Any, **more: Any) -> list[Any]:
 
 
 def test_colorize_frames_takes_codes_of_more_bits_for_white() -> None:
-    """As raw films may hold, whatever they say."""
+    """Raw films may hold codes beyond their stated bit depth."""
     lumas = [np.full((48, 64), code, np.uint16) for code in (32_380, 1_023)]
     (_, beyond), (_, white) = colorized(lumas, build(TINY), coding=Coding(bit_depth=10))
     np.testing.assert_array_equal(beyond, white)
@@ -79,7 +79,7 @@ def test_colorize_frames_keeps_luma_bit_for_bit(config: Any, height: int, width:
 
 
 def odd_frame(rng: np.random.Generator) -> np.ndarray:
-    """Luma codes (96, 128) of what films seldom show for long, bright on dark or the reverse."""
+    """Return luma codes (96, 128) of a pattern that films seldom show for long."""
     rows, columns = np.indices((96, 128))
     row, column, size = rng.integers(96), rng.integers(128), rng.integers(1, 40)
     shapes = (
@@ -98,7 +98,7 @@ def odd_frame(rng: np.random.Generator) -> np.ndarray:
 
 @pytest.mark.slow
 def test_paint_takes_whatever_frames_show() -> None:
-    """In any order, with colours carried from each to the next, and fewer of them looked at."""
+    """In any order, with colours carried from each to the next, and fewer of them predicted."""
     rng = np.random.default_rng(0)
     lumas = [odd_frame(rng) for _ in range(400)]
     torch.manual_seed(0)
@@ -109,7 +109,7 @@ def test_paint_takes_whatever_frames_show() -> None:
 
 
 def drawn_text(text: str, *, ink: int, paper: int, side_bars: bool = False) -> np.ndarray:
-    """Luma codes (360, 640) of lines of text in the middle of a tone, both from 0 to 255."""
+    """Return luma codes (360, 640) of centred text; `ink` and `paper` are from 0 to 255."""
     image = Image.new("L", (640, 360), paper)
     font = ImageFont.load_default(30)
     ImageDraw.Draw(image).multiline_text(
@@ -122,7 +122,7 @@ def drawn_text(text: str, *, ink: int, paper: int, side_bars: bool = False) -> n
 
 
 def as_codes(luma: np.ndarray) -> np.ndarray:
-    """Luma from 0 to 255 as limited-range codes."""
+    """Convert luma from 0 to 255 to limited-range codes."""
     codes: np.ndarray = np.round(16 + luma * (219 / 255)).astype(np.uint8)
     return codes
 
@@ -181,7 +181,7 @@ def test_colorize_frames_of_an_untrained_network_leaves_the_film_grey() -> None:
 
 
 def saying(cb: float, cr: float) -> Network:
-    """A network that says this chroma of everything."""
+    """Return a network that predicts this chroma everywhere."""
     network = build(TINY)
     nn.init.zeros_(network.head.weight)
     network.head.bias = nn.Parameter(torch.tensor([cb, cr]))
@@ -190,7 +190,7 @@ def saying(cb: float, cr: float) -> Network:
 
 @pytest.mark.usefixtures("all_lit")
 def test_colorize_frames_writes_the_networks_chroma() -> None:
-    """A network that says Cb 1/16, Cr -1/8 of everything, on a grey that has room for both."""
+    """Cb 1/16 and Cr -1/8 everywhere, on a grey that has room for both in the gamut."""
     [(_, chroma)] = colorized([np.full((32, 40), 110, np.uint8)], saying(1 / 16, -1 / 8))
     # ITU-R BT.709-6 item 3.4: 224 codes for the range of 1, around 128.
     assert (chroma[0] == 128 + 224 // 16).all()
@@ -218,7 +218,7 @@ def test_colorize_frames_goes_no_further_than_the_gamut() -> None:
 
 
 def test_colorize_frames_takes_whiter_than_white_for_white() -> None:
-    """As players show it: between white and 217 lies some grey, with room for a little blue."""
+    """As players do: the mean of white and 217 is a grey with room for a little blue."""
     luma = np.tile(np.array([255, 217], np.uint8), (32, 20))
     [(_, chroma)] = colorized([luma], saying(1 / 4, 0))
     grey = (1 + (217 - 16) / 219) / 2
@@ -227,13 +227,13 @@ def test_colorize_frames_takes_whiter_than_white_for_white() -> None:
 
 
 def test_colorize_frames_puts_colours_on_the_edges_of_the_film() -> None:
-    """The network looks at an eighth of the frame's size."""
+    """The network's input has an eighth of the frame's size."""
     luma = np.full((256, 384), 16 + 219 * 3 // 10, np.uint8)
     luma[:, 202:] = 16 + 219 * 8 // 10
     network: Any = EchoNetwork(0.25)
     [(_, chroma)] = colorized([luma], network)
     for codes, sign in zip(chroma.astype(int), (1, -1), strict=True):
-        # A step of 28 codes; enlarged without regard to the edge it would be off by half of that.
+        # A step of 28 codes; enlarged without regard to the edge, it would be off by half of that.
         assert np.abs(codes[:, :101] - (128 - sign * 224 * 0.2 * 0.25)).max() <= 3
         assert np.abs(codes[:, 101:] - (128 + sign * 224 * 0.3 * 0.25)).max() <= 3
 
@@ -269,7 +269,7 @@ def test_colorize_frames_takes_frames_as_they_are_needed() -> None:
 def test_colorize_frames_shows_the_network_the_displayed_shape(
     config: FilmConfig | ClassicConfig, aspect_ratio: float, size: tuple[int, int]
 ) -> None:
-    """However the pixels are shaped: these frames are stored 40 wide and 30 high."""
+    """Whatever the shape of their pixels; these frames are stored 40 wide and 30 high."""
     network = build(config).eval()
     seen: list[tuple[int, ...]] = []
     network.register_forward_pre_hook(lambda _, inputs: seen.append(tuple(inputs[0].shape[-2:])))
@@ -279,7 +279,7 @@ def test_colorize_frames_shows_the_network_the_displayed_shape(
 
 @pytest.fixture(scope="module")
 def lumas() -> list[np.ndarray]:
-    """Frames of the first shot of the sample film."""
+    """Return frames of the first shot of the sample film."""
     sampling = Sampling(160, 120, duration_seconds=1.5)
     return list(read_luma(probe(SAMPLE_FILM), sampling))
 
@@ -295,7 +295,7 @@ def test_colorize_frames_carries_colours_and_keeps_luma_order_and_count(
 
 
 def test_colorize_frames_begins_anew_at_a_cut(lumas: list[np.ndarray]) -> None:
-    """The frame behind a cut has the colours that it has alone."""
+    """The frame after a cut gets the same colours as if the film began with it."""
     cut = 7
     network = vivid_network()
     found = list(colorize_frames(lumas, network, CPU, propagator=Propagator(), edits=Edits([cut])))
@@ -306,7 +306,7 @@ def test_colorize_frames_begins_anew_at_a_cut(lumas: list[np.ndarray]) -> None:
 def test_colorize_frames_leaves_nothing_of_what_a_dissolve_led_from(
     lumas: list[np.ndarray],
 ) -> None:
-    """The last frame in it, and those behind it, have the colours of what it led to."""
+    """Its last frame and those after it have the colours of the incoming shot."""
     network, begin, end = vivid_network(), 5, 17
     after = [luma[::-1, ::-1].copy() for luma in lumas]
     shares = np.clip((np.arange(len(lumas)) - begin + 1) / (end - begin), 0, 1)
@@ -356,7 +356,7 @@ def test_colorize_frames_of_a_long_shot_is_the_same_in_pieces(
 def test_colorize_frames_notices_a_dissolve_in_pieces_as_in_one(
     lumas: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that nobody told of, and that began before the border."""
+    """A dissolve that is not among the edits, and that begins before the border."""
     shares = np.clip(np.arange(-12, len(lumas) - 12) / 12, 0, 1)
     mixed = [
         (luma * (1 - share) + luma[::-1, ::-1] * share).astype(np.uint8)
@@ -388,7 +388,7 @@ def test_colorize_frames_keeps_fewer_large_frames(
 
     frames = colorize_frames(counted(), vivid_network(), CPU, propagator=Propagator())
     next(frames)
-    assert len(taken) == 3  # of 12, 6 and 3 the first that is no more than 4
+    assert len(taken) == 3  # the first of 12, 6 and 3 that is at most 4
 
 
 def test_colorize_frames_carries_what_classic_paints(lumas: list[np.ndarray]) -> None:
@@ -398,7 +398,7 @@ def test_colorize_frames_carries_what_classic_paints(lumas: list[np.ndarray]) ->
 
 
 class SmallDevice(EchoNetwork):
-    """A network whose device runs out of memory above so many frames."""
+    """A network whose device runs out of memory above `room` frames."""
 
     def __init__(self, room: int, error: type[RuntimeError] = torch.OutOfMemoryError) -> None:
         super().__init__(0.2)
@@ -414,7 +414,7 @@ class SmallDevice(EchoNetwork):
 def test_colorize_frames_goes_on_with_fewer_at_once_where_memory_is_short(
     error: type[RuntimeError], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(painting, "FRAMES_OF_THREAD", BATCH_SIZE)  # as on a card
+    monkeypatch.setattr(painting, "FRAMES_OF_THREAD", BATCH_SIZE)  # as on a GPU
     lumas, notes = random_lumas(30, 40, count=20), list[str]()
     results = colorized(lumas, SmallDevice(3, error), batch_size=BatchSize(note=notes.append))
     said = "the device has not enough memory for {} frames at once; going on with {}"
@@ -457,7 +457,7 @@ def test_colorize_frames_takes_no_other_error_for_a_lack_of_memory() -> None:
 
 
 class WatchedNetwork(EchoNetwork):
-    """Notes how many threads call it at once; what it gives lies on the processor."""
+    """A network that counts simultaneous calls, and whose output lies on the processor."""
 
     def __init__(self) -> None:
         super().__init__(0.2)
@@ -478,7 +478,7 @@ class WatchedNetwork(EchoNetwork):
 def test_colorize_frames_calls_a_graphics_card_by_one_thread_at_a_time(
     device: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Torch's device without memory stands in for the card."""
+    """Torch's meta device, which has no memory, stands in for the card."""
     monkeypatch.setattr(painting, "autocast", lambda device: nullcontext())
     network: Any = WatchedNetwork()
     lumas = random_lumas(30, 40, count=10)

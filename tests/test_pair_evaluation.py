@@ -45,7 +45,7 @@ def evaluated(
 
 
 def stills(pairs: Pairs, numbers: range) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Grey and colour stills, read by Pillow, both (H, W, 3)."""
+    """Read grey and colour stills with Pillow, both (H, W, 3)."""
     both = []
     for number in numbers:
         with (
@@ -57,7 +57,7 @@ def stills(pairs: Pairs, numbers: range) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def constant(network: Network, *bias: float) -> Network:
-    """A network that says the same of all places in all pictures."""
+    """Make a network predict the same everywhere, in all pictures."""
     nn.init.zeros_(network.head.weight)
     network.head.bias = nn.Parameter(torch.tensor(bias))
     return network.eval()
@@ -99,7 +99,7 @@ def test_evaluate_tells_what_was_measured_of_each_pair(pairs: Pairs) -> None:
 
 
 def test_evaluate_counts_only_where_colours_are_known(own_pairs: Pairs) -> None:
-    """The stills of a coloured film that is cropped to its upper left."""
+    """Here for a coloured film that is cropped to its upper left."""
     for pair in own_pairs.pairs:
         path = own_pairs.folder / "color" / f"{pair.name}.png"
         with Image.open(path) as still:
@@ -133,7 +133,7 @@ SHIFT = np.array([RED, -(0.2126 * RED + 0.0722 * BLUE) / 0.7152, BLUE])
 
 @pytest.fixture
 def greys(own_pairs: Pairs) -> Pairs:
-    """`pairs` with noise of medium greys for grey stills, and noise of colours on their luma."""
+    """Replace stills: noise of medium greys, and noise of colours on their luma."""
     generator = np.random.default_rng(0)
     for path in (own_pairs.folder / "bw").iterdir():
         grey = generator.integers(60, 190, (32, 43), np.uint8)
@@ -161,7 +161,7 @@ def test_evaluate_puts_the_colour_of_film_on_the_stills_own_luma(greys: Pairs) -
 
 
 def shrunk(picture: np.ndarray, width: int, height: int) -> np.ndarray:
-    """A picture (H, W, 3) at another size, as Pillow resizes numbers that are not rounded."""
+    """Resize a picture (H, W, 3) with Pillow, without rounding its numbers."""
     planes = [Image.fromarray(plane.astype(np.float32)) for plane in picture.transpose(2, 0, 1)]
     small = [plane.resize((width, height), Image.Resampling.BILINEAR) for plane in planes]
     return np.stack([np.asarray(plane) for plane in small], axis=-1)
@@ -208,7 +208,7 @@ def test_evaluate_shows_the_network_the_whole_still_at_any_size(pairs: Pairs) ->
 def test_evaluate_looks_at_few_large_stills_at_once(
     pixels: int, batch: int, pairs: Pairs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However small they are compared; one alone may be larger than that."""
+    """At whatever size they are compared; a single one may exceed the limit."""
     network = vivid_network()
     seen: list[int] = []
     network.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
@@ -221,7 +221,7 @@ def test_evaluate_looks_at_few_large_stills_at_once(
 
 
 def paint(pairs: Pairs, color: np.ndarray, *, width: int = 43) -> None:
-    """Make all grey stills of one grey, and the colour ones of one colour, up to this column."""
+    """Make all grey stills one grey, and colour stills one colour, up to column `width`."""
     for pair in pairs.pairs:
         Image.new("L", (43, 32), 120).save(pairs.folder / "bw" / f"{pair.name}.png")
         still = Image.new("RGBA", (43, 32))
@@ -231,7 +231,7 @@ def paint(pairs: Pairs, color: np.ndarray, *, width: int = 43) -> None:
 
 @pytest.mark.usefixtures("all_lit")
 def test_evaluate_puts_colours_on_luma_by_the_matrix_of_the_film(own_pairs: Pairs) -> None:
-    """The network's are those of BT.709, of which BT.601 makes another luma."""
+    """The network predicts in BT.709; in BT.601, its colours have another luma."""
     color = 120 + 255 * (SHIFT - SHIFT @ (0.299, 0.587, 0.114))
     paint(own_pairs, color)
     result = evaluated(replace(own_pairs, matrix="bt601"), constant(build(TINY), CB, CR))
@@ -242,7 +242,7 @@ def test_evaluate_puts_colours_on_luma_by_the_matrix_of_the_film(own_pairs: Pair
 @pytest.mark.usefixtures("all_lit")
 @pytest.mark.parametrize("size", [None, 18, 50])
 def test_evaluate_mixes_no_colours_with_what_is_unknown(size: int | None, own_pairs: Pairs) -> None:
-    """Where stills are resized, and only a part of their colours is known."""
+    """When stills are resized, and their colours are known only in part."""
     paint(own_pairs, 120 + 255 * SHIFT, width=20)
     result = evaluated(own_pairs, constant(build(TINY), CB, CR), size=size)
     assert result.network["test"].mse == pytest.approx(0, abs=5e-5)
@@ -250,14 +250,14 @@ def test_evaluate_mixes_no_colours_with_what_is_unknown(size: int | None, own_pa
 
 
 def test_predict_rgb_puts_colours_on_the_edges_of_the_still() -> None:
-    """The network sees a quarter of the still's size, and answers at an eighth of it."""
+    """The network's input has a quarter of the still's size, and its output an eighth."""
     luma = torch.full((1, 1, 128, 192), 0.4)
     luma[..., 98:] = 0.7
     network: Any = EchoNetwork(0.2)
     rgb = predict_rgb(network, luma, 1.5, CPU)
     chroma = rgb_to_ycbcr(rgb)[0, 1:, 64]  # (2, 192)
     expected = torch.tensor([0.2, -0.2])[:, None] * (luma[0, 0, 64] - 0.5)
-    # Chroma steps by 0.06; enlarged without regard to the edge it would be off by half of that.
+    # Chroma steps by 0.06; enlarged without regard to the edge, it would be off by half of that.
     assert (chroma - expected)[:, :97].abs().max() < 0.01
     assert (chroma - expected)[:, 99:].abs().max() < 0.01
     torch.testing.assert_close(rgb_to_ycbcr(rgb)[:, :1], luma)
@@ -297,7 +297,7 @@ def test_predict_rgb_reaches_the_purest_colours_of_any_matrix(
     color: tuple[float, float, float], matrix: str
 ) -> None:
     truth = torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, 48, 64)
-    network: Any = EchoNetwork(0.0)  # which is told what to say
+    network: Any = EchoNetwork(0.0)  # its prediction is replaced below
     network.predict_chroma = lambda luma: half_size(
         rgb_to_ycbcr(truth[..., : luma.shape[-2], : luma.shape[-1]])[:, 1:]
     )
@@ -313,7 +313,7 @@ def test_evaluate_does_not_count_how_dark_the_coloured_film_is(own_pairs: Pairs)
     for darker_by in (0, 50):
         for pair in own_pairs.pairs:
             grey, color, _ = own_pairs.read(pair)
-            if not darker_by:  # within the gamut, of which no luma is lost
+            if not darker_by:  # within the gamut, so that no luma is lost
                 grey, color = (60 + (still / 2).astype(np.uint8) for still in (grey, color))
             for side, still in (("bw", grey), ("color", color - np.uint8(darker_by))):
                 Image.fromarray(still).save(own_pairs.folder / side / f"{pair.name}.png")
@@ -323,11 +323,11 @@ def test_evaluate_does_not_count_how_dark_the_coloured_film_is(own_pairs: Pairs)
             as_it_was, darker = (getattr(score, way)[part].mse for score in scores)
             assert darker == pytest.approx(
                 as_it_was, rel=0.03
-            )  # 50 codes would make 20 times as much
+            )  # if they counted, 50 codes would make it 20 times as much
 
 
 def test_evaluate_takes_classic_at_its_word(pairs: Pairs) -> None:
-    """It paints R'G'B' itself, luma included, as in 2020."""
+    """It predicts R'G'B', luma included, as in 2020."""
     result = evaluated(pairs, constant(build(ClassicConfig(size=32)), 0.5, 0.0, -0.25))
     flat = np.array([0.5, 0.0, -0.25])
     for part in PARTS:
@@ -338,7 +338,7 @@ def test_evaluate_takes_classic_at_its_word(pairs: Pairs) -> None:
 
 
 def test_evaluate_compares_classic_with_the_stills_as_they_are(own_pairs: Pairs) -> None:
-    """It learns the brightness of the copy as well."""
+    """Classic learns the brightness of the coloured copy as well."""
     for pair in own_pairs.pairs:
         for side in ("bw", "color"):
             still = (

@@ -30,7 +30,7 @@ from filmcolorizer_cli.sync import constant_offset
 from filmcolorizer_cli.video import probe
 from tests.films import make_color_clip
 
-ORANGE = (204, 102, 51)  # one that web palettes have
+ORANGE = (204, 102, 51)  # in the web palette, which Pillow's mode P uses
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ ORANGE = (204, 102, 51)  # one that web palettes have
         (256, 1.0, (256, 256)),
         (256, 0.5, (256, 512)),
         (63, 2.0, (126, 63)),
-        (16, 256.0, (256, 16)),  # networks see no longer ones
+        (16, 256.0, (256, 16)),  # networks get no longer ones
         (16, 1 / 256, (16, 256)),
     ],
 )
@@ -159,7 +159,7 @@ def test_read_pairs_refuses_half_an_index(own_pairs: Pairs) -> None:
 
 
 def test_read_pairs_tells_of_a_side_that_cannot_be_read(own_pairs: Pairs) -> None:
-    """Stills that are there are not called missing, lest the others be deleted."""
+    """Its stills are not reported as missing, lest their counterparts be deleted."""
     stills = own_pairs.folder / "color"
     shutil.rmtree(stills)
     for reason in ("No such file or directory", "Not a directory"):
@@ -174,7 +174,7 @@ def test_read_pairs_tells_of_a_side_that_cannot_be_read(own_pairs: Pairs) -> Non
 def test_read_knows_no_colours_where_a_still_is_transparent(
     beneath: tuple[int, ...], own_pairs: Pairs
 ) -> None:
-    """Whatever lies beneath; a person painted the coat alone."""
+    """Whatever colour lies beneath; here, only the coat was painted."""
     path = own_pairs.folder / "color" / "000002.png"
     painted = Image.new("RGBA", (43, 32), beneath)
     painted.paste((*ORANGE, 255), (10, 5, 30, 25))
@@ -188,7 +188,7 @@ def test_read_knows_no_colours_where_a_still_is_transparent(
 
 
 def test_read_knows_no_colours_where_a_larger_still_is_transparent(own_pairs: Pairs) -> None:
-    """What a pixel shows in part is unknown, and what it shows wholly is unpremultiplied."""
+    """Partly covered pixels are unknown, and the colours of all others are unpremultiplied."""
     painted = Image.new("RGBA", (86, 64), (0, 0, 0, 0))
     painted.paste((*ORANGE, 255), (21, 11, 60, 50))
     painted.save(own_pairs.folder / "color" / "000002.png")
@@ -266,7 +266,7 @@ def test_read_refuses_a_grey_still_of_another_size(own_pairs: Pairs) -> None:
 
 
 def as_tensors(pairs: Pairs) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """All luma (N, 1, H, W), R'G'B' (N, 3, H, W) and where it is known, by `Pairs.read`."""
+    """Return all luma (N, 1, H, W), R'G'B' (N, 3, H, W) and where it is known."""
     read = [pairs.read(pair) for pair in pairs.pairs]
     grey, color, known = (np.stack(planes) / np.float32(255) for planes in zip(*read, strict=True))
     luma, rgb, where = map(torch.from_numpy, (grey[:, None], color.transpose(0, 3, 1, 2), known))
@@ -274,7 +274,7 @@ def as_tensors(pairs: Pairs) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 def test_true_colors_have_the_luma_of_the_film(pairs: Pairs) -> None:
-    """A copy that is darker, in its own colours, is as true as one that is not."""
+    """A darker copy with the same chroma gives the same true colours."""
     luma, rgb, known = as_tensors(pairs)
     assert torch.equal(true_colors(luma, rgb, known, pairs.matrix), rgb)
     darker = rgb - rgb.amin(1, keepdim=True) / 2
@@ -284,7 +284,7 @@ def test_true_colors_have_the_luma_of_the_film(pairs: Pairs) -> None:
     assert is_clipped.float().mean() < 0.2
     torch.testing.assert_close(
         found * ~is_clipped, rgb * ~is_clipped, atol=3 / 255, rtol=0
-    )  # in whole codes
+    )  # stills hold whole codes
 
 
 def test_true_colors_change_nothing_where_nothing_is_known(pairs: Pairs) -> None:
@@ -361,7 +361,7 @@ def test_doubtful_stills_are_those_painted_half_transparent(
 
 
 def test_doubtful_stills_are_grey_ones_that_were_painted(own_pairs: Pairs) -> None:
-    """And not those that another program has saved anew, with a profile of its own."""
+    """Not those that another program only saved again, with a profile of its own."""
     paths = [own_pairs.folder / "bw" / f"00000{number}.png" for number in (3, 4)]
     for path, is_painted in zip(paths, (True, False), strict=True):
         with Image.open(path) as still:
@@ -396,7 +396,7 @@ def test_count_by_hand_is_of_colour_stills_that_are_left(own_pairs: Pairs) -> No
 
 
 def _swapped_profile(one: bytes, other: bytes) -> bytes:
-    """That of sRGB, in which two of its parts have changed places."""
+    """Return the sRGB profile with two of its tags swapped."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     first, second = profile.index(one), profile.index(other)
     profile[first : first + 4], profile[second : second + 4] = other, one
@@ -405,7 +405,7 @@ def _swapped_profile(one: bytes, other: bytes) -> bytes:
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "a colour for what is transparent"])
 def test_pairs_read_gives_the_colours_of_a_stills_own_profile(mode: str, own_pairs: Pairs) -> None:
-    """One in which the primaries of sRGB have changed places."""
+    """Here, of a profile in which two primaries of sRGB are swapped."""
     pair = own_pairs.pairs[3]
     path = own_pairs.folder / "color" / f"{pair.name}.png"
     flag = Image.new("RGB", (43, 32), ORANGE)
@@ -489,7 +489,7 @@ def test_doubtful_stills_are_those_under_a_longer_name(
 
 
 def test_read_pairs_leaves_alone_what_is_no_still(own_pairs: Pairs) -> None:
-    """The work of paint programs, and what systems hide on disks that are not theirs."""
+    """Files of paint programs, and hidden files that systems write to foreign disks."""
     colors = own_pairs.folder / "color"
     for name in ("000003.kra", "000003.xcf", "000003.png~", "._000003.png", "notes.jpg"):
         (colors / name).write_bytes(b"none of ours")
@@ -501,7 +501,7 @@ def test_read_pairs_leaves_alone_what_is_no_still(own_pairs: Pairs) -> None:
 def test_true_colors_of_what_is_painted_have_the_luma_of_the_film(
     color: tuple[int, int, int], own_pairs: Pairs
 ) -> None:
-    """Be it on a small part of a still, all else of which is the film's own."""
+    """Even on a small part of a still whose other colours are the film's own."""
     path = own_pairs.folder / "color" / "000003.png"
     with Image.open(path) as still:
         painted = still.convert("RGB")

@@ -21,7 +21,7 @@ from filmcolorizer_cli.plots import (
 from tests.films import read_png
 from tests.machine import files_in
 
-BLUE, ORANGE = (31, 119, 180), (255, 127, 14)  # of matplotlib's first two lines
+BLUE, ORANGE = (31, 119, 180), (255, 127, 14)  # the colours of matplotlib's first two lines
 
 
 def history(*losses: tuple[float, float]) -> list[Epoch]:
@@ -29,7 +29,7 @@ def history(*losses: tuple[float, float]) -> list[Epoch]:
 
 
 def rows_of(picture: np.ndarray, color: tuple[int, int, int]) -> tuple[float, float]:
-    """The mean height of the leftmost and the rightmost pixels of this colour."""
+    """Return the mean row of the leftmost and of the rightmost pixels of this colour."""
     ys, xs = np.nonzero((picture == color).all(axis=2))
     return ys[xs == xs.min()].mean(), ys[xs == xs.max()].mean()
 
@@ -60,13 +60,13 @@ def test_save_loss_figure_tells_where_it_cannot_write(tmp_path: Path) -> None:
 
 
 def texts_of(svg: str) -> list[str]:
-    """What is written in a drawing."""
+    """Return the texts in a drawing."""
     names = {"svg": "http://www.w3.org/2000/svg"}
     return [node.text or "" for node in ElementTree.fromstring(svg).iterfind(".//svg:text", names)]
 
 
 def lines_of(svg: str, color: str) -> list[list[tuple[float, float]]]:
-    """The points of the lines of this colour in a drawing; y grows downwards."""
+    """Return the points of the lines of this colour in a drawing; y grows downwards."""
     paths = re.findall(rf'<path d="([^"]+)"[^>]*style="[^"]*stroke: {color}', svg)
     return [
         [(float(x), float(y)) for x, y in re.findall(r"[ML] ([-\d.]+) ([-\d.]+)", path)]
@@ -113,8 +113,8 @@ def test_plot_over_time_draws_long_series_as_means() -> None:
 @pytest.mark.parametrize(
     ("begin", "end", "expected"),
     [
-        (0, 9 * 3600, {"1:00:00", "9:00:00"}),  # longer than steps are made for
-        (3600, 3610, {"1:00:02", "1:00:08"}),  # a part from far inside of a film
+        (0, 9 * 3600, {"1:00:00", "9:00:00"}),  # longer than the steps are made for
+        (3600, 3610, {"1:00:02", "1:00:08"}),  # a part far into a film
         (50, 70, {"0:55", "1:05"}),
     ],
 )
@@ -138,7 +138,7 @@ def test_plot_shots_leaves_out_what_was_not_measured() -> None:
 
 
 def test_gaps_between_is_what_no_range_covers() -> None:
-    """But for single frames, and whatever the order of the ranges."""
+    """Except gaps of a single frame, and whatever the order of the ranges."""
     assert plots._gaps_between([(3.0, 4.0), (0.5, 3.5), (1.0, 2.0)], 6.0) == [
         (0.0, 0.5),
         (4.0, 6.0),

@@ -29,12 +29,12 @@ from tests.films import (
 from tests.networks import TINY
 
 CPU = torch.device("cpu")
-CHROMA = (-0.05, 0.1)  # of `PlainNetwork`
+CHROMA = (-0.05, 0.1)  # Cb and Cr that `PlainNetwork` predicts
 COLORED = "testsrc2=size={width}x{height}:rate=24:duration={seconds}"
 
 
 class PlainNetwork(nn.Module):
-    """A network that gives all of a picture one colour."""
+    """A network that predicts one colour everywhere."""
 
     config = TINY
 
@@ -53,7 +53,7 @@ def moments(
 
 @pytest.fixture(scope="module")
 def counted(clip_folder: Path) -> Path:
-    """10 s of numbered frames at 24 fps, with a key frame every two seconds."""
+    """Make 10 s of numbered frames at 24 fps, with a key frame every two seconds."""
     codec = ("-c:v", "libx264", "-preset", "fast", "-g", "48", "-sc_threshold", "0")
     path = clip_folder / "counted.mp4"
     return make_numbered_clip(path, seconds=10, frame_rate="24", codec=codec)
@@ -80,7 +80,7 @@ def test_preview_shows_no_more_frames_than_there_are(counted: Path) -> None:
 
 
 def test_preview_colors_as_the_network_says(tmp_path: Path) -> None:
-    """Expected by ITU-R BT.709-6, item 3.2 solved for R'G'B', on a ramp that has room for it."""
+    """By ITU-R BT.709-6, item 3.2 solved for R'G'B', on a ramp with room in the gamut."""
     ramp = "color=gray:size=160x96:rate=24:duration=1,geq=lum='80+X/2':cb=128:cr=128"
     tags = ("-colorspace", "bt709", "-color_range", "tv")
     clip = make_clip(tmp_path / "ramp.mkv", picture=ramp, seconds=1, codec=LOSSLESS, extra=tags)
@@ -147,7 +147,7 @@ def test_preview_shows_the_network_the_picture_in_its_shape(tmp_path: Path) -> N
 
 
 def test_preview_of_a_part_with_sound_alone(tmp_path: Path) -> None:
-    """The container tells how long the sound is, not the picture."""
+    """The container states the duration of the sound, not that of the picture."""
     film = tmp_path / "film.flv"
     picture = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=24:duration=2")
     sound = ("-f", "lavfi", "-i", "sine=duration=6", "-c:a", "aac")
@@ -165,7 +165,7 @@ def test_preview_looks_for_a_frame_that_is_not_blank(tmp_path: Path) -> None:
 
 
 def test_preview_shows_another_shot_rather_than_the_same_again(tmp_path: Path) -> None:
-    """A still shot of 5 s, in which one of 1 s is hidden, from 3 s on."""
+    """A still shot of 5 s, with another shot from 3 to 4 s in it."""
     still = "mandelbrot=size=64x48:rate=24:maxiter=50,trim=end_frame=1,loop=-1:1,trim=end=5,hue=s=0"
     hidden = f"{still},negate=enable='between(t,3,4)'"
     taken = moments(make_clip(tmp_path / "hidden.mp4", picture=hidden, seconds=5), 2)
@@ -190,7 +190,7 @@ def test_preview_leaves_what_is_in_color_already(tmp_path: Path) -> None:
     own = taken[5].pictures["plain"].astype(int)
     assert (np.ptp(own, axis=2) > 150).any(), "a colour that the network does not make"
     assert not any(moment.is_colored for moment in moments(both, 6, recolor=True))
-    for start in (0.0, 5.0):  # of the last moment hardly more than one frame is left
+    for start in (0.0, 5.0):  # the last moment has hardly more than one frame left
         with pytest.raises(OptionError, match="is in colour already; give --recolor"):
             moments(colored, 6, start_seconds=start)
 
@@ -206,7 +206,7 @@ def test_preview_keeps_bars_black(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_preview_makes_whole_pictures_of_fields(tmp_path: Path) -> None:
-    """A fast move, whose rows are combed where the fields of two moments are one frame."""
+    """A fast motion, whose rows are combed where a frame holds the fields of two moments."""
     motion = "testsrc2=size=320x240:rate=50:duration=8,hue=s=0,scroll=h=0.04"
     clip = make_clip(
         tmp_path / "fields.mp4", picture=f"{motion},tinterlace=interleave_top,setfield=prog"
@@ -235,7 +235,7 @@ def test_preview_beyond_the_end(counted: Path) -> None:
 
 @pytest.fixture
 def film_bytes(tmp_path: Path) -> bytearray:
-    """The bytes of an mp4 of 18 s with a key frame every half second."""
+    """Return the bytes of an mp4 of 18 s with a key frame every half second."""
     path, how = tmp_path / "whole.mp4", ("-g", "12", "-crf", "18", "-movflags", "+faststart")
     run_ffmpeg("-stream_loop", 2, "-i", SAMPLE_FILM, "-an", *X264, *how, path)
     return bytearray(path.read_bytes())
@@ -268,7 +268,7 @@ def test_preview_tells_of_a_part_that_is_damaged_everywhere(
 def test_preview_of_a_short_part_that_is_damaged_in_its_midst(
     film_bytes: bytearray, tmp_path: Path
 ) -> None:
-    """Which no look goes all through."""
+    """So short a part is surveyed as one sample, which fails here."""
     film, notes, third = tmp_path / "film.mp4", list[str](), len(film_bytes) // 3
     spoil_bytes(film_bytes, third, 2 * third)
     film.write_bytes(film_bytes)

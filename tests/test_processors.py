@@ -23,7 +23,7 @@ from filmcolorizer_cli import processors
 def test_count_processors_heeds_what_a_container_may_use(
     quota: str | None, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As of `docker run --cpus 2`, by the kernel's documentation of cgroup v2, "cpu.max"."""
+    """Such as `docker run --cpus 2`; see "cpu.max" in the kernel's documentation of cgroup v2."""
     file = tmp_path / "cpu.max"
     if quota is not None:
         file.write_text(f"{quota}\n")

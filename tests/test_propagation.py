@@ -38,7 +38,7 @@ def carried(
     *,
     dissolves: bool = False,
 ) -> tuple[list[np.ndarray], list[int]]:
-    """The chroma of frames, and which of them were looked at."""
+    """Return the chroma of frames, and the numbers of those that were predicted."""
     looked_at: list[int] = []
 
     def predict(numbers: list[int]) -> list[np.ndarray]:
@@ -49,7 +49,7 @@ def carried(
 
 
 def test_carry_takes_colours_along_a_pan(picture: tuple[np.ndarray, np.ndarray]) -> None:
-    """Frames that nobody looked at get the colours that they truly have there."""
+    """Frames without a prediction get the colours that they truly have."""
     count = MAX_GAP + 1
     lumas, truth = ([panned(p, n) for n in range(count)] for p in picture)
     found, looked_at = carried(lumas, truth)
@@ -72,8 +72,8 @@ def test_carry_is_steadier_than_what_the_network_sees(
     found, looked_at = carried(lumas, seen)
     steps = [np.abs(b - a).mean() for a, b in pairwise(found)]
     assert max(steps) < 0.01
-    # No fading and no drift: near the mean of all that was seen, and nearer to that of what was
-    # looked at, the first look counting as many.
+    # No fading and no drift: near the mean of all frames' predictions, and nearer to that of the
+    # predictions used, of which the first counts `FIRST_WEIGHT` times.
     np.testing.assert_allclose(found[-1].mean(), np.mean([s.mean() for s in seen]), atol=0.02)
     weights = [FIRST_WEIGHT, *[1] * (len(looked_at) - 1)]
     mean = np.average([seen[number].mean() for number in looked_at], weights=weights)
@@ -95,7 +95,7 @@ def test_carry_keeps_colours_through_a_flicker_of_exposure(
 def test_carry_keeps_the_colours_of_what_moves_under_grain(
     picture: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    """No step of the way is quite certain, but each of them well enough."""
+    """No step of the warp is quite certain, but each is confident enough."""
     luma, chroma = picture
     generator = np.random.default_rng(0)
     count = 2 * MAX_GAP
@@ -105,12 +105,12 @@ def test_carry_keeps_the_colours_of_what_moves_under_grain(
     ]
     seen = [panned(chroma, number) for number in range(count)]
     truth = seen[-1]
-    seen[-1] = -truth  # the network takes it all for something else at last
+    seen[-1] = -truth  # the last prediction is altogether different
     propagator = Propagator()
     _, looked_at_first = carried(lumas[:MAX_GAP], seen[:MAX_GAP], propagator)
     found, looked_at_later = carried(lumas[MAX_GAP:], seen[MAX_GAP:], propagator)
     assert len(looked_at_first) + len(looked_at_later) <= 5
-    known = np.s_[:, : WIDTH // 2]  # what has been in sight for long
+    known = np.s_[:, : WIDTH // 2]  # what has been in the picture for long
     before, after = (np.abs(found[-1] - colors)[known].mean() for colors in (truth, -truth))
     assert before < 0.5 * after
 
@@ -118,7 +118,7 @@ def test_carry_keeps_the_colours_of_what_moves_under_grain(
 def test_carry_leaves_no_ghost_of_what_was_dissolved(
     picture: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    """A second of a dissolve, each step of which is small, and a second of what it led to."""
+    """A dissolve of one second in small steps, then one second of the incoming picture."""
     before, after = ([p.copy(), p[::-1, ::-1].copy()] for p in (panned(q, 0) for q in picture))
     shares = np.clip(np.arange(2 * MAX_GAP) / MAX_GAP, 0, 1)
     lumas = [(before[0] * (1 - s) + before[1] * s).astype(np.uint8) for s in shares]
@@ -129,7 +129,7 @@ def test_carry_leaves_no_ghost_of_what_was_dissolved(
             lumas[first : first + MAX_GAP], seen[first : first + MAX_GAP], propagator
         )
     ghost = np.abs(found[-1] - after[1]).mean() / np.abs(after[0] - after[1]).mean()
-    assert ghost < 0.05  # 0.33 if only each key frame is looked at; 0.61 if nothing is seen anew
+    assert ghost < 0.05  # 0.33 if only adjacent key frames are compared; 0.61 with `anew` at 0
 
 
 @pytest.mark.slow
@@ -140,7 +140,7 @@ def test_carry_leaves_no_ghost_of_what_was_dissolved(
 def test_carry_leaves_no_cast_behind_a_dissolve_of_live_action(
     names: tuple[str, str], frames: int, shared_data: Path
 ) -> None:
-    """Nobody tells of it, and each of its steps is small."""
+    """The dissolve is not among the edits, and each of its steps is small."""
     one, other = (
         list(read_luma(probe(shared_data / "davis" / f"{name}.mp4"), Sampling(*LIVE_SIZE)))
         for name in names
@@ -159,11 +159,11 @@ def test_carry_leaves_no_cast_behind_a_dissolve_of_live_action(
         found += carried(lumas[part], seen[part], propagator)[0]
     left = [1 - chroma.mean() / 0.1 for chroma in found]
     assert left[60 - frames - 1] > 0.85
-    assert left[60 + 24] < 0.3  # of what was there before; up to 0.38 where none is noticed
+    assert left[60 + 24] < 0.3  # share of the old cast; up to 0.38 if no dissolve is detected
 
 
 def test_carry_begins_anew_in_a_dissolve(picture: tuple[np.ndarray, np.ndarray]) -> None:
-    """Colours go over in even steps to what is seen behind it; nothing is left of what was."""
+    """Colours change in even steps to those predicted at its end; none of the old ones are left."""
     luma, chroma = (panned(plane, 0) for plane in picture)
     propagator = Propagator()
     carried([luma] * MAX_GAP, [chroma] * MAX_GAP, propagator)
@@ -189,11 +189,11 @@ def test_carry_looks_anew_at_what_the_motion_does_not_explain() -> None:
 
 
 def test_colors_lose_a_stain_and_keep_what_a_whole_thing_has() -> None:
-    """By a few key frames in which the network sees neither."""
+    """After a few key frames in which the network predicts neither."""
     columns = np.indices((96, 170))[1]
     luma = np.asarray(100 + columns / 4, np.uint8)
     stain, thing = np.zeros((96, 170), bool), np.zeros((96, 170), bool)
-    stain[46:50, 10:80] = True  # a streak before something flat, as what passes there leaves it
+    stain[46:50, 10:80] = True  # a streak on something flat, as left by what passed there
     thing[:, 110:] = True
     known, seen = np.zeros((2, 96, 170, 2), np.float32)
     known[stain | thing] = -0.1, 0.12
@@ -206,7 +206,7 @@ def test_colors_lose_a_stain_and_keep_what_a_whole_thing_has() -> None:
 
 
 def there_and_back(plane: np.ndarray) -> list[np.ndarray]:
-    """A pan until nothing is left of what it began with, and back."""
+    """Return a pan until nothing is left of its first frame, and back."""
     turn = WIDTH // PAN_PIXELS_A_FRAME
     return [panned(plane, number) for number in (*range(turn), *reversed(range(turn)))]
 
@@ -214,7 +214,7 @@ def there_and_back(plane: np.ndarray) -> list[np.ndarray]:
 def test_what_comes_back_has_the_colours_that_it_had(
     picture: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    """Though the network sees them a little otherwise by then."""
+    """Although its predictions are a little different by then."""
     lumas, seen = map(there_and_back, picture)
     cast = np.array([0.03, -0.03], np.float32)
     seen[len(seen) // 2 :] = [chroma + cast for chroma in seen[len(seen) // 2 :]]
@@ -231,7 +231,7 @@ def test_what_comes_back_has_the_colours_that_it_had(
 def test_what_comes_back_otherwise_is_not_taken_for_the_same(
     picture: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    """As a lawn that is seen where a wall of that grey was."""
+    """Such as a lawn where a wall of the same grey was."""
     lumas, seen = map(there_and_back, picture)
     cast = np.array([0.3, -0.3], np.float32)
     half = len(seen) // 2
@@ -261,7 +261,7 @@ def test_nothing_is_remembered_beyond_a_shot(picture: tuple[np.ndarray, np.ndarr
 def begun_again(
     shots: Sequence[tuple[np.ndarray, np.ndarray]], goes_on_with: int | None
 ) -> np.ndarray:
-    """The chroma of the last one of some shots of a frame each, given as luma and chroma."""
+    """Return the chroma of the last of some one-frame shots, given as luma and chroma."""
     propagator, last = Propagator(), len(shots) - 1
     edits = Edits(returns={} if goes_on_with is None else {last: goes_on_with})
     for number, (luma, seen) in enumerate(shots):
@@ -276,7 +276,7 @@ def begun_again(
 def test_a_shot_goes_on_with_the_colours_of_an_earlier_one(
     picture: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    """A little later than that one ended, and in other light, which changes what is seen."""
+    """It begins a little later than that one ended, in other light, which changes predictions."""
     first, later = ((panned(picture[0], n), panned(picture[1], n)) for n in (0, 3))
     other_hues = np.ascontiguousarray(later[1][..., ::-1])
     darker = (later[0] * 0.8).astype(np.uint8)
@@ -292,7 +292,7 @@ def test_a_shot_goes_on_with_the_colours_of_an_earlier_one(
 def test_a_shot_goes_on_with_none_that_ended_otherwise(
     light: float, picture: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    """Also in the dark, where all looks about the same."""
+    """Also in the dark, where everything looks alike."""
     luma, seen = panned(picture[0], 0), panned(picture[1], 0)
     other = np.ascontiguousarray(luma[::-1, ::-1])
     dim, dim_other = ((16 + plane * light).clip(0, 255).astype(np.uint8) for plane in (luma, other))
@@ -303,7 +303,7 @@ def test_a_shot_goes_on_with_none_that_ended_otherwise(
 def test_a_shot_that_goes_on_remembers_what_the_earlier_one_did(
     picture: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    """As where the camera pans back behind a title."""
+    """As where the camera pans back after a title."""
     lumas, seen = map(there_and_back, picture)
     half, title = len(lumas) // 2, np.zeros((HEIGHT, WIDTH), np.uint8)
     propagator, edits = Propagator(), Edits(returns={half + 1: 0})
@@ -337,7 +337,7 @@ def test_propagator_keeps_only_what_a_shot_goes_on_with(
 
 
 def test_saturation_does_not_pump(picture: tuple[np.ndarray, np.ndarray]) -> None:
-    """One look that is far more vivid than those before it counts little."""
+    """One prediction that is far more vivid than those before it counts little."""
     luma, chroma = picture
     propagator = Propagator()
     for strength in (*[1.0] * 8, 2.0):
@@ -347,7 +347,7 @@ def test_saturation_does_not_pump(picture: tuple[np.ndarray, np.ndarray]) -> Non
 
 
 def test_saturation_does_not_rise_faster_where_key_frames_are_many() -> None:
-    """What moves fast is looked at in each frame, and would flare up."""
+    """Fast motion makes many frames key frames, and would flare up."""
     luma = np.full((HEIGHT, WIDTH), 90, np.uint8)
     warm = np.zeros((HEIGHT, WIDTH, 2), np.float32)
     warm[..., 1] = 0.1
@@ -385,7 +385,7 @@ def test_propagator_of_no_planes_begins_a_shot() -> None:
 
 @pytest.mark.parametrize("shape", ["field", "spots"])
 def test_colors_paint_as_vividly_as_the_network_saw(shape: str) -> None:
-    """Reds and blues of one strength have a paler mean; their strength comes back by and by."""
+    """Reds and blues of one strength have a paler mean; their strength returns gradually."""
     luma = np.full((HEIGHT, WIDTH), 90, np.uint8)
     warm, cold = (np.full((HEIGHT, WIDTH, 2), v, np.float32) for v in ((0, 0.2), (0.2, 0)))
     if shape == "spots":
@@ -406,7 +406,7 @@ def test_colors_paint_as_vividly_as_the_network_saw(shape: str) -> None:
 def test_a_fade_from_black_or_white_takes_the_colours_that_are_seen_later(
     from_code: int, picture: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    """What the network makes of either, which is nothing, does not keep the shot pale."""
+    """The network predicts no colours for either, which does not keep the shot pale."""
     luma, chroma = (panned(plane, 0) for plane in picture)
     strengths = np.minimum(np.arange(3 * MAX_GAP + 1) / MAX_GAP, 1)
     luma = np.where(luma < np.percentile(luma, 10), 20, luma)  # some blacks, as films have
@@ -426,7 +426,7 @@ def test_a_fade_from_black_or_white_takes_the_colours_that_are_seen_later(
 def test_an_iris_that_opens_takes_the_colours_that_are_seen_later(
     picture: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    """While it is shut, the network sees a disc in black, and paints it brown."""
+    """While it is nearly shut, the network paints the disc in the black brown."""
     luma, chroma = (panned(plane, 0) for plane in picture)
     luma = np.maximum(luma, 60)
     rows, columns = np.indices(luma.shape)
@@ -448,7 +448,7 @@ def test_an_iris_that_opens_takes_the_colours_that_are_seen_later(
 def test_what_is_seen_in_the_dark_does_not_tint_what_is_lit(
     picture: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    """In a fade of two key frames the light comes with the second one, and counts as a first."""
+    """In a fade of two key frames, the second one is lit: its prediction counts as a first."""
     luma, chroma = (panned(plane, 0) for plane in picture)
     strengths = np.linspace(0.4, 1.0, MAX_GAP + 1)
     lumas = [(luma * strength).astype(np.uint8) for strength in strengths]
@@ -457,11 +457,11 @@ def test_what_is_seen_in_the_dark_does_not_tint_what_is_lit(
     for part, seen in ((slice(0, 1), tinted), (slice(1, None), chroma)):
         found += carried(lumas[part], [seen] * len(lumas[part]), propagator)[0]
     bright = luma > 100
-    assert np.median((found[-1] - chroma)[bright][:, 1]) < 0.04  # else 0.087
+    assert np.median((found[-1] - chroma)[bright][:, 1]) < 0.04  # 0.087 otherwise
 
 
 def test_carry_keeps_a_fast_limbs_colours_in_key_frames() -> None:
-    """Its motion is missed, and it is not much brighter than the lawn: what is seen counts."""
+    """The flow misses its motion, as it is little brighter than the lawn: predictions count."""
     generator = np.random.default_rng(0)
     lawn = 110 + 5 * np.kron(generator.standard_normal((HEIGHT // 4, WIDTH // 4)), np.ones((4, 4)))
     lumas, seen, limbs = [], [], []
@@ -478,7 +478,7 @@ def test_carry_keeps_a_fast_limbs_colours_in_key_frames() -> None:
 
 
 def test_frames_between_are_as_colourful_as_the_key_frames_beside_them() -> None:
-    """Two looks that disagree on hues are paler when they are mixed."""
+    """A mix of two predictions that disagree on hues is paler than both."""
     luma = np.tile(np.linspace(40, 200, WIDTH), (HEIGHT, 1)).astype(np.uint8)
     first, last = (np.full((HEIGHT, WIDTH, 2), c, np.float32) for c in ((0.1, 0), (0.08, 0.06)))
     for chroma in (first, last):
@@ -498,7 +498,7 @@ def test_frames_between_are_as_colourful_as_the_key_frames_beside_them() -> None
 
 @pytest.mark.parametrize("height", [96, 90])
 def test_spread_keeps_tones_and_places_apart(height: int) -> None:
-    """Of two tones, in turn from column to column, each takes over its own."""
+    """Two tones alternate by column, and each takes over its own values."""
     columns = np.arange(WIDTH)
     luma = np.tile(np.where(columns % 2, 200, 40), (height, 1)).astype(np.uint8)
     slope = np.tile(columns / np.float32(WIDTH), (height, 1))

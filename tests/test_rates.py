@@ -10,7 +10,7 @@ from tests.versions import FRAME
 
 
 def chain_of(*delays: float) -> NDArray[np.float64]:
-    """A chain of cells of a quarter of a second with these delays."""
+    """Return a chain of cells of a quarter of a second with these delays."""
     seconds = np.arange(len(delays)) / 4
     return np.stack((seconds, seconds + np.array(delays)), axis=1)
 
@@ -27,7 +27,7 @@ def test_rate_of_chain_of_runs_that_are_too_short_is_the_expected_one() -> None:
 
 
 def test_rate_of_chain_of_two_equal_modes_is_one_of_them() -> None:
-    """Slopes of 1 and, as often, of a run with a cut: their median lies in between, near none."""
+    """Slopes of 1 and, as often, those of a run with a cut: their median is near neither."""
     even = chain_of(*[0.0] * 21)
     rising = chain_of(*[0.0] * 10, *[1.0] * 11)
     assert rate_of_chain([even, rising], 1.0) == pytest.approx(1, abs=0.01)
@@ -42,11 +42,11 @@ def windows_at(
     noise: float = 0.2,
     sharpness: float = 5.0,
 ) -> list[Window]:
-    """Windows of a film that runs at a rate, as they are found at another one.
+    """Return windows of a film that runs at one rate, as they are found at another one.
 
     Args:
         jumps: seconds by which the offset changes every 20 seconds.
-        noise: of the offsets, in frames.
+        noise: largest error of the offsets, in frames.
     """
     chance = np.random.default_rng(3)
     windows = []
@@ -60,7 +60,7 @@ def windows_at(
 @pytest.mark.parametrize("found_at", [-0.01, 0.004])
 @pytest.mark.parametrize("true_rate", [float(rate) for rate in KNOWN_RATES])
 def test_find_rate_finds_known_rates(true_rate: float, found_at: float) -> None:
-    """The chain tells the rate to a hundredth; in two minutes, 23.976 fps are three frames off."""
+    """The chain gives the rate to 0.01; over two minutes, 23.976 fps is three frames off."""
     rate = true_rate + found_at
     assert find_rate(windows_at(true_rate, rate, seconds=150), rate, 1.0, FRAME) == true_rate
 
@@ -83,7 +83,7 @@ def test_find_rate_is_not_led_astray_by_cuts(true_rate: float, jumps: float) -> 
 def test_find_rate_of_a_short_film_with_cuts_is_the_expected_one(
     cuts: list[tuple[float, float]],
 ) -> None:
-    """No odd rate, at which windows before and behind cuts happen to agree."""
+    """Not an odd rate, at which windows before and after cuts happen to agree."""
     chance = np.random.default_rng(1)
     windows = []
     for begin in np.arange(0, 20, 1.5):

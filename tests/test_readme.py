@@ -16,7 +16,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
 def shown() -> list[tuple[str, str]]:
-    """(command, output) of each `$ ` line in the README's console blocks, in order."""
+    """Return (command, output) of each `$ ` line in the README's console blocks, in order."""
     steps = []
     for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
         for step in block.split("$ ")[1:]:

@@ -42,7 +42,7 @@ def test_default_size(arch: str, shows_all: bool, size: int, pairs: Pairs) -> No
         (10, None, 4, 3),
         (2, None, 16, 1),
         (8, SQUARES, 4, 26),  # 13 times, since 12 times would be fewer than 100
-        (99, SQUARES, 16, 13),  # twice
+        (99, SQUARES, 16, 13),  # each pair twice
         (100, SQUARES, 16, 7),
         (101, SQUARES, 10, 10),
         (1000, SQUARES, 16, 63),
@@ -55,7 +55,7 @@ def test_steps_per_epoch_counts_batches_of_all_pairs(
     expected: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """When augmented, as often as makes a hundred pictures."""
+    """Augmented pairs are repeated until there are at least 100 pictures."""
     monkeypatch.setattr(recipes, "PICTURES_PER_EPOCH", 100)
     chosen = options(batch_size=batch_size, augmentation=augmentation)
     assert steps_per_epoch(pairs, chosen) == expected
@@ -76,7 +76,7 @@ def test_default_options_of_film_hold_on_to_what_is_known_already(is_pretrained:
 
 
 def test_default_options_of_film_learn_by_heart_what_shows_all() -> None:
-    """What is foreign is seen in more ways, what is to be known by heart closer and more often."""
+    """Part of a film is augmented more; a whole film less, and trained for more epochs."""
     some, everything = (
         default_options("film", 500, is_pretrained=True, shows_all=shows_all)
         for shows_all in (False, True)
@@ -98,7 +98,7 @@ def test_default_options_of_film_learn_by_heart_what_shows_all() -> None:
     ("pairs", "epochs"),
     [
         (20, 100),
-        (60, 83),  # each is seen twice in an epoch, that is 120 pictures
+        (60, 83),  # an epoch has each twice, that is 120 pictures
         (99, 51),
         (100, 100),
         (101, 99),
@@ -149,7 +149,7 @@ def test_default_options_of_a_few_painted_stills_learn_them_by_heart_in_less_tim
 
 @pytest.mark.parametrize("count", [2, 3, 8])
 def test_default_options_of_film_show_few_pairs_often(count: int, pairs: Pairs) -> None:
-    """Of a few pairs, an epoch shows more than 512 parts, and so does a step several of each."""
+    """With few pairs, an epoch has at least 512 crops, and so a batch has several of each."""
     chosen = default_options("film", count, is_pretrained=True, shows_all=False)
     few = replace(pairs, pairs=(*pairs.pairs[:count], pairs.pairs[8], pairs.pairs[16]))
     found = PairSource(few, TimeSplit(2.0, 4.0), chosen, height=32, width=43)

@@ -28,10 +28,10 @@ from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Frames, Signatures
 from tests.films import SAMPLE_FRAMES, decode_planes, graded_film, signatures_of
 from tests.versions import to_part
 
-SIZE = (480, 360)  # pixels of the sample film, 15 for one of a signature
+SIZE = (480, 360)  # pixels of the sample film; 15x15 make one of a signature
 IDENTITY = np.eye(2, 3)
-PRECISION = 0.003  # parts of the picture's width
-ROUGH = 0.02  # the same, where neighbouring frames may be taken for each other
+PRECISION = 0.003  # tolerance for corners, as a share of the picture's width or height
+ROUGH = 0.02  # the same, where neighbouring frames may be confused
 Array = NDArray[np.float64]
 
 
@@ -42,15 +42,15 @@ def lumas() -> NDArray[np.uint8]:
 
 
 def small(pictures: NDArray[np.uint8]) -> Frames:
-    """Pictures (N, 360, 480) as signatures (N, 768)."""
+    """Reduce pictures (N, 360, 480) to signatures (N, 768)."""
     blocks = pictures.reshape(-1, HEIGHT, SIZE[1] // HEIGHT, WIDTH, SIZE[0] // WIDTH)
     return blocks.mean(axis=(2, 4)).round().astype(np.uint8).reshape(-1, HEIGHT * WIDTH)
 
 
 def warped(pictures: NDArray[np.uint8], affine: Array) -> Frames:
-    """What a film shows whose point (x, y) is the point ``affine @ (x, y, 1)`` of these pictures.
+    """Return signatures of pictures that show at (x, y) what these show at ``affine @ (x, y, 1)``.
 
-    Pillow, at the pictures' full size; what lies outside is black.
+    Pillow warps the pictures at full size; points outside are black.
     """
     (a, b, x), (c, d, y) = affine
     width, height = SIZE
@@ -65,7 +65,7 @@ def warped(pictures: NDArray[np.uint8], affine: Array) -> Frames:
 
 
 def turned(degrees: float, zoom: float = 1.0, shift: tuple[float, float] = (0.0, 0.0)) -> Array:
-    """A turn and a zoom about the middle of a picture of 4:3, and a shift, in [0, 1]."""
+    """Return a turn and zoom about a 4:3 picture's middle, and a shift, as a map in [0, 1]."""
     cos, sin = zoom * math.cos(math.radians(degrees)), zoom * math.sin(math.radians(degrees))
     aspect = SIZE[0] / SIZE[1]
     square = np.array(((cos, -sin / aspect), (sin * aspect, cos)))
@@ -77,7 +77,7 @@ def placed(affine: Array) -> Placement:
 
 
 def corner_error(affine: Array, truth: Array) -> float:
-    """How far apart two affine maps put the corners of a picture, at most."""
+    """Return the largest coordinate difference of a picture's corners under two affine maps."""
     corners = np.array(((0, 1, 0, 1), (0, 0, 1, 1), (1, 1, 1, 1)))
     return float(np.abs((affine - truth) @ corners).max())
 
@@ -86,9 +86,9 @@ def corner_error(affine: Array, truth: Array) -> float:
     "bars",
     [
         (0, 0, 0, 0),
-        (0, 45, 0, 45),  # 3 pixels of a signature
+        (0, 45, 0, 45),  # 3 signature pixels
         (60, 0, 60, 0),
-        (0, 50, 0, 38),  # ends within pixels
+        (0, 50, 0, 38),  # edges inside signature pixels
         (40, 0, 22, 0),
         (30, 45, 75, 15),
         (0, 0, 0, 45),
@@ -102,7 +102,7 @@ def test_find_content_leaves_bars_out(bars: tuple[int, int, int, int], tmp_path:
     filters = f"select='not(mod(n,6))',scale={width}:{height},{pad}"
     film = graded_film(tmp_path / "bars.mp4", filters)
     content = find_content(signatures_of(film).frames)
-    # Nothing of a bar is in it, and of the picture at most a pixel of a signature is lost.
+    # It contains no bar, and lacks at most one signature pixel of the picture.
     for found, bar, pixels, size in (
         (content.left, left, WIDTH, SIZE[0]),
         (content.top, top, HEIGHT, SIZE[1]),
@@ -127,7 +127,7 @@ def test_find_content_takes_a_small_lit_spot_for_no_picture() -> None:
 
 
 def test_find_content_forgives_specks_in_bars(sample_signatures: Signatures) -> None:
-    """A scratch or a subtitle in one frame of a hundred does not make a bar a picture."""
+    """A scratch or a subtitle in one frame of a hundred does not turn a bar into picture."""
     frames = sample_signatures.frames.copy().reshape(-1, HEIGHT, WIDTH)
     frames[:, :4], frames[:, -4:] = 16, 16
     frames[70, :] = 235
@@ -148,12 +148,12 @@ def test_matrix_goes_from_black_and_white_to_colour() -> None:
     [
         (IDENTITY, Area(), Area(), (0, 0, 1, 1)),
         (to_part(0.1, 0.2, 0.6, 0.8), Area(), Area(), (0.1, 0.2, 0.6, 0.8)),
-        # The coloured film shows more: the whole of the other.
+        # The coloured film shows more than the whole other picture.
         (to_part(-0.2, -0.1, 1.3, 1.1), Area(), Area(), (0, 0, 1, 1)),
         (to_part(-0.2, 0.1, 0.9, 1.1), Area(), Area(), (0, 0.1, 0.9, 1)),
         (IDENTITY, Area(0, 0.125, 1, 0.875), Area(), (0, 0.125, 1, 0.875)),
         (IDENTITY, Area(), Area(0.125, 0, 0.75, 1), (0.125, 0, 0.75, 1)),
-        # Half as large, and the colour picture's outer quarters are bars.
+        # The coloured film shows half the width and height; its outer quarters are bars.
         (
             to_part(0.2, 0.2, 0.7, 0.7),
             Area(0.0, 0.5, 1, 1),
@@ -184,7 +184,7 @@ def test_area_of_a_turned_picture_lies_within_both(degrees: float, zoom: float) 
     for points in (corners[:, :2], in_color):
         assert points.min() >= -1e-9
         assert points.max() <= 1 + 1e-9
-    # Of what both show, a grid of points says, it is nearly all.
+    # It covers nearly all that both show, as measured on a grid of points.
     y, x = (np.mgrid[:200, :200] + 0.5) / 200
     points = np.stack((x.ravel(), y.ravel(), np.ones(x.size)))
     shown = placement.matrix() @ points
@@ -194,7 +194,7 @@ def test_area_of_a_turned_picture_lies_within_both(degrees: float, zoom: float) 
 
 
 def by_hand(frame: Frames, radius: int) -> Array:
-    """A picture (768,) less the mean of the square around each pixel, as a unit vector."""
+    """Return a picture (768,) minus the mean of the square around each pixel, as a unit vector."""
     picture = frame.astype(float).reshape(HEIGHT, WIDTH)
     flat = np.empty_like(picture)
     for y in range(HEIGHT):
@@ -250,7 +250,7 @@ def test_comparison_shortens_faint_pictures(sample_signatures: Signatures) -> No
 def test_comparison_moves_black_and_white_frames_onto_coloured_ones(
     sample_signatures: Signatures,
 ) -> None:
-    """By whole pixels, no resampling blurs: 8 columns to the right and 6 rows up."""
+    """The coloured picture lies 8 columns left and 6 rows down: whole pixels, so nothing blurs."""
     bw = sample_signatures.frames[::30]
     color = np.zeros((len(bw), HEIGHT, WIDTH), np.uint8)
     color[:, 6:, :-8] = bw.reshape(-1, HEIGHT, WIDTH)[:, :-6, 8:]
@@ -260,7 +260,7 @@ def test_comparison_moves_black_and_white_frames_onto_coloured_ones(
     assert mask[6:, :-8].all()
     assert mask.sum() == 18 * 24
     assert comparison.shared == pytest.approx(18 * 24 / 768)
-    color[:, :6], color[:, :, -8:] = 200, 90  # what only the coloured film shows does not matter
+    color[:, :6], color[:, :, -8:] = 200, 90  # what only the coloured film shows is ignored
     vectors = comparison.bw(bw), comparison.color(color.reshape(-1, 768))
     np.testing.assert_allclose(*vectors, atol=1e-4)
     assert (vectors[0][:, comparison.mask == 0] == 0).all()
@@ -323,7 +323,7 @@ def test_find_placement_without_knowing_when(truth: Array, every_luma: NDArray[n
     assert found is not None
     assert corner_error(found.affine, truth) < ROUGH
     assert found.bw_content == found.color_content == Area()
-    # From there, knowing when, it is exact.
+    # Refined with frames known to match, it is exact.
     exact = refine(bw.frames[30::3], graded[:90:3], found)
     assert corner_error(exact.affine, truth) < PRECISION
 
@@ -343,7 +343,7 @@ def test_find_placement_of_black_films_is_none() -> None:
 
 
 def reels(lumas: NDArray[np.uint8], truths: list[Array], borders: list[int]) -> Frames:
-    """Frames that are warped otherwise from each border on."""
+    """Warp the frames by the first map, and from each border on by the next one."""
     ranges = pairwise((0, *borders, len(lumas)))
     parts = [
         warped(lumas[begin:end], truth) for truth, (begin, end) in zip(truths, ranges, strict=True)

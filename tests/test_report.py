@@ -55,7 +55,7 @@ def test_draw_samples_shows_grey_output_and_truth_of_all_parts(
     samples: np.ndarray, pairs: Pairs
 ) -> None:
     assert samples.shape == (9 * STEP, 6 * CELL, 3)
-    # Of 8 pairs each, the first and the last are among the six.
+    # The six samples of each part's 8 pairs include the first and the last.
     for part, (first, last) in enumerate([(1, 8), (9, 16), (17, 24)]):
         for row, side in ((3 * part, "bw"), (3 * part + 2, "color")):
             for column, number in ((0, first), (5, last)):
@@ -107,7 +107,7 @@ def test_save_before_after_shows_the_same_moments_of_both(tmp_path: Path) -> Non
 
 
 def test_save_contact_sheet_shows_all_versions_of_all_slides(tmp_path: Path) -> None:
-    """Four slides of two versions 576x320: three abreast, and one below."""
+    """Four slides of two 576x320 versions each: three side by side, and one below."""
     greys = (60, 100, 140, 180)
     slides = [
         Slide(f"0:00:0{n}", {"grey": np.full((320, 576, 3), grey, np.uint8),
@@ -131,7 +131,7 @@ def test_save_contact_sheet_shows_all_versions_of_all_slides(tmp_path: Path) -> 
 def test_save_contact_sheet_of_one_slide_is_as_wide_as_it(
     versions: int, shape: tuple[int, int], tmp_path: Path
 ) -> None:
-    """However many its versions are, and however flat."""
+    """This holds for any number of versions, and for very flat pictures."""
     picture = np.full((shape[0], 2 * shape[1] if shape[0] > 1 else 2000, 3), 99, np.uint8)
     slide = Slide("0:00:01", {str(n): picture for n in range(versions)})
     save_contact_sheet([slide], "a film", tmp_path / "sheet.png")
@@ -143,7 +143,7 @@ def test_save_contact_sheet_of_one_slide_is_as_wide_as_it(
 def test_save_sync_preview_leaves_out_what_lies_behind_the_end(
     color_film: Path, tmp_path: Path
 ) -> None:
-    """Of a film that is shorter than the map tells."""
+    """The film is shorter than the map's segment."""
     film, path = probe(color_film), tmp_path / "sync.png"
     save_sync_preview(film, film, SyncMap({}, {}, (Segment(0.0, 9.0, 0.0, 1.0, 0.9),)), path)
     plot_height = 360
@@ -158,7 +158,7 @@ def test_save_sync_preview_leaves_out_what_lies_behind_the_end(
 def test_save_sync_preview_shades_what_the_coloured_film_alone_shows(
     color_film: Path, tmp_path: Path
 ) -> None:
-    """One twice as long, of which the other shows what is from 3 to 9 s."""
+    """It is twice as long; the other film shows its seconds 3 to 9."""
     twice, path = tmp_path / "twice.mp4", tmp_path / "sync.png"
     run_ffmpeg("-stream_loop", 1, "-i", color_film, "-c", "copy", twice)
     sync_map = SyncMap({}, {}, (Segment(0.0, 6.0, 3.0, 1.0, 0.9),))
@@ -174,7 +174,7 @@ def test_save_sync_preview_shades_what_the_coloured_film_alone_shows(
 
 
 def test_save_sync_preview_shows_the_colours_of_each_films_own_matrix(tmp_path: Path) -> None:
-    """Those of a flat red, in BT.709, beside a film in BT.601."""
+    """The coloured film is a flat red in BT.709; the other film is in BT.601."""
     red, grey, path = tmp_path / "red.mp4", tmp_path / "grey.mp4", tmp_path / "sync.png"
     picture = "color=0xb04040:size=64x48:rate=24:duration=3,scale=out_color_matrix={}"
     for film, matrix, more in ((red, "bt709", ""), (grey, "smpte170m", ",hue=s=0")):
@@ -189,7 +189,7 @@ def test_save_sync_preview_shows_the_colours_of_each_films_own_matrix(tmp_path: 
 
 
 def test_save_sync_preview_keeps_the_shape_of_what_both_films_show(tmp_path: Path) -> None:
-    """A square of squares, in a film of 4:3 that has bars at its sides, in the other one alone."""
+    """Both show a square checkerboard: a 4:3 film between side bars, the other without bars."""
     bars, square, path = tmp_path / "bars.mp4", tmp_path / "square.mp4", tmp_path / "sync.png"
     checks = (
         "color=black:size=96x96:rate=24:duration=3"
@@ -209,7 +209,7 @@ def test_save_sync_preview_keeps_the_shape_of_what_both_films_show(tmp_path: Pat
 def test_save_sync_preview_shows_both_films_and_the_segments(
     color_film: Path, tmp_path: Path
 ) -> None:
-    """The film against itself: its first two seconds, and those from 3.5 s on, as if earlier."""
+    """The film is matched with itself: its first 2 s, and from 3.5 s on at 0.5 s earlier."""
     film = probe(color_film)
     segments = (Segment(0.0, 2.0, 0.0, 1.0, 0.9), Segment(3.5, 6.0, 3.0, 1.0, 0.9))
     path = tmp_path / "sync.png"

@@ -24,7 +24,7 @@ PARTS_SECONDS = 3
 
 
 def recording(path: Path, *filters: str) -> Path:
-    """A television recording, of MPEG-2, whose parts are scaled and shaped by these filters."""
+    """Make an MPEG-2 television recording with one part for each of these filters."""
     listed = ""
     for number, part in enumerate(filters):
         file = path.with_name(f"{path.stem}-{number}.ts")
@@ -58,7 +58,7 @@ def test_find_reshaped_finds_the_first_change(
     path = recording(tmp_path / f"film{ending}", "setsar=16/15", after, "setsar=16/15")
     change = found_in(path)
     assert change is not None
-    # A decoder may know of another shape half a second before it shows it.
+    # A decoder may report a new shape half a second before its first frame of that shape.
     assert PARTS_SECONDS - 0.6 < change.seconds < PARTS_SECONDS + 0.6
     assert str(change.before) == "160x128 with pixels of 16:15"
     assert str(change.after).startswith(said)
@@ -77,13 +77,13 @@ def test_find_reshaped_looks_at_a_part(tmp_path: Path) -> None:
     film = probe(recording(tmp_path / "film.mkv", "setsar=16/15", "setsar=64/45"))
     assert find_shape_change(film, 0.0, 2.0) is None
     assert find_shape_change(film, 1.0, 5.0) is not None
-    behind = find_shape_change(film, 4.0, 6.0)  # it is drawn as the film's first frame as well
+    behind = find_shape_change(film, 4.0, 6.0)  # compared with the film's first frame, too
     assert behind is not None
     assert behind.seconds <= 4.0
 
 
 def test_find_reshaped_heeds_what_the_container_tells_of_pixels(tmp_path: Path) -> None:
-    """Players show all of them by that."""
+    """Players apply the container's sample aspect ratio to all frames."""
     stream = recording(tmp_path / "film.ts", "setsar=1", "setsar=16/15")
     told, sized = tmp_path / "told.mkv", tmp_path / "sized.mkv"
     run_ffmpeg("-i", stream, "-c", "copy", "-aspect", "4:3", told)

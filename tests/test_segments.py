@@ -74,7 +74,7 @@ def test_plan_segments_goes_on_where_a_shot_does_with_one_of_an_earlier_segment(
     edits = Edits(cuts=[4, 10, 15, 20], returns={20: 4})
     assert plan_segments(30, 10, edits, step=5) == [
         Segment(0, 0, 10),
-        Segment(1, 10, 10, needs_colors=True),  # as it is between the two
+        Segment(1, 10, 10, needs_colors=True),  # passes them on from segment 0 to 2
         Segment(2, 20, None, needs_colors=True),
     ]
     alone = [Segment(0, 0, 10), Segment(1, 10, 10), Segment(2, 20, None)]
@@ -94,7 +94,7 @@ def test_parts_remember_what_is_done(target: Path, plain_clip: Path) -> None:
     for segment in (first, second):
         shutil.copy(plain_clip, parts.file_of(segment))  # 50 pictures
     parts.finish(first, 50)
-    parts.finish(second, 49)  # not what is in the file
+    parts.finish(second, 49)  # the file holds 50
     assert parts.frames_done == 99
     parts.close()
     again = opened(target)
@@ -103,7 +103,7 @@ def test_parts_remember_what_is_done(target: Path, plain_clip: Path) -> None:
     assert [segment.first_frame for segment in again.missing()] == [10, 20]
     assert again.files == [parts_folder(target) / "000001.mp4"]
     again.finish(second, 49)
-    again.finish(third, 0)  # the film ended before it
+    again.finish(third, 0)  # the film ended before this segment
     assert [path.name for path in again.files] == ["000001.mp4"]
     again.close()
 
@@ -127,7 +127,7 @@ def test_parts_keep_the_colours_that_the_next_segment_needs_and_no_others(
     assert [segment.first_frame for segment in parts.missing()] == [30]
     parts.file_of(parts.segments[1]).unlink()
     parts.close()
-    parts = Parts(target, BEGUN_WITH)  # what the lost one needs has to be found again
+    parts = Parts(target, BEGUN_WITH)  # the lost one needs the first one's colours
     assert [segment.first_frame for segment in parts.missing()] == [0, 10, 30]
     parts.close()
 
@@ -155,12 +155,12 @@ def test_parts_of_another_rendering_give_way_only_where_they_may(
     parts.finish(first, 50)
     parts.close()
     with pytest.raises(FilmColorizerError, match="go on with that"):
-        Parts(target, {**BEGUN_WITH, "crf": 20}, ".mkv")  # of another codec
+        Parts(target, {**BEGUN_WITH, "crf": 20}, ".mkv")  # another codec's container
     if manifest_there:
         manifest = parts_folder(target) / "manifest.json"
         manifest.write_text(manifest_there)
     begun_with: dict[str, object] = {**BEGUN_WITH, "crf": 20}
-    for _ in range(2):  # the first leaves no lock
+    for _ in range(2):  # the first attempt leaves no lock
         with pytest.raises(FilmColorizerError, match=f"begun with {reason}; go on with that, or"):
             opened(target, begun_with=begun_with)
     assert (parts_folder(target) / "000001.mp4").exists()
@@ -186,7 +186,7 @@ def test_parts_of_another_rendering_give_way_before_a_segment_is_done(target: Pa
     parts = opened(target)
     shutil.copytree(parts_folder(target), kept := target.with_name("kept"))
     parts.close()
-    kept.rename(parts_folder(target))  # as a kill leaves it
+    kept.rename(parts_folder(target))  # as a killed process leaves it
     other = opened(target, begun_with={**BEGUN_WITH, "crf": 20})
     assert other.discarded == "crf 18, not 20"
     other.close()
@@ -270,7 +270,7 @@ def test_parts_know_what_another_process_did_until_it_let_go(
         parts.finish(first, 50)
         if is_whole:
             parts.remove()
-            folder.mkdir()  # a third one has begun
+            folder.mkdir()  # a third process has begun
         parts.close()
         return lock(folder)
 
@@ -281,7 +281,7 @@ def test_parts_know_what_another_process_did_until_it_let_go(
 
 
 def test_parts_gather_where_a_link_leads(tmp_path: Path) -> None:
-    """Perhaps on another disk, to which nothing can be renamed from beside the link."""
+    """It may lead to another disk, to which files beside the link cannot be renamed."""
     (tmp_path / "disk").mkdir()
     link = tmp_path / "film.mp4"
     link.symlink_to(tmp_path / "disk" / "a.mp4")
@@ -294,7 +294,7 @@ def test_plan_segments_begins_those_amid_a_shot_at_multiples_of_a_step() -> None
 
 @pytest.fixture
 def carried(target: Path) -> Parts:
-    """Four segments of one shot, each of which goes on with the one before."""
+    """Four segments of one shot, each of which continues the one before."""
     parts = Parts(target, BEGUN_WITH)
     parts.begin(plan_segments(40, 10, step=10), {})
     return parts

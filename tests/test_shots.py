@@ -25,7 +25,7 @@ def frames_of(path: Path) -> list[Plane]:
 
 @pytest.fixture(scope="module")
 def sample() -> list[Plane]:
-    """Three shots, which change at frames 48 and 96."""
+    """The sample film: three shots, with cuts at frames 48 and 96."""
     return frames_of(SAMPLE_FILM)
 
 
@@ -80,12 +80,12 @@ def test_flashes_takes_what_lasts_longer_for_a_shot(sample: list[Plane]) -> None
 
 
 def test_flashes_tells_another_shot_that_differs_little_from_the_same(bunny: Path) -> None:
-    """Whatever moment stands before a cut: white, or black."""
+    """White or black frames right before a cut are no flash within a shot."""
     frames = frames_of(bunny)
     for code in (235, 16):
         for length in (1, 2, 4):
             shown = list(frames)
-            for cut in BUNNY_CUTS:  # 323 is no cut, but a jump in what goes on
+            for cut in BUNNY_CUTS:  # 323 is a jump within a shot, not a cut
                 if cut == 323:
                     continue
                 shown[cut - length : cut] = [np.full_like(frames[0], code)] * length
@@ -121,7 +121,7 @@ def test_flashes_right_behind_a_cut_begin_no_shot(sample: list[Plane]) -> None:
 def test_begins_finds_cuts_of_little_contrast_by_itself(
     contrast: float, light: int, sample: list[Plane]
 ) -> None:
-    """As at night and in faded prints, where the codes change by less than scdet asks for."""
+    """At night and in faded prints, codes change by less than scdet's threshold."""
     shots = Shots(24.0)
     for frame in sample:
         shots.add((light + (frame - 16.0) * contrast).astype(np.uint8))
@@ -138,7 +138,7 @@ def test_begins_takes_no_flicker_of_the_exposure_for_cuts(sample: list[Plane]) -
 
 @pytest.mark.parametrize("bars", [(0, 20), (0, 32), (24, 0)])
 def test_begins_keeps_cuts_between_bars(bars: tuple[int, int], sample: list[Plane]) -> None:
-    """Which all pictures have in common; also where the film is brighter than they are."""
+    """All frames share the bars; with ``light``, the whole picture is brighter than they are."""
     height, width = HEIGHT - 2 * bars[0], WIDTH - 2 * bars[1]
     sides = [(side, side) for side in bars]
     for light in (0, 80):
@@ -152,7 +152,7 @@ def test_begins_keeps_cuts_between_bars(bars: tuple[int, int], sample: list[Plan
 @pytest.mark.parametrize("name", ["dance-twirl", "parkour", "soapbox"])
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_begins_finds_none_in_fast_movement(name: str, times: int, shared_data: Path) -> None:
-    """Also of few pictures a second, which are shown repeatedly."""
+    """This includes low frame rates, where each picture is shown two or three times."""
     frames = frames_of(shared_data / "davis" / f"{name}.mp4")
     shots = Shots(24.0)
     for number in range(len(frames)):
@@ -161,7 +161,7 @@ def test_begins_finds_none_in_fast_movement(name: str, times: int, shared_data: 
 
 
 def test_begins_parts_nothing_behind_a_cut_to_fast_movement(sample: list[Plane]) -> None:
-    """As of a camera that is swung: each frame of it is something else than the one before."""
+    """The camera swings, so that each frame shows something else than the one before."""
     swung = [np.roll(sample[60], 40 * n, axis=1) for n in range(12)]
     shots = Shots(24.0)
     for frame in [*sample[:48], *swung]:
@@ -171,7 +171,7 @@ def test_begins_parts_nothing_behind_a_cut_to_fast_movement(sample: list[Plane])
 
 
 def test_returns_finds_what_goes_on_behind_a_start_of_the_camera(sample: list[Plane]) -> None:
-    """The first frame of a shot is far too light, so that it is one of its own."""
+    """The first frame of a shot is overexposed, so that it counts as a shot of its own."""
     frames = list(sample)
     frames[48] = (frames[48] + (235.0 - frames[48]) * 0.6).astype(np.uint8)
     shots = Shots(24.0)
@@ -198,7 +198,7 @@ def test_begins_finds_cuts_of_a_slow_film(sample: list[Plane]) -> None:
 
 
 def test_begins_takes_no_subtitles_for_cuts(sample: list[Plane]) -> None:
-    """In a shot of so little contrast that they are the most of what there is to see."""
+    """The shot has so little contrast that the subtitles dominate the picture."""
     shots = Shots(24.0)
     for number, frame in enumerate(sample[:48]):
         shown = frame // 8 + np.uint8(120)
@@ -209,7 +209,7 @@ def test_begins_takes_no_subtitles_for_cuts(sample: list[Plane]) -> None:
 
 
 def in_iris(frame: Plane, radius: float) -> Plane:
-    """A frame, black but for a circle in its middle."""
+    """Return a frame that is black outside a circle in its middle."""
     rows, columns = np.indices(frame.shape) - np.array([[[HEIGHT / 2]], [[WIDTH / 2]]])
     light = np.clip((radius - np.hypot(rows, columns)) / 2 + 0.5, 0, 1)
     return np.asarray(16 + (frame - 16.0) * light, np.uint8)
@@ -217,7 +217,7 @@ def in_iris(frame: Plane, radius: float) -> Plane:
 
 @pytest.mark.parametrize("steps", [(25,), (50, 25), (65, 45, 25)])
 def test_begins_takes_no_iris_for_a_cut(steps: tuple[int, ...], sample: list[Plane]) -> None:
-    """One that shuts within some frames, and one that opens."""
+    """The iris shuts within a few frames, and later opens again."""
     frames = list(sample)
     shut = 20 + len(steps)
     radii = [*steps, *[25] * 10, *steps[-2::-1]]
@@ -241,7 +241,7 @@ def test_begins_keeps_cuts_to_and_from_irises(
 
 
 def test_begins_keeps_cuts_to_irises_at_night(sample: list[Plane]) -> None:
-    """Where what is inside changes by a few codes, but what is outside by little more."""
+    """The inside changes by a few codes, and the outside by little more."""
     shots = Shots(24.0)
     for number, frame in enumerate(sample[:96]):
         dark = (36 + (frame - 16.0) * 0.12).astype(np.uint8)
@@ -268,7 +268,7 @@ def returns(frames: list[Plane], begins: list[int]) -> dict[int, int]:
 
 @pytest.mark.parametrize("contrast", [1.0, 0.3])
 def test_returns_finds_what_a_shot_goes_on_with(contrast: float, sample: list[Plane]) -> None:
-    """Behind another one, or behind two; a splice leaves out what is between."""
+    """A shot continues after one or two others, as if these had been spliced in."""
     frames = [(16 + (frame - 16.0) * contrast).astype(np.uint8) for frame in sample]
     one, other, third = frames[:48], frames[48:96], frames[96:]
     assert returns(frames, [48, 96]) == {}
@@ -278,12 +278,12 @@ def test_returns_finds_what_a_shot_goes_on_with(contrast: float, sample: list[Pl
 
 
 def test_returns_goes_by_the_shots_ends(sample: list[Plane]) -> None:
-    """What it showed once, but no more in the end, is nothing to go on with."""
+    """Only a shot's last frame is compared, not what it showed before."""
     one, other, third = sample[:48], sample[48:96], sample[96:]
     shots = Shots(24.0)
     for frame in [*one[:24], *other, *third, *one[24:]]:
         shots.add(frame)
-    assert shots.returns([72, 120]) == {}  # as if it dissolved at 24
+    assert shots.returns([72, 120]) == {}  # no cut at 24, as for a dissolve
     assert shots.returns([24, 120]) == {120: 0}
 
 
@@ -307,7 +307,7 @@ def test_returns_heeds_no_more_borders_than_are_kept(
 
 
 def test_returns_tells_vignettes_apart(sample: list[Plane]) -> None:
-    """The black around which is the same."""
+    """The black around them is the same."""
     rows, columns = np.ogrid[:HEIGHT, :WIDTH]
     is_shown = np.hypot(rows - HEIGHT / 2, columns - WIDTH / 2) < 0.45 * HEIGHT
     frames = [np.where(is_shown, frame, 16).astype(np.uint8) for frame in sample]

@@ -6,7 +6,7 @@ from filmcolorizer_cli.sidecars import read_pts
 
 
 def test_read_pts_of_an_older_ffmpeg_is_exact_after_hours(tmp_path: Path) -> None:
-    """Such as 6.1, which writes seconds with six digits."""
+    """ffmpeg 6.1, for example, writes seconds with six significant digits."""
     cuts_file = tmp_path / "cuts.txt"
     cuts_file.write_text(
         "frame:7    pts:296296  pts_time:12345.7\nlavfi.scd.time=12345.7\n"

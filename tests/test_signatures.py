@@ -29,13 +29,13 @@ PLAIN = "color={color}:size={{width}}x{{height}}:rate={{frame_rate}}:duration={{
 
 
 def at_times(*seconds: float) -> Signatures:
-    """Frames at these times; frame n is all n."""
+    """Return frames at these times; every code of frame n is n."""
     frames = np.repeat(np.arange(len(seconds), dtype=np.uint8)[:, None], WIDTH * HEIGHT, axis=1)
     return Signatures(frames, np.array(seconds))
 
 
 def shown(signatures: Signatures) -> list[int]:
-    """The numbers of the frames of a numbered clip."""
+    """Return the frame numbers that a numbered clip shows."""
     return [frame_number(frame.reshape(HEIGHT, WIDTH)) for frame in signatures.frames]
 
 
@@ -118,7 +118,7 @@ def test_read_signatures_reads_every_frame_of_both_films(
     np.testing.assert_allclose(first.seconds, np.arange(100) / 25, atol=1e-6)
     assert first.duration_seconds == pytest.approx(4)
     assert shown(second) == list(range(48))
-    # mkv tells times in milliseconds.
+    # mkv stores times in milliseconds.
     np.testing.assert_allclose(second.seconds, np.arange(48) * 1001 / 24000, atol=0.00051)
 
 
@@ -171,7 +171,7 @@ def test_read_signatures_averages_areas(
 
 
 def to_full(codes: NDArray[Any]) -> NDArray[np.float64]:
-    """Luma of limited range, 16 to 235, in full range, by ITU-T H.273 equations 20 and 29."""
+    """Convert luma from limited range (16 to 235) to full, by ITU-T H.273 equations 20 and 29."""
     return (np.asarray(codes, np.float64) - 16) * 255 / 219
 
 
@@ -200,7 +200,7 @@ def test_read_signatures_takes_a_film_without_times(plain_clip: Path, tmp_path: 
 
 
 def test_read_signatures_reads_an_upright_picture_of_a_turned_film(tmp_path: Path) -> None:
-    """A phone's film is stored lying; its bright top must come out on top."""
+    """A phone stores its film sideways; the bright top must come out on top."""
     halves = "color=black:size={width}x{height}:rate={frame_rate}:duration={seconds},drawbox=w=iw/2"
     halves += ":color=white:t=fill"
     lying = make_clip(tmp_path / "lying.mp4", picture=halves, seconds=0.4)
@@ -214,7 +214,7 @@ def test_read_signatures_reads_an_upright_picture_of_a_turned_film(tmp_path: Pat
 
 
 def test_read_signatures_lets_both_films_advance_together(tmp_path: Path) -> None:
-    """While one is decoded the other is as well, so that neither waits for the other's end."""
+    """Both are decoded in step, in proportion to their lengths, rather than one after the other."""
     clips = []
     for color, seconds in (("black", 1.0), ("white", 3.0)):
         clip = make_clip(
@@ -274,7 +274,7 @@ def test_read_signatures_refuses_a_film_that_is_cut_short(
 
 
 def test_read_moment_is_the_frame_that_is_shown_then(plain_clip: Path) -> None:
-    """In the same codes, so that bars are as black in it."""
+    """Its codes are those of the signatures, so that bars are equally black in it."""
     film = probe(plain_clip)
     signatures = signatures_of(plain_clip)
     for frame, seconds in zip(signatures.frames, signatures.seconds, strict=True):

@@ -16,14 +16,14 @@ from filmcolorizer_cli.video import probe
 
 
 def numbered(folder: Path, count: int) -> Source:
-    """Of small pictures, from number 5 on, at one a second."""
+    """Make an image sequence of small pictures, from number 5 on, at one a second."""
     for number in range(5, 5 + count):
         Image.new("L", (16, 12), number).save(folder / f"{number:03d}.png")
     return Source(probe(folder / "%03d.png", sequence_rate=Fraction(1)))
 
 
 def test_identity_of_a_file_is_that_of_its_content(tmp_path: Path) -> None:
-    """Wherever it lies, and whenever it was copied."""
+    """The file's path and times do not matter."""
     clip, copy = tmp_path / "clip.mp4", tmp_path / "copy.mp4"
     shutil.copy(SAMPLE_FILM, clip)
     shutil.copy(clip, copy)
@@ -75,7 +75,7 @@ def test_check_between_looks_at_what_is_shown_there(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("gone", "elsewhere"), [(5, 6), (9, 0), (14, 3)])
 def test_check_tells_which_picture_is_gone(gone: int, elsewhere: int, tmp_path: Path) -> None:
-    """Be it the first one, one amid them, or the last one."""
+    """It may be the first one, one in the middle or the last one."""
     source = numbered(tmp_path, 10)
     (tmp_path / f"{gone:03d}.png").unlink()
     source.check_between(elsewhere, elsewhere + 1)

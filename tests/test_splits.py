@@ -22,13 +22,13 @@ from filmcolorizer_cli.splits import (
 
 
 def make_pairs(shots: Sequence[int]) -> list[Pair]:
-    """Pairs a second apart, so many of each shot."""
+    """Make pairs a second apart, with this many in each shot."""
     numbers = [shot for shot, count in enumerate(shots) for _ in range(count)]
     return [Pair(f"{i:06d}", float(i), float(i), shot) for i, shot in enumerate(numbers)]
 
 
 def parts_of(pairs: Sequence[Pair], split: Split) -> list[Part]:
-    """The part of each pair, which is to be in exactly one."""
+    """Return the part of each pair, after checking that it is in exactly one."""
     held = [[part for part in PARTS if split.holds(part, pair)] for pair in pairs]
     assert {len(parts) for parts in held} == {1}
     return [part for [part] in held]
@@ -84,7 +84,7 @@ def test_split_by_time_by_counts_as_in_2020() -> None:
 
 @pytest.mark.parametrize("counts", [(50, 50), (90, 10), (200, 1)])
 def test_split_by_time_refuses_counts_that_there_are_not(counts: tuple[int, int]) -> None:
-    """50,50 may be meant as shares."""
+    """A split of 50,50, for example, may be meant as shares."""
     with pytest.raises(PairsError, match=f"there are 100 pairs, too few for {counts[0]} of train"):
         split_by_time(make_pairs([25] * 4), counts)
 
@@ -115,7 +115,7 @@ def test_split_by_time_refuses_too_few_shots(shots: list[int], count: int) -> No
 
 
 def regular(count: int, every: int, first: int = 0) -> list[Pair]:
-    """Pairs of every so many frames, their moments in microseconds, as `extract` writes them."""
+    """Make a pair every so many frames, with times rounded to microseconds as by `extract`."""
     moments = [round(number * every / 24, 6) for number in range(first, first + count)]
     return [Pair(f"{i:06d}", moment, moment, 1) for i, moment in enumerate(moments, start=1)]
 
@@ -123,7 +123,7 @@ def regular(count: int, every: int, first: int = 0) -> list[Pair]:
 @pytest.mark.parametrize("every", [1, 5, 6, 24, 100])
 @pytest.mark.parametrize("first", [0, 7])
 def test_interleaved_split_takes_moments_by_turns(every: int, first: int) -> None:
-    """However long the film, and though no 24th of a second has an end in decimals."""
+    """This holds for long films, although 1/24 s has no finite decimal form."""
     turns: list[Part] = ["train", "validation", "train", "test"]
     split = InterleavedSplit(every)
     for number, pair in enumerate(regular(200_000, every, first), start=first):
@@ -149,7 +149,7 @@ def test_interleaved_split_stays_when_other_pairs_are_deleted(own_pairs: Pairs) 
     assert len(left.pairs) == 15
     kept = [parts[pair] for pair in left.pairs]
     assert parts_of(left.pairs, InterleavedSplit(left.every)) == kept
-    # By their place in the list, they would have changed parts.
+    # By their index in the list, they would have changed parts.
     turns = ["train", "validation", "train", "test"]
     assert kept != [turns[index % 4] for index in range(15)]
 

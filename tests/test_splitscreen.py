@@ -33,7 +33,7 @@ TAGS = ("-colorspace", "bt709", "-color_range", "tv")
 def run(
     first: Path, second: Path, target: Path, **options: Any
 ) -> tuple[int, list[Still], list[np.ndarray]]:
-    """How many frames were written, the stills, and the planes of the film that was written."""
+    """Compare two films; return the number of frames, the stills and the written film's planes."""
     chosen = CompareOptions(LABELS, **options)
     counts, (frames, stills) = finished(compare(probe(first), probe(second), target, chosen))
     assert counts == list(range(1, frames + 1))
@@ -43,7 +43,7 @@ def run(
 
 
 def make_plain_clip(path: Path, color: str, **recipe: Any) -> Path:
-    """2 s of one colour, R'G'B' in hexadecimal, by BT.709."""
+    """Make 2 s of one colour, R'G'B' in hexadecimal, encoded by BT.709."""
     tagged = {"codec": LOSSLESS, "extra": ("-vf", "scale=out_color_matrix=bt709", *TAGS)}
     return make_clip(path, picture=PLAIN.format(color=color), **{**tagged, **recipe})
 
@@ -81,7 +81,7 @@ def test_compare_begins_where_it_is_told(counted: Path, tmp_path: Path) -> None:
 
 
 def test_compare_brings_both_to_one_rate(counted: Path, tmp_path: Path) -> None:
-    """A film of 25 frames a second and what its coloured version of 24 shows at the same time."""
+    """The film has 25 frames a second and its coloured version 24; both are shown at 24."""
     other = make_numbered_clip(tmp_path / "counted-24.mp4", seconds=4, frame_rate="24")
     frames, _, (luma, _, _) = run(counted, other, tmp_path / "c.mp4")
     assert (frames, probe(tmp_path / "c.mp4").frame_rate) == (96, 24)
@@ -103,7 +103,7 @@ def test_compare_split_shows_a_half_of_each(tmp_path: Path) -> None:
     for part, code in ((cb[20:, :79], 102), (cr[20:, :79], 240), (cb[20:, 81:], 240)):
         assert np.abs(part - code).max() <= 2
     assert (luma[40:, 160 - LINE // 2 : 160 + LINE // 2] > 225).all()
-    # Letters on a darker box, at the left of the one and at the right of the other.
+    # Letters on a darker box, at the left of the first film and at the right of the second.
     for label in (luma[:24, :80], luma[:24, -80:]):
         assert label.max() > 150
         assert label.min() < 45
@@ -131,7 +131,7 @@ def test_compare_ends_with_the_shorter(counted: Path, plain_clip: Path, tmp_path
 
 
 def loudness(film: Path) -> np.ndarray:
-    """Of each twentieth of a second."""
+    """Return the RMS level of each twentieth of a second."""
     sound = ("-map", "0:a:0", "-ac", "1", "-ar", "8000", "-f", "s16le", "pipe:1")
     samples = np.frombuffer(run_ffmpeg("-i", film, *sound), np.int16).astype(float)
     return np.sqrt(np.square(samples[: len(samples) // 400 * 400].reshape(-1, 400)).mean(axis=1))
@@ -141,7 +141,7 @@ def loudness(film: Path) -> np.ndarray:
 def test_compare_has_the_sound_of_the_first_that_has_any(
     is_first: bool, sound_clip: Path, plain_clip: Path, tmp_path: Path
 ) -> None:
-    """Silence, and after a second a tone, of which half a second is left out at the start."""
+    """The sound is a second of silence, then a tone; its first half second is left out."""
     films = (sound_clip, plain_clip) if is_first else (plain_clip, sound_clip)
     run(*films, tmp_path / "c.mp4", start_seconds=0.5, other_start_seconds=0.5)
     loud = loudness(tmp_path / "c.mp4") > 1000
@@ -199,7 +199,7 @@ def test_load_font_looks_for_letters_among_the_fonts_of_the_machine(
     (broken := tmp_path / "broken.ttf").write_text("no font")
     found = [str(fonts / "cmr10.ttf"), str(fonts / "STIXGeneral.ttf"), str(broken)]
     monkeypatch.setattr("matplotlib.font_manager.findSystemFonts", lambda: found)
-    only_stix = "\u2315"  # which DejaVu and cmr10 lack
+    only_stix = "\u2315"  # DejaVu and cmr10 lack this character
     assert load_font(13, "Броненосец 1925.mp4").getname()[0] == "DejaVu Sans"
     assert load_font(13, only_stix).getname()[0] == "STIXGeneral"
     assert load_font(13, f"{only_stix} \u0531").getname()[0] == "DejaVu Sans", "no font has both"
@@ -238,7 +238,7 @@ def test_compare_of_a_part_without_a_frame(counted: Path, tmp_path: Path) -> Non
 
 
 def test_compare_keeps_a_still_where_the_pictures_end_early(counted: Path, tmp_path: Path) -> None:
-    film = replace(probe(counted), duration_seconds=60.0)  # as one whose sound is longer
+    film = replace(probe(counted), duration_seconds=60.0)  # as if its sound were longer
     comparing = compare(film, film, tmp_path / "c.mp4", CompareOptions(LABELS, stills=1))
     _, (_, stills) = finished(comparing)
     assert [frame_number(still.pictures[0][..., 1]) for still in stills] == [99]

@@ -31,12 +31,12 @@ def run_program(program: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", -2), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_check_signals_raises_what_a_finalizer_lost(name: str, code: int) -> None:
-    """And nothing is said of it before."""
+    """Python reports no ignored exception."""
     done = run_program(PROGRAM.format(name=name))
     assert done.stdout == "lost\n"
     assert done.returncode == code
     assert "Exception ignored" not in done.stderr
-    assert ("KeyboardInterrupt" in done.stderr) == (name == "SIGINT")  # which nobody catches here
+    assert ("KeyboardInterrupt" in done.stderr) == (name == "SIGINT")  # nobody catches it here
 
 
 def test_other_errors_in_finalizers_are_told() -> None:

@@ -19,7 +19,7 @@ from tests.written import grey, write_film
 def test_join_film_of_a_part_shows_subtitles_that_began_before_it(
     source_ending: str, ending: str, rich_clip: Path, tmp_path: Path
 ) -> None:
-    """ffmpeg, asked for a part, leaves them out of mkv, and makes all that follow late in mp4."""
+    """For a part, ffmpeg itself drops these subtitles in mkv, and delays all later ones in mp4."""
     clip = tmp_path / f"said{source_ending}"
     text = {".mp4": "mov_text", ".mkv": "copy"}[source_ending]
     marks = ("-disposition:s:0", "forced", "-metadata:s:s:0", "title=Signs")
@@ -31,7 +31,7 @@ def test_join_film_of_a_part_shows_subtitles_that_began_before_it(
     found = probe(target).subtitles
     assert [(s.language, s.title) for s in found] == [("spa", "Signs")]
     with av.open(str(target)) as container:
-        packets = [p for p in container.demux(subtitles=0) if p.size > 2]  # mp4's gaps are empty
+        packets = [p for p in container.demux(subtitles=0) if p.size > 2]  # mp4's gap fillers
         times = [
             (float(present(p.pts) * p.time_base), float(present(p.duration) * p.time_base))
             for p in packets
@@ -58,7 +58,7 @@ def test_join_film_of_a_part_has_no_subtitles_of_others(
     rich_clip: Path,
     tmp_path: Path,
 ) -> None:
-    """Nor a track of them, where it would be empty."""
+    """A subtitle track that would be empty is left out."""
     clip = tmp_path / f"said{source_ending}"
     text = {".mp4": "mov_text", ".mkv": "copy"}[source_ending]
     run_ffmpeg("-i", rich_clip, "-map", 0, "-c", "copy", "-c:s", text, clip)
@@ -73,9 +73,9 @@ def test_join_film_of_a_part_has_no_subtitles_of_others(
 
 
 def display_set(seconds: float, number: int, *, shows: bool) -> bytes:
-    """What a Blu-ray's subtitles show from a time on: a bar of 40x4 pixels, or nothing.
+    """Return a Blu-ray display set that shows a bar of 40x4 pixels, or nothing, from a time on.
 
-    The segments of presentation graphics, as the decoder of FFmpeg (pgssubdec.c) reads them.
+    It consists of presentation graphics segments as FFmpeg's decoder (pgssubdec.c) reads them.
     """
 
     def segment(kind: int, body: bytes) -> bytes:
@@ -96,7 +96,7 @@ def display_set(seconds: float, number: int, *, shows: bool) -> bytes:
 def test_join_film_of_a_part_shows_pictures_until_the_next_ones(
     rich_clip: Path, tmp_path: Path
 ) -> None:
-    """Pictures do not tell how long they are shown; and text beside them stays in time."""
+    """Picture subtitles store no durations; text subtitles beside them keep their times."""
     moments = [(0.2, True), (0.9, False), (1.3, True), (1.7, False)]
     sets = [display_set(at, number, shows=shows) for number, (at, shows) in enumerate(moments)]
     (tmp_path / "said.sup").write_bytes(b"".join(sets))

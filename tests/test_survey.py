@@ -1,4 +1,4 @@
-"""Surveys of short real clips, made by recipes that plant what is to be found."""
+"""Surveys of short real clips, into which filters plant what is to be found."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ LETTERBOXED = "scale=640:272,pad=640:360:0:44"
 LETTERBOX = PixelArea(0, 44, 640, 272)
 NOISY = "noise=c{plane}s={strength}:c{plane}f=t+u"
 SEPIA = "colorchannelmixer=.393:.769:.189:0:.349:.686:.168:0:.272:.534:.131"
-# Frames as if 50 a second, of which each one gives a field.
+# Frames as if at 50 a second, each of which makes one field.
 FIELDS = "setpts=N/50/TB,scale=720:576"
 CHROMA_NOISE = f"{NOISY.format(plane=1, strength=40)},{NOISY.format(plane=2, strength=40)}"
 FULL_CHROMA = "scale=320:-2,format=yuv444p"
@@ -64,12 +64,12 @@ def surveyed(
 
 
 def cadence_at_first_look(path: Path) -> Cadence:
-    """What the first look at a film finds; the second one, at its pictures, is left out."""
+    """Return the cadence that a survey's first pass finds, without the second pass."""
     return survey(probe(path), cadence_to_be=lambda found: Cadence()).cadence
 
 
 def clipped(path: Path, filters: str, *options: object, crf: int = 20) -> Path:
-    """3 s of the sample, in which a shot begins at 1 s, through these filters.
+    """Make 3 s of the sample, with a cut at 1 s, through these filters.
 
     ffmpeg -ss 1 -t 3 -i SAMPLE -vf FILTERS -c:v libx264 -preset ultrafast OPTIONS PATH
     """
@@ -79,7 +79,7 @@ def clipped(path: Path, filters: str, *options: object, crf: int = 20) -> Path:
 
 
 def joined(path: Path, *parts: Path) -> Path:
-    """Films one after the other, at 320x180 and 24 fps."""
+    """Join films one after the other, at 320x180 and 24 fps."""
     inputs = [argument for part in parts for argument in ("-i", part)]
     scaled = "".join(
         f"[{n}]scale=320:180,setsar=1,fps=24,format=yuv420p[v{n}];" for n in range(len(parts))
@@ -102,7 +102,7 @@ def test_survey_finds_the_cuts_of_the_sample() -> None:
 def test_survey_tells_where_there_is_no_room_for_what_is_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And does not blame the film."""
+    """The error does not blame the film."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with file_size_limit(1000), pytest.raises(VideoError) as caught:
         surveyed(SAMPLE_FILM)
@@ -116,7 +116,7 @@ def test_survey_tells_where_there_is_no_room_for_what_is_noted(
 def test_survey_finds_the_cuts_of_a_real_film(bunny: Path) -> None:
     found = surveyed(bunny)
     assert found.seconds == BUNNY_FRAMES / 24
-    # Frame 323 jumps nearer in the midst of a movement, which scdet takes for more of the same.
+    # Frame 323 jumps closer during a movement, which scdet does not take for a cut.
     hard_cuts = [cut for cut in BUNNY_CUTS if cut != 323]
     assert found.cuts == pytest.approx([cut / 24 for cut in hard_cuts], abs=1e-3)
 
@@ -146,7 +146,7 @@ def test_survey_finds_a_shot_that_goes_on_with_an_earlier_one(returning_film: Pa
 
 def test_survey_of_films_whose_shots_are_others_finds_no_returns(bunny: Path) -> None:
     assert surveyed(SAMPLE_FILM).returns == ()
-    assert surveyed(bunny).returns == ()  # which comes back to faces, but otherwise framed
+    assert surveyed(bunny).returns == ()  # it returns to faces, but framed differently
 
 
 def test_survey_counts_from_the_start_of_a_part() -> None:
@@ -159,7 +159,7 @@ def test_survey_counts_from_the_start_of_a_part() -> None:
 def test_survey_finds_a_cut_between_frames_that_keep_their_times(
     start_ms: int, tmp_path: Path
 ) -> None:
-    """Wherever among them the part begins: behind 0, 7.43, 7.91, 8.27 and 8.99 frames."""
+    """The part may begin between frames: after 0, 7.43, 7.91, 8.27 and 8.99 of them."""
     in_ms = "settb=1/1000,setpts=N*1001/24"
     film = probe(clipped(tmp_path / "film.mkv", in_ms, "-enc_time_base", "1/1000"))
     found = survey(film, start_seconds=start_ms / 1000)
@@ -170,7 +170,7 @@ def test_survey_finds_a_cut_between_frames_that_keep_their_times(
 
 
 def test_survey_of_a_part_looks_at_nothing_else(tmp_path: Path) -> None:
-    """Bars and fields of what follows the part, too, are none of its business."""
+    """Bars and fields that follow the part do not matter either."""
     clip = clipped(tmp_path / "clip.mp4", f"{LETTERBOXED},negate=enable='gt(t,2)'")
     assert surveyed(clip, duration_seconds=1.75).area == LETTERBOX
     assert surveyed(clip).area == PixelArea(0, 0, 640, 360)
@@ -187,7 +187,7 @@ def test_survey_takes_a_flash_for_part_of_its_shot(frames: str, tmp_path: Path) 
 def test_survey_parts_what_comes_behind_a_moment_of_something_else(
     length: int, tmp_path: Path
 ) -> None:
-    """Whose colours would else be those of the moment: white ones, or another scene's."""
+    """Otherwise its colours would be those of the moment: white, or another scene's."""
     frames = f"between(n,{48 - length},47)"
     flash = f"drawbox=w=iw:h=ih:color=white:t=fill:enable='{frames}'"
     cuts = surveyed(graded_film(tmp_path / "flash.mp4", flash)).cuts
@@ -245,14 +245,14 @@ def test_survey_of_a_damaged_film_names_it(tmp_path: Path) -> None:
     [
         "null",
         SEPIA,
-        "colorchannelmixer=.3:.6:.1:0:.2:.5:.1:0:.3:.7:.3",  # blue, with clipped lights
-        "geq=lum='lum(X,Y)':cb=150:cr=112",  # one chroma all over
+        "colorchannelmixer=.3:.6:.1:0:.2:.5:.1:0:.3:.7:.3",  # blue, with clipped highlights
+        "geq=lum='lum(X,Y)':cb=150:cr=112",  # uniform chroma
         "format=gbrp,colorbalance=rs=.3:bh=.3:gm=.1",
-        # darks blue and lights orange, as by a tinted print that was toned as well
+        # blue shadows and orange highlights, as in a print that was both tinted and toned
         f"{FULL_CHROMA},geq=lum='lum(X,Y)':cb='158-lum(X,Y)/3':cr='98+lum(X,Y)/3'",
         CHROMA_NOISE,
         f"{SEPIA},{CHROMA_NOISE}",
-        # the crosstalk of luma detail in chroma by which composite video makes rainbows
+        # crosstalk of luma detail into chroma, which makes rainbows in composite video
         f"{FULL_CHROMA},geq=lum='lum(X,Y)'"
         ":cb='128+(lum(X,Y)-lum(X+2,Y))*sin(X*1.8+Y*1.57+N*1.57)/2'"
         ":cr='128+(lum(X,Y)-lum(X+2,Y))*cos(X*1.8+Y*1.57+N*1.57)/2'",
@@ -266,13 +266,13 @@ def test_survey_takes_no_tint_for_colour(filters: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("quality", [("-c:v", "mpeg4", "-b:v", "250k"), ("-crf", 40)])
 def test_survey_takes_no_dirt_for_colour(quality: tuple[object, ...], tmp_path: Path) -> None:
-    """What little data leaves of chroma noise stays on for a while."""
+    """At low bit rates, what is left of chroma noise persists for a while."""
     clip = clipped(tmp_path / "dirty.mp4", f"scale=320:-2,{CHROMA_NOISE}", *quality)
     assert surveyed(clip).colored == ()
 
 
 def test_survey_takes_no_blocks_of_a_strong_tint_for_colour(tmp_path: Path) -> None:
-    """Which strong compression makes of it."""
+    """Strong compression makes such blocks."""
     clip = clipped(tmp_path / "sepia.mp4", f"scale=320:-2,{SEPIA},eq=saturation=2", crf=45)
     assert surveyed(clip).colored == ()
 
@@ -306,13 +306,13 @@ def test_survey_finds_live_action_in_colour(name: str, shared_data: Path) -> Non
 def test_survey_joins_neighbouring_shots_in_colour(
     filters: str, bunny: Path, tmp_path: Path
 ) -> None:
-    """Also of a faded film."""
+    """This includes shots of a faded film."""
     clip = graded_film(tmp_path / "bunny.mp4", filters, source=bunny)
     assert surveyed(clip).colored == ((0.0, BUNNY_FRAMES / 24),)
 
 
 def test_color_of_a_short_shot_is_not_that_of_the_one_before() -> None:
-    """Whose colours are the opposite of its own."""
+    """The two shots have opposite colours."""
     luma = np.add.outer(np.arange(96), np.arange(128)).astype(np.uint8)
     chroma = np.repeat([[140] * 64 + [116] * 64], 96, axis=0)
     detector = ColorDetector(6.0)
@@ -339,7 +339,7 @@ def test_survey_tells_shots_in_colour_from_others(bunny: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("start", [3.0, 3.5, 4.5])
 def test_survey_of_a_part_sees_its_own_bars(start: float, tmp_path: Path) -> None:
-    """And not that the frames before it have none."""
+    """Frames before the part, which have no bars, do not matter."""
     film = tmp_path / "film.mp4"
     bars = "drawbox=h=80:color=black:t=fill:enable='gte(t,3)'"
     below = "drawbox=y=280:h=80:color=black:t=fill:enable='gte(t,3)'"
@@ -349,7 +349,7 @@ def test_survey_of_a_part_sees_its_own_bars(start: float, tmp_path: Path) -> Non
 
 
 def test_survey_of_a_part_sees_a_slide_that_is_held_into_it(tmp_path: Path) -> None:
-    """One without bars, from 0 s on; from 10 s on one with bars."""
+    """A slide without bars is shown from 0 s on, and one with bars from 10 s on."""
     film = tmp_path / "slides.mp4"
     bars = "drawbox=h=80:color=black:t=fill:enable='gte(n,1)'"
     below = "drawbox=y=280:h=80:color=black:t=fill:enable='gte(n,1)'"
@@ -371,7 +371,7 @@ def test_survey_of_a_part_sees_a_slide_that_is_held_into_it(tmp_path: Path) -> N
         ("scale=636:360,pad=640:360:2:0", PixelArea(2, 0, 636, 360)),
         (f"{LETTERBOXED},lutyuv=y='32+(val-16)*203/219'", LETTERBOX),
         (f"{LETTERBOXED},{NOISY.format(plane=0, strength=15)}", LETTERBOX),
-        # a night, but for one of its shots
+        # night, except for one of the shots
         (f"lutyuv=y='16+(val-16)/16':enable='gt(t,1)',{LETTERBOXED}", LETTERBOX),
         (f"scale=640:272,lutyuv=y='16+(val-16)/4',{LETTERBOXED}", LETTERBOX),
         ("lutyuv=y=16:u=128:v=128", PixelArea(0, 0, 480, 360)),
@@ -402,7 +402,7 @@ def test_survey_finds_the_picture_inside_bars(
 def test_survey_sees_picture_in_bars_between_its_runs(
     seconds: float, width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In long films these are half a minute apart. A frame or two of a splice are no picture."""
+    """In long films, runs are half a minute apart. A splice of a frame or two does not count."""
     monkeypatch.setattr("filmcolorizer_cli.survey._run_distance", lambda seconds: 100.0)
     wide = f"between(t,2,{1.99 + seconds})"
     narrow = "split[a],scale=480:360,pad=640:360:80:0[b]"
@@ -412,7 +412,7 @@ def test_survey_sees_picture_in_bars_between_its_runs(
 
 
 def test_survey_finds_the_bars_of_a_real_film(shared_data: Path) -> None:
-    """By eye its picture goes from column 72 to 567."""
+    """Judged by eye, the picture spans columns 72 to 567."""
     area = surveyed(shared_data / "old" / "chaplin.mp4").area
     assert (area.top, area.height) == (0, 360)
     assert 68 <= area.left <= 72
@@ -501,7 +501,7 @@ def test_survey_reads_films_of_all_kinds(
         ("scale=720:576", ("-x264opts", "interlaced=1:tff=1"), "progressive"),
         ("scale=720:576,loop=-1:1:10,trim=end=2", ("-x264opts", "interlaced=1"), "progressive"),
         (f"scale=720:576,{NOISY.format(plane=0, strength=40)}", (), "progressive"),
-        # lines of their own brightness, as of a worn video head
+        # alternate lines differ in brightness, as from a worn video head
         ("scale=480:360,geq=lum='lum(X,Y)+6*mod(Y,2)*sin(N)':cb=128:cr=128", (), "progressive"),
         ("scale=160:120", (), "progressive"),
         ("fps=50", (), "progressive"),  # frames are repeated
@@ -530,7 +530,7 @@ DIRTY = NOISY.format(plane=0, strength=16)
         (f"{TELECINE.format(first='top', pattern=334)},{NTSC}", Cadence("top", True, True)),
         (f"{TELECINE.format(first='top', pattern=344)},{NTSC}", Cadence("top", True, True)),
         (f"{TELECINE.format(first='top', pattern=23)},{DIRTY}", Cadence("top", True, True)),
-        # a quarter of the pictures of silent film shown twice, then made NTSC video
+        # silent film at 18 fps, with repeats to make 24, then made NTSC video
         (
             f"setpts=N/18/TB,fps=24,{TELECINE.format(first='top', pattern=23)}",
             Cadence("top", True, True),
@@ -547,7 +547,7 @@ DIRTY = NOISY.format(plane=0, strength=16)
         ("setpts=N/20/TB,fps=25", Cadence(repeats=True)),
         ("setpts=N/16/TB,fps=25", Cadence(repeats=True)),
         ("setpts=N/30/TB,fps=30", Cadence()),
-        ("setpts=N/12.5/TB,fps=25", Cadence()),  # twice each: nothing to choose
+        ("setpts=N/12.5/TB,fps=25", Cadence()),  # each picture twice: nothing to choose
         ("setpts=N/25/TB,fps=25", Cadence()),
         ("null", Cadence()),
     ],
@@ -571,7 +571,7 @@ def test_survey_finds_one_repeat_a_second(bunny: Path, tmp_path: Path) -> None:
     ("layout", "cadence"),
     [
         ("yuv422p", Cadence("top", True, True)),
-        ("yuv422p10le", Cadence("top", False, True)),  # of which ffmpeg would weave the left half
+        ("yuv422p10le", Cadence("top", False, True)),  # ffmpeg would weave only its left half
         ("gray", Cadence("top", False, True)),
     ],
 )
@@ -593,7 +593,7 @@ def test_survey_of_a_still_title_is_progressive(tmp_path: Path) -> None:
 
 
 def test_survey_finds_cuts_between_the_fields_of_a_frame(shared_data: Path, tmp_path: Path) -> None:
-    """Frame 20 has a field of either shot, and shows the first one's once it is made whole."""
+    """Frame 20 has a field of each shot; as a whole picture it shows the first shot."""
     clip = tmp_path / "fields.mkv"
     fields = "fps=60000/1001,trim=start_frame=1,setpts=PTS-STARTPTS"
     filters = f"hue=s=0,scale=720:480,{fields},interlace=scan=tff"
@@ -611,7 +611,7 @@ def test_survey_finds_cuts_between_the_fields_of_a_frame(shared_data: Path, tmp_
 
 
 def test_glance_finds_what_is_picture_anywhere(tmp_path: Path) -> None:
-    """In the first half between bars above and below, in the other at the sides."""
+    """The bars are above and below in the first half, and at the sides in the second."""
     bars = (
         "scale=240:180,drawbox=h=30:{0},drawbox=y=150:h=30:{0},"
         "drawbox=w=40:{1},drawbox=x=190:w=50:{1}"
@@ -625,7 +625,7 @@ def test_glance_finds_what_is_picture_anywhere(tmp_path: Path) -> None:
 
 
 def test_glance_takes_one_look_of_many_for_chance(tmp_path: Path) -> None:
-    """Of 12 s only those from 3 to 4 s, one of six looks, are in fields; alone they tell."""
+    """Of 12 s only 3 to 4 s, one look of six, has fields; a look at these alone finds them."""
     path = tmp_path / "film.mp4"
     motion = "testsrc2=size=320x240:rate=50:duration=12,hue=s=0,scroll=h=0.04,split[a][b]"
     woven = "[a]tinterlace=interleave_top,setfield=prog[c];[b]fps=25[d]"
@@ -651,7 +651,7 @@ def test_glance_looks_where_a_film_can_be_read(tmp_path: Path) -> None:
 
 
 def test_is_in_color_finds_colours_wherever_it_looks(tmp_path: Path) -> None:
-    """In the last sixth alone; and none in a tinted film, or in one that cannot be read."""
+    """One film has colour in its last sixth only; tinted and unreadable films have none."""
     grey, late = tmp_path / "grey.mp4", tmp_path / "late.mp4"
     picture = "testsrc2=size=96x72:rate=24:duration=6,hue=s={}"
     make_clip(late, picture=picture.format("'gte(t,5)'"))
@@ -664,7 +664,7 @@ def test_is_in_color_finds_colours_wherever_it_looks(tmp_path: Path) -> None:
 
 
 def test_survey_finds_cuts_between_the_fields_of_video(tmp_path: Path) -> None:
-    """Each of which shows a moment of its own: frame 12 begins with the first shot's."""
+    """Each field shows its own moment; the first field of frame 12 is of the first shot."""
     fields, film = tmp_path / "fields.mp4", tmp_path / "film.mp4"
     shown = [photographs()[number < 25][:96, :128] for number in range(72)]
     make_color_clip(fields, [np.roll(shot, 3 * n, axis=1) for n, shot in enumerate(shown)])
@@ -678,7 +678,7 @@ def test_survey_finds_cuts_between_the_fields_of_video(tmp_path: Path) -> None:
 
 
 def test_survey_of_damaged_video_looks_at_its_fields(tmp_path: Path) -> None:
-    """In a second pass, which leaves out what is damaged as the first one does."""
+    """A second pass reads the fields, and leaves out damage as the first one does."""
     path = tmp_path / "film.mkv"
     fields = "testsrc2=size=320x240:rate=50:duration=4,hue=s=0,scroll=h=0.04"
     weave = f"{fields},tinterlace=interleave_top,setfield=prog"
@@ -704,7 +704,7 @@ def test_survey_of_damaged_video_looks_at_its_fields(tmp_path: Path) -> None:
 def test_survey_looks_at_the_pictures_that_will_be_read(
     filters: str, cadence: Cadence, tmp_path: Path
 ) -> None:
-    """As many, with cuts at the same ones; but it tells the cadence that it measured."""
+    """Length and cuts are those of these pictures; the cadence returned is the measured one."""
     path = tmp_path / "film.mp4"
     late = f"trim=start_frame=1,setpts=PTS-STARTPTS,scale=160:120,{filters}"
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", late, *X264, "-qp", 12, path)

@@ -40,12 +40,12 @@ COLOR_LOOK = "eq=gamma=0.75:contrast=1.15,noise=alls=14:allf=t:all_seed=5"
 HOW = "state the offset with `filmcolorizer sync --offset FRAMES`"
 VERSIONS_OR_HOW = f"give two versions of the same film, or {HOW}"
 IDENTITY = np.eye(2, 3)
-PICTURE_ERROR = 0.01  # parts of the picture's width
+PICTURE_ERROR = 0.01  # tolerance, as a share of the picture's width or height
 Box = tuple[float, float, float, float]  # left, top, right and bottom
 
 
 def versions(folder: Path, bw: str, color: str, *, source: Path = SAMPLE_FILM) -> tuple[Film, Film]:
-    """A grey and a coloured version of a film, each through these ffmpeg filters and a grading."""
+    """Make a grey and a coloured version of a film, each by its filters and a grading."""
     return (
         probe(graded_film(folder / "bw.mp4", f"{bw},{BW_LOOK}", source=source, crf=28)),
         probe(graded_film(folder / "color.mp4", f"{color},{COLOR_LOOK}", source=source)),
@@ -53,7 +53,7 @@ def versions(folder: Path, bw: str, color: str, *, source: Path = SAMPLE_FILM) -
 
 
 def frames_of(sync_map: SyncMap) -> list[tuple[int, int, int]]:
-    """Where segments of films at 24 fps begin and end, and the coloured frame they begin with."""
+    """Return each segment's first frame, end frame and first coloured frame, at 24 fps."""
     found = []
     for segment in sync_map.segments:
         begin, end = segment.bw_start_seconds * 24, segment.bw_end_seconds * 24
@@ -63,14 +63,14 @@ def frames_of(sync_map: SyncMap) -> list[tuple[int, int, int]]:
 
 
 def picture_errors(segment: Segment, truth: NDArray[np.float64], area: Box) -> tuple[float, float]:
-    """How far off a segment's matrix puts the corners of the true area, and its own area's."""
+    """Return the largest errors of a segment's matrix, at the true corners, and of its area."""
     corners = np.array([(x, y, 1) for x in (area[0], area[2]) for y in (area[1], area[3])])
     moved = np.abs(corners @ (np.array(segment.matrix) - truth).T).max()
     return float(moved), float(np.abs(np.array(segment.area) - area).max())
 
 
 def crop(left: int, top: int, right: int, bottom: int) -> tuple[str, NDArray[np.float64], Box]:
-    """ffmpeg's filter that keeps a part of the sample's picture; its matrix; its area."""
+    """Return ffmpeg's filter that crops the sample's picture, the matrix and the area."""
     (width, height), (new_width, new_height) = SIZE, (right - left, bottom - top)
     matrix = np.array(
         ((width / new_width, 0, -left / new_width), (0, height / new_height, -top / new_height))
@@ -90,7 +90,7 @@ def crop(left: int, top: int, right: int, bottom: int) -> tuple[str, NDArray[np.
     ids=["later", "earlier", "within"],
 )
 def test_align_is_exact(bw: tuple[int, int], color: tuple[int, int], tmp_path: Path) -> None:
-    """Versions that begin and end elsewhere, of another size, grading and noise."""
+    """The versions differ in their first and last frames, size, grading and noise."""
     bw_filters = f"{frames_only(bw)},scale=160:120"
     films = versions(tmp_path, bw_filters, f"{frames_only(color)},scale=240:180")
     sync_map = align(*films)
@@ -128,7 +128,7 @@ def test_align_finds_that_the_black_and_white_film_is_cropped(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("bw", "color", "matrix", "area"),
     [
-        # A widescreen film in 4:3 with bars, and its coloured version without.
+        # A widescreen film in 4:3 with bars, and its coloured version without bars.
         (
             "crop=480:270:0:45,pad=480:360:0:45",
             "crop=480:270:0:45",
@@ -136,7 +136,7 @@ def test_align_finds_that_the_black_and_white_film_is_cropped(tmp_path: Path) ->
             (0, 0.125, 1, 0.875),
         ),
         ("null", "pad=640:360:80:0", ((0.75, 0, 0.125), (0, 1, 0)), WHOLE),
-        # Both have bars, of other sizes.
+        # Both have bars, of different sizes.
         (
             "pad=480:480:0:60",
             "pad=600:400:60:20",
@@ -196,7 +196,7 @@ def test_align_leaves_out_what_only_one_film_shows(
 
 @pytest.mark.slow
 def test_align_follows_pal(long_film: Path, tmp_path: Path) -> None:
-    """Shown at 25 frames a second, and a second and a half are missing at the start."""
+    """The coloured film plays at 25 frames a second and lacks 1.5 s at the start."""
     pal = f"{frames_only((36, 432))},setpts=PTS*24/25,fps=25"
     films = versions(tmp_path, "null", pal, source=long_film)
     assert (films[1].frame_rate, films[1].frame_count()) == (25, 396)
@@ -221,7 +221,7 @@ def test_align_follows_every_fourth_frame_twice(long_film: Path, tmp_path: Path)
 
 @pytest.mark.slow
 def test_align_of_a_real_film_with_cuts_on_both_sides(bunny: Path, tmp_path: Path) -> None:
-    """Each version lacks a shot, the coloured one has an intro, is cropped, darker and small."""
+    """Each version lacks a shot; the coloured one has an intro and is cropped, darker and small."""
     bw_shots = [(0, BUNNY_CUTS[5]), (BUNNY_CUTS[7], BUNNY_FRAMES)]  # frames 0 to 214, 340 to 600
     color_shots = [(BUNNY_CUTS[0], BUNNY_CUTS[8]), (BUNNY_CUTS[9], BUNNY_FRAMES)]  # 41, 416, 471
     cropped = "crop=272:144:16:27:exact=1,scale=160:120,tpad=start=30:color=black"
@@ -254,7 +254,7 @@ def test_align_of_a_real_film_in_pal(bunny: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_align_of_a_real_film_in_two_reels(bunny: Path, tmp_path: Path) -> None:
-    """From frame 340 on, in the middle of a segment, the coloured film is cropped otherwise."""
+    """From frame 340 on, in the middle of a segment, the coloured film has another crop."""
     border = BUNNY_CUTS[7]
     reels = (
         "split[a][b];"
@@ -277,7 +277,7 @@ def test_align_of_a_real_film_in_two_reels(bunny: Path, tmp_path: Path) -> None:
 def test_align_of_a_cropped_copy_of_a_shot_that_moves_sideways(
     left: int, top: int, shared_data: Path, tmp_path: Path
 ) -> None:
-    """There a picture that lies a little aside looks like one of a little earlier or later."""
+    """In such a shot, a small offset sideways looks like a small offset in time."""
     film = shared_data / "old" / "a-bomb_blast_effects_part.mp4"
     crop = f"crop=400:300:{left}:{top}"
     bw, color = versions(tmp_path, "null", f"colorbalance=gs=.3:bs=-.3,{crop}", source=film)
@@ -293,7 +293,7 @@ def test_align_of_a_cropped_copy_of_a_shot_that_moves_sideways(
 def test_align_follows_a_picture_that_is_panned_and_scanned(
     shared_data: Path, tmp_path: Path
 ) -> None:
-    """It rests for some seconds, moves for one, and rests elsewhere: no placement fits a minute."""
+    """The crop rests for some seconds, moves for one, and so on: no single placement fits all."""
     film, clip = shared_data / "film" / "big_buck_bunny_360p.mp4", tmp_path / "clip.mp4"
     run_ffmpeg("-ss", 330, "-t", 60, "-i", film, "-an", "-vf", "scale=240:136", *X264, clip)
     moves = ((0.7, -0.2), (10.3, 0.4), (19.8, -0.6), (27.8, 0.2), (34.3, -0.2), (41.3, 0.2),
@@ -301,7 +301,7 @@ def test_align_follows_a_picture_that_is_panned_and_scanned(
     left = "0.7" + "".join(f"+({by})*clip(t-{at},0,1)" for at, by in moves)
     crop = f"crop=181:136:'59*({left})':0:exact=1,scale=192:144"
     sync_map = align(*versions(tmp_path, "null", crop, source=clip))
-    assert sync_map.shared_seconds > 45  # it rests for 53 s
+    assert sync_map.shared_seconds > 45  # the crop rests for 53 s
     for segment in sync_map.segments:
         assert abs(segment.offset_seconds) < 1.5 / 24
         middle = (segment.bw_start_seconds + segment.bw_end_seconds) / 2
@@ -362,7 +362,7 @@ def test_align_of_a_planted_pair(planted: planter.Planted) -> None:
     sync_map = align(probe(planted.bw_path), probe(planted.color_path))
     assert planted.stretches == ((0, 140), (164, 220), (244, 320))
     segments = frames_of(sync_map)
-    # In frames of the two files, of which each is a run shorter or longer than the film.
+    # In frames of the two files, which lack or add runs compared with the film.
     truth = [(0, 140, 40), (140, 196, 204), (220, 296, 290)]
     assert len(segments) == len(truth)
     for found, expected in zip(segments, truth, strict=True):
@@ -387,9 +387,9 @@ def test_align_of_a_planted_pair(planted: planter.Planted) -> None:
 def test_align_ends_where_the_coloured_film_leaves_a_held_frame(
     tail: str | None, tmp_path: Path
 ) -> None:
-    """The black-and-white film stores a card once and holds it for four seconds.
+    """The black-and-white film stores a card as one frame and holds it for four seconds.
 
-    The coloured one shows it for half a second more than a frame, and then something else, or ends.
+    The coloured film shows it for a frame and half a second; then it shows something else, or ends.
     """
     parts = "split[a][b];[a]trim=end_frame=120{held}[c];[b]{tail},setpts=PTS-STARTPTS[d];"
     parts += "[c][d]concat,setpts='{times}/24/TB'"
@@ -492,7 +492,7 @@ def test_align_refuses_a_still_picture(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_laid_upon_finds_the_crop_of_a_stated_offset(tmp_path: Path) -> None:
-    """A copy that is cropped and letterboxed, half a second in."""
+    """The copy is cropped and letterboxed, and starts half a second into the film."""
     copy = tmp_path / "copy.mp4"
     cropped = "crop=iw*0.9:ih*0.9,scale=160:120,pad=160:160:0:20"
     run_ffmpeg("-ss", 0.5, "-i", SAMPLE_FILM, "-vf", cropped, "-an", *X264, copy)
@@ -501,7 +501,7 @@ def test_laid_upon_finds_the_crop_of_a_stated_offset(tmp_path: Path) -> None:
     assert found is not None
     [segment] = found.segments
     assert (segment.bw_start_seconds, segment.color_start_seconds) == (0.5, 0.0)
-    # From 5% to 95% of the picture, which in the copy lies between bars of an eighth each.
+    # The copy shows 5% to 95% of the picture, between bars of an eighth each.
     expected = np.array(((1 / 0.9, 0, -0.05 / 0.9), (0, 0.75 / 0.9, 0.125 - 0.75 * 0.05 / 0.9)))
     np.testing.assert_allclose(np.array(segment.matrix), expected, atol=0.01)
     np.testing.assert_allclose(segment.area, (0.05, 0.05, 0.95, 0.95), atol=0.01)
@@ -510,7 +510,7 @@ def test_laid_upon_finds_the_crop_of_a_stated_offset(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("bars", ["", ",pad=180:120:26:0"])
 def test_laid_upon_of_what_was_made_of_a_film_is_all_of_it(bars: str, tmp_path: Path) -> None:
-    """To the last pixel, although it was encoded anew and has other colours."""
+    """The area is exact to the pixel, despite re-encoding and other colours."""
     bw, color = tmp_path / "bw.mp4", tmp_path / "color.mp4"
     run_ffmpeg("-i", SAMPLE_FILM, "-vf", f"scale=128:120{bars}", "-an", *X264, bw)
     painted = "geq=lum='lum(X,Y)':cb='128+lum(X,Y)/9':cr='120'"
@@ -521,7 +521,7 @@ def test_laid_upon_of_what_was_made_of_a_film_is_all_of_it(bars: str, tmp_path: 
 
 @pytest.mark.slow
 def test_laid_upon_of_what_cannot_be_compared_is_as_it_was(tmp_path: Path) -> None:
-    """A film that is damaged almost throughout, and one that shows nothing."""
+    """One film is damaged almost throughout, the other shows nothing."""
     data = SAMPLE_FILM.read_bytes()
     cut, grey = tmp_path / "cut.mp4", tmp_path / "grey.mp4"
     cut.write_bytes(data[: len(data) // 6])

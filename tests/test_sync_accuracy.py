@@ -1,4 +1,4 @@
-"""The benchmark of `sync`, of which docs/measured.md tells: its pairs, and how they are scored."""
+"""The benchmark of `sync` in docs/measured.md: its pairs, and how they are scored."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_draw_wrong_recipe_takes_films_apart(kind: str) -> None:
 
 @pytest.fixture
 def pair(color_film: Path) -> Planted:
-    """Ten seconds; the coloured film lacks the first one, and goes on with a second of another."""
+    """Ten seconds; the coloured film lacks the first one, and ends with one of another film."""
     times = np.arange(FRAMES) / RATE
     color_source = np.arange(FRAMES) + LATE
     color_source[color_source >= FRAMES] = -1
@@ -83,7 +83,7 @@ def test_score_tells_how_many_frames_a_map_is_off(
 def test_score_counts_what_has_no_counterpart(
     pair: Planted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first second of the film, which the coloured one lacks."""
+    """The first second of the film has none, as the coloured film lacks it."""
     early = Segment(0.0, 1.0, 5.0, 1.0, 1.0)
     found = scored(pair, monkeypatch, early, PERFECT)
     assert found.wrong_share == pytest.approx(LATE / FRAMES, abs=0.01)

@@ -63,7 +63,7 @@ def test_check_target_lets_others_be_written_over_where_told(tmp_path: Path) -> 
 
 
 def pairs_folder(folder: Path) -> Path:
-    """What extract writes, its index last."""
+    """Make a folder of the files that extract writes, its index last."""
     for side in ("bw", "color"):
         (folder / side).mkdir(parents=True)
         (folder / side / "000001.png").touch()
@@ -72,7 +72,7 @@ def pairs_folder(folder: Path) -> Path:
 
 
 def test_check_folder_target_keeps_what_was_painted_by_hand(own_pairs: Pairs) -> None:
-    """Whatever the files' times are, as those of a copied folder."""
+    """File times do not matter, since copying a folder changes them."""
     folder = own_pairs.folder
     with pytest.raises(FilmColorizerError, match="pairs exists already; name another folder"):
         check_folder_target(folder, overwrite=False)

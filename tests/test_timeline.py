@@ -34,7 +34,7 @@ def test_uneven_frames_are_shown_at_their_own_times() -> None:
     [(0.0, 0), (0.045, 1), (0.06, 1), (0.07, 2), (0.1, 2), (0.11, 3), (0.7, 4)],
 )
 def test_number_at_finds_the_first_frame_then_or_later(seconds: float, number: int) -> None:
-    """But for half a frame, by which a frame may be shown before the one that it was found as."""
+    """A frame up to half a frame earlier counts, too, to allow for rounded times."""
     assert UNEVEN.number_at(seconds) == number
 
 

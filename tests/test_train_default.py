@@ -24,10 +24,10 @@ def test_load_imagenet_encoder_sums_the_planes_of_the_first_convolution(
     state = torch.load(path, map_location="cpu", weights_only=True)
     network = build(TINY).eval()
     assert isinstance(network, FilmNetwork)
-    monkeypatch.syspath_prepend(MODELS)  # of which it imports another script
+    monkeypatch.syspath_prepend(MODELS)  # the script imports another one there
     train_default = runpy.run_path(str(MODELS / "train_default.py"))
     train_default["load_imagenet_encoder"](network, state)
-    encoder: Any = network.encoder  # whose parts torch takes for any module
+    encoder: Any = network.encoder  # torch types its parts as plain modules
     of_grey = encoder.stem[0].weight
     assert of_grey.shape == (32, 1, 3, 3)
     torch.testing.assert_close(of_grey, state["_conv_stem.weight"].sum(1, keepdim=True))

@@ -67,12 +67,12 @@ def run(
 
 
 def run_to_end(*arguments: Any, **more: Any) -> tuple[list[Step], Outcome]:
-    """The steps of a training, and its outcome."""
+    """Run a training to its end; return its steps and outcome."""
     return finished(run(*arguments, **more))
 
 
 class Noise:
-    """Pictures of noise, more orange than blue, four to a batch."""
+    """Batches of four noise pictures, more orange than blue."""
 
     identity: dict[str, Any] = {"pictures": "noise"}  # noqa: RUF012
     matrix = "bt709"
@@ -107,7 +107,7 @@ def assert_same_tensors(
     atol: float = 0,
     rtol: float = 0,
 ) -> None:
-    """To the bit, unless a tolerance is given."""
+    """Assert that tensors are equal, bit for bit unless a tolerance is given."""
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
         torch.testing.assert_close(found[name], tensor, atol=atol, rtol=rtol)
@@ -208,7 +208,7 @@ def test_train_leaves_alone_what_another_trains(pairs: Pairs, tmp_path: Path) ->
 
 
 def test_train_writes_over_no_weights_that_came_meanwhile(pairs: Pairs, tmp_path: Path) -> None:
-    """Its own are kept in the checkpoint."""
+    """The trained weights are kept in the checkpoint."""
     output, chosen = tmp_path / "film.safetensors", options(epochs=1)
     steps = run(CLASSIC, pairs, output, chosen)
     next(steps)
@@ -235,7 +235,7 @@ ORANGE, FAINT_ORANGE, BLUE = (204, 128, 51), (140, 128, 116), (51, 128, 204)
 
 
 def contrary(pairs: Pairs, validation: tuple[int, int, int]) -> Pairs:
-    """Paint what is trained on orange, and what is validated on in another colour."""
+    """Paint the training part orange, and the validation part in another colour."""
     for pair in pairs.pairs[:16]:
         color = ORANGE if pair.bw_seconds < 2 else validation
         Image.new("RGB", (43, 32), color).save(pairs.folder / "color" / f"{pair.name}.png")
@@ -247,12 +247,12 @@ def contrary(pairs: Pairs, validation: tuple[int, int, int]) -> Pairs:
 def test_train_keeps_the_weights_of_the_best_epoch(
     config: Config, own_pairs: Pairs, tmp_path: Path
 ) -> None:
-    """What is validated is a faint orange, which training comes to first and then goes beyond."""
+    """The validation part is a faint orange, which training first reaches and then overshoots."""
     pairs = contrary(own_pairs, FAINT_ORANGE)
     output = tmp_path / "film.safetensors"
     network = fresh(config)
     states = []
-    # The average is the network itself.
+    # With this share, the average is the network itself.
     chosen = options(8, learning_rate=5e-3, averaging_share=0.0)
     for step in train(network, pairs, split_of(pairs), chosen, output, device=CPU):
         if isinstance(step, Step) and step.finished:
@@ -273,7 +273,7 @@ def test_train_keeps_the_weights_of_the_best_epoch(
 def test_train_keeps_the_first_weights_when_training_does_only_harm(
     config: Config, blend: bool, own_pairs: Pairs, tmp_path: Path
 ) -> None:
-    """What is trained on is orange, and what is validated on blue."""
+    """The training part is orange, and the validation part blue."""
     pairs = contrary(own_pairs, BLUE)
     output = tmp_path / "film.safetensors"
     network = fresh(config)
@@ -288,18 +288,18 @@ def test_train_keeps_the_first_weights_when_training_does_only_harm(
 
 
 def says(network: Network, color: tuple[float, float]) -> dict[str, torch.Tensor]:
-    """The weights with which an untrained network says this chroma of everything."""
+    """Return weights with which an untrained network predicts this chroma everywhere."""
     return copied(network) | {"head.bias": torch.tensor(color)}
 
 
 def blueless(share: float) -> Color:
-    """Grey, but for so many eighths of Cb too little (ITU-R BT.709-6 item 3.3)."""
+    """Return grey with Cb lowered by ``share / 8`` (ITU-R BT.709-6 item 3.3)."""
     missing = share * 1.8556 / 8
     return 0.5, 0.5 + 0.0722 * missing / 0.7152, 0.5 - missing
 
 
 def trained_to_say(share: float, pairs: Pairs, tmp_path: Path, **changes: Any) -> Trainer:
-    """A trainer whose network says so many times what is true of the validation part, Cb -1/8."""
+    """Return a trainer whose network predicts ``share`` times the true chroma, a Cb of -1/8."""
     color = [round(255 * value) for value in blueless(1)]
     for pair in pairs.pairs:
         Image.new("RGB", (43, 32), tuple(color)).save(pairs.folder / "color" / f"{pair.name}.png")
@@ -321,20 +321,20 @@ def trained_to_say(share: float, pairs: Pairs, tmp_path: Path, **changes: Any) -
 def test_finish_blends_as_does_best_on_the_validation_part(
     share: float, blend: float, own_pairs: Pairs, tmp_path: Path
 ) -> None:
-    """The first weights say neutral, so a blend says a share of what the trained ones say."""
+    """The first weights predict neutral, so a blend predicts a share of the trained chroma."""
     trainer = trained_to_say(share, own_pairs, tmp_path, blend=True)
     first = trainer.first_state
     state, outcome = trainer.finish()
     assert outcome.trained_share == blend
     said = max(blend * share, 0.0)
     torch.testing.assert_close(state["head.bias"], torch.tensor((-said / 8, 0.0)))
-    if blend < 1:  # counts of batches cannot be blended
+    if blend < 1:  # batch counts cannot be blended
         assert state["encoder.stem.1.num_batches_tracked"] == 0
     for name, tensor in first.items():
         if tensor.is_floating_point():
             between = tensor + blend * (trainer.best_state[name] - tensor)
             torch.testing.assert_close(state[name], between)
-    # Codes of 8 bits are near enough.
+    # The tolerance allows for stills of 8 bits.
     errors = [np.mean((2 * np.subtract(blueless(1), blueless(s))) ** 2) for s in (said, 0.0)]
     assert outcome.validation_mse == pytest.approx(errors[0], rel=0.03, abs=1e-3)
     assert outcome.first_validation_mse == pytest.approx(errors[1], rel=0.03)
@@ -359,7 +359,7 @@ def test_finish_takes_no_more_of_the_trained_weights_than_it_may(
 def test_finish_blends_the_last_weights_as_well_as_the_best(
     last_share: float, blends: bool, blend: float, epoch: int, own_pairs: Pairs, tmp_path: Path
 ) -> None:
-    """The best ones by their loss say 1.3 times what is true; without blending these are kept."""
+    """The weights of least loss predict 1.3 times the truth; without blending they are kept."""
     trainer = trained_to_say(1.3, own_pairs, tmp_path, blend=blends)
     last = says(trainer.network, (-last_share / 8, 0.0))
     trainer.averaged.load_state_dict(last)
@@ -385,11 +385,11 @@ def test_finish_without_blending_takes_all_or_nothing(
 @pytest.mark.parametrize(
     ("share", "colorfulness_restored", "said"),
     [
-        (0.96, 1.0, 1.0),  # all that is lacking
+        (0.96, 1.0, 1.0),  # the whole shortfall is restored
         (0.96, 0.5, 0.98),
-        (0.8, 1.0, 0.88),  # no more than a tenth
-        (1.2, 1.0, 1.2),  # nothing is taken away
-        (2.1, 1.0, 0.0),  # nor anything added to the first weights
+        (0.8, 1.0, 0.88),  # at most a tenth is added
+        (1.2, 1.0, 1.2),  # an excess is not reduced
+        (2.1, 1.0, 0.0),  # the first weights get no gain
     ],
 )
 def test_finish_makes_up_for_colourfulness(
@@ -423,7 +423,7 @@ def test_finish_makes_up_for_nothing_that_makes_colours_worse_than_at_first(
 def test_train_validates_the_weights_as_they_will_be_used(
     config: Config, pairs: Pairs, tmp_path: Path
 ) -> None:
-    """In evaluation mode, as a mean over the pictures, however they were batched."""
+    """Errors are means over pictures in evaluation mode, independent of the batch size."""
     output = tmp_path / "film.safetensors"
     _, outcome = run_to_end(config, pairs, output, options(2, batch_size=3))
     luma, rgb = (stills(pairs, side, range(9, 17)) for side in ("bw", "color"))
@@ -450,7 +450,7 @@ def test_train_validates_the_weights_as_they_will_be_used(
 def test_finish_validates_where_colours_are_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the network makes of a flat picture is flat, so what is not known could be cut off."""
+    """The prediction for a flat picture is flat, so the unknown half could be cut off."""
     network = film_network_of((0.6, 0.5, 0.45))
     orange, blue = flat((0.62, 0.5, 0.44)), flat((0.1, 0.5, 0.9))
     _, *whole = batch_of(orange, orange)
@@ -476,7 +476,7 @@ def test_finish_validates_where_colours_are_known(
 def test_run_validates_and_keeps_the_average_of_the_last_weights(
     tmp_path: Path,
 ) -> None:
-    """Over two of eight steps back: each new one counts for half. Statistics are averaged too."""
+    """It reaches two of eight steps back: each new state counts half. Statistics are included."""
     network, batches = fresh(TINY), Noise(steps_per_epoch=8)
     chosen = options(1, learning_rate=2e-2, averaging_share=1 / 4)
     trainer = trainer_of(network, batches, chosen, tmp_path)
@@ -521,7 +521,7 @@ def test_run_keeps_the_very_weights_of_classic(tmp_path: Path) -> None:
 def test_run_warms_up_holds_and_cools_the_rate_of_film(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two steps of warm-up, of twenty, and eight of cooling down; a quarter for the encoder."""
+    """Of 20 steps, two warm up and eight cool down; the encoder has a quarter of the rate."""
     monkeypatch.setattr(training, "WARMUP_STEPS", 200)
     monkeypatch.setattr(training, "ENCODER_LEARNING_RATE_SHARE", 0.25)
     chosen = options(2, learning_rate=1e-3, cooldown_share=0.4)
@@ -551,7 +551,7 @@ def test_run_warms_up_no_longer_than_it_says(
 
 @pytest.mark.parametrize("stages", [0, 2])
 def test_run_leaves_frozen_stages_as_they_were(stages: int, tmp_path: Path) -> None:
-    """Weights and statistics of the stem and so many stages; all else learns."""
+    """The stem and these stages keep their weights and statistics; everything else learns."""
     network = fresh(TINY)
     assert isinstance(network, FilmNetwork)
     before = copied(network)
@@ -560,7 +560,7 @@ def test_run_leaves_frozen_stages_as_they_were(stages: int, tmp_path: Path) -> N
     list(trainer.run())
     parts = ("stem.", "stages.0.", "stages.1.") if stages else ()
     frozen = {n for n in before if n.removeprefix("encoder.").startswith(parts)}
-    # A weight and a batch norm's five of the stem, of two layers and of twice three.
+    # A weight and a batch norm's five for the stem, and for 2 and 2 * 3 layers of the stages.
     assert len(frozen) == (6 * (1 + 2 + 2 * 3) if stages else 0)
     for state in (network.state_dict(), trainer.best_state):
         changed = {name for name in before if not torch.equal(state[name], before[name])}
@@ -574,7 +574,7 @@ def test_train_keeps_the_rate_of_classic(pairs: Pairs, tmp_path: Path) -> None:
 
 
 def assert_same_result(one: Path, other: Path) -> None:
-    """Both trainings gave the same weights, to the bit, by the same way."""
+    """Assert that two trainings have the same weights, bit for bit, metadata and history."""
     (metadata, tensors), (other_metadata, others) = read_tensors(one), read_tensors(other)
     assert metadata == other_metadata
     assert_same_tensors(tensors, others)
@@ -585,7 +585,7 @@ def assert_same_result(one: Path, other: Path) -> None:
     assert histories[0] == histories[1]
 
 
-# Averaged over two of the six steps.
+# The weights are averaged over two of the six steps.
 THREE_EPOCHS: dict[str, tuple[Config, TrainingOptions]] = {
     "film": (TINY, options(3, averaging_share=1 / 3)),
     "film-own": (
@@ -640,8 +640,8 @@ def test_train_resumed_is_identical_to_uninterrupted(
             next(steps)
         steps.close()
         assert not stopped.exists()
-        history_file(stopped).unlink()  # as if the kill had come before it
-        # The first weights of the resumed run do not matter, nor does what torch has drawn since.
+        history_file(stopped).unlink()  # as if killed before this was written
+        # The resumed run's first weights do not matter, nor does torch's random state.
         resumed, same = run_to_end(config, pairs, stopped, chosen, resume=True, init_seed=9)
     epochs_done = stop_after // STEPS_PER_EPOCH
     assert [step.epoch for step in resumed] == [
@@ -671,7 +671,7 @@ def test_load_checkpoint_takes_up_average_and_first_weights(tmp_path: Path) -> N
 
 
 def squared_errors(pairs: Pairs, chosen: list[Pair], network: Network) -> np.ndarray:
-    """Of each picture as the network colours it, on R'G'B' in [0, 1]."""
+    """Return the mean squared error of each predicted picture, on R'G'B' in [0, 1]."""
     errors = []
     for begin in range(0, len(chosen), 32):
         luma, truth, _ = read_batch(pairs, chosen[begin : begin + 32], network)
@@ -684,10 +684,10 @@ def squared_errors(pairs: Pairs, chosen: list[Pair], network: Network) -> np.nda
 def test_train_on_a_handful_of_stills_helps_and_does_not_ruin_the_rest(
     shared_data: Path, tmp_path: Path
 ) -> None:
-    """Eight stills of as many shots, of two minutes of a film of ten; their colours are true.
+    """Eight stills of as many shots, from two minutes of a ten-minute film, have true colours.
 
-    A hand that paints stills leaves them so, and deletes the others. Eight epochs of the 16 that
-    are the default already do it.
+    The other stills are deleted, as after painting a few by hand. Eight of the default 16 epochs
+    are enough.
     """
     film = probe(shared_data / "film" / "big_buck_bunny_360p.mp4")
     every_still = ExtractOptions(every=48, size=96)
@@ -747,7 +747,7 @@ def test_train_depends_on_the_seed(
 
 @pytest.fixture
 def interrupted(pairs: Pairs, tmp_path: Path) -> Path:
-    """Where an interrupted training with the default `options` would have put its weights."""
+    """The target of an interrupted training with the default `options`."""
     output = tmp_path / "film.safetensors"
     steps = run(TINY, pairs, output, options())
     for _ in range(STEPS_PER_EPOCH):
@@ -784,7 +784,7 @@ def test_train_refuses_to_resume_with_other_options(
 
 
 def test_train_refuses_to_resume_with_other_pairs(pairs: Pairs, interrupted: Path) -> None:
-    """Whatever else differs, since the options may follow from the pairs."""
+    """Other pairs are reported before other options, since options may follow from the pairs."""
     fewer = replace(pairs, pairs=pairs.pairs[1:])
     with pytest.raises(TrainingError, match=r"training pairs (\d+), not \d+; resume it with"):
         list(run(TINY, fewer, interrupted, options(epochs=9), resume=True))
@@ -859,7 +859,7 @@ def test_train_tells_when_the_loss_is_no_number(
 def test_train_tells_when_the_validation_loss_is_no_number(
     pairs: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would be taken for the history of weights that do something."""
+    """Otherwise its history would pass for one of usable weights."""
     monkeypatch.setattr(Trainer, "_validation_loss", lambda trainer, network: math.inf)
     with pytest.raises(TrainingError, match=r"^the loss became inf in epoch 1; start again with"):
         list(run(TINY, pairs, tmp_path / "film.safetensors", options()))
@@ -914,7 +914,7 @@ def test_checkpoint_holds_its_options_and_history_in_the_open(interrupted: Path)
 
 
 def test_train_refuses_to_resume_from_an_older_checkpoint(pairs: Pairs, interrupted: Path) -> None:
-    """One without the first weights and the average."""
+    """The older checkpoint lacks the first weights and the average."""
     checkpoint = checkpoint_file(interrupted)
     metadata, tensors = read_tensors(checkpoint)
     older = {k: v for k, v in tensors.items() if not k.startswith(("first.", "average."))}

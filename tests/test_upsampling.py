@@ -17,13 +17,13 @@ from tests.colors import BT709_BARS_100, noise, pillow_resize, pixel, random_rgb
 
 
 def limit_to_gamut(luma: Tensor, chroma: Tensor) -> Tensor:
-    """Chroma of the luma's own size, as it is limited."""
+    """Return chroma of the luma's own size, limited to the gamut."""
     blocks = luma.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
     return fit_chroma(blocks, chroma)
 
 
 def enlarge_along_edges(planes: Tensor, guide: Tensor) -> Tensor:
-    """Planes (B, 2, h, w), of the size of their guides (B, 1, H, W)."""
+    """Enlarge planes (B, 2, h, w) to the size of their guides (B, 1, H, W)."""
     found = torch.empty(len(planes), 2, *guide.shape[-2:])
     upsampler = Upsampler(*guide.shape[-2:])
     small_guide = resize(guide, *planes.shape[-2:])
@@ -56,7 +56,7 @@ def test_limit_to_gamut_scales_no_more_than_needed() -> None:
     assert rgb.min() >= -1e-5
     assert rgb.max() <= 1 + 1e-5
     scales = limited / chroma
-    torch.testing.assert_close(scales[:, 0], scales[:, 1])  # the hue stays
+    torch.testing.assert_close(scales[:, 0], scales[:, 1])  # the hue is kept
     was_scaled = scales[:, 0] < 0.999
     distance_to_edge = torch.minimum(rgb.amin(1).abs(), (1 - rgb.amax(1)).abs())
     assert 0.2 < was_scaled.float().mean() < 0.95
@@ -71,19 +71,19 @@ def test_limit_to_gamut_leaves_no_chroma_in_black_and_white(luma: float) -> None
 
 
 def step(height: int, width: int, column: int, dark: float = 0.25, light: float = 0.75) -> Tensor:
-    """A plane (1, 1, H, W) that is dark up to a column and light from there on."""
+    """Return a plane (1, 1, H, W) that is dark up to a column and light from there on."""
     plane = torch.full((1, 1, height, width), dark)
     plane[..., column:] = light
     return plane
 
 
 def guided_filter(plane: np.ndarray, guide: np.ndarray) -> np.ndarray:
-    """The fast guided filter by its definition, a ridge regression in each window.
+    """Apply the fast guided filter by its definition, a ridge regression in each window.
 
-    He, Sun and Tang 2013, "Guided Image Filtering", equation 4: the slope a and offset b that make
-    the sum over the window of (a I + b - p)^2 + epsilon a^2 least; their means over all windows
-    that a pixel lies in (equation 8) are enlarged and applied to the guide. What they do not
-    explain is enlarged and added.
+    He, Sun and Tang 2013, "Guided Image Filtering", equation 4: the slope a and offset b minimize
+    the sum over the window of (a I + b - p)^2 + epsilon a^2. Their means over all windows that
+    contain a pixel (equation 8) are enlarged and applied to the guide. The residual is enlarged
+    and added.
     """
     height, width = plane.shape
     small = pillow_resize(guide, height, width)
@@ -143,7 +143,7 @@ def test_enlarge_along_edges_makes_edges_as_sharp_as_the_guides(column: int) -> 
     row, plain = (p[0, 0, 40] for p in (enlarge_along_edges(small, guide), resize(small, 80, 120)))
 
     def columns_between(values: Tensor) -> int:
-        """In how many columns neither side's colour is reached, to a tenth of the step."""
+        """Count the columns that reach neither side's colour within a tenth of the step."""
         return int((((values + 0.1) > 0.02) & ((values - 0.1) < -0.02)).sum())
 
     assert columns_between(plain) >= 4
@@ -162,7 +162,7 @@ def test_enlarge_along_edges_makes_edges_as_sharp_as_the_guides(column: int) -> 
 def test_enlarge_along_edges_follows_texture_but_no_grain(
     pattern: Tensor, deviation: float, least: float, most: float
 ) -> None:
-    """Chroma goes with luma alike in both, but of grain there stays what the small planes show."""
+    """True chroma follows luma in both, but of grain only what the small planes show is kept."""
     guide = 0.5 + (pattern - 0.5) * deviation / pattern.std()
     truth = (0.3 * guide).expand(-1, 2, -1, -1)
     found = enlarge_along_edges(resize(truth, 24, 32), guide)
@@ -253,7 +253,7 @@ def test_upsampler_works_in_strips_of_any_height(monkeypatch: pytest.MonkeyPatch
 def test_upsampler_gives_the_codes_of_what_it_fits(
     matrix: str, range: Range, bit_depth: int
 ) -> None:
-    """Up to colours at the very edge of the gamut, whose codes are the highest and the lowest."""
+    """This includes colours at the edge of the gamut, with the highest and lowest codes."""
     luma, small = noise(40, 60).numpy(), noise(7, 9, seed=1).numpy()
     planes = (noise(2, 7, 9, seed=2) - 0.5).numpy()
     upsampler = Upsampler(40, 60)
@@ -263,7 +263,7 @@ def test_upsampler_gives_the_codes_of_what_it_fits(
     codes = upsampler.codes(luma, planes, small, matrix=matrix, range=range, bit_depth=bit_depth)
     assert codes.dtype == (np.uint8 if bit_depth == 8 else np.uint16)
     expected = chroma_to_codes(fitted, range=range, bit_depth=bit_depth).numpy().astype(int)
-    assert np.abs(codes.astype(int) - expected).max() <= 1  # halves, rounded in another order
+    assert np.abs(codes.astype(int) - expected).max() <= 1  # rounding order differs at halves
     assert (codes != expected).mean() < 1e-3
 
 

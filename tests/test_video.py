@@ -104,7 +104,7 @@ def test_probe_undoes_a_rotation(degrees: int, tmp_path: Path) -> None:
 def test_probe_tells_the_size_of_what_is_cropped_in_its_stream(
     codec: str, is_old: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Decoders round a crop at the left unless they are asked not to; ffmpeg asks from 7.1 on."""
+    """Decoders round a crop at the left unless told not to; ffmpeg tells them from 7.1 on."""
     if is_old:
         monkeypatch.setattr("filmcolorizer_cli.ffmpeg._crops", lambda binary: False)
         assert whole_picture() == {"flags": "unaligned"}
@@ -129,7 +129,7 @@ def test_probe_of_a_picture_that_is_turned_a_bit_keeps_its_sides(tmp_path: Path)
 
 @pytest.mark.parametrize("suffix", ["avi", "mkv"])
 def test_probe_reads_titles_that_are_no_utf_8(suffix: str, tmp_path: Path) -> None:
-    """As old programs have written them."""
+    """Old programs wrote such titles."""
     path = tmp_path / f"clip.{suffix}"
     titled = ("-metadata", "title=Die BXchse", "-metadata:s:v", "title=BXchse")
     make_clip(path, seconds=0.2, codec=("-c:v", "mpeg4"), extra=titled)
@@ -239,7 +239,7 @@ def test_probe_of_matroska_tells_the_pictures_length_not_the_sounds(
     pictures, sound = ("testsrc2=size=64x48:rate=25:duration=2", "sine=duration=5")
     inputs = ("-f", "lavfi", "-i", pictures, "-f", "lavfi", "-i", sound)
     run_ffmpeg(*inputs, "-metadata:s:v", "DURATION-eng=00:00:02.000000000", film)
-    if name != "DURATION":  # other programs write no such tag without a language
+    if name != "DURATION":  # other programs write this tag only with a language
         content = film.read_bytes()
         film.write_bytes(content.replace(b"DURATIOND\x87", b"OTHERTAGD\x87"))
     assert probe(film).duration_seconds == pytest.approx(2.0, abs=0.05)
@@ -247,7 +247,7 @@ def test_probe_of_matroska_tells_the_pictures_length_not_the_sounds(
 
 @pytest.mark.parametrize("ending", ["h264", "hevc"])
 def test_probe_counts_the_pictures_of_a_bare_stream(ending: str, tmp_path: Path) -> None:
-    """Although with B-frames several packets are read before the first frame comes."""
+    """With B-frames, several packets are read before the first frame comes out."""
     codec = ("-c:v", {"h264": "libx264", "hevc": "libx265"}[ending], "-bf", "3")
     film = tmp_path / f"film.{ending}"
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=64:48", *codec, "-r", "24", film)
@@ -347,7 +347,7 @@ def test_probe_refuses_a_missing_file(tmp_path: Path) -> None:
 @pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="there are no such files here")
 @pytest.mark.parametrize("name", ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"])
 def test_probe_refuses_what_only_one_process_has_open(name: str, plain_clip: Path) -> None:
-    """By another one it would be called damaged."""
+    """Another process could not open it, and would report it as damaged."""
     code = f"from filmcolorizer_cli.video import *\ntry: probe(Path({name!r}))\n"
     code += "except VideoError as error: print(error)"
     with plain_clip.open("rb") as file:
@@ -358,7 +358,7 @@ def test_probe_refuses_what_only_one_process_has_open(name: str, plain_clip: Pat
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="there are no such files here")
 def test_probe_takes_a_film_that_another_process_has_open(plain_clip: Path) -> None:
-    """So that one is rescued that was deleted meanwhile."""
+    """A deleted film can be rescued in this way."""
     with plain_clip.open("rb") as file:
         assert probe(Path(f"/proc/{os.getpid()}/fd/{file.fileno()}")).width == 64
 
@@ -371,7 +371,7 @@ def test_probe_refuses_a_folder(tmp_path: Path) -> None:
 
 
 def test_probe_tells_of_subtitles_that_libav_does_not_know() -> None:
-    """As of teletext in a TV recording, which ffmpeg does not write."""
+    """Teletext in TV recordings is an example, which ffmpeg cannot write."""
     no_flags = av.stream.Disposition(0)
     stream = SimpleNamespace(
         index=3, codec_context=None, language="deu", metadata={}, disposition=no_flags
@@ -382,7 +382,7 @@ def test_probe_tells_of_subtitles_that_libav_does_not_know() -> None:
 
 
 def test_probe_of_pictures_that_nothing_decodes(tmp_path: Path) -> None:
-    """A further stream of them is told of, and a film of nothing else refused."""
+    """As a further stream they are reported; a film of nothing else is refused."""
     extra = ("-map", "0", "-map", "0", "-c:v:1", "mpeg4")
     clip = make_clip(tmp_path / "clip.mkv", seconds=0.2, extra=extra)
     data = clip.read_bytes()
@@ -400,7 +400,7 @@ def test_probe_tells_of_further_pictures(tmp_path: Path) -> None:
 
 
 def test_probe_takes_the_pictures_that_are_shown_by_default(tmp_path: Path) -> None:
-    """Here the second ones, which are smaller and fewer."""
+    """Here these are the second stream's, which are smaller and fewer."""
     extra = ("-map", "0", "-map", "0", "-c:v:1", "mpeg4", "-s:v:1", "32x24")
     default = ("-disposition:v:0", "0", "-disposition:v:1", "default", "-frames:v:1", 10)
     film = probe(make_clip(tmp_path / "clip.mkv", seconds=1, extra=(*extra, *default)))

@@ -55,11 +55,11 @@ def test_trails_join_to_the_sum_of_their_ways() -> None:
     both = step.composed_with(surer)
     inner = (slice(2, 15), slice(2, 20))
     expected = np.broadcast_to([3.0, 0.5], (13, 18, 2))
-    # OpenCV looks pictures up at steps of a 32nd of a pixel.
+    # OpenCV interpolates at steps of 1/32 pixel.
     np.testing.assert_allclose(
         (both.coordinates - identity.coordinates)[inner], expected, atol=1 / 32
     )
-    # A chain is as strong as its weakest link.
+    # A chain has the confidence of its weakest link.
     np.testing.assert_allclose(both.confidence[inner], 0.5, atol=1e-6)
     np.testing.assert_allclose(surer.composed_with(step).confidence[inner], 0.5, atol=1e-6)
 
@@ -105,7 +105,7 @@ def test_no_movement_of_live_action_is_taken_for_a_dissolve(
 def test_goes_on_tells_the_same_picture_from_another_one(
     light: float, picture: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    """Also in the dark, and a little later, in other light and under grain."""
+    """It does so in the dark, a little later, in other light and under grain."""
     luma = picture[0]
     grain = np.random.default_rng(0).normal(0, 0.5, (2, HEIGHT, WIDTH))
     ended, begun = (
@@ -120,7 +120,7 @@ def test_goes_on_tells_the_same_picture_from_another_one(
 def test_goes_on_tells_vignettes_apart(
     light: float, picture: tuple[np.ndarray, np.ndarray]
 ) -> None:
-    """The black around which is the same."""
+    """The black around them is the same."""
     luma = picture[0]
     rows, columns = np.ogrid[:HEIGHT, :WIDTH]
     is_shown = np.hypot(rows - HEIGHT / 2, columns - WIDTH / 2) < 0.42 * HEIGHT
@@ -141,7 +141,7 @@ def test_goes_on_with_nothing_where_nothing_is_to_be_seen() -> None:
 
 
 def test_trails_that_are_wrong_from_the_start_tell_of_no_dissolve(shared_data: Path) -> None:
-    """As in rolling credits; those of Big Buck Bunny."""
+    """Warps go wrong in rolling credits, here those of Big Buck Bunny."""
     film = probe(shared_data / "film" / "big_buck_bunny_360p.mp4")
     part = Sampling(170, 96, start_seconds=535.0, duration_seconds=5.0)
     lumas, past_keys = list(read_luma(film, part)), list[PastKey]()

@@ -26,7 +26,7 @@ LOSSES = ((0.9, 0.7), (0.6, 0.5), (0.3, 0.8))
 
 
 def steps(network: Network, per_epoch: int = 2) -> Generator[Step, None, Outcome]:
-    """A training of three epochs, the second of which is the best."""
+    """Yield the steps of a training of three epochs, the second of which is the best."""
     for number, losses in enumerate(LOSSES, 1):
         for _ in range(per_epoch - 1):
             yield Step(number, losses[0] + 0.1, 8)
@@ -40,7 +40,7 @@ def watcher(pairs: Pairs, output: Path, board: Path | None = None) -> Watcher:
 
 
 def saturation(path: Path) -> float:
-    """The mean of the rows that show output."""
+    """Return the mean spread of R, G and B in the sheet's first row of output stills."""
     with Image.open(path) as image:
         sheet = np.asarray(image.convert("RGB")).astype(int)
     return float(np.ptp(sheet[150 + 22 : 300], axis=2).mean())

@@ -26,7 +26,7 @@ ABOUT = {"description": "a tiny one", "licence": "MIT", "epochs": 3, "ünïcode"
 
 
 def network(config: Config = TINY) -> Network:
-    """A network whose every weight is random."""
+    """Build a network whose weights are all random."""
     torch.manual_seed(0)
     made = build(config)
     for parameter in made.parameters():
@@ -120,7 +120,7 @@ def test_save_lets_others_read_as_any_new_file_does(saved: Path) -> None:
 
 
 def test_save_takes_tensors_that_are_views(tmp_path: Path) -> None:
-    # Which torch's annotations of modules lack.
+    # torch's annotations of Module.to lack memory_format.
     made = network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     save(made, tmp_path / "w.safetensors", about={})
     assert_same(load(read_model(tmp_path / "w.safetensors")).state_dict(), made.state_dict())
@@ -200,7 +200,7 @@ def test_shipped_models_all_load() -> None:
 
 
 def refusal_to_read(path: Path, capture: pytest.ExceptionInfo[WeightsError]) -> str:
-    """The reason within the sentence about an unreadable file."""
+    """Return the reason within the message about an unreadable file."""
     message = str(capture.value)
     start = f"cannot read the weights in {path} ("
     end = "); the file is missing, damaged or no safetensors file, so give another one"
@@ -323,7 +323,7 @@ def test_load_refuses_an_architecture_of_the_future(saved: Path) -> None:
 
 
 def refuse_to_save(path: Path, advice: str) -> str:
-    """The reason within the sentence about a file that cannot be written."""
+    """Return the reason within the message about a file that cannot be written."""
     with pytest.raises(FilmColorizerError) as caught:
         save(network(), path, about=ABOUT)
     message = str(caught.value)

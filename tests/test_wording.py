@@ -59,7 +59,7 @@ def test_describe_size_tells_of_pixels_that_are_no_squares() -> None:
 def test_describe_more_tells_of_subtitles_that_no_file_holds(
     codec: str, language: str | None, target: str, fate: str
 ) -> None:
-    """As of a film that had them; ffmpeg makes no pictures of text."""
+    """The film is changed to list them, since ffmpeg makes no picture subtitles from text."""
     film = replace(probe(SAMPLE_FILM), subtitles=(Subtitle(1, codec, language),))
     assert describe_more(film, Path(target))[0] == ("subtitles", fate)
 

@@ -1,4 +1,4 @@
-"""What short trainings learn from, and how."""
+"""Data and options of short trainings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SQUARES = Augmentation(
     squares=True, min_crop=0.6, early_scale=1 / 2, scale=1 / 2, tone_share=0.5, mirrors=True
 )
 GROWING = replace(SQUARES, scale=1.0)
-# What weights and checkpoints tell of a training as in 2020, besides epochs, batches and rate.
+# What weights and checkpoints record of a 2020-style training, besides epochs, batches and rate.
 PLAIN_OPTIONS = {
     "augmentation": None,
     "frozen_stages": 0,
@@ -48,14 +48,14 @@ def source(pairs: Pairs, *, height: int = 32, width: int = 43, **changes: Any) -
 
 
 def stills(pairs: Pairs, side: str, numbers: range) -> torch.Tensor:
-    """Stills (N, C, 32, 43) in [0, 1], read by Pillow."""
+    """Read stills (N, C, 32, 43) in [0, 1] with Pillow."""
     arrays = [np.array(Image.open(pairs.folder / side / f"{n:06d}.png")) for n in numbers]
     channels_last = torch.from_numpy(np.stack(arrays).reshape(len(numbers), 32, 43, -1))
     return channels_last.permute(0, 3, 1, 2) / 255
 
 
 def batch_of(*pictures: torch.Tensor) -> Batch:
-    """Pictures (3, H, W) that are known all over, behind any luma."""
+    """Return a batch of pictures (3, H, W), known everywhere, with random luma."""
     rgb = torch.stack(pictures)
     luma = torch.rand(len(rgb), 1, *rgb.shape[-2:])
     return luma, rgb, torch.ones_like(luma)

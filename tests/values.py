@@ -1,4 +1,4 @@
-"""What values are taken out of."""
+"""Unwrap values of optionals and generators."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ Value = TypeVar("Value")
 
 
 def present(value: Value | None) -> Value:
-    """What may be None by its annotation, and never is where a test looks."""
+    """Return a value that its annotation allows to be None, but that never is in a test."""
     assert value is not None
     return value
 
 
 def finished(generator: Generator[Item, None, Result]) -> tuple[list[Item], Result]:
-    """All that a generator yields, and what it returns."""
+    """Return all items that a generator yields, and its return value."""
     returning = Returning(generator)
     return list(returning), returning.value

@@ -1,4 +1,4 @@
-"""Versions of a film as small pictures, for tests of lining up."""
+"""Versions of a film as small pictures, for alignment tests."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Run = tuple[int, int]
 
 
 def frames_of(*runs: Run) -> NDArray[np.int64]:
-    """The numbers of these runs of frames."""
+    """Return the frame numbers in these runs."""
     return np.concatenate([np.arange(begin, end) for begin, end in runs])
 
 
 def to_part(left: float, top: float, right: float, bottom: float) -> NDArray[np.float64]:
-    """The affine map from the whole of a picture to this part of another, in [0, 1]."""
+    """Return the affine map from a whole picture to this part of another, in [0, 1]."""
     return np.array(((right - left, 0, left), (0, bottom - top, top)))
 
 
@@ -32,10 +32,10 @@ def foreign(count: int) -> NDArray[np.int64]:
 
 
 class Version:
-    """A film of these frames of another one, graded and with noise.
+    """A film made of another film's frames, graded and with noise.
 
     Attributes:
-        numbers: (N,), of the frames.
+        numbers: (N,), the frames' numbers in the other film; `FOREIGN` for foreign ones.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Version:
 
 
 def title_card(text: str) -> NDArray[np.uint8]:
-    """(768,): white letters on black, whose few bright pixels are most of the picture."""
+    """Return (768,): white letters on black, whose few bright pixels carry the contrast."""
     card = Image.new("L", (WIDTH * 10, HEIGHT * 10), 16)
     draw = ImageDraw.Draw(card)
     draw.text((20, 100), text, 235, load_font(36))

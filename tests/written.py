@@ -1,4 +1,4 @@
-"""Films written as the program writes them, of grey or of random pictures."""
+"""Write films as the program does, of grey or random pictures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Pictures = Iterable[tuple[np.ndarray, np.ndarray]]
 
 
 def noise(width: int, height: int, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Pictures of legal random luma (H, W) and chroma (2, ceil(H / 2), ceil(W / 2))."""
+    """Return pictures of legal random luma (H, W) and chroma (2, ceil(H / 2), ceil(W / 2))."""
     random = np.random.default_rng(0)
     chroma_shape = (2, -(-height // 2), -(-width // 2))
     return [
@@ -35,7 +35,7 @@ def noise(width: int, height: int, count: int) -> list[tuple[np.ndarray, np.ndar
 
 
 def grey(film: Film, **sampling: Any) -> Iterable[tuple[np.ndarray, np.ndarray]]:
-    """A film's own pictures at its own rate, without colour."""
+    """Yield a film's own pictures at its own rate, without colour."""
     chroma = np.full((2, -(-film.height // 2), -(-film.width // 2)), 128, np.uint8)
     for luma in read_luma(film, Sampling(frame_rate=film.frame_rate, **sampling)):
         yield luma, chroma

@@ -1,4 +1,4 @@
-"""An empty folder for each test of a command, and films that several of them look at."""
+"""An empty working folder for each test of a command, and films that several tests share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.films import graded_film
 
 @pytest.fixture(autouse=True)
 def nothing_goes_on() -> Iterator[None]:
-    """End what a failed test started, which would starve the tests after it."""
+    """End what a failed test left running, which would take CPU time from later tests."""
     yield
     while started:
         program = started.pop()
@@ -27,11 +27,11 @@ def nothing_goes_on() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Run in an empty folder, and forget an ffmpeg that a command was told to use."""
+    """Run in an empty folder, and undo a command's choice of ffmpeg afterwards."""
     folder = tmp_path / "cwd"
     folder.mkdir()
     monkeypatch.chdir(folder)
-    # The first makes sure that what a command sets is undone at the end.
+    # Setting the variable first makes monkeypatch restore it at the end, even if it was unset.
     named = os.environ.get(BINARY_VARIABLE)
     monkeypatch.setenv(BINARY_VARIABLE, "")
     if named is None:

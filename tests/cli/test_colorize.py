@@ -61,7 +61,7 @@ def test_colorize_writes_beside_the_film(color_film: Path, vivid_weights: Path) 
 
 
 def quick(film: Path, model: Path, *more: object) -> Film:
-    """Colorize a film's first half second to ``out.mp4``, and probe that."""
+    """Colorize a film's first half second to ``out.mp4``, and return the probed result."""
     fast = ("--preset", "ultrafast", "--duration", "0.5", "--overwrite", "--device", "cpu")
     said = succeed("colorize", film, "-o", "out.mp4", "--model", model, *fast, "--json", *more)
     target = probe(Path("out.mp4"))
@@ -150,7 +150,7 @@ def test_colorize_crf_and_preset_reach_the_encoder(color_film: Path, vivid_weigh
         sizes[crf] = Path("out.mp4").stat().st_size
     assert sizes[10] > 2 * sizes[40]
     quick(color_film, vivid_weights, "--preset", "veryfast")
-    assert b"me=hex subme=2" in Path("out.mp4").read_bytes()  # x264 tells its settings in the film
+    assert b"me=hex subme=2" in Path("out.mp4").read_bytes()  # x264 writes its settings there
 
 
 def test_colorize_with_hwaccel_keeps_the_luma_with_and_without_a_card(
@@ -185,7 +185,7 @@ def test_colorize_takes_a_vividness(color_film: Path, vivid_weights: Path) -> No
     assert strengths[0] == 0
     assert strengths[None] == strengths[1] > 5
     assert strengths[1] * 1.1 < strengths[1.5] <= strengths[1] * 1.55
-    assert strengths[4] >= strengths[1.5]  # where it is at its most vivid already
+    assert strengths[4] >= strengths[1.5]  # equal where 1.5 reaches the limit
 
 
 @pytest.mark.parametrize("vividness", ["-0.1", "4.1", "-1", "nan", "inf", "much", ""])
@@ -288,7 +288,7 @@ def test_colorize_refuses_to_overwrite_unless_told(plain_clip: Path, vivid_weigh
 
 
 def test_colorize_tells_of_an_ffmpeg_without_the_encoder_before_any_work() -> None:
-    """As those of some distributions are, for want of a licence."""
+    """Some distributions leave encoders out of ffmpeg for licence reasons."""
     lacking = Path("lacking")
     encoder = "*libsvtav1*) echo 'Unknown encoder libsvtav1' >&2; exit 1"
     lacking.write_text(
@@ -326,7 +326,7 @@ def test_colorize_refuses_a_target_that_is_no_film(target: str, plain_clip: Path
 
 @pytest.fixture
 def film_with_subtitles() -> Path:
-    """A second with a chapter and subtitles of text."""
+    """One second with a chapter and text subtitles."""
     Path("said.srt").write_text("1\n00:00:00,100 --> 00:00:00,900\nHello\n")
     Path("told.txt").write_text(";FFMETADATA1\n[CHAPTER]\nSTART=0\nEND=900000000\ntitle=One\n")
     film = Path("film.mkv")
@@ -364,7 +364,7 @@ def test_colorize_takes_numbered_pictures(vivid_weights: Path) -> None:
         " sound: the source has none\n"
     )
     [luma, _, _] = decode_planes(Path("frames-color.mp4"), "yuv420p", (64, 48))
-    assert probe(Path("frames-color.mp4")).coding.range == "full"  # as that of grey pictures
+    assert probe(Path("frames-color.mp4")).coding.range == "full"  # like grey pictures
     assert luma.mean(axis=(1, 2)) == pytest.approx([20 * (n + 1) for n in range(9)])
     film = quick_from(pictures, vivid_weights, "--input-fps", "24000/1001", "--fps", "source")
     assert film.frame_rate == Fraction(24000, 1001)
@@ -438,11 +438,11 @@ def test_colorize_tells_first_what_becomes_of_attachments(vivid_weights: Path) -
 def test_colorize_on_a_full_disk_tells_how_much_it_needs_and_goes_on(
     when: str, parts_done: int, vivid_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While colours are kept for the next segment, as one is rendered, and as all are joined."""
+    """The disk fills while colours are kept for the next segment, or in rendering or joining."""
     monkeypatch.setattr(colorizing, "SEGMENT_SECONDS", 0.5)
     for module in (colorizing, painting):
         monkeypatch.setattr(module, "CHUNK_FRAMES", 12)
-    if when != "keeping":  # so that no file of colours is larger than a segment of noise
+    if when != "keeping":  # keeps files of colours smaller than a segment of noise
         monkeypatch.setattr(propagation, "MAX_REMEMBERED", 2)
         monkeypatch.setattr(warps, "MAX_PAST_FRAMES", 0)
     # 2 s of a still picture, then 2 s of noise, which takes more room.
@@ -458,8 +458,8 @@ def test_colorize_on_a_full_disk_tells_how_much_it_needs_and_goes_on(
     quick = ("colorize", film, "--model", vivid_weights, *quality, "--device", "cpu")
     succeed(*quick, "-o", "whole.mp4")
     whole = Path("whole.mp4").stat().st_size
-    # The colours of three key frames and sights of two take 200 kB; a fifth of the film is more
-    # than a still segment, and less than one of noise.
+    # The colours of three key frames and two past key frames take 200 kB; a fifth of the film is
+    # more than a still segment, and less than one of noise.
     limit_bytes = {"keeping": 210_000, "rendering": whole // 5, "joining": whole // 2}
     with file_size_limit(limit_bytes[when]):
         result = run(*quick, "-o", "o.mp4")
@@ -601,7 +601,7 @@ def test_colorize_stopped_later_goes_on_from_there(
 def test_colorize_of_a_large_film_stops_at_once(
     number: signal.Signals, vivid_weights: Path
 ) -> None:
-    """In less time than it took to begin, on a machine however busy; alone it is less than 2 s."""
+    """Stopping takes less time than starting, even on a busy machine; on an idle one, under 2 s."""
     film, parts = Path("large.mp4"), Path("large-color.mp4.parts")
     enlarged = ("-vf", "scale=1280:720,noise=alls=20:allf=t", "-an", *X264)
     run_ffmpeg("-i", SAMPLE_FILM, *enlarged, film)
@@ -624,7 +624,7 @@ def test_colorize_of_a_large_film_stops_at_once(
 def test_colorize_to_ffv1_keeps_luma_bit_for_bit(
     layout: str, size: tuple[int, int], vivid_weights: Path, tmp_path: Path
 ) -> None:
-    """Checked by ffmpeg's own checksums of every frame's luma."""
+    """The test compares ffmpeg's own checksums of every frame's luma."""
     source, target = tmp_path / "film.mkv", tmp_path / "out.mkv"
     scale = f"scale={size[0]}:{size[1]},noise=alls=8:allf=t,format={layout}"
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-t", 2, "-vf", scale, "-c:v", "ffv1", source)

@@ -1,4 +1,4 @@
-"""What holds for several commands."""
+"""Behaviour that several commands share."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from tests.films import X264, run_ffmpeg
 from tests.machine import file_size_limit, ordinary_user
 from tests.networks import vivid_network
 
-# Loaded before a test gives up root's right to read them.
+# Imported early: after a test gives up root's rights, these files may be unreadable.
 LOADED = (colorizing, film_evaluation, pair_evaluation, networks, report, sync, training, weights)
 
 
@@ -72,7 +72,7 @@ def test_help_tells_the_defaults_that_there_are() -> None:
 
 
 def test_options_reach_what_they_are_for(moving_film: Path, vivid_weights: Path) -> None:
-    """Those that are tested elsewhere without the command line."""
+    """The effects of these options are tested elsewhere, without the command line."""
     film = ("--model", vivid_weights, "--device", "cpu")
     scores = [
         json.loads(succeed("eval", moving_film, *film, *more, "--json"))["films"][0]["network"]
@@ -92,7 +92,7 @@ def test_options_reach_what_they_are_for(moving_film: Path, vivid_weights: Path)
 def test_a_program_that_is_no_ffmpeg_is_refused_before_it_sees_the_film(
     command: list[str], plain_clip: Path
 ) -> None:
-    """It would be taken for an ffmpeg that finds the film damaged, or empty."""
+    """Otherwise its failure would be reported as a damaged or empty film."""
     other = Path("other-program").absolute()
     other.write_text("#!/bin/sh\necho cat 9.4\n")
     other.chmod(0o755)
@@ -123,14 +123,14 @@ def test_an_ffmpeg_that_is_too_old_is_refused_before_it_sees_the_film(
     plain_clip: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It would not know our options, and be taken for one that finds the film damaged."""
+    """It does not know our options, so its failure would be reported as a damaged film."""
     old = Path("old-ffmpeg").absolute()
     version, _, libraries = version.partition("\n")
     told = f"ffmpeg version {version} Copyright (c) 2000-2024\n{libraries}"
     real = f'exec "{find_binary()}" "$@"'
     old.write_text(f'#!/bin/sh\ncase "$*" in *-version) echo "{told}";; *) {real};; esac\n')
     old.chmod(0o755)
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(old))  # as on a machine without a wheel for it
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(old))  # as where imageio-ffmpeg has no wheel
     named = ("--ffmpeg", old) if is_named else ()
     said = run("extract", plain_clip, *named).stderr
     sentence = (
@@ -169,7 +169,7 @@ def test_commands_never_write_over_their_source(
 
 
 def no_video(name: str, plain_clip: Path) -> Path:
-    """A file that cannot be colorized."""
+    """Return a path that cannot be colorized, made to suit its name."""
     path = Path(name)
     if name == "text.mp4":
         path.write_text("once upon a time there was a film")
@@ -304,7 +304,7 @@ def test_commands_refuse_stills_that_do_not_match(command: str, own_pairs: Pairs
 
 @pytest.fixture
 def bad_weights(vivid_weights: Path, own_folder: Path) -> dict[str, str]:
-    """Files that are no weights, and the start of what is said of each."""
+    """Files without usable weights, and the start of the message about each."""
     data = vivid_weights.read_bytes()
     Path("half.safetensors").write_bytes(data[: len(data) // 2])
     Path("text.safetensors").write_text("not weights")
@@ -355,7 +355,7 @@ def test_commands_refuse_a_bad_map(versions: tuple[Path, Path]) -> None:
 
 
 def writers(plain_clip: Path, pairs: Pairs, model: Path, folder: str) -> Iterator[tuple[Any, ...]]:
-    """Each command that writes, told to write into a folder."""
+    """Yield the arguments of each command that writes, with targets in this folder."""
     yield ("colorize", plain_clip, "--model", model, "-o", f"{folder}/o.mp4")
     yield ("sync", plain_clip, plain_clip, "-o", f"{folder}/o.json")
     yield ("extract", plain_clip, "-o", f"{folder}/o")
@@ -420,7 +420,7 @@ def test_commands_tell_when_the_target_is_full(
 
 
 def test_commands_refuse_joined_recordings(vivid_weights: Path) -> None:
-    """In which nothing can be found by its time, see `packets.check_clock`."""
+    """Nothing in them can be found by its time; see `packets.check_clock`."""
     joined = Path("joined.ts")
     for number in range(2):
         later = ("-output_ts_offset", 1 + 500 * number)
@@ -440,7 +440,7 @@ def test_commands_refuse_joined_recordings(vivid_weights: Path) -> None:
 
 
 def test_names_do_not_command_the_terminal(plain_clip: Path) -> None:
-    film = Path("\x1b[31mred\r\x9b.mp4")  # \x9b is \x1b[ in one
+    film = Path("\x1b[31mred\r\x9b.mp4")  # \x9b is \x1b[ as a single character
     shutil.copy(plain_clip, film)
     said = fail("extract", film, code=2)
     assert said.startswith("\ufffd[31mred\ufffd\ufffd.mp4 shows no colours in these stills")
@@ -451,7 +451,7 @@ def test_names_do_not_command_the_terminal(plain_clip: Path) -> None:
 def test_films_that_may_not_be_read_are_no_wrong_options(
     plain_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever Typer thinks of a file, it is opened; see what `probe` says where it cannot be."""
+    """A film is opened even if Typer's check takes it for unreadable; `probe` reports failures."""
     access = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.R_OK and access(path, mode))
     succeed("info", plain_clip)

@@ -43,6 +43,6 @@ def test_demo_makes_a_coloured_film_and_a_picture() -> None:
     )
     assert fail("demo", "-o", "nowhere").startswith("the folder nowhere does not exist; ")
     Path("there").mkdir()
-    shutil.copy(SAMPLE_FILM, "there/filmcolorizer-sample.mp4")  # as an interrupted one leaves it
+    shutil.copy(SAMPLE_FILM, "there/filmcolorizer-sample.mp4")  # as an interrupted demo leaves it
     succeed("demo", "-o", "there")
     assert files_in(Path("there")) == files_in(Path())[:-1]

@@ -77,7 +77,7 @@ def test_eval_tells_the_scores_where_the_report_cannot_be_written(
 
 
 def test_eval_report_tells_of_the_training(pairs: Pairs) -> None:
-    folder = Path("x[/old]")  # what rich would take for markup
+    folder = Path("x[/old]")  # rich would take this for markup
     folder.parent.mkdir()
     shutil.copytree(pairs.folder, folder)
     about: dict[str, Any] = {"epoch": 3, "trained_share": 0.75}
@@ -173,7 +173,7 @@ def test_eval_compares_at_another_size(pairs: Pairs, vivid_weights: Path) -> Non
 
 
 def test_eval_measures_the_parts_that_it_is_told(pairs: Pairs, vivid_weights: Path) -> None:
-    """Also where the network was trained with other ones."""
+    """The given split applies even if the network was trained with another one."""
     torch.manual_seed(0)
     split = {"validation_from_seconds": 1.0, "test_from_seconds": 3.0}
     weights.save(build(TINY), Path("own.safetensors"), about={"split": split, "film": pairs.film})

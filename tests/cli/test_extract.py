@@ -57,7 +57,7 @@ def test_extract_of_two_films_lines_them_up(versions: tuple[Path, Path]) -> None
     pairs = read_pairs(Path("pairs"))
     assert [pair.bw_seconds for pair in pairs.pairs] == [1 + n / 2 for n in range(8)]
     assert [pair.color_seconds for pair in pairs.pairs] == [n / 2 for n in range(8)]
-    for pair in pairs.pairs:  # gamma apart, they show the same
+    for pair in pairs.pairs:  # the stills differ in gamma only
         grey, color, _ = pairs.read(pair)
         correlation = np.corrcoef(grey.ravel(), color[..., 1].ravel())[0, 1]
         assert correlation > 0.9
@@ -94,7 +94,7 @@ def test_extract_follows_a_map(versions: tuple[Path, Path]) -> None:
 def test_extract_of_a_cropped_copy_shows_the_whole_film(
     versions: tuple[Path, Path], color_film: Path
 ) -> None:
-    """The coloured film is cropped to 72x54 of 96x72, off the middle, and enlarged."""
+    """The coloured film is an enlarged, off-centre crop of 72x54 of 96x72."""
     crop = "crop=72:54:20:6,scale=128:96"
     cropped = graded_film(Path("cropped.mp4"), crop, source=color_film)
     assert succeed("extract", versions[0], cropped, "--every", "10", "--size", "72") == (
@@ -106,7 +106,7 @@ def test_extract_of_a_cropped_copy_shows_the_whole_film(
     for pair, whole in zip(pairs.pairs, luma[::10], strict=True):
         grey, color, known = pairs.read(pair)
         assert np.corrcoef(grey.ravel(), whole.ravel())[0, 1] > 0.999
-        # Colours are known where the recipe says, and gamma apart show the same.
+        # Colours are known inside the crop only, and there the stills differ in gamma only.
         rows, columns = (np.flatnonzero(known.any(axis=axis)) for axis in (1, 0))
         assert (rows[0], columns[0]) == pytest.approx((6, 20), abs=3)
         assert (rows[-1], columns[-1]) == pytest.approx((59, 91), abs=3)

@@ -13,7 +13,7 @@ from tests.machine import files_in
 
 def test_info_tells_what_a_film_is(color_film: Path) -> None:
     film = copy_here(color_film, "old film.mp4")
-    said = re.sub(r" *\n {2,}", " ", succeed("info", film))  # joins what was wrapped
+    said = re.sub(r" *\n {2,}", " ", succeed("info", film))  # joins wrapped lines
     facts = dict(re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in said.splitlines())
     assert facts == {
         "film": "old film.mp4 (mov,mp4,m4a,3gp,3g2,mj2)",

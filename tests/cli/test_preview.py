@@ -34,7 +34,7 @@ def test_preview_writes_a_page_and_a_sheet(vivid_weights: Path) -> None:
     assert len(labels) == 3
     with Image.open("an <old> film-preview.png") as sheet:
         assert sheet.width > 3 * 2 * 288
-    # Each frame's time is one that colorize takes.
+    # colorize accepts a frame's label as --start.
     succeed("colorize", film, "--start", labels[1], "--duration", "0.1", "-o", "shot.mp4")
     assert fail("preview", film, "--frames", 3) == (
         "an <old> film-preview.html exists already; name another file with -o, or give --overwrite"

@@ -114,7 +114,7 @@ def test_sync_lists_segments(versions: tuple[Path, Path], cut_version: Path) -> 
 def test_sync_says_at_which_speed_the_coloured_film_runs(
     versions: tuple[Path, Path], clip_folder: Path, color_film: Path
 ) -> None:
-    """Shot at 18 frames a second, of which some are shown twice to make 24."""
+    """The coloured film plays at 18 frames a second, some of them shown twice to make 24."""
     slower = graded_film(clip_folder / "slow.mp4", "setpts=4/3*PTS,fps=24", source=color_film)
     assert succeed("sync", versions[0], slower, "--offset") == (
         "offset +0 frames (+0.000 s), rate 1.33333, confidence 1.00\n"
@@ -190,7 +190,7 @@ def test_sync_writes_a_preview_and_both_films_aligned(versions: tuple[Path, Path
         lumas.append(luma)
     with Image.open("p.png") as picture:
         assert np.ptp(np.asarray(picture.convert("L"))) > 100, "a blank picture"
-    # Again, and only when told to replace what is there.
+    # Existing outputs are replaced only with --overwrite.
     assert fail("sync", *versions, "-o", "new.json", "--offset", "0", "--preview", "p.png") == (
         "p.png exists already; name another file with --preview, or give --overwrite"
     )

@@ -36,7 +36,7 @@ LONG_TRAINING = ("--arch", "classic", "--epochs", 40, *SMALL)
 
 
 def kept_weights(said: str, history: list[Epoch]) -> float:
-    """The error before training, of what is said of a training that did good."""
+    """Check the messages of a training that improved; return the error before training."""
     best = min(history, key=lambda epoch: epoch.validation_loss)
     first, second, _ = said.splitlines()
     assert first == (
@@ -123,7 +123,7 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
     assert said["kept"]["validation_mse"] == pytest.approx(min(best, first), rel=2e-3)
     assert said["kept"]["trained_share"] == model.about["trained_share"] == float(best <= first)
     assert model.config == {"arch": "classic", "size": 32}
-    # The defaults are those of 2020, but for what was asked for.
+    # Options that were not given have the defaults of 2020.
     assert model.about["training"] == {
         "epochs": 2,
         "batch_size": 4,
@@ -134,7 +134,7 @@ def test_train_classic_as_json(pairs: Pairs) -> None:
 
 
 def test_train_tells_when_nothing_beats_the_first_weights(own_pairs: Pairs) -> None:
-    """What is trained on is orange, and what is validated on blue."""
+    """The training part is orange, and the validation part blue."""
     for pair in own_pairs.pairs:
         color = (204, 128, 51) if pair.bw_seconds < 2 else (51, 128, 204)
         Image.new("RGB", (43, 32), color).save(own_pairs.folder / "color" / f"{pair.name}.png")
@@ -205,7 +205,7 @@ def test_train_film_starts_from_the_shipped_weights_by_default(
     assert not trained.config.clears_veil, "its film has blacks"
     lively = (
         present(trained.head.bias).norm() / present(shipped.head.bias).norm()
-    )  # made up for at last
+    )  # the gain that restores colourfulness at the end
     assert 0.999 < lively < 1.101
     for (name, before), after in zip(shipped.named_parameters(), trained.parameters(), strict=True):
         torch.testing.assert_close(after, before * lively if name.startswith("head.") else before)
@@ -228,7 +228,7 @@ def test_train_splits_as_it_is_told(pairs: Pairs) -> None:
         "--epochs", 1,
     )  # fmt: skip
     about = models.find_model("film.safetensors").about
-    # There are three shots of eight pairs: each part still gets one.
+    # The film has three shots of eight pairs; each part still gets one shot.
     assert about["split"] == {"validation_from_seconds": 2.0, "test_from_seconds": 4.0}
     assert about["pairs"] == 8
 
@@ -408,7 +408,7 @@ def test_train_says_a_line_an_epoch_without_a_terminal(pairs: Pairs) -> None:
 def test_train_tells_a_terminal_that_it_chooses_the_weights(
     pairs: Pairs, terminal: StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Which takes a while after the last epoch."""
+    """Choosing them takes a while after the last epoch."""
     shown_before: list[str] = []
     finish = training.Trainer.finish
 
@@ -516,7 +516,7 @@ def test_train_stopped_says_how_to_go_on(
 
 @pytest.mark.slow
 def test_train_tells_of_a_still_that_shows_something_else(own_pairs: Pairs) -> None:
-    """And how many stills of the training part were changed; here another one is of the test's."""
+    """Only the training part's changed stills are counted; the other one is in the test part."""
     colors = own_pairs.folder / "color"
     still, last = (colors / f"{own_pairs.pairs[number].name}.png" for number in (4, -1))
     still.write_bytes((colors / "000020.png").read_bytes())
@@ -528,7 +528,7 @@ def test_train_tells_of_a_still_that_shows_something_else(own_pairs: Pairs) -> N
 
 @pytest.mark.slow
 def test_train_tells_when_the_shots_allow_no_split_that_is_near(own_pairs: Pairs) -> None:
-    """Of 24 pairs in shots of 2, 2 and 20 the training part gets 2."""
+    """With 24 pairs in shots of 2, 2 and 20, the training part gets 2."""
     index_file = own_pairs.folder / "pairs.json"
     index = json.loads(index_file.read_text())
     for number, entry in enumerate(index["pairs"]):
