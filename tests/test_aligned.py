@@ -132,21 +132,21 @@ def noise() -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("is_color", [True, False])
-def test_cut_out_of_whole_pixels_is_a_slice(is_color: bool, noise: NDArray[np.uint8]) -> None:
+def test_resample_part_of_whole_pixels_is_a_slice(is_color: bool, noise: NDArray[np.uint8]) -> None:
     picture = noise if is_color else noise[..., 0]
     part = resample_part(picture, to_part(10 / 60, 5 / 40, 40 / 60, 25 / 40), (30, 20))
     np.testing.assert_array_equal(part, picture[5:25, 10:40])
     np.testing.assert_array_equal(resample_part(picture, np.eye(2, 3), (60, 40)), picture)
 
 
-def test_cut_out_that_is_reduced_averages(noise: NDArray[np.uint8]) -> None:
+def test_resample_part_that_is_reduced_averages(noise: NDArray[np.uint8]) -> None:
     part = resample_part(noise, to_part(12 / 60, 4 / 40, 52 / 60, 36 / 40), (20, 16))
     means = noise[4:36, 12:52].reshape(16, 2, 20, 2, 3).mean(axis=(1, 3))
     assert np.abs(part - means).mean() < 0.5
     assert np.abs(part - means).max() < 1.5
 
 
-def test_cut_out_that_is_enlarged_is_pillows_crop(noise: NDArray[np.uint8]) -> None:
+def test_resample_part_that_is_enlarged_is_pillows_crop(noise: NDArray[np.uint8]) -> None:
     """Pillow's resize with a box is another implementation, with a slightly softer filter.
 
     A shift by a third of a pixel would make a mean difference of 3 codes.
@@ -161,7 +161,7 @@ def test_cut_out_that_is_enlarged_is_pillows_crop(noise: NDArray[np.uint8]) -> N
     assert difference.max() < 9
 
 
-def test_cut_out_is_black_outside(noise: NDArray[np.uint8]) -> None:
+def test_resample_part_is_black_outside(noise: NDArray[np.uint8]) -> None:
     affine = to_part(-0.5, 0, 0.5, 1)  # moved by half a picture to the right
     part = resample_part(noise, affine, (60, 40))
     np.testing.assert_array_equal(part[:, 30:], noise[:, :30])
@@ -170,7 +170,7 @@ def test_cut_out_is_black_outside(noise: NDArray[np.uint8]) -> None:
     assert (grey[:, :30] == 16).all()
 
 
-def test_cut_out_follows_a_turn() -> None:
+def test_resample_part_follows_a_turn() -> None:
     y, x = np.mgrid[:90, :120]
     picture = (40 + x + y / 2).astype(np.uint8)
     affine = np.array(((0.7, 0.1, 0.1), (-0.1, 0.6, 0.25)))
@@ -182,7 +182,7 @@ def test_cut_out_follows_a_turn() -> None:
     assert np.abs(part - expected).max() < 1.5
 
 
-def test_cut_out_can_be_written_to(noise: NDArray[np.uint8]) -> None:
+def test_resample_part_can_be_written_to(noise: NDArray[np.uint8]) -> None:
     """torch warns about read-only arrays."""
     for size in ((30, 20), (15, 10)):
         assert resample_part(noise, to_part(0, 0, 0.5, 0.5), size).flags.writeable

@@ -197,7 +197,7 @@ def test_picture_rate_is_what_repeats_leave(frame_rate: int, pictures: Fraction)
     assert Cadence().picture_rate(Fraction(frame_rate)) == frame_rate
 
 
-def test_in_fields_leaves_out_what_whole_frames_repeat() -> None:
+def test_without_frame_repeats_leaves_out_what_whole_frames_repeat() -> None:
     for whole in (Cadence(repeats=True), Cadence(is_soft_pulldown=True), Cadence()):
         assert whole.without_frame_repeats == Cadence()
     for woven in (Cadence("top"), Cadence("bottom", fields_match=True), Cadence("top", True, True)):

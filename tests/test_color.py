@@ -247,7 +247,7 @@ def test_unpremultiplied_gives_the_colours_that_were_mixed_with_grey(
 
 
 @pytest.mark.parametrize("matrix", MATRICES)
-def test_on_luma_keeps_how_much_the_colours_differ(matrix: str) -> None:
+def test_with_luma_keeps_how_much_the_colours_differ(matrix: str) -> None:
     generator = torch.Generator().manual_seed(0)
     rgb = 0.4 + 0.2 * torch.rand(2, 3, 8, 9, generator=generator)
     luma = 0.4 + 0.2 * torch.rand(2, 1, 8, 9, generator=generator)
@@ -256,7 +256,7 @@ def test_on_luma_keeps_how_much_the_colours_differ(matrix: str) -> None:
     torch.testing.assert_close(rgb_to_ycbcr(moved, matrix)[:, :1], luma)
 
 
-def test_on_luma_makes_paler_what_lies_beyond_the_gamut() -> None:
+def test_with_luma_makes_paler_what_lies_beyond_the_gamut() -> None:
     """On black and white no colour is left; 0.5774 is the orange's luma (BT.709-6 item 3.2)."""
     orange = torch.tensor([1.0, 0.5, 0.1]).view(3, 1, 1).expand(3, 1, 4)
     luma = torch.tensor([[[0.0, 0.2, 0.5774, 1.0]]])
@@ -269,6 +269,6 @@ def test_on_luma_makes_paler_what_lies_beyond_the_gamut() -> None:
     torch.testing.assert_close(hues[:, 0] / hues[0, 0], hues[:, 1] / hues[0, 1])
 
 
-def test_on_luma_leaves_grey_grey() -> None:
+def test_with_luma_leaves_grey_grey() -> None:
     grey, luma = torch.full((3, 2, 2), 0.3), torch.full((1, 2, 2), 0.6)
     torch.testing.assert_close(with_luma(grey, luma), luma.expand(3, 2, 2))

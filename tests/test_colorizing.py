@@ -347,7 +347,7 @@ def test_colorize_keeps_what_a_long_look_found_before_the_first_segment_is_done(
     """For a film of hours, the survey takes many minutes; a short survey leaves nothing."""
     target, notes = tmp_path / "color.mp4", list[str]()
     for seconds, left in ((60.0, []), (0.0, ["color.mp4.parts"])):
-        monkeypatch.setattr(colorizing, "LONG_LOOK_SECONDS", seconds)
+        monkeypatch.setattr(colorizing, "MIN_KEPT_SURVEY_SECONDS", seconds)
         frames = run_colorize(probe(numbered_clip), target)
         next(frames)
         frames.close()

@@ -306,7 +306,7 @@ UNEVEN = "settb=1/90000,setpts='(N/24+0.005*mod(N\\,3))/TB'"
 
 
 @pytest.mark.parametrize("name", ["film.mp4", "film.mkv"])
-def test_uneven_ticks_of_frames_that_refer_to_later_ones(name: str, tmp_path: Path) -> None:
+def test_uneven_pts_of_frames_that_refer_to_later_ones(name: str, tmp_path: Path) -> None:
     """Such frames are stored after those that they refer to."""
     film = tmp_path / name
     how = ("-fps_mode", "passthrough", "-enc_time_base", "1/90000", "-c:v", "libx264", "-bf", 3)
@@ -317,14 +317,14 @@ def test_uneven_ticks_of_frames_that_refer_to_later_ones(name: str, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", ["film.avi", "film.h264"])
-def test_uneven_ticks_of_packets_that_do_not_tell(name: str, tmp_path: Path) -> None:
+def test_uneven_pts_of_packets_that_do_not_tell(name: str, tmp_path: Path) -> None:
     film = tmp_path / name
     codec = ("-c:v", "libx264", "-bf", 3)
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", "scale=96:72", "-t", 1, *codec, film)
     assert uneven_pts(probe(film)) is None
 
 
-def test_uneven_ticks_of_what_a_container_rounds(tmp_path: Path) -> None:
+def test_uneven_pts_of_what_a_container_rounds(tmp_path: Path) -> None:
     """The first pts as well: 41.67 and 83.33 ms are rounded to 42 and 83 ms."""
     film = tmp_path / "film.mkv"
     late = "scale=96:72,trim=start_frame=1:end_frame=49"
@@ -333,7 +333,7 @@ def test_uneven_ticks_of_what_a_container_rounds(tmp_path: Path) -> None:
     assert uneven_pts(probe(film)) is None
 
 
-def test_uneven_ticks_of_frames_that_are_never_shown(tmp_path: Path) -> None:
+def test_uneven_pts_of_frames_that_are_never_shown(tmp_path: Path) -> None:
     """Two-pass VP8 refers to such frames; each has the pts of another one."""
     film, notes = tmp_path / "film.webm", tmp_path / "pass"
     vp8 = ("-c:v", "libvpx", "-b:v", "200k", "-auto-alt-ref", "1", "-lag-in-frames", "16")

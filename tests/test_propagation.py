@@ -48,7 +48,7 @@ def carried(
     return (propagator or Propagator()).propagate(lumas, predict, dissolves=dissolves), looked_at
 
 
-def test_carry_takes_colours_along_a_pan(picture: tuple[np.ndarray, np.ndarray]) -> None:
+def test_propagate_takes_colours_along_a_pan(picture: tuple[np.ndarray, np.ndarray]) -> None:
     """Frames without a prediction get the colours that they truly have."""
     count = MAX_GAP + 1
     lumas, truth = ([panned(p, n) for n in range(count)] for p in picture)
@@ -62,7 +62,7 @@ def test_carry_takes_colours_along_a_pan(picture: tuple[np.ndarray, np.ndarray])
     assert error < 0.1 * np.abs(truth[0] - truth[farthest]).mean()
 
 
-def test_carry_is_steadier_than_what_the_network_sees(
+def test_propagate_is_steadier_than_what_the_network_sees(
     picture: tuple[np.ndarray, np.ndarray],
 ) -> None:
     luma, chroma = picture
@@ -80,7 +80,7 @@ def test_carry_is_steadier_than_what_the_network_sees(
     np.testing.assert_allclose(found[-1].mean(), mean, atol=0.005)
 
 
-def test_carry_keeps_colours_through_a_flicker_of_exposure(
+def test_propagate_keeps_colours_through_a_flicker_of_exposure(
     picture: tuple[np.ndarray, np.ndarray],
 ) -> None:
     luma, chroma = picture
@@ -92,7 +92,7 @@ def test_carry_keeps_colours_through_a_flicker_of_exposure(
     assert before < after
 
 
-def test_carry_keeps_the_colours_of_what_moves_under_grain(
+def test_propagate_keeps_the_colours_of_what_moves_under_grain(
     picture: tuple[np.ndarray, np.ndarray],
 ) -> None:
     """No step of the warp is quite certain, but each is confident enough."""
@@ -115,7 +115,7 @@ def test_carry_keeps_the_colours_of_what_moves_under_grain(
     assert before < 0.5 * after
 
 
-def test_carry_leaves_no_ghost_of_what_was_dissolved(
+def test_propagate_leaves_no_ghost_of_what_was_dissolved(
     picture: tuple[np.ndarray, np.ndarray],
 ) -> None:
     """A dissolve of one second in small steps, then one second of the incoming picture."""
@@ -137,7 +137,7 @@ def test_carry_leaves_no_ghost_of_what_was_dissolved(
 @pytest.mark.parametrize(
     "names", [("camel", "parkour"), ("dance-twirl", "soapbox"), ("soapbox", "camel")]
 )
-def test_carry_leaves_no_cast_behind_a_dissolve_of_live_action(
+def test_propagate_leaves_no_cast_behind_a_dissolve_of_live_action(
     names: tuple[str, str], frames: int, shared_data: Path
 ) -> None:
     """The dissolve is not among the edits, and each of its steps is small."""
@@ -162,7 +162,7 @@ def test_carry_leaves_no_cast_behind_a_dissolve_of_live_action(
     assert left[60 + 24] < 0.3  # share of the old cast; up to 0.38 if no dissolve is detected
 
 
-def test_carry_begins_anew_in_a_dissolve(picture: tuple[np.ndarray, np.ndarray]) -> None:
+def test_propagate_begins_anew_in_a_dissolve(picture: tuple[np.ndarray, np.ndarray]) -> None:
     """Colours change in even steps to those predicted at its end; none of the old ones are left."""
     luma, chroma = (panned(plane, 0) for plane in picture)
     propagator = Propagator()
@@ -180,7 +180,7 @@ def test_carry_begins_anew_in_a_dissolve(picture: tuple[np.ndarray, np.ndarray])
     np.testing.assert_allclose(propagator.state.key_frame.chroma, -chroma, atol=1e-6)
 
 
-def test_carry_looks_anew_at_what_the_motion_does_not_explain() -> None:
+def test_propagate_looks_anew_at_what_the_motion_does_not_explain() -> None:
     generator = np.random.default_rng(2)
     lumas = list(generator.integers(0, 256, (4, HEIGHT, WIDTH), np.uint8))
     seen = [np.full((HEIGHT, WIDTH, 2), n / 10, np.float32) for n in range(4)]
@@ -460,7 +460,7 @@ def test_what_is_seen_in_the_dark_does_not_tint_what_is_lit(
     assert np.median((found[-1] - chroma)[bright][:, 1]) < 0.04  # 0.087 otherwise
 
 
-def test_carry_keeps_a_fast_limbs_colours_in_key_frames() -> None:
+def test_propagate_keeps_a_fast_limbs_colours_in_key_frames() -> None:
     """The flow misses its motion, as it is little brighter than the lawn: predictions count."""
     generator = np.random.default_rng(0)
     lawn = 110 + 5 * np.kron(generator.standard_normal((HEIGHT // 4, WIDTH // 4)), np.ones((4, 4)))

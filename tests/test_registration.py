@@ -387,7 +387,7 @@ def test_split_by_picture_overlooks_what_nobody_sees(lumas: NDArray[np.uint8]) -
     assert len(parts) == 1
 
 
-def test_unlikeness_is_one_less_the_correlation(sample_signatures: Signatures) -> None:
+def test_dissimilarity_is_one_less_the_correlation(sample_signatures: Signatures) -> None:
     frames = sample_signatures.frames[[5, 60, 130]]
     placement = placed(IDENTITY)
     assert dissimilarity(frames, frames, placement) == pytest.approx(0, abs=1e-5)

@@ -51,7 +51,7 @@ def found_in(path: Path, begin: float = 0.0) -> ShapeChange | None:
     [("setsar=64/45", "160x128 with pixels of 64:45"), ("scale=128:128,setsar=16/15", "128x128")],
     ids=["shape", "size"],
 )
-def test_find_reshaped_finds_the_first_change(
+def test_find_shape_change_finds_the_first_change(
     after: str, said: str, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reshaping, "LOOK_SECONDS", 2.0)
@@ -64,7 +64,7 @@ def test_find_reshaped_finds_the_first_change(
     assert str(change.after).startswith(said)
 
 
-def test_find_reshaped_finds_none_in_a_film_of_one_shape(tmp_path: Path) -> None:
+def test_find_shape_change_finds_none_in_a_film_of_one_shape(tmp_path: Path) -> None:
     path = recording(tmp_path / "film.ts", "setsar=16/15", "setsar=16/15")
     assert found_in(path) is None
     assert found_in(make_clip(tmp_path / "square.mp4")) is None
@@ -73,7 +73,7 @@ def test_find_reshaped_finds_none_in_a_film_of_one_shape(tmp_path: Path) -> None
     assert found_in(bare) is None
 
 
-def test_find_reshaped_looks_at_a_part(tmp_path: Path) -> None:
+def test_find_shape_change_looks_at_a_part(tmp_path: Path) -> None:
     film = probe(recording(tmp_path / "film.mkv", "setsar=16/15", "setsar=64/45"))
     assert find_shape_change(film, 0.0, 2.0) is None
     assert find_shape_change(film, 1.0, 5.0) is not None
@@ -82,7 +82,7 @@ def test_find_reshaped_looks_at_a_part(tmp_path: Path) -> None:
     assert behind.seconds <= 4.0
 
 
-def test_find_reshaped_heeds_what_the_container_tells_of_pixels(tmp_path: Path) -> None:
+def test_find_shape_change_heeds_what_the_container_tells_of_pixels(tmp_path: Path) -> None:
     """Players apply the container's sample aspect ratio to all frames."""
     stream = recording(tmp_path / "film.ts", "setsar=1", "setsar=16/15")
     told, sized = tmp_path / "told.mkv", tmp_path / "sized.mkv"
@@ -94,7 +94,7 @@ def test_find_reshaped_heeds_what_the_container_tells_of_pixels(tmp_path: Path) 
     assert found_in(sized) is not None
 
 
-def test_find_reshaped_reads_little_where_key_frames_are_rare(
+def test_find_shape_change_reads_little_where_key_frames_are_rare(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "film.mkv"

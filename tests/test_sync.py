@@ -491,7 +491,7 @@ def test_align_refuses_a_still_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_laid_upon_finds_the_crop_of_a_stated_offset(tmp_path: Path) -> None:
+def test_with_placement_finds_the_crop_of_a_stated_offset(tmp_path: Path) -> None:
     """The copy is cropped and letterboxed, and starts half a second into the film."""
     copy = tmp_path / "copy.mp4"
     cropped = "crop=iw*0.9:ih*0.9,scale=160:120,pad=160:160:0:20"
@@ -509,7 +509,7 @@ def test_laid_upon_finds_the_crop_of_a_stated_offset(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bars", ["", ",pad=180:120:26:0"])
-def test_laid_upon_of_what_was_made_of_a_film_is_all_of_it(bars: str, tmp_path: Path) -> None:
+def test_with_placement_of_what_was_made_of_a_film_is_all_of_it(bars: str, tmp_path: Path) -> None:
     """The area is exact to the pixel, despite re-encoding and other colours."""
     bw, color = tmp_path / "bw.mp4", tmp_path / "color.mp4"
     run_ffmpeg("-i", SAMPLE_FILM, "-vf", f"scale=128:120{bars}", "-an", *X264, bw)
@@ -520,7 +520,7 @@ def test_laid_upon_of_what_was_made_of_a_film_is_all_of_it(bars: str, tmp_path: 
 
 
 @pytest.mark.slow
-def test_laid_upon_of_what_cannot_be_compared_is_as_it_was(tmp_path: Path) -> None:
+def test_with_placement_of_what_cannot_be_compared_is_as_it_was(tmp_path: Path) -> None:
     """One film is damaged almost throughout, the other shows nothing."""
     data = SAMPLE_FILM.read_bytes()
     cut, grey = tmp_path / "cut.mp4", tmp_path / "grey.mp4"
@@ -532,7 +532,7 @@ def test_laid_upon_of_what_cannot_be_compared_is_as_it_was(tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_laid_upon_of_pictures_that_are_not_alike_is_none(bunny: Path, tmp_path: Path) -> None:
+def test_with_placement_of_pictures_that_are_not_alike_is_none(bunny: Path, tmp_path: Path) -> None:
     bw, color = probe(SAMPLE_FILM), probe(bunny)
     assert with_placement(bw, color, constant_offset(bw, color, 0)) is None
     assert with_placement(bw, bw, constant_offset(bw, bw, 60)) is None

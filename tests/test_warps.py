@@ -45,7 +45,7 @@ def test_motion_trusts_none_between_unrelated_pictures() -> None:
     assert np.median(Motion(*pictures).backward.confidence) < 0.1
 
 
-def test_trails_join_to_the_sum_of_their_ways() -> None:
+def test_composed_warps_join_to_the_sum_of_their_ways() -> None:
     identity = Warp.identity((20, 30))
     step = Warp(
         identity.coordinates + np.array([1.5, 0.25], np.float32),
@@ -65,7 +65,7 @@ def test_trails_join_to_the_sum_of_their_ways() -> None:
 
 
 @pytest.mark.parametrize("gap", [1, 3, 7, 24])
-def test_sights_of_keeps_some_key_frames_of_the_last_second(gap: int) -> None:
+def test_past_keys_of_keeps_some_key_frames_of_the_last_second(gap: int) -> None:
     identity = Warp.identity((HEIGHT, WIDTH))
     step = Warp(identity.coordinates + np.array([0.5, 0], np.float32), identity.confidence)
     luma, past_keys = np.zeros((HEIGHT, WIDTH), np.uint8), list[PastKey]()
@@ -102,7 +102,7 @@ def test_no_movement_of_live_action_is_taken_for_a_dissolve(
 
 
 @pytest.mark.parametrize("light", [1.0, 0.1])
-def test_goes_on_tells_the_same_picture_from_another_one(
+def test_shows_same_scene_tells_the_same_picture_from_another_one(
     light: float, picture: tuple[np.ndarray, np.ndarray]
 ) -> None:
     """It does so in the dark, a little later, in other light and under grain."""
@@ -117,7 +117,7 @@ def test_goes_on_tells_the_same_picture_from_another_one(
 
 
 @pytest.mark.parametrize("light", [1.0, 0.25])
-def test_goes_on_tells_vignettes_apart(
+def test_shows_same_scene_tells_vignettes_apart(
     light: float, picture: tuple[np.ndarray, np.ndarray]
 ) -> None:
     """The black around them is the same."""
@@ -131,7 +131,7 @@ def test_goes_on_tells_vignettes_apart(
     assert not shows_same_scene(frames[0], frames[2])
 
 
-def test_goes_on_with_nothing_where_nothing_is_to_be_seen() -> None:
+def test_shows_same_scene_is_false_where_nothing_is_to_be_seen() -> None:
     black = np.zeros((HEIGHT, WIDTH), np.uint8)
     spots = np.stack([black, black])
     spots[0, 20:30, 20:30], spots[1, 60:75, 90:100] = 200, 180
@@ -140,7 +140,7 @@ def test_goes_on_with_nothing_where_nothing_is_to_be_seen() -> None:
         assert not shows_same_scene(ended, begun)
 
 
-def test_trails_that_are_wrong_from_the_start_tell_of_no_dissolve(shared_data: Path) -> None:
+def test_warps_that_are_wrong_from_the_start_tell_of_no_dissolve(shared_data: Path) -> None:
     """Warps go wrong in rolling credits, here those of Big Buck Bunny."""
     film = probe(shared_data / "film" / "big_buck_bunny_360p.mp4")
     part = Sampling(170, 96, start_seconds=535.0, duration_seconds=5.0)
