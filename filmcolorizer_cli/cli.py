@@ -106,7 +106,6 @@ if TYPE_CHECKING:
 
 MAX_STILL_SIZE = 8640  # pixels, the largest --size of stills
 NEARLY_GREY_MSE = 0.001  # validation MSE of leaving all grey; less means stills without colours
-MIN_OF_SPLIT = 0.45  # share of a part's requested pairs below which a note is printed
 LACK_OF_MEMORY = re.compile(
     r"out of memory|not enough memory|insufficient memory|can't allocate memory", re.I
 )
@@ -174,22 +173,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Give old black-and-white films their colours.",
 )
-
-
-def _choose_split(folder: Pairs, wanted: tuple[float, ...] | str) -> Split:
-    """Return the split that `parse_split` parsed, for these pairs."""
-    from filmcolorizer_cli.splits import InterleavedSplit, Undivided, split_by_time
-
-    if isinstance(wanted, tuple):
-        return split_by_time(folder.pairs, wanted)
-    return InterleavedSplit(folder.every) if wanted == "interleaved" else Undivided()
-
-
-def _falls_short(sizes: tuple[float, ...], found: list[int]) -> bool:
-    """Whether a part has far fewer pairs than requested, by shares or by counts."""
-    unit = sum(found) if len(sizes) == 3 else 1
-    pairs = zip(sizes, found, strict=False)  # two counts leave the size of the test part open
-    return any(count < MIN_OF_SPLIT * size * unit for size, count in pairs)
 
 
 def _print_version(wanted: bool) -> None:
@@ -595,12 +578,12 @@ def train(
     from filmcolorizer_cli.models import read_model
     from filmcolorizer_cli.networks import pick_device
     from filmcolorizer_cli.pairs import read_pairs
-    from filmcolorizer_cli.splits import PARTS
+    from filmcolorizer_cli.splits import PARTS, choose_split
     from filmcolorizer_cli.watching import Watcher
 
     where = pick_device(device)
     folder = read_pairs(pairs)
-    parts = _choose_split(folder, wanted)
+    parts = choose_split(folder.pairs, folder.every, wanted)
     checkpoint = checkpoint_file(output)
     interrupted = interrupted_history(output)
     history = interrupted if resume else []
@@ -1278,13 +1261,15 @@ def _evaluate_pairs(
     """Measure a model on pairs, print the scores, and write the page of a report."""
     from filmcolorizer_cli import pair_evaluation, weights
     from filmcolorizer_cli.pairs import read_pairs
+    from filmcolorizer_cli.splits import choose_split
 
     folder = read_pairs(pairs)
     model = _model_to_measure(name, report)
     network = weights.load(model)
-    parts = (
-        _choose_split(folder, wanted) if wanted else pair_evaluation.split_for(folder, model.about)
-    )
+    if wanted:
+        parts = choose_split(folder.pairs, folder.every, wanted)
+    else:
+        parts = pair_evaluation.split_for(folder, model.about)
     _note_what_was_learnt(model, folder, parts)
     progress = pair_evaluation.evaluate(folder, parts, network, device, size=size)
     result = console.finish(progress, len(folder.pairs), "comparing", unit="pairs")
@@ -1376,11 +1361,12 @@ def _note_pairs(folder: Pairs, split: str, parts: Split, counts: list[int]) -> N
         counts: the numbers of pairs for training, validation and test.
     """
     from filmcolorizer_cli.pairs import count_by_hand, doubtful_stills
+    from filmcolorizer_cli.splits import falls_short
 
     wanted = parse_split(split)
     for still, doubt in doubtful_stills(folder):
         console.note(f"{still} {doubt}")
-    if isinstance(wanted, tuple) and _falls_short(wanted, counts):
+    if isinstance(wanted, tuple) and falls_short(wanted, counts):
         console.note(
             f"the film's shots do not allow the split {split}; extract pairs of a longer part, or"
             " give --split interleaved where the coloured copy covers the whole film"

@@ -13,6 +13,7 @@ from filmcolorizer_cli.errors import PairsError
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE
 
 DEFAULT_SPLIT = (0.70, 0.15, 0.15)
+MIN_OF_REQUESTED = 0.45  # share of the requested pairs, below which a part falls short
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
@@ -90,6 +91,34 @@ class Undivided:
 
 # The ``measured`` attribute of each lists the parts in which a network's scores are meaningful.
 Split = TimeSplit | InterleavedSplit | Undivided
+
+
+def choose_split(pairs: Sequence[PairLike], every: int, wanted: tuple[float, ...] | str) -> Split:
+    """Return the split that a user wants.
+
+    Args:
+        pairs: in order of time.
+        every: frames of the 24 fps timeline from one pair to the next.
+        wanted: sizes as in `split_by_time`, or ``interleaved`` or ``none``.
+
+    Raises:
+        PairsError: there are too few pairs or shots for three parts.
+    """
+    if isinstance(wanted, tuple):
+        return split_by_time(pairs, wanted)
+    return InterleavedSplit(every) if wanted == "interleaved" else Undivided()
+
+
+def falls_short(sizes: tuple[float, ...], found: Sequence[int]) -> bool:
+    """Whether a part has far fewer pairs than wanted.
+
+    Args:
+        sizes: as in `split_by_time`.
+        found: the number of pairs in each part.
+    """
+    unit = sum(found) if len(sizes) == 3 else 1
+    parts = zip(sizes, found, strict=False)  # two counts leave the size of the test part open
+    return any(count < MIN_OF_REQUESTED * size * unit for size, count in parts)
 
 
 def read_split(description: Any) -> Split:

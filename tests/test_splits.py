@@ -16,6 +16,8 @@ from filmcolorizer_cli.splits import (
     Split,
     TimeSplit,
     Undivided,
+    choose_split,
+    falls_short,
     read_split,
     split_by_time,
 )
@@ -205,3 +207,28 @@ def test_read_split_refuses_what_is_none(description: Any) -> None:
     with pytest.raises(ValueError) as caught:
         read_split(description)
     assert str(caught.value) == f"{description!r} describes no split"
+
+
+def test_choose_split_is_what_the_user_wants() -> None:
+    pairs = make_pairs([1] * 100)
+    assert choose_split(pairs, 12, (0.6, 0.2, 0.2)) == TimeSplit(60.0, 80.0)
+    assert choose_split(pairs, 12, (50.0, 30.0)) == TimeSplit(50.0, 80.0)
+    assert choose_split(pairs, 12, "interleaved") == InterleavedSplit(12)
+    assert choose_split(pairs, 12, "none") == Undivided()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "found", "expected"),
+    [
+        ((0.7, 0.15, 0.15), [70, 15, 15], False),
+        ((0.7, 0.15, 0.15), [85, 7, 8], False),  # 7 of 15
+        ((0.7, 0.15, 0.15), [86, 6, 8], True),  # 6 of 15
+        ((60.0, 20.0), [80, 10, 10], False),
+        ((60.0, 20.0), [80, 8, 12], True),
+        ((60.0, 20.0), [60, 20, 0], False),  # nothing is said of the test part
+    ],
+)
+def test_falls_short_of_less_than_half_or_so(
+    sizes: tuple[float, ...], found: list[int], expected: bool
+) -> None:
+    assert falls_short(sizes, found) is expected
