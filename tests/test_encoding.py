@@ -222,9 +222,9 @@ def test_find_hardware_encoder_takes_the_first_that_works(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("codec", "encoder", "sentence"),
     [
-        ("hevc", "libx264", "the encoder libx264 makes no HEVC; name one of .*libx265"),
-        ("h264", "mpeg4", "the encoder mpeg4 makes no H.264; name one of .*libx264"),
-        ("h264", "aac", "the encoder aac makes no H.264; name one of .*libx264"),
+        ("hevc", "libx264", "the encoder libx264 does not encode HEVC; name one of .*libx265"),
+        ("h264", "mpeg4", "the encoder mpeg4 does not encode H.264; name one of .*libx264"),
+        ("h264", "aac", "the encoder aac does not encode H.264; name one of .*libx264"),
         ("h264", "libx264rgb", "the encoder libx264rgb converts to RGB"),
     ],
 )

@@ -196,7 +196,7 @@ def test_extract_of_a_bare_stream_puts_late_chroma_back(panned: Film, tmp_path: 
     film, options = probe(bare), ExtractOptions(every=4, size=128)
     list(extract(None, film, alone(film), tmp_path / "pairs", options, notes.append))
     (note,) = notes
-    assert re.search(r"lies 3\.[0-2]% of the width to the right;", note)
+    assert re.search(r"is off by 3\.[0-2]% of the width to the right;", note)
 
 
 def test_extract_leaves_out_what_the_copy_alone_fades(color_film: Path, tmp_path: Path) -> None:
