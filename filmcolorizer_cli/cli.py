@@ -118,13 +118,13 @@ def _sentence_for(error: ImportError | OSError) -> str:
     """Describe an inaccessible folder, a vanished file, or a library that cannot be loaded."""
     if isinstance(error, ImportError) or getattr(error, "winerror", None) in NOT_LOADED:
         return (
-            f"a library cannot be loaded ({error}); install filmcolorizer and what it needs anew,"
-            " as in the README"
+            f"a library cannot be loaded ({error}); reinstall filmcolorizer and its dependencies as"
+            " in the README"
         )
     name = f"{error.filename}: " if error.filename else ""
     reason = reason_of(error)
     if lack_of_room(reason):
-        return f"{name}{reason}; make room where this is written"
+        return f"{name}{reason}; free some disk space"
     is_too_long = error.errno == errno.ENAMETOOLONG
     mend = "choose a shorter name" if is_too_long else "check the path and its permissions"
     return f"{name}{reason}; {mend}"
@@ -171,7 +171,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Give old black-and-white films their colours.",
+    help="Colorize old black-and-white films.",
 )
 
 
@@ -190,19 +190,19 @@ def filmcolorizer(
         ),
     ] = False,
 ) -> None:
-    """Give old black-and-white films their colours."""
+    """Colorize old black-and-white films."""
 
 
 @app.command()
 def info(film: FilmOrPicturesArgument, input_fps: InputFps = None, as_json: Json = False) -> None:
-    """Tell what a film file is, and what colorizing would do with it."""
+    """Show what a film file contains, and what colorizing would make of it."""
     from filmcolorizer_cli.video import TIMELINE_FRAME_RATE
 
     source = _probe_source(film, input_fps)
     try:
         model, plan = _choose_model(None, source).name, ""
     except WeightsError as error:  # the film can still be described
-        model, plan = None, f"not with the weights there are: {error}"
+        model, plan = None, f"not possible with these weights: {error}"
     target = default_target(film)
     frames = source.frame_count(TIMELINE_FRAME_RATE)
     if as_json:
@@ -214,7 +214,7 @@ def info(film: FilmOrPicturesArgument, input_fps: InputFps = None, as_json: Json
         console.json(facts | {"colorize": colorizing})
         return
     matrix = source.coding.matrix.upper().replace("BT", "BT.")
-    rotation = f", turned by {source.rotation} degrees" if source.rotation else ""
+    rotation = f", rotated by {source.rotation} degrees" if source.rotation else ""
     console.facts(
         [
             ("film", f"{source.path} ({source.container})"),
@@ -254,8 +254,8 @@ def sync(
         str | None,
         typer.Option(
             metavar="[FRAMES]",
-            help="Alone: only find and print the offset. With a number: take it as stated. Frame n"
-            " of BW shows what frame n + FRAMES of COLOR shows, in frames of BW.",
+            help="Without a number: only find and print the offset. With one: use it as given."
+            " Frame n of BW shows what frame n + FRAMES of COLOR shows, counted in frames of BW.",
         ),
     ] = None,
     output: Annotated[
@@ -272,7 +272,9 @@ def sync(
     """Line up a black-and-white film and its coloured version."""
     is_number = offset is not None and is_whole_number(offset)
     if offset not in (None, FIND) and not is_number:
-        raise typer.BadParameter(f"{offset!r} is no number of frames", param_hint="--offset")
+        raise typer.BadParameter(
+            f"{offset!r} is not a whole number of frames", param_hint="--offset"
+        )
 
     from filmcolorizer_cli import maps
     from filmcolorizer_cli import sync as syncing
@@ -290,8 +292,8 @@ def sync(
         with_placement = syncing.with_placement(bw_film, color_film, sync_map)
         if with_placement is None:
             console.note(
-                "the pictures do not look alike at this offset, so each is taken to fill the"
-                " other's frame; look at them with --preview FILE.png"
+                "the pictures do not look alike at this offset, so each is assumed to fill the"
+                " other's frame; check with --preview FILE.png"
             )
         sync_map = with_placement or sync_map
     else:
@@ -315,7 +317,7 @@ def sync(
             }
         )
         return
-    certainty = "as stated" if is_number else f"confidence {sync_map.longest.confidence:.2f}"
+    certainty = "as given" if is_number else f"confidence {sync_map.longest.confidence:.2f}"
     pace = f"{sync_map.longest.rate:.5f}"
     shown_rate = "" if pace == "1.00000" else f", rate {pace}"
     console.say(
@@ -381,7 +383,7 @@ def extract(
     bw: Annotated[
         Path,
         typer.Argument(
-            metavar="BW", help="The black-and-white film, or a lone colour film.", readable=False
+            metavar="BW", help="The black-and-white film, or a single colour film.", readable=False
         ),
     ],
     color: Annotated[
@@ -392,7 +394,7 @@ def extract(
         Path | None,
         typer.Option(
             "--sync",
-            help="A map made by sync; the two are lined up anew without it.",
+            help="A map made by sync; without it, the films are lined up first.",
             readable=False,
         ),
     ] = None,
@@ -400,14 +402,14 @@ def extract(
         "pairs"
     ),
     every: Annotated[
-        int, typer.Option(min=1, help="One still every so many frames, of 24 a second.")
+        int, typer.Option(min=1, help="Frames from one still to the next, at 24 a second.")
     ] = 24,
     size: Annotated[
         int,
         typer.Option(
             min=16,
             max=MAX_STILL_SIZE,
-            help="64: squares of 64x64, as in 2020; else the short side.",
+            help="Short side of the stills; 64 gives squares of 64x64, as in 2020.",
         ),
     ] = 192,
     input_fps: InputFps = None,
@@ -419,7 +421,7 @@ def extract(
     as_json: Json = False,
     ffmpeg: Ffmpeg = None,
 ) -> None:
-    """Take pairs of grey and colour stills from two versions of a film, or from one in colour."""
+    """Take pairs of grey and colour stills from two versions of a film, or from a colour film."""
     for hint, value in (("--sync", sync_file), ("--preview", preview), ("--render", render)):
         if color is None and value is not None:
             raise typer.BadParameter("it needs both films, BW and COLOR", param_hint=hint)
@@ -483,7 +485,7 @@ def train(
     arch: Annotated[
         Literal["film", "classic"],
         typer.Option(
-            help="The network: film, or classic, the small one of a student project of 2020."
+            help="The network: film, or classic, the small one from a student project of 2020."
         ),
     ] = "film",
     init: Annotated[
@@ -491,7 +493,7 @@ def train(
         typer.Option(
             metavar="default|none|FILE",
             autocompletion=complete_init,
-            help="The weights to start from: the shipped ones, random ones, or a file's.",
+            help="The weights to start from: the shipped ones, random ones, or those in a file.",
             show_default="default for film, none for classic",
         ),
     ] = None,
@@ -499,17 +501,17 @@ def train(
         int | None,
         typer.Option(
             min=1,
-            help="Rounds over the training pairs; where these are few, a round shows each several"
+            help="Passes over the training pairs; if these are few, a pass shows each several"
             " times.",
-            show_default="what makes 8,000 pictures, 16,000 where --init is none, 18,000 where"
-            " --split is interleaved, 6,000 where it is none; 20 for classic",
+            show_default="enough for 8,000 pictures, 16,000 with --init none, 18,000 with --split"
+            " interleaved, 6,000 with --split none; 20 for classic",
         ),
     ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option(
             min=2,
-            help="Pairs that each step learns from.",
+            help="Training pairs per step.",
             show_default="16",
         ),
     ] = None,
@@ -519,26 +521,27 @@ def train(
             "--lr",
             min=0.0,
             max=1.0,
-            help="The learning rate, at its highest.",
-            show_default="0.002 for film, 0.003 where --split is interleaved or none,"
-            " 0.0001 for classic",
+            help="The highest learning rate.",
+            show_default="0.002 for film, 0.003 with --split interleaved or none, 0.0001 for"
+            " classic",
         ),
     ] = None,
     size: Annotated[
         int | None,
         typer.Option(
             min=16,
-            help="Short side that the network works in.",
-            show_default="that of the stills, less if interleaved or none, 64 for classic",
+            help="Short side of the pictures that the network works on.",
+            show_default="that of the stills, less with --split interleaved or none, 64 for"
+            " classic",
         ),
     ] = None,
     split: Annotated[
         str,
         typer.Option(
             metavar=SPLIT_METAVAR,
-            help="By time, in shares or in numbers of training and validation pairs (4000,1000);"
-            " or every other pair, for a copy that covers the whole film; or none, to learn all of"
-            " a few painted stills.",
+            help="By time, as shares or as numbers of training and validation pairs (4000,1000);"
+            " interleaved (every other pair), for a copy that covers the whole film; or none, to"
+            " learn all of a few painted stills.",
         ),
     ] = "70,15,15",
     seed: Annotated[
@@ -546,16 +549,18 @@ def train(
         typer.Option(
             min=0,
             max=2**63 - 1,
-            help="Decides all that is random; on a processor, the same one gives the same weights.",
+            help="Seed of all random choices; on a CPU, the same seed gives the same weights.",
         ),
     ] = 0,
     device: Device = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume an interrupted training.")
+    ] = False,
     tensorboard: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Also log losses and samples there, for TensorBoard.",
+            help="Also log losses and samples to this folder, for TensorBoard.",
             show_default=False,
         ),
     ] = None,
@@ -626,7 +631,9 @@ def train(
         outcome = _follow_training(steps, watcher, options, counts[0], len(history))
     except (KeyboardInterrupt, SystemExit):
         if checkpoint.exists():
-            console.note("the finished epochs are kept: go on with the same command and --resume")
+            console.note(
+                "the finished epochs are kept: continue with the same command and --resume"
+            )
         raise
     history = watcher.history
     watcher.show(weights.load(read_model(output)))
@@ -657,24 +664,24 @@ def evaluate(
     ] = None,
     model: ModelOption = None,
     baseline: Annotated[
-        bool, typer.Option("--baseline", help="Show the grey frame itself beside the network.")
+        bool, typer.Option("--baseline", help="Also show the scores of the grey picture itself.")
     ] = False,
     size: Annotated[
         int | None,
         typer.Option(
             min=16,
-            help="Compare at this size. Pairs: 64 for squares of 64x64, as in 2020, else the short"
-            " side. Films: lines; those with fewer are compared as they are.",
-            show_default="that of the stills, 360 lines of films",
+            help="Size to compare at. Pairs: the short side; 64 gives squares of 64x64, as in 2020."
+            " Films: lines; those with fewer are compared as they are.",
+            show_default="that of the stills, 360 lines for films",
         ),
     ] = None,
     split: Annotated[
         str | None,
         typer.Option(
             metavar=SPLIT_METAVAR,
-            help="The parts of the pairs to measure, as train takes them, whatever the network was"
-            " trained on.",
-            show_default="what the network was trained with, 70,15,15 for others",
+            help="How to split the pairs to measure, as in train, whatever the network was trained"
+            " on.",
+            show_default="the one that the network was trained with, else 70,15,15",
         ),
     ] = None,
     input_fps: InputFps = None,
@@ -697,8 +704,9 @@ def evaluate(
 ) -> None:
     """Measure how close a network comes to the true colours of a film's pairs, or of whole films.
 
-    Films are made grey, colorized, and compared with themselves. Flicker is how much colours change
-    along the motion, 1.00 as much as the true ones; CDC is how much those of the whole picture do.
+    Films are made grey, colorized, and compared with the originals. Flicker is how much colours
+    change along the motion (1.00: as much as the true ones); CDC is how much those of the whole
+    picture change.
     """
     wanted = None if split is None else parse_split(split)
     paths = sources or [Path("pairs")]
@@ -715,7 +723,7 @@ def evaluate(
         raise typer.BadParameter("it is for a folder of pairs, not for films", param_hint="--split")
     if folders := [path for path in paths if not is_pairs and path.is_dir()]:
         raise OptionError(
-            f"{folders[0]} is a folder; eval takes one folder of pairs and nothing else, or films"
+            f"{folders[0]} is a folder; eval takes either one folder of pairs or films"
         )
 
     from filmcolorizer_cli import film_evaluation
@@ -749,8 +757,8 @@ def colorize(
             "-o",
             "--output",
             help="The coloured film.",
-            show_default="FILM-color.mp4, .mov of prores, .mkv of ffv1; of pictures FOLDER-color,"
-            " beside their folder",
+            show_default="FILM-color.mp4, .mov for prores, .mkv for ffv1; for pictures"
+            " FOLDER-color, beside their folder",
         ),
     ] = None,
     model: ModelOption = None,
@@ -759,18 +767,18 @@ def colorize(
         str,
         typer.Option(
             metavar="24|source|N",
-            help="Frames a second that are written: the film's own, or from 1 to 240.",
+            help="Frame rate of the coloured film: the film's own (source), or from 1 to 240.",
         ),
     ] = "24",
     codec: Annotated[
         Literal["h264", "hevc", "av1", "prores", "ffv1"],
-        typer.Option(help="What the pictures are encoded in; ffv1 loses nothing."),
+        typer.Option(help="The video codec; ffv1 is lossless."),
     ] = "h264",
     encoder: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Another encoder of that codec that ffmpeg has, such as h264_nvenc.",
+            help="Another of ffmpeg's encoders for that codec, such as h264_nvenc.",
             show_default="x264, x265, SVT-AV1, prores_ks or ffv1",
         ),
     ] = None,
@@ -779,8 +787,8 @@ def colorize(
         typer.Option(
             min=0,
             max=63,
-            help="The quality: lower is better and larger; 0 to 51, of av1 to 63.",
-            show_default="18 of h264, 20 of hevc, 24 of av1",
+            help="The quality, from 0 to 51 (av1: 63); lower is better and gives a larger file.",
+            show_default="18 for h264, 20 for hevc, 24 for av1",
         ),
     ] = None,
     preset: Annotated[
@@ -797,14 +805,15 @@ def colorize(
         ]
         | None,
         typer.Option(
-            help="The preset of h264, hevc and av1: slower is smaller.", show_default="medium"
+            help="The preset of h264, hevc and av1; slower ones give smaller files.",
+            show_default="medium",
         ),
     ] = None,
     hwaccel: Annotated[
         Literal["none", "auto"],
         typer.Option(
-            help="Whether a graphics card decodes and encodes, where ffmpeg can use it; it has"
-            " presets of its own."
+            help="Whether to decode and encode on a graphics card where ffmpeg can use it; it has"
+            " its own presets."
         ),
     ] = "none",
     vividness: Vividness = 1.0,
@@ -812,7 +821,7 @@ def colorize(
     deinterlace: Deinterlace = "auto",
     skip_damaged: Annotated[
         bool,
-        typer.Option("--skip-damaged", help="Go on behind what of the film cannot be decoded."),
+        typer.Option("--skip-damaged", help="Skip parts of the film that cannot be decoded."),
     ] = False,
     no_temporal: NoTemporal = False,
     start: Start = 0.0,
@@ -822,8 +831,8 @@ def colorize(
         typer.Option(
             min=1,
             max=64,
-            help="Parts of the film that are rendered at once.",
-            show_default="with x264 one for four processors, of 1080p at most four; else 1",
+            help="Number of parts of the film to render at once.",
+            show_default="with x264 one per four processors, for 1080p at most four; else 1",
         ),
     ] = None,
     device: Device = "auto",
@@ -831,7 +840,7 @@ def colorize(
     as_json: Json = False,
     ffmpeg: Ffmpeg = None,
 ) -> None:
-    """Colorize a black-and-white film, with its sound."""
+    """Colorize a black-and-white film, and keep its sound."""
     frame_rate = parse_frame_rate(fps)
 
     from filmcolorizer_cli.encoding import CODECS, Encoding
@@ -848,7 +857,7 @@ def colorize(
     check_ending(target, *CONTAINERS)
     if target.suffix.lower() not in CODECS[codec].endings:
         raise OptionError(
-            f"{target} does not hold {CODECS[codec].name}; give it the ending"
+            f"{target} cannot hold {CODECS[codec].name}; give it the ending"
             f" {' or '.join(CODECS[codec].endings)} with -o, or choose another --codec"
         )
     check_target(target, [film], overwrite)
@@ -874,7 +883,7 @@ def colorize(
     if hwaccel == "auto" and encoder is None:
         encoding = encoding.by(choose_encoder(encoding, target))
         if preset and not encoding.preset:
-            console.note(f"preset: left out, since {encoding.encoder} has presets of its own")
+            console.note(f"preset: ignored, since {encoding.encoder} has its own presets")
     options = ColorizeOptions(
         encoding,
         start,
@@ -929,7 +938,7 @@ def preview(
             "--model",
             metavar="NAME|FILE",
             autocompletion=complete_model,
-            help="A shipped model or a weights file; once for each that is to be compared.",
+            help="A shipped model or a weights file; give it several times to compare models.",
             show_default="./film.safetensors, else default",
         ),
     ] = None,
@@ -982,13 +991,13 @@ def preview(
         pages.Slide(
             describe_time(moment.seconds, digits=2),
             moment.pictures,
-            "in colour already, and stays so" if moment.is_colored else "",
+            "already in colour, and left as it is" if moment.is_colored else "",
         )
         for moment in moments
     ]
     summary = f"{counted(len(slides), 'frame')}, grey and as coloured by {', '.join(networks)}"
     report.save_contact_sheet(slides, f"{film.name}: {summary}", sheet)
-    motion = "To see a shot in motion, put the time below its picture in place of T:"
+    motion = "To see a shot in motion, replace T with the time below its picture:"
     chosen_by_hand = models[0] if models and len(models) == 1 else None
     command = _colorize_command(film, options, chosen_by_hand, input_fps)
     shown = pages.Page(film.name, (summary, motion), command, [pages.Section(slides=slides)])
@@ -1018,7 +1027,7 @@ def compare(
         typer.Option(
             "-o",
             "--output",
-            help="The film of both, .mp4, .mov or .mkv; the sheet of stills beside it ends in"
+            help="The video of both, .mp4, .mov or .mkv; the sheet of stills beside it ends in"
             " .png.",
             show_default="A-compare.mp4",
         ),
@@ -1029,7 +1038,9 @@ def compare(
     ] = "side",
     labels: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="A B", help="What is written on them.", show_default="their names"),
+        typer.Option(
+            metavar="A B", help="Labels of the two films.", show_default="their file names"
+        ),
     ] = None,
     stills: Annotated[
         int, typer.Option(min=1, max=200, help="How many frames the sheet shows.")
@@ -1038,9 +1049,7 @@ def compare(
     start: Start = 0.0,
     other_start: Annotated[
         float | None,
-        time_option(
-            "Begin there in B, where its times are others than A's.", "the same as --start"
-        ),
+        time_option("Start of the part in B, if its times differ from A's.", "the same as --start"),
     ] = None,
     duration: Duration = None,
     overwrite: Overwrite = False,
@@ -1119,11 +1128,11 @@ def doctor(
     as_json: Json = False,
     ffmpeg: Ffmpeg = None,
 ) -> None:
-    """Look at what this machine has that the program needs, and say what is missing."""
+    """Check whether this machine has what the program needs, and show what is missing."""
     from filmcolorizer_cli.doctor import examine
 
     if not folder.is_dir():
-        raise OptionError(f"{folder} is no folder; name one that films can go to")
+        raise OptionError(f"{folder} is not a folder; name one to write films to")
     findings = list(examine(folder))
     missing = [finding.name for finding in findings if finding.is_fatal]
     if as_json:
@@ -1136,7 +1145,7 @@ def doctor(
         console.facts(rows)
     if missing:
         raise FilmColorizerError(
-            f"no film can be colorized here, for want of {', '.join(missing)}; follow the hints"
+            f"no film can be colorized here; follow the hints for {', '.join(missing)}"
         )
 
 
@@ -1149,7 +1158,7 @@ def demo(
     overwrite: Overwrite = False,
     ffmpeg: Ffmpeg = None,
 ) -> None:
-    """Colorize a short sample film, to see that all works."""
+    """Colorize a short sample film, to check that everything works."""
     from filmcolorizer_cli import report, weights
     from filmcolorizer_cli.models import DEFAULT_MODEL, find_model
     from filmcolorizer_cli.networks import pick_device
@@ -1210,7 +1219,7 @@ def _colorize(
             return max(console.track(frames, total, "colorizing"))
     except (KeyboardInterrupt, SystemExit):
         if parts_folder(target).exists():
-            console.note("what is rendered is kept: go on with the same command")
+            console.note("what has been rendered is kept: continue with the same command")
         raise
 
 
@@ -1310,8 +1319,7 @@ def _evaluate_films(
         check_part(film, options.sampling(film))
         if _may_know(model, film_identity(film)):
             console.note(
-                f"{model.name} may have been trained on {film.path}, and is then measured on what"
-                " it knows"
+                f"{model.name} may have been trained on {film.path}; if so, its scores are too good"
             )
     results: list[tuple[Film, FilmEvaluation]] = []
     for film in films:
@@ -1369,12 +1377,12 @@ def _note_pairs(folder: Pairs, split: str, parts: Split, counts: list[int]) -> N
     if isinstance(wanted, tuple) and falls_short(wanted, counts):
         console.note(
             f"the film's shots do not allow the split {split}; extract pairs of a longer part, or"
-            " give --split interleaved where the coloured copy covers the whole film"
+            " give --split interleaved if the coloured copy covers the whole film"
         )
     count, validation, test = counts
-    rest = f"; {validation} for validation, {test} to test"
+    rest = f"; {validation} for validation, {test} for testing"
     if wanted == "none":
-        rest = "; none is held back, so that losses are those of what is learnt"
+        rest = "; none is held back, so the losses are those of the training pairs"
     by_hand = count_by_hand(folder, folder.part("train", parts))
     painted = f", {by_hand} changed by hand" if by_hand else ""
     console.note(f"learning from {counted(count, 'pair')}{painted}{rest}")
@@ -1386,8 +1394,8 @@ def _note_what_was_learnt(model: Model, folder: Pairs, parts: Split) -> None:
 
     if not isinstance(parts, Undivided) and _may_know(model, folder.film, parts.describe()):
         console.note(
-            f"{model.name} was trained on other parts of this film; it may know what the validation"
-            " and test parts hold back, so that their scores tell too good a tale"
+            f"{model.name} was trained on other parts of this film; it may know pairs of the"
+            " validation and test parts, so their scores may be too good"
         )
 
 
@@ -1424,9 +1432,9 @@ def _note_whether_grey_is_better(outcome: Outcome) -> None:
         return
     mend = "train for more --epochs, or from weights that know colours (--init)"
     if outcome.grey_validation_mse < NEARLY_GREY_MSE:
-        mend = "its colour stills hold hardly any colours: delete those pairs that have none"
+        mend = "its colour stills have hardly any colours: delete the pairs without any"
     console.note(
-        "no better than to leave the film grey, which has a validation MSE of"
+        "no better than leaving the film grey, which has a validation MSE of"
         f" {outcome.grey_validation_mse:.4f}; {mend}"
     )
 
@@ -1442,8 +1450,8 @@ def _choose_model(name: str | None, film: Film) -> Model:
         path = str(learnt.get("path"))
         other = f"another {path}" if path == str(film.path) else f"{path}, not on {film.path}"
         console.note(
-            f"{model.name} in this folder was trained on {other}; --model"
-            f" {DEFAULT_MODEL} names the shipped model"
+            f"{model.name} in this folder was trained on {other}; --model {DEFAULT_MODEL} selects"
+            " the shipped model"
         )
     return model
 

@@ -127,8 +127,8 @@ def _check_possible(film: Film, target: Path, options: ColorizeOptions) -> None:
         check_clock(film)
     if film.path.resolve().is_relative_to(parts_folder(target).resolve()):
         raise OptionError(
-            f"{film.path} lies among the parts of {target}, which make way for new ones; name"
-            " another place with -o"
+            f"{film.path} is inside the folder of parts of {target}, which is going to be replaced;"
+            " name another place with -o"
         )
     if options.encoding.encoder is not None or not is_bundled():
         check_encoder(options.encoding)
@@ -148,11 +148,11 @@ def _open_parts(
     ending = CODECS[options.encoding.codec].endings[0]
     parts = Parts(target, begun_with, ending, overwrite=overwrite)
     if parts.discarded:
-        note(f"starting anew: the interrupted rendering was begun with {parts.discarded}")
+        note(f"starting over: the interrupted rendering used {parts.discarded}")
     elif parts.frames_done:
-        note(f"going on after the {parts.frames_done} frames that an interrupted rendering left")
+        note(f"resuming after the {parts.frames_done} frames of an interrupted rendering")
     elif parts.segments:
-        note("going on with what an interrupted rendering found in the film")
+        note("reusing what an interrupted rendering found in the film")
     return parts
 
 
@@ -178,7 +178,10 @@ def _begin(
         parts.begin(segments, known)
     ready = for_inference(network, device, is_faded=found.is_faded)
     if isinstance(ready.config, FilmConfig) and ready.config.clears_veil:
-        note("hardly any picture has blacks; those without are looked at as if they had some")
+        note(
+            "the film has hardly any blacks, like a faded print; the network is shown it with"
+            " blacks restored"
+        )
     painter = Painter(
         ready,
         device,
@@ -246,9 +249,9 @@ def _report_shape_change(film: Film, options: ColorizeOptions, note: Note) -> No
     change = find_shape_change(film, begin, end)
     if change is not None:
         note(
-            f"from about {change.seconds:.1f} s on the pictures are {change.after}, before"
-            f" {change.before}; all are drawn as the film's first one: if another programme begins"
-            " there, cut the film there and colorize each part by itself"
+            f"from about {change.seconds:.1f} s on, the pictures are {change.after}, before that"
+            f" {change.before}; all are given the shape of the film's first one; if another"
+            " programme begins there, cut the film there and colorize each part by itself"
         )
 
 
@@ -259,13 +262,13 @@ def no_picture(film: Film, start_seconds: float) -> FilmColorizerError:
             f"no frame of {film.path} begins at {start_seconds:g} s or later; give a smaller"
             " --start"
         )
-    return VideoError(f"{film.path} gave no picture to colorize; look at it with a player")
+    return VideoError(f"{film.path} gave no picture to colorize; check it in a player")
 
 
 def in_color_already(film: Film) -> OptionError:
     """Return the error for a film that has no shot to colorize."""
     return OptionError(
-        f"{film.path} is in colour already; give --recolor to colorize it all the same, as where"
+        f"{film.path} is already in colour; give --recolor to colorize it anyway, for example if"
         " only a logo, subtitles or stains are coloured"
     )
 
@@ -274,9 +277,9 @@ def _no_room(target: Path, parts: Parts, frames: int, reason: str) -> FilmColori
     whole = parts.size_bytes / parts.frames_done * frames
     return FilmColorizerError(
         f"there is no room left for {target} ({reason}): {parts.frames_done} of about {frames}"
-        f" frames take {parts.size_bytes / 1e6:.1f} MB, so that all are going to take about"
-        f" {whole / 1e6:.1f} MB, and twice as much beside while they are joined; make room and give"
-        " the same command again, which goes on from there, or choose another place with -o"
+        f" frames take {parts.size_bytes / 1e6:.1f} MB, so all of them need about {whole / 1e6:.1f}"
+        " MB, plus twice that while they are joined; make room and run the same command again to"
+        " continue, or choose another place with -o"
     )
 
 
@@ -338,27 +341,27 @@ def _report_findings(found: Survey, film: Film, options: ColorizeOptions, note: 
     if 0 < found.seconds < wanted - untold and not options.skips_damage:
         note(
             f"the pictures end at {options.start_seconds + found.seconds:.1f} s, the file at"
-            f" {film.duration_seconds:.1f} s; if they should go on, get the whole file"
+            f" {film.duration_seconds:.1f} s; if pictures are missing, get the complete file"
         )
     colored = sum(end - begin for begin, end in found.colored)
     if colored and not options.recolor:
         if colored > (1 - MAX_GREY_OF_COLOR_FILM) * found.seconds:
             raise in_color_already(film)
         note(
-            f"{colored:.1f} of {found.seconds:.1f} s are in colour already and stay as they are"
+            f"{colored:.1f} of {found.seconds:.1f} s are already in colour and stay as they are"
             f" ({_describe_spans(found.colored, options.start_seconds)}); give --recolor to"
-            " colorize them as well, as where only a logo, subtitles or stains are coloured"
+            " colorize them too, for example if only a logo, subtitles or stains are coloured"
         )
     if (found.area.width, found.area.height) != (film.width, film.height):
         note(
-            f"bars stay black: the picture is {found.area.width}x{found.area.height} of"
+            f"bars stay black: the picture fills {found.area.width}x{found.area.height} of"
             f" {film.width}x{film.height}"
         )
     cadence = options.cadence_to_be(found.cadence)
     if cadence.field_order in FIELDS and options.deinterlace == "auto":
         note(_describe_fields(cadence))
     elif cadence.cycle(film.frame_rate, options.encoding.frame_rate):
-        note("frames that repeat others are left out first; give --fps source to keep all")
+        note("repeated frames are left out first; give --fps source to keep them")
 
 
 def _describe_fields(cadence: Cadence) -> str:
@@ -366,12 +369,12 @@ def _describe_fields(cadence: Cadence) -> str:
     first = f"{cadence.field_order} field first"
     if not cadence.fields_match:
         return (
-            f"interlaced, {first}: whole pictures are made of the fields; give --deinterlace off to"
-            " leave them"
+            f"interlaced, {first}: whole pictures are made from the fields; give --deinterlace off"
+            " to keep the fields"
         )
     return (
-        f"film in fields, {first}: its pictures are put together again; give --deinterlace on to"
-        " make a picture of each frame instead, off to leave the fields"
+        f"film in fields, {first}: its pictures are reassembled; give --deinterlace on to make a"
+        " picture from each frame instead, off to keep the fields"
     )
 
 
@@ -397,8 +400,8 @@ def _find_damage(film: Film, options: ColorizeOptions, track: Track, note: Note)
         if end <= options.start_seconds or begin >= until:
             continue
         ends = end >= film.duration_seconds
-        instead = "the film ends there" if ends else "the frame before stays"
-        note(f"damaged: nothing is shown of {begin:.2f} to {end:.2f} s, {instead}")
+        instead = "so the film ends there" if ends else "so the frame before stays"
+        note(f"damaged: {begin:.2f} to {end:.2f} s cannot be shown, {instead}")
     return search.value
 
 

@@ -33,7 +33,7 @@ class FilmConfig:
     def __post_init__(self) -> None:
         _check_sizes((self.size, *self.decoder_widths))
         if self.encoder not in EFFICIENTNET_LITE:
-            raise ValueError(f"{self.encoder!r} is no encoder")
+            raise ValueError(f"{self.encoder!r} is not an encoder")
         if len(self.decoder_widths) != 5:
             raise ValueError(f"the decoder has 5 widths, not {len(self.decoder_widths)}")
 
@@ -97,4 +97,4 @@ def config_from_dict(values: dict[str, Any]) -> Config:
 def _check_sizes(sizes: tuple[int, ...]) -> None:
     for size in sizes:
         if not isinstance(size, int) or size < 1:
-            raise ValueError(f"{size!r} is no number of pixels or channels")
+            raise ValueError(f"{size!r} is not a number of pixels or channels")

@@ -80,7 +80,7 @@ def _ffmpeg() -> Iterator[Finding]:
         hint = f"no encoder for --codec {', '.join(missing)}; use the bundled ffmpeg"
     yield Finding("encoders", found or "none", hint, is_fatal=not there["h264"])
     hardware = [name for name in sorted(names) if _runs_on_card(name)]
-    yield Finding("hardware encoders", ", ".join(hardware) or "none here, and none is needed")
+    yield Finding("hardware encoders", ", ".join(hardware) or "none (and none is needed)")
 
 
 def _runs_on_card(encoder: str) -> bool:
@@ -100,7 +100,7 @@ def _torch() -> Iterator[Finding]:
     try:
         import torch
     except (ImportError, OSError) as error:  # OSError: a shared library does not load
-        hint = "install it anew: pip install --force-reinstall torch"
+        hint = "reinstall it: pip install --force-reinstall torch"
         yield Finding("torch", f"cannot be loaded ({error})", hint, is_fatal=True)
         return
 
@@ -143,11 +143,11 @@ def _disk(folder: Path) -> Finding:
         if not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
     except OSError as error:
-        found = f"{folder} cannot be looked at ({error.strerror})"
-        return Finding("disk", found, "name a folder that is there")
+        found = f"{folder} cannot be accessed ({error.strerror})"
+        return Finding("disk", found, "name an existing folder")
     hint = None
     if not os.access(folder, os.W_OK):
-        hint = "nothing may be written there; change its permissions, or write elsewhere with -o"
+        hint = "it is not writable; change its permissions, or write elsewhere with -o"
     elif free_bytes < MIN_FREE_DISK_BYTES:
         hint = f"a long film may take {MIN_FREE_DISK_BYTES / 1e9:g} GB; write elsewhere with -o"
     return Finding("disk", f"{free_bytes / 1e9:.1f} GB free in {folder.resolve()}", hint)
@@ -164,10 +164,10 @@ def _weights() -> Iterator[Finding]:
     present = {path.name for path in folder.glob("*.safetensors")}
     for name in sorted(present | set(expected)):
         found, is_well = _compare(folder / name, expected.get(name))
-        hint = None if is_well else "install filmcolorizer anew, or give other weights by --model"
+        hint = None if is_well else "reinstall filmcolorizer, or give other weights with --model"
         yield Finding(f"model {Path(name).stem}", found, hint, is_fatal=not is_well)
     if not present and not expected:
-        hint = "install filmcolorizer anew, or give weights by --model"
+        hint = "reinstall filmcolorizer, or give weights with --model"
         yield Finding("models", f"none in {folder}", hint, is_fatal=True)
 
 
@@ -180,5 +180,5 @@ def _compare(weights: Path, checksum: str | None) -> tuple[str, bool]:
     except OSError as error:
         return f"{weights}: {error.strerror}", False
     if found != checksum:
-        return f"{weights}: damaged, or changed (SHA-256 {found[:12]}, not {checksum[:12]})", False
-    return f"{weights.stat().st_size / 1e6:.1f} MB, as it was shipped (SHA-256 {found[:12]})", True
+        return f"{weights}: damaged or changed (SHA-256 {found[:12]}, not {checksum[:12]})", False
+    return f"{weights.stat().st_size / 1e6:.1f} MB, as shipped (SHA-256 {found[:12]})", True

@@ -150,8 +150,7 @@ class Encoding:
             self._check_encoder_options(self.encoder)
         if self.crf is not None and self.crf > codec.highest_crf:
             raise OptionError(
-                f"a --crf of {self.crf} is beyond the worst of {codec.name}; give 0 to"
-                f" {codec.highest_crf}"
+                f"a --crf of {self.crf} is too high for {codec.name}; give 0 to {codec.highest_crf}"
             )
 
     def _check_encoder_options(self, encoder: str) -> None:
@@ -234,15 +233,15 @@ def check_encoder(encoding: Encoding, *, exactly: bool = False) -> None:
     """
     if str(encoding.encoder).endswith("rgb"):
         raise OptionError(
-            f"the encoder {encoding.encoder} turns luma and chroma into RGB, and luma is kept as it"
-            " is; name another"
+            f"the encoder {encoding.encoder} converts to RGB, which changes the film's luma; name"
+            " another"
         )
     if encoding.encoder is not None:
         fit = {name for name in encoders_of(encoding.codec) if not name.endswith("rgb")}
         if encoding.encoder in encoder_names() - fit:
             raise OptionError(
-                f"the encoder {encoding.encoder} makes no {CODECS[encoding.codec].name}; name one"
-                f" of {', '.join(sorted(fit))}, or choose another --codec"
+                f"the encoder {encoding.encoder} does not encode {CODECS[encoding.codec].name};"
+                f" name one of {', '.join(sorted(fit))}, or choose another --codec"
             )
     options = encoding.options
     layout = options["pix_fmt"]
@@ -261,9 +260,9 @@ def check_encoder(encoding: Encoding, *, exactly: bool = False) -> None:
     with Process(output, reads_stdin=True) as process:
         process.feed(pixels.data)
         if not process.wait():
-            mend = "name another, or leave --encoder and --hwaccel out"
+            mend = "name another, or leave out --encoder and --hwaccel"
             if encoding.encoder is None:
-                mend = "choose another --codec, or an ffmpeg that has it by --ffmpeg"
+                mend = "choose another --codec, or name an ffmpeg that has it with --ffmpeg"
             raise OptionError(
                 f"the encoder {options['c:v']} cannot be used here (ffmpeg:"
                 f" {process.last_words()}); {mend}"

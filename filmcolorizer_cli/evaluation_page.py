@@ -88,8 +88,8 @@ def save_pairs_page(
     name = provenance.name
     title = f"{name} on {pairs.folder}"
     text = (
-        f"How near {name} comes to the true colours of {len(result.pairs)} pairs of stills, and how"
-        " near the naive baseline does, which is the grey still itself.",
+        f"How close {name} comes to the true colours of {len(result.pairs)} pairs of stills,"
+        " compared with the naive baseline, the grey still itself.",
     )
     sections = [
         Section("Scores", tables=[_scores(result, name)]),
@@ -118,9 +118,9 @@ def save_films_page(
     name = provenance.name
     names = ", ".join(film.path.name for film, _ in results)
     text = (
-        f"Films in colour were made grey and colorized by {name}; here its colours are compared"
-        " with their own. A grey film has the lowest flicker and CDC of all, so both tell something"
-        " only where the colourfulness is near that of the truth.",
+        f"Colour films were made grey and colorized by {name}; here its colours are compared with"
+        " the originals. A grey film has the lowest flicker and CDC of all, so both mean something"
+        " only where the colourfulness is close to that of the truth.",
     )
     sections = []
     for film, result in results:
@@ -160,7 +160,7 @@ def _film_plots(result: FilmEvaluation) -> list[Plot]:
     }
     return [
         Plot(
-            "PSNR of each frame: above the baseline, colours are nearer to the truth than grey is",
+            "PSNR of each frame: above the baseline, colours are closer to the truth than grey is",
             plot_over_time(series.seconds, quality, label="PSNR, dB", from_zero=False),
         ),
         Plot(
@@ -197,7 +197,7 @@ def _film_slide(
         for planes in (chroma, np.full_like(chroma, NEUTRAL), true_chroma)
     ]
     series = result.series
-    note = f"PSNR {series.psnr[number]:.2f} dB, of grey {series.baseline_psnr[number]:.2f} dB"
+    note = f"PSNR {series.psnr[number]:.2f} dB, grey {series.baseline_psnr[number]:.2f} dB"
     label = f"{rank}, {describe_time(series.seconds[number])}"
     return Slide(label, dict(zip(VERSIONS, pictures, strict=True)), note)
 
@@ -211,7 +211,7 @@ def _scores(result: Evaluation, name: str) -> Table:
 
 def _losses(history: Sequence[Epoch]) -> Section:
     if not history:
-        return Section("Training", "These weights do not tell how they were trained.")
+        return Section("Training", "These weights have no record of their training.")
     best = best_epoch(history)
     caption = (
         f"Loss over {len(history)} epochs; the best for the validation part is epoch {best.epoch},"
@@ -236,7 +236,7 @@ def _over_time(result: Evaluation, split: Split) -> Section:
     }
     plots = [
         Plot(
-            "Error of each still: below the baseline, colours are nearer to the truth than grey is",
+            "Error of each still: below the baseline, colours are closer to the truth than grey is",
             plot_over_time(seconds, error, label="MSE", parts=begins),
         ),
         Plot(
@@ -273,7 +273,7 @@ def _slide(
         for picture in (output, luma.expand(-1, 3, -1, -1), truth * known)
     ]
     label = f"{rank}, {describe_time(score.pair.bw_seconds)}"
-    note = f"pair {score.pair.name}: MSE {score.mse:.4f}, of grey {score.grey_mse:.4f}"
+    note = f"pair {score.pair.name}: MSE {score.mse:.4f}, grey {score.grey_mse:.4f}"
     return Slide(label, dict(zip(VERSIONS, pictures, strict=True)), note)
 
 
@@ -285,4 +285,4 @@ def _displayed(picture: Tensor, aspect_ratio: float) -> Plane:
 
 def _facts(provenance: Provenance) -> Section:
     rows = [["option", "value"], *([name, value] for name, value in provenance.facts.items())]
-    return Section("What made this page", tables=[Table("options and versions", rows, False)])
+    return Section("How this page was made", tables=[Table("options and versions", rows, False)])

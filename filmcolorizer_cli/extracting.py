@@ -285,14 +285,11 @@ def _chroma_delay(
             f"{abs(part):.1%} of the {side} {way}"
             for part, side, way in (
                 (across, "width", "to the right" if across > 0 else "to the left"),
-                (down, "height", "too low" if down > 0 else "too high"),
+                (down, "height", "downwards" if down > 0 else "upwards"),
             )
             if part
         ]
-        note(
-            f"the chroma of {color.path} lies {' and '.join(where)}; the stills have it where it"
-            " belongs"
-        )
+        note(f"the chroma of {color.path} is off by {' and '.join(where)}; the stills correct this")
     return delay
 
 

@@ -97,7 +97,7 @@ def version() -> str:
     if found is None:
         first_line = said.partition("\n")[0]
         raise _cannot_run(
-            find_binary(), f"it is no ffmpeg: asked for its version, it says {first_line!r}"
+            find_binary(), f"it is not ffmpeg: asked for its version, it says {first_line!r}"
         )
     # Daily builds between versions have version strings of other forms.
     numbers = re.match(r"n?(\d{1,2})\.(\d+)", found[1])
@@ -108,7 +108,7 @@ def version() -> str:
     if is_old:
         oldest = ".".join(map(str, OLDEST_VERSION))
         raise _cannot_run(
-            find_binary(), f"it is ffmpeg {found[1]}, and {oldest} is the oldest that will do"
+            find_binary(), f"it is ffmpeg {found[1]}, but {oldest} or newer is needed"
         )
     return found[1]
 
@@ -323,17 +323,17 @@ class Process:
         if (code < 0 and not is_crash) or (code == _HEEDED and not self._said):
             reason = f"signal {-code}" if code < 0 else f"exit code {code}"
             raise FfmpegError(
-                f"ffmpeg was ended from outside while {work} ({reason}), as a system does that runs"
-                " out of memory; close other programs and give the same command again"
+                f"ffmpeg was killed while {work} ({reason}), as happens when memory runs out; close"
+                " other programs and run the same command again"
             )
         if is_crash or _UNFIT.search(self.last_words()):
             mend = "use the bundled one, without --ffmpeg"
             if is_bundled():
                 mend = "name another with --ffmpeg"
                 if or_else:
-                    mend += f"; where the film is damaged, {or_else}"
+                    mend += f"; if the film is damaged, {or_else}"
             raise FfmpegError(
-                f"{find_binary()} crashed while {work} or was built without what that takes"
+                f"{find_binary()} crashed while {work} or was built without what that needs"
                 f" (ffmpeg: {self.last_words()}); {mend}"
             )
 

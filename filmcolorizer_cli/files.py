@@ -38,7 +38,7 @@ def followed(path: Path) -> Path:
     leads_to = Path(os.path.realpath(path))
     if leads_to.is_symlink():
         raise FilmColorizerError(
-            f"{path} is a link that leads to itself; delete it, or choose another place"
+            f"{path} is a link that points to itself; delete it, or choose another place"
         )
     return leads_to
 
@@ -94,7 +94,7 @@ def check_free(path: Path, *, was_free: bool) -> None:
     """
     if was_free and not _is_free(path):
         raise FilmColorizerError(
-            f"{path} was written by something else meanwhile; move it away and give the same"
+            f"{path} was meanwhile written by another program; move it away and run the same"
             " command again"
         )
 
@@ -218,10 +218,10 @@ def check_folder(folder: Path, option: str = "-o") -> None:
     """
     if not folder.is_dir():
         raise FilmColorizerError(
-            f"the folder {folder} does not exist; make it, or choose another place with {option}"
+            f"the folder {folder} does not exist; create it, or choose another place with {option}"
         )
     if not os.access(folder, os.W_OK):
         raise FilmColorizerError(
-            f"the folder {folder} may not be written to; change its permissions, or choose another"
-            f" place with {option}"
+            f"the folder {folder} is not writable; change its permissions, or choose another place"
+            f" with {option}"
         )

@@ -277,14 +277,14 @@ def _check_fitness(film: Film, found: Survey, sampling: Sampling) -> None:
         )
     if not found.colored:
         raise VideoError(
-            f"{film.path} shows no colours that others could be compared with; give a film in"
-            " colour, or another part of it with --start and --duration"
+            f"{film.path} shows no colours to compare with; give a film in colour, or another part"
+            " of it with --start and --duration"
         )
     area = _area(film, found, sampling)
     if min(area.width, area.height) < MIN_SIDE:
         raise VideoError(
-            f"{film.path} is compared at {area.width}x{area.height} pixels, in which no motion can"
-            f" be followed; give one of at least {MIN_SIDE}x{MIN_SIDE}, or a larger --size"
+            f"{film.path} is compared at {area.width}x{area.height} pixels, too few to follow"
+            f" motion in; give one of at least {MIN_SIDE}x{MIN_SIDE}, or a larger --size"
         )
 
 

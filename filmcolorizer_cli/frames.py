@@ -117,7 +117,7 @@ def read_every_frame(
     ).filter("format", "gray")
     # scdet gives every frame a score; metadata prints nothing for frames without an entry
     stream = stream.filter("scdet").filter("metadata", mode="print", file=local_file(times_file))
-    mend = "repair it, or tell `filmcolorizer sync` by --offset how far the films are apart"
+    mend = "repair it, or give the offset of the films with `filmcolorizer sync --offset FRAMES`"
     yield from _read_raw(film, sampling, stream, "gray", (height, width), mend=mend)
 
 
@@ -165,8 +165,8 @@ def _read_raw(
     coding: Coding = PLAIN,
     outputs: Sequence[Any] = (),
     shot_files: ShotFiles | None = None,
-    mend: str = "repair it, or take another part of it where --start and --duration can be given;"
-    " `filmcolorizer colorize --skip-damaged` goes on behind what is damaged",
+    mend: str = "repair it, or use another part of it with --start and --duration if the command"
+    " has them; `filmcolorizer colorize --skip-damaged` skips what is damaged",
 ) -> Generator[Any, None, None]:
     """Yield the samples of each frame, in this shape and of ``coding.sample_type``.
 

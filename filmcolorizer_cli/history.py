@@ -63,7 +63,7 @@ def read_history(output: Path) -> list[Epoch]:
         ]
     except (KeyError, TypeError, ValueError):
         raise WeightsError(
-            f"what the weights in {output} tell of their training is damaged; give others"
+            f"the training history stored in the weights {output} is damaged; give others"
         ) from None
 
 
@@ -81,7 +81,7 @@ def interrupted_history(output: Path) -> list[Epoch]:
         return [Epoch(**epoch) for epoch in history]
     except (KeyError, TypeError, ValueError, WeightsError):
         raise TrainingError(
-            f"{checkpoint}, the name of this training's checkpoint, is something else or damaged;"
+            f"{checkpoint} should be this training's checkpoint, but is damaged or something else;"
             " move it away, or name another file with -o"
         ) from None
 

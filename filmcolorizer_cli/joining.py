@@ -115,7 +115,8 @@ def join_film(
                 raise cannot_write_film(target, process.last_words())
         if (found := count_pictures(whole)) != (wanted := len(timeline.pts)):
             raise VideoError(
-                f"{target} came out with {found} of {wanted} pictures; report this, with the source"
+                f"{target} came out with {found} of {wanted} pictures; report this bug, with the"
+                " source"
             )
         put_in_place(whole, target, was_free=was_free)
     except OSError as problem:

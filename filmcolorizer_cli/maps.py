@@ -108,7 +108,7 @@ class SyncMap:
 def nothing_shared(bw: Film, color: Film) -> SyncError:
     """Return the error for a map that leaves no moment in both films."""
     return SyncError(
-        f"{bw.path} and {color.path} share no moment by this map; make a new one with"
+        f"{bw.path} and {color.path} share no moment according to this map; make a new one with"
         " `filmcolorizer sync BW COLOR`"
     )
 
@@ -147,7 +147,7 @@ def read_map(path: Path) -> SyncMap:
         return sync_map
     except (OSError, ValueError, RecursionError) as error:
         raise SyncError(
-            f"{path} holds no sync map ({reason_of(error)}); make one with `filmcolorizer sync BW"
+            f"{path} is not a sync map ({reason_of(error)}); make one with `filmcolorizer sync BW"
             " COLOR`"
         ) from None
 
@@ -164,7 +164,7 @@ def check_films(sync_map: SyncMap, bw: Film, color: Film) -> None:
         for key in ("frame_rate", "duration_seconds"):
             if key in mapped and not may_be_same_film(identity, identity | {key: mapped[key]}):
                 raise SyncError(
-                    f"the map is of another film than {film.path}: its {key} is {mapped[key]}, the"
+                    f"the map is for another film than {film.path}: its {key} is {mapped[key]}, the"
                     f" film's {identity[key]}; make a new map with `filmcolorizer sync BW COLOR`"
                 )
     for segment in sync_map.segments:
@@ -199,10 +199,10 @@ def _check_map(sync_map: SyncMap) -> None:
         if not all(MIN_SCALE <= scale <= 1 / MIN_SCALE for scale in (a, d)):
             raise ValueError(f"a segment's matrix scales by {a:g} and {d:g}, not by 0.2 to 5")
         if max(abs(b), abs(c)) > MIN_SCALE:
-            raise ValueError("a segment's matrix turns the picture by more than a little")
+            raise ValueError("a segment's matrix rotates the picture by more than a little")
         left, top, right, bottom = segment.area
         if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
-            raise ValueError(f"a segment's area {tuple(segment.area)} is no part of a picture")
+            raise ValueError(f"a segment's area {tuple(segment.area)} is not part of a picture")
         corners = np.array(list(product((left, right), (top, bottom), (1,))))
         shown = corners @ np.array(segment.matrix).T
         low, high = shown.min(axis=0), shown.max(axis=0)
@@ -214,12 +214,12 @@ def _check_map(sync_map: SyncMap) -> None:
 def _check_named(values: Any, what: str, kinds: dict[str, type]) -> None:
     """Raise ValueError unless ``values`` is a JSON object with these names and types of values."""
     if not isinstance(values, dict):
-        raise ValueError(f"{what} is {values!r:.40}, and no JSON object ({{...}})")
+        raise ValueError(f"{what} is {values!r:.40}, not a JSON object ({{...}})")
     for name, kind in kinds.items():
         if name not in values:
             raise ValueError(f"{what} lacks {name!r}")
         if not isinstance(values[name], kind):
-            raise ValueError(f"{name} is {values[name]!r:.40}, and no {_JSON_WORDS[kind]}")
+            raise ValueError(f"{name} is {values[name]!r:.40}, not {_JSON_WORDS[kind]}")
 
 
 def _segment(values: Any) -> Segment:
@@ -232,7 +232,7 @@ def _segment(values: Any) -> Segment:
     numbers = {name: _numbers(name, [values[name]], 1)[0] for name in single}
     rows = values.get("matrix", IDENTITY)
     if not isinstance(rows, list | tuple) or len(rows) != 2:
-        raise ValueError(f"matrix is {rows!r:.40}, and not two rows")
+        raise ValueError(f"matrix is {rows!r:.40}, not two rows")
     (a, b, x), (c, d, y) = (_numbers("matrix", row, 3) for row in rows)
     area = Area(*_numbers("area", values.get("area", WHOLE), 4))
     return Segment(**numbers, matrix=((a, b, x), (c, d, y)), area=area)
@@ -245,7 +245,7 @@ def _numbers(name: str, values: Any, count: int) -> list[float]:
         ValueError: there are fewer or more values, or one is no finite number.
     """
     if not isinstance(values, list | tuple) or len(values) != count:
-        raise ValueError(f"{name} has {values!r:.40}, and not {count} numbers")
+        raise ValueError(f"{name} has {values!r:.40}, not {count} numbers")
     numbers = []
     for value in values:
         try:
@@ -253,5 +253,5 @@ def _numbers(name: str, values: Any, count: int) -> list[float]:
         except (TypeError, ValueError, OverflowError):
             numbers.append(math.nan)
         if not math.isfinite(numbers[-1]):
-            raise ValueError(f"{name} has {value!r:.40}, which is no finite number")
+            raise ValueError(f"{name} has {value!r:.40}, which is not a finite number")
     return numbers

@@ -121,10 +121,10 @@ def unreadable(path: Path, error: Exception) -> WeightsError:
     """Return the error for a weights file that cannot be read."""
     if isinstance(error, PermissionError):
         return WeightsError(
-            f"the weights in {path} may not be read; change the file's permissions, or give another"
-            " one"
+            f"the weights in {path} are not readable; change the file's permissions, or give"
+            " another file"
         )
     return WeightsError(
-        f"cannot read the weights in {path} ({reason_of(error)});"
-        " the file is missing, damaged or no safetensors file, so give another one"
+        f"cannot read the weights in {path} ({reason_of(error)}); the file is missing, damaged or"
+        " not a safetensors file, so give another one"
     )

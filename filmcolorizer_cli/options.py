@@ -56,7 +56,8 @@ def parse_seconds(text: str) -> float:
     is_time = 0 <= largest < MAX_SECONDS and all(0 <= part < 60 for part in smaller)
     if not is_time or len(smaller) > 2:
         raise typer.BadParameter(
-            f"{text!r} is no time; write seconds, or hours:minutes:seconds, the last two under 60"
+            f"{text!r} is not a time; write seconds, or hours:minutes:seconds, the last two below"
+            " 60"
         )
     seconds = 0.0
     for part in parts:
@@ -89,7 +90,7 @@ def _exact_rate(text: str, forms: str, *, param_hint: str | None = None) -> Frac
         rate = Fraction(0)
     if not 1 <= rate <= MAX_FRAME_RATE:
         raise typer.BadParameter(
-            f"{text!r} is no frame rate from 1 to {MAX_FRAME_RATE}; write {forms}",
+            f"{text!r} is not a frame rate from 1 to {MAX_FRAME_RATE}; write {forms}",
             param_hint=param_hint,
         )
     # 23.976, 29.97 and 59.94 stand for NTSC rates (n * 1000/1001); fractions are exact.
@@ -115,7 +116,7 @@ def parse_split(text: str) -> tuple[float, ...] | str:
         sizes = tuple(size / sum(sizes) for size in sizes)
     if not (is_counts or is_shares):
         raise typer.BadParameter(
-            f"{text!r} is no split; write three shares such as 70,15,15, the numbers of training"
+            f"{text!r} is not a split; write three shares such as 70,15,15, the numbers of training"
             " and validation pairs such as 4000,1000, interleaved, or none",
             param_hint="--split",
         )
@@ -148,7 +149,7 @@ FilmOrPicturesArgument = Annotated[
     Path,
     typer.Argument(
         metavar="FILM",
-        help="A film file, or numbered pictures: frames/%05d.png and the like.",
+        help="A film file, or numbered pictures such as frames/%05d.png.",
         readable=False,
     ),
 ]
@@ -157,7 +158,7 @@ InputFps = Annotated[
     typer.Option(
         parser=_parse_input_rate,
         metavar="N",
-        help="Frames a second of numbered pictures.",
+        help="Frame rate of numbered pictures.",
         show_default="24",
     ),
 ]
@@ -165,7 +166,7 @@ PairsArgument = Annotated[
     Path, typer.Argument(metavar="PAIRS", help="A folder of pairs.", readable=False)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing output.")]
 Ffmpeg = Annotated[
     str | None,
     typer.Option(
@@ -177,7 +178,7 @@ Ffmpeg = Annotated[
 ]
 Device = Annotated[
     Literal["auto", "cpu", "cuda", "mps"],
-    typer.Option(help="Where the network runs; auto takes a GPU when there is one."),
+    typer.Option(help="Where the network runs; auto uses a GPU if there is one."),
 ]
 ModelOption = Annotated[
     str | None,
@@ -189,21 +190,23 @@ ModelOption = Annotated[
         show_default="./film.safetensors, else default",
     ),
 ]
-Start = Annotated[float, time_option("Begin there, in seconds, M:SS or H:MM:SS.", "0")]
-Duration = Annotated[float | None, time_option("Take so much, in seconds, M:SS or H:MM:SS.", "all")]
+Start = Annotated[float, time_option("Start of the part, in seconds, M:SS or H:MM:SS.", "0")]
+Duration = Annotated[
+    float | None, time_option("Length of the part, in seconds, M:SS or H:MM:SS.", "all")
+]
 Vividness = Annotated[
-    float, typer.Option(min=0.0, max=4.0, help="More colour, or less; 0 leaves the film grey.")
+    float, typer.Option(min=0.0, max=4.0, help="Strength of the colours; 0 leaves the film grey.")
 ]
 Recolor = Annotated[
-    bool, typer.Option("--recolor", help="Colorize shots that are in colour already as well.")
+    bool, typer.Option("--recolor", help="Also colorize shots that are already in colour.")
 ]
 Deinterlace = Annotated[
     Literal["auto", "on", "off"],
-    typer.Option(help="Make whole pictures of fields: where they are found, always or never."),
+    typer.Option(help="Make whole pictures from fields: where they are found, always or never."),
 ]
 NoTemporal = Annotated[
     bool,
-    typer.Option("--no-temporal", help="Look at each frame alone; colours may flicker."),
+    typer.Option("--no-temporal", help="Colour each frame by itself; colours may flicker."),
 ]
 Preview = Annotated[
     Path | None,
@@ -217,8 +220,8 @@ Render = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Also write both films aligned, to DIR/bw.mp4 and DIR/color.mp4: all that both show,"
-        " at 24 fps, without sound.",
+        help="Also write both films aligned, to DIR/bw.mp4 and DIR/color.mp4: everything that both"
+        " show, at 24 fps, without sound.",
         show_default=False,
     ),
 ]

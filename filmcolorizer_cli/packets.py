@@ -155,9 +155,9 @@ def check_clock(film: Film) -> None:
     """
     if film.container in MPEG_STREAMS and _clock_jumps(film):
         raise VideoError(
-            f"{film.path} is joined of recordings whose clocks differ, so that no part of it can be"
-            " found by its time; make one of it without loss, with `ffmpeg -i FILM -c:v ffv1 -c:a"
-            " flac ONE.mkv`, and take that"
+            f"{film.path} is joined from recordings whose clocks differ, so no part of it can be"
+            " found by its time; convert it without loss, with `ffmpeg -i FILM -c:v ffv1 -c:a flac"
+            " ONE.mkv`, and use that"
         )
 
 

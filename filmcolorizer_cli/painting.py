@@ -91,8 +91,8 @@ class BatchSize:
     def halve(self) -> None:
         """Halve the number of frames, and report it."""
         self.note(
-            f"the device has not enough memory for {self.frames} frames at once; going on with"
-            f" {self.frames // 2}"
+            f"the device does not have enough memory for {self.frames} frames at once; continuing"
+            f" with {self.frames // 2}"
         )
         self.frames //= 2
 

@@ -98,8 +98,8 @@ def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
     film, count = about.get("film", {}), about.get("pairs", 0)
     if not isinstance(film, dict) or not isinstance(count, int):
         raise WeightsError(
-            f"what the weights tell of the film that they were trained on is damaged ({film},"
-            f" {count} pairs); give others with --model"
+            "the record of the training film in the weights is damaged"
+            f" ({film}, {count} pairs); give others with --model"
         )
     if not may_be_same_film(film, pairs.film):
         return split_by_time(pairs.pairs)
@@ -107,7 +107,7 @@ def split_for(pairs: Pairs, about: dict[str, Any]) -> Split:
         split = read_split(about["split"])
     except ValueError:
         raise WeightsError(
-            f"what the weights tell of their split is damaged ({about['split']}); give others with"
+            f"the split stored in the weights is damaged ({about['split']}); give others with"
             " --model"
         ) from None
     if isinstance(split, Undivided) and len(pairs.pairs) > count:

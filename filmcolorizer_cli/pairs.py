@@ -176,7 +176,7 @@ def read_pairs(folder: Path) -> Pairs:
             if not (isinstance(pair.name, str) and isinstance(pair.shot, int)):
                 raise TypeError(f"a pair called {pair.name}, of shot {pair.shot}")
             if not all(map(math.isfinite, (pair.bw_seconds, pair.color_seconds))):
-                raise ValueError(f"the times of pair {pair.name} are no numbers")
+                raise ValueError(f"the times of pair {pair.name} are not numbers")
         shape = float(index["aspect_ratio"]), int(index["width"]), int(index["height"])
         if not (0 < shape[0] < math.inf and min(shape[1:]) > 0):
             raise ValueError(f"stills of {shape[1]}x{shape[2]} with an aspect ratio of {shape[0]}")
@@ -189,23 +189,21 @@ def read_pairs(folder: Path) -> Pairs:
         is_faded = bool(index.get("is_faded", False))
     except (OSError, KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise PairsError(
-            f"{folder} is no folder of pairs ({index_file.name}: {reason_of(error)});"
-            " make one with `filmcolorizer extract`"
+            f"{folder} is not a folder of pairs ({index_file.name}: {reason_of(error)}); make one"
+            " with `filmcolorizer extract`"
         ) from None
     names = {pair.name for pair in listed}
     for path in _files_of(folder / "color"):
         is_picture = path.suffix.lower() in PICTURE_ENDINGS and path.suffix != ".png"
         if is_picture and path.stem in names:
-            raise PairsError(
-                f"{path} is not looked at; save it as {path.stem}.png, or move it away"
-            )
+            raise PairsError(f"{path} is ignored; save it as {path.stem}.png, or move it away")
     present = {side: {still.stem for still in _stills_of(folder / side)} for side in SIDES}
     for side, other in (("bw", "color"), ("color", "bw")):
         lone = sorted(present[side] - present[other])
         if lone:
             raise PairsError(
-                f"{folder / side / lone[0]}.png has no counterpart in {folder / other}"
-                f" ({len(lone)} such); put that back, or delete this one"
+                f"{folder / side / lone[0]}.png has no counterpart in {folder / other} ({len(lone)}"
+                " such); put it back, or delete this one"
             )
     unlisted = sorted(present["bw"] - names)
     if unlisted:
@@ -302,19 +300,19 @@ def doubtful_stills(pairs: Pairs) -> list[tuple[Path, str]]:
             continue
         grey, rgb, known = pairs.read(pair)
         if other in changed and _has_colors(other):
-            doubt = "has colours, which are not looked at: it is to be grey; paint the one in color"
+            doubt = "has colours, which are ignored: it should be grey; paint the one in color"
             doubts.append((other, f"{doubt}, and put this one back"))
         if still not in changed:
             continue
         alpha = np.asarray(_read_still(still, "RGBA"))[..., 3]
         if known.all() and not _show_the_same(grey, rgb):
-            doubt = "does not show what its grey still does; mend it, or delete the pair"
+            doubt = "does not show what its grey still does; correct it, or delete the pair"
         elif is_sure and (np.ptp(rgb, axis=2) <= ROUNDING_CODES).all():
-            doubt = "has no colours; save it with them, unless it is grey in truth"
+            doubt = "has no colours; save it with them, unless it is really grey"
         elif is_sure and ((alpha > 0) & (alpha < OPAQUE)).mean() > MAX_TRANSLUCENT:
-            doubt = "is half transparent in part, and not learnt there; paint at full opacity"
+            doubt = "is partly half transparent, and not learnt there; paint at full opacity"
         elif _is_of_unknown_colors(still):
-            doubt = "has a colour profile that cannot be used, and is taken for sRGB; save it so"
+            doubt = "has an unusable colour profile, and is taken for sRGB; save it as sRGB"
         else:
             continue
         doubts.append((still, doubt))
@@ -329,7 +327,7 @@ def _misnamed(pairs: Pairs) -> list[tuple[Path, str]]:
             continue
         for name in re.findall(r"\d+", path.stem):
             if name in names:
-                doubt = f"is not looked at; if it is the painted {name}.png, save it as that"
+                doubt = f"is ignored; if it is the painted {name}.png, save it as that"
                 doubts.append((path, doubt))
                 break
     return doubts

@@ -152,7 +152,7 @@ def draw_map(sync_map: SyncMap, bw_end: float, color_end: float, width: int) -> 
         xlabel="black and white, seconds",
         ylabel="colour, seconds",
         title=f"{counted(len(sync_map.segments), 'segment')}, {sync_map.shared_seconds:.1f} s that"
-        " both films show; what is shaded is in one of them only",
+        " both films show; shaded parts are in only one of them",
     )
     figure.colorbar(ScalarMappable(Normalize(0, 1), colors), ax=axes, label="confidence")
     canvas = FigureCanvasAgg(figure)

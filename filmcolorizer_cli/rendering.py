@@ -288,17 +288,15 @@ def _finish(parts: Parts, segment: Segment, frames: int, job: Job) -> None:
         begin = job.options.start_seconds + job.times.seconds(segment.first_frame)
         raise VideoError(
             f"{job.film.path} gave {frames} of {segment.planned_frames} frames at {begin:.1f} s, as"
-            " a film does whose times are wrong or that can only be read from its beginning; make"
-            " one of it without loss, with `ffmpeg -i FILM -c:v ffv1 -c:a flac ONE.mkv`, and"
-            " colorize that"
+            " happens if its times are wrong or it can only be read from its beginning; convert it"
+            " without loss, with `ffmpeg -i FILM -c:v ffv1 -c:a flac ONE.mkv`, and colorize that"
         )
     first_file = parts.first_file
     if frames and first_file and not are_coded_alike(first_file, parts.file_of(segment)):
         encoder = job.options.encoding.options["c:v"]
         raise FilmColorizerError(
-            f"{parts.folder} keeps what another build of {encoder} made, which cannot be joined"
-            " with what this one makes; go on with the ffmpeg of before, or delete that folder to"
-            " start anew"
+            f"{parts.folder} holds parts from another build of {encoder}, which cannot be joined"
+            " with those of this one; use the previous ffmpeg, or delete that folder to start over"
         )
     pts_file = _pts_file(parts.file_of(segment))
     parts.finish(segment, frames, read_pts(pts_file)[:frames] or None)

@@ -223,9 +223,7 @@ def _frame_at(film: Film, seconds: float) -> Plane:
     with closing(read_rgb(film, sampling)) as pictures:
         frame = next(pictures, None)
     if frame is None:
-        raise VideoError(
-            f"{film.path} has ended {seconds:g} s after its start; take an earlier time"
-        )
+        raise VideoError(f"{film.path} has already ended at {seconds:g} s; take an earlier time")
     return frame
 
 

@@ -264,7 +264,7 @@ class Parts:
         except _NO_MANIFEST:
             if self._holds_anything_else():
                 raise FilmColorizerError(
-                    f"{self.folder} is needed for the parts of the film and holds something else;"
+                    f"{self.folder} is needed for the parts of the film but holds something else;"
                     " move it away, or choose another place with -o"
                 ) from None
             return False
@@ -288,8 +288,8 @@ class Parts:
             if self._lock is not None:
                 self._lock.close()
             raise FilmColorizerError(
-                f"{self.folder} keeps what is done of a rendering that was begun with"
-                f" {self.discarded}; go on with that, or give --overwrite to start anew"
+                f"{self.folder} holds an interrupted rendering that used {self.discarded}; continue"
+                " with that, or give --overwrite to start over"
             )
         self.remove()
         if self._lock is not None:

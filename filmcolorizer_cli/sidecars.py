@@ -62,8 +62,7 @@ class ShotFiles:
 def sidecar_error(film: Film, notes: Path, reason: str) -> VideoError:
     """Return the error for a full disk on writing a file of notes in a temporary folder."""
     return VideoError(
-        f"cannot write in {notes.parents[1]} what is noted of {film.path} ({reason}); make room"
-        " there",
+        f"cannot write notes on {film.path} in {notes.parents[1]} ({reason}); make room there",
         lack_of_room=reason,
     )
 

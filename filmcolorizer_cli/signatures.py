@@ -141,8 +141,8 @@ class _Reading:
             raise sidecar_error(self._film, self._times_file, os.strerror(errno.ENOSPC))
         if len(seconds) != len(frames) or (np.diff(seconds) < 0).any():
             raise VideoError(
-                f"{self._film.path} has frames without a time of their own, or out of order; write"
-                " it anew with another program"
+                f"{self._film.path} has frames without a time of their own, or out of order;"
+                " convert it with another program"
             )
         return Signatures(frames, seconds)
 

@@ -88,14 +88,14 @@ class Source:
             if file not in self._stamps:
                 raise VideoError(
                     f"{file} appeared among the others while they were being read; move it away and"
-                    " give the same command again, which goes on from there, or start anew with all"
-                    " of them by --overwrite"
+                    " run the same command again to continue, or give --overwrite to start over"
+                    " with all of them"
                 )
             if stamp != self._stamps[file]:
                 raise VideoError(
-                    f"{file} was changed while it was being read; put the former file back and"
-                    " give the same command again, which goes on from there, or start anew with"
-                    " this one by --overwrite"
+                    f"{file} was changed while it was being read; put the previous file back and"
+                    " run the same command again to continue, or give --overwrite to start over"
+                    " with this one"
                 )
 
 
@@ -132,6 +132,6 @@ def _stamps(files: Iterable[Path]) -> dict[Path, _Stamp]:
 
 def _unreadable(file: Path, error: OSError) -> VideoError:
     return VideoError(
-        f"{file} cannot be read any more ({reason_of(error)}); put it back, and give the"
-        " same command again, which goes on from there"
+        f"{file} cannot be read any more ({reason_of(error)}); put it back, and run the same"
+        " command again to continue"
     )

@@ -136,7 +136,7 @@ def read_split(description: Any) -> Split:
                 return interleaved
         elif all(math.isfinite(seconds) for seconds in description.values()):
             return TimeSplit(**description)
-    raise ValueError(f"{description!r} describes no split")
+    raise ValueError(f"{description!r} does not describe a split")
 
 
 def split_by_time(pairs: Sequence[PairLike], sizes: tuple[float, ...] = DEFAULT_SPLIT) -> TimeSplit:
@@ -162,10 +162,10 @@ def split_by_time(pairs: Sequence[PairLike], sizes: tuple[float, ...] = DEFAULT_
     starts = [i for i in range(1, total) if pairs[i].shot != pairs[i - 1].shot]
     if len(starts) < 2:
         raise PairsError(
-            f"the pairs show only {len(starts) + 1} shot(s), and training, validation and test"
-            " need one each; extract a longer part of the film, or more stills with --every, or"
-            " give --split interleaved, which has no foreign shots to test, or --split none for a"
-            " few painted stills"
+            f"the pairs show only {len(starts) + 1} shot(s), and training, validation and test need"
+            " one each; extract a longer part of the film, or more stills with --every, or give"
+            " --split interleaved, which tests no unseen shots, or --split none for a few painted"
+            " stills"
         )
     first = min(starts[:-1], key=lambda start: abs(start - ideals[0]))
     second = min(

@@ -89,16 +89,16 @@ def tell_of(taken: Sequence[TakenStill], faded: Set[TakenStill], note: Note) -> 
     """Report stills left out as faded, and stills that unexpectedly lack colours."""
     if faded:
         note(
-            f"{len(faded)} of {len(taken)} stills are left out, which the coloured film alone"
-            f" fades: {_describe_runs(taken, faded)}"
+            f"{len(faded)} of {len(taken)} stills are left out, since only the coloured film fades"
+            f" there: {_describe_runs(taken, faded)}"
         )
     kept = [still for still in taken if still not in faded]
     colorless = {still for still in kept if not still.has_color and not still.is_dark}
     if len(colorless) > MAX_COLORLESS * len(kept):
         note(
             f"{len(colorless)} of {len(kept)} colour stills show no colours:"
-            f" {_describe_runs(taken, colorless)}; where the film had any, delete these pairs, or"
-            " the network learns to leave it grey"
+            f" {_describe_runs(taken, colorless)}; if the film had any there, delete these pairs,"
+            " or the network learns to leave it grey"
         )
 
 

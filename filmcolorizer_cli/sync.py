@@ -69,7 +69,7 @@ def align(bw: Film, color: Film, *, track: Track = no_track) -> SyncMap:
         track: wraps the frames that are read, to show progress.
 
     Raises:
-        SyncError: a film is too short or shows nothing, or the two do not look like one film.
+        SyncError: a film is too short or shows nothing, or the two do not look like the same film.
         VideoError: a film cannot be read, or is joined from several recordings.
     """
     for film in (bw, color):
@@ -89,7 +89,7 @@ def align(bw: Film, color: Film, *, track: Track = no_track) -> SyncMap:
 
 def _check_visible(film: Film, signatures: Signatures) -> None:
     """Refuse a film that is too short, empty or still."""
-    how = "state the offset with `filmcolorizer sync --offset FRAMES`"
+    how = "give the offset with `filmcolorizer sync --offset FRAMES`"
     seconds = signatures.duration_seconds
     if seconds < MIN_FILM_SECONDS:
         raise SyncError(
@@ -100,11 +100,11 @@ def _check_visible(film: Film, signatures: Signatures) -> None:
     if int(brightest.max()) - int(darkest.min()) < FLAT_RANGE:
         raise SyncError(
             f"{film.path} shows an empty picture throughout (luma {int(darkest.min())} to"
-            f" {int(brightest.max())}), so nothing tells when it is; {how}"
+            f" {int(brightest.max())}), so it cannot be lined up; {how}"
         )
     if int((brightest - darkest).max()) < FLAT_RANGE:
         raise SyncError(
-            f"{film.path} shows a still picture throughout, so nothing tells when it is; {how}"
+            f"{film.path} shows a still picture throughout, so it cannot be lined up; {how}"
         )
 
 
@@ -119,14 +119,14 @@ def _check_found(
     shorter = min(part.duration_seconds for part in signatures)
     if sure >= LARGE_SHARE * shorter:
         return
-    refusal = f"{bw.path} and {color.path} do not look like one film"
+    refusal = f"{bw.path} and {color.path} do not look like the same film"
     how = (
-        "give two versions of the same film, or state the offset with"
-        " `filmcolorizer sync --offset FRAMES`"
+        "use two versions of the same film, or give the offset with `filmcolorizer sync --offset"
+        " FRAMES`"
     )
     for turned, told in (
-        (signatures[1].reversed(), "the second runs backwards; turn it round"),
-        (signatures[1].mirrored(), "the second is mirrored; turn it round, as by ffmpeg's hflip"),
+        (signatures[1].reversed(), "the second runs backwards; reverse it"),
+        (signatures[1].mirrored(), "the second is mirrored; flip it, as with ffmpeg's hflip"),
     ):
         if _seconds_of(_line_up(signatures[0], turned), signatures[0]) > sure:
             raise SyncError(f"{refusal}: {told}")
@@ -434,8 +434,8 @@ def constant_offset(bw: Film, color: Film, offset: int) -> SyncMap:
         lowest = -math.ceil(bw.duration_seconds * bw.frame_rate) + 1
         highest = math.ceil(color.duration_seconds * bw.frame_rate) - 1
         raise OptionError(
-            f"an offset of {offset} frames puts the two films apart entirely;"
-            f" it can be from {lowest} to {highest}"
+            f"an offset of {offset} frames leaves no overlap between the two films; it can be from"
+            f" {lowest} to {highest}"
         )
     segment = Segment(bw_start, bw_end, bw_start + seconds, rate=1.0, confidence=1.0)
     return SyncMap(film_identity(bw), film_identity(color), (segment,))

@@ -97,7 +97,7 @@ def check_folder_target(folder: Path, overwrite: bool) -> None:
         return
     if not (folder / "pairs.json").is_file():
         raise FilmColorizerError(
-            f"{folder} exists and is no folder of pairs; name another folder with -o"
+            f"{folder} exists and is not a folder of pairs; name another folder with -o"
         )
     ours = {folder / "bw", folder / "color", folder / "pairs.json"}
     stills = {path for side in ("bw", "color") for path in (folder / side).glob("*.png")}
@@ -115,7 +115,7 @@ def check_folder_target(folder: Path, overwrite: bool) -> None:
     changed = changed_stills(folder)
     if changed:
         raise FilmColorizerError(
-            f"{changed[0]} was changed since it was extracted, as by painting it by hand; name"
+            f"{changed[0]} was changed since it was extracted, for example painted by hand; name"
             f" another folder with -o, or delete {folder} if nothing in it is worth keeping"
         )
 
@@ -142,8 +142,8 @@ def check_training_targets(
         return
     if checkpoint.exists():
         raise FilmColorizerError(
-            f"an interrupted training is kept in {checkpoint}; go on with --resume, or start anew"
-            " with --overwrite"
+            f"an interrupted training is kept in {checkpoint}; continue with --resume, or start"
+            " over with --overwrite"
         )
     for output in outputs:
         if output.exists():

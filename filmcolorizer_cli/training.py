@@ -237,7 +237,7 @@ class Trainer:
         except (KeyError, RuntimeError, TypeError, ValueError):
             raise TrainingError(
                 f"the checkpoint {self.checkpoint} does not fit this training; resume with the same"
-                " pairs and --arch as it was started with, or start anew with --overwrite"
+                " pairs and --arch as it was started with, or start over with --overwrite"
             ) from None
 
     def _begun_with(self) -> dict[str, Any]:
@@ -251,9 +251,9 @@ class Trainer:
         for name, value in self._begun_with().items():
             if begun_with[name] != value:
                 raise TrainingError(
-                    f"the interrupted training in {self.checkpoint} was started with"
-                    f" {name} {begun_with[name]}, not {value}; resume it with the same pairs,"
-                    " --init and other options, or start anew with --overwrite"
+                    f"the interrupted training in {self.checkpoint} was started with {name}"
+                    f" {begun_with[name]}, not {value}; resume it with the same pairs, --init and"
+                    " other options, or start over with --overwrite"
                 )
 
     def _load_optimizer(self, tensors: dict[str, Tensor]) -> None:
@@ -369,8 +369,8 @@ def first_network(
     model = models.find_model(init)
     if model.config["arch"] != arch:
         raise OptionError(
-            f"the weights {model.path} are of the network {model.config['arch']!r}, not"
-            f" {arch!r}; give --arch {model.config['arch']}, or another --init"
+            f"the weights {model.path} are for the network {model.config['arch']!r}, not {arch!r};"
+            f" give --arch {model.config['arch']}, or another --init"
         )
     trained = weights.load(model)
     config = replace(trained.config, size=short_side)

@@ -232,14 +232,14 @@ def sequence_files(pattern: Path) -> dict[int, Path]:
     files = {number: file for number, file in files.items() if file.name in names}
     if not files:
         raise VideoError(
-            f"no file is called like {pattern}; give the pattern of numbered pictures, as in"
+            f"no file matches {pattern}; give the pattern of numbered pictures, as in"
             " frames/%05d.png for frames/00001.png"
         )
     for number in range(min(files), max(files)):
         if number not in files:
             raise VideoError(
-                f"{sequence_file(pattern, number)} is missing amid the pictures of {pattern};"
-                " put it back, or number them without gaps"
+                f"{sequence_file(pattern, number)} is missing from the pictures of {pattern}; put"
+                " it back, or number them without gaps"
             )
     return files
 
@@ -263,13 +263,13 @@ def probe(path: Path, *, sequence_rate: Fraction = TIMELINE_FRAME_RATE) -> Film:
     except (av.FFmpegError, OSError) as error:
         reason = reason_of(error)
         if isinstance(error, av.ArgumentError):
-            reason = "a lone picture, a playlist, or another kind of file that holds no film"
+            reason = "a single picture, a playlist, or another kind of file that holds no film"
         wanted = "a film file such as an mp4 or mkv"
         if path.suffix.lower() in SEQUENCE_ENDINGS:
             wanted = "the pattern of numbered pictures, such as frames/%05d.png"
         if isinstance(error, av.InvalidDataError) and _is_mp4(path):
-            reason = "its index, moov, which mostly lies at the end, is missing"
-            wanted = "the whole file"
+            reason = "its index, moov, usually at the end, is missing"
+            wanted = "the complete file"
         raise VideoError(f"{path} cannot be read as a video ({reason}); give {wanted}") from None
 
 
@@ -286,13 +286,13 @@ def _what_is_no_film(path: Path) -> str:
     if path.is_file():
         return "is a stream that ffmpeg cannot open by this name; give the film file's path"
     if path.exists():
-        return "is no regular file; give a film file"
+        return "is not a regular file; give a film file"
     if _NUMBER.fullmatch(path.name):
         return f"names no pictures that can be read; give {', '.join(SEQUENCE_ENDINGS)}"
     if path.suffix.lower() in SEQUENCE_ENDINGS:
         return "does not exist; give the pattern of numbered pictures, such as frames/%05d.png"
     if _ADDRESS.match(str(path)):
-        return "is an address and no file; save the film first, and give that"
+        return "is an address, not a file; download the film first, and give that"
     return "does not exist; give a film file"
 
 
@@ -367,7 +367,7 @@ def _stream_and_first_frame(path: Path, container: Any) -> tuple[Any, Any]:
     stream = next((s for s in pictures if s.codec_context), None)
     if stream is None:
         raise VideoError(
-            f"{path} has pictures in a codec that nothing here decodes; write it anew in another"
+            f"{path} has pictures in a codec that cannot be decoded here; convert it to another"
         )
     frame = _first_frame(container, stream)
     if frame is None or not stream.guessed_rate:
@@ -497,7 +497,7 @@ def opened(film: Film) -> Iterator[Any]:
             yield container
     except (av.FFmpegError, OSError) as error:
         raise VideoError(
-            f"{film.path} cannot be read any more ({reason_of(error)}); put it back, and give the"
+            f"{film.path} cannot be read any more ({reason_of(error)}); put it back, and run the"
             " same command again"
         ) from None
 

@@ -97,12 +97,12 @@ def _describe_sound(sound: Sound, container: Container) -> str:
     if encoder == "copy":
         return "copied"
     if sound.is_damaged and encoder is not None:
-        return "encoded anew, since it is damaged"
+        return "re-encoded, since it is damaged"
     if encoder is not None:
         return f"to {encoder.partition('_')[0].upper()}"
     if sound.codec == UNKNOWN_CODEC:
-        return "left out, since nothing here decodes it"
-    return f"left out, since AAC does not have its {sound.channels} channels"
+        return "left out, since it cannot be decoded here"
+    return f"left out, since AAC cannot hold its {sound.channels} channels"
 
 
 def describe_more(
@@ -125,7 +125,7 @@ def describe_more(
     ending = target.suffix.lower()
     lost = f"left out, since {ending[1:]} cannot hold them"
     if ending != ".mkv":
-        lost += " (an mkv holds all that are known)"
+        lost += " (mkv can hold all known kinds)"
     container, facts = CONTAINERS[ending], []
 
     def describe_subtitle(subtitle: Subtitle) -> str:
@@ -168,20 +168,20 @@ def describe_losses(film: Film, encoding: Encoding) -> list[tuple[str, str]]:
     codec, facts = CODECS[encoding.codec], []
     if encoding.coding.bit_depth < film.coding.bit_depth:
         fate = (
-            f"{film.coding.bit_depth} bits become the {encoding.coding.bit_depth} that"
-            f" {codec.name} has; --codec ffv1 keeps them all"
+            f"{film.coding.bit_depth} bits become the {encoding.coding.bit_depth} of {codec.name};"
+            " --codec ffv1 keeps them all"
         )
         facts.append(("luma", fate))
     if encoding.coding.range != film.coding.range:
         fate = (
-            f"the {film.coding.range} range becomes the {encoding.coding.range} one that"
-            f" {codec.name} has; any other --codec keeps it"
+            f"the {film.coding.range} range becomes the {encoding.coding.range} one of"
+            f" {codec.name}; any other --codec keeps it"
         )
         facts.append(("luma", fate))
     if (film.width % 2 or film.height % 2) and not codec.holds_odd_sizes:
         fate = (
-            f"{film.width}x{film.height} grows to even sides, which {codec.name} needs;"
-            " --codec av1, prores or ffv1 keeps it"
+            f"{film.width}x{film.height} is padded to even sides, which {codec.name} needs; --codec"
+            " av1, prores or ffv1 keeps it"
         )
         facts.append(("size", fate))
     return facts
@@ -193,11 +193,11 @@ def describe_card(
     """Describe which of decoding and encoding a graphics card does."""
     from filmcolorizer_cli.encoding import HARDWARE
 
-    decodes = f"decodes by {decoder}" if decoder else "none here decodes this"
+    decodes = f"decodes with {decoder}" if decoder else "does not decode this"
     if skips_damage:
         decodes = "decodes nothing, since it might hide damage"
     is_on_card = str(encoding.encoder).endswith(HARDWARE)
-    encodes = f"encodes by {encoding.encoder}" if is_on_card else "none encodes"
+    encodes = f"encodes with {encoding.encoder}" if is_on_card else "does not encode"
     return [("graphics card", f"{decodes}, {encodes}; the processor does the rest")]
 
 

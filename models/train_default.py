@@ -194,7 +194,7 @@ def main(
     if resume:
         trainer.load_checkpoint()
     elif trainer.checkpoint.exists():
-        raise typer.BadParameter(f"{trainer.checkpoint} is there already; go on with --resume")
+        raise typer.BadParameter(f"{trainer.checkpoint} is there already; continue with --resume")
     earlier = output.with_suffix(".earlier.safetensors")
     _keep_earlier(trainer, earlier)  # a kill after the checkpoint may have prevented this
     for step in trainer.run():

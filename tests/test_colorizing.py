@@ -326,7 +326,7 @@ def test_colorize_goes_on_after_the_segments_that_are_done(
     assert files_in(tmp_path) == ["color.mp4.parts"]
     frames = run_colorize(probe(numbered_clip), target, note=notes.append)
     assert list(frames) == [done, *range(done + 1, 97)]
-    assert notes == [f"going on after the {done} frames that an interrupted rendering left"]
+    assert notes == [f"resuming after the {done} frames of an interrupted rendering"]
     assert decoded(target) == whole
     assert files_in(tmp_path) == ["color.mp4"]
 
@@ -354,7 +354,7 @@ def test_colorize_keeps_what_a_long_look_found_before_the_first_segment_is_done(
         assert files_in(tmp_path) == left
     monkeypatch.setattr(colorizing, "survey", None)
     list(run_colorize(probe(numbered_clip), target, note=notes.append))
-    assert notes == ["going on with what an interrupted rendering found in the film"]
+    assert notes == ["reusing what an interrupted rendering found in the film"]
     assert decoded(target) == whole
     assert files_in(tmp_path) == ["color.mp4"]
 
@@ -395,20 +395,22 @@ def test_colorize_with_other_options_starts_anew_only_where_it_may(
 ) -> None:
     target, notes = tmp_path / "color.mp4", list[str]()
     interrupt(numbered_clip, target)
-    film, reason = probe(numbered_clip), "begun with vividness 1.0, not 0.0"
-    with pytest.raises(FilmColorizerError, match=f"{reason}; go on with that, or give --overwrite"):
+    film, reason = probe(numbered_clip), "used vividness 1.0, not 0.0"
+    with pytest.raises(
+        FilmColorizerError, match=f"{reason}; continue with that, or give --overwrite"
+    ):
         next(run_colorize(film, target, vividness=0.0))
     options: dict[str, Any] = {"overwrite": True, "note": notes.append}
     list(run_colorize(film, target, vividness=0.0, **options))
-    start = "starting anew: the interrupted rendering was "
+    start = "starting over: the interrupted rendering "
     assert notes == [f"{start}{reason}"]
     assert decoded(target) != whole
     interrupt(numbered_clip, target)
     list(run_colorize(film, target, network=build(TINY), **options))
-    assert notes[1].startswith(f"{start}begun with --model whose weights have the checksum ")
+    assert notes[1].startswith(f"{start}used --model whose weights have the checksum ")
     interrupt(numbered_clip, target)
     list(run_colorize(film, target, temporal=False, **options))
-    assert notes[2] == f"{start}begun with --no-temporal no, not yes"
+    assert notes[2] == f"{start}used --no-temporal no, not yes"
 
 
 @pytest.mark.slow
@@ -423,9 +425,7 @@ def test_colorize_of_a_changed_source_starts_anew(
         file.write(b"another")
     list(run_colorize(probe(source), target, overwrite=True, note=notes.append))
     [told] = notes
-    assert told.startswith(
-        "starting anew: the interrupted rendering was begun with source's checksum "
-    )
+    assert told.startswith("starting over: the interrupted rendering used source's checksum ")
 
 
 @pytest.mark.slow
@@ -453,7 +453,7 @@ def test_colorize_writes_over_nothing_that_came_meanwhile(
     frames = run_colorize(probe(source), target)
     next(frames)
     target.symlink_to(source)
-    with pytest.raises(FilmColorizerError, match="was written by something else meanwhile"):
+    with pytest.raises(FilmColorizerError, match="was meanwhile written by another program"):
         list(frames)
     assert source.read_bytes() == numbered_clip.read_bytes()
     target.unlink()
@@ -503,13 +503,13 @@ def test_colorize_notices_a_source_that_changes_while_it_is_read(
     with pytest.raises(VideoError) as caught:
         list(frames)
     reason = (
-        "was changed while it was being read; put the former file back and give the same command"
-        " again, which goes on from there, or start anew with this one by --overwrite"
+        "was changed while it was being read; put the previous file back and run the same command"
+        " again to continue, or give --overwrite to start over with this one"
     )
     if what.startswith("gone"):
         reason = (
-            "cannot be read any more (No such file or directory); put it back, and give the same"
-            " command again, which goes on from there"
+            "cannot be read any more (No such file or directory); put it back, and run the same"
+            " command again to continue"
         )
     assert str(caught.value) == f"{source} {reason}"
     assert not target.exists()
@@ -552,8 +552,8 @@ def test_colorize_touches_no_folder_that_is_not_its_own(
     with pytest.raises(FilmColorizerError) as caught:
         list(run_colorize(probe(plain_clip), tmp_path / "color.mp4"))
     assert str(caught.value) == (
-        f"{folder} is needed for the parts of the film and holds something else; move it away, or"
-        " choose another place with -o"
+        f"{folder} is needed for the parts of the film but holds something else; move it"
+        " away, or choose another place with -o"
     )
     assert (folder / "holiday.jpg").read_text() == "mine"
 
@@ -825,8 +825,8 @@ def test_colorize_leaves_shots_alone_that_are_in_colour(
     encoding = replace(LOSSLESS_H264, frame_rate=rate, coding=film.coding)
     list(run_colorize(film, target, recolor=False, encoding=encoding, note=notes.append))
     assert notes == [
-        "2.0 of 6.0 s are in colour already and stay as they are (2.0 to 4.0 s); give --recolor to"
-        " colorize them as well, as where only a logo, subtitles or stains are coloured"
+        "2.0 of 6.0 s are already in colour and stay as they are (2.0 to 4.0 s); give --recolor to"
+        " colorize them too, for example if only a logo, subtitles or stains are coloured"
     ]
     before = decode_planes(partly_colored, "yuv420p", (96, 72))
     after = decode_planes(target, "yuv420p", (96, 72))
@@ -851,7 +851,7 @@ def test_colorize_colorizes_them_when_asked(partly_colored: Path, tmp_path: Path
 
 def test_colorize_refuses_a_film_that_is_in_colour(partly_colored: Path, tmp_path: Path) -> None:
     shot: dict[str, Any] = {"start_seconds": 2.0, "duration_seconds": 2.0}
-    with pytest.raises(OptionError, match="is in colour already; give --recolor to colorize it"):
+    with pytest.raises(OptionError, match="is already in colour; give --recolor to colorize it"):
         list(run_colorize(probe(partly_colored), tmp_path / "color.mp4", recolor=False, **shot))
     assert files_in(tmp_path) == []
 
@@ -901,7 +901,7 @@ def test_colorize_keeps_bars_neutral_and_from_the_network(tmp_path: Path) -> Non
     film = probe(clip)
     encoding = replace(LOSSLESS_H264, coding=film.coding)
     list(run_colorize(film, target, network, note=notes.append, encoding=encoding))
-    assert notes == ["bars stay black: the picture is 160x90 of 160x120"]
+    assert notes == ["bars stay black: the picture fills 160x90 of 160x120"]
     assert seen == {TINY.working_size(160 / 90)}
     assert seen != {TINY.working_size(160 / 120)}
     for plane in decode_planes(target, "yuv420p", (160, 120))[1:]:
@@ -931,8 +931,8 @@ def test_colorize_makes_whole_pictures_of_fields(interlaced_clip: Path, tmp_path
         list(run_colorize(film, target, note=notes.append, encoding=encoding, deinterlace=way))
         combed[way] = combing(decode_planes(target, "yuv420p", (320, 240))[0])
     assert notes == [
-        "interlaced, top field first: whole pictures are made of the fields; give --deinterlace"
-        " off to leave them"
+        "interlaced, top field first: whole pictures are made from the fields; give --deinterlace"
+        " off to keep the fields"
     ]
     source = decode_planes(interlaced_clip, "yuv420p", (320, 240))[0]
     np.testing.assert_array_equal(
@@ -982,7 +982,7 @@ def test_colorize_skips_what_is_damaged(
     list(run_colorize(film, target, note=notes.append, **options))
     assert len(notes) == 1
     told = re.fullmatch(
-        r"damaged: nothing is shown of (\d\.\d\d) to 4\.00 s, the frame before stays", notes[0]
+        r"damaged: (\d\.\d\d) to 4\.00 s cannot be shown, so the frame before stays", notes[0]
     )
     assert told
     first = round(float(told[1]) * 25)
@@ -1034,7 +1034,7 @@ def test_colorize_skips_what_is_cut_off(sound_film: Path, tmp_path: Path) -> Non
     options: dict[str, Any] = {"encoding": encoding, "skips_damage": True, "note": notes.append}
     list(run_colorize(probe(cut), target, **options))
     [told] = notes
-    sentence = r"damaged: nothing is shown of \d\.\d\d to 10\.00 s, the film ends there"
+    sentence = r"damaged: \d\.\d\d to 10\.00 s cannot be shown, so the film ends there"
     assert re.fullmatch(sentence, told)
     numbers = shown_numbers(target)
     assert numbers == list(range(len(numbers)))
@@ -1046,6 +1046,6 @@ def test_colorize_refuses_a_source_among_the_parts_of_its_target(
 ) -> None:
     target = tmp_path / "color.mp4"
     part = interrupt(numbered_clip, target) / "000001.mp4"
-    with pytest.raises(OptionError, match="lies among the parts of"):
+    with pytest.raises(OptionError, match="is inside the folder of parts of"):
         list(run_colorize(probe(part), target))
     assert part.exists()

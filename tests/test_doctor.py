@@ -57,7 +57,7 @@ def test_examine_finds_this_machine_well(tmp_path: Path) -> None:
     usable = len(os.sched_getaffinity(0))
     assert found["cores"].found == f"{usable} of {os.cpu_count()}"
     assert found["disk"].found.endswith(f" GB free in {tmp_path}")
-    assert "as it was shipped" in found["model default"].found
+    assert "as shipped" in found["model default"].found
 
 
 def test_examine_tells_of_an_ffmpeg_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +87,7 @@ def test_doctor_tells_of_a_torch_that_does_not_load_and_of_all_else(tmp_path: Pa
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert result.stderr == (
-        "filmcolorizer: no film can be colorized here, for want of torch; follow the hints\n"
+        "filmcolorizer: no film can be colorized here; follow the hints for torch\n"
     )
     findings = json.loads(result.stdout)
     assert findings["torch"]["found"] == "cannot be loaded (libtorch.so: a symbol is missing)"
@@ -139,11 +139,11 @@ def test_examine_tells_of_a_full_machine(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_examine_tells_of_a_folder_that_cannot_be_written_to(tmp_path: Path) -> None:
-    assert findings(tmp_path / "missing")["disk"].hint == "name a folder that is there"
+    assert findings(tmp_path / "missing")["disk"].hint == "name an existing folder"
     with ordinary_user():
         hint = doctor._disk(Path("/")).hint
     assert hint is not None
-    assert hint.startswith("nothing may be written there")
+    assert hint.startswith("it is not writable")
 
 
 def shipped(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -163,7 +163,7 @@ def test_examine_tells_of_damaged_weights(tmp_path: Path, monkeypatch: pytest.Mo
     weights.write_bytes(content)
     finding = findings()["model default"]
     assert finding.is_fatal
-    assert "damaged, or changed" in finding.found
+    assert "damaged or changed" in finding.found
 
 
 def test_examine_tells_of_missing_and_foreign_weights(

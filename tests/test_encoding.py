@@ -161,7 +161,7 @@ def test_encoding_by_a_card_keeps_within_its_qualities() -> None:
 @pytest.mark.parametrize(
     ("codec", "options", "words"),
     [
-        ("h264", {"crf": 52}, "a --crf of 52 is beyond the worst of H.264; give 0 to 51"),
+        ("h264", {"crf": 52}, "a --crf of 52 is too high for H.264; give 0 to 51"),
         ("ffv1", {"crf": 18}, "FFV1 has no --crf; leave it out, or choose another --codec"),
         (
             "h264",
@@ -208,7 +208,7 @@ def test_check_encoder_tells_what_cannot_be_used() -> None:
         check_encoder(Encoding(encoder="h264_mine"))
     told = str(caught.value)
     assert told.startswith("the encoder h264_mine cannot be used here (ffmpeg: Unknown encoder")
-    assert told.endswith("); name another, or leave --encoder and --hwaccel out")
+    assert told.endswith("); name another, or leave out --encoder and --hwaccel")
 
 
 def test_find_hardware_encoder_takes_the_first_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,10 +222,10 @@ def test_find_hardware_encoder_takes_the_first_that_works(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("codec", "encoder", "sentence"),
     [
-        ("hevc", "libx264", "the encoder libx264 makes no HEVC; name one of .*libx265"),
-        ("h264", "mpeg4", "the encoder mpeg4 makes no H.264; name one of .*libx264"),
-        ("h264", "aac", "the encoder aac makes no H.264; name one of .*libx264"),
-        ("h264", "libx264rgb", "the encoder libx264rgb turns luma and chroma into RGB"),
+        ("hevc", "libx264", "the encoder libx264 does not encode HEVC; name one of .*libx265"),
+        ("h264", "mpeg4", "the encoder mpeg4 does not encode H.264; name one of .*libx264"),
+        ("h264", "aac", "the encoder aac does not encode H.264; name one of .*libx264"),
+        ("h264", "libx264rgb", "the encoder libx264rgb converts to RGB"),
     ],
 )
 def test_check_encoder_refuses_those_of_other_codecs_and_of_rgb(

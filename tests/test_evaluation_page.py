@@ -189,7 +189,7 @@ def test_save_pairs_page_without_a_history(
 ) -> None:
     path, split = tmp_path / "index.html", split_by_time(pairs.pairs)
     save_pairs_page(pairs_result, pairs, split, vivid_network(), CPU, path, Provenance("v", (), {}))
-    assert "These weights do not tell how they were trained." in path.read_text()
+    assert "These weights have no record of their training." in path.read_text()
 
 
 def test_save_films_page_tells_scores_and_shows_frames(moving_film: Path, tmp_path: Path) -> None:

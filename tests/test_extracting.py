@@ -137,7 +137,7 @@ def test_extract_puts_late_chroma_back(panned: Film, tmp_path: Path) -> None:
     assert len(notes) == 2
     for note in notes:
         right, high = re.findall(r"(\d+\.\d)% of the", note)
-        assert "to the right" in note and "too high" in note
+        assert "to the right" in note and "upwards" in note
         assert (float(right), float(high)) == pytest.approx((100 * 8 / 256, 100 * 4 / 192), abs=0.3)
     assert max(errors[2:]) < 1.15 * max(errors[:2])
 
@@ -177,7 +177,7 @@ def test_extract_tells_of_stills_without_colours(
         notes = list[str]()
         list(extract(None, film, alone(film), tmp_path / "pairs", ExtractOptions(6), notes.append))
         assert len(notes) == (expected is not None)
-        assert all(note.startswith(f"{expected}; where the film had any") for note in notes)
+        assert all(note.startswith(f"{expected}; if the film had any") for note in notes)
 
 
 def test_extract_of_a_film_that_begins_black(color_film: Path, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_extract_of_a_bare_stream_puts_late_chroma_back(panned: Film, tmp_path: 
     film, options = probe(bare), ExtractOptions(every=4, size=128)
     list(extract(None, film, alone(film), tmp_path / "pairs", options, notes.append))
     (note,) = notes
-    assert re.search(r"lies 3\.[0-2]% of the width to the right;", note)
+    assert re.search(r"is off by 3\.[0-2]% of the width to the right;", note)
 
 
 def test_extract_leaves_out_what_the_copy_alone_fades(color_film: Path, tmp_path: Path) -> None:
@@ -207,8 +207,8 @@ def test_extract_leaves_out_what_the_copy_alone_fades(color_film: Path, tmp_path
     folder = tmp_path / "pairs"
     list(extract(bw, copy, alone(bw), folder, ExtractOptions(every=6, size=72), notes.append))
     assert notes == [
-        "2 of 24 stills are left out, which the coloured film alone fades: 000007 to 000008 (1.5 to"
-        " 1.8 s)"
+        "2 of 24 stills are left out, since only the coloured film fades there: 000007 to 000008"
+        " (1.5 to 1.8 s)"
     ]
     pairs = read_pairs(folder)
     left = [f"{number:06d}" for number in range(1, 25) if number not in (7, 8)]
@@ -712,7 +712,7 @@ def test_extract_refuses_a_part_without_stills(
 
 def test_extract_refuses_a_missing_parent_folder(numbered: Film, tmp_path: Path) -> None:
     folder = tmp_path / "missing" / "pairs"
-    with pytest.raises(FilmColorizerError, match="does not exist; make it"):
+    with pytest.raises(FilmColorizerError, match="does not exist; create it"):
         list(extract(None, numbered, alone(numbered), folder, ExtractOptions()))
     assert files_in(tmp_path) == []
 

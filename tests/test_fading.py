@@ -276,7 +276,10 @@ def test_colorize_tells_where_it_looks_through_a_veil(
     options = rendering.ColorizeOptions(Encoding(), recolor=True, duration_seconds=1.0)
     target, cpu = tmp_path / "out.mp4", torch.device("cpu")
     list(colorizing.colorize(probe(path), target, network, options, cpu, note=notes.append))
-    said = "hardly any picture has blacks; those without are looked at as if they had some"
+    said = (
+        "the film has hardly any blacks, like a faded print; the network is shown it with blacks"
+        " restored"
+    )
     assert (said in notes) is not learnt
 
 

@@ -276,7 +276,7 @@ def test_lost_packets_of_sound(output: str, recipe: Path, vivid_weights: Path) -
     lost = sound[len(sound) // 2]
     film.write_bytes(b"".join(packets[:lost] + packets[lost + 1 :]))
     told = succeed("colorize", film, "--model", vivid_weights, "-o", output)
-    assert "sound: aac encoded anew, since it is damaged" in told
+    assert "sound: aac re-encoded, since it is damaged" in told
     [track] = probe(Path(output)).sounds
     assert track.codec == "aac"
     assert sound_after_picture(Path(output)) == pytest.approx(0, abs=0.1)

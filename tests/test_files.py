@@ -79,7 +79,7 @@ def test_nothing_that_came_to_a_place_meanwhile_is_replaced(tmp_path: Path) -> N
         temporary.write_text("ours")
         path.write_text("theirs")
     assert str(caught.value) == (
-        f"{path} was written by something else meanwhile; move it away and give the same command"
+        f"{path} was meanwhile written by another program; move it away and run the same command"
         " again"
     )
     with pytest.raises(FilmColorizerError, match="meanwhile"), replacing(link) as temporary:
@@ -250,7 +250,7 @@ def test_check_folder_refuses_a_missing_one(tmp_path: Path) -> None:
     with pytest.raises(FilmColorizerError) as caught:
         check_folder(folder)
     assert str(caught.value) == (
-        f"the folder {folder} does not exist; make it, or choose another place with -o"
+        f"the folder {folder} does not exist; create it, or choose another place with -o"
     )
 
 
@@ -264,8 +264,7 @@ def test_check_folder_refuses_one_that_may_not_be_written() -> None:
     with ordinary_user(), pytest.raises(FilmColorizerError) as caught:
         check_folder(folder)
     assert str(caught.value) == (
-        "the folder / may not be written to; change its permissions, or choose another place"
-        " with -o"
+        "the folder / is not writable; change its permissions, or choose another place with -o"
     )
 
 

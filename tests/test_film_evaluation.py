@@ -271,8 +271,8 @@ def test_evaluate_film_refuses_a_film_without_colours(color_film: Path, tmp_path
         with pytest.raises(VideoError) as caught:
             evaluated(path, vivid_network())
         assert str(caught.value) == (
-            f"{path} shows no colours that others could be compared with; give a film in colour,"
-            " or another part of it with --start and --duration"
+            f"{path} shows no colours to compare with; give a film in colour, or another part of it"
+            " with --start and --duration"
         )
 
 
@@ -287,7 +287,7 @@ def test_evaluate_film_refuses_one_that_is_too_small(
     width: int, height: int, moving_film: Path, tmp_path: Path
 ) -> None:
     small = graded_film(tmp_path / "small.mp4", f"scale={width}:{height}", source=moving_film)
-    words = f"is compared at {width}x{height} pixels, in which no motion can"
+    words = f"is compared at {width}x{height} pixels, too few to follow motion"
     with pytest.raises(VideoError, match=words):
         evaluated(small, vivid_network())
 

@@ -59,12 +59,12 @@ def all_luma(film: Film, *, shot_files: ShotFiles | None = None, **sampling: Any
 @pytest.mark.parametrize(
     ("end", "words"),
     [
-        ("kill -SEGV $$", "crashed while {} or was built without what that takes (ffmpeg: nothing"),
+        ("kill -SEGV $$", "crashed while {} or was built without what that needs (ffmpeg: nothing"),
         (
             "echo Unrecognized option fps_mode. >&2; exit 1",
-            "crashed while {} or was built without what that takes (ffmpeg: Unrecognized option",
+            "crashed while {} or was built without what that needs (ffmpeg: Unrecognized option",
         ),
-        ("kill -KILL $$", "ffmpeg was ended from outside while {} (signal 9), as a system does"),
+        ("kill -KILL $$", "ffmpeg was killed while {} (signal 9), as happens when memory"),
     ],
 )
 def test_an_ffmpeg_that_cannot_read_is_no_damage_of_the_film(
@@ -81,7 +81,7 @@ def test_an_ffmpeg_that_cannot_read_is_no_damage_of_the_film(
     with pytest.raises(FfmpegError, match=re.escape(sentence)) as caught:
         all_luma(film)
     named = "crashed" in sentence
-    assert str(caught.value).startswith(f"{unfit} crashed" if named else "ffmpeg was ended")
+    assert str(caught.value).startswith(f"{unfit} crashed" if named else "ffmpeg was killed")
     assert str(caught.value).endswith(
         "; use the bundled one, without --ffmpeg" if named else "command again"
     )
@@ -100,7 +100,7 @@ def test_an_ffmpeg_that_is_ended_from_outside_is_no_damage_of_the_film(
     next(luma)
     (child,) = our_children() - before
     os.kill(child, number)
-    with pytest.raises(FfmpegError, match=f"was ended from outside while reading {bunny}"):
+    with pytest.raises(FfmpegError, match=f"was killed while reading {bunny}"):
         list(luma)
 
 
@@ -719,8 +719,8 @@ def test_reading_a_truncated_film_tells_ffmpegs_words(read: Any, tmp_path: Path)
     assert float(told[1]) == pytest.approx(count / 25, abs=0.06)
     assert "corrupt" in message
     assert message.endswith(
-        "); repair it, or take another part of it where --start and --duration can be given;"
-        " `filmcolorizer colorize --skip-damaged` goes on behind what is damaged"
+        "); repair it, or use another part of it with --start and --duration if the command has"
+        " them; `filmcolorizer colorize --skip-damaged` skips what is damaged"
     )
 
 

@@ -205,7 +205,7 @@ def test_join_film_re_encodes_what_mkv_does_not_hold(
     ("ending", "fate", "kept"),
     [
         (".mkv", "pcm_f32be to PCM", [("pcm_f32le", 16)]),
-        (".mp4", "pcm_f32be left out, since AAC does not have its 16 channels", []),
+        (".mp4", "pcm_f32be left out, since AAC cannot hold its 16 channels", []),
     ],
 )
 def test_join_film_of_many_channels(
@@ -255,7 +255,7 @@ def test_join_film_leaves_out_sound_that_nothing_decodes(tmp_path: Path) -> None
     assert [sound.codec for sound in source.sounds] == ["aac", "unknown"]
     assert describe_sounds(source, target) == [
         "aac copied",
-        "unknown left out, since nothing here decodes it",
+        "unknown left out, since it cannot be decoded here",
     ]
     film = write_film(target, source)
     assert [sound.codec for sound in film.sounds] == ["aac"]
@@ -696,7 +696,7 @@ def test_picture_writer_refuses_a_missing_folder(plain_clip: Path, tmp_path: Pat
     with pytest.raises(FilmColorizerError) as caught:
         PictureWriter(folder / "out.mp4", probe(plain_clip), FAST)
     assert str(caught.value) == (
-        f"the folder {folder} does not exist; make it, or choose another place with -o"
+        f"the folder {folder} does not exist; create it, or choose another place with -o"
     )
 
 
@@ -708,8 +708,8 @@ def test_picture_writer_refuses_a_folder_that_may_not_be_written_to(plain_clip: 
         with ordinary_user(), pytest.raises(FilmColorizerError) as caught:
             PictureWriter(folder / "out.mp4", source, FAST)
     assert str(caught.value) == (
-        f"the folder {folder} may not be written to; change its permissions, or choose another"
-        " place with -o"
+        f"the folder {folder} is not writable; change its permissions, or choose another place with"
+        " -o"
     )
 
 
@@ -849,7 +849,7 @@ def test_join_film_tells_when_the_source_is_gone(sound_clip: Path, tmp_path: Pat
     with pytest.raises(VideoError) as caught:
         write_film(target, source, noise(64, 48, 20))
     assert str(caught.value) == (
-        f"{source.path} cannot be read any more (No such file or directory); put it back, and give"
+        f"{source.path} cannot be read any more (No such file or directory); put it back, and run"
         " the same command again"
     )
     assert files_in(tmp_path) == []

@@ -172,35 +172,41 @@ def changed_segment(**changes: Any) -> str:
     [
         ("", "Expecting value"),
         ("{", "Expecting property name"),
-        ("[1, 2]", "(it is [1, 2], and no JSON object ({...}))"),
+        ("[1, 2]", "(it is [1, 2], not a JSON object ({...}))"),
         ("{}", "(it lacks 'format')"),
-        (changed(bw=[1]), "(bw is [1], and no {...})"),
-        (changed(segments={"a": 1}), "(segments is {'a': 1}, and no [...])"),
-        (changed(format=2), "(format is 2, and no text)"),
+        (changed(bw=[1]), "(bw is [1], not {...})"),
+        (changed(segments={"a": 1}), "(segments is {'a': 1}, not [...])"),
+        (changed(format=2), "(format is 2, not text)"),
         ('{"format": "srt"}', "its format is 'srt', not 'filmcolorizer-sync/2'"),
         (
             changed(format="filmcolorizer-sync/1"),
             "its format is 'filmcolorizer-sync/1', not 'filmcolorizer-sync/2'",
         ),
-        (changed_segment(matrix=[[1, 0], [0, 1]]), "(matrix has [1, 0], and not 3 numbers)"),
-        (changed_segment(matrix=[[1, 0, 0]]), "(matrix is [[1, 0, 0]], and not two rows)"),
-        (changed_segment(matrix=[["1", "x", "0"], [0, 1, 0]]), "(matrix has 'x', which is no "),
-        (changed_segment(matrix=None), "(matrix is None, and not two rows)"),
+        (changed_segment(matrix=[[1, 0], [0, 1]]), "(matrix has [1, 0], not 3 numbers)"),
+        (changed_segment(matrix=[[1, 0, 0]]), "(matrix is [[1, 0, 0]], not two rows)"),
+        (changed_segment(matrix=[["1", "x", "0"], [0, 1, 0]]), "(matrix has 'x', which is not a "),
+        (changed_segment(matrix=None), "(matrix is None, not two rows)"),
         (
             changed_segment(matrix=[[1, 0, float("inf")], [0, 1, 0]]),
-            "(matrix has inf, which is no finite number)",
+            "(matrix has inf, which is not a finite number)",
         ),
-        (changed_segment(area=[0, 0, 1]), "(area has [0, 0, 1], and not 4 numbers)"),
-        (changed_segment(area=["left", 0, 1, 1]), "(area has 'left', which is no finite number)"),
-        (changed(segments=[5]), "(a segment is 5, and no JSON object ({...}))"),
+        (changed_segment(area=[0, 0, 1]), "(area has [0, 0, 1], not 4 numbers)"),
+        (
+            changed_segment(area=["left", 0, 1, 1]),
+            "(area has 'left', which is not a finite number)",
+        ),
+        (changed(segments=[5]), "(a segment is 5, not a JSON object ({...}))"),
         (changed(segments=[{"bw_start_seconds": 0}]), "(a segment lacks 'bw_end_seconds')"),
         (
             changed_segment(speed=2),
             "(a segment has a 'speed', which is none of bw_start_seconds, bw_end_seconds, ",
         ),
-        (changed_segment(bw_end_seconds="late"), "(bw_end_seconds has 'late', which is no finite"),
-        (changed_segment(bw_end_seconds=None), "(bw_end_seconds has None, which is no finite"),
-        (changed_segment(bw_end_seconds=float("nan")), "(bw_end_seconds has nan, which is no "),
+        (
+            changed_segment(bw_end_seconds="late"),
+            "(bw_end_seconds has 'late', which is not a finite",
+        ),
+        (changed_segment(bw_end_seconds=None), "(bw_end_seconds has None, which is not a finite"),
+        (changed_segment(bw_end_seconds=float("nan")), "(bw_end_seconds has nan, which is not a "),
         (changed_segment(bw_end_seconds=10**400), "(bw_end_seconds has 1000000000"),
         ("[" * 100_000, "recursion"),
     ],
@@ -211,7 +217,7 @@ def test_read_map_refuses_a_broken_file(text: str, reason: str, tmp_path: Path) 
     with pytest.raises(SyncError) as caught:
         read_map(path)
     message = str(caught.value)
-    assert message.startswith(f"{path} holds no sync map (")
+    assert message.startswith(f"{path} is not a sync map (")
     assert reason in message
     assert message.endswith("); make one with `filmcolorizer sync BW COLOR`")
 
@@ -247,19 +253,19 @@ EMPTY = " s is empty, or begins before the one before it ends"
         ),
         (
             changed_segment(matrix=[[1, 0.3, 0], [0, 1, 0]]),
-            "a segment's matrix turns the picture by more than a little",
+            "a segment's matrix rotates the picture by more than a little",
         ),
         (
             changed_segment(matrix=[[1, 0, 0], [-0.3, 1, 0]]),
-            "a segment's matrix turns the picture by more than a little",
+            "a segment's matrix rotates the picture by more than a little",
         ),
         (
             changed_segment(area=[0, 0, 1, 1.5]),
-            "a segment's area (0.0, 0.0, 1.0, 1.5) is no part of a picture",
+            "a segment's area (0.0, 0.0, 1.0, 1.5) is not part of a picture",
         ),
         (
             changed_segment(area=[-0.5, 0, 1, 1]),
-            "a segment's area (-0.5, 0.0, 1.0, 1.0) is no part of a picture",
+            "a segment's area (-0.5, 0.0, 1.0, 1.0) is not part of a picture",
         ),
         *(
             (
@@ -275,7 +281,7 @@ EMPTY = " s is empty, or begins before the one before it ends"
         ),
         (
             changed_segment(area=[0.5, 0, 0.5, 1]),
-            "a segment's area (0.5, 0.0, 0.5, 1.0) is no part of a picture",
+            "a segment's area (0.5, 0.0, 0.5, 1.0) is not part of a picture",
         ),
     ],
 )
@@ -285,7 +291,7 @@ def test_read_map_refuses_what_cannot_be(text: str, reason: str, tmp_path: Path)
     with pytest.raises(SyncError) as caught:
         read_map(path)
     assert str(caught.value) == (
-        f"{path} holds no sync map ({reason}); make one with `filmcolorizer sync BW COLOR`"
+        f"{path} is not a sync map ({reason}); make one with `filmcolorizer sync BW COLOR`"
     )
 
 
@@ -324,7 +330,7 @@ def test_check_films_refuses_other_films(
     with pytest.raises(SyncError) as caught:
         check_films(SyncMap(segments=segments, **identities), *long_and_short)
     assert str(caught.value) == (
-        f"the map is of another film than {films[side].path}: {told}; make a new map with"
+        f"the map is for another film than {films[side].path}: {told}; make a new map with"
         " `filmcolorizer sync BW COLOR`"
     )
 

@@ -163,7 +163,7 @@ def test_film_encoder_has_the_published_parameters(encoder: str) -> None:
 
 
 def test_film_config_names_an_encoder_that_there_is() -> None:
-    with pytest.raises(ValueError, match="'lite9' is no encoder"):
+    with pytest.raises(ValueError, match="'lite9' is not an encoder"):
         FilmConfig(encoder="lite9")
 
 

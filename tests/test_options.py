@@ -46,7 +46,7 @@ def test_parse_seconds_takes_clock_times(text: str, seconds: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "-1", "1:60", "1:-2", "1:2:3:4", "nan", "inf", "1e8", "a:b"])
 def test_parse_seconds_refuses_what_is_no_time(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="is no time; write seconds"):
+    with pytest.raises(typer.BadParameter, match="is not a time; write seconds"):
         parse_seconds(text)
 
 
@@ -71,5 +71,5 @@ def test_parse_split_takes_names(text: str) -> None:
     "text", ["", "70", "70,30,0", "0.5,1000", "1,1,inf", "1e308,1e308,1e308", "1,1,1,1", "all"]
 )
 def test_parse_split_refuses_what_is_no_split(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="is no split; write three shares"):
+    with pytest.raises(typer.BadParameter, match="is not a split; write three shares"):
         parse_split(text)

@@ -265,7 +265,7 @@ def test_check_clock_refuses_what_is_joined(ending: str, offset: int, tmp_path: 
         check_clock(probe(part))
         with film.open("ab") as joined:
             joined.write(part.read_bytes())
-    with pytest.raises(VideoError, match="is joined of recordings whose clocks differ, so that no"):
+    with pytest.raises(VideoError, match="is joined from recordings whose clocks differ, so no"):
         check_clock(probe(film))
     one = tmp_path / "one.mkv"
     run_ffmpeg("-i", film, "-c:v", "ffv1", "-c:a", "flac", one)
@@ -283,7 +283,7 @@ def test_check_clock_takes_a_damaged_time_for_no_jump(tmp_path: Path) -> None:
     film.write_bytes(b"".join(parts[:3]))
     check_clock(probe(film))
     film.write_bytes(parts[0] + parts[3])
-    with pytest.raises(VideoError, match="is joined of recordings whose clocks differ"):
+    with pytest.raises(VideoError, match="is joined from recordings whose clocks differ"):
         check_clock(probe(film))
 
 

@@ -417,7 +417,7 @@ def test_colorize_frames_goes_on_with_fewer_at_once_where_memory_is_short(
     monkeypatch.setattr(painting, "FRAMES_OF_THREAD", BATCH_SIZE)  # as on a GPU
     lumas, notes = random_lumas(30, 40, count=20), list[str]()
     results = colorized(lumas, SmallDevice(3, error), batch_size=BatchSize(note=notes.append))
-    said = "the device has not enough memory for {} frames at once; going on with {}"
+    said = "the device does not have enough memory for {} frames at once; continuing with {}"
     assert notes == [said.format(8, 4), said.format(4, 2)]
     for (_, ours), (_, theirs) in zip(results, colorized(lumas, EchoNetwork(0.2)), strict=True):
         np.testing.assert_array_equal(ours, theirs)

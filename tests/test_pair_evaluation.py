@@ -432,14 +432,16 @@ def test_split_for_refuses_what_is_no_split(split: object, pairs: Pairs) -> None
     with pytest.raises(WeightsError) as caught:
         split_for(pairs, {"split": split, "film": pairs.film})
     assert str(caught.value) == (
-        f"what the weights tell of their split is damaged ({split}); give others with --model"
+        f"the split stored in the weights is damaged ({split}); give others with --model"
     )
 
 
 @pytest.mark.parametrize("damage", [{"film": "a"}, {"film": None}, {"pairs": "8"}])
 def test_split_for_refuses_what_is_no_film(damage: dict[str, Any], pairs: Pairs) -> None:
     about = {"split": {"split": "none"}, "film": pairs.film, "pairs": 8, **damage}
-    with pytest.raises(WeightsError, match=r"of the film that they were trained on is damaged"):
+    with pytest.raises(
+        WeightsError, match=r"the record of the training film in the weights is damaged"
+    ):
         split_for(pairs, about)
 
 

@@ -88,8 +88,8 @@ def test_read_pairs_refuses_half_a_pair(side: str, other: str, own_pairs: Pairs)
     for name in ("000004", "000007"):
         (folder / other / f"{name}.png").unlink()
     assert refusal(folder) == (
-        f"{folder}/{side}/000004.png has no counterpart in {folder}/{other} (2 such);"
-        " put that back, or delete this one"
+        f"{folder}/{side}/000004.png has no counterpart in {folder}/{other} (2 such); put it back,"
+        " or delete this one"
     )
 
 
@@ -119,7 +119,7 @@ def test_read_pairs_refuses_what_is_no_folder_of_pairs(plain_clip: Path, tmp_pat
         (plain_clip, "Not a directory"),
     ):
         message = refusal(folder)
-        assert message.startswith(f"{folder} is no folder of pairs (pairs.json: ")
+        assert message.startswith(f"{folder} is not a folder of pairs (pairs.json: ")
         assert reason in message
         assert message.endswith(end)
 
@@ -148,14 +148,14 @@ def test_read_pairs_refuses_a_broken_index(
     index = own_pairs.folder / "pairs.json"
     index.write_text(json.dumps({**json.loads(index.read_text()), **change}))
     message = refusal(own_pairs.folder)
-    assert message.startswith(f"{own_pairs.folder} is no folder of pairs (pairs.json: ")
+    assert message.startswith(f"{own_pairs.folder} is not a folder of pairs (pairs.json: ")
     assert reason in message
 
 
 def test_read_pairs_refuses_half_an_index(own_pairs: Pairs) -> None:
     index = own_pairs.folder / "pairs.json"
     index.write_text(index.read_text()[:-100])
-    assert "is no folder of pairs (pairs.json: " in refusal(own_pairs.folder)
+    assert "is not a folder of pairs (pairs.json: " in refusal(own_pairs.folder)
 
 
 def test_read_pairs_tells_of_a_side_that_cannot_be_read(own_pairs: Pairs) -> None:
@@ -331,7 +331,7 @@ def test_doubtful_stills_are_those_that_show_something_else(own_pairs: Pairs) ->
     layer.paste(stroke)
     layer.save(colors / "000007.png")
     Image.new("RGB", (43, 32)).save(colors / "000008.png")
-    doubt = "does not show what its grey still does; mend it, or delete the pair"
+    doubt = "does not show what its grey still does; correct it, or delete the pair"
     assert doubtful_stills(own_pairs) == [
         (colors / f"{name}.png", doubt) for name in ("000004", "000005", "000007", "000008")
     ]
@@ -343,7 +343,7 @@ def test_doubtful_stills_are_those_that_were_saved_in_grey(mode: str, own_pairs:
     with Image.open(path) as still:
         grey = still.convert("L").convert(mode)
     grey.save(path)
-    doubt = "has no colours; save it with them, unless it is grey in truth"
+    doubt = "has no colours; save it with them, unless it is really grey"
     assert doubtful_stills(own_pairs) == [(path, doubt)]
 
 
@@ -356,7 +356,7 @@ def test_doubtful_stills_are_those_painted_half_transparent(
         painted = still.convert("RGBA")
     painted.paste((*ORANGE, alpha), (5, 5, 20, 12))
     painted.save(path)
-    doubt = "is half transparent in part, and not learnt there; paint at full opacity"
+    doubt = "is partly half transparent, and not learnt there; paint at full opacity"
     assert doubtful_stills(own_pairs) == ([(path, doubt)] if is_told else [])
 
 
@@ -370,7 +370,7 @@ def test_doubtful_stills_are_grey_ones_that_were_painted(own_pairs: Pairs) -> No
             saved.paste(ORANGE, (5, 5, 20, 12))
         saved.save(path, icc_profile=_swapped_profile(b"rTRC", b"rXYZ"))
     assert paths[1] in changed_stills(own_pairs.folder)
-    doubt = "has colours, which are not looked at: it is to be grey; paint the one in color, and"
+    doubt = "has colours, which are ignored: it should be grey; paint the one in color, and"
     assert doubtful_stills(own_pairs) == [(paths[0], f"{doubt} put this one back")]
 
 
@@ -437,7 +437,7 @@ def test_doubtful_stills_are_those_with_a_profile_that_cannot_be_used(
         painted = still.convert("RGB")
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     painted.save(path, icc_profile=lab if profile == "of other pictures" else b"no profile")
-    doubt = "has a colour profile that cannot be used, and is taken for sRGB; save it so"
+    doubt = "has an unusable colour profile, and is taken for sRGB; save it as sRGB"
     assert doubtful_stills(own_pairs) == [(path, doubt)]
     [pair] = [pair for pair in own_pairs.pairs if pair.name == "000003"]
     np.testing.assert_array_equal(own_pairs.read(pair)[1], np.asarray(painted))
@@ -461,7 +461,7 @@ def test_pairs_read_turns_a_still_upright(orientation: int, own_pairs: Pairs) ->
 def test_read_pairs_tells_of_a_still_that_was_saved_beside_it(name: str, own_pairs: Pairs) -> None:
     path = own_pairs.folder / "color" / name
     Image.new("RGB", (43, 32), ORANGE).save(path)
-    told = f"{path} is not looked at; save it as 000003.png, or move it away"
+    told = f"{path} is ignored; save it as 000003.png, or move it away"
     assert refusal(own_pairs.folder) == told
     (own_pairs.folder / "color" / "000003.png").unlink()
     assert refusal(own_pairs.folder) == told
@@ -484,7 +484,7 @@ def test_doubtful_stills_are_those_under_a_longer_name(
 ) -> None:
     path = own_pairs.folder / "color" / name
     path.write_bytes(b"a painting, perhaps")
-    doubt = "is not looked at; if it is the painted 000003.png, save it as that"
+    doubt = "is ignored; if it is the painted 000003.png, save it as that"
     assert doubtful_stills(read_pairs(own_pairs.folder)) == ([(path, doubt)] if is_told else [])
 
 

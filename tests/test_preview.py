@@ -191,7 +191,7 @@ def test_preview_leaves_what_is_in_color_already(tmp_path: Path) -> None:
     assert (np.ptp(own, axis=2) > 150).any(), "a colour that the network does not make"
     assert not any(moment.is_colored for moment in moments(both, 6, recolor=True))
     for start in (0.0, 5.0):  # the last moment has hardly more than one frame left
-        with pytest.raises(OptionError, match="is in colour already; give --recolor"):
+        with pytest.raises(OptionError, match="is already in colour; give --recolor"):
             moments(colored, 6, start_seconds=start)
 
 

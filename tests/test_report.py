@@ -89,7 +89,7 @@ def test_read_samples_of_few_pairs_takes_each_once(pairs: Pairs) -> None:
 
 def test_save_before_after_tells_of_a_film_that_has_ended(tmp_path: Path) -> None:
     film = probe(make_numbered_clip(tmp_path / "numbered.mp4", seconds=1, frame_rate="24"))
-    with pytest.raises(VideoError, match=r"has ended 2 s after its start; take an earlier time"):
+    with pytest.raises(VideoError, match=r"has already ended at 2 s; take an earlier time"):
         save_before_after(film, film, (2.0,), tmp_path / "demo.png")
 
 

@@ -129,7 +129,7 @@ def test_colorize_tells_of_another_shape(tmp_path: Path) -> None:
     (note,) = (note for note in notes if "shape" in note or "pixels" in note)
     assert note.startswith("from about ")
     assert note.endswith(
-        " s on the pictures are 160x128 with pixels of 64:45, before 160x128 with pixels of 16:15;"
-        " all are drawn as the film's first one: if another programme begins there, cut the film"
-        " there and colorize each part by itself"
+        " s on, the pictures are 160x128 with pixels of 64:45, before that 160x128 with pixels"
+        " of 16:15; all are given the shape of the film's first one; if another programme begins"
+        " there, cut the film there and colorize each part by itself"
     )

@@ -154,14 +154,14 @@ def test_parts_of_another_rendering_give_way_only_where_they_may(
     shutil.copy(plain_clip, parts.file_of(first))
     parts.finish(first, 50)
     parts.close()
-    with pytest.raises(FilmColorizerError, match="go on with that"):
+    with pytest.raises(FilmColorizerError, match="continue with that"):
         Parts(target, {**BEGUN_WITH, "crf": 20}, ".mkv")  # another codec's container
     if manifest_there:
         manifest = parts_folder(target) / "manifest.json"
         manifest.write_text(manifest_there)
     begun_with: dict[str, object] = {**BEGUN_WITH, "crf": 20}
     for _ in range(2):  # the first attempt leaves no lock
-        with pytest.raises(FilmColorizerError, match=f"begun with {reason}; go on with that, or"):
+        with pytest.raises(FilmColorizerError, match=f"used {reason}; continue with that, or"):
             opened(target, begun_with=begun_with)
     assert (parts_folder(target) / "000001.mp4").exists()
     other = opened(target, begun_with=begun_with, overwrite=True)

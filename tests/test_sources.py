@@ -81,7 +81,7 @@ def test_check_tells_which_picture_is_gone(gone: int, elsewhere: int, tmp_path: 
     source.check_between(elsewhere, elsewhere + 1)
     told = (
         rf"{gone:03d}\.png cannot be read any more \(No such file or directory\); put it back, and"
-        " give the same command again, which goes on from there"
+        " run the same command again to continue"
     )
     for check in (source.check, lambda: source.check_between(gone - 5, gone - 4)):
         with pytest.raises(VideoError, match=told):

@@ -110,9 +110,8 @@ def test_split_by_time_refuses_too_few_shots(shots: list[int], count: int) -> No
         split_by_time(make_pairs(shots))
     assert str(caught.value) == (
         f"the pairs show only {count} shot(s), and training, validation and test need one each;"
-        " extract a longer part of the film, or more stills with --every, or"
-        " give --split interleaved, which has no foreign shots to test, or --split none for a few"
-        " painted stills"
+        " extract a longer part of the film, or more stills with --every, or give --split"
+        " interleaved, which tests no unseen shots, or --split none for a few painted stills"
     )
 
 
@@ -206,7 +205,7 @@ def test_read_split_undoes_describe(split: Split, description: Any) -> None:
 def test_read_split_refuses_what_is_none(description: Any) -> None:
     with pytest.raises(ValueError) as caught:
         read_split(description)
-    assert str(caught.value) == f"{description!r} describes no split"
+    assert str(caught.value) == f"{description!r} does not describe a split"
 
 
 def test_choose_split_is_what_the_user_wants() -> None:

@@ -107,8 +107,7 @@ def test_survey_tells_where_there_is_no_room_for_what_is_noted(
     with file_size_limit(1000), pytest.raises(VideoError) as caught:
         surveyed(SAMPLE_FILM)
     assert str(caught.value) == (
-        f"cannot write in {tmp_path} what is noted of {SAMPLE_FILM} (File too large); make room"
-        " there"
+        f"cannot write notes on {SAMPLE_FILM} in {tmp_path} (File too large); make room there"
     )
     assert files_in(tmp_path) == []
 

@@ -37,8 +37,8 @@ SIZE = (480, 360)  # pixels of the sample film
 # Two gradings of one film: a noisy grey print, and a darker and sharper colour one.
 BW_LOOK = "format=gray,eq=gamma=1.3,noise=alls=10:allf=t:all_seed=3"
 COLOR_LOOK = "eq=gamma=0.75:contrast=1.15,noise=alls=14:allf=t:all_seed=5"
-HOW = "state the offset with `filmcolorizer sync --offset FRAMES`"
-VERSIONS_OR_HOW = f"give two versions of the same film, or {HOW}"
+HOW = "give the offset with `filmcolorizer sync --offset FRAMES`"
+VERSIONS_OR_HOW = f"use two versions of the same film, or {HOW}"
 IDENTITY = np.eye(2, 3)
 PICTURE_ERROR = 0.01  # tolerance, as a share of the picture's width or height
 Box = tuple[float, float, float, float]  # left, top, right and bottom
@@ -424,7 +424,7 @@ def test_align_refuses_different_films(tmp_path: Path) -> None:
     zoom = "mandelbrot=size={width}x{height}:rate={frame_rate},trim=duration={seconds}"
     other = probe(make_clip(tmp_path / "other.mp4", picture=zoom, seconds=5))
     assert refusal(probe(SAMPLE_FILM), other) == (
-        f"{SAMPLE_FILM} and {other.path} do not look like one film: no shot that both show was"
+        f"{SAMPLE_FILM} and {other.path} do not look like the same film: no shot that both show was"
         f" found with certainty; {VERSIONS_OR_HOW}"
     )
 
@@ -433,15 +433,15 @@ def test_align_refuses_different_films(tmp_path: Path) -> None:
 def test_align_refuses_different_real_films(shared_data: Path) -> None:
     old = shared_data / "old"
     films = probe(old / "chaplin.mp4"), probe(old / "a-bomb_blast_effects_part.mp4")
-    assert "do not look like one film: no shot that both show" in refusal(*films)
+    assert "do not look like the same film: no shot that both show" in refusal(*films)
 
 
 @pytest.mark.slow
 def test_align_refuses_a_film_that_runs_backwards(tmp_path: Path) -> None:
     bw, color = versions(tmp_path, "scale=240:180", "scale=160:120,reverse")
     assert refusal(bw, color) == (
-        f"{bw.path} and {color.path} do not look like one film: the second runs backwards; turn it"
-        " round"
+        f"{bw.path} and {color.path} do not look like the same film: the second runs backwards;"
+        " reverse it"
     )
 
 
@@ -449,8 +449,8 @@ def test_align_refuses_a_film_that_runs_backwards(tmp_path: Path) -> None:
 def test_align_refuses_a_film_that_is_mirrored(tmp_path: Path) -> None:
     bw, color = versions(tmp_path, "scale=240:180", "scale=160:120,hflip")
     assert refusal(bw, color) == (
-        f"{bw.path} and {color.path} do not look like one film: the second is mirrored; turn it"
-        " round, as by ffmpeg's hflip"
+        f"{bw.path} and {color.path} do not look like the same film: the second is mirrored; flip"
+        " it, as with ffmpeg's hflip"
     )
 
 
@@ -477,8 +477,8 @@ def test_align_refuses_an_empty_picture(
     films = [probe(plain_clip)]
     films.insert(empty_one, probe(clip))
     assert refusal(*films) == (
-        f"{clip} shows an empty picture throughout (luma {code} to {code}), so nothing tells when"
-        f" it is; {HOW}"
+        f"{clip} shows an empty picture throughout (luma {code} to {code}), so it cannot be lined"
+        f" up; {HOW}"
     )
 
 
@@ -486,7 +486,7 @@ def test_align_refuses_a_still_picture(tmp_path: Path) -> None:
     recipe = "smptebars=size={width}x{height}:rate={frame_rate}:duration={seconds}"
     still = make_clip(tmp_path / "still.mp4", picture=recipe, seconds=3, codec=LOSSLESS)
     assert refusal(probe(SAMPLE_FILM), probe(still)) == (
-        f"{still} shows a still picture throughout, so nothing tells when it is; {HOW}"
+        f"{still} shows a still picture throughout, so it cannot be lined up; {HOW}"
     )
 
 
@@ -574,5 +574,6 @@ def test_constant_offset_refuses_to_put_films_apart(
     with pytest.raises(OptionError) as caught:
         constant_offset(*long_and_short, offset)
     assert str(caught.value) == (
-        f"an offset of {offset} frames puts the two films apart entirely; it can be from -99 to 49"
+        f"an offset of {offset} frames leaves no overlap between the two films; it can be from -99"
+        " to 49"
     )

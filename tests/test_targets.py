@@ -113,12 +113,12 @@ def test_check_ending_lists_what_may_be(endings: tuple[str, ...], listed: str) -
 def test_check_target_tells_of_a_link_that_leads_to_itself(tmp_path: Path) -> None:
     link = tmp_path / "film.mp4"
     link.symlink_to(link)
-    with pytest.raises(FilmColorizerError, match=r"is a link that leads to itself; delete it"):
+    with pytest.raises(FilmColorizerError, match=r"is a link that points to itself; delete it"):
         check_target(link, [], overwrite=False)
 
 
 def test_check_target_looks_at_the_folder_that_a_link_leads_to(tmp_path: Path) -> None:
     link = tmp_path / "film.mp4"
     link.symlink_to(tmp_path / "gone" / "film.mp4")
-    with pytest.raises(FilmColorizerError, match=r"the folder .*/gone does not exist; make it"):
+    with pytest.raises(FilmColorizerError, match=r"the folder .*/gone does not exist; create it"):
         check_target(link, [], overwrite=False)

@@ -213,7 +213,7 @@ def test_train_writes_over_no_weights_that_came_meanwhile(pairs: Pairs, tmp_path
     steps = run(CLASSIC, pairs, output, chosen)
     next(steps)
     output.write_text("others")
-    with pytest.raises(FilmColorizerError, match="was written by something else meanwhile"):
+    with pytest.raises(FilmColorizerError, match="was meanwhile written by another program"):
         list(steps)
     assert output.read_text() == "others"
     output.unlink()
@@ -778,7 +778,7 @@ def test_train_refuses_to_resume_with_other_options(
         list(run(TINY, pairs, interrupted, options(**changes), resume=True))
     assert str(caught.value) == (
         f"the interrupted training in {checkpoint} was started with {words}; resume it with the"
-        " same pairs, --init and other options, or start anew with --overwrite"
+        " same pairs, --init and other options, or start over with --overwrite"
     )
     assert checkpoint.read_bytes() == before
 
@@ -819,7 +819,7 @@ def test_train_refuses_to_resume_another_network(pairs: Pairs, interrupted: Path
         list(run(CLASSIC, pairs, interrupted, options(), resume=True))
     assert str(caught.value) == (
         f"the interrupted training in {checkpoint_file(interrupted)} was started with arch film,"
-        " not classic; resume it with the same pairs, --init and other options, or start anew with"
+        " not classic; resume it with the same pairs, --init and other options, or start over with"
         " --overwrite"
     )
 
@@ -923,5 +923,5 @@ def test_train_refuses_to_resume_from_an_older_checkpoint(pairs: Pairs, interrup
         list(run(TINY, pairs, interrupted, options(), resume=True))
     assert str(caught.value) == (
         f"the checkpoint {checkpoint} does not fit this training; resume with the same pairs and"
-        " --arch as it was started with, or start anew with --overwrite"
+        " --arch as it was started with, or start over with --overwrite"
     )

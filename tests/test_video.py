@@ -389,7 +389,7 @@ def test_probe_of_pictures_that_nothing_decodes(tmp_path: Path) -> None:
     clip.write_bytes(data.replace(b"V_MPEG4/ISO/ASP", b"V_XPEG4/ISO/ASP"))
     assert probe(clip).other_picture_codecs == ("unknown",)
     clip.write_bytes(data.replace(b"V_MPEG4", b"V_XPEG4"))
-    with pytest.raises(VideoError, match="in a codec that nothing here decodes; write it anew"):
+    with pytest.raises(VideoError, match="in a codec that cannot be decoded here; convert it"):
         probe(clip)
 
 
@@ -441,7 +441,7 @@ def test_probe_names_the_first_picture_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(VideoError) as caught:
         probe(pattern)
     assert str(caught.value) == (
-        f"{tmp_path / '00004.png'} is missing amid the pictures of {pattern}; put it back, or"
+        f"{tmp_path / '00004.png'} is missing from the pictures of {pattern}; put it back, or"
         " number them without gaps"
     )
 
@@ -452,7 +452,7 @@ def test_probe_tells_when_there_are_no_numbered_pictures(tmp_path: Path) -> None
         with pytest.raises(VideoError) as caught:
             probe(pattern)
         assert str(caught.value) == (
-            f"no file is called like {pattern}; give the pattern of numbered pictures, as in"
+            f"no file matches {pattern}; give the pattern of numbered pictures, as in"
             " frames/%05d.png for frames/00001.png"
         )
     with pytest.raises(VideoError, match=r"names no pictures that can be read; give \.png, "):

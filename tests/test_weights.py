@@ -203,7 +203,7 @@ def refusal_to_read(path: Path, capture: pytest.ExceptionInfo[WeightsError]) -> 
     """Return the reason within the message about an unreadable file."""
     message = str(capture.value)
     start = f"cannot read the weights in {path} ("
-    end = "); the file is missing, damaged or no safetensors file, so give another one"
+    end = "); the file is missing, damaged or not a safetensors file, so give another one"
     assert message.startswith(start)
     assert message.endswith(end)
     return message[len(start) : -len(end)]
@@ -261,8 +261,8 @@ def test_read_model_refuses_other_peoples_weights(
         read_model(path)
     found = None if metadata is None else "pt"
     assert str(caught.value) == (
-        f"{path} holds no network that filmcolorizer knows"
-        f" (its format is {found!r}, not 'filmcolorizer-weights/1'); give another file"
+        f"{path} holds no network that filmcolorizer knows (its format is {found!r}, not"
+        " 'filmcolorizer-weights/1'); give another file"
     )
 
 
@@ -282,8 +282,8 @@ def refuse_to_load(path: Path) -> None:
     with pytest.raises(WeightsError) as caught:
         load(model)
     assert str(caught.value) == (
-        f"the weights in {path} do not fit the network {model.config} that it names;"
-        " the file is damaged or was made by another version, so give another one"
+        f"the weights in {path} do not fit the network {model.config} that it names; the file is"
+        " damaged or was made by another version, so give another one"
     )
 
 

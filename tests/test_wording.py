@@ -49,8 +49,8 @@ def test_describe_size_tells_of_pixels_that_are_no_squares() -> None:
             "dvd_subtitle",
             "eng",
             "o.mp4",
-            "dvd_subtitle (eng) left out, since mp4 cannot hold them (an mkv holds all that are"
-            " known)",
+            "dvd_subtitle (eng) left out, since mp4 cannot hold them (mkv can hold all known"
+            " kinds)",
         ),
         ("dvd_subtitle", "eng", "o.mkv", "dvd_subtitle (eng) kept"),
         ("unknown", None, "o.mkv", "unknown left out, since mkv cannot hold them"),
@@ -78,10 +78,10 @@ def test_describe_losses_of_a_deep_film_of_full_range_in_prores() -> None:
     film = replace(film, width=853, coding=replace(film.coding, bit_depth=12, range="full"))
     told = describe_losses(film, Encoding(codec="prores", coding=CODECS["prores"].coding_of(film)))
     assert told == [
-        ("luma", "12 bits become the 10 that ProRes has; --codec ffv1 keeps them all"),
+        ("luma", "12 bits become the 10 of ProRes; --codec ffv1 keeps them all"),
         (
             "luma",
-            "the full range becomes the limited one that ProRes has; any other --codec keeps it",
+            "the full range becomes the limited one of ProRes; any other --codec keeps it",
         ),
     ]
     assert (

@@ -87,8 +87,8 @@ def test_colorize_takes_a_frame_rate(
 def test_colorize_refuses_what_is_no_frame_rate(fps: str, plain_clip: Path) -> None:
     said = misuse("colorize", plain_clip, f"--fps={fps}")
     assert (
-        f"Invalid value for --fps: {fps!r} is no frame rate from 1 to 240; write a number such as"
-        " 24, a fraction such as 24000/1001, or source" in said
+        f"Invalid value for --fps: {fps!r} is not a frame rate from 1 to 240; write a number such"
+        " as 24, a fraction such as 24000/1001, or source" in said
     )
 
 
@@ -111,7 +111,7 @@ def test_colorize_takes_a_start(
 )
 def test_colorize_refuses_what_is_no_time(option: str, value: str, plain_clip: Path) -> None:
     said = misuse("colorize", plain_clip, f"{option}={value}")
-    assert f"Invalid value for '{option}': {value!r} is no time; write seconds, or" in said
+    assert f"Invalid value for '{option}': {value!r} is not a time; write seconds, or" in said
 
 
 def test_colorize_refuses_to_start_behind_the_end(plain_clip: Path, vivid_weights: Path) -> None:
@@ -159,8 +159,8 @@ def test_colorize_with_hwaccel_keeps_the_luma_with_and_without_a_card(
     shared = ("colorize", color_film, "--model", vivid_weights, "--fps", "source")
     result = run(*shared, "--codec", "ffv1", "--hwaccel", "auto", "-o", "out.mkv")
     assert result.exit_code == 0
-    decodes = r"(none here decodes this|decodes by \w+)"
-    encodes = r"(none encodes|encodes by ffv1_\w+)"
+    decodes = r"(does not decode this|decodes with \w+)"
+    encodes = r"(does not encode|encodes with ffv1_\w+)"
     assert re.search(f"^graphics card: {decodes}, {encodes}; ", result.stderr, re.MULTILINE)
     careful = ("--hwaccel", "auto", "--skip-damaged", "--duration", 0.1, "-o", "o.mp4")
     told = run(*shared, *careful).stderr
@@ -298,7 +298,7 @@ def test_colorize_tells_of_an_ffmpeg_without_the_encoder_before_any_work() -> No
     message = fail("colorize", SAMPLE_FILM, "--codec", "av1", "--ffmpeg", lacking.resolve(), code=2)
     assert message == (
         "the encoder libsvtav1 cannot be used here (ffmpeg: Unknown encoder libsvtav1); choose"
-        " another --codec, or an ffmpeg that has it by --ffmpeg"
+        " another --codec, or name an ffmpeg that has it with --ffmpeg"
     )
 
 
@@ -391,14 +391,14 @@ def test_colorize_refuses_an_input_rate_of_a_film(plain_clip: Path) -> None:
     pictures = numbered_pictures("frames", 2)
     for rate in ("source", "0", "x", "241"):
         said = misuse("colorize", pictures, "--input-fps", rate)
-        assert f"{rate!r} is no frame rate from 1 to 240; write a number such as 18" in said
+        assert f"{rate!r} is not a frame rate from 1 to 240; write a number such as 18" in said
 
 
 def test_colorize_names_a_picture_that_is_missing() -> None:
     pictures = numbered_pictures("frames")
     Path("frames/00014.png").unlink()
     assert fail("colorize", pictures) == (
-        "frames/00014.png is missing amid the pictures of frames/%05d.png; put it back, or number"
+        "frames/00014.png is missing from the pictures of frames/%05d.png; put it back, or number"
         " them without gaps"
     )
 
@@ -414,7 +414,7 @@ def test_colorize_tells_first_what_becomes_of_attachments(vivid_weights: Path) -
     named = ("colorize", film, "--model", vivid_weights)
     told = run(*named, "-o", "o.mp4").stderr
     assert run(*named, "-o", "o2.mp4", "--json").stderr == told, "scripts are told as well"
-    lost = "left out, since mp4 cannot hold them (an mkv holds all that are known)"
+    lost = "left out, since mp4 cannot hold them (mkv can hold all known kinds)"
     assert told.splitlines()[1:] == [
         f"attachments: type.ttf {lost}; cover (png) kept",
         "time code: 01:00:00:00 left out, since it counts other frames",
@@ -471,15 +471,14 @@ def test_colorize_on_a_full_disk_tells_how_much_it_needs_and_goes_on(
     taken = sum(path.stat().st_size for path in parts) / 1e6
     assert sentence == (
         f"filmcolorizer: there is no room left for o.mp4 (File too large): {frames} of about 96"
-        f" frames take {taken:.1f} MB, so that all are going to take about"
-        f" {taken * 96 / frames:.1f} MB, and twice as much beside while they are joined; make room"
-        " and give the same command again, which goes on from there, or choose another place with"
-        " -o"
+        f" frames take {taken:.1f} MB, so all of them need about {taken * 96 / frames:.1f} MB, plus"
+        " twice that while they are joined; make room and run the same command again to continue,"
+        " or choose another place with -o"
     )
     assert files_in(Path()) == ["film.mp4", "o.mp4.parts", "whole.mp4"]
     assert not [name for name in files_in(Path("o.mp4.parts")) if name.endswith(".part")]
     result = run(*quick, "-o", "o.mp4")
-    assert f"going on after the {frames} frames" in result.stderr
+    assert f"resuming after the {frames} frames" in result.stderr
     ours, theirs = (
         decode_planes(Path(name), "yuv420p", (128, 96)) for name in ("o.mp4", "whole.mp4")
     )
@@ -574,13 +573,13 @@ def test_colorize_stopped_later_goes_on_from_there(
     done = re.compile('"frames": [1-9]')
     wait_for(lambda: manifest.exists() and done.search(manifest.read_text()) is not None, program)
     _, said = finish(program, number)
-    kept = "what is rendered is kept: go on with the same command\n"
+    kept = "what has been rendered is kept: continue with the same command\n"
     assert (kept in said) == (number != signal.SIGKILL)
     assert files_in(Path()) == ["long-color.mp4.parts", "long.mp4"]
     kept_frames = sum(
         s["frames"] or 0 for s in json.loads((parts / "manifest.json").read_text())["segments"]
     )
-    note = f"going on after the {kept_frames} frames that an interrupted rendering left\n"
+    note = f"resuming after the {kept_frames} frames of an interrupted rendering\n"
     finished = start(*arguments)
     _, said = finished.communicate(timeout=100)
     assert finished.returncode == 0
@@ -644,9 +643,9 @@ def test_colorize_to_ffv1_keeps_luma_bit_for_bit(
 @pytest.mark.parametrize(
     ("codec", "ending", "words"),
     [
-        ("ffv1", ".mp4", "does not hold FFV1; give it the ending .mkv with -o"),
-        ("prores", ".mp4", "does not hold ProRes; give it the ending .mov or .mkv with -o"),
-        ("av1", ".mov", "does not hold AV1; give it the ending .mp4 or .mkv with -o"),
+        ("ffv1", ".mp4", "cannot hold FFV1; give it the ending .mkv with -o"),
+        ("prores", ".mp4", "cannot hold ProRes; give it the ending .mov or .mkv with -o"),
+        ("av1", ".mov", "cannot hold AV1; give it the ending .mp4 or .mkv with -o"),
     ],
 )
 def test_colorize_refuses_a_codec_that_the_file_does_not_hold(
@@ -664,7 +663,7 @@ def test_colorize_tells_of_bits_that_get_lost(vivid_weights: Path, tmp_path: Pat
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-t", 0.5, *deep, source)
     result = run("colorize", source, "--model", vivid_weights, "-o", target)
     assert result.exit_code == 0, result.stderr
-    assert "luma: 12 bits become the 10 that H.264 has" in result.stderr
+    assert "luma: 12 bits become the 10 of H.264;" in result.stderr
     assert probe(target).pixel_format == "yuv420p10le"
 
 

@@ -57,14 +57,13 @@ def test_help_tells_the_defaults_that_there_are() -> None:
         for arch, shows_all in (("film", False), ("film", True), ("classic", False))
     )
     assert shown["epochs"] == (
-        f"what makes {recipes.FILM_PICTURES:,} pictures, {recipes.SCRATCH_PICTURES:,} where"
-        f" --init is none, {recipes.WHOLE_FILM_PICTURES:,} where --split is interleaved,"
-        f" {recipes.PAINTED_PICTURES:,} where it is none;"
-        f" {classic.epochs} for classic"
+        f"enough for {recipes.FILM_PICTURES:,} pictures, {recipes.SCRATCH_PICTURES:,} with --init"
+        f" none, {recipes.WHOLE_FILM_PICTURES:,} with --split interleaved,"
+        f" {recipes.PAINTED_PICTURES:,} with --split none; {classic.epochs} for classic"
     )
     assert shown["learning_rate"] == (
-        f"{film.learning_rate:g} for film, {by_heart.learning_rate:g} where --split is interleaved"
-        f" or none, {classic.learning_rate:.4f} for classic"
+        f"{film.learning_rate:g} for film, {by_heart.learning_rate:g} with --split interleaved or"
+        f" none, {classic.learning_rate:.4f} for classic"
     )
     assert shown["batch_size"] == str(film.batch_size) == str(classic.batch_size)
     [size] = [p for p in program.commands["extract"].params if p.name == "size"]
@@ -82,7 +81,7 @@ def test_options_reach_what_they_are_for(moving_film: Path, vivid_weights: Path)
     quick = ("colorize", moving_film, *film, "--preset", "ultrafast", "-o", "out.mp4")
     assert "mpeg2video" in fail(*quick, "--encoder", "mpeg2video", code=2)
     notes = [run(*quick, *more, "--overwrite").stderr for more in ((), ("--recolor",))]
-    assert ["are in colour already" in note for note in notes] == [True, False]
+    assert ["are already in colour" in note for note in notes] == [True, False]
     carried = Path("out.mp4").read_bytes()
     succeed(*quick, "--recolor", "--no-temporal", "--overwrite")
     assert Path("out.mp4").read_bytes() != carried
@@ -98,7 +97,7 @@ def test_a_program_that_is_no_ffmpeg_is_refused_before_it_sees_the_film(
     other.chmod(0o755)
     films = [plain_clip] * (2 if command == ["sync"] else 1)
     assert fail(*command, *films, "--ffmpeg", other) == (
-        f"cannot run {other} (it is no ffmpeg: asked for its version, it says 'cat 9.4'); name an"
+        f"cannot run {other} (it is not ffmpeg: asked for its version, it says 'cat 9.4'); name an"
         " ffmpeg with --ffmpeg"
     )
 
@@ -134,7 +133,7 @@ def test_an_ffmpeg_that_is_too_old_is_refused_before_it_sees_the_film(
     named = ("--ffmpeg", old) if is_named else ()
     said = run("extract", plain_clip, *named).stderr
     sentence = (
-        f"cannot run {old} (it is ffmpeg {version}, and 5.1 is the oldest that will do); name an"
+        f"cannot run {old} (it is ffmpeg {version}, but 5.1 or newer is needed); name an"
         " ffmpeg with --ffmpeg"
     )
     assert sentence in said if is_refused else "shows no colours in these stills" in said
@@ -195,13 +194,13 @@ NO_VIDEOS = {
     " give a film file such as an mp4 or mkv",
     "empty.mp4": "empty.mp4 cannot be read as a video (Invalid data found when processing input);"
     " give a film file such as an mp4 or mkv",
-    "head.mp4": "head.mp4 cannot be read as a video (its index, moov, which mostly lies at the"
-    " end, is missing); give the whole file",
+    "head.mp4": "head.mp4 cannot be read as a video (its index, moov, usually at the end, is"
+    " missing); give the complete file",
     "folder.mp4": "folder.mp4 is a folder; give a film file, or numbered pictures such as"
     " frames/%05d.png",
     "missing.mp4": "missing.mp4 does not exist; give a film file",
     "https://example.org/a.mp4": (
-        "https:/example.org/a.mp4 is an address and no file; save the film first, and give that"
+        "https:/example.org/a.mp4 is an address, not a file; download the film first, and give that"
     ),
     "sound.m4a": "sound.m4a has no pictures, only sound or data; give a file with a film in it",
     "cover.mp3": "cover.mp3 has no pictures, only sound or data; give a file with a film in it",
@@ -256,10 +255,10 @@ def test_commands_tell_of_a_film_that_is_cut_short(vivid_weights: Path) -> None:
     Path("cut.mp4").write_bytes(data[: len(data) // 3])
     start = "cut.mp4 is damaged or cut short and could not be read beyond "
     take_a_part = (
-        "); repair it, or take another part of it where --start and --duration can be given;"
-        " `filmcolorizer colorize --skip-damaged` goes on behind what is damaged"
+        "); repair it, or use another part of it with --start and --duration if the command has"
+        " them; `filmcolorizer colorize --skip-damaged` skips what is damaged"
     )
-    tell = "); repair it, or tell `filmcolorizer sync` by --offset how far the films are apart"
+    tell = "); repair it, or give the offset of the films with `filmcolorizer sync --offset FRAMES`"
     for arguments, end in (
         (("colorize", "cut.mp4", "--model", vivid_weights), take_a_part),
         (("sync", "cut.mp4", SAMPLE_FILM), tell),
@@ -277,14 +276,14 @@ def test_commands_refuse_a_bad_folder_of_pairs(command: str, own_pairs: Pairs) -
     for folder in ("empty", "pairs", "missing"):
         arguments = [command] if folder == "pairs" else [command, folder]
         assert fail(*arguments) == (
-            f"{folder} is no folder of pairs (pairs.json: No such file or directory);"
-            " make one with `filmcolorizer extract`"
+            f"{folder} is not a folder of pairs (pairs.json: No such file or directory); make one"
+            " with `filmcolorizer extract`"
         )
     damaged = own_pairs.folder
     (damaged / "bw" / "000003.png").unlink()
     assert fail(command, damaged) == (
-        f"{damaged}/color/000003.png has no counterpart in {damaged}/bw (1 such);"
-        " put that back, or delete this one"
+        f"{damaged}/color/000003.png has no counterpart in {damaged}/bw (1 such); put it back, or"
+        " delete this one"
     )
     for still in damaged.glob("*/*.png"):
         still.unlink()
@@ -341,7 +340,7 @@ def test_commands_refuse_bad_weights_in_the_folder(
         said = fail(*arguments)
         assert said.startswith("cannot read the weights in film.safetensors (")
     told = " ".join(succeed("info", plain_clip).split())
-    assert "colorize not with the weights there are: cannot read the weights in" in told
+    assert "colorize not possible with these weights: cannot read the weights in" in told
     assert json.loads(succeed("info", plain_clip, "--json"))["colorize"]["model"] is None
 
 
@@ -349,8 +348,8 @@ def test_commands_refuse_a_bad_map(versions: tuple[Path, Path]) -> None:
     for name in ("srt", "filmcolorizer-sync/1"):
         Path("map.json").write_text(json.dumps({"format": name}))
         assert fail("extract", *versions, "--sync", "map.json") == (
-            f"map.json holds no sync map (its format is '{name}', not 'filmcolorizer-sync/2');"
-            " make one with `filmcolorizer sync BW COLOR`"
+            f"map.json is not a sync map (its format is '{name}', not 'filmcolorizer-sync/2'); make"
+            " one with `filmcolorizer sync BW COLOR`"
         )
 
 
@@ -367,7 +366,7 @@ def test_commands_refuse_a_missing_target_folder(
 ) -> None:
     for arguments in writers(plain_clip, pairs, vivid_weights, "missing"):
         assert fail(*arguments) == (
-            "the folder missing does not exist; make it, or choose another place with -o"
+            "the folder missing does not exist; create it, or choose another place with -o"
         )
 
 
@@ -387,8 +386,7 @@ def test_commands_refuse_a_folder_as_target(
 
 def test_commands_refuse_a_target_folder_that_may_not_be_written(pairs: Pairs) -> None:
     sentence = (
-        "the folder / may not be written to; change its permissions, or choose another place"
-        " with -o"
+        "the folder / is not writable; change its permissions, or choose another place with -o"
     )
     for arguments in (
         ("colorize", SAMPLE_FILM, "-o", "/o.mp4"),
@@ -436,7 +434,7 @@ def test_commands_refuse_joined_recordings(vivid_weights: Path) -> None:
         ("eval", joined, "--model", vivid_weights, "--start", 1),
         ("colorize", joined, "--model", vivid_weights),
     ):
-        assert fail(*command).startswith(f"{joined} is joined of recordings whose clocks differ")
+        assert fail(*command).startswith(f"{joined} is joined from recordings whose clocks differ")
 
 
 def test_names_do_not_command_the_terminal(plain_clip: Path) -> None:
@@ -468,7 +466,7 @@ def test_weights_in_the_folder_that_know_another_film_are_told_of() -> None:
     known = {"path": "other.mp4", "frame_rate": "25", "duration_seconds": 9.64}
     note = (
         "film.safetensors in this folder was trained on other.mp4, not on film.mp4; --model default"
-        " names the shipped model"
+        " selects the shipped model"
     )
     for is_another in (True, False):
         learnt = known if is_another else film_identity(probe(film)) | {"path": "moved.mp4"}
@@ -494,8 +492,8 @@ def test_a_library_that_cannot_be_loaded_is_named(
     result = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
     assert result.returncode == 1
     assert result.stderr == (
-        "filmcolorizer: a library cannot be loaded (no libcudart); install filmcolorizer and what"
-        " it needs anew, as in the README\n"
+        "filmcolorizer: a library cannot be loaded (no libcudart); reinstall filmcolorizer and its"
+        " dependencies as in the README\n"
     )
 
 
@@ -505,9 +503,7 @@ def test_what_is_printed_to_a_full_disk_tells_of_its_room(color_film: Path) -> N
     with Path("/dev/full").open("w") as full:
         result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert result.returncode == 1
-    assert (
-        result.stderr == "filmcolorizer: No space left on device; make room where this is written\n"
-    )
+    assert result.stderr == "filmcolorizer: No space left on device; free some disk space\n"
 
 
 def test_too_long_a_name_is_told_of_as_such(color_film: Path) -> None:

@@ -27,5 +27,5 @@ def test_doctor_fails_where_no_film_can_be_colorized() -> None:
         assert result.exit_code == 1
         assert "no-such-ffmpeg is not a program" in re.sub(r"\s+", " ", result.stdout)
         assert result.stderr == (
-            "filmcolorizer: no film can be colorized here, for want of ffmpeg; follow the hints\n"
+            "filmcolorizer: no film can be colorized here; follow the hints for ffmpeg\n"
         )

@@ -56,7 +56,7 @@ def test_eval_writes_a_report(pairs: Pairs, vivid_weights: Path) -> None:
     Path("file").touch()
     assert fail(*some, "--report", "file") == "file is a file; name a folder with --report"
     assert fail(*some, "--report", "missing/report") == (
-        "the folder missing does not exist; make it, or choose another place with --report"
+        "the folder missing does not exist; create it, or choose another place with --report"
     )
 
 
@@ -87,7 +87,7 @@ def test_eval_report_tells_of_the_training(pairs: Pairs) -> None:
     page = Path("report/index.html").read_text()
     for name, value in (("epoch", "3"), ("trained share", "0.75")):
         assert re.search(f">{name}</t[hd]>\\s*<td>{value}</td>", page), page[-3000:]
-    assert "do not tell how they were trained" in page
+    assert "have no record of their training" in page
     epochs = [Epoch(n, 1 / n, loss, 1e-3, None) for n, loss in ((1, 0.75), (2, 0.5))]
     about["history"] = [asdict(epoch) for epoch in epochs]
     weights.save(build(TINY), Path("film.safetensors"), about=about)
@@ -101,7 +101,7 @@ def test_eval_report_tells_of_the_training(pairs: Pairs) -> None:
         about["history"] = [broken]
         weights.save(build(TINY), Path("film.safetensors"), about=about)
         assert fail(*some) == (
-            "what the weights in film.safetensors tell of their training is damaged; give others"
+            "the training history stored in the weights film.safetensors is damaged; give others"
         )
 
 
@@ -121,8 +121,8 @@ def test_eval_tells_of_a_film_that_the_network_knows(moving_film: Path) -> None:
         weights.save(build(TINY), Path("film.safetensors"), about={"film": film_identity(learnt)})
         result = run("eval", moving_film)
         said = (
-            f"film.safetensors may have been trained on {moving_film}, and is then measured on"
-            " what it knows"
+            f"film.safetensors may have been trained on {moving_film}; if so, its scores are"
+            " too good"
         )
         assert result.exit_code == 0
         assert (said in result.stderr) == known
@@ -182,7 +182,7 @@ def test_eval_measures_the_parts_that_it_is_told(pairs: Pairs, vivid_weights: Pa
             arguments = ("--model", model, "--split", parts, "--json")
             network = json.loads(succeed("eval", pairs.folder, *arguments))["network"]
             assert [network[part]["pairs"] for part in network] == counts
-    assert "is no split" in misuse("eval", pairs.folder, "--split", "some")
+    assert "is not a split" in misuse("eval", pairs.folder, "--split", "some")
 
 
 def test_eval_uses_the_films_own_weights_and_split(pairs: Pairs) -> None:
@@ -276,14 +276,14 @@ def test_eval_tells_pairs_from_films(pairs: Pairs, moving_film: Path) -> None:
     assert fail("eval", "none.mp4") == "none.mp4 does not exist; give a film file"
     for sources in ((moving_film, pairs.folder), (pairs.folder, moving_film)):
         said = fail("eval", *sources, code=2)
-        hint = "eval takes one folder of pairs and nothing else, or films"
+        hint = "eval takes either one folder of pairs or films"
         assert said == f"{pairs.folder} is a folder; {hint}"
 
 
 def test_eval_refuses_a_film_without_colours() -> None:
     assert fail("eval", SAMPLE_FILM) == (
-        f"{SAMPLE_FILM} shows no colours that others could be compared with; give a film in"
-        " colour, or another part of it with --start and --duration"
+        f"{SAMPLE_FILM} shows no colours to compare with; give a film in colour, or another part of"
+        " it with --start and --duration"
     )
     said = fail("eval", SAMPLE_FILM, "--start", 7, code=2)
     assert said == f"{SAMPLE_FILM} ends at 6.00 s, before the start at 7 s; give a smaller --start"
@@ -296,16 +296,16 @@ def test_eval_of_films_leaves_out_what_cannot_be_compared(
     options = ("--model", vivid_weights, "--duration", 1, "--json")
     result = run("eval", SAMPLE_FILM, moving_film, *options)
     assert result.exit_code == 1
-    assert f"{SAMPLE_FILM} shows no colours that others could be compared with" in result.stderr
+    assert f"{SAMPLE_FILM} shows no colours to compare with" in result.stderr
     [film] = json.loads(result.stdout)["films"]
     assert film["film"] == str(moving_film)
     none = run("eval", SAMPLE_FILM, SAMPLE_FILM, *options)
     assert (none.exit_code, none.stdout) == (1, "")
-    assert none.stderr.count("shows no colours that others could be compared with") == 2
+    assert none.stderr.count("shows no colours to compare with") == 2
 
 
 def test_eval_refuses_an_empty_split() -> None:
-    assert "'' is no split" in misuse("eval", "pairs", "--split", "")
+    assert "'' is not a split" in misuse("eval", "pairs", "--split", "")
 
 
 def test_eval_takes_numbered_pictures_at_their_rate(vivid_weights: Path) -> None:

@@ -181,11 +181,11 @@ def test_extract_never_replaces_another_folder(overwrite: list[str], color_film:
     Path("photos").mkdir()
     Path("photos/grandma.jpg").write_text("dear")
     assert fail("extract", color_film, "-o", "photos", *overwrite) == (
-        "photos exists and is no folder of pairs; name another folder with -o"
+        "photos exists and is not a folder of pairs; name another folder with -o"
     )
     assert Path("photos/grandma.jpg").read_text() == "dear"
     Path("file").write_text("dear")
-    assert "no folder of pairs" in fail("extract", color_film, "-o", "file", *overwrite)
+    assert "not a folder of pairs" in fail("extract", color_film, "-o", "file", *overwrite)
     assert Path("file").read_text() == "dear"
 
 
@@ -233,7 +233,7 @@ def test_extract_refuses_the_map_of_other_films(
     succeed("sync", *versions, "--offset", "-24")
     said = fail("extract", color_film, versions[1], "--sync", "sync.json", "-o", "other")
     assert said == (
-        f"the map is of another film than {color_film}: its duration_seconds is 5.0, the film's"
+        f"the map is for another film than {color_film}: its duration_seconds is 5.0, the film's"
         " 6.0; make a new map with `filmcolorizer sync BW COLOR`"
     )
 

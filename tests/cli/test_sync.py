@@ -146,7 +146,7 @@ def test_sync_takes_a_stated_offset(
     arguments = [*words, *versions] if is_first else [*versions, *words]
     share = round(float(shared) / 5 * 100)
     assert succeed("sync", *arguments) == (
-        f"offset {frames:+d} frames ({seconds} s), as stated\n"
+        f"offset {frames:+d} frames ({seconds} s), as given\n"
         f"wrote sync.json: {shared} s that both films show, {share}% of {versions[0]}\n"
     )
     [segment] = maps.read_map(Path("sync.json")).segments
@@ -159,8 +159,8 @@ def test_sync_tells_where_the_pictures_are_not_alike(bunny: Path) -> None:
     result = run("sync", SAMPLE_FILM, bunny, "--offset", 0)
     assert result.exit_code == 0
     assert result.stderr == (
-        "the pictures do not look alike at this offset, so each is taken to fill the other's frame;"
-        " look at them with --preview FILE.png\n"
+        "the pictures do not look alike at this offset, so each is assumed to fill the other's"
+        " frame; check with --preview FILE.png\n"
     )
 
 
@@ -170,7 +170,7 @@ def test_sync_writes_a_preview_and_both_films_aligned(versions: tuple[Path, Path
     result = run("sync", *versions, "--offset", "-24", *pictures)
     assert (result.exit_code, result.stdout) == (
         0,
-        "offset -24 frames (-1.000 s), as stated\n"
+        "offset -24 frames (-1.000 s), as given\n"
         f"wrote sync.json: 4.0 s that both films show, 80% of {versions[0]}\n",
     )
     assert result.stderr == (
@@ -232,22 +232,22 @@ def test_sync_writes_where_it_is_told(versions: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize("frames", [-120, 120, 999999])
 def test_sync_refuses_an_offset_out_of_range(frames: int, versions: tuple[Path, Path]) -> None:
     assert fail("sync", *versions, "--offset", frames, code=2) == (
-        f"an offset of {frames} frames puts the two films apart entirely; it can be from -119 to"
-        " 119"
+        f"an offset of {frames} frames leaves no overlap between the two films; it can be from -119"
+        " to 119"
     )
 
 
 @pytest.mark.parametrize("word", ["x", "1.5", "--3", "+-3", "", "1" * 10])
 def test_sync_refuses_what_is_no_number_of_frames(word: str, versions: tuple[Path, Path]) -> None:
     said = misuse("sync", *versions, f"--offset={word}")
-    assert f"Invalid value for --offset: {word!r} is no number of frames" in said
+    assert f"Invalid value for --offset: {word!r} is not a whole number of frames" in said
 
 
 @pytest.mark.slow
 def test_sync_refuses_different_films(versions: tuple[Path, Path], numbered_clip: Path) -> None:
     assert fail("sync", versions[0], numbered_clip) == (
-        f"{versions[0]} and {numbered_clip} do not look like one film: no shot that both show was"
-        " found with certainty; give two versions of the same film, or state the offset with"
+        f"{versions[0]} and {numbered_clip} do not look like the same film: no shot that both show"
+        " was found with certainty; use two versions of the same film, or give the offset with"
         " `filmcolorizer sync --offset FRAMES`"
     )
 
@@ -255,8 +255,8 @@ def test_sync_refuses_different_films(versions: tuple[Path, Path], numbered_clip
 def test_sync_refuses_a_film_that_runs_backwards(versions: tuple[Path, Path]) -> None:
     backwards = graded_film(Path("backwards.mp4"), "reverse", source=versions[1])
     assert fail("sync", versions[0], backwards) == (
-        f"{versions[0]} and backwards.mp4 do not look like one film: the second runs backwards;"
-        " turn it round"
+        f"{versions[0]} and backwards.mp4 do not look like the same film: the second runs"
+        " backwards; reverse it"
     )
 
 

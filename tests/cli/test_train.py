@@ -270,7 +270,7 @@ def test_train_learns_all_of_a_few_painted_stills(own_pairs: Pairs) -> None:
     assert fail("train", own_pairs.folder, *QUICK_TRAINING) == (
         "the pairs show only 1 shot(s), and training, validation and test need one each; extract a"
         " longer part of the film, or more stills with --every, or give --split interleaved, which"
-        " has no foreign shots to test, or --split none for a few painted stills"
+        " tests no unseen shots, or --split none for a few painted stills"
     )
     some = ("--arch", "classic", *QUICK_TRAINING, "--epochs", 1, "--split", "none")
     painted = own_pairs.folder / "color" / f"{own_pairs.pairs[0].name}.png"
@@ -278,8 +278,8 @@ def test_train_learns_all_of_a_few_painted_stills(own_pairs: Pairs) -> None:
         reddish = still.convert("RGB", (1, 0.1, 0.1, 0, 0, 1, 0, 0, 0, 0, 1, 0))
     reddish.save(painted)
     assert run("train", own_pairs.folder, *some).stderr.splitlines()[0] == (
-        "learning from 2 pairs, 1 changed by hand; none is held back, so that losses are those of"
-        " what is learnt"
+        "learning from 2 pairs, 1 changed by hand; none is held back, so the losses are those of"
+        " the training pairs"
     )
     about = models.find_model("film.safetensors").about
     assert (about["split"], about["pairs"]) == ({"undivided": True}, 2)
@@ -308,8 +308,8 @@ def test_train_learns_all_of_a_few_painted_stills(own_pairs: Pairs) -> None:
 def test_train_refuses_what_is_no_split(split: str, pairs: Pairs) -> None:
     said = misuse("train", pairs.folder, f"--split={split}")
     assert (
-        f"{split!r} is no split; write three shares such as 70,15,15, the numbers of training and"
-        " validation pairs such as 4000,1000, interleaved, or none" in said
+        f"{split!r} is not a split; write three shares such as 70,15,15, the numbers of training"
+        " and validation pairs such as 4000,1000, interleaved, or none" in said
     )
 
 
@@ -324,7 +324,7 @@ def test_train_refuses_options_out_of_range(option: str, value: int, pairs: Pair
 def test_train_refuses_weights_of_another_network(pairs: Pairs) -> None:
     weights.save(build(ClassicConfig(size=32)), Path("c.safetensors"), about={})
     assert fail("train", pairs.folder, "--init", "c.safetensors", code=2) == (
-        "the weights c.safetensors are of the network 'classic', not 'film'; give --arch classic,"
+        "the weights c.safetensors are for the network 'classic', not 'film'; give --arch classic,"
         " or another --init"
     )
 
@@ -338,8 +338,8 @@ def test_train_keeps_trained_weights_unless_told(pairs: Pairs) -> None:
     checkpoint = Path("film.checkpoint.safetensors")
     weights.write_tensors(checkpoint, {"half": torch.zeros(1)}, {"history": "[]"})
     assert fail("train", pairs.folder) == (
-        "an interrupted training is kept in film.checkpoint.safetensors; go on with --resume, or"
-        " start anew with --overwrite"
+        "an interrupted training is kept in film.checkpoint.safetensors; continue with --resume, or"
+        " start over with --overwrite"
     )
     succeed("train", pairs.folder, "--arch", "classic", *QUICK_TRAINING, "--overwrite")
     assert "film.checkpoint.safetensors" not in files_in(Path())
@@ -357,8 +357,8 @@ def test_train_keeps_what_has_the_name_of_its_checkpoint(
         weights.save(build(TINY), other, about={})
     content = other.read_bytes()
     assert fail("train", pairs.folder, *([option] if option else [])) == (
-        "film.checkpoint.safetensors, the name of this training's checkpoint, is something else or"
-        " damaged; move it away, or name another file with -o"
+        "film.checkpoint.safetensors should be this training's checkpoint, but is damaged or"
+        " something else; move it away, or name another file with -o"
     )
     assert other.read_bytes() == content
 
@@ -384,7 +384,7 @@ def test_train_refuses_to_resume_from_other_first_weights(pairs: Pairs) -> None:
         assert fail(*some, *option, "--resume") == (
             "the interrupted training in film.checkpoint.safetensors was started with --init"
             f" {own}, not {name}; resume it with the same pairs, --init and other options, or"
-            " start anew with --overwrite"
+            " start over with --overwrite"
         )
 
 
@@ -395,12 +395,12 @@ def test_train_says_a_line_an_epoch_without_a_terminal(pairs: Pairs) -> None:
     history = read_history(Path("film.safetensors"))
     best = min(history, key=lambda epoch: epoch.validation_loss).epoch
     parts, first, second, note = result.stderr.splitlines()
-    assert parts == "learning from 8 pairs; 8 for validation, 8 to test"
+    assert parts == "learning from 8 pairs; 8 for validation, 8 for testing"
     assert first.startswith(f"epoch 1: training loss {history[0].training_loss:.4f}, ")
     assert first.endswith("; best epoch 1")
     assert f"validation loss {history[1].validation_loss:.4f}, " in second
     assert second.endswith(f"; best epoch {best}")
-    grey = "no better than to leave the film grey, which has a validation MSE of"
+    grey = "no better than leaving the film grey, which has a validation MSE of"
     assert re.match(grey + r" 0\.\d{4}; train for more --epochs, or from weights ", note)
 
 
@@ -434,8 +434,8 @@ def test_train_tells_of_weights_that_know_what_its_parts_hold_back(pairs: Pairs)
     assert "hold back" not in said("--split", "interleaved", "-o", "other.safetensors")
     begins = ("--init", "other.safetensors", "--overwrite")
     assert (
-        "other.safetensors was trained on other parts of this film; it may know what the validation"
-        " and test parts hold back, so that their scores tell too good a tale\n"
+        "other.safetensors was trained on other parts of this film; it may know pairs of the"
+        " validation and test parts, so their scores may be too good\n"
     ) in said(*begins)
     model = models.read_model(Path("film.safetensors"))
     assert model.about["init"] == "other.safetensors"
@@ -501,16 +501,16 @@ def test_train_stopped_says_how_to_go_on(
     wait_for(lambda: Path("film-samples.png").exists(), program)
     code, said = finish(program, number)
     parts, *epochs, kept, stopped = said.splitlines()
-    assert parts == "learning from 8 pairs; 8 for validation, 8 to test"
+    assert parts == "learning from 8 pairs; 8 for validation, 8 for testing"
     assert all(line.startswith(f"epoch {n}: training loss") for n, line in enumerate(epochs, 1))
-    assert kept == "the finished epochs are kept: go on with the same command and --resume"
+    assert kept == "the finished epochs are kept: continue with the same command and --resume"
     assert stopped == "filmcolorizer: stopped; no unfinished file was left behind"
     assert code == expected
     pictures = ["film-loss.png", "film-samples.png"]
     assert files_in(Path()) == [*pictures, "film.checkpoint.safetensors", "film.csv"]
     assert fail("train", pairs.folder, *LONG_TRAINING, "--seed", 1, "--resume") == (
         "the interrupted training in film.checkpoint.safetensors was started with seed 0, not 1;"
-        " resume it with the same pairs, --init and other options, or start anew with --overwrite"
+        " resume it with the same pairs, --init and other options, or start over with --overwrite"
     )
 
 
@@ -522,7 +522,7 @@ def test_train_tells_of_a_still_that_shows_something_else(own_pairs: Pairs) -> N
     still.write_bytes((colors / "000020.png").read_bytes())
     last.write_bytes(last.read_bytes() + b"as another program leaves it")
     said = run("train", own_pairs.folder, "--arch", "classic", *QUICK_TRAINING).stderr
-    assert f"{still} does not show what its grey still does; mend it, or delete the pair" in said
+    assert f"{still} does not show what its grey still does; correct it, or delete the pair" in said
     assert ", 1 changed by hand; " in said
 
 
@@ -546,10 +546,9 @@ def test_train_tells_when_the_shots_allow_no_split_that_is_near(own_pairs: Pairs
 def test_train_refuses_pairs_of_too_few_shots(color_film: Path) -> None:
     succeed("extract", color_film, "--duration", "2", "--every", "48", "--size", "32")
     assert fail("train") == (
-        "the pairs show only 1 shot(s), and training, validation and test need one each; extract"
-        " a longer part of the film, or more stills with --every, or"
-        " give --split interleaved, which has no foreign shots to test, or --split none for a few"
-        " painted stills"
+        "the pairs show only 1 shot(s), and training, validation and test need one each; extract a"
+        " longer part of the film, or more stills with --every, or give --split interleaved, which"
+        " tests no unseen shots, or --split none for a few painted stills"
     )
 
 
