@@ -20,15 +20,14 @@ from filmcolorizer_cli.displacement import displacement
 from filmcolorizer_cli.encoding import Encoding, PictureWriter, even
 from filmcolorizer_cli.frames import read_luma, read_ycbcr
 from filmcolorizer_cli.maps import Segment, SyncMap, nothing_shared
-from filmcolorizer_cli.planes import NEUTRAL, Plane
+from filmcolorizer_cli.planes import BLACK, NEUTRAL, Plane
 from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.sidecars import ShotFiles
 from filmcolorizer_cli.survey import cadence_of
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, Film
 
 OVERSAMPLING = 2  # pixels read per output pixel, along each side, where pictures are resampled
-ROUNDING = 0.05  # frames, the tolerance for rounded times
-BLACK = (16, NEUTRAL, NEUTRAL)  # Y', Cb and Cr, limited range
+ROUNDING_FRAMES = 0.05  # frames, the tolerance for rounded times
 _UNMOVED = np.eye(2, 3)
 
 
@@ -102,7 +101,9 @@ class Moments:
         if self.duration_seconds is not None:
             end = min(end, self.start_seconds + self.duration_seconds)
         # Maps hold rounded times, and mkv files store times in milliseconds.
-        frames = (float(seconds * TIMELINE_FRAME_RATE) - ROUNDING for seconds in (begin, end))
+        frames = (
+            float(seconds * TIMELINE_FRAME_RATE) - ROUNDING_FRAMES for seconds in (begin, end)
+        )
         return range(*(math.ceil(frame / self.every) for frame in frames))
 
     def first_seconds(self, sync_map: SyncMap) -> float:
@@ -322,14 +323,14 @@ def register_picture(
         if beside is not None:
             across, down = np.divide(beside, size)
             affine = composed(affine, translation(across, down))
-            shown = shown.kept(-across, -down)
+            shown = shown.overlap_when_moved(-across, -down)
             laid = resample_part(ycbcr, affine, size)
     if any(delay):
         late = resample_part(ycbcr, composed(translation(*delay), affine), size)
         laid = np.dstack((laid[..., :1], late[..., 1:]))
         # The same delay in coordinates of the output; its rotation is negligible.
         across, down = delay / np.diag(affine)
-        shown = shown.kept(-across, -down)
+        shown = shown.overlap_when_moved(-across, -down)
     return laid, shown
 
 
@@ -352,7 +353,7 @@ def resample_part(picture: Plane, affine: Affine, size: tuple[int, int]) -> Plan
     moved = _resampled(picture, matrix, (wide, high), cv2.INTER_CUBIC, cv2.BORDER_REPLICATE)
     inside = np.ones((height, width), np.uint8)
     is_inside = _resampled(inside, matrix, (wide, high), cv2.INTER_NEAREST, cv2.BORDER_CONSTANT)
-    moved[is_inside == 0] = BLACK if picture.ndim == 3 else BLACK[0]
+    moved[is_inside == 0] = (BLACK, NEUTRAL, NEUTRAL) if picture.ndim == 3 else BLACK
     if finer == 1:
         return moved
     return np.asarray(cv2.resize(moved, size, interpolation=cv2.INTER_AREA), np.uint8)

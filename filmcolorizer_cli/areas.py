@@ -68,7 +68,7 @@ class Area(NamedTuple):
         )
         return Area(left, top, right, bottom)
 
-    def kept(self, across: float, down: float) -> Area:
+    def overlap_when_moved(self, across: float, down: float) -> Area:
         """Return the overlap of the area with itself moved this far to the right and down."""
         return Area(
             self.left + max(across, 0),
@@ -108,17 +108,17 @@ class PixelArea:
     width: int
     height: int
 
-    def of(self, luma: DeepPlane) -> DeepPlane:
+    def crop(self, luma: DeepPlane) -> DeepPlane:
         """Return the part of a luma plane (H, W) inside the area."""
         return luma[self.top : self.top + self.height, self.left : self.left + self.width]
 
-    def of_chroma(self, chroma: DeepPlane) -> DeepPlane:
+    def crop_chroma(self, chroma: DeepPlane) -> DeepPlane:
         """Return the part of chroma planes (2, ceil(H / 2), ceil(W / 2)) inside the area."""
         top, left = self.top // 2, self.left // 2
         bottom, right = top - -self.height // 2, left - -self.width // 2
         return chroma[:, top:bottom, left:right]
 
-    def within(self, width: int, height: int) -> Area:
+    def as_shares(self, width: int, height: int) -> Area:
         """Return the area in shares of the sides of a frame of this size."""
         right, bottom = self.left + self.width, self.top + self.height
         return Area(self.left / width, self.top / height, right / width, bottom / height)
@@ -133,7 +133,7 @@ class PixelArea:
         )
         return PixelArea(left, top, right - left, bottom - top)
 
-    def framed(self, chroma: DeepPlane, shape: tuple[int, ...], neutral: int) -> DeepPlane:
+    def pad_to_frame(self, chroma: DeepPlane, shape: tuple[int, ...], neutral: int) -> DeepPlane:
         """Pad the area's chroma (2, ceil(height / 2), ceil(width / 2)) with neutral bars.
 
         Args:

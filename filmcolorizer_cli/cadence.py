@@ -15,13 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
 from filmcolorizer_cli.planes import Plane
-from filmcolorizer_cli.video import FIELDS, TIMELINE_FRAME_RATE, FieldOrder
+from filmcolorizer_cli.video import FIELDS, TIMELINE_FRAME_RATE, FieldOrder, Film
 
-NTSC_FIELD_SECONDS, ROUNDING_SECONDS = 1001 / 60000, 0.0025
+NTSC_FIELD_SECONDS, MAX_FIELD_TIME_ERROR_SECONDS = 1001 / 60000, 0.0025
 MIN_SOFT_PULLDOWN = 0.3  # share of frames that last two fields, and of those that last three
 PULLDOWN_CYCLE = 5  # fields from one repeated field to the next
 MIN_CYCLE, MAX_CYCLE = 2, 25  # frames per cycle that ffmpeg's decimate supports
@@ -45,6 +46,9 @@ MIN_INTERLACED_ODDS = 5
 
 Differences = NDArray[np.float64]
 Pictures = NDArray[np.int16]
+
+# Frames a second. Above, pictures are shown so often that reading 24 frames a second misses none.
+MAX_CADENCE_RATE = 31
 
 
 @dataclass(frozen=True)
@@ -110,20 +114,30 @@ class Run:
 
     Attributes:
         seconds: when each frame begins.
-        words: which field of each frame is the earlier, as `frames.read_fields` returns it.
+        field_orders: which field of each frame is the earlier, from `sidecars.read_field_orders`.
         fields: (N, height, 2, width) top and bottom fields, downscaled, uint8; N may be 0 where
             fields need not be examined.
     """
 
     seconds: Sequence[float]
-    words: Sequence[str]
+    field_orders: Sequence[str]
     fields: Plane
+
+
+def may_be_pulled_down(film: Film) -> bool:
+    """Whether a film may have more frames than pictures, or fields that match other frames'.
+
+    Only cases that matter at 24 frames a second count. R'G'B' is excluded, as ffmpeg could compare
+    it only after conversion.
+    """
+    is_faster = TIMELINE_FRAME_RATE < film.frame_rate <= MAX_CADENCE_RATE
+    return is_faster and not av.VideoFormat(film.pixel_format).is_rgb
 
 
 def find_cadence(runs: Sequence[Run]) -> Cadence:
     """Determine how pictures became the frames of a film, from runs all over it."""
     # The first and last frame of a run were compared with frames of another run.
-    order = find_field_order([run.words[1:-1] for run in runs])
+    order = find_field_order([run.field_orders[1:-1] for run in runs])
     if runs and order == "progressive" and _is_soft_pulldown(runs):
         return Cadence(is_soft_pulldown=True)
     moving = [run.fields.astype(np.int16) for run in runs if _moves(run.fields)]
@@ -149,7 +163,7 @@ def find_cadence(runs: Sequence[Run]) -> Cadence:
 
 
 def find_field_order(runs: Sequence[Sequence[str]]) -> FieldOrder:
-    """Determine the field order of a film from the words of `frames.read_fields` for each frame."""
+    """Determine the field order of a film from those of frames (`sidecars.read_field_orders`)."""
     counts = Counter(word for run in runs for word in run)
     top, bottom = counts["tff"], counts["bff"]
     others = min(top, bottom) + (1 if counts["progressive"] else 0)
@@ -164,7 +178,9 @@ def find_field_order(runs: Sequence[Sequence[str]]) -> FieldOrder:
 def _is_soft_pulldown(runs: Sequence[Run]) -> bool:
     """Whether many frames last two fields, and many last three."""
     intervals = np.concatenate([np.diff(run.seconds) for run in runs])
-    two, three = (np.abs(intervals - n * NTSC_FIELD_SECONDS) < ROUNDING_SECONDS for n in (2, 3))
+    two, three = (
+        np.abs(intervals - n * NTSC_FIELD_SECONDS) < MAX_FIELD_TIME_ERROR_SECONDS for n in (2, 3)
+    )
     return len(intervals) >= MIN_FRAMES and min(two.mean(), three.mean()) > MIN_SOFT_PULLDOWN
 
 

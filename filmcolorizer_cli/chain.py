@@ -79,7 +79,7 @@ def _gains(similarity: Floats) -> Floats:
 
 
 def best_chain(gains: Floats) -> NDArray[np.int64]:
-    """Find the chain of cells with the largest sum of gains g (N, M), less the cost of its gaps.
+    """Find the chain of cells with the largest sum of gains g (N, M), minus the cost of its gaps.
 
     H(i, j) is the best sum of a chain that ends in the cell, and E(i, j) that of one that ends in
     a row above it and a column to its left, or 0::

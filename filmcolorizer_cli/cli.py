@@ -611,7 +611,7 @@ def train(
     options = _with_given(
         defaults, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed
     )
-    _note_pairs(folder, split, parts, counts)
+    _note_pairs(folder, split, wanted, parts, counts)
     if model is not None:
         _note_what_was_learnt(model, folder, parts)
     watcher.read(network)
@@ -848,7 +848,7 @@ def colorize(
     encoding = Encoding(crf=crf, preset=preset, codec=codec, encoder=encoder)
 
     from filmcolorizer_cli.containers import CONTAINERS
-    from filmcolorizer_cli.filtergraphs import find_hardware_decoder
+    from filmcolorizer_cli.frames import find_hardware_decoder
     from filmcolorizer_cli.packets import own_rate, uneven_pts, with_damaged_sound
     from filmcolorizer_cli.video import probe
 
@@ -881,7 +881,7 @@ def colorize(
     if hwaccel == "auto" and not skip_damaged:  # hardware decoders may hide damage
         decoder = find_hardware_decoder(source)
     if hwaccel == "auto" and encoder is None:
-        encoding = encoding.by(choose_encoder(encoding, target))
+        encoding = encoding.with_encoder(choose_encoder(encoding, target))
         if preset and not encoding.preset:
             console.note(f"preset: ignored, since {encoding.encoder} has its own presets")
     options = ColorizeOptions(
@@ -1360,18 +1360,19 @@ def _with_given(defaults: TrainingOptions, **given: Any) -> TrainingOptions:
     return replace(defaults, **{name: value for name, value in given.items() if value is not None})
 
 
-def _note_pairs(folder: Pairs, split: str, parts: Split, counts: list[int]) -> None:
+def _note_pairs(
+    folder: Pairs, split: str, wanted: tuple[float, ...] | str, parts: Split, counts: list[int]
+) -> None:
     """Note doubtful stills, parts that came out too small, and how many pairs each part has.
 
     Args:
-        split: the split as requested.
+        split, wanted: the split as requested, and as parsed.
         parts: the split as made.
         counts: the numbers of pairs for training, validation and test.
     """
     from filmcolorizer_cli.pairs import count_by_hand, doubtful_stills
     from filmcolorizer_cli.splits import falls_short
 
-    wanted = parse_split(split)
     for still, doubt in doubtful_stills(folder):
         console.note(f"{still} {doubt}")
     if isinstance(wanted, tuple) and falls_short(wanted, counts):

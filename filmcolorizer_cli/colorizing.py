@@ -31,7 +31,7 @@ from filmcolorizer_cli.packets import check_clock, find_damage, uneven_pts
 from filmcolorizer_cli.painting import CHUNK_FRAMES, BatchSize, Painter
 from filmcolorizer_cli.processors import count_processors
 from filmcolorizer_cli.progress import Note, Track, no_note, no_track
-from filmcolorizer_cli.rendering import ColorizeOptions, Job, render
+from filmcolorizer_cli.rendering import ColorizeOptions, Job, in_color_already, no_picture, render
 from filmcolorizer_cli.reshaping import find_shape_change
 from filmcolorizer_cli.sampling import check_part, is_left_out
 from filmcolorizer_cli.segments import Parts, Segment, encoder_of_parts, parts_folder, plan_segments
@@ -47,7 +47,7 @@ MAX_GREY_OF_COLOR_FILM = 0.01  # share of a colour film that may be grey, such a
 MAX_SPANS_REPORTED = 5
 PROCESSORS_OF_WORKER = 4  # processors that a segment's thread and its encoder about keep busy
 PIXELS_AT_ONCE = 4 * 1920 * 1080  # pixels of one frame per worker, added up; more takes gigabytes
-MAX_UNREPORTED_SECONDS = 1.0  # seconds that pictures may end before file or sound, unreported
+MAX_UNREPORTED_END_SECONDS = 1.0  # seconds that pictures may end before file or sound, unreported
 
 
 def colorize(
@@ -219,7 +219,7 @@ def _known(parts: Parts) -> tuple[Survey, Spans | None] | None:
     """Return the findings of an interrupted rendering, if there is one."""
     if not parts.segments:
         return None
-    return Survey.of(parts.known["survey"]), parts.known["damage"]
+    return Survey.from_plain(parts.known["survey"]), parts.known["damage"]
 
 
 def _survey_film(
@@ -234,7 +234,7 @@ def _survey_film(
         duration_seconds=options.duration_seconds,
         frame_rate=options.encoding.frame_rate,
         damage=damage,
-        cadence_to_be=options.cadence_to_be,
+        reading_cadence=options.reading_cadence,
         track=track,
     )
     _report_findings(found, film, options, note)
@@ -253,24 +253,6 @@ def _report_shape_change(film: Film, options: ColorizeOptions, note: Note) -> No
             f" {change.before}; all are given the shape of the film's first one; if another"
             " programme begins there, cut the film there and colorize each part by itself"
         )
-
-
-def no_picture(film: Film, start_seconds: float) -> FilmColorizerError:
-    """Return the error for a film without any picture from the start on."""
-    if start_seconds:
-        return OptionError(
-            f"no frame of {film.path} begins at {start_seconds:g} s or later; give a smaller"
-            " --start"
-        )
-    return VideoError(f"{film.path} gave no picture to colorize; check it in a player")
-
-
-def in_color_already(film: Film) -> OptionError:
-    """Return the error for a film that has no shot to colorize."""
-    return OptionError(
-        f"{film.path} is already in colour; give --recolor to colorize it anyway, for example if"
-        " only a logo, subtitles or stains are coloured"
-    )
 
 
 def _no_room(target: Path, parts: Parts, frames: int, reason: str) -> FilmColorizerError:
@@ -337,7 +319,7 @@ def _report_findings(found: Survey, film: Film, options: ColorizeOptions, note: 
     """
     sampling = options.sampling()
     wanted = sampling.frame_count(film) / sampling.frame_rate
-    untold = max(MAX_UNREPORTED_SECONDS, float(1 / film.frame_rate))
+    untold = max(MAX_UNREPORTED_END_SECONDS, float(1 / film.frame_rate))
     if 0 < found.seconds < wanted - untold and not options.skips_damage:
         note(
             f"the pictures end at {options.start_seconds + found.seconds:.1f} s, the file at"
@@ -357,7 +339,7 @@ def _report_findings(found: Survey, film: Film, options: ColorizeOptions, note: 
             f"bars stay black: the picture fills {found.area.width}x{found.area.height} of"
             f" {film.width}x{film.height}"
         )
-    cadence = options.cadence_to_be(found.cadence)
+    cadence = options.reading_cadence(found.cadence)
     if cadence.field_order in FIELDS and options.deinterlace == "auto":
         note(_describe_fields(cadence))
     elif cadence.cycle(film.frame_rate, options.encoding.frame_rate):

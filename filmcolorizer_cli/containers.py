@@ -9,7 +9,7 @@ from filmcolorizer_cli.video import UNKNOWN_CODEC, Attachment, Sound, Subtitle
 
 PICTURE_SUBTITLES = frozenset({"dvb_subtitle", "dvd_subtitle", "hdmv_pgs_subtitle", "xsub"})
 MAX_AAC_CHANNELS = 8
-LEAST_MP3_RATE_HZ = 16_000  # lowest in MP4; lower rates are MPEG-2.5, which is no official standard
+MIN_MP3_RATE_HZ = 16_000  # lowest in MP4; lower rates are MPEG-2.5, which is no official standard
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,13 @@ class Container:
         is_held = sound.codec in self.sound_codecs and not sound.is_damaged
         if is_held and not self._is_refused_by_ffmpeg(sound):
             return "copy"
-        if (other_words := _pcm_like(sound.codec)) in self.sound_codecs:
-            return other_words
+        if (pcm := _pcm_like(sound.codec)) in self.sound_codecs:
+            return pcm
         return "aac" if sound.channels <= MAX_AAC_CHANNELS else None
 
     def _is_refused_by_ffmpeg(self, sound: Sound) -> bool:
         """Whether ffmpeg refuses to copy a sound track although the container holds its codec."""
-        return (
-            self.muxer == "mp4" and sound.codec == "mp3" and sound.sample_rate < LEAST_MP3_RATE_HZ
-        )
+        return self.muxer == "mp4" and sound.codec == "mp3" and sound.sample_rate < MIN_MP3_RATE_HZ
 
     def subtitle_encoder(self, subtitle: Subtitle) -> str | None:
         """Return the encoder for a subtitle track: ``copy`` if possible, None if there is none."""

@@ -15,10 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolorizer_cli.planes import Floats, Plane
+from filmcolorizer_cli.planes import SMALL_SIZE, Floats, Plane
 from filmcolorizer_cli.timeline import Spans
 
-SIZE = 32, 24  # width and height that frames are scaled to, so that small movements do not count
 LENGTHS = (5, 7, 9, 11, 13, 17, 21, 25)  # lengths of the windows tried for a dissolve, in frames
 SURROUNDINGS = (9, 9)  # width and height, in pixels, of the local mean subtracted to get details
 MIN_CONTRAST = 2.0  # codes added in quadrature to local contrast, so that grain is no detail
@@ -28,7 +27,7 @@ LIT = 40
 EDGE = np.ones((3, 3), np.uint8)
 
 MAX_RESIDUAL = 0.28  # rms residual of mixtures of the ends, relative to the ends' difference
-MAX_SIMILARITY = 0.25  # correlation of the details at the two ends
+MAX_CORRELATION = 0.25  # correlation of the details at the two ends
 MIN_DETAIL = 4.0  # contrast of details at either end, in codes: black and blank frames only fade
 MAX_STEP = 2.5  # largest step of the share, relative to an even one; a cut is steeper
 # Share of either end in the frames that certainly belong to the dissolve. From the last of them,
@@ -49,12 +48,12 @@ class Dissolves:
         self.frame_rate = frame_rate
         self._windows: list[tuple[int, int]] = []  # start and end of the dissolve found in each
         self._count = 0
-        self._peak = np.zeros(SIZE[::-1], np.float32)  # highest luma of each pixel
+        self._peak = np.zeros(SMALL_SIZE[::-1], np.float32)  # highest luma of each pixel
         self._frames: deque[Floats] = deque(maxlen=max(LENGTHS))
 
     def add(self, luma: Plane) -> None:
         """Analyse the next frame (H, W), uint8."""
-        small = cv2.resize(luma, SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
+        small = cv2.resize(luma, SMALL_SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
         self._peak = np.maximum(self._peak, small)
         self._frames.append(small)
         self._count += 1
@@ -68,7 +67,7 @@ class Dissolves:
             if (
                 length > len(products)
                 or min(contrasts[-length], contrasts[-1]) < MIN_DETAIL
-                or similarities[-length, -1] > MAX_SIMILARITY
+                or similarities[-length, -1] > MAX_CORRELATION
             ):
                 continue
             shares = _shares(products[-length:, -length:])

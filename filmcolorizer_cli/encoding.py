@@ -165,7 +165,7 @@ class Encoding:
                     f"the encoder {encoder} has no {option} here; leave it out, or name another"
                 )
 
-    def by(self, encoder: str | None) -> Encoding:
+    def with_encoder(self, encoder: str | None) -> Encoding:
         """Return a copy for an encoder that the user did not name; hardware ones get no preset."""
         preset = None if str(encoder).endswith(HARDWARE) else self.preset
         return replace(self, encoder=encoder, preset=preset)
@@ -272,7 +272,7 @@ def check_encoder(encoding: Encoding, *, exactly: bool = False) -> None:
 def find_hardware_encoder(encoding: Encoding) -> str | None:
     """Return a hardware encoder of the codec that works here and keeps the bit depth, if any."""
     for kind in HARDWARE:
-        candidate = encoding.by(f"{encoding.codec}_{kind}")
+        candidate = encoding.with_encoder(f"{encoding.codec}_{kind}")
         with suppress(OptionError):
             check_encoder(candidate, exactly=True)
             return candidate.encoder

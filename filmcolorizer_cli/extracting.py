@@ -38,7 +38,13 @@ from filmcolorizer_cli.progress import Note, no_note
 from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.shots import Shots
 from filmcolorizer_cli.sidecars import ShotFiles, read_pts, read_small_frames
-from filmcolorizer_cli.stills import TakenStill, faded_stills, look_over, shots_of, tell_of
+from filmcolorizer_cli.stills import (
+    TakenStill,
+    faded_stills,
+    measure_still,
+    report_stills,
+    shots_of,
+)
 from filmcolorizer_cli.stopping import held_signals
 from filmcolorizer_cli.survey import Glance, glance
 from filmcolorizer_cli.video import BARE_STREAMS, TIMELINE_FRAME_RATE, Film, film_identity
@@ -108,7 +114,7 @@ def extract(
         (temporary / "color").mkdir()
         shot_files = ShotFiles(temporary / "cuts", temporary / "frames")
         looks = _look_at(master, sync_map, options)
-        area = looks.area.within(master.width, master.height)
+        area = looks.area.as_shares(master.width, master.height)
         aspect_ratio = area_aspect_ratio(master, area)
         size = still_size(options.size, aspect_ratio)
         delay = _chroma_delay(color, sync_map, options, note)
@@ -119,8 +125,8 @@ def extract(
         taken, found = list[TakenStill](), _FoundShots(shot_files)
         with closing(read):  # ends ffmpeg, which writes into the folder, before that is removed
             for name, picture in _save_stills(read, color.coding.matrix, temporary):
-                taken.append(look_over(name, picture))
-                found.look_on()
+                taken.append(measure_still(name, picture))
+                found.update()
                 yield len(taken)
         if not taken:
             raise _no_stills()
@@ -149,7 +155,7 @@ def extract(
             looks.is_faded,
         )
         write_index(kept, film_identity(color))
-    tell_of(taken, faded, note)
+    report_stills(taken, faded, note)
 
 
 def _reading_of_copy(reading: Reading, color: Film, sync_map: SyncMap) -> Reading:
@@ -230,7 +236,7 @@ class _FoundShots:
         self._shots = Shots(float(TIMELINE_FRAME_RATE))
         self._count = 0
 
-    def look_on(self) -> None:
+    def update(self) -> None:
         """Process the frames written since the last call."""
         assert self._files.frames_file is not None
         frames = read_small_frames(self._files.frames_file, self._count)
@@ -243,7 +249,7 @@ class _FoundShots:
 
         Call it once ffmpeg has written all notes.
         """
-        self.look_on()
+        self.update()
         cuts = self._shots.begins(read_pts(self._files.cuts_file))
         for file in filter(None, (self._files.cuts_file, self._files.frames_file)):
             file.unlink(missing_ok=True)

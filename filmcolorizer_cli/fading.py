@@ -18,7 +18,7 @@ BLACK_PICTURES = 0.2  # share of a faded film that may have blacks: new titles, 
 # Thresholds for consecutive pictures, luma 0 to 255. A fading picture keeps its shapes, and loses
 # contrast in proportion as its blacks rise; one into which something dark moves does not.
 MIN_FADE = 20.0  # codes by which blacks must rise or fall
-MIN_SIMILARITY = 0.7  # correlation of neighbouring pictures
+MIN_CORRELATION = 0.7  # correlation of neighbouring pictures
 MAX_CONTRAST_ERROR = 0.3  # relative deviation from the expected contrast; motion changes it too
 MAX_VEIL_ERROR = 0.15  # difference of the veils computed from the blacks and from the mean
 MIN_CONTRAST = 1.0  # standard deviation in codes below which only the veil is visible
@@ -92,7 +92,7 @@ def passing_veils(lumas: Sequence[Plane]) -> list[float]:
                 break
             if min(contrasts[before], contrasts[number]) > MIN_CONTRAST:
                 pair = lumas[before].ravel(), lumas[number].ravel()
-                if np.corrcoef(*pair)[0, 1] < MIN_SIMILARITY:
+                if np.corrcoef(*pair)[0, 1] < MIN_CORRELATION:
                     break
             veils[number], before = 1 - left, number
     neighbour = {0: 1, len(lumas) - 1: len(lumas) - 2}.get(clearest)

@@ -36,10 +36,10 @@ _CRASHES = {
     for name in ("SIGILL", "SIGABRT", "SIGFPE", "SIGSEGV", "SIGBUS", "SIGSYS", "SIGTRAP")
     if hasattr(signal, name)
 }
-_HEEDED = 255  # ffmpeg's exit code when asked to end, for example by SIGTERM
+_ENDED_ON_REQUEST = 255  # ffmpeg's exit code when asked to end, for example by SIGTERM
 WINDOWS_CRASH = 0xC0000000  # exit codes from here on mean that a program crashed
 # Messages of an ffmpeg that is too old for a task or was built without what it takes.
-_UNFIT = re.compile(
+_LACKS_FEATURE = re.compile(
     "Unrecognized option|Option not found|No such filter|Unknown decoder|[Dd]ecoder .*not found"
     "|Decoding requested, but no decoder found for: (?!none)"  # "none" is a damaged file's codec
 )
@@ -320,13 +320,13 @@ class Process:
         code = self._popen.poll() or 0
         self._listener.join()
         is_crash = -code in _CRASHES or code >= WINDOWS_CRASH
-        if (code < 0 and not is_crash) or (code == _HEEDED and not self._said):
+        if (code < 0 and not is_crash) or (code == _ENDED_ON_REQUEST and not self._said):
             reason = f"signal {-code}" if code < 0 else f"exit code {code}"
             raise FfmpegError(
                 f"ffmpeg was killed while {work} ({reason}), as happens when memory runs out; close"
                 " other programs and run the same command again"
             )
-        if is_crash or _UNFIT.search(self.last_words()):
+        if is_crash or _LACKS_FEATURE.search(self.last_words()):
             mend = "use the bundled one, without --ffmpeg"
             if is_bundled():
                 mend = "name another with --ffmpeg"

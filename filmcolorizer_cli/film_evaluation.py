@@ -294,7 +294,7 @@ def _read(film: Film, found: Survey, sampling: Sampling) -> Generator[Picture, N
     area = _area(film, found, sampling)
     with closing(read_pictures(film, sampling, Coding(matrix=film.coding.matrix))) as pictures:
         for luma, chroma in pictures:
-            yield _as_bytes(area.of(luma)), _as_bytes(area.of_chroma(chroma))
+            yield _as_bytes(area.crop(luma)), _as_bytes(area.crop_chroma(chroma))
 
 
 def _as_bytes(codes: DeepPlane) -> Plane:

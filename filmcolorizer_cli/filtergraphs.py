@@ -12,10 +12,9 @@ import av
 import ffmpeg
 
 from filmcolorizer_cli.cadence import NTSC_FIELD_SECONDS, Cadence
-from filmcolorizer_cli.ffmpeg import Process, local_file, open_input, open_sequence, whole_picture
-from filmcolorizer_cli.planes import PLAIN, Coding
+from filmcolorizer_cli.ffmpeg import local_file, open_input, open_sequence, whole_picture
+from filmcolorizer_cli.planes import PLAIN, SMALL_SIZE, Coding
 from filmcolorizer_cli.sampling import ROUNDING_SECONDS, Sampling
-from filmcolorizer_cli.shots import SMALL_SIZE
 from filmcolorizer_cli.sidecars import (
     FIELD_HEIGHT,
     FIELD_WIDTH,
@@ -29,7 +28,6 @@ from filmcolorizer_cli.video import (
     BARE_STREAMS,
     CONTAINER_ROUNDING_SECONDS,
     MPEG_STREAMS,
-    TIMELINE_FRAME_RATE,
     Film,
     opened,
 )
@@ -38,12 +36,6 @@ SEEK_MARGIN_SECONDS = 1.0  # seeks go this much too early; the exact frame is th
 # The same for MPEG streams, without an index, where a seek lands up to a group of pictures late.
 MPEG_SEEK_MARGIN_SECONDS = 15.0
 SPANS_AT_ONCE = 64  # spans in one expression; ffmpeg's parser refuses 99
-# ffmpeg's names of the decoding methods of NVIDIA, Intel and Apple cards, of Windows and of Linux,
-# and of the pixel formats of their frames on the card.
-HARDWARE_DECODERS = {
-    "cuda": "cuda", "qsv": "qsv", "videotoolbox": "videotoolbox_vld", "d3d11va": "d3d11",
-    "vaapi": "vaapi",
-}  # fmt: skip
 SCALING = "area+accurate_rnd+full_chroma_int"  # flags of ffmpeg's scaler
 CUT_THRESHOLD = 8.0  # ffmpeg's scdet score, 0 to 100, above which a new shot begins
 # ffmpeg's atadenoise, for chroma: a pixel becomes the mean over nine frames. To either side they
@@ -52,8 +44,6 @@ CHROMA_DENOISING = {"p": 0b110, "1a": 0.04, "1b": 0.1, "2a": 0.04, "2b": 0.1}
 # Cycles read before the wanted part: what repeats in the first one is unknown, and the second may
 # reach into the wanted part.
 CYCLES_BEFORE = 2
-# Frames a second. Above, pictures are shown so often that reading 24 frames a second misses none.
-MAX_CADENCE_RATE = 31
 # Combed pixels in a 16x16 block from which ffmpeg's fieldmatch takes a frame to be combed; a lower
 # value takes fine detail for combing.
 MIN_COMBED_PIXELS = 128
@@ -61,32 +51,6 @@ MIN_COMBED_PIXELS = 128
 FIELD_THRESHOLD = 1.1
 # ffmpeg's names of matrices in frame tags.
 MATRIX_NAMES = {"bt709": "bt709", "bt601": "smpte170m", "bt2020": "bt2020nc"}
-
-
-def find_hardware_decoder(film: Film) -> str | None:
-    """Return ffmpeg's name of a method that decodes a film's first frame on a graphics card here.
-
-    Each method is tried, as ``-hwaccel auto`` ends some builds of ffmpeg where a driver is missing.
-    If ffmpeg falls back to the CPU, downloading the frame from the card fails.
-    """
-    for method, frames in HARDWARE_DECODERS.items():
-        stream = _open_film(film, hwaccel=method, hwaccel_output_format=frames, xerror=None)
-        stream = stream[str(film.stream_index)].filter("hwdownload")
-        stream = stream.filter("format", "nv12|p010le|p012le|p016le")
-        with Process(stream.output("-", format="null", **{"frames:v": 1})) as process:
-            if process.wait():
-                return method
-    return None
-
-
-def may_be_pulled_down(film: Film) -> bool:
-    """Whether a film may have more frames than pictures, or fields that match other frames'.
-
-    Only cases that matter at 24 frames a second count. R'G'B' is excluded, as ffmpeg could compare
-    it only after conversion.
-    """
-    is_faster = TIMELINE_FRAME_RATE < film.frame_rate <= MAX_CADENCE_RATE
-    return is_faster and not av.VideoFormat(film.pixel_format).is_rgb
 
 
 def can_match_fields(film: Film) -> bool:
@@ -131,19 +95,19 @@ def timed_graph(film: Film, sampling: Sampling) -> Any:
         cycle_seconds = float(cycle / film.frame_rate)
         number = math.floor(sampling.start_seconds / cycle_seconds) - CYCLES_BEFORE
         begin = film.start_seconds + max(number, 0) * cycle_seconds
-    stream, origin = _from(film, begin, sampling)
+    stream, origin = _seek_and_open(film, begin, sampling)
     stream = _undamaged(stream, sampling.damage, film.start_seconds - origin)
     if cycle:
         stream = _without_repeats(film, stream, sampling.cadence, cycle, begin - origin)
     else:
-        stream = _whole(film, stream, sampling.cadence)
+        stream = _deinterlaced(film, stream, sampling.cadence)
     stream = stream.filter("settb", "1/1000000")
     if not cycle:
         without_frame_repeats = sampling.cadence.is_soft_pulldown
         step = NTSC_FIELD_SECONDS if without_frame_repeats else float(1 / film.frame_rate)
-        stream = _exact(stream, film.start_seconds - origin, step)
+        stream = _with_exact_times(stream, film.start_seconds - origin, step)
     if sampling.cadence.is_soft_pulldown:
-        stream = _evened(stream)
+        stream = _evenly_spaced(stream)
     # At half the film's rate, every second frame begins half-way between two wanted times. Shifted
     # slightly later, it belongs to the second one, however its time is rounded. The shift is less
     # than half a frame, even at hundreds of frames a second.
@@ -192,15 +156,15 @@ def burst_outputs(film: Film, sampling: Sampling, bursts: Bursts, stream: Any) -
         "metadata",
         mode="print",
         key="lavfi.idet.single.current_frame",
-        file=local_file(bursts.fields_file),
+        file=local_file(bursts.field_orders_file),
     )
     one_a_run = f"isnan(prev_selected_t)+lt(prev_selected_t,0)+gte(t-prev_selected_t,{run})"
     outputs = []
-    if bursts.pictures_file is not None:
+    if bursts.fields_file is not None:
         branches = stream.split()
         size = FIELD_WIDTH, 2 * FIELD_HEIGHT
         fields = _scaled(film, branches[0], *size, PLAIN, by_fields=True)
-        outputs.append(_luma_output(fields, bursts.pictures_file))
+        outputs.append(_luma_output(fields, bursts.fields_file))
         stream = branches[1]
     branches = stream.filter("select", one_a_run).split()
     sizes = (strip_count(film.width), film.height), (film.width, strip_count(film.height))
@@ -210,7 +174,7 @@ def burst_outputs(film: Film, sampling: Sampling, bursts: Bursts, stream: Any) -
     return outputs
 
 
-def _open_film(film: Film, **options: Any) -> Any:
+def open_film(film: Film, **options: Any) -> Any:
     """Return an ffmpeg-python input that reads a film."""
     if film.first_number is None:
         return open_input(film.path, **whole_picture(), **options)
@@ -224,7 +188,7 @@ def _stream(film: Film, **options: Any) -> Any:
     matrix is tagged anew, since ffmpeg's scaler fails at tags that it does not know, such as YCgCo,
     which would be taken for damage; luma is valid under any tag.
     """
-    stream = _open_film(film, reinit_filter="0", **options)[str(film.stream_index)]
+    stream = open_film(film, reinit_filter="0", **options)[str(film.stream_index)]
     stream = stream.filter("setparams", colorspace=MATRIX_NAMES[film.coding.matrix])
     return stream.filter("scale", film.width, film.height, flags=SCALING)
 
@@ -278,9 +242,9 @@ def _as_stored(film: Film, sampling: Sampling, pts: tuple[int, int | None]) -> A
     """Return the film's pictures as stored, at their own times."""
     begin, end = pts
     seconds = float((begin - film.first_pts) * film.time_base) + film.start_seconds
-    stream, _ = _from(film, seconds, sampling, copyts=None)
+    stream, _ = _seek_and_open(film, seconds, sampling, copyts=None)
     stream = _undamaged(stream, sampling.damage, float(film.first_pts * film.time_base))
-    stream = _whole(film, stream, sampling.cadence)
+    stream = _deinterlaced(film, stream, sampling.cadence)
     stream = stream.filter("settb", str(film.time_base))
     stream = stream.filter("trim", start_pts=begin, **({} if end is None else {"end_pts": end}))
     if sampling.pts_file is not None:
@@ -304,7 +268,9 @@ def _undamaged(stream: Any, damage: Spans | None, first_seconds: float) -> Any:
     return stream
 
 
-def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tuple[Any, float]:
+def _seek_and_open(
+    film: Film, start: float, sampling: Sampling, **options: None
+) -> tuple[Any, float]:
     """Open a film at a position before ``start`` from which it can be decoded.
 
     Returns:
@@ -327,7 +293,7 @@ def _from(film: Film, start: float, sampling: Sampling, **options: None) -> tupl
     return stream, origin
 
 
-def _whole(film: Film, stream: Any, cadence: Cadence) -> Any:
+def _deinterlaced(film: Film, stream: Any, cadence: Cadence) -> Any:
     """Turn frames of fields into the same number of whole pictures."""
     if cadence.field_order == "progressive":
         return stream
@@ -345,7 +311,7 @@ def _whole(film: Film, stream: Any, cadence: Cadence) -> Any:
     return stream.filter("bwdif", mode="send_frame", parity=cadence.parity, deint=which)
 
 
-def _exact(stream: Any, first_seconds: float, step_seconds: float) -> Any:
+def _with_exact_times(stream: Any, first_seconds: float, step_seconds: float) -> Any:
     """Restore exact frame times, which containers round, where they are near whole steps.
 
     Where frames at 23.976 a second begin half-way between frames at 24 a second, times rounded to
@@ -357,7 +323,7 @@ def _exact(stream: Any, first_seconds: float, step_seconds: float) -> Any:
     return stream.filter("setpts", f"if({is_near},({exact})/TB,PTS)")
 
 
-def _evened(stream: Any) -> Any:
+def _evenly_spaced(stream: Any) -> Any:
     """Space frames evenly that alternately last two and three fields.
 
     Each frame moves half-way to where it would be if the one before had the mean duration.
@@ -381,7 +347,7 @@ def _without_repeats(
     """
     stream = stream.filter("settb", "1/1000000").filter("setpts", f"PTS-{first_seconds:.6f}/TB")
     stream = stream.filter("fps", fps=str(film.frame_rate), start_time=0)
-    stream = _whole(film, stream, cadence)
+    stream = _deinterlaced(film, stream, cadence)
     stream = stream.filter("decimate", cycle=cycle, dupthresh=100, chroma=0).filter(
         "settb", "1/1000000"
     )

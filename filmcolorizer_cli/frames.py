@@ -19,6 +19,7 @@ from filmcolorizer_cli.files import lack_of_room
 from filmcolorizer_cli.filtergraphs import (
     burst_outputs,
     frame_graph,
+    open_film,
     sampled_graph,
     stores_luma,
     timed_graph,
@@ -26,8 +27,15 @@ from filmcolorizer_cli.filtergraphs import (
 from filmcolorizer_cli.packets import check_clock
 from filmcolorizer_cli.planes import PLAIN, Coding, DeepPlane, Plane
 from filmcolorizer_cli.sampling import Sampling
-from filmcolorizer_cli.sidecars import Bursts, ShotFiles, sidecar_error
+from filmcolorizer_cli.sidecars import Bursts, ShotFiles, read_pts, sidecar_error
 from filmcolorizer_cli.video import Film
+
+# ffmpeg's names of the decoding methods of NVIDIA, Intel and Apple cards, of Windows and of Linux,
+# and of the pixel formats of their frames on the card.
+HARDWARE_DECODERS = {
+    "cuda": "cuda", "qsv": "qsv", "videotoolbox": "videotoolbox_vld", "d3d11va": "d3d11",
+    "vaapi": "vaapi",
+}  # fmt: skip
 
 
 def read_luma(
@@ -156,6 +164,22 @@ def read_ycbcr(
             yield frame.transpose(1, 2, 0)  # planes to (H, W, 3)
 
 
+def find_hardware_decoder(film: Film) -> str | None:
+    """Return ffmpeg's name of a method that decodes a film's first frame on a graphics card here.
+
+    Each method is tried, as ``-hwaccel auto`` ends some builds of ffmpeg where a driver is missing.
+    If ffmpeg falls back to the CPU, downloading the frame from the card fails.
+    """
+    for method, frames in HARDWARE_DECODERS.items():
+        stream = open_film(film, hwaccel=method, hwaccel_output_format=frames, xerror=None)
+        stream = stream[str(film.stream_index)].filter("hwdownload")
+        stream = stream.filter("format", "nv12|p010le|p012le|p016le")
+        with Process(stream.output("-", format="null", **{"frames:v": 1})) as process:
+            if process.wait():
+                return method
+    return None
+
+
 def _read_raw(
     film: Film,
     sampling: Sampling,
@@ -195,11 +219,22 @@ def _read_raw(
                 raise sidecar_error(film, shot_files.cuts_file, reason)
             process.check_itself(f"reading {film.path}", mend)
             check_clock(film)  # its error explains more than ffmpeg's messages
-            read = count * sampling.every / float(sampling.frame_rate) * sampling.rate
-            begin = sampling.start_seconds
-            if sampling.pts is not None:
-                begin = float((sampling.pts[0] - film.first_pts) * film.time_base)
             raise VideoError(
                 f"{film.path} is damaged or cut short and could not be read beyond"
-                f" {begin + read:.1f} s (ffmpeg: {process.last_words()}); {mend}"
+                f" {_seconds_read(film, sampling, count):.1f} s (ffmpeg: {process.last_words()});"
+                f" {mend}"
             )
+
+
+def _seconds_read(film: Film, sampling: Sampling, count: int) -> float:
+    """Return about how far a film was read, in seconds from its first frame.
+
+    Args:
+        count: the number of frames read.
+    """
+    if sampling.pts is not None:
+        noted = read_pts(sampling.pts_file) if sampling.pts_file else []
+        last = noted[-1] if noted else sampling.pts[0]
+        return float((last - film.first_pts) * film.time_base)
+    read = count * sampling.every / float(sampling.frame_rate) * sampling.rate
+    return sampling.start_seconds + read

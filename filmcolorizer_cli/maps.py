@@ -59,7 +59,7 @@ class Segment:
 
     @property
     def offset_seconds(self) -> float:
-        """Start time in the coloured film less that in the black-and-white one."""
+        """Start time in the coloured film minus that in the black-and-white one."""
         return self.color_start_seconds - self.bw_start_seconds
 
     def color_seconds(self, bw_seconds: float) -> float:

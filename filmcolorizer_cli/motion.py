@@ -17,7 +17,7 @@ from filmcolorizer_cli.planes import Plane
 # The largest forward-backward error, in squared pixels, and how much more is allowed per squared
 # pixel of the flow's length, there and back (Sundaram, Brox and Keutzer 2010, equation 5).
 MAX_RETURN_ERROR = 0.5
-MAX_RETURN_ERROR_OF_WAY = 0.01
+MAX_RETURN_ERROR_PER_LENGTH = 0.01
 MAX_LUMA_CHANGE = 0.05  # of luma in [0, 1] along the flow, where both ends show the same thing
 
 
@@ -56,8 +56,8 @@ def is_reliable(luma: Tensor, other: Tensor, flow: Tensor, flow_back: Tensor) ->
     """Whether a flow is reliable at each pixel.
 
     It is where it stays inside the picture, the forward-backward error is within
-    ``MAX_RETURN_ERROR`` and ``MAX_RETURN_ERROR_OF_WAY``, and luma changes along it by no more than
-    ``MAX_LUMA_CHANGE``.
+    ``MAX_RETURN_ERROR`` and ``MAX_RETURN_ERROR_PER_LENGTH``, and luma changes along it by no more
+    than ``MAX_LUMA_CHANGE``.
 
     Args:
         luma, other: (B, 1, H, W), in [0, 1].
@@ -73,7 +73,7 @@ def is_reliable(luma: Tensor, other: Tensor, flow: Tensor, flow_back: Tensor) ->
     back = warp(flow_back, flow)
     error = (flow + back).square().sum(1)
     way = flow.square().sum(1) + back.square().sum(1)
-    returns = error <= MAX_RETURN_ERROR + MAX_RETURN_ERROR_OF_WAY * way
+    returns = error <= MAX_RETURN_ERROR + MAX_RETURN_ERROR_PER_LENGTH * way
     stays_alike = (luma - warp(other, flow)).abs()[:, 0] <= MAX_LUMA_CHANGE
     return (is_inside & returns & stays_alike)[:, None]
 

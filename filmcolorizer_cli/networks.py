@@ -180,7 +180,7 @@ class Encoder(nn.Module):
         self.frozen: tuple[nn.Module, ...] = ()
 
     @property
-    def delicate(self) -> tuple[nn.Module, ...]:
+    def float32_modules(self) -> tuple[nn.Module, ...]:
         """The modules that always compute in float32.
 
         In bfloat16, the first depthwise convolution, with its batch norm folded in, shifts all
@@ -222,7 +222,7 @@ class Encoder(nn.Module):
         """Return features at 1/2, 1/4, 1/8, 1/16 and 1/32 of (B, 1, H, W), sizes rounded up."""
         with torch.autocast(luma.device.type, enabled=False):
             x = luma.float() * 2 - 1
-            for module in self.delicate:
+            for module in self.float32_modules:
                 x = module(x)
         features = [x]
         for number, stage in enumerate(self.stages[1:], start=1):
@@ -455,8 +455,8 @@ def for_inference(network: Network, device: torch.device, *, is_faded: bool = Fa
     folded: Any = fold_batch_norms(network).to(device)
     if isinstance(folded, FilmNetwork) and not is_faded:
         folded.config = replace(folded.config, clears_veil=False)
-    delicate = folded.encoder.delicate if isinstance(folded, FilmNetwork) else ()
-    in_float32 = {part for module in delicate for part in module.modules()}
+    float32_modules = folded.encoder.float32_modules if isinstance(folded, FilmNetwork) else ()
+    in_float32 = {part for module in float32_modules for part in module.modules()}
     in_bfloat16 = computes_in_bfloat16(device)
     for module in folded.modules():
         if isinstance(module, nn.ReLU | nn.ReLU6):

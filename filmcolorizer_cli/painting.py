@@ -45,7 +45,7 @@ MOTION_SIZE = 192
 MIN_MOTION_SIZE = 32
 # Held while a device other than the CPU is used: Apple's cards end the program where two threads
 # call them, and memory too small for one batch is too small for several.
-_CARD = threading.Lock()
+_DEVICE_LOCK = threading.Lock()
 
 
 @contextmanager
@@ -148,7 +148,7 @@ class Painter:
         for number, chunk in _chunks(lumas, borders, max_frames, first_frame):
             height, width = chunk[0].shape
             shown = self.area or PixelArea(0, 0, width, height)
-            views = [_View(shown.of(luma), self.coding) for luma in chunk]
+            views = [_View(shown.crop(luma), self.coding) for luma in chunk]
             upsampler = upsampler or Upsampler(*views[0].half.shape)
             aspect_ratio = self.sample_aspect_ratio * shown.width / shown.height
             if propagator is None:
@@ -161,7 +161,7 @@ class Painter:
             neutral = 1 << (self.coding.bit_depth - 1)
             for luma, view, chroma in zip(chunk, views, found, strict=True):
                 painted = view.paint(chroma, self.vividness, upsampler)
-                yield luma, shown.framed(painted, luma.shape, neutral)
+                yield luma, shown.pad_to_frame(painted, luma.shape, neutral)
 
     def _propagate(
         self, propagator: Propagator, views: Sequence[_View], aspect_ratio: float, dissolves: bool
@@ -200,7 +200,7 @@ class Painter:
         chroma: list[Floats] = []
         is_cpu = self.device.type == "cpu"
         most = FRAMES_OF_THREAD * torch.get_num_threads() if is_cpu else BATCH_SIZE
-        with nullcontext() if is_cpu else _CARD:
+        with nullcontext() if is_cpu else _DEVICE_LOCK:
             while len(chroma) < len(views):
                 some = slice(len(chroma), len(chroma) + min(self.batch_size.frames, most))
                 lumas = [view.luma_at(*size) for view in views[some]]
@@ -214,7 +214,7 @@ class Painter:
                     with autocast(self.device):
                         luma = luma.to(self.device, memory_format=torch.channels_last)
                         predicted = self.network.predict_chroma(luma).cpu().numpy()
-                    chroma.extend(map(_inside, predicted, shown, clear[some]))
+                    chroma.extend(map(_faded_and_masked, predicted, shown, clear[some]))
                 except RuntimeError as error:
                     if not _is_lack_of_memory(error) or self.batch_size.frames == 1:
                         raise
@@ -231,7 +231,7 @@ def _is_lack_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
 
 
-def _inside(chroma: Floats, shown: Floats | None, veil: float) -> Floats:
+def _faded_and_masked(chroma: Floats, shown: Floats | None, veil: float) -> Floats:
     """Fade chroma (2, h, w) as its veil does, and clear it in the black around an iris."""
     chroma = chroma * np.float32(min((1 - veil) / FULL_CONTRAST, 1))
     if shown is None:

@@ -29,7 +29,7 @@ SQUARE_SIZE = 64  # pixels; stills of this size are squares, as in 2020
 SHAPE_TOLERANCE = 0.03  # log ratio by which a hand-painted still's aspect ratio may be off
 # The correlation from which on two stills show the same thing; the standard deviation in codes up
 # to which a grey still is too flat to judge; and the width and height at which both are measured.
-MIN_SIMILARITY, MIN_CONTRAST, SMALL = 0.6, 4.0, (32, 24)
+MIN_CORRELATION, MIN_CONTRAST, SMALL = 0.6, 4.0, (32, 24)
 OPAQUE = 255  # alpha where the colour is known
 MAX_TRANSLUCENT = 0.04  # share of a still that may be translucent, at the edges of erased areas
 # Luma differences up to so many codes are rounding. Where more than this share of a still's
@@ -362,7 +362,7 @@ def _show_the_same(grey: Plane, rgb: Plane) -> bool:
     if small[0].std() <= MIN_CONTRAST:
         return True
     own, other = (plane - plane.mean() for plane in small)
-    return float((own * other).mean()) >= MIN_SIMILARITY * own.std() * other.std() + 1e-6
+    return float((own * other).mean()) >= MIN_CORRELATION * own.std() * other.std() + 1e-6
 
 
 def _stills_in(folder: Path) -> list[Path]:

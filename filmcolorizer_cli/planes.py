@@ -43,7 +43,8 @@ class Coding:
 
 
 PLAIN = Coding()  # the coding that even the most limited players support
-NEUTRAL = 128  # chroma code of no colour in that coding
+BLACK, WHITE, NEUTRAL = 16, 235, 128  # luma codes, and the chroma code of no colour, in that coding
+SMALL_SIZE = 32, 24  # width and height of frames in which small movements do not count
 
 
 def quantile(codes: Plane, share: float) -> float:

@@ -15,7 +15,6 @@ from PIL import Image
 from filmcolorizer_cli.areas import PixelArea
 from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.color_detection import has_color
-from filmcolorizer_cli.colorizing import in_color_already, no_picture
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.frames import read_pictures
 from filmcolorizer_cli.networks import Network, for_inference
@@ -24,7 +23,7 @@ from filmcolorizer_cli.painting import Painter
 from filmcolorizer_cli.pictures import picture_to_rgb
 from filmcolorizer_cli.planes import NEUTRAL, Coding, DeepPlane, Plane
 from filmcolorizer_cli.progress import Note, no_note
-from filmcolorizer_cli.rendering import ColorizeOptions
+from filmcolorizer_cli.rendering import ColorizeOptions, in_color_already, no_picture
 from filmcolorizer_cli.sampling import Sampling, check_part
 from filmcolorizer_cli.sidecars import LOOK_SIZE
 from filmcolorizer_cli.survey import FRAMES_A_SECOND, Glance, glance
@@ -96,7 +95,7 @@ def preview(
         found = glance(film, start, seconds)
     except VideoError:  # damaged; what can be read is still shown
         found = Glance(PixelArea(0, 0, film.width, film.height))
-    cadence = options.cadence_to_be(found.cadence).without_frame_repeats
+    cadence = options.reading_cadence(found.cadence).without_frame_repeats
     painters = {
         name: Painter(
             for_inference(network, device, is_faded=found.is_faded),

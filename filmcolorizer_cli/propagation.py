@@ -270,7 +270,7 @@ class Propagator:
         }
 
     @classmethod
-    def of(cls, planes: dict[str, NDArray[Any]]) -> Propagator:
+    def from_planes(cls, planes: dict[str, NDArray[Any]]) -> Propagator:
         """Return a propagator that resumes where another one's `planes` were taken."""
         propagator = cls()
         if not planes:

@@ -103,10 +103,8 @@ def first_windows(
         if likelier == rate:
             break
         others = find_windows(films, runs, likelier)
-        dissimilarities, unlike_others = (
-            sum(1 - window.similarity for window in part) for part in (windows, others)
-        )
-        if unlike_others < (LIKELIER + 1 / len(windows)) * dissimilarities:  # few are weak evidence
+        own, other = (sum(1 - window.similarity for window in p) for p in (windows, others))
+        if other < (LIKELIER + 1 / len(windows)) * own:  # few windows are weak evidence
             return likelier, others
     return rate, windows
 
@@ -234,7 +232,7 @@ def _lags(seconds: float) -> range:
 
 
 def _steady(scores: Seconds, cost: float) -> Indices:
-    """Choose one of K for each of N scores (N, K): largest sum, less a cost for each change."""
+    """Choose one of K for each of N scores (N, K): largest sum, minus a cost for each change."""
     total = scores[0]
     came = np.zeros(scores.shape, np.intp)
     every = np.arange(scores.shape[1])

@@ -102,7 +102,7 @@ def find_content(frames: Frames) -> Area:
 
 
 def _lit_range(brightest: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the lit range of a line of pixels, in [0, 1], less a margin beside bars."""
+    """Return the lit range of a line of pixels, in [0, 1] minus a margin beside bars."""
     size = len(brightest)
     lit = np.flatnonzero(brightest > BAR_LUMA)
     if not len(lit) or lit[-1] - lit[0] < size // 3:
@@ -239,7 +239,7 @@ def find_placement(bw: Signatures, color: Signatures) -> Placement | None:
     scored = []
     for affine in _grid(*contents):
         placement = Placement(affine, *contents)
-        scored.append((_found(keys, pictures, squares, placement), placement))
+        scored.append((_search_score(keys, pictures, squares, placement), placement))
     scored.sort(key=lambda pair: -pair[0])
     best = [placement for _, placement in scored[:TRIED_PLACEMENTS]]
     refined = [_refine_keys(keys, searched, placement) for placement in best]
@@ -305,7 +305,7 @@ def _axis(
     return scale, bw[0] + start * size - scale * color[0]
 
 
-def _found(keys: Frames, pictures: Floats, squares: Floats, placement: Placement) -> float:
+def _search_score(keys: Frames, pictures: Floats, squares: Floats, placement: Placement) -> float:
     """Return the mean best correlation of the better half of the key frames in the pictures."""
     comparison = Comparison(placement, COARSE)
     if comparison.shared < MIN_SHARED:
@@ -348,7 +348,7 @@ def refine(bw_frames: Frames, color_frames: Frames, placement: Placement) -> Pla
     return placement
 
 
-def split_by_picture(
+def split_by_placement(
     bw_frames: Frames, color_frames: Frames, placement: Placement
 ) -> list[tuple[int, Placement]]:
     """Find where the placement changes along ordered pairs of frames (N, 768).
@@ -388,7 +388,7 @@ def split_by_picture(
 def dissimilarity(
     bw_frames: Frames, color_frames: Frames, placement: Placement, grid: Grid = FINE
 ) -> float:
-    """Return 1 less the median correlation of frames (N, 768) of the same moments; from 0 to 2."""
+    """Return 1 minus the median correlation of frames (N, 768) of the same moments; from 0 to 2."""
     comparison = Comparison(placement, grid)
     similarity = (comparison.bw(bw_frames) * comparison.color(color_frames)).sum(axis=1)
     return 1 - float(np.median(similarity))

@@ -22,7 +22,7 @@ from filmcolorizer_cli.encoding import (
     Encoding,
     PictureWriter,
 )
-from filmcolorizer_cli.errors import FilmColorizerError, VideoError
+from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.frames import read_coded_luma, read_pictures
 from filmcolorizer_cli.generators import Returning
 from filmcolorizer_cli.joining import are_coded_alike
@@ -66,7 +66,7 @@ class ColorizeOptions:
     temporal: bool = True
     hardware: str | None = None
 
-    def cadence_to_be(self, found: Cadence) -> Cadence:
+    def reading_cadence(self, found: Cadence) -> Cadence:
         """Return the cadence to read the film with, given the one found in it.
 
         Repeats cannot be found in fields that are left woven, or turned into one picture per frame;
@@ -88,6 +88,24 @@ class ColorizeOptions:
             duration_seconds=self.duration_seconds,
             hardware=self.hardware,
         )
+
+
+def no_picture(film: Film, start_seconds: float) -> FilmColorizerError:
+    """Return the error for a film without any picture from the start on."""
+    if start_seconds:
+        return OptionError(
+            f"no frame of {film.path} begins at {start_seconds:g} s or later; give a smaller"
+            " --start"
+        )
+    return VideoError(f"{film.path} gave no picture to colorize; check it in a player")
+
+
+def in_color_already(film: Film) -> OptionError:
+    """Return the error for a film that has no shot to colorize."""
+    return OptionError(
+        f"{film.path} is already in colour; give --recolor to colorize it anyway, for example if"
+        " only a logo, subtitles or stains are coloured"
+    )
 
 
 @dataclass(frozen=True)
@@ -143,7 +161,7 @@ class Job:
 
     def sampling(self, segment: Segment, pts_file: Path) -> Sampling:
         """Return the sampling of a segment's frames."""
-        cadence = self.options.cadence_to_be(self.survey.cadence)
+        cadence = self.options.reading_cadence(self.survey.cadence)
         sampling = replace(self.options.sampling(), cadence=cadence, damage=self.damage)
         if self.pts is not None:
             end = None if self.options.duration_seconds is None else self.pts[-1] + 1
@@ -323,7 +341,7 @@ def _write_segment(
     propagator = Propagator() if job.options.temporal else None
     if segment.needs_colors:
         _, planes = read_tensors(parts.colors_file(parts.before(segment)))
-        propagator = Propagator.of({name: plane.numpy() for name, plane in planes.items()})
+        propagator = Propagator.from_planes({name: plane.numpy() for name, plane in planes.items()})
     frames: Generator[Any, None, None]
     if job.has_color(segment):
         frames = read_pictures(job.film, sampling, coding)

@@ -24,7 +24,7 @@ _MANIFEST = "manifest.json"
 _LOCK = ".lock"
 # Exceptions from reading a file that is not a manifest.
 _NO_MANIFEST = OSError, AttributeError, KeyError, RecursionError, TypeError, ValueError
-NEAR = 0.4  # share of the usual segment length by which a segment may be longer or shorter
+MAX_SHIFT_SHARE = 0.4  # of the usual length, by which a segment may be longer or shorter
 
 
 @dataclass
@@ -74,7 +74,7 @@ def plan_segments(
 
     shots = {0, *edits.cuts}
     starts = [0]
-    slack = int(NEAR * usual_frames)
+    slack = int(MAX_SHIFT_SHARE * usual_frames)
     while (border := _border(starts[-1], usual_frames, step)) < frames:
         near = [cut for cut in edits.cuts if abs(cut - border) <= slack and cut < frames]
         alone = [cut for cut in near if not needs_colors(cut)]
@@ -238,8 +238,7 @@ class Parts:
         """
         if not self.frames_done and not (keeps_plan and self.segments):
             self.remove()
-        if self._lock is not None:
-            self._lock.close()
+        self._unlock()
 
     def remove(self) -> None:
         """Delete the folder, once the film is written.
@@ -272,8 +271,7 @@ class Parts:
         try:
             begun = self._manifest()  # read again: another process may have had the lock until here
         except _NO_MANIFEST:  # that process has finished and deleted the folder
-            if self._lock is not None:
-                self._lock.close()
+            self._unlock()
             return False
         self.discarded = "another version of this program"
         if begun is not None:
@@ -285,15 +283,13 @@ class Parts:
             name = differing[0]
             self.discarded = f"{name} {begun_with.get(name)}, not {self.begun_with[name]}"
         if self._holds_pictures() and not overwrite:
-            if self._lock is not None:
-                self._lock.close()
+            self._unlock()
             raise FilmColorizerError(
                 f"{self.folder} holds an interrupted rendering that used {self.discarded}; continue"
                 " with that, or give --overwrite to start over"
             )
         self.remove()
-        if self._lock is not None:
-            self._lock.close()
+        self._unlock()
         return False
 
     def _manifest(self) -> tuple[dict[str, Any], list[Segment], dict[str, Any]] | None:
@@ -330,6 +326,10 @@ class Parts:
             self.folder.mkdir(exist_ok=True)
         except OSError as error:
             raise cannot_write(self.folder, error) from None
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
 
     def _write(self) -> None:
         content = {

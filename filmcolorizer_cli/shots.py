@@ -21,10 +21,9 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from filmcolorizer_cli.planes import Floats, Plane, quantile
+from filmcolorizer_cli.planes import SMALL_SIZE, Floats, Plane, quantile
 
 # Width and height that frames are scaled to, so that small movements do not count.
-SMALL_SIZE = 32, 24
 BLACK_CODE = 32  # luma code up to which a pixel is black; black bars are common to all shots
 EXTREMES = 0.2, 0.8  # quantiles to which luma is clipped, so that subtitles do not count
 NOISE_CODES = 1.1  # luma noise, added to a contrast before dividing by it
@@ -53,7 +52,7 @@ MAX_REST, MAX_REST_CODES = 0.35, 25.0
 MAX_SHOTS_BACK, MAX_RETURN_DISSIMILARITY = 8, 0.33
 MIN_LIT = 0.1  # share of the picture that must be lit to compare it with that of another shot
 MIN_CONTRAST = 4.0  # minimum standard deviation of lit pixels for this comparison, in codes
-MAX_BORDERS = 10_000  # borders that are kept, 1.5 kB each; if a film has more, they are noise
+MAX_CANDIDATES = 10_000  # frame pairs that may begin a shot, 1.5 kB each; more are noise
 
 
 class Shots:
@@ -69,7 +68,7 @@ class Shots:
     def __init__(self, frame_rate: float) -> None:
         self.flashes: list[tuple[int, int]] = []
         self._changes: list[float] = []  # mean change of each frame from the one before, in codes
-        self._dissimilarity: list[float] = []  # of each frame to the one before it
+        self._dissimilarities: list[float] = []  # of each frame to the one before it
         self._irises: set[int] = set()  # frames whose iris is wider or narrower than just before
         # Frames that may begin a shot: by number, the frame before and the frame itself.
         self._candidates: dict[int, tuple[Plane, Plane]] = {}
@@ -85,13 +84,13 @@ class Shots:
         before = self._frames[0] if self._frames else small
         change, dissimilarity = changes[0] if changes else 0.0, _dissimilarity(before, small)
         may_begin = change > MAX_REST_CODES or dissimilarity > MIN_OUTSTANDING
-        if may_begin and len(self._candidates) < MAX_BORDERS:
+        if may_begin and len(self._candidates) < MAX_CANDIDATES:
             pair = before.astype(np.uint8), small.astype(np.uint8)
             self._candidates[len(self._changes)] = pair
         if dissimilarity > MIN_OUTSTANDING and _is_iris(before, small):
             self._irises.add(len(self._changes))
         self._changes.append(change)
-        self._dissimilarity.append(dissimilarity)
+        self._dissimilarities.append(dissimilarity)
         self._frames.appendleft(small)
 
     def _find_flash(self, changes: Sequence[float]) -> None:
@@ -121,7 +120,7 @@ class Shots:
         found = {
             cut
             for cut in cuts
-            if cut < len(self._changes) and self._dissimilarity[cut] > MIN_DISSIMILARITY
+            if cut < len(self._changes) and self._dissimilarities[cut] > MIN_DISSIMILARITY
         }
         behind = {cut + 1 for cut in found if self._is_alone(cut)}
         return sorted((found | behind | self._outstanding()) - in_flashes - self._irises)
@@ -158,7 +157,7 @@ class Shots:
 
     def _outstanding(self) -> set[int]:
         """Return the frames whose dissimilarity far exceeds that of the frames around them."""
-        dissimilarity = np.array(self._dissimilarity)
+        dissimilarity = np.array(self._dissimilarities)
         padded = np.pad(dissimilarity, self._around)
         windows = np.lib.stride_tricks.sliding_window_view(padded, self._around)
         before, after = windows[: len(dissimilarity)], windows[self._around + 1 :]

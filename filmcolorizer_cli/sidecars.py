@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.planes import Plane
-from filmcolorizer_cli.shots import SMALL_SIZE
+from filmcolorizer_cli.planes import SMALL_SIZE, Plane
 from filmcolorizer_cli.video import Film
 
 FIELD_WIDTH, FIELD_HEIGHT = 32, 24  # pixels of the downscaled fields used to find a cadence
@@ -27,18 +26,18 @@ class Bursts:
     Attributes:
         every_seconds: interval between the first frames of successive runs.
         run_seconds: duration of a run.
-        fields_file: for each frame, which of its two fields is the earlier; see `read_fields`.
+        field_orders_file: which field of each frame is the earlier; see `read_field_orders`.
         rows_file, columns_file: for one frame per run, the mean luma of every row in parts of about
             ``STRIP_WIDTH``, and of every column likewise; see `read_strips`.
-        pictures_file: for each frame, its downscaled fields; see `read_field_pictures`.
+        fields_file: for each frame, its downscaled fields; see `read_fields`.
     """
 
     every_seconds: float
     run_seconds: float
-    fields_file: Path
+    field_orders_file: Path
     rows_file: Path
     columns_file: Path
-    pictures_file: Path | None = None
+    fields_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -59,10 +58,10 @@ class ShotFiles:
     frames_file: Path | None = None
 
 
-def sidecar_error(film: Film, notes: Path, reason: str) -> VideoError:
+def sidecar_error(film: Film, file: Path, reason: str) -> VideoError:
     """Return the error for a full disk on writing a file of notes in a temporary folder."""
     return VideoError(
-        f"cannot write notes on {film.path} in {notes.parents[1]} ({reason}); make room there",
+        f"cannot write notes on {film.path} in {file.parents[1]} ({reason}); make room there",
         lack_of_room=reason,
     )
 
@@ -100,7 +99,7 @@ def read_small_frames(path: Path, first: int = 0) -> Plane:
     return np.fromfile(path, np.uint8, size, offset=offset).reshape(-1, height, width)
 
 
-def read_fields(path: Path) -> list[tuple[float, str]]:
+def read_field_orders(path: Path) -> list[tuple[float, str]]:
     """Return each frame's time, in seconds from ``start_seconds``, and field order from `Bursts`.
 
     The order is ``tff`` or ``bff`` if the top or bottom field is the earlier, else ``progressive``
@@ -114,14 +113,14 @@ def read_fields(path: Path) -> list[tuple[float, str]]:
     return [(int(pts) / 1e6, word) for pts, word in found]
 
 
-def read_field_pictures(bursts: Bursts) -> Plane:
+def read_fields(bursts: Bursts) -> Plane:
     """Return downscaled fields (N, FIELD_HEIGHT, 2, FIELD_WIDTH) of `Bursts`, top before bottom.
 
     uint8, limited range; N is 0 if none were requested.
     """
-    if bursts.pictures_file is None:
+    if bursts.fields_file is None:
         return np.empty((0, FIELD_HEIGHT, 2, FIELD_WIDTH), np.uint8)
-    pictures = np.fromfile(bursts.pictures_file, np.uint8)
+    pictures = np.fromfile(bursts.fields_file, np.uint8)
     return pictures.reshape(-1, FIELD_HEIGHT, 2, FIELD_WIDTH)
 
 

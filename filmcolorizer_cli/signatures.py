@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from filmcolorizer_cli.cadence import ONE_TO_ONE
+from filmcolorizer_cli.cadence import ONE_TO_ONE, may_be_pulled_down
 from filmcolorizer_cli.errors import VideoError
-from filmcolorizer_cli.filtergraphs import may_be_pulled_down
 from filmcolorizer_cli.frames import read_coded_luma, read_every_frame
 from filmcolorizer_cli.planes import Plane
 from filmcolorizer_cli.progress import Track

@@ -145,8 +145,8 @@ def _window(films: Films, frames: Indices, rate: float, offsets: Seconds, middle
 
 def mean_dissimilarity(windows: list[Window]) -> float:
     """Return the geometric mean, as windows with cuts fit badly at any rate; 1 without windows."""
-    unlike = [1.001 - window.similarity for window in windows]
-    return statistics.geometric_mean(unlike) if unlike else 1.0
+    dissimilarities = [1.001 - window.similarity for window in windows]
+    return statistics.geometric_mean(dissimilarities) if dissimilarities else 1.0
 
 
 def usual_dissimilarity(similarity: Floats | list[float]) -> float:

@@ -22,7 +22,7 @@ from filmcolorizer_cli.joining import join_film
 from filmcolorizer_cli.lettering import load_font, shortened
 from filmcolorizer_cli.packets import check_clock, with_damaged_sound
 from filmcolorizer_cli.pictures import picture_to_rgb
-from filmcolorizer_cli.planes import NEUTRAL, PLAIN, DeepPlane, Plane
+from filmcolorizer_cli.planes import BLACK, NEUTRAL, PLAIN, WHITE, DeepPlane, Plane
 from filmcolorizer_cli.sampling import Sampling, check_part
 from filmcolorizer_cli.survey import cadence_of
 from filmcolorizer_cli.timeline import Timeline
@@ -33,7 +33,6 @@ Layout = Literal["side", "split"]
 MAX_PANEL_WIDTH: dict[Layout, int] = {"side": 960, "split": 1920}  # pixels of one film's picture
 GAP = 4  # pixels between two pictures side by side
 LINE = 2  # width of the line where a picture is split, in pixels
-BLACK, WHITE = 16, 235  # luma codes
 LABEL_SHARE = 1 / 22  # height of a label's letters, as a share of the picture's height
 MIN_LETTERS = 11  # least height of a label's letters, in pixels
 MAX_STILL = 640  # longer side in pixels: more than a sheet shows; 200 of both films take 400 MB

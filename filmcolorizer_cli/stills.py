@@ -44,7 +44,7 @@ class TakenStill:
     contrast: float | None
 
 
-def look_over(name: str, still: AlignedPicture) -> TakenStill:
+def measure_still(name: str, still: AlignedPicture) -> TakenStill:
     """Measure what the later checks need to know about a pair of stills."""
     shown = still.shown_pixels
     grey, color = still.luma[shown].ravel(), still.ycbcr[..., 0][shown].ravel()
@@ -85,7 +85,7 @@ def faded_stills(taken: Sequence[TakenStill], shots: Sequence[int]) -> set[Taken
     return faded
 
 
-def tell_of(taken: Sequence[TakenStill], faded: Set[TakenStill], note: Note) -> None:
+def report_stills(taken: Sequence[TakenStill], faded: Set[TakenStill], note: Note) -> None:
     """Report stills left out as faded, and stills that unexpectedly lack colours."""
     if faded:
         note(

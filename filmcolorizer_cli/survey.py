@@ -19,15 +19,15 @@ from typing import Any, NamedTuple
 
 from filmcolorizer_cli.areas import PixelArea
 from filmcolorizer_cli.bars import MAX_BLACK, Peaks, find_area
-from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence, Run, find_cadence
+from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence, Run, find_cadence, may_be_pulled_down
 from filmcolorizer_cli.color_detection import ColorDetector, has_color
 from filmcolorizer_cli.dissolves import Dissolves
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.fading import black_of, film_black, is_faded, may_be_faded
-from filmcolorizer_cli.filtergraphs import can_match_fields, may_be_pulled_down
+from filmcolorizer_cli.filtergraphs import can_match_fields
 from filmcolorizer_cli.frames import read_luma, read_ycbcr
-from filmcolorizer_cli.planes import Plane
+from filmcolorizer_cli.planes import BLACK, Plane
 from filmcolorizer_cli.progress import Track, no_track
 from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.shots import Shots
@@ -35,7 +35,7 @@ from filmcolorizer_cli.sidecars import (
     LOOK_SIZE,
     Bursts,
     ShotFiles,
-    read_field_pictures,
+    read_field_orders,
     read_fields,
     read_pts,
     read_strips,
@@ -43,7 +43,6 @@ from filmcolorizer_cli.sidecars import (
 from filmcolorizer_cli.timeline import Spans, Timeline
 from filmcolorizer_cli.video import BARE_STREAMS, FIELDS, MAX_FRAME_RATE, TIMELINE_FRAME_RATE, Film
 
-BLACK = 16  # luma code of black, limited range
 FRAMES_A_SECOND = 6  # frames per second that are analysed for colour and dissolves
 
 # Runs of consecutive frames are analysed at full size. Their spacing gives short films about RUNS
@@ -57,9 +56,9 @@ MAX_FRAME_SECONDS = 0.1  # longest time that a frame of moving pictures is shown
 
 SAMPLES = 6  # short samples that `glance` and `is_in_color` take of a film
 SAMPLE_SECONDS = 1.0  # length of a sample that `glance` takes
-FRAMES_OF_LOOK = 3  # frames per sample in which `is_in_color` measures colour
-MIN_LOOKS_ALIKE = 2  # samples that must show the field order found; still pictures show none
-LOOKS_FOR_BLACKS = 20  # single frames, all over a film, that are sampled if a part has no blacks
+FRAMES_PER_SAMPLE = 3  # frames per sample in which `is_in_color` measures colour
+MIN_SAMPLES_ALIKE = 2  # samples that must show the field order found; still pictures show none
+SAMPLES_FOR_BLACKS = 20  # single frames, all over a film, that are sampled if a part has no blacks
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class Survey:
     is_faded: bool
 
     @classmethod
-    def of(cls, plain: dict[str, Any]) -> Survey:
+    def from_plain(cls, plain: dict[str, Any]) -> Survey:
         """Restore a survey from what `dataclasses.asdict` and JSON made of it."""
         dissolves, returns, colored = (
             tuple((first, second) for first, second in plain[name])
@@ -125,7 +124,7 @@ def survey(
     duration_seconds: float | None = None,
     frame_rate: Fraction = TIMELINE_FRAME_RATE,
     damage: Spans | None = None,
-    cadence_to_be: Callable[[Cadence], Cadence] = lambda found: found,
+    reading_cadence: Callable[[Cadence], Cadence] = lambda found: found,
     track: Track = no_track,
 ) -> Survey:
     """Survey a film, or a part of one: in one pass, or in two if its frames are not pictures.
@@ -139,7 +138,7 @@ def survey(
         start_seconds, duration_seconds: the part to survey; without a duration, to the film's end.
         frame_rate: frames per second that are analysed for cuts.
         damage: what is left out, as in a `Sampling`.
-        cadence_to_be: returns the cadence that the film will be read by, given the one found.
+        reading_cadence: returns the cadence that the film will be read by, given the one found.
         track: wraps the frames, given their number and a label, to show progress.
 
     Raises:
@@ -149,7 +148,7 @@ def survey(
     part = start_seconds, duration_seconds
     found, runs = _look(film, *part, frame_rate, damage, ONE_TO_ONE, track)
     found = replace(found, cadence=_cadence(film, runs))
-    cadence = cadence_to_be(found.cadence)
+    cadence = reading_cadence(found.cadence)
     is_retimed = cadence.is_soft_pulldown or cadence.cycle(film.frame_rate, frame_rate) > 0
     if cadence.field_order not in FIELDS and not is_retimed:  # "flagged" names no first field
         return found
@@ -172,7 +171,7 @@ def _look(
         The findings, and the runs of frames in which a cadence can be found.
     """
     with tempfile.TemporaryDirectory() as folder:
-        cuts_file, fields_file, rows_file, columns_file, pictures_file = (
+        cuts_file, field_orders_file, rows_file, columns_file, fields_file = (
             Path(folder) / name for name in ("cuts", "fields", "rows", "columns", "pictures")
         )
         is_video = cadence.field_order != "progressive" and not cadence.is_film_in_fields
@@ -189,10 +188,10 @@ def _look(
         bursts = Bursts(
             _run_distance(float(total / sampling.frame_rate)),
             RUN_FRAMES / min(float(film.frame_rate), MAX_FRAME_RATE),
-            fields_file,
+            field_orders_file,
             rows_file,
             columns_file,
-            pictures_file if may_be_pulled_down(film) else None,
+            fields_file if may_be_pulled_down(film) else None,
         )
         seen = _FrameStatistics(sampling.frame_rate)
         shot_files = ShotFiles(cuts_file)
@@ -201,7 +200,7 @@ def _look(
             for frame in track(frames, total, "frames looked at"):
                 seen.add(frame)
         rows, columns = read_strips(film, bursts)
-        looks = read_fields(fields_file)
+        looks = read_field_orders(field_orders_file)
         if _begins_before(looks, film):
             rows, columns = rows[1:], columns[1:]
         is_part = start_seconds > 0 or duration_seconds is not None
@@ -211,7 +210,7 @@ def _look(
             faded = is_faded(seen.blacks)
         black = max(film_black(seen.blacks), BLACK) if faded else BLACK
         found = seen.survey(read_pts(cuts_file), rows, columns, cadence, black, is_faded=faded)
-        return found, _runs(looks, read_field_pictures(bursts), bursts)
+        return found, _runs(looks, read_fields(bursts), bursts)
 
 
 class _FrameStatistics:
@@ -311,23 +310,24 @@ class Glance(NamedTuple):
     is_faded: bool = False
 
 
-def glance(film: Film, start: float, seconds: float) -> Glance:
+def glance(film: Film, start_seconds: float, duration_seconds: float) -> Glance:
     """Survey a few short samples of a part of a film, skipping damaged ones.
 
-    A part of up to ``LOOKS * LOOK_SECONDS`` is a single sample.
+    A part of up to ``SAMPLES * SAMPLE_SECONDS`` is a single sample.
 
     Raises:
         VideoError: none of the samples can be read.
         FfmpegError: ffmpeg itself failed, or was ended from outside.
     """
-    parts = [(start, seconds)]
-    if seconds > SAMPLES * SAMPLE_SECONDS:
-        apart = seconds / SAMPLES
-        parts = [(start + (number + 0.5) * apart, SAMPLE_SECONDS) for number in range(SAMPLES)]
-    looks, runs, damage = list[Survey](), list[list[Run]](), None
+    parts = [(start_seconds, duration_seconds)]
+    if duration_seconds > SAMPLES * SAMPLE_SECONDS:
+        apart = duration_seconds / SAMPLES
+        starts = (start_seconds + (number + 0.5) * apart for number in range(SAMPLES))
+        parts = [(start, SAMPLE_SECONDS) for start in starts]
+    samples, runs, damage = list[Survey](), list[list[Run]](), None
     for part in parts:
         try:
-            look, seen = _look(
+            sample, runs_of_sample = _look(
                 film,
                 *part,
                 TIMELINE_FRAME_RATE,
@@ -338,20 +338,21 @@ def glance(film: Film, start: float, seconds: float) -> Glance:
         except VideoError as error:
             damage = error
             continue
-        looks.append(look)
-        runs.append(seen)
-    if damage and not looks:
+        samples.append(sample)
+        runs.append(runs_of_sample)
+    if damage and not samples:
         raise damage
     # What is picture in one sample counts as picture in the whole film.
-    left, top = min(look.area.left for look in looks), min(look.area.top for look in looks)
-    right = max(look.area.left + look.area.width for look in looks)
-    bottom = max(look.area.top + look.area.height for look in looks)
+    areas = [sample.area for sample in samples]
+    left, top = min(area.left for area in areas), min(area.top for area in areas)
+    right = max(area.left + area.width for area in areas)
+    bottom = max(area.top + area.height for area in areas)
     area = PixelArea(left, top, right - left, bottom - top)
-    cadence = _cadence(film, [run for seen in runs for run in seen])
-    alike = sum(find_cadence(seen).field_order == cadence.field_order for seen in runs)
-    if alike < min(MIN_LOOKS_ALIKE, len(parts)):
+    cadence = _cadence(film, [run for some in runs for run in some])
+    alike = sum(find_cadence(some).field_order == cadence.field_order for some in runs)
+    if alike < min(MIN_SAMPLES_ALIKE, len(runs)):
         cadence = ONE_TO_ONE
-    return Glance(area, cadence, any(look.is_faded for look in looks))  # each is of the film
+    return Glance(area, cadence, any(sample.is_faded for sample in samples))  # each is of the film
 
 
 @lru_cache(maxsize=4)
@@ -360,8 +361,8 @@ def _has_blacks(film: Film) -> bool:
     if film.container in BARE_STREAMS:
         return True
     blacks = []
-    for look in range(LOOKS_FOR_BLACKS):
-        start = (look + 0.5) * film.duration_seconds / LOOKS_FOR_BLACKS
+    for number in range(SAMPLES_FOR_BLACKS):
+        start = (number + 0.5) * film.duration_seconds / SAMPLES_FOR_BLACKS
         one_frame = float(1 / TIMELINE_FRAME_RATE)
         sampling = Sampling(*LOOK_SIZE, start_seconds=start, duration_seconds=one_frame)
         with suppress(VideoError):
@@ -369,10 +370,10 @@ def _has_blacks(film: Film) -> bool:
     return not is_faded(blacks)
 
 
-def cadence_of(film: Film, start: float, seconds: float) -> Cadence:
+def cadence_of(film: Film, start_seconds: float, duration_seconds: float) -> Cadence:
     """Find the cadence of a part of a film; one picture per frame if it cannot be found."""
     try:
-        return glance(film, start, seconds).cadence
+        return glance(film, start_seconds, duration_seconds).cadence
     except VideoError:  # damaged, but perhaps not where frames are needed
         return ONE_TO_ONE
 
@@ -380,11 +381,11 @@ def cadence_of(film: Film, start: float, seconds: float) -> Cadence:
 def is_in_color(film: Film) -> bool:
     """Whether short samples of a film have colours beyond a tint; skips what cannot be read."""
     every = round(TIMELINE_FRAME_RATE / FRAMES_A_SECOND)
-    for look in range(SAMPLES):
+    for number in range(SAMPLES):
         sampling = Sampling(
             *LOOK_SIZE,
-            start_seconds=(look + 0.5) * film.duration_seconds / SAMPLES,
-            duration_seconds=float(FRAMES_OF_LOOK * every / TIMELINE_FRAME_RATE),
+            start_seconds=(number + 0.5) * film.duration_seconds / SAMPLES,
+            duration_seconds=float(FRAMES_PER_SAMPLE * every / TIMELINE_FRAME_RATE),
             every=every,
         )
         with suppress(VideoError):

@@ -26,7 +26,7 @@ from filmcolorizer_cli.registration import (
     find_placement,
     is_moved,
     place,
-    split_by_picture,
+    split_by_placement,
 )
 from filmcolorizer_cli.signatures import Signatures, read_moment, read_signatures
 from filmcolorizer_cli.video import Film, film_identity
@@ -309,7 +309,9 @@ def _line_up_reels(
     apart = max(len(frames) // PICTURE_SAMPLES, round(SAMPLES_APART_SECONDS / bw.frame_seconds), 1)
     frames = frames[::apart]
     counterparts = _counterparts(bw, color, stretches, frames)
-    parts = split_by_picture(bw.frames[frames], color.frames[counterparts], stretches[0].placement)
+    parts = split_by_placement(
+        bw.frames[frames], color.frames[counterparts], stretches[0].placement
+    )
     if len(parts) == 1:
         before, after = stretches[0].placement, parts[0][1]
         if once_more and is_moved(before, after):

@@ -22,7 +22,7 @@ FINEST_SCALE = 1
 PATCH_STRIDE = 6  # pixels between patches of 8x8 pixels; a stride of 4 takes half as long again
 # What lowers the confidence to 1/e: the forward-backward error, in pixels, and the change of luma
 # along the motion, in code values.
-RETURN_PIXELS = 2.0
+FORWARD_BACKWARD_PIXELS = 2.0
 LUMA_CODES = 14.0
 CHANGED_CODES = 14.0  # change of luma that lowers the similarity of two frames to 1/e
 LEVEL_RADIUS = 10  # pixels around a pixel whose common change of luma counts as exposure
@@ -217,7 +217,7 @@ def _warp(luma: Plane, other: Plane, flow: Floats, flow_back: Floats) -> Warp:
     coordinates = pixel_coordinates(luma.shape) + flow
     miss_x, miss_y = cv2.split(flow + sample_bilinear(flow_back, coordinates))
     change = _change(luma, sample_bilinear(other.astype(np.float32), coordinates))
-    error = (miss_x**2 + miss_y**2) / RETURN_PIXELS**2 + (change / LUMA_CODES) ** 2
+    error = (miss_x**2 + miss_y**2) / FORWARD_BACKWARD_PIXELS**2 + (change / LUMA_CODES) ** 2
     right, bottom = luma.shape[1] - 0.5, luma.shape[0] - 0.5
     is_inside = cv2.inRange(coordinates, (-0.5, -0.5), (right, bottom)) > 0
     return Warp(coordinates, np.exp(-error) * is_inside)

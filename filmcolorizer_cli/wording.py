@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FILM_COLUMNS = ("", "PSNR, dB", "over grey", "colourfulness", "flicker", "CDC")
 
-MAX_UNREPORTED_SECONDS = 0.3  # undecodable start of a recording that is not reported, at most
+MAX_UNREPORTED_LEAD_SECONDS = 0.3  # undecodable start of a recording that is not reported, at most
 
 
 def describe_split(split: Split) -> str:
@@ -135,7 +135,7 @@ def describe_more(
         return "kept" if encoder == "copy" else f"to {encoder}"
 
     unseen = film.start_seconds - film.stored_from_seconds
-    if unseen > MAX_UNREPORTED_SECONDS and not start_seconds:
+    if unseen > MAX_UNREPORTED_LEAD_SECONDS and not start_seconds:
         facts.append(("begin", f"{unseen:.2f} s left out, since they cannot be decoded"))
     if film.subtitles:
         tracks = (f"{_describe_track(it)} {describe_subtitle(it)}" for it in film.subtitles)

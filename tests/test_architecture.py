@@ -30,7 +30,7 @@ LIBRARIES = {
     "multiprocessing": set(),
     "imageio_ffmpeg": {"ffmpeg"},
     "ffmpeg": {"encoding", "ffmpeg", "filtergraphs", "frames", "joining"},
-    "av": {"filtergraphs", "joining", "packets", "reshaping", "subtitles", "video"},
+    "av": {"cadence", "filtergraphs", "joining", "packets", "reshaping", "subtitles", "video"},
     "typer": {"cli", "options"},
     "rich": {"console"},
     "cv2": {

@@ -39,8 +39,8 @@ def test_area_within_another_is_in_its_coordinates_and_ends_at_its_edges() -> No
 
 def test_area_that_moves_keeps_what_is_still_in_it() -> None:
     area = Area(0.25, 0.0, 0.75, 0.5)
-    assert area.kept(0.125, -0.25) == Area(0.375, 0.0, 0.75, 0.25)
-    assert area.kept(-0.25, 0.125) == Area(0.25, 0.125, 0.5, 0.5)
+    assert area.overlap_when_moved(0.125, -0.25) == Area(0.375, 0.0, 0.75, 0.25)
+    assert area.overlap_when_moved(-0.25, 0.125) == Area(0.25, 0.125, 0.5, 0.5)
 
 
 def test_inner_pixels_of_an_area_leave_out_its_rim_amid_the_picture() -> None:
@@ -51,7 +51,7 @@ def test_inner_pixels_of_an_area_leave_out_its_rim_amid_the_picture() -> None:
 
 
 def test_pixel_area_within_its_frame_is_in_parts_of_it() -> None:
-    assert PixelArea(32, 0, 96, 60).within(128, 120) == Area(0.25, 0.0, 1.0, 0.5)
+    assert PixelArea(32, 0, 96, 60).as_shares(128, 120) == Area(0.25, 0.0, 1.0, 0.5)
 
 
 def test_affine_of_an_area_leads_back_from_within_it() -> None:
@@ -85,10 +85,10 @@ def test_pixel_area_is_the_same_part_of_a_resized_frame(
 def test_pixel_area_cuts_chroma_where_it_cuts_luma(area: PixelArea) -> None:
     rows, columns = np.mgrid[:11, :11].astype(np.uint8)
     chroma = np.stack((rows[::2, ::2], columns[::2, ::2]))  # the place of each sample's luma
-    expected = area.of(rows)[::2, ::2], area.of(columns)[::2, ::2]
-    np.testing.assert_array_equal(area.of_chroma(chroma), expected)
-    framed = area.framed(area.of_chroma(chroma), rows.shape, 99)
-    np.testing.assert_array_equal(area.of_chroma(framed), expected)
+    expected = area.crop(rows)[::2, ::2], area.crop(columns)[::2, ::2]
+    np.testing.assert_array_equal(area.crop_chroma(chroma), expected)
+    framed = area.pad_to_frame(area.crop_chroma(chroma), rows.shape, 99)
+    np.testing.assert_array_equal(area.crop_chroma(framed), expected)
 
 
 def test_inverse_undoes_an_affine_map() -> None:

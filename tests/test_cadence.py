@@ -207,7 +207,7 @@ def test_without_frame_repeats_leaves_out_what_whole_frames_repeat() -> None:
 @pytest.mark.parametrize("count", [1, 4, 7])
 def test_find_cadence_of_runs_too_short_for_a_cycle_is_in_doubt(count: int) -> None:
     runs = runs_of(pulled_down("top"))
-    short = [Run(run.seconds[:count], run.words[:count], run.fields[:count]) for run in runs]
+    short = [Run(run.seconds[:count], run.field_orders[:count], run.fields[:count]) for run in runs]
     assert find_cadence(short) == Cadence()
 
 

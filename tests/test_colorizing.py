@@ -250,7 +250,7 @@ def short_segments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def shorten_segments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(colorizing, "SEGMENT_SECONDS", 0.5)
-    monkeypatch.setattr(segments, "NEAR", 0)  # regardless of where shots begin
+    monkeypatch.setattr(segments, "MAX_SHIFT_SHARE", 0)  # regardless of where shots begin
     for module in (colorizing, painting):
         monkeypatch.setattr(module, "CHUNK_FRAMES", 12)
     # With many processors, other worker counts change a few values by one code.
@@ -957,7 +957,7 @@ def test_colorize_makes_whole_pictures_of_fields(interlaced_clip: Path, tmp_path
 def test_options_choose_the_cadence_by_which_a_film_is_read(
     options: dict[str, Any], found: Cadence, cadence: Cadence
 ) -> None:
-    assert ColorizeOptions(**options).cadence_to_be(found) == cadence
+    assert ColorizeOptions(**options).reading_cadence(found) == cadence
 
 
 @pytest.fixture(scope="module")

@@ -195,10 +195,10 @@ def test_encoding_refuses_a_quality_that_there_is_not(
 
 def test_encoding_by_a_card_leaves_the_preset_out() -> None:
     encoding = Encoding(preset="slow", crf=20)
-    card = encoding.by("h264_nvenc")
+    card = encoding.with_encoder("h264_nvenc")
     assert (card.encoder, card.preset, card.options["cq"]) == ("h264_nvenc", None, "20")
-    assert encoding.by("libx264").options["preset"] == "slow"
-    assert encoding.by(None) == encoding
+    assert encoding.with_encoder("libx264").options["preset"] == "slow"
+    assert encoding.with_encoder(None) == encoding
 
 
 def test_check_encoder_tells_what_cannot_be_used() -> None:

@@ -38,7 +38,7 @@ def recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Render films in parts of half a second."""
     monkeypatch.setattr(colorizing, "SEGMENT_SECONDS", 0.5)
-    monkeypatch.setattr(segments, "NEAR", 0)
+    monkeypatch.setattr(segments, "MAX_SHIFT_SHARE", 0)
 
 
 def make(name: str, *options: object, filters: str = "null", sound: bool = True) -> Path:

@@ -20,7 +20,13 @@ from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.errors import FfmpegError, VideoError
 from filmcolorizer_cli.ffmpeg import Process
 from filmcolorizer_cli.files import SAMPLE_FILM
-from filmcolorizer_cli.frames import read_coded_luma, read_luma, read_pictures, read_ycbcr
+from filmcolorizer_cli.frames import (
+    find_hardware_decoder,
+    read_coded_luma,
+    read_luma,
+    read_pictures,
+    read_ycbcr,
+)
 from filmcolorizer_cli.sampling import Sampling
 from filmcolorizer_cli.sidecars import ShotFiles, read_pts, read_small_frames
 from filmcolorizer_cli.survey import cadence_of, glance
@@ -871,3 +877,12 @@ def test_numbered_pictures_open_no_file_but_themselves(
     (tmp_path / "%d.png").write_text(content)
     with pytest.raises(VideoError, match="cannot be read as a video"):
         probe(tmp_path / "%d.png")
+
+
+def test_find_hardware_decoder_does_not_take_the_processor_for_a_card(
+    plain_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a card cannot decode, ffmpeg silently decodes on the processor."""
+    methods = {"mine": "mine", "none": "yuv420p", "auto": "cuda"}
+    monkeypatch.setattr("filmcolorizer_cli.frames.HARDWARE_DECODERS", methods)
+    assert find_hardware_decoder(probe(plain_clip)) is None

@@ -345,7 +345,7 @@ def test_colorize_frames_of_a_long_shot_is_the_same_in_pieces(
     pieces += colorized(
         rest,
         network,
-        propagator=Propagator.of(propagator.planes()),
+        propagator=Propagator.from_planes(propagator.planes()),
         edits=edits,
         first_frame=CHUNK_FRAMES,
     )
@@ -366,7 +366,7 @@ def test_colorize_frames_notices_a_dissolve_in_pieces_as_in_one(
     whole = colorized(mixed, network, propagator=Propagator())
     begin, rest = mixed[:CHUNK_FRAMES], mixed[CHUNK_FRAMES:]
     pieces = colorized(begin, network, propagator=propagator)
-    carried_on = Propagator.of(propagator.planes())
+    carried_on = Propagator.from_planes(propagator.planes())
     pieces += colorized(rest, network, propagator=carried_on, first_frame=CHUNK_FRAMES)
     for (_, one), (_, other) in zip(whole, pieces, strict=True):
         np.testing.assert_array_equal(one, other)

@@ -9,11 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from filmcolorizer_cli.colorizing import no_picture
 from filmcolorizer_cli.errors import OptionError, VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.preview import GREY, STILL_HEIGHT, STILL_WIDTH, Moment, preview
-from filmcolorizer_cli.rendering import ColorizeOptions
+from filmcolorizer_cli.rendering import ColorizeOptions, no_picture
 from filmcolorizer_cli.video import probe
 from tests.damage import spoil_bytes
 from tests.films import (

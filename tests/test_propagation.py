@@ -269,7 +269,7 @@ def begun_again(
             propagator.begin_shot(number, edits)
         [found], _ = carried([luma], [seen], propagator)
         if number < last:
-            propagator = Propagator.of(propagator.planes())
+            propagator = Propagator.from_planes(propagator.planes())
     return found
 
 
@@ -369,7 +369,7 @@ def test_propagator_goes_on_from_its_planes(picture: tuple[np.ndarray, np.ndarra
     first, second, whole, other = Propagator(), Propagator(), [], []
     for begin in range(0, len(lumas), 16):
         part = slice(begin, begin + 16)
-        first = Propagator.of(first.planes())
+        first = Propagator.from_planes(first.planes())
         for name, planes in first.planes().items():
             np.testing.assert_array_equal(planes, second.planes()[name])
         whole += carried(lumas[part], seen[part], first)[0]
@@ -380,7 +380,7 @@ def test_propagator_goes_on_from_its_planes(picture: tuple[np.ndarray, np.ndarra
 
 def test_propagator_of_no_planes_begins_a_shot() -> None:
     assert Propagator().planes() == {}
-    assert Propagator.of({}).state is None
+    assert Propagator.from_planes({}).state is None
 
 
 @pytest.mark.parametrize("shape", ["field", "spots"])

@@ -22,7 +22,7 @@ from filmcolorizer_cli.registration import (
     normal_equations,
     refine,
     solve_step,
-    split_by_picture,
+    split_by_placement,
 )
 from filmcolorizer_cli.signatures import HEIGHT, WIDTH, Frames, Signatures
 from tests.films import SAMPLE_FRAMES, decode_planes, graded_film, signatures_of
@@ -356,7 +356,7 @@ def test_split_by_picture_finds_the_border(border: int, lumas: NDArray[np.uint8]
     truths = [to_part(0.01, 0.02, 0.97, 0.96), to_part(0.03, 0.0, 0.99, 0.97)]
     color = reels(lumas, truths, [border])
     start = placed(to_part(0.02, 0.01, 0.98, 0.965))
-    parts = split_by_picture(small(lumas), color, start)
+    parts = split_by_placement(small(lumas), color, start)
     assert [first for first, _ in parts] == [0, border]
     for (_, found), truth in zip(parts, truths, strict=True):
         assert corner_error(found.affine, truth) < PRECISION
@@ -364,7 +364,7 @@ def test_split_by_picture_finds_the_border(border: int, lumas: NDArray[np.uint8]
 
 def test_split_by_picture_finds_three_parts(lumas: NDArray[np.uint8]) -> None:
     truths = [IDENTITY, turned(0, 0.97), turned(0, 1.0, (0.02, 0.0))]
-    parts = split_by_picture(small(lumas), reels(lumas, truths, [14, 30]), placed(IDENTITY))
+    parts = split_by_placement(small(lumas), reels(lumas, truths, [14, 30]), placed(IDENTITY))
     assert [first for first, _ in parts] == [0, 14, 30]
     for (_, found), truth in zip(parts, truths, strict=True):
         assert corner_error(found.affine, truth) < PRECISION
@@ -376,14 +376,14 @@ def test_split_by_picture_of_one_picture_is_one_part(
 ) -> None:
     noise = np.random.default_rng(1).normal(0, 2, (48, 768))
     color = np.clip(warped(lumas, truth) + noise, 0, 255).round().astype(np.uint8)
-    [(first, found)] = split_by_picture(small(lumas), color, placed(IDENTITY))
+    [(first, found)] = split_by_placement(small(lumas), color, placed(IDENTITY))
     assert first == 0
     assert corner_error(found.affine, truth) < PRECISION
 
 
 def test_split_by_picture_overlooks_what_nobody_sees(lumas: NDArray[np.uint8]) -> None:
     truths = [IDENTITY, turned(0, 1.0, (MIN_MOVE / 3, 0))]
-    parts = split_by_picture(small(lumas), reels(lumas, truths, [24]), placed(IDENTITY))
+    parts = split_by_placement(small(lumas), reels(lumas, truths, [24]), placed(IDENTITY))
     assert len(parts) == 1
 
 

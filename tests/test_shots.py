@@ -297,10 +297,10 @@ def test_returns_looks_so_many_shots_back(sample: list[Plane]) -> None:
         assert returns([*frames, *one], begins).get(begins[-1]) == expected
 
 
-def test_returns_heeds_no_more_borders_than_are_kept(
+def test_returns_heeds_no_more_candidates_than_are_kept(
     sample: list[Plane], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_BORDERS", 2)
+    monkeypatch.setattr(module, "MAX_CANDIDATES", 2)
     one, other = sample[:48], sample[48:96]
     by_turns = [*one[:24], *other[:24], *one[24:], *other[24:]]
     assert returns(by_turns, [24, 48, 72]) == {48: 0}

@@ -65,7 +65,7 @@ def surveyed(
 
 def cadence_at_first_look(path: Path) -> Cadence:
     """Return the cadence that a survey's first pass finds, without the second pass."""
-    return survey(probe(path), cadence_to_be=lambda found: Cadence()).cadence
+    return survey(probe(path), reading_cadence=lambda found: Cadence()).cadence
 
 
 def clipped(path: Path, filters: str, *options: object, crf: int = 20) -> Path:
@@ -126,7 +126,7 @@ def test_survey_finds_a_dissolve(dissolving_film: Path) -> None:
     assert found.cuts == ()
     assert 1.65 < begin <= 2.2
     assert 3 <= end < 3.35
-    assert Survey.of(asdict(found)) == found
+    assert Survey.from_plain(asdict(found)) == found
 
 
 def test_survey_finds_no_dissolve_in_cut_film(bunny: Path) -> None:
@@ -137,7 +137,7 @@ def test_survey_finds_no_dissolve_in_cut_film(bunny: Path) -> None:
 def test_survey_finds_a_shot_that_goes_on_with_an_earlier_one(returning_film: Path) -> None:
     found = surveyed(returning_film)
     assert (found.cuts, found.returns) == ((1.0, 2.0), ((2.0, 0.0),))
-    assert Survey.of(json.loads(json.dumps(asdict(found)))) == found
+    assert Survey.from_plain(json.loads(json.dumps(asdict(found)))) == found
     edits = found.edits(Timeline.steady(Fraction(25), 75))
     assert edits == Edits([25, 50], [], {50: 0})
     assert [edits.is_carried_into(cut) for cut in edits.cuts] == [True, True]
@@ -602,7 +602,7 @@ def test_survey_finds_cuts_between_the_fields_of_a_frame(shared_data: Path, tmp_
     found = survey(probe(clip), frame_rate=rate)
     assert found.cadence.field_order == "top"
     assert [round(cut * rate) for cut in found.cuts] == [21]
-    woven = survey(probe(clip), frame_rate=rate, cadence_to_be=lambda found: ONE_TO_ONE)
+    woven = survey(probe(clip), frame_rate=rate, reading_cadence=lambda found: ONE_TO_ONE)
     assert [round(cut * rate) for cut in woven.cuts] != [21]
 
 
@@ -672,7 +672,7 @@ def test_survey_finds_cuts_between_the_fields_of_video(tmp_path: Path) -> None:
     found = survey(probe(film), frame_rate=Fraction(25))
     assert found.cadence == Cadence("top")
     assert [round(cut * 25) for cut in found.cuts] == [13]
-    woven = survey(probe(film), frame_rate=Fraction(25), cadence_to_be=lambda found: ONE_TO_ONE)
+    woven = survey(probe(film), frame_rate=Fraction(25), reading_cadence=lambda found: ONE_TO_ONE)
     assert [round(cut * 25) for cut in woven.cuts] != [13]
 
 
@@ -709,11 +709,11 @@ def test_survey_looks_at_the_pictures_that_will_be_read(
     run_ffmpeg("-i", SAMPLE_FILM, "-an", "-vf", late, *X264, "-qp", 12, path)
     measured = list[Cadence]()
 
-    def cadence_to_be(found: Cadence) -> Cadence:
+    def reading_cadence(found: Cadence) -> Cadence:
         measured.append(found)
         return cadence
 
-    found = survey(probe(path), cadence_to_be=cadence_to_be)
+    found = survey(probe(path), reading_cadence=reading_cadence)
     pictures = list(read_luma(probe(path), Sampling(64, 48, cadence=cadence)))
     assert found.seconds == len(pictures) / 24
     assert [round(cut * 24) for cut in found.cuts] == [47, 95]
