@@ -686,7 +686,7 @@ def test_colorize_joins_no_segments_of_other_encoders(
         patch.setenv(BINARY_VARIABLE, str(other))
         with pytest.raises(FilmColorizerError, match="another build of libx264") as caught:
             list(run_colorize(probe(numbered_clip), target))
-    assert f"{target}.parts keeps what" in str(caught.value)
+    assert f"{target}.parts holds parts from another build of" in str(caught.value)
     list(run_colorize(probe(numbered_clip), target))
     assert decoded(target) == whole
 
