@@ -32,6 +32,7 @@ from filmcolorizer_cli.sidecars import ShotFiles, read_pts, read_small_frames
 from filmcolorizer_cli.survey import cadence_of, glance
 from filmcolorizer_cli.video import TIMELINE_FRAME_RATE, FieldOrder, Film, probe
 from tests.colors import BT709_BARS_100
+from tests.damage import spoil_frames
 from tests.films import (
     FRAME,
     HOSTILE,
@@ -728,6 +729,22 @@ def test_reading_a_truncated_film_tells_ffmpegs_words(read: Any, tmp_path: Path)
         "); repair it, or use another part of it with --start and --duration if the command has"
         " them; `filmcolorizer colorize --skip-damaged` skips what is damaged"
     )
+
+
+def test_reading_damaged_slides_tells_when_the_last_good_one_begins(
+    numbered_clip: Path, tmp_path: Path
+) -> None:
+    """The times of frames that keep their own do not follow from how many were read."""
+    slides = tmp_path / "slides.mp4"
+    run_ffmpeg(
+        "-i", numbered_clip, "-an", "-frames:v", 10, "-vf", "settb=1/90000,setpts='2*N/TB'",
+        "-fps_mode", "passthrough", *X264, "-g", 1, "-enc_time_base", "1/90000", slides,
+    )  # fmt: skip
+    film = probe(spoil_frames(slides, tmp_path / "bad.mp4", 14, 16, frame_rate=1))
+    sampling = Sampling(pts=(film.first_pts, None), pts_file=tmp_path / "pts")
+    with pytest.raises(VideoError, match=r"could not be read beyond (\d+\.\d) s") as caught:
+        list(read_luma(film, sampling))
+    assert "beyond 12.0 s" in str(caught.value)
 
 
 @pytest.mark.parametrize("keeps_times", [False, True])
