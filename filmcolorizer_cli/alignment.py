@@ -14,7 +14,6 @@ import numpy as np
 
 from filmcolorizer_cli.chain import find_chain, runs_of
 from filmcolorizer_cli.offsets import NEAR_SECONDS, Offsets
-from filmcolorizer_cli.planes import Floats
 from filmcolorizer_cli.rates import (
     SHORT_FILM_SECONDS,
     Reel,
@@ -195,16 +194,9 @@ def _may_match(films: Films, frames: Indices, color_seconds: Seconds) -> bool:
     if not len(frames):
         return True
     found = films.color.at(color_seconds)
-    similarity = films.similarity(frames, color_seconds[:, None])[:, 0]
+    similarity = films.similarity_at(frames, color_seconds)
     contrasts = np.maximum(films.bw_vectors.contrasts[frames], films.color_vectors.contrasts[found])
     return bool(((similarity < UNLIKE) & (contrasts > CLEAR_CONTRAST)).mean() < 0.3)
-
-
-def _similarity(films: Films, frames: Indices, color_seconds: Seconds) -> tuple[Floats, Floats]:
-    """Return correlations of frames with those at these times, and their strengths, both (N,)."""
-    found = films.color.at(color_seconds)
-    strength = np.maximum(films.bw_vectors.lengths[frames], films.color_vectors.lengths[found])
-    return films.similarity(frames, color_seconds[:, None])[:, 0], strength
 
 
 def measure_confidence(films: Films, stretch: Stretch) -> float:
@@ -217,13 +209,12 @@ def measure_confidence(films: Films, stretch: Stretch) -> float:
     step = max((stretch.end - stretch.begin) // CONFIDENCE_FRAMES, 1)
     frames = np.arange(stretch.begin, stretch.end, step)
     times = stretch.color_seconds(films.bw.seconds[frames])
-    similarity, strength = _similarity(films, frames, times)
-    seen = float(strength.sum())
+    seen = float(films.strength(frames, films.color.at(times)).sum())
     if seen < 1:
         return 0.0
-    right = float(similarity.sum()) / seen
+    right = float(films.similarity_at(frames, times).sum()) / seen
     wrong_times = [times[0] + times[-1] - times, *(times + late for late in (-1, -0.5, 0.5, 1))]
-    wrong = max(float(films.similarity(frames, t[:, None]).sum()) / seen for t in wrong_times)
+    wrong = max(float(films.similarity_at(frames, t).sum()) / seen for t in wrong_times)
     sharpness = max(right - wrong, 0) / (1.005 - right)
     picture = min(max((right - UNLIKE) / (ALIKE - UNLIKE), 0), 1)
     return picture * (1 - float(np.exp(-sharpness)))

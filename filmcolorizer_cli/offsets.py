@@ -107,8 +107,7 @@ class Offsets:
         breaks = np.flatnonzero(np.diff(states) > 4 * NEIGHBOURS) + 1
         for part in np.split(np.arange(len(states)), breaks):
             found = films.color.at(times[:, part])
-            lengths = films.color_vectors.lengths[found]
-            strength[:, part] = np.maximum(films.bw_vectors.lengths[block][:, None], lengths)
+            strength[:, part] = films.strength(block, found)
             similarity = [films.similarity(block, times[:, part] + slack) for slack in self.slacks]
             dissimilarity[:, part] = strength[:, part] - np.maximum.reduce(similarity)
         half = films.color.frame_seconds / 2

@@ -51,25 +51,25 @@ class Placement:
     """The position of the coloured picture on the black-and-white one.
 
     Attributes:
-        affine: maps a point (x, y, 1) of the coloured picture to the black-and-white one, both in
-            [0, 1] coordinates.
+        color_to_bw: maps a point (x, y, 1) of the coloured picture to the black-and-white one, both
+            in [0, 1] coordinates.
         bw_content, color_content: areas of the two pictures without bars.
     """
 
-    affine: Affine
+    color_to_bw: Affine
     bw_content: Area
     color_content: Area
 
-    def moved(self, affine: Affine) -> Placement:
-        return Placement(affine, self.bw_content, self.color_content)
+    def moved(self, color_to_bw: Affine) -> Placement:
+        return Placement(color_to_bw, self.bw_content, self.color_content)
 
-    def matrix(self) -> Affine:
+    def bw_to_color(self) -> Affine:
         """Return the affine map from the black-and-white picture to the coloured one."""
-        return inverse(self.affine)
+        return inverse(self.color_to_bw)
 
     def reversed(self) -> Placement:
         """Return the placement of the black-and-white picture on the coloured one."""
-        return Placement(self.matrix(), self.color_content, self.bw_content)
+        return Placement(self.bw_to_color(), self.color_content, self.bw_content)
 
     @property
     def is_visible(self) -> bool:
@@ -83,7 +83,7 @@ class Placement:
         corners = np.array(
             [(x, y, 1) for x in (color.left, color.right) for y in (color.top, color.bottom)]
         )
-        (top_left, bottom_left, top_right, bottom_right) = corners @ self.affine.T
+        (top_left, bottom_left, top_right, bottom_right) = corners @ self.color_to_bw.T
         return Area(
             max(float(top_left[0]), float(bottom_left[0]), self.bw_content.left),
             max(float(top_left[1]), float(top_right[1]), self.bw_content.top),
@@ -151,8 +151,8 @@ class Comparison:
     """
 
     def __init__(self, placement: Placement, grid: Grid = FINE) -> None:
-        self.grid, self._affine = grid, placement.affine
-        self._resampling, is_covered = _resampling(placement.affine, grid)
+        self.grid, self._affine = grid, placement.color_to_bw
+        self._resampling, is_covered = _resampling(placement.color_to_bw, grid)
         self.mask = np.asarray(
             is_covered
             * (self._resampling @ _mask(placement.bw_content, grid) > 0.999)
@@ -342,7 +342,7 @@ def refine(bw_frames: Frames, color_frames: Frames, placement: Placement) -> Pla
     for _ in range(MAX_STEPS):
         equations = normal_equations(bw_frames, color_frames, placement)
         step = solve_step(*(part.sum(axis=0) for part in equations))
-        placement = placement.moved(placement.affine + step)
+        placement = placement.moved(placement.color_to_bw + step)
         if np.abs(step).max() < SETTLED:
             break
     return placement
@@ -365,7 +365,7 @@ def split_by_placement(
     def fit(begin: int, end: int) -> Placement:
         step = solve_step(sums[0][end] - sums[0][begin], sums[1][end] - sums[1][begin])
         chosen = np.unique(np.linspace(begin, end - 1, REFINING_FRAMES).round().astype(int))
-        start = placement.moved(placement.affine + step)
+        start = placement.moved(placement.color_to_bw + step)
         return refine(bw_frames[chosen], color_frames[chosen], start)
 
     parts: list[tuple[int, Placement]] = []
@@ -396,7 +396,7 @@ def dissimilarity(
 
 def is_moved(before: Placement, after: Placement) -> bool:
     """Whether a corner of the picture moves by more than `MIN_MOVE`."""
-    return farthest_move(after.affine - before.affine) > MIN_MOVE
+    return farthest_move(after.color_to_bw - before.color_to_bw) > MIN_MOVE
 
 
 def _split(

@@ -94,6 +94,20 @@ class Films:
         table = self.bw_vectors[frames] @ self.color_vectors[low:high].T
         return np.asarray(np.take_along_axis(table, found - low, axis=1))
 
+    def similarity_at(self, frames: Indices, color_seconds: Seconds) -> Floats:
+        """Return the correlation (N,) of each frame with the coloured one at its time (N,)."""
+        return self.similarity(frames, color_seconds[:, None])[:, 0]
+
+    def strength(self, frames: Indices, color_frames: Indices) -> Floats:
+        """Return how strong the pictures of N frames are, (N, ...): 1, or less if both are faint.
+
+        Args:
+            color_frames: (N, ...), their counterparts.
+        """
+        lengths = self.bw_vectors.lengths[frames]
+        lengths = lengths.reshape(-1, *(1,) * (color_frames.ndim - 1))
+        return np.asarray(np.maximum(lengths, self.color_vectors.lengths[color_frames]))
+
 
 @dataclass(frozen=True)
 class Window:

@@ -333,7 +333,7 @@ def _line_up_reels(
         last = len(color) if end == len(bw) else int(last)
         reel = bw.part(begin, end), color.part(first, last)
         contents = find_content(reel[0].frames), find_content(reel[1].frames)
-        placement = Placement(placement.affine, *contents)
+        placement = Placement(placement.color_to_bw, *contents)
         reels += alignment.shift(_align_surely(*reel, placement, stretches[0].rate), begin)
     return reels
 
@@ -393,9 +393,9 @@ def _segment_of(stretch: Stretch, bw: Signatures, color: Signatures) -> Segment:
 
 def _picture_of(placement: Placement) -> tuple[Matrix, Area]:
     """Return a segment's ``matrix`` and ``area``."""
-    if farthest_move(placement.matrix() - IDENTITY) < NOT_MOVED:
+    if farthest_move(placement.bw_to_color() - IDENTITY) < NOT_MOVED:
         placement = placement.moved(np.array(IDENTITY))
-    (a, b, x), (c, d, y) = placement.matrix().round(DIGITS).tolist()
+    (a, b, x), (c, d, y) = placement.bw_to_color().round(DIGITS).tolist()
     area = Area(*(round(edge, DIGITS) for edge in placement.area()))
     return ((a, b, x), (c, d, y)), area
 

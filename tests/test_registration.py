@@ -137,7 +137,7 @@ def test_find_content_forgives_specks_in_bars(sample_signatures: Signatures) -> 
 
 def test_matrix_goes_from_black_and_white_to_colour() -> None:
     # The coloured film shows the part from (0.1, 0.2) to (0.6, 0.8) of the other's picture.
-    matrix = placed(to_part(0.1, 0.2, 0.6, 0.8)).matrix()
+    matrix = placed(to_part(0.1, 0.2, 0.6, 0.8)).bw_to_color()
     assert matrix @ (0.1, 0.2, 1) == pytest.approx((0, 0))
     assert matrix @ (0.6, 0.8, 1) == pytest.approx((1, 1))
     assert matrix @ (0.1, 0.8, 1) == pytest.approx((0, 1))
@@ -180,14 +180,14 @@ def test_area_of_a_turned_picture_lies_within_both(degrees: float, zoom: float) 
     corners = np.array(
         [(x, y, 1) for x in (area.left, area.right) for y in (area.top, area.bottom)]
     )
-    in_color = corners @ placement.matrix().T
+    in_color = corners @ placement.bw_to_color().T
     for points in (corners[:, :2], in_color):
         assert points.min() >= -1e-9
         assert points.max() <= 1 + 1e-9
     # It covers nearly all that both show, as measured on a grid of points.
     y, x = (np.mgrid[:200, :200] + 0.5) / 200
     points = np.stack((x.ravel(), y.ravel(), np.ones(x.size)))
-    shown = placement.matrix() @ points
+    shown = placement.bw_to_color() @ points
     shared = ((shown >= 0) & (shown <= 1)).all(axis=0).mean()
     size = (area.right - area.left) * (area.bottom - area.top)
     assert shared * 0.85 < size <= shared + 0.001
@@ -289,7 +289,7 @@ def test_comparison_leaves_bars_out(sample_signatures: Signatures) -> None:
 )
 def test_refine_recovers_a_known_affine_map(truth: Array, lumas: NDArray[np.uint8]) -> None:
     found = refine(small(lumas), warped(lumas, truth), placed(IDENTITY))
-    assert corner_error(found.affine, truth) < PRECISION
+    assert corner_error(found.color_to_bw, truth) < PRECISION
 
 
 def test_refine_is_not_led_astray_by_pairs_that_are_not_alike(
@@ -298,7 +298,7 @@ def test_refine_is_not_led_astray_by_pairs_that_are_not_alike(
     truth = turned(1.0, 0.97)
     bw, color = small(lumas), warped(lumas, truth)
     color[::4] = color[::-1][::4]
-    assert corner_error(refine(bw, color, placed(IDENTITY)).affine, truth) < PRECISION
+    assert corner_error(refine(bw, color, placed(IDENTITY)).color_to_bw, truth) < PRECISION
 
 
 @pytest.fixture(scope="module")
@@ -321,11 +321,11 @@ def test_find_placement_without_knowing_when(truth: Array, every_luma: NDArray[n
     graded = (warped(every_luma[30:], truth) * 0.8 + 20).round().astype(np.uint8)
     found = find_placement(bw, as_film(graded))
     assert found is not None
-    assert corner_error(found.affine, truth) < ROUGH
+    assert corner_error(found.color_to_bw, truth) < ROUGH
     assert found.bw_content == found.color_content == Area()
     # Refined with frames known to match, it is exact.
     exact = refine(bw.frames[30::3], graded[:90:3], found)
-    assert corner_error(exact.affine, truth) < PRECISION
+    assert corner_error(exact.color_to_bw, truth) < PRECISION
 
 
 def test_find_placement_finds_what_the_other_crops(every_luma: NDArray[np.uint8]) -> None:
@@ -334,7 +334,7 @@ def test_find_placement_finds_what_the_other_crops(every_luma: NDArray[np.uint8]
     bw, color = as_film(warped(every_luma, truth)), as_film(small(every_luma))
     found = find_placement(bw, color)
     assert found is not None
-    assert corner_error(found.matrix(), truth) < ROUGH
+    assert corner_error(found.bw_to_color(), truth) < ROUGH
 
 
 def test_find_placement_of_black_films_is_none() -> None:
@@ -359,7 +359,7 @@ def test_split_by_picture_finds_the_border(border: int, lumas: NDArray[np.uint8]
     parts = split_by_placement(small(lumas), color, start)
     assert [first for first, _ in parts] == [0, border]
     for (_, found), truth in zip(parts, truths, strict=True):
-        assert corner_error(found.affine, truth) < PRECISION
+        assert corner_error(found.color_to_bw, truth) < PRECISION
 
 
 def test_split_by_picture_finds_three_parts(lumas: NDArray[np.uint8]) -> None:
@@ -367,7 +367,7 @@ def test_split_by_picture_finds_three_parts(lumas: NDArray[np.uint8]) -> None:
     parts = split_by_placement(small(lumas), reels(lumas, truths, [14, 30]), placed(IDENTITY))
     assert [first for first, _ in parts] == [0, 14, 30]
     for (_, found), truth in zip(parts, truths, strict=True):
-        assert corner_error(found.affine, truth) < PRECISION
+        assert corner_error(found.color_to_bw, truth) < PRECISION
 
 
 @pytest.mark.parametrize("truth", [IDENTITY, turned(1, 0.98)], ids=["same", "turned"])
@@ -378,7 +378,7 @@ def test_split_by_picture_of_one_picture_is_one_part(
     color = np.clip(warped(lumas, truth) + noise, 0, 255).round().astype(np.uint8)
     [(first, found)] = split_by_placement(small(lumas), color, placed(IDENTITY))
     assert first == 0
-    assert corner_error(found.affine, truth) < PRECISION
+    assert corner_error(found.color_to_bw, truth) < PRECISION
 
 
 def test_split_by_picture_overlooks_what_nobody_sees(lumas: NDArray[np.uint8]) -> None:
