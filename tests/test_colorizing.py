@@ -16,7 +16,6 @@ import pytest
 import torch
 
 from filmcolorizer_cli import colorizing, painting, segments
-from filmcolorizer_cli.cadence import Cadence
 from filmcolorizer_cli.colorizing import colorize, usual_workers
 from filmcolorizer_cli.encoding import Encoding
 from filmcolorizer_cli.errors import FfmpegError, FilmColorizerError, OptionError, VideoError
@@ -939,25 +938,6 @@ def test_colorize_makes_whole_pictures_of_fields(interlaced_clip: Path, tmp_path
         decode_planes(tmp_path / "off.mp4", "yuv420p", (320, 240))[0], source
     )
     assert combed["auto"] < 0.6 * combed["off"]
-
-
-@pytest.mark.parametrize(
-    ("options", "found", "cadence"),
-    [
-        ({}, Cadence("top", True, True), Cadence("top", True, True)),
-        ({}, Cadence(is_soft_pulldown=True), Cadence(is_soft_pulldown=True)),
-        ({"keeps_times": True}, Cadence(is_soft_pulldown=True), Cadence()),
-        ({"keeps_times": True}, Cadence("top", True), Cadence("top", True)),
-        ({"deinterlace": "on"}, Cadence("top", True, True), Cadence("top")),
-        ({"deinterlace": "on"}, Cadence(repeats=True), Cadence("flagged")),
-        ({"deinterlace": "off"}, Cadence("bottom", True, True), Cadence()),
-        ({"deinterlace": "off"}, Cadence(repeats=True), Cadence(repeats=True)),
-    ],
-)
-def test_options_choose_the_cadence_by_which_a_film_is_read(
-    options: dict[str, Any], found: Cadence, cadence: Cadence
-) -> None:
-    assert ColorizeOptions(**options).reading_cadence(found) == cadence
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,6 @@ import pytest
 
 from filmcolorizer_cli.areas import PixelArea
 from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
-from filmcolorizer_cli.color_detection import ColorDetector
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import VideoError
 from filmcolorizer_cli.files import SAMPLE_FILM
@@ -308,17 +307,6 @@ def test_survey_joins_neighbouring_shots_in_colour(
     """This includes shots of a faded film."""
     clip = graded_film(tmp_path / "bunny.mp4", filters, source=bunny)
     assert surveyed(clip).colored == ((0.0, BUNNY_FRAMES / 24),)
-
-
-def test_color_of_a_short_shot_is_not_that_of_the_one_before() -> None:
-    """The two shots have opposite colours."""
-    luma = np.add.outer(np.arange(96), np.arange(128)).astype(np.uint8)
-    chroma = np.repeat([[140] * 64 + [116] * 64], 96, axis=0)
-    detector = ColorDetector(6.0)
-    for one, other in [(chroma, 256 - chroma)] * 6 + [(256 - chroma, chroma)] * 2:
-        detector.add(np.dstack((luma, one, other)).astype(np.uint8))
-    assert detector.is_colored(0.0, 1.0)
-    assert detector.is_colored(1.0, 8 / 6)
 
 
 @pytest.mark.slow
