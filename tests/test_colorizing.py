@@ -347,7 +347,7 @@ def test_colorize_keeps_what_a_long_look_found_before_the_first_segment_is_done(
     """Of a film of hours that takes many minutes; a short one leaves nothing."""
     target, notes = tmp_path / "color.mp4", list[str]()
     for seconds, left in ((60.0, []), (0.0, ["color.mp4.parts"])):
-        monkeypatch.setattr(colorizing, "LONG_LOOK_SECONDS", seconds)
+        monkeypatch.setattr(colorizing, "MIN_KEPT_SURVEY_SECONDS", seconds)
         frames = run_colorize(probe(numbered_clip), target)
         next(frames)
         frames.close()
@@ -686,7 +686,7 @@ def test_colorize_joins_no_segments_of_other_encoders(
         patch.setenv(BINARY_VARIABLE, str(other))
         with pytest.raises(FilmColorizerError, match="another build of libx264") as caught:
             list(run_colorize(probe(numbered_clip), target))
-    assert f"{target}.parts keeps what" in str(caught.value)
+    assert f"{target}.parts holds parts from another build of" in str(caught.value)
     list(run_colorize(probe(numbered_clip), target))
     assert decoded(target) == whole
 
