@@ -343,7 +343,7 @@ def _report_findings(found: Survey, film: Film, options: ColorizeOptions, note: 
     if cadence.field_order in FIELDS and options.deinterlace == "auto":
         note(_describe_fields(cadence))
     elif cadence.cycle(film.frame_rate, options.encoding.frame_rate):
-        note("repeated frames are left out first; give --fps source to keep them")
+        note("repeated frames are left out; give --fps source to keep them")
 
 
 def _describe_fields(cadence: Cadence) -> str:
@@ -382,7 +382,7 @@ def _find_damage(film: Film, options: ColorizeOptions, track: Track, note: Note)
         if end <= options.start_seconds or begin >= until:
             continue
         ends = end >= film.duration_seconds
-        instead = "so the film ends there" if ends else "so the frame before stays"
+        instead = "so the picture freezes or ends there" if ends else "so the frame before stays"
         note(f"damaged: {begin:.2f} to {end:.2f} s cannot be shown, {instead}")
     return search.value
 

@@ -54,7 +54,9 @@ def check_target(
     if not target.exists():
         return
     if any(source.exists() and target.samefile(source) for source in _files_of(sources)):
-        raise FilmColorizerError(f"{target} is the source itself; name another file with {option}")
+        raise FilmColorizerError(
+            f"{target} is the source itself; name another {what} with {option}"
+        )
     if not overwrite:
         raise FilmColorizerError(
             f"{target} exists already; name another {what} with {option}, or give --overwrite"
@@ -175,7 +177,7 @@ def check_pictures(
             raise FilmColorizerError(f"{render} is a file; name a folder with --render")
         targets += [target.resolve() for target in render_targets(render)]
         for target in render_targets(render) if render.is_dir() else ():
-            check_target(target, sources, overwrite, "--render")
+            check_target(target, sources, overwrite, "--render", "folder")
     for target in targets:
         if targets.count(target) > 1:
             raise OptionError(

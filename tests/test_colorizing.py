@@ -1014,7 +1014,9 @@ def test_colorize_skips_what_is_cut_off(sound_film: Path, tmp_path: Path) -> Non
     options: dict[str, Any] = {"encoding": encoding, "skips_damage": True, "note": notes.append}
     list(run_colorize(probe(cut), target, **options))
     [told] = notes
-    sentence = r"damaged: \d\.\d\d to 10\.00 s cannot be shown, so the film ends there"
+    sentence = (
+        r"damaged: \d\.\d\d to 10\.00 s cannot be shown, so the picture freezes or ends there"
+    )
     assert re.fullmatch(sentence, told)
     numbers = shown_numbers(target)
     assert numbers == list(range(len(numbers)))

@@ -195,7 +195,7 @@ def test_sync_writes_a_preview_and_both_films_aligned(versions: tuple[Path, Path
         "p.png exists already; name another file with --preview, or give --overwrite"
     )
     assert fail("sync", *versions, "-o", "new.json", "--offset", "0", "--render", "both") == (
-        "both/bw.mp4 exists already; name another file with --render, or give --overwrite"
+        "both/bw.mp4 exists already; name another folder with --render, or give --overwrite"
     )
     succeed("sync", *versions, "--offset", "0", *pictures, "--overwrite")
 
@@ -219,7 +219,7 @@ def test_sync_refuses_pictures_that_it_cannot_write(versions: tuple[Path, Path])
     assert said.startswith(f"{here / 'both.png'} would be a file and a folder; name different ones")
     bw = copy_here(versions[0], "d/bw.mp4")
     said = fail("sync", bw, versions[1], "--offset", "0", "--render", "d", "--overwrite")
-    assert said == "d/bw.mp4 is the source itself; name another file with --render"
+    assert said == "d/bw.mp4 is the source itself; name another folder with --render"
     assert Path("file").read_text() == "dear"
 
 
