@@ -59,10 +59,10 @@ def _coarse_similarity(
     rows = np.arange(bw.seconds[0], bw.end_seconds, cell)
     columns = np.arange(color.seconds[0], color.end_seconds, cell)
     sought = comparison.bw(bw.frames[bw.at(rows)])
-    looks = max(round(cell * SAMPLES_PER_SECOND), 1)
+    samples = max(round(cell * SAMPLES_PER_SECOND), 1)
     similarity: Floats | None = None
-    for look in range(looks):
-        shift = ((look + 0.5) / looks - 0.5) * cell
+    for sample in range(samples):
+        shift = ((sample + 0.5) / samples - 0.5) * cell
         found = comparison.color(color.frames[color.at(columns + shift)])
         table = sought @ found.T
         similarity = table if similarity is None else np.maximum(similarity, table, out=similarity)

@@ -113,12 +113,12 @@ def extract(
         (temporary / "bw").mkdir()
         (temporary / "color").mkdir()
         shot_files = ShotFiles(temporary / "cuts", temporary / "frames")
-        looks = _look_at(master, sync_map, options)
-        area = looks.area.as_shares(master.width, master.height)
+        seen = _glance(master, sync_map, options)
+        area = seen.area.as_shares(master.width, master.height)
         aspect_ratio = area_aspect_ratio(master, area)
         size = still_size(options.size, aspect_ratio)
         delay = _chroma_delay(color, sync_map, options, note)
-        reading = Reading(bw_cadence=looks.cadence.without_frame_repeats, delay=delay)
+        reading = Reading(bw_cadence=seen.cadence.without_frame_repeats, delay=delay)
         if bw is not None:
             reading = _reading_of_copy(reading, color, sync_map)
         read = _read_stills(bw, color, sync_map, options, area, size, reading, shot_files)
@@ -152,7 +152,7 @@ def extract(
             ),
             film_identity(master),
             master.coding.matrix,
-            looks.is_faded,
+            seen.is_faded,
         )
         write_index(kept, film_identity(color))
     report_stills(taken, faded, note)
@@ -256,7 +256,7 @@ class _FoundShots:
         return [float(cut / TIMELINE_FRAME_RATE) for cut in cuts]
 
 
-def _look_at(master: Film, sync_map: SyncMap, options: ExtractOptions) -> Glance:
+def _glance(master: Film, sync_map: SyncMap, options: ExtractOptions) -> Glance:
     """Return what `colorize` would find of bars, cadence and fading."""
     begin, end = sync_map.segments[0].bw_start_seconds, sync_map.segments[-1].bw_end_seconds
     try:
@@ -304,15 +304,15 @@ def _delay_samplings(color: Film, seconds: list[float]) -> Iterator[Sampling]:
 
     Each frame is read on its own, except from bare streams, which do not allow seeking.
     """
-    look = Sampling(*still_size(DEFAULT_SIZE, color.aspect_ratio))
+    sampling = Sampling(*still_size(DEFAULT_SIZE, color.aspect_ratio))
     if color.container not in BARE_STREAMS:
         for start in seconds:
-            yield replace(look, start_seconds=start, duration_seconds=ONE_FRAME_SECONDS)
+            yield replace(sampling, start_seconds=start, duration_seconds=ONE_FRAME_SECONDS)
     elif seconds:
         first, last = seconds[0], seconds[-1]
         every = max(int((last - first) * TIMELINE_FRAME_RATE) // DELAY_LOOKS, 1)
         part = last - first + ONE_FRAME_SECONDS
-        yield replace(look, start_seconds=first, duration_seconds=part, every=every)
+        yield replace(sampling, start_seconds=first, duration_seconds=part, every=every)
 
 
 def _save_stills(

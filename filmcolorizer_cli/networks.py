@@ -25,12 +25,7 @@ from filmcolorizer_cli.color import (
     resize,
     rgb_to_ycbcr,
 )
-from filmcolorizer_cli.configs import (
-    EFFICIENTNET_LITE,
-    ClassicConfig,
-    Config,
-    FilmConfig,
-)
+from filmcolorizer_cli.configs import EFFICIENTNET_LITE, ClassicConfig, Config, FilmConfig
 from filmcolorizer_cli.errors import OptionError
 
 # EfficientNet-Lite0 (Tan and Le 2019, the Lite variant without squeeze-and-excitation): expansion,

@@ -18,10 +18,7 @@ import torch
 
 from filmcolorizer_cli.cadence import ONE_TO_ONE, Cadence
 from filmcolorizer_cli.edits import Edits
-from filmcolorizer_cli.encoding import (
-    Encoding,
-    PictureWriter,
-)
+from filmcolorizer_cli.encoding import Encoding, PictureWriter
 from filmcolorizer_cli.errors import FilmColorizerError, OptionError, VideoError
 from filmcolorizer_cli.frames import read_coded_luma, read_pictures
 from filmcolorizer_cli.generators import Returning

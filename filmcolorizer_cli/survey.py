@@ -172,7 +172,7 @@ def _look(
     """
     with tempfile.TemporaryDirectory() as folder:
         cuts_file, field_orders_file, rows_file, columns_file, fields_file = (
-            Path(folder) / name for name in ("cuts", "fields", "rows", "columns", "pictures")
+            Path(folder) / name for name in ("cuts", "field_orders", "rows", "columns", "fields")
         )
         is_video = cadence.field_order != "progressive" and not cadence.is_film_in_fields
         sampling = Sampling(
@@ -200,8 +200,8 @@ def _look(
             for frame in track(frames, total, "frames looked at"):
                 seen.add(frame)
         rows, columns = read_strips(film, bursts)
-        looks = read_field_orders(field_orders_file)
-        if _begins_before(looks, film):
+        field_orders = read_field_orders(field_orders_file)
+        if _begins_before(field_orders, film):
             rows, columns = rows[1:], columns[1:]
         is_part = start_seconds > 0 or duration_seconds is not None
         if is_part:  # it may be only a title or a bright shot
@@ -210,7 +210,7 @@ def _look(
             faded = is_faded(seen.blacks)
         black = max(film_black(seen.blacks), BLACK) if faded else BLACK
         found = seen.survey(read_pts(cuts_file), rows, columns, cadence, black, is_faded=faded)
-        return found, _runs(looks, read_fields(bursts), bursts)
+        return found, _runs(field_orders, read_fields(bursts), bursts)
 
 
 class _FrameStatistics:
@@ -280,13 +280,17 @@ class _FrameStatistics:
         )
 
 
-def _runs(looks: Sequence[tuple[float, str]], fields: Plane, bursts: Bursts) -> list[Run]:
+def _runs(field_orders: Sequence[tuple[float, str]], fields: Plane, bursts: Bursts) -> list[Run]:
     """Group the frames of all bursts into runs of consecutive frames."""
-    numbers = [math.floor(seconds / bursts.every_seconds) for seconds, _ in looks]
+    numbers = [math.floor(seconds / bursts.every_seconds) for seconds, _ in field_orders]
     begins = [n for n in range(len(numbers)) if n == 0 or numbers[n] != numbers[n - 1]]
     return [
-        Run([s for s, _ in looks[begin:end]], [w for _, w in looks[begin:end]], fields[begin:end])
-        for begin, end in pairwise([*begins, len(looks)])
+        Run(
+            [s for s, _ in field_orders[begin:end]],
+            [w for _, w in field_orders[begin:end]],
+            fields[begin:end],
+        )
+        for begin, end in pairwise([*begins, len(field_orders)])
     ]
 
 
@@ -296,10 +300,10 @@ def _cadence(film: Film, runs: Sequence[Run]) -> Cadence:
     return replace(found, fields_match=found.fields_match and can_match_fields(film))
 
 
-def _begins_before(looks: Sequence[tuple[float, str]], film: Film) -> bool:
+def _begins_before(field_orders: Sequence[tuple[float, str]], film: Film) -> bool:
     """Whether the first frame of the runs precedes the part and is not held into it."""
     one_frame = min(1 / float(film.credible_rate), MAX_FRAME_SECONDS)
-    return len(looks) > 1 and looks[0][0] < 0 and looks[1][0] < one_frame
+    return len(field_orders) > 1 and field_orders[0][0] < 0 and field_orders[1][0] < one_frame
 
 
 class Glance(NamedTuple):

@@ -14,12 +14,7 @@ import av
 from av.codec.context import Flags
 
 from filmcolorizer_cli.errors import VideoError, reason_of
-from filmcolorizer_cli.ffmpeg import (
-    ONLY_THE_FILE,
-    local_file,
-    local_sequence,
-    sequence_options,
-)
+from filmcolorizer_cli.ffmpeg import ONLY_THE_FILE, local_file, local_sequence, sequence_options
 from filmcolorizer_cli.planes import CODE_DEPTHS, Coding
 
 TIMELINE_FRAME_RATE = Fraction(24)  # frames a second of films written and of stills taken

@@ -19,12 +19,7 @@ from filmcolorizer_cli.networks import Network
 from filmcolorizer_cli.pairs import Pairs
 from filmcolorizer_cli.plots import save_loss_figure
 from filmcolorizer_cli.progress import Note, no_note
-from filmcolorizer_cli.report import (
-    Samples,
-    draw_samples,
-    read_samples,
-    save_image,
-)
+from filmcolorizer_cli.report import Samples, draw_samples, read_samples, save_image
 from filmcolorizer_cli.splits import Split
 from filmcolorizer_cli.training import Outcome, Step
 

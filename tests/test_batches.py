@@ -16,9 +16,7 @@ from filmcolorizer_cli.batches import Batch, PairSource
 from filmcolorizer_cli.color import rgb_to_ycbcr
 from filmcolorizer_cli.errors import TrainingError
 from filmcolorizer_cli.pairs import Pair, Pairs, read_pairs
-from filmcolorizer_cli.recipes import (
-    Augmentation,
-)
+from filmcolorizer_cli.recipes import Augmentation
 from filmcolorizer_cli.splits import TimeSplit, Undivided
 from tests.trainings import GROWING, SQUARES, options, source, split_of, stills
 

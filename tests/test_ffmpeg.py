@@ -17,13 +17,7 @@ import pytest
 
 from filmcolorizer_cli import ffmpeg as our_ffmpeg
 from filmcolorizer_cli.errors import FfmpegError
-from filmcolorizer_cli.ffmpeg import (
-    BINARY_VARIABLE,
-    Process,
-    find_binary,
-    local_file,
-    open_input,
-)
+from filmcolorizer_cli.ffmpeg import BINARY_VARIABLE, Process, find_binary, local_file, open_input
 from tests.values import present
 
 ODD_NAMES = ["two words.mp4", 'it\'s "q".mp4', "-v.mp4", "100%d.mp4", "http:x.mp4", "ä[0],;\\.mp4"]

@@ -12,13 +12,7 @@ import pytest
 from filmcolorizer_cli import segments
 from filmcolorizer_cli.edits import Edits
 from filmcolorizer_cli.errors import FilmColorizerError
-from filmcolorizer_cli.segments import (
-    Parts,
-    Segment,
-    encoder_of_parts,
-    parts_folder,
-    plan_segments,
-)
+from filmcolorizer_cli.segments import Parts, Segment, encoder_of_parts, parts_folder, plan_segments
 from tests.machine import file_size_limit, files_in
 
 BEGUN_WITH: dict[str, Any] = {"crf": 18, "duration": None}

@@ -14,11 +14,7 @@ from filmcolorizer_cli.errors import OptionError, SyncError
 from filmcolorizer_cli.files import SAMPLE_FILM
 from filmcolorizer_cli.maps import Segment, SyncMap
 from filmcolorizer_cli.planes import Plane
-from filmcolorizer_cli.sync import (
-    align,
-    constant_offset,
-    with_placement,
-)
+from filmcolorizer_cli.sync import align, constant_offset, with_placement
 from filmcolorizer_cli.video import Film, film_identity, probe
 from tests import planter
 from tests.films import (
